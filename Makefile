@@ -1,0 +1,39 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each does all of its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BASE := .venv-base
+
+.PHONY: setup demo test check clean
+
+setup: $(READY)
+
+# A marker, so that set-up runs once, and again when what it depends on changes.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+# What `pip install boneseg` gives, without torch: the tests segment with it.
+$(BASE)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python -m pip install --quiet --upgrade pip
+	$(BASE)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+demo: setup
+	rm -rf demo
+	$(BIN)/boneseg demo --out demo
+
+test: setup $(BASE)/.ready
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check src tests benchmarks scripts
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(BASE)

@@ -1,0 +1,189 @@
+"""Train on each labelled set and score films that were held back: `docs/results.md`.
+
+    python benchmarks/accuracy.py --data ../shared/data --work runs/accuracy
+
+A fifth of each set is held back by the hash of its names and never seen in training, neither for
+weights nor for the threshold. Stopped, it goes on where it was. `--share 0.2` trains for a fifth
+of the time, for a quick look. The worst films of each set are drawn into the work folder, which
+stays outside the repository: the films may not be passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from boneseg import recipe
+from boneseg.bundle import load_bundle, save_bundle
+from boneseg.calibrate import judge
+from boneseg.dataset import Dataset, name_hash_split, open_dataset
+from boneseg.engine import Engine
+from boneseg.evaluate import evaluate_predictions
+from boneseg.films import Film, read_films
+from boneseg.history import Check
+from boneseg.masks import save_png
+from boneseg.training import train
+from boneseg.writers.overlay import overlay
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A labelled set, how long to train on it (at most what is allowed), and what to reach."""
+
+    name: str
+    minutes: float
+    dice: float
+    hd95_px: float
+
+
+GOALS = (
+    Goal("knee-femur", 10, 0.98, 4),
+    Goal("knee-tibia", 10, 0.975, 5),
+    Goal("spine", 30, 0.92, 15),
+    Goal("legs", 25, 0.975, 4),  # 45 are allowed
+)
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--data", type=Path, default=Path("../shared/data"))
+    words.add_argument("--work", type=Path, default=Path("runs/accuracy"))
+    words.add_argument("--sets", nargs="*", default=[goal.name for goal in GOALS])
+    words.add_argument("--share", type=float, default=1.0, help="of each set's minutes")
+    words.add_argument("--recipe", default="default")
+    words.add_argument("--set", dest="settings", action="append", default=[])
+    asked = words.parse_args()
+    for goal in GOALS:
+        if goal.name in asked.sets:
+            measure(goal, asked)
+    if asked.share == 1 and asked.recipe == "default" and not asked.settings:
+        write_results(asked.work)
+
+
+def measure(goal: Goal, asked: argparse.Namespace) -> None:
+    out = asked.work / goal.name
+    figures = out / "figures.json"
+    if figures.exists():
+        return
+    dataset = open_dataset(asked.data / goal.name)
+    kept, held = name_hash_split([case.name for case in dataset.cases])
+    minutes = goal.minutes * asked.share
+    settings = [f"run.minutes={minutes}", *asked.settings]
+    load = os.getloadavg()[0]
+    run = train(
+        only(dataset, kept),
+        recipe.load(asked.recipe).with_settings(settings),
+        out,
+        resume=True,
+        report=lambda check: tell(goal.name, check),
+    )
+    bundle = save_bundle(out / "bundle", run.network, judge(run).card)
+    films = read_films(only(dataset, held).cases)
+    engine = Engine(load_bundle(bundle.path))
+    found = [engine.segment(film.radiograph.pixels) for film in films]
+    summary = evaluate_predictions(
+        (film.case.name, mask, film.mask, film.radiograph.spacing_mm)
+        for film, mask in zip(films, found, strict=True)
+    )
+    dice = [case.scores.dice for case in summary.cases]
+    for rank, index in enumerate(np.argsort(dice)[:3], start=1):
+        draw(films[index], found[index], out / f"worst-{rank}.png")
+    document = {
+        "minutes": minutes,
+        "training": len(kept),
+        "held_back": len(held),
+        "load": round(load, 2),
+        "restarts": run.restarts,
+        "threshold": bundle.card.threshold,
+        "size": [bundle.card.height, bundle.card.width],
+        "steps": run.history[-1].step,
+        "cold_seconds": cold_start(films[0], bundle.path),
+        "films_per_second": throughput(films, engine),
+        "recipe": bundle.card.recipe,
+        **summary.to_json(),
+    }
+    figures.write_text(json.dumps(document, indent=2))
+    mean = summary.mean
+    print(f"{goal.name}: Dice {mean['dice']:.4f}, HD95 {mean['hd95_px']:.2f} px", flush=True)
+
+
+def only(dataset: Dataset, names: list[str]) -> Dataset:
+    chosen = set(names)
+    return replace(dataset, cases=tuple(case for case in dataset.cases if case.name in chosen))
+
+
+def tell(name: str, check: Check) -> None:
+    print(f"{name} {check.done:4.0%}  Dice {check.dice:.4f}  {check.note}".rstrip(), flush=True)
+
+
+def draw(film: Film, mask: np.ndarray, path: Path) -> None:
+    """The film, the truth on it, the mask on it."""
+    views = [overlay(film.radiograph.pixels, part) for part in (mask & False, film.mask, mask)]
+    save_png(path, Image.fromarray(np.hstack(views)))
+
+
+def cold_start(film: Film, bundle: Path) -> float:
+    """Seconds from the start of the process to its end, for one film; the best of three."""
+    times = []
+    with tempfile.TemporaryDirectory() as out:
+        call = [sys.executable, "-c", "from boneseg.cli import main; main()", "segment"]
+        call += [str(film.case.image), "--out", out, "--model", str(bundle)]
+        for _ in range(3):
+            started = time.perf_counter()
+            subprocess.run(call, check=True, capture_output=True)
+            times.append(time.perf_counter() - started)
+    return round(min(times), 3)
+
+
+def throughput(films: list[Film], engine: Engine) -> float:
+    """Films a second over a folder, reading and writing included."""
+    from boneseg.segment import segment_files
+
+    with tempfile.TemporaryDirectory() as out:
+        started = time.perf_counter()
+        segment_files([film.case.image for film in films], Path(out), engine)
+        return round(len(films) / (time.perf_counter() - started), 2)
+
+
+def write_results(work: Path) -> None:
+    """docs/results.md from what has been measured so far."""
+    lines = [
+        "# Results",
+        "",
+        "Made by `python benchmarks/accuracy.py`: recipe `default`, seed 0, two CPU cores. A fifth",
+        "of each set, chosen by the hash of the films' names, took no part in training. Nothing in",
+        "the sets says which films are of one patient, so patient independence cannot be shown.",
+        "",
+        "| set | trained on / held back | minutes | Dice (95 %) | goal | HD95 px (95 %) | goal"
+        " | one film, cold | films/s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for goal in GOALS:
+        path = work / goal.name / "figures.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        mean, ci = found["mean"], found["ci95"]
+        lines.append(
+            f"| {goal.name} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
+            f"| {mean['dice']:.4f} ({ci['dice'][0]:.4f} to {ci['dice'][1]:.4f}) | {goal.dice} "
+            f"| {mean['hd95_px']:.2f} ({ci['hd95_px'][0]:.2f} to {ci['hd95_px'][1]:.2f}) "
+            f"| {goal.hd95_px:g} | {found['cold_seconds']} s | {found['films_per_second']} |"
+        )
+    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""boneseg finds the bones in X-ray radiographs.
+
+    import boneseg
+
+    engine = boneseg.Engine(boneseg.load_bundle("runs/first"))
+    film = boneseg.read_radiograph("knee.dcm")
+    mask = engine.segment(film.pixels)          # bool, height x width, True = bone
+
+Names are loaded when they are first used, so that `import boneseg` is quick and needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from boneseg.bundle import Bundle, load_bundle
+    from boneseg.dataset import Dataset, open_dataset
+    from boneseg.engine import Engine
+    from boneseg.errors import BonesegError
+    from boneseg.masks import read_mask, write_mask
+    from boneseg.metrics import Scores, score
+    from boneseg.radiograph import Radiograph, read_radiograph
+    from boneseg.recipe import Recipe
+    from boneseg.training import TrainedRun, train
+
+__version__ = version("boneseg")
+
+__all__ = [
+    "BonesegError",
+    "Bundle",
+    "Dataset",
+    "Engine",
+    "Radiograph",
+    "Recipe",
+    "Scores",
+    "TrainedRun",
+    "load_bundle",
+    "open_dataset",
+    "read_mask",
+    "read_radiograph",
+    "score",
+    "train",
+    "write_mask",
+]
+
+_HOMES = {
+    "bundle": ("Bundle", "load_bundle"),
+    "dataset": ("Dataset", "open_dataset"),
+    "engine": ("Engine",),
+    "errors": ("BonesegError",),
+    "masks": ("read_mask", "write_mask"),
+    "metrics": ("Scores", "score"),
+    "radiograph": ("Radiograph", "read_radiograph"),
+    "recipe": ("Recipe",),
+    "training": ("TrainedRun", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'boneseg' has no attribute {name!r}")
+    return getattr(import_module(f"boneseg.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

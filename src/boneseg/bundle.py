@@ -1,0 +1,183 @@
+"""A trained model on disk: save it, verify it, load it.
+
+    RUN/bundle/model.json            what it is, how films are prepared, what it scored
+    RUN/bundle/weights.safetensors   float32
+    RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" of the same shape
+
+Nothing is ever unpickled, and the SHA-256 of each file is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from boneseg.errors import BundleError, OutputError
+from boneseg.prepare import Preparation
+from boneseg.recipe import NetworkSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = 1
+WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
+
+
+class Card(BaseModel):
+    """What model.json holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    architecture: NetworkSettings
+    height: int = Field(ge=1)  # of the working grid, px
+    width: int = Field(ge=1)
+    threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
+    metrics: dict[str, float]  # on the validation films, on their own grids
+    restarts: int  # how often the run collapsed and began again
+    data: dict[str, Any]  # fingerprint and number of films
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    licence: str = "as its training data allow"
+    files: dict[str, str] = {}  # name: SHA-256
+    card_sha256: str = ""  # of this card, but for this line
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified model on disk."""
+
+    path: Path
+    card: Card
+
+    @property
+    def preparation(self) -> Preparation:
+        """The one preparation that films are segmented with."""
+        return Preparation(self.card.height, self.card.width)
+
+
+def save_bundle(path: Path, network: nn.Module, card: Card) -> Bundle:
+    """Write a bundle beside `path` and move it into place. Raises OutputError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    building = path.with_name(f".{path.name}.new")
+    try:
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+        save_file(weights, building / WEIGHTS)
+        _export(network, building / ONNX, card.height, card.width)
+        sums = {name: _sha256(building / name) for name in (WEIGHTS, ONNX)}
+        card = card.model_copy(update={"files": sums})
+        card = card.model_copy(update={"card_sha256": _card_digest(card)})
+        text = json.dumps(card.model_dump(mode="json"), indent=2)
+        (building / CARD).write_text(text + "\n", encoding="utf-8")
+        if path.exists():
+            shutil.rmtree(path)
+        building.rename(path)
+    except (OSError, SafetensorError) as error:  # a full disk is a SafetensorError to safetensors
+        shutil.rmtree(building, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: cannot be written ({reason}); free space") from None
+    return Bundle(path, card)
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Read and verify a bundle (a run's folder will do). Raises BundleError."""
+    path = Path(path)
+    folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
+    card_path = folder / CARD
+    try:
+        data = json.loads(card_path.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and data.get("format", 0) > FORMAT:
+            raise BundleError(f"{card_path}: written by a newer boneseg; update boneseg")
+        card = Card.model_validate(data)
+    except OSError:
+        raise BundleError(f"{folder}: is no bundle ({CARD} is missing); check the path") from None
+    except (ValueError, ValidationError, TypeError):
+        raise BundleError(f"{card_path}: is damaged; copy the bundle again") from None
+    if set(card.files) != {WEIGHTS, ONNX}:
+        raise BundleError(f"{card_path}: does not vouch for its files; copy the bundle again")
+    if card.card_sha256 != _card_digest(card):
+        raise BundleError(f"{card_path}: has changed since it was saved; copy the bundle again")
+    for name, digest in card.files.items():
+        try:
+            found = _sha256(folder / name)
+        except FileNotFoundError:
+            raise BundleError(f"{folder / name}: is missing; copy the bundle again") from None
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+            raise BundleError(f"{folder / name}: {reason}; copy the bundle again") from None
+        if found != digest:
+            raise BundleError(f"{folder / name}: has changed since it was saved; copy it again")
+    return Bundle(folder, card)
+
+
+def load_network(bundle: Bundle) -> nn.Module:
+    """The network in PyTorch, in evaluation mode. Raises BundleError."""
+    from safetensors.torch import load_file
+
+    from boneseg.networks import build
+
+    try:
+        network = build(bundle.card.architecture)
+        network.load_state_dict(load_file(bundle.path / WEIGHTS))
+    except (ValueError, RuntimeError):  # RuntimeError: other shapes or names than the card's
+        problem = f"its weights do not fit its {CARD}"
+        raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
+    return network.eval()
+
+
+def library_versions() -> dict[str, str]:
+    """What a model was made with."""
+    return {name: version(name) for name in ("boneseg", "torch", "numpy", "pillow")}
+
+
+def _export(network: nn.Module, path: Path, height: int, width: int) -> None:
+    import logging
+    import warnings
+
+    import torch
+
+    # The exporter tells everyone that torchvision, which nothing here uses, is not installed.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+
+    class Probability(torch.nn.Module):
+        def forward(self, film: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = network(film)
+            return logits.sigmoid()
+
+    wrapped = Probability()
+    wrapped.network = network
+    example = torch.zeros(2, 1, height, width)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            wrapped.eval(),
+            (example,),
+            path,
+            input_names=["film"],
+            output_names=["probability"],
+            dynamic_shapes={"film": {0: torch.export.Dim.DYNAMIC}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _card_digest(card: Card) -> str:
+    facts = card.model_dump(mode="json", exclude={"card_sha256"})
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,56 @@
+"""A training run on disk, so that it can be killed at any moment and go on.
+
+One safetensors file holds the tensors; its header holds the rest as JSON. It is written beside
+itself and moved into place, so that there is always one whole checkpoint or none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from boneseg.errors import OutputError, TrainingError
+from boneseg.files import whole_file
+
+
+def save(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write nested mappings of tensors, and facts that JSON can hold. Raises `OutputError`."""
+    flat = {name: tensor.detach().contiguous().clone() for name, tensor in _flatten(tensors)}
+    try:
+        with whole_file(path) as temporary:
+            save_file(flat, temporary, metadata={"facts": json.dumps(facts)})
+    except SafetensorError as error:  # what a full disk is to safetensors
+        raise OutputError(f"{path}: cannot be written ({error}); free space there") from None
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The nested tensors and the facts. Raises `TrainingError` where the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            nested: dict[str, Any] = {}
+            for name in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
+                *parents, last = name.split("/")
+                place = nested
+                for parent in parents:
+                    place = place.setdefault(parent, {})
+                place[last] = file.get_tensor(name)
+            return nested, facts
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: no checkpoint that can be read ({error}); start the run anew"
+        ) from None
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}/")
+        else:
+            yield prefix + str(name), value

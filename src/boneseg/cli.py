@@ -1,0 +1,268 @@
+"""The verbs: each reads its arguments, calls one function, and prints."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from boneseg.errors import BonesegError, UsageError
+from boneseg.progress import Progress, say
+
+app = typer.Typer(
+    name="boneseg",
+    help="Finds the bones in X-ray radiographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path | None, typer.Argument(help="A folder with images/ and masks/;")]
+Images = Annotated[Path | None, typer.Option(help="or a folder of films")]
+Masks = Annotated[Path | None, typer.Option(help="and one of their masks.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.command()
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(help="Films, or folders of films.")],
+    out: Annotated[Path, typer.Option(help="Where masks and overlays go.")],
+    model: Annotated[Path | None, typer.Option(help="A bundle, or the run that made it.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="mask, overlay")] = "mask,overlay",
+    invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
+    frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
+    from boneseg.bundle import load_bundle
+    from boneseg.engine import Engine
+    from boneseg.radiograph import find_radiographs
+    from boneseg.segment import FORMATS, Result, segment_files
+
+    if model is None:
+        raise UsageError("segment: give --model RUN, a run of `boneseg train` or its bundle")
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    for name in wanted:
+        if name not in FORMATS:
+            raise UsageError(f"--format {name}: is not known; choose from {', '.join(FORMATS)}")
+    if not wanted:
+        raise UsageError(f"--format: names nothing; choose from {', '.join(FORMATS)}")
+
+    films = find_radiographs(inputs)
+    engine = Engine(load_bundle(model))
+    counter = itertools.count(1)
+    with Progress("segmenting") as progress:
+
+        def report(result: Result) -> None:
+            if result.error:
+                progress.say(f"error: {result.error}")
+            words = "failed" if result.error else f"{result.area_px} px of bone"
+            progress.at(next(counter) / len(films), f"{result.input}: {words}")
+
+        results = segment_files(
+            films, out, engine, formats=wanted, invert=invert, frame=frame, report=report
+        )
+    if as_json:
+        _print_json([asdict(result) for result in results])
+    return 1 if any(result.error for result in results) else 0
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train as well as these allow.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
+    init: Annotated[Path | None, typer.Option(help="A bundle whose weights to start from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+) -> int:
+    """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
+    from boneseg import recipe as recipes
+    from boneseg.bundle import load_bundle, save_bundle
+    from boneseg.calibrate import judge
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.report import write_report
+    from boneseg.training import train as run_training
+
+    if minutes is not None and epochs is not None:
+        raise UsageError("train: give either --minutes or --epochs")
+    asked = list(settings or [])
+    asked += [f"run.minutes={minutes}"] if minutes is not None else []
+    asked += [f"run.epochs={epochs}"] if epochs is not None else []
+    chosen = recipes.load(recipe).with_settings(asked)
+
+    start = load_bundle(init) if init is not None else None
+    dataset = open_dataset(data, images=images, masks=masks)
+    with Progress("training") as progress:
+
+        def report(check: Check) -> None:
+            words = f"epoch {check.epoch:g}  loss {check.loss:.4f}  Dice {check.dice:.4f}"
+            progress.at(check.done, f"{words}  {check.seconds:.0f} s  {check.note}".rstrip())
+
+        run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
+    judged = judge(run)
+    bundle = save_bundle(out / "bundle", run.network, judged.card)
+    write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
+    dice = bundle.card.metrics["dice"]
+    say(f"validation Dice {dice:.4f} on {len(run.validation)} films; the model: {bundle.path}")
+    say(f"the report: {out / 'report.html'}")
+    return 0
+
+
+@app.command()
+def evaluate(
+    data: Data = None,
+    images: Images = None,
+    truth: Masks = None,
+    model: Annotated[Path | None, typer.Option(help="A bundle to score,")] = None,
+    masks: Annotated[Path | None, typer.Option(help="or a folder of masks to score.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A CSV with a row for each film.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Score a model, or masks, against the masks of a dataset."""
+    from boneseg.dataset import open_dataset
+    from boneseg.evaluate import evaluate_masks, evaluate_model, write_cases_csv
+
+    if (model is None) == (masks is None):
+        raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
+    dataset = open_dataset(data, images=images, masks=truth)
+    if model is not None:
+        from boneseg.bundle import load_bundle
+        from boneseg.engine import Engine
+
+        result = evaluate_model(dataset, Engine(load_bundle(model)).segment)
+    elif masks is not None:
+        result = evaluate_masks(dataset, masks)
+    for failure in result.failures:
+        say(f"error: {failure.reason}")
+    if out is not None:
+        write_cases_csv(result.summary, out)
+    if as_json:
+        _print_json(result.summary.to_json())
+    else:
+        for name, value in result.summary.mean.items():
+            low, high = result.summary.ci95[name]
+            print(f"{name:<10} {value:8.4f}   95 % {low:.4f} to {high:.4f}")
+    return 1 if result.failures else 0
+
+
+@app.command()
+def check(
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    sheet: Annotated[Path | None, typer.Option(help="A contact sheet of overlays, PNG.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Name what would spoil training on a folder of films and masks."""
+    from boneseg.check import check_dataset, contact_sheet
+    from boneseg.dataset import open_dataset
+
+    dataset = open_dataset(data, images=images, masks=masks)
+    found = check_dataset(dataset)
+    if sheet is not None:
+        contact_sheet(dataset, sheet, report=found)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        print(f"{found.films} films, {found.masks} masks, {found.cases} pairs")
+        if found.bone_share is not None:
+            low, middle, high = found.bone_share
+            print(f"bone: {low:.1%} to {high:.1%} of a film, median {middle:.1%}")
+        print(f"{len(found.problems)} problems")
+        for problem in found.problems:
+            weight = "error" if problem.serious else "warning"
+            print(f"{weight}: {problem.kind}: {', '.join(problem.names)}: {problem.detail}")
+    return 0 if found.ok else 1
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Where images/ and masks/ go.")],
+    count: Annotated[int, typer.Option(help="How many films.")],
+    kind: Annotated[str, typer.Option(help="phantom")] = "phantom",
+    seed: Annotated[int, typer.Option(help="The first film's.")] = 0,
+    size: Annotated[int, typer.Option(help="Height and width, px.")] = 256,
+) -> int:
+    """Make films with exact bone masks."""
+    from boneseg.simulate import simulate as make
+
+    with Progress("simulating") as progress:
+        make(
+            out,
+            count,
+            kind=kind,
+            seed=seed,
+            size=(size, size),
+            progress=lambda done, all_: progress.at(done / all_, f"{done} of {all_} films"),
+        )
+    say(f"{count} films in {out}")
+    return 0
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this one whole.")] = None,
+) -> int:
+    """List the built-in recipes, or print one with its comments."""
+    from boneseg.recipe import BUILT_IN, load
+
+    if name is None:
+        for known, recipe in BUILT_IN.items():
+            print(f"{known:<12} {recipe.summary}")
+    else:
+        print(load(name).to_toml(), end="")
+    return 0
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+) -> int:
+    """Make phantom films, train on them, and score and segment films it has not seen."""
+    from boneseg.demo import demonstrate
+
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UsageError(f"{out}: is a file, or holds some; choose another --out or remove it")
+    done = demonstrate(out, minutes=minutes, say=say)
+    dice, low_high = done.summary.mean["dice"], done.summary.ci95["dice"]
+    print(f"Dice {dice:.3f} (95 % {low_high[0]:.3f} to {low_high[1]:.3f}) on 24 unseen films")
+    print(f"overlays: {done.overlays}")
+    print(f"model:    {done.bundle}")
+    print(f"report:   {done.report}")
+    return 0
+
+
+def main() -> None:
+    """The command: prints one line for an error, and exits with its status."""
+    try:
+        status = app(standalone_mode=False)
+    except BonesegError as error:
+        say(f"error: {error}")
+        status = error.exit_status
+    except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
+        say(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path")
+        status = 1
+    except (typer.Abort, KeyboardInterrupt):
+        say("stopped")
+        status = 130
+    except TyperException as error:
+        say(f"error: {getattr(error, 'format_message', error.__str__)()}; see boneseg --help")
+        status = 2
+    sys.exit(status)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2))

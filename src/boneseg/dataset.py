@@ -1,0 +1,397 @@
+"""A folder of radiographs and masks: pairs by name, and splits that leak nothing.
+
+    dataset = open_dataset(Path("data"))                  # images/ + masks/, groups.csv, parts.csv
+    clusters = twins(dataset.cases, films)
+    folds = split_folds(dataset.cases, clusters, k=5, seed=0)
+    train, validation = hold_out(dataset.cases, clusters, fraction=0.2, seed=0)
+
+`groups.csv` (name, group) says which films are of one patient; `parts.csv` (name, body part) what
+they show. Films of one group, and films that are twins, never stand on both sides of a split.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boneseg.errors import DatasetError, UsageError
+
+LAYOUTS = (("images", "masks"), ("all_images", "labels"))
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".jp2", ".j2k", ".jpx", ".pgm", ".pnm", ".ppm"),
+)
+_MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
+_FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
+_GRID = 128
+_COARSE, _TWINS, _SHIFT = 0.9, 0.88, 3
+_BLOCK = 128  # views compared at once
+_HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case", "id", "stem"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A film and its mask. `group` is the patient, `part` the body part, where they are known."""
+
+    name: str
+    image: Path
+    mask: Path
+    group: str | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The cases in the order of their names; what has no partner; and remarks on the tables."""
+
+    root: Path
+    cases: tuple[Case, ...]
+    unpaired_images: tuple[Path, ...]
+    unpaired_masks: tuple[Path, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def open_dataset(
+    data: Path | None, *, images: Path | None = None, masks: Path | None = None
+) -> Dataset:
+    """Pair the films and masks of a folder by name. No pixel is read.
+
+    The mask of `knee.dcm` is `knee.png` or `knee_mask.png` (or _label, _seg, _gt; upper or lower
+    case; after a space, "-" or "." too), in any image format. A film `knee_image.png` also answers
+    to `knee`, if no other film does. One folder may hold both, if every mask has such an ending.
+
+    Raises UsageError where no folder is given, and DatasetError where a folder is missing or
+    empty, where two films have one name or two masks fit one film, and where `groups.csv` leaves
+    out a film: it could then leak from one fold into another.
+    """
+    films_folder, masks_folder = _folders(data, images, masks)
+    films, labels = _files(films_folder, dicom=True), _files(masks_folder, dicom=False)
+    if films_folder.resolve() == masks_folder.resolve():
+        films = [path for path in films if not _MASK_ENDING.search(_stem(path))]
+        labels = [path for path in labels if _MASK_ENDING.search(_stem(path))]
+    if not films:
+        raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
+    if not labels:
+        raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
+    pairs, unpaired_masks = _pair(films, labels)
+    root = data if data is not None else films_folder.parent
+    remarks: list[str] = []
+    groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
+    parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
+    names = {_stem(film): film for film in pairs}
+    return Dataset(
+        root,
+        tuple(
+            Case(n, names[n], pairs[names[n]], groups.get(n), parts.get(n)) for n in sorted(names)
+        ),
+        tuple(film for film in films if film not in pairs),
+        tuple(unpaired_masks),
+        tuple(remarks),
+    )
+
+
+def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
+    for folder in (data, images, masks):
+        if folder is not None and not folder.is_dir():
+            raise DatasetError(f"{folder}: is no folder; check the name")
+    if images is not None and masks is not None:
+        return images, masks
+    if data is None:
+        raise UsageError("give a data folder, or both the folder of images and that of masks")
+    for first, second in LAYOUTS:
+        folders = images or data / first, masks or data / second
+        if all(folder.is_dir() for folder in folders):
+            return folders
+    found = [f"{name}/" for pair in LAYOUTS for name in pair if (data / name).is_dir()]
+    raise DatasetError(
+        f"{data}: holds {'only ' + _listed(found) if found else 'neither films nor masks'}; "
+        "a data folder has images/ and masks/, or all_images/ and labels/"
+    )
+
+
+def _files(folder: Path, *, dicom: bool) -> list[Path]:
+    """The images in a folder, by name; hidden files and other kinds are passed over."""
+
+    def fits(path: Path) -> bool:
+        if path.name.startswith(".") or not path.is_file():
+            return False
+        if path.suffix.lower() in IMAGE_SUFFIXES or not dicom:
+            return path.suffix.lower() in IMAGE_SUFFIXES
+        with path.open("rb") as file:  # the mark of DICOM: PS3.10, section 7.1
+            return path.suffix.lower() in DICOM_SUFFIXES or file.read(132)[128:] == b"DICM"
+
+    try:
+        return sorted(path for path in folder.iterdir() if fits(path))
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def _stem(path: Path) -> str:
+    """The name without its image suffix: a DICOM file named by its UID keeps all of it."""
+    known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
+    return path.stem if known else path.name
+
+
+def _pair(films: Sequence[Path], labels: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+    """The mask of each film that has one, and the masks that have no film."""
+    by_name: dict[str, Path] = {}
+    aliases: dict[str, list[Path]] = defaultdict(list)
+    for film in films:
+        other = by_name.setdefault(_stem(film).casefold(), film)
+        if other is not film:
+            raise DatasetError(f"{film}: has the same name as {other.name}; rename one of the two")
+        aliases[_FILM_ENDING.sub("", _stem(film)).casefold()].append(film)
+    pairs: dict[Path, Path] = {}
+    alone = []
+    for label in labels:
+        names = [_stem(label).casefold(), _MASK_ENDING.sub("", _stem(label)).casefold()]
+        found = [by_name[name] for name in names if name in by_name]
+        found = found or next((aliases[name] for name in names if name in aliases), [])
+        if not found:
+            alone.append(label)
+            continue
+        film = found[0]
+        if len(found) > 1 and names[0] not in by_name:
+            raise DatasetError(f"{label}: fits {_listed([f.name for f in found])}; rename one")
+        other = pairs.setdefault(film, label)
+        if other is not label:
+            raise DatasetError(f"{film}: {other.name} and {label.name} both fit it; keep one mask")
+    return pairs, alone
+
+
+def _table(
+    path: Path,
+    films: Iterable[Path],
+    paired: Iterable[Path],
+    remarks: list[str],
+    complete: bool,
+) -> dict[str, str]:
+    """The second column of a table by the name of the film, which it names in the first."""
+    if not path.is_file():
+        return {}
+    names = {key.casefold(): _stem(film) for film in films for key in (film.name, _stem(film))}
+    values: dict[str, str] = {}
+    unknown = []
+    for number, row in enumerate(_rows(path)):
+        key = PurePosixPath(row[0].replace("\\", "/")).name.casefold()
+        name = names.get(key) or names.get(_stem(Path(key)))
+        if len(row) < 2 or not row[1]:
+            raise DatasetError(f"{path}: has nothing beside {row[0][:40]!r}; give two columns")
+        if name is None:
+            unknown += [row[0]] if number > 0 or key not in _HEADER else []
+        elif values.setdefault(name, row[1]) != row[1]:
+            raise DatasetError(f"{path}: names {row[0]} twice, as {values[name]} and {row[1]}")
+    if unknown:
+        remarks.append(f"{path}: names {_listed(unknown)}, not among the films")
+    left_out = [_stem(film) for film in paired if _stem(film) not in values]
+    if left_out:
+        remarks.append(f"{path}: leaves out {_listed(left_out)}; give each film a line")
+        if complete:  # films of one patient could come to stand on both sides of a split
+            raise DatasetError(remarks[-1])
+    return values
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        mark = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise DatasetError(f"{path}: cannot be read; save it as CSV in UTF-8") from None
+    return [row for row in rows if any(row)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def thumbnail(film: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean brightness of a film (H x W) over a 128 x 128 grid: all that `twins` looks at."""
+    image = Image.fromarray(np.ascontiguousarray(film, np.float32))
+    return np.asarray(image.resize((_GRID, _GRID), Image.Resampling.BOX))
+
+
+def twins(cases: Sequence[Case], films: Iterable[NDArray[np.float32]]) -> list[int]:
+    """The cluster of each case: films (float32, H x W, or their thumbnails) that are one picture.
+
+    One picture saved twice is found after JPEG of quality 50, another brightness, contrast or
+    gamma, half the size, a shift of a pixel, and a mirror flip; not after the loss of a border.
+    Two films of one patient are no twins: `groups.csv` is for these.
+
+    Compared are band-passed thumbnails, by their best correlation over shifts of up to 3 cells. The
+    band is clipped at its standard deviation, for rulers and stitching lines, the same on all films
+    of a clinic, would outweigh the anatomy. Of 442 leg, knee and spine films no two exceed 0.83;
+    copies changed as above keep 0.93 or more.
+    """
+    if not cases:
+        return []
+    small = np.stack([thumbnail(film) for film, _ in zip(films, cases, strict=True)])
+    labels = np.arange(len(small))
+    seen: dict[bytes, int] = {}
+    for index, picture in enumerate(small):  # also finds copies of a film without any structure
+        _join(labels, index, seen.setdefault(picture.tobytes(), index))
+    fine, coarse = _signature(small)
+    for mirror in (1, -1):
+        other = coarse[:, :, ::mirror].reshape(len(small), -1)
+        for row in range(len(small)):
+            alike = row + 1 + np.flatnonzero(other[row + 1 :] @ coarse[row].ravel() > _COARSE)
+            for some in np.array_split(alike, len(alike) // _BLOCK + 1):
+                overlap = _overlap(fine[row], fine[some][:, :, ::mirror])
+                for index in some[overlap > _TWINS].tolist():
+                    _join(labels, row, index)
+    return [int(label) for label in labels]
+
+
+def _signature(small: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two band-passed views of the thumbnails, each of unit norm: 128 x 128 and 32 x 32."""
+    from scipy.ndimage import gaussian_filter
+
+    cells = small.reshape(len(small), 32, _GRID // 32, 32, _GRID // 32).mean(axis=(2, 4))
+    coarse = cells - gaussian_filter(cells, (0, 2, 2))
+    band = gaussian_filter(small, (0, 1, 1)) - gaussian_filter(small, (0, 4, 4))
+    spread = band.std(axis=(1, 2), keepdims=True)
+    return _unit(np.clip(band, -spread, spread)), _unit(coarse)
+
+
+def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    norm = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True))
+    flat = norm < 1e-3  # no structure to compare: rounding must not make twins of blank films
+    return np.where(flat, np.float32(0), centred / np.where(flat, 1, norm))
+
+
+def _overlap(one: NDArray[np.float32], many: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The highest correlation of one view with each of the others over all small shifts."""
+    spectrum = np.fft.rfft2(one) * np.fft.rfft2(many).conj()
+    shifted = np.roll(np.fft.irfft2(spectrum), (_SHIFT, _SHIFT), axis=(1, 2))
+    return np.asarray(shifted[:, : 2 * _SHIFT + 1, : 2 * _SHIFT + 1].max(axis=(1, 2)))
+
+
+def _join(labels: NDArray[np.int64], first: int, second: int) -> None:
+    labels[labels == labels[second]] = labels[first]
+
+
+def split_folds(
+    cases: Sequence[Case],
+    clusters: Sequence[int],
+    k: int,
+    seed: int,
+    shares: Sequence[float] | None = None,
+) -> list[list[int]]:
+    """k folds of indices into the cases; films of one group or cluster are in the same fold.
+
+    Each case is in exactly one fold and no fold is empty. The sizes differ by one at most where no
+    films belong together, and by little where they do. Body parts, and low and high shares of bone
+    (`shares`, 0..1, one a case), are spread evenly. The names and the seed alone decide: the order
+    of the cases does not. Raises DatasetError where there are fewer independent films than folds.
+    """
+    if k < 2:
+        raise UsageError(f"{k} folds cannot be made; ask for 2 or more")
+    units = _units(cases, clusters)
+    if len(units) < k:
+        raise DatasetError(
+            f"{len(units)} independent films or groups cannot fill {k} folds; ask for fewer folds"
+        )
+    return _deal(cases, units, shares, [1 / k] * k, seed)
+
+
+def hold_out(
+    cases: Sequence[Case],
+    clusters: Sequence[int],
+    fraction: float,
+    seed: int,
+    shares: Sequence[float] | None = None,
+) -> tuple[list[int], list[int]]:
+    """(train, validation) indices, `fraction` of the cases in the second; as in `split_folds`.
+
+    Neither is empty. Raises DatasetError where all films belong together.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(f"{fraction} of the films cannot be held out; give a part between 0 and 1")
+    units = _units(cases, clusters)
+    if len(units) < 2:
+        raise DatasetError(
+            f"{len(cases)} films in {len(units)} group cannot be split into two; add films"
+        )
+    held = min(max(round(fraction * len(cases)), 1), len(cases) - 1) / len(cases)
+    train, validation = _deal(cases, units, shares, [1 - held, held], seed)
+    return train, validation
+
+
+def name_hash_split(names: Sequence[str], fraction: float = 0.2) -> tuple[list[str], list[str]]:
+    """(kept, held back): a name is held back where its SHA-256 is in the lowest `fraction`.
+
+    Each name is judged on its own, so that films added or removed later move no other.
+    """
+    if not 0 <= fraction <= 1:
+        raise UsageError(f"{fraction} of the names cannot be held back; give a part from 0 to 1")
+    sides: tuple[list[str], list[str]] = ([], [])
+    for name in names:
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+        sides[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(name)
+    return sides
+
+
+def _units(cases: Sequence[Case], clusters: Sequence[int]) -> list[list[int]]:
+    """What may not be divided: indices joined by group or cluster, in the order of their names."""
+    labels = np.arange(len(cases))
+    first: dict[tuple[str, object], int] = {}
+    for index, (case, cluster) in enumerate(zip(cases, clusters, strict=True)):
+        _join(labels, index, first.setdefault(("cluster", cluster), index))
+        if case.group is not None:
+            _join(labels, index, first.setdefault(("group", case.group), index))
+    units = defaultdict(list)
+    for index in sorted(range(len(cases)), key=lambda i: cases[i].name):
+        units[int(labels[index])].append(index)
+    return list(units.values())
+
+
+def _strata(
+    cases: Sequence[Case], units: Sequence[Sequence[int]], shares: Sequence[float] | None
+) -> list[tuple[str, int]]:
+    """The kind of each unit: its commonest body part, and its quarter by share of bone."""
+    parts = [Counter(cases[i].part or "" for i in unit).most_common(1)[0][0] for unit in units]
+    means = [float(np.mean([shares[i] for i in unit])) if shares else 0.0 for unit in units]
+    ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+    quarters = (ranks * 4 // len(units)).tolist() if shares else [0] * len(units)
+    return list(zip(parts, quarters, strict=True))
+
+
+def _deal(
+    cases: Sequence[Case],
+    units: Sequence[Sequence[int]],
+    shares: Sequence[float] | None,
+    weights: Sequence[float],
+    seed: int,
+) -> list[list[int]]:
+    """Deal the units out to the emptiest fold: large ones first, and one kind after the other.
+
+    Dealt so, each kind is spread as evenly as the films; the tie goes to where it is scarcest.
+    """
+    strata = _strata(cases, units, shares)
+    shuffled = np.random.default_rng(seed).permutation(len(units)).tolist()
+    order = sorted(shuffled, key=lambda u: (-len(units[u]), strata[u]))
+    folds: list[list[int]] = [[] for _ in weights]
+    kinds: list[Counter[tuple[str, int]]] = [Counter() for _ in weights]
+
+    def cost(f: int, u: int) -> tuple[float, int]:
+        return (len(folds[f]) + len(units[u])) / weights[f], kinds[f][strata[u]]
+
+    for position, u in enumerate(order):
+        empty = [f for f, fold in enumerate(folds) if not fold]
+        last_chance = len(empty) == len(order) - position  # to leave no fold empty
+        best = min(empty if last_chance else range(len(folds)), key=lambda f: cost(f, u))
+        folds[best].extend(units[u])
+        kinds[best][strata[u]] += len(units[u])
+    return [sorted(fold) for fold in folds]

@@ -1,0 +1,323 @@
+"""A DICOM radiograph as it is meant to be displayed (PS3.3; `read_radiograph` comes here).
+
+The grey values go through the steps of PS3.4 N.2, in this order:
+
+    Modality LUT        its table, or slope and intercept (PS3.3 C.11.1)
+    VOI LUT             its table, or the first window (C.11.2.1); robust percentiles where there
+                        is none, or where it leaves nothing to be seen
+    polarity            MONOCHROME1, or Presentation LUT Shape INVERSE (C.11.6): one inversion
+    padding             Pixel Padding (C.7.5.1.1.2) is left out of percentiles and shown black
+
+Overlays are ignored. An 8-bit film without any table or window is a finished picture and is read
+as a PNG would be. No message holds anything from the file but its kind.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
+
+from boneseg.errors import RadiographError
+from boneseg.radiograph import (
+    DEPTHS,
+    Radiograph,
+    SpacingKind,
+    check_size,
+    grey_of,
+    pick_frame,
+    sample,
+    stretch,
+)
+
+# Projections through the body, and OT, under which secondary captures are filed (C.7.3.1.1.1).
+_PROJECTIONS = ["CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT"]
+_OTHER_KINDS = {
+    "CT": "a CT slice",
+    "MR": "an MR slice",
+    "PT": "a PET slice",
+    "NM": "a nuclear medicine image",
+    "US": "an ultrasound image",
+    "IVUS": "an ultrasound image",
+    "ES": "an endoscopy picture",
+    "XC": "a photograph",
+    "SM": "a microscopy slide",
+    "SR": "a structured report",
+    "KO": "a selection of key objects",
+    "PR": "a presentation state",
+    "SEG": "a segmentation",
+    "RTSTRUCT": "a set of contours",
+    "RTPLAN": "a treatment plan",
+    "RTDOSE": "a dose map",
+    "ECG": "a waveform",
+    "DOC": "a document",
+}
+_VISIBLE_SPREAD = 0.05  # of the grey scale, between the 1st and the 99th percentile
+_VISIBLE_SHARE = 0.02  # of the pixels, neither black nor white
+
+
+def read_dicom(path: Path, *, invert: bool = False, frame: int | None = None) -> Radiograph:
+    """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
+
+    Raises RadiographError where the file is damaged, of another kind, or holds no image.
+    """
+    _hush()
+    dataset = _parse(path)
+    _refuse_other_kinds(dataset, path)
+    try:
+        count = int(dataset.get("NumberOfFrames") or 1)
+        height, width = int(dataset.Rows), int(dataset.Columns)
+        index = pick_frame(path, count, frame)
+        check_size(path, height, width)
+        stored = _decode(dataset, index, path)
+        pixels = _display(stored, dataset, path, invert=invert)
+        spacing, kind = _spacing(dataset)
+    except (RadiographError, MemoryError, OSError):
+        raise
+    except Exception:  # values of a kind that the standard forbids; the message could hold them
+        raise RadiographError(
+            f"{path}: is a damaged DICOM file, its image is not described; export it again"
+        ) from None
+    return Radiograph(pixels, spacing, kind, path)
+
+
+def _hush() -> None:
+    """pydicom's warnings and log lines quote values, and so patients, from the file."""
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)|boneseg\.dicom$")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+def _parse(path: Path) -> FileDataset:
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            implicit, little = dataset.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        marks = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
+        if any(mark in dataset for mark in marks):
+            return dataset
+    except (MemoryError, OSError):
+        raise
+    except Exception:  # pydicom's message could quote the file
+        pass
+    raise RadiographError(f"{path}: is damaged, or no DICOM file; export it again")
+
+
+def _refuse_other_kinds(dataset: FileDataset, path: Path) -> None:
+    if "DirectoryRecordSequence" in dataset:
+        raise RadiographError(
+            f"{path}: is the index of a disk (DICOMDIR), not a radiograph; give the folder"
+        )
+    modality = str(dataset.get("Modality") or "").strip().upper()
+    if modality and modality not in _PROJECTIONS:
+        plain = f"DICOM of modality {modality}" if re.fullmatch("[A-Z]{2,8}", modality) else ""
+        kind = _OTHER_KINDS.get(modality, plain or "DICOM of another kind")
+        raise RadiographError(
+            f"{path}: is {kind}, not a radiograph; give a projection (CR, DX, RF, XA, MG, IO, PX)"
+        )
+    if "PixelData" not in dataset:
+        raise RadiographError(f"{path}: is a DICOM file without an image; give the film itself")
+
+
+def _decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
+    """The stored values of one frame: height x width, or height x width x 3 (RGB)."""
+    try:
+        if dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and dataset.BitsStored > 8:
+            return _decode_extended(dataset, index, path)
+        stored = pixel_array(dataset, index=index)
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            stored = apply_color_lut(stored, dataset)[..., :3]
+        return stored
+    except MemoryError:
+        raise
+    except Exception:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
+        raise RadiographError(
+            f"{path}: its image cannot be decoded ({name}), or is cut short; export it again, "
+            "uncompressed"
+        ) from None
+
+
+def _decode_extended(dataset: Dataset, index: int, path: Path) -> NDArray[Any]:
+    """JPEG of 12 bits: GDCM can, but pydicom does not let it (pydicom 3.0)."""
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    if not reader.Read():
+        raise ValueError
+    decoded = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+    dtype = np.int16 if dataset.PixelRepresentation else np.uint16
+    frames = np.frombuffer(decoded, dtype).reshape(-1, dataset.Rows, dataset.Columns)
+    return np.asarray(frames[index])
+
+
+def _display(
+    stored: NDArray[Any], dataset: Dataset, path: Path, *, invert: bool
+) -> NDArray[np.float32]:
+    if stored.ndim == 3:
+        pixels = grey_of(stored, path)
+        return 1 - pixels if invert else pixels
+    padding = _padding(stored, dataset)
+    values = _modality(stored, dataset)
+    shown = _voi(values, dataset, finished=values is stored)
+    visible = shown is not None and _is_visible(sample(shown, padding))
+    pixels = shown if shown is not None and visible else stretch(values, ignore=padding)
+    # DX demands INVERSE where MONOCHROME1 stands (C.8.11.3.1.2): two words for one inversion.
+    negative = dataset.PhotometricInterpretation == "MONOCHROME1" or (
+        str(dataset.get("PresentationLUTShape")).strip() == "INVERSE"
+    )
+    if negative != invert:
+        pixels = 1 - pixels
+    if padding is not None:
+        pixels[padding] = 0
+    return pixels
+
+
+def _modality(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+    """Stored values to the units of the device: `stored` itself where nothing is to be done."""
+    if sequence := dataset.get("ModalityLUTSequence"):
+        return _look_up(stored, sequence[0], _is_little(dataset))[0]
+    slope = (_numbers(dataset, "RescaleSlope") or [1.0])[0]
+    intercept = (_numbers(dataset, "RescaleIntercept") or [0.0])[0]
+    if (slope, intercept) == (1, 0) or slope == 0:
+        return stored
+    values: NDArray[Any] = stored.astype(_exact(stored))
+    return values * slope + intercept
+
+
+def _exact(values: NDArray[Any]) -> type[np.float32] | type[np.float64]:
+    """The type that holds such values exactly, without spending memory on 16-bit films."""
+    return np.float32 if values.dtype.itemsize <= 2 else np.float64
+
+
+def _voi(values: NDArray[Any], dataset: Dataset, *, finished: bool) -> NDArray[np.float32] | None:
+    """Values to [0, 1] by the table or the first window of the file; None where it has neither."""
+    if (sequence := dataset.get("VOILUTSequence")) and sequence[0].get("LUTData") is not None:
+        entries, top = _look_up(np.rint(values), sequence[0], _is_little(dataset))
+        return entries.astype(np.float32) / np.float32(top)
+    centers, widths = _numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth")
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
+    if centers and widths and widths[0] >= (1 if function == "LINEAR" else 1e-9):
+        return window(values, centers[0], widths[0], function)
+    if finished and dataset.BitsStored <= 8 and values.dtype.kind == "u":
+        return values.astype(np.float32) / np.float32(2**dataset.BitsStored - 1)
+    return None
+
+
+def window(
+    values: NDArray[Any], center: float, width: float, function: str = "LINEAR"
+) -> NDArray[np.float32]:
+    """A window laid on values, as [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+
+    `function` is LINEAR (width >= 1), LINEAR_EXACT or SIGMOID (width > 0).
+    """
+    offsets: NDArray[Any] = values.astype(_exact(values))
+    if function == "SIGMOID":
+        exponents = np.clip((offsets - center) * (-4 / width), -60, 60)
+        return (1 / (1 + np.exp(exponents))).astype(np.float32)
+    if function != "LINEAR_EXACT":
+        center, width = center - 0.5, width - 1
+    if width == 0:
+        return (offsets > center).astype(np.float32)
+    return np.clip((offsets - center) / width + 0.5, 0, 1).astype(np.float32)
+
+
+def _is_visible(pixels: NDArray[Any]) -> bool:
+    """Whether a window leaves something to be seen.
+
+    A window that does not fit its film (left over from a template, or meant for other units) makes
+    nearly every pixel black or white, or squeezes all of them into a sliver of the grey scale.
+    """
+    if pixels.size == 0:
+        return False
+    low, high = np.percentile(pixels, (1, 99))
+    share = ((pixels > 0.002) & (pixels < 0.998)).mean()
+    return bool(high - low >= _VISIBLE_SPREAD and share >= _VISIBLE_SHARE)
+
+
+def _look_up(values: NDArray[Any], item: Dataset, little: bool) -> tuple[NDArray[np.uint16], int]:
+    """Map values by a LUT (PS3.3 C.11.1.1, C.11.2.1.1); also the full scale of its entries.
+
+    pydicom's own fails on entries of 9 to 15 bits and on a negative first value. The full scale is
+    that of the smallest depth that holds the entries, for descriptors often claim 16 bits.
+    """
+    count, first = (int(number) for number in item.LUTDescriptor[:2])
+    count = (count & 0xFFFF) or 1 << 16  # 0 stands for 65,536
+    data = item.LUTData
+    if isinstance(data, bytes):
+        wide = ("<" if little else ">") + "u2"
+        table = np.frombuffer(data, wide if len(data) >= 2 * count else "u1").astype(np.uint16)
+    else:
+        table = np.atleast_1d(np.asarray(data, np.int64)).astype(np.uint16)
+    table = table[:count]
+    if first >= 1 << 15 and values.min() < 0:  # a signed number written as an unsigned one
+        first -= 1 << 16
+    places = values.astype(np.int32 if values.dtype.itemsize <= 2 else np.int64)
+    entries = table[np.clip(places - first, 0, len(table) - 1)]
+    return entries, next(2**depth - 1 for depth in DEPTHS if table.max() < 2**depth)
+
+
+def _is_little(dataset: Dataset) -> bool:
+    return dataset.original_encoding[1] is not False
+
+
+def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
+    value = _numbers(dataset, "PixelPaddingValue")
+    if not value:
+        return None
+    limit = _numbers(dataset, "PixelPaddingRangeLimit") or value
+    low, high = sorted((value[0], limit[0]))
+    if stored.dtype.kind == "i" and low > np.iinfo(stored.dtype).max:  # written as unsigned
+        low, high = low - (1 << 16), high - (1 << 16)
+    return (stored >= low) & (stored <= high)
+
+
+def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, SpacingKind]:
+    """The spacing of rows and columns in mm and what it measures (PS3.3 10.7.1)."""
+    pixel = _pair(dataset, "PixelSpacing")
+    plate = _pair(dataset, "ImagerPixelSpacing") or _pair(dataset, "NominalScannedPixelSpacing")
+    if pixel is None:
+        return (plate, "detector") if plate else (None, "unknown")
+    calibration = str(dataset.get("PixelSpacingCalibrationType") or "").strip().upper()
+    if calibration in ("GEOMETRY", "FIDUCIAL"):
+        return pixel, "calibrated"
+    if plate is None:
+        return pixel, "uncalibrated"
+    return pixel, "detector" if np.allclose(pixel, plate, rtol=1e-4) else "calibrated"
+
+
+def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
+    numbers = _numbers(dataset, keyword)
+    if len(numbers) != 2 or min(numbers) <= 0:
+        return None
+    return numbers[0], numbers[1]
+
+
+def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """The finite numbers of an element; none where it is absent, empty or not made of numbers."""
+    with suppress(Exception):
+        value = dataset.get(keyword)
+        values = [value] if isinstance(value, str | int | float) else list(value or ())
+        numbers = [float(number) for number in values]
+        if np.isfinite(numbers).all():
+            return numbers
+    return []

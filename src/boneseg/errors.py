@@ -1,0 +1,55 @@
+"""Everything that can go wrong in a way a user can mend.
+
+    BonesegError
+     ├─ UsageError          the words of the call are wrong            (exit status 2)
+     │   └─ RecipeError     a recipe holds a key or a value that is not known
+     ├─ RadiographError     a file is no radiograph that can be read   (exit status 1)
+     ├─ MaskError           a file is no mask that can be read
+     ├─ DatasetError        a folder of films and masks cannot be trained on
+     ├─ BundleError         a model on disk is missing, damaged or of another kind
+     ├─ TrainingError       a run cannot start, or cannot go on
+     └─ OutputError         a result cannot be written
+
+The message is one line that says what is wrong, where, and what to do.
+The command line prints it and nothing else; a traceback is a bug.
+"""
+
+
+class BonesegError(Exception):
+    """Base of all errors that boneseg raises on purpose."""
+
+    exit_status = 1
+
+
+class UsageError(BonesegError):
+    """The words of the call are wrong: an unknown name, a value out of range."""
+
+    exit_status = 2
+
+
+class RecipeError(UsageError):
+    """A recipe holds a key or a value that is not known."""
+
+
+class RadiographError(BonesegError):
+    """A file is not a radiograph that can be read."""
+
+
+class MaskError(BonesegError):
+    """A file is not a mask that can be read without guessing."""
+
+
+class DatasetError(BonesegError):
+    """A folder of films and masks cannot be used as it is."""
+
+
+class BundleError(BonesegError):
+    """A model on disk is missing, damaged, or of another kind."""
+
+
+class TrainingError(BonesegError):
+    """A training run cannot start, or cannot go on."""
+
+
+class OutputError(BonesegError):
+    """A result cannot be written where it was asked for."""

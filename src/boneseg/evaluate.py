@@ -1,0 +1,157 @@
+"""Scoring predictions against a dataset: each case by name, then the summary.
+
+    evaluation = evaluate_masks(open_dataset(Path("data")), Path("predicted"))
+    evaluation.summary.mean["dice"]
+
+A case without a prediction, or with one of another size, is named in `failures` and never scored
+as an empty mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.dataset import Case, Dataset
+from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
+from boneseg.files import write_table
+from boneseg.masks import read_mask
+from boneseg.metrics import CaseScores, Scores, Summary, score, summarise
+from boneseg.prepare import Floats
+from boneseg.radiograph import read_radiograph
+
+Mask = NDArray[np.bool_]
+Pair = tuple[str, Mask, Mask, tuple[float, float] | None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that could not be scored, and why, in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The summary of the cases that were scored, and every one that was not (exit status 1)."""
+
+    summary: Summary
+    failures: tuple[Failure, ...]
+
+
+def evaluate_predictions(pairs: Iterable[Pair]) -> Summary:
+    """Score (name, prediction, truth, spacing in mm or None) one after the other.
+
+    Prediction and truth are bool, height x width. The pairs are taken one at a time, so a generator
+    needs the memory of one film only. Raises MaskError, with the name, where the two cannot be
+    compared, and DatasetError where there are no pairs.
+    """
+    scored = []
+    for name, prediction, truth, spacing_mm in pairs:
+        try:
+            scored.append(CaseScores(name, score(prediction, truth, spacing_mm)))
+        except MaskError as error:
+            raise MaskError(f"{name}: {error}") from None
+    if not scored:
+        raise DatasetError("there is no case to score; give at least one film with its mask")
+    return summarise(scored)
+
+
+def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
+    """Score the predicted masks in a folder against the truth of a dataset.
+
+    The prediction for a film `knee.png` is `knee_mask.*`, or else `knee.*`, in `masks_dir` itself.
+    Distances are in mm too where the film states its pixel spacing. Raises UsageError where
+    `masks_dir` is no folder that can be read, and DatasetError where the dataset has no case; what
+    is wrong with one case is in `failures`, and the others are scored.
+    """
+    files = _files_by_stem(masks_dir)
+    owners: dict[Path, str] = {}
+
+    def score_case(case: Case) -> Scores:
+        path = _prediction(case, files, masks_dir)
+        if owners.setdefault(path, case.name) != case.name:
+            raise MaskError(f"{path}: is taken by case {owners[path]}; name one mask a film")
+        return _score_file(case, path)
+
+    return _evaluate(dataset, score_case)
+
+
+def evaluate_model(dataset: Dataset, segment: Callable[[Floats], Mask]) -> Evaluation:
+    """Score what a model finds on the films of a dataset, read one at a time.
+
+    `segment` takes float32 H x W in [0, 1], bone bright, to bool H x W, as `Engine.segment` does.
+    Raises DatasetError where the dataset has no case; a film or mask that cannot be read is in
+    `failures`, and the others are scored.
+    """
+
+    def score_case(case: Case) -> Scores:
+        film = read_radiograph(case.image)
+        height, width = film.pixels.shape
+        truth = read_mask(case.mask, shape=(height, width))
+        return score(segment(film.pixels), truth, film.spacing_mm)
+
+    return _evaluate(dataset, score_case)
+
+
+def write_cases_csv(summary: Summary, path: Path) -> None:
+    """Write one row a case: its name and every score; an unknown mm value is left empty.
+
+    Raises OutputError where the file cannot be written.
+    """
+    columns = ["name", *(field.name for field in fields(Scores))]
+    rows = (case.to_json() for case in summary.cases)
+    write_table(path, columns, ([row[name] for name in columns] for row in rows))
+
+
+def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluation:
+    if not dataset.cases:
+        raise DatasetError("there is no case to score; give at least one film with its mask")
+    scored, failures = [], []
+    for case in dataset.cases:
+        try:
+            scored.append(CaseScores(case.name, score_case(case)))
+        except BonesegError as error:
+            failures.append(Failure(case.name, str(error)))
+    return Evaluation(summarise(scored), tuple(failures))
+
+
+def _score_file(case: Case, path: Path) -> Scores:
+    truth = read_mask(case.mask)
+    prediction = read_mask(path)
+    if prediction.shape != truth.shape:
+        (height, width), (true_height, true_width) = prediction.shape, truth.shape
+        raise MaskError(
+            f"{path}: is {height} x {width} pixels, the truth {true_height} x {true_width} "
+            "(height x width); predict on the film's own pixel grid"
+        )
+    return score(prediction, truth, read_radiograph(case.image).spacing_mm)
+
+
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    try:
+        found = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot be read ({error.strerror}); give the folder of predicted masks"
+        ) from None
+    stems: dict[str, list[Path]] = {}
+    for path in found:
+        stems.setdefault(path.stem, []).append(path)
+    return stems
+
+
+def _prediction(case: Case, files: Mapping[str, Sequence[Path]], folder: Path) -> Path:
+    stem = case.image.stem
+    candidates = files.get(f"{stem}_mask") or files.get(stem)
+    if not candidates:
+        raise MaskError(f"{folder / stem}_mask.png: is missing; predict this film, too")
+    if len(candidates) > 1:
+        names = ", ".join(path.name for path in candidates)
+        raise MaskError(f"{folder}: holds {names} for one film; keep one of them")
+    return candidates[0]

@@ -1,0 +1,41 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from boneseg.errors import OutputError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`: what is written there is moved into place at the end.
+
+    with whole_file(Path("masks/knee.png")) as temporary:
+        image.save(temporary)
+
+    Where that fails nothing is left behind, and what stood at `path` stays. An OSError becomes an
+    OutputError of one line.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.new")  # short: a long name stays legal
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        advice = "give a folder that exists and has room"
+        raise OutputError(f"{path}: cannot be written ({reason}); {advice}") from None
+    finally:
+        with suppress(OSError):  # moved into place, or never made
+            temporary.unlink()
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV with a header. Raises OutputError."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])

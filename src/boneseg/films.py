@@ -1,0 +1,85 @@
+"""The films of a dataset, read once and laid on the working grid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boneseg.dataset import Case
+from boneseg.masks import read_mask
+from boneseg.prepare import Placement, Preparation
+from boneseg.radiograph import Radiograph, read_radiograph
+
+
+@dataclass(frozen=True)
+class Film:
+    """A radiograph with the mask drawn for it, both H x W."""
+
+    case: Case
+    radiograph: Radiograph
+    mask: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.mask.shape[0], self.mask.shape[1]
+
+
+def read_films(
+    cases: Sequence[Case], progress: Callable[[int, int], None] | None = None
+) -> list[Film]:
+    """Read every film and mask; the first that cannot be read raises."""
+
+    def read(case: Case) -> Film:
+        radiograph = read_radiograph(case.image)
+        shape = radiograph.pixels.shape
+        return Film(case, radiograph, read_mask(case.mask, shape=(shape[0], shape[1])))
+
+    films = []
+    with ThreadPoolExecutor(2) as pool:
+        for count, film in enumerate(pool.map(read, cases), start=1):
+            films.append(film)
+            if progress:
+                progress(count, len(cases))
+    return films
+
+
+def fingerprint(films: Sequence[Film]) -> str:
+    """SHA-256 over the names, pixels and masks of the films, in the order of their names."""
+    digest = hashlib.sha256()
+    for film in sorted(films, key=lambda film: film.case.name):
+        digest.update(f"{film.case.name} {film.shape}".encode())
+        digest.update(film.radiograph.pixels.tobytes())
+        digest.update(film.mask.tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class PreparedFilms:
+    """Films and masks on the working grid: float32 and bool, N x 1 x height x width."""
+
+    films: Tensor
+    masks: Tensor
+    places: tuple[Placement, ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def prepare_films(films: Sequence[Film], preparation: Preparation) -> PreparedFilms:
+    """Lay the films and their masks on the working grid."""
+    shape = (len(films), 1, preparation.height, preparation.width)
+    pixels, masks = torch.empty(shape), torch.empty(shape, dtype=torch.bool)
+    places = []
+    for index, film in enumerate(films):
+        grid, place = preparation.film(film.radiograph.pixels)
+        pixels[index, 0] = torch.from_numpy(grid)
+        masks[index, 0] = torch.from_numpy(preparation.mask(film.mask, place))
+        places.append(place)
+    return PreparedFilms(pixels, masks, tuple(places))

@@ -1,0 +1,30 @@
+"""The history of a run: one row for each look at the validation films."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from boneseg.files import write_table
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the validation films: a row of history.csv."""
+
+    attempt: int
+    epoch: float
+    step: int
+    seconds: float
+    done: float  # share of the run, in [0, 1]
+    learning_rate: float
+    loss: float
+    dice: float
+    note: str = ""
+
+
+def write_history(history: Sequence[Check], path: Path) -> None:
+    """One row a check. Raises OutputError."""
+    columns = [column.name for column in fields(Check)]
+    write_table(path, columns, ([getattr(row, name) for name in columns] for row in history))

@@ -1,0 +1,68 @@
+"""Dice, binary cross-entropy, focal, and weighted sums of them.
+
+All take logits and a target of 0 or 1 (both float N x 1 x H x W) and return a scalar. They are
+computed in float32 whatever the network's arithmetic.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from boneseg.recipe import LossSettings
+
+
+def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 − soft Dice of each film, averaged (Milletari et al., V-Net, 2016).
+
+    `smooth` (px) stands above and below the fraction: it defines the loss of an empty film, and
+    a large one blunts the gradient of a small bone.
+    """
+    probability = logits.float().sigmoid().flatten(1)
+    target = target.float().flatten(1)
+    overlap = (probability * target).sum(1)
+    total = probability.sum(1) + target.sum(1)
+    return (1 - (2 * overlap + smooth) / (total + smooth).clamp_min(1e-7)).mean()
+
+
+def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy, averaged over pixels."""
+    return functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+
+
+def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
+    """−α_t (1 − p_t)^γ log p_t, averaged over pixels (Lin et al., 2017, eq. 5)."""
+    logits, target = logits.float(), target.float()
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    missed = (target - logits.sigmoid()).abs()  # 1 − p_t
+    weight = target * alpha + (1 - target) * (1 - alpha)
+    return (weight * missed**gamma * cross_entropy).mean()
+
+
+def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
+    """The weighted sum that a recipe asks for."""
+    loss = logits.new_zeros((), dtype=target.dtype)
+    if settings.dice:
+        loss = loss + settings.dice * dice_loss(logits, target, settings.dice_smooth)
+    if settings.bce:
+        loss = loss + settings.bce * bce_loss(logits, target)
+    if settings.focal:
+        focal = focal_loss(logits, target, settings.focal_gamma, settings.focal_alpha)
+        loss = loss + settings.focal * focal
+    return loss
+
+
+def supervised_loss(outputs: list[Tensor], target: Tensor, settings: LossSettings) -> Tensor:
+    """`total_loss` at every decoder level, finest first, weighted 1, ½, ¼ … of the whole.
+
+    The coarse target is the share of bone in each coarse pixel, thresholded at one half.
+    """
+    weights = [0.5**level for level in range(len(outputs))]
+    loss = target.new_zeros(())
+    for output, weight in zip(outputs, weights, strict=True):
+        coarse = target
+        if output.shape[-2:] != target.shape[-2:]:
+            coarse = functional.interpolate(target, output.shape[-2:], mode="area")
+            coarse = (coarse >= 0.5).to(target.dtype)
+        loss = loss + weight / sum(weights) * total_loss(output, coarse, settings)
+    return loss

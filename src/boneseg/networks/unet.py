@@ -1,0 +1,101 @@
+"""One U-Net (Ronneberger et al., 2015), any depth and width, plain or residual blocks.
+
+>>> network = UNet(widths=(16, 32, 64))
+>>> network(torch.zeros(1, 1, 100, 60)).shape
+torch.Size([1, 1, 100, 60])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class UNet(nn.Module):
+    """Films N x C x H x W of any size to logits N x 1 x H x W.
+
+    Args:
+        widths: channels at each level, full resolution first; a level halves the resolution.
+        block: "plain" (two convolutions) or "residual" (the same around a shortcut).
+        norm: "batch", "instance" or "none".
+        deep_supervision: in training mode, return the logits of every decoder level, finest
+            first; in evaluation mode always the finest alone.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        block: str = "plain",
+        norm: str = "batch",
+        deep_supervision: bool = False,
+        in_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        steps = list(zip([in_channels, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(Block(i, o, norm, block == "residual") for i, o in steps)
+        pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]  # coarse to fine
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
+        self.decoder = nn.ModuleList(Block(2 * o, o, norm, block == "residual") for _, o in pairs)
+        heads = [o for _, o in pairs] if deep_supervision else [widths[0]]
+        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads)
+        self.stride = 2 ** (len(widths) - 1)
+        self.apply(_initialise)
+
+    def forward(self, film: Tensor) -> Tensor | list[Tensor]:
+        height, width = film.shape[-2:]
+        rows, columns = -height % self.stride, -width % self.stride
+        x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
+
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.encoder):
+            x = block(functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+
+        finished = [skips.pop()]
+        for up, block in zip(self.up, self.decoder, strict=True):
+            finished.append(block(torch.cat([up(finished[-1]), skips.pop()], dim=1)))
+
+        if self.training and self.deep_supervision:
+            outputs = [head(x) for head, x in zip(self.heads, finished[1:], strict=True)][::-1]
+            return [outputs[0][..., :height, :width], *outputs[1:]] if rows or columns else outputs
+        logits: Tensor = self.heads[-1](finished[-1])
+        return logits[..., :height, :width] if rows or columns else logits
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions, each normalised and rectified; or the same around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str, residual: bool) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+        self.first_norm = _norm(norm, outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=norm == "none")
+        self.second_norm = _norm(norm, outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if residual else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.first_norm(self.first(x)), inplace=True)
+        y = self.second_norm(self.second(y))
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return functional.relu(y, inplace=True)
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    return nn.Identity()
+
+
+def _initialise(module: nn.Module) -> None:
+    """He et al., 2015: the variance that a rectified layer keeps."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

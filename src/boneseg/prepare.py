@@ -1,0 +1,86 @@
+"""From a film's pixel grid to the network's, and exactly back.
+
+Nothing else in boneseg resizes or normalises. The preparation that a model was trained with is
+written into its bundle, and is the only one used to segment with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a film lies on the working grid: rows [top, top + height), likewise columns."""
+
+    film: tuple[int, int]  # height, width of the film, px
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A working grid of `height` x `width` px on which every film is laid, its aspect kept.
+
+    The film is scaled to fit (area average when it shrinks, cubic when it grows), centred, and
+    its grey values are brought to mean 0 and standard deviation 1 over the film; around it is 0.
+    """
+
+    height: int
+    width: int
+
+    def place(self, film: tuple[int, int]) -> Placement:
+        """Where a film of (height, width) px lies on the working grid."""
+        scale = min(self.height / film[0], self.width / film[1])
+        height = min(self.height, max(1, round(film[0] * scale)))
+        width = min(self.width, max(1, round(film[1] * scale)))
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        return Placement(film, top, left, height, width)
+
+    def film(self, pixels: Floats) -> tuple[Floats, Placement]:
+        """Lay a film (float32 H x W) on the working grid; returns float32 height x width."""
+        place = self.place((pixels.shape[0], pixels.shape[1]))
+        small = resize(pixels, (place.height, place.width))
+        spread = float(small.std())
+        small = (small - small.mean()) / spread if spread > 1e-6 else np.zeros_like(small)
+        return self._lay(small, place), place
+
+    def mask(self, mask: NDArray[np.bool_], place: Placement) -> NDArray[np.bool_]:
+        """Lay a mask (bool H x W) where its film lies: pixels at least half bone are bone."""
+        small = resize(mask.astype(np.float32), (place.height, place.width))
+        return self._lay(small, place) >= 0.5
+
+    def restore(self, probability: Floats, place: Placement) -> Floats:
+        """A probability on the working grid back on the film's own: float32 H x W in [0, 1]."""
+        window = probability[
+            place.top : place.top + place.height, place.left : place.left + place.width
+        ]
+        return np.clip(resize(window, place.film), 0.0, 1.0)
+
+    def _lay(self, small: Floats, place: Placement) -> Floats:
+        grid = np.zeros((self.height, self.width), np.float32)
+        grid[place.top : place.top + place.height, place.left : place.left + place.width] = small
+        return grid
+
+
+def resize(pixels: Floats, size: tuple[int, int]) -> Floats:
+    """float32 H x W to (height, width): area average when shrinking, cubic when growing.
+
+    Pixel centres keep their place (the half-pixel convention), so that there and back again is
+    without a shift. Each axis takes its own filter.
+    """
+    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    for axis_size in ((size[1], image.height), size[::-1]):
+        if axis_size != image.size:
+            shrinks = axis_size[0] < image.width or axis_size[1] < image.height
+            method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+            image = image.resize(axis_size, method)
+    return np.array(image, dtype=np.float32)

@@ -1,0 +1,326 @@
+"""Any radiograph on disk as one array: grey, [0, 1], bone bright, upright.
+
+    film = read_radiograph(Path("knee.dcm"))
+    film.pixels       # float32, height x width
+    film.spacing_mm   # (row, column) or None
+
+PNG, JPEG, TIFF, BMP and WebP are read here, DICOM in `dicom.py`, which is imported when the
+first DICOM file is met. The values of a picture become grey in [0, 1] so:
+
+    8 bit and less      divided by the largest value of the depth
+    9 to 16 bit         divided by 2^n - 1, n the smallest of 8, 10, 12, 14, 16 that holds the film
+    the rest            (32-bit, negative, floats outside [0, 1]) the 0.5th and the 99.5th
+                        percentile become 0 and 1
+    colour              ITU-R BT.601 luma, unless it is a photograph (see `colourfulness`)
+    transparency        laid on black
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from boneseg.errors import BonesegError, RadiographError, UsageError
+
+MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
+DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
+MIN_SIDE = 16  # pixels; nothing of a bone is to be seen on less
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".dic")
+)
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # a list, so that no EPS starts Ghostscript
+_FORMAT_WORDS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+_PERCENTILES = (0.5, 99.5)
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_ODD_COLOUR = 0.1  # of the full scale
+_MAX_COLOURFULNESS = 0.1  # measured: films under 0.001, photographs from 0.18
+_SAMPLE = 1_000_000
+
+# Pillow warns of what is checked here (size), and of what is of no concern (broken EXIF).
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+SpacingKind = Literal["calibrated", "detector", "uncalibrated", "unknown"]
+"""What a pixel spacing measures (DICOM PS3.3 10.7.1).
+
+- calibrated: millimetres in the patient: corrected for magnification, by geometry or by a
+  fiducial of known size;
+- detector: millimetres on the detector or on the scanned film; the bone itself is smaller, by the
+  magnification, commonly 5 to 20 %;
+- uncalibrated: the file gives a spacing and does not say which of the two it is;
+- unknown: the file gives none that can be trusted, and `spacing_mm` is None.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A film as it is to be looked at.
+
+    pixels: float32, height x width, in [0, 1], bone bright, upright.
+    spacing_mm: (between rows, between columns) in mm, or None.
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None
+    spacing_kind: SpacingKind
+    source: Path
+
+
+def read_radiograph(
+    path: Path | str, *, invert: bool = False, frame: int | None = None
+) -> Radiograph:
+    """Read one film of any known format, told by its content and not by its name.
+
+    `invert` is for films whose bone is dark. `frame` (from 1) chooses one of several frames or
+    pages. Resolutions of plain images (DPI) are not trusted: their spacing is unknown. Raises
+    RadiographError where the file is no radiograph, UsageError where `frame` is under 1.
+    """
+    path = Path(path)
+    if frame is not None and frame < 1:
+        raise UsageError(f"--frame {frame}: frames are counted from 1")
+    try:
+        _check_file(path)
+        if looks_like_dicom(path) or path.suffix.lower() in (".dcm", ".dicom", ".dic"):
+            from boneseg.dicom import read_dicom
+
+            return read_dicom(path, invert=invert, frame=frame)
+        pixels = _read_picture(path, frame)
+    except BonesegError:
+        raise
+    except OSError as error:
+        reason = error.strerror or "the disk gives an error"
+        raise RadiographError(f"{path}: cannot be opened ({reason}); check the file") from None
+    except MemoryError:
+        raise RadiographError(f"{path}: there is not enough memory to read it") from None
+    return Radiograph(1 - pixels if invert else pixels, None, "unknown", path)
+
+
+def find_radiographs(inputs: Sequence[Path]) -> list[Path]:
+    """The films that `inputs` name: files as they are, folders searched through, in sorted order.
+
+    In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one;
+    hidden files and folders and the index file DICOMDIR are passed over. A film named twice is
+    listed once. Raises UsageError for what does not exist, RadiographError for a folder without
+    films.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, inputs):
+        if path.is_dir():
+            films = _search(path)
+            if not films:
+                raise RadiographError(f"{path}: holds no radiographs; give {_FORMAT_WORDS} files")
+            found.update(dict.fromkeys(films))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UsageError(f"{path}: there is no such file or folder; check the name")
+    return list(found)
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Whether the file bears the mark of a DICOM file (PS3.10 7.1). Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def check_size(path: Path, height: int, width: int) -> None:
+    """Refuse a film too small to show a bone, or too large for memory, before it is decoded."""
+    if min(height, width) < MIN_SIDE:
+        raise RadiographError(
+            f"{path}: a film of {min(height, width)} pixels ({height} x {width}) is too small; "
+            f"give one of at least {MIN_SIDE} on each side"
+        )
+    if height * width > MAX_PIXELS:
+        raise RadiographError(
+            f"{path}: {height} x {width} pixels are more than the {MAX_PIXELS // 10**6} million "
+            "that a film may have; reduce it"
+        )
+
+
+def pick_frame(path: Path, count: int, frame: int | None) -> int:
+    """The index (from 0) of the frame to read."""
+    if frame is None and count > 1:
+        raise RadiographError(
+            f"{path}: holds {count} frames; choose one with --frame N, 1 to {count}"
+        )
+    if frame is not None and frame > count:
+        raise RadiographError(f"{path}: has no frame {frame}; it holds {count}")
+    return (frame or 1) - 1
+
+
+def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Grey values of any depth as [0, 1], by the rules at the head of this module."""
+    top = _full_scale(values)
+    if top is None:
+        return stretch(values)
+    unit: NDArray[np.float32] = np.divide(values, np.float32(top), dtype=np.float32)
+    return unit
+
+
+def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Grey values as [0, 1] by robust percentiles; what is not finite becomes 0.
+
+    `ignore` marks pixels that have no say in the percentiles.
+    """
+    usable = sample(values, ignore)
+    low, high = np.percentile(usable, _PERCENTILES) if usable.size else (0.0, 0.0)
+    if usable.size and high <= low:  # hardly anything but ground
+        low, high = float(usable.min()), float(usable.max())
+    if high <= low:
+        return np.zeros(values.shape, np.float32)
+    unit: NDArray[np.float32] = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+    return np.nan_to_num(unit, copy=False)
+
+
+def sample(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+    """About a million of the finite values, spread evenly: enough for a percentile."""
+    step = max(1, values.size // _SAMPLE) | 1  # odd, so as not to run along columns
+    taken: NDArray[Any] = values.ravel()[::step]
+    keep = np.isfinite(taken)
+    if ignore is not None:
+        keep &= ~ignore.ravel()[::step]
+    kept: NDArray[Any] = taken[keep]
+    return kept
+
+
+def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """An RGB film (height x width x 3, unsigned integers) as luma in [0, 1].
+
+    Raises RadiographError where it is a colour photograph.
+    """
+    top = _full_scale(rgb) or float(rgb.max())
+    if colourfulness(rgb, top) > _MAX_COLOURFULNESS:
+        raise RadiographError(
+            f"{path}: is a colour photograph, not a radiograph; give the film itself, in grey"
+        )
+    luma = np.zeros(rgb.shape[:2], np.float32)
+    for band, weight in enumerate(_LUMA):
+        luma += rgb[..., band] * np.float32(weight / top)
+    return np.minimum(luma, 1, out=luma)
+
+
+def colourfulness(rgb: NDArray[Any], top: float) -> float:
+    """The share of pixels, 0 to 1, whose colour is not explained by how bright they are.
+
+    A film may be toned (blue base, sepia): its colour is then a curve over brightness, which is
+    taken off as the median of each of 16 steps of brightness. What differs from that curve by more
+    than a tenth of the full scale counts. A coloured letter is far too small to matter.
+    """
+    step = max(1, round((rgb[..., 0].size / 250_000) ** 0.5))
+    red, green, blue = (rgb[::step, ::step].reshape(-1, 3) / np.float32(top)).T
+    tint = np.stack((red - green, blue - green))
+    brightness = np.minimum((red + green + blue) * 16 / 3, 15).astype(int)
+    for level in np.unique(brightness):
+        here = brightness == level
+        tint[:, here] -= np.median(tint[:, here], axis=1, keepdims=True)
+    return float((np.abs(tint).max(axis=0) > _ODD_COLOUR).mean())
+
+
+def _full_scale(values: NDArray[Any]) -> float | None:
+    """What stands for white in values of this type; None where only percentiles can tell."""
+    if values.dtype == np.bool_:
+        return 1
+    if values.dtype == np.uint8:
+        return 255
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        return 1 if low >= 0 and high <= 1 else None  # None with NaN too
+    if low < 0 or high >= 2 ** DEPTHS[-1]:
+        return None
+    return float(next(2**depth - 1 for depth in DEPTHS if high < 2**depth))
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise RadiographError(f"{path}: is a folder; give a {_FORMAT_WORDS} file")
+    if not path.exists():
+        raise RadiographError(f"{path}: there is no such file; check the name")
+    if not path.is_file():
+        raise RadiographError(f"{path}: is not a file; give a {_FORMAT_WORDS} file")
+    if path.stat().st_size == 0:
+        raise RadiographError(f"{path}: is empty (0 bytes); copy or export it again")
+
+
+def _search(folder: Path) -> list[Path]:
+    films = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        films += [Path(parent, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in films if _is_film(path))
+
+
+def _is_film(path: Path) -> bool:
+    try:
+        if path.suffix.lower() in SUFFIXES or not path.is_file():
+            return path.is_file()
+        # the names of exported DICOM files often end in the digits of a UID
+        return path.name.upper() != "DICOMDIR" and looks_like_dicom(path)
+    except OSError:
+        return False
+
+
+def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
+    try:
+        # an open file, for Pillow 13 scrambles turned TIFFs that it opens itself (memory map)
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+            # an MPO is a JPEG of a camera; what follows its first picture is a preview
+            count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            image.seek(pick_frame(path, count, frame))
+            check_size(path, image.height, image.width)
+            negative = _is_white_zero(image)
+            image.load()
+            pixels = _pixels_of(image, path)
+            upright = _turn(pixels, image.getexif().get(0x0112, 1))
+    except (BonesegError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise RadiographError(
+            f"{path}: more pixels than the {MAX_PIXELS // 10**6} million that a film may have; "
+            "reduce it"
+        ) from None
+    except UnidentifiedImageError:
+        raise RadiographError(
+            f"{path}: is no image that can be read; give {_FORMAT_WORDS}"
+        ) from None
+    except Exception:  # a damaged file makes the decoders raise nearly anything
+        raise RadiographError(
+            f"{path}: is damaged or cut short; copy or export it again, as PNG"
+        ) from None
+    return np.ascontiguousarray(1 - upright if negative else upright)
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(262) == 0 and image.mode not in ("1", "L")
+
+
+def _pixels_of(image: Image.Image, path: Path) -> NDArray[np.float32]:
+    if image.mode in ("1", "I", "F") or image.mode.startswith("I;16"):
+        return to_unit(np.asarray(image))
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        ground.alpha_composite(image.convert("RGBA"))
+        return grey_of(np.asarray(ground)[..., :3], path)
+    if image.mode == "L":
+        return to_unit(np.asarray(image))
+    return grey_of(np.asarray(image.convert("RGB")), path)
+
+
+def _turn(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Turn a picture upright by its EXIF orientation (CIPA DC-008, tag 0x0112)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.T
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels

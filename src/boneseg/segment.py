@@ -1,0 +1,159 @@
+"""Files in, masks out: each film on its own, so that one bad file never stops the rest.
+
+Reading, the engine and writing overlap; the results keep the order of the inputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from boneseg.engine import Engine
+from boneseg.errors import BonesegError, OutputError, UsageError
+from boneseg.files import whole_file
+from boneseg.masks import write_mask
+from boneseg.prepare import Floats
+from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.writers.overlay import write_overlay
+
+FORMATS = ("mask", "overlay")
+THREADS = 2  # read and write films while the engine looks at another
+AHEAD = 4  # films read, and films waiting to be written, at most
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input: its files and figures, or its error."""
+
+    input: str
+    outputs: dict[str, str]
+    area_px: int | None = None
+    area_mm2: float | None = None
+    confidence: float | None = None  # mean over pixels of the probability of the answer given
+    seconds: float | None = None  # in the engine
+    error: str | None = None
+
+
+def segment_files(
+    inputs: Sequence[Path],
+    out: Path,
+    engine: Engine,
+    *,
+    formats: Sequence[str] = FORMATS,
+    invert: bool = False,
+    frame: int | None = None,
+    report: Callable[[Result], None] | None = None,
+) -> list[Result]:
+    """Segment each film into `out`, and write `segment.json` there.
+
+    Raises UsageError where `frame` is under 1, and OutputError where nothing can be written.
+    """
+    if frame is not None and frame < 1:  # else every film would be blamed for it
+        raise UsageError(f"--frame {frame}: frames are counted from 1")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another") from None
+    results: list[Result] = []
+    writing: deque[Future[Result]] = deque()
+
+    def finish(waiting: int) -> None:
+        while len(writing) > waiting:
+            results.append(writing.popleft().result())
+            if report:
+                report(results[-1])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        films = _read_ahead(pool, inputs, invert, frame)
+        for stem, path, (film, failed) in zip(unique_stems(inputs), inputs, films, strict=True):
+            if film is None:
+                writing.append(pool.submit(Result, str(path), {}, error=failed))
+            else:
+                writing.append(_segment_one(pool, film, out / stem, engine, formats))
+            finish(AHEAD)
+        finish(0)
+    with whole_file(out / "segment.json") as temporary:
+        text = json.dumps([asdict(result) for result in results], indent=2)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return results
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, inputs: Sequence[Path], invert: bool, frame: int | None
+) -> Iterator[tuple[Radiograph | None, str | None]]:
+    """Each film, or what is wrong with it, in order; never more than AHEAD are in memory."""
+
+    def read(path: Path) -> tuple[Radiograph | None, str | None]:
+        try:
+            return read_radiograph(path, invert=invert, frame=frame), None
+        except (BonesegError, MemoryError) as error:
+            return None, _reason(path, error)
+
+    coming = iter(inputs)
+    reading = deque(pool.submit(read, path) for path in itertools.islice(coming, AHEAD))
+    while reading:
+        yield reading.popleft().result()
+        reading.extend(pool.submit(read, path) for path in itertools.islice(coming, 1))
+
+
+def _segment_one(
+    pool: ThreadPoolExecutor, film: Radiograph, out: Path, engine: Engine, formats: Sequence[str]
+) -> Future[Result]:
+    """Find the bones now; write them while the next film is looked at."""
+    started = time.perf_counter()
+    try:
+        probability = engine.probability(film.pixels)
+    except (BonesegError, MemoryError) as error:
+        reason = _reason(film.source, error)
+        return pool.submit(Result, str(film.source), {}, error=reason)
+    seconds = time.perf_counter() - started
+    return pool.submit(_write_one, film, probability, out, engine, formats, seconds)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    too_large = f"{path}: is too large for the memory; reduce it"
+    return too_large if isinstance(error, MemoryError) else str(error)
+
+
+def _write_one(
+    film: Radiograph,
+    probability: Floats,
+    out: Path,
+    engine: Engine,
+    formats: Sequence[str],
+    seconds: float,
+) -> Result:
+    mask = probability >= engine.bundle.card.threshold
+    outputs = {name: f"{out.name}_{name}.png" for name in FORMATS if name in formats}
+    if "mask" in outputs:
+        write_mask(out.with_name(outputs["mask"]), mask)
+    if "overlay" in outputs:
+        write_overlay(out.with_name(outputs["overlay"]), film.pixels, mask)
+    area, spacing = int(mask.sum()), film.spacing_mm
+    return Result(
+        input=str(film.source),
+        outputs=outputs,
+        area_px=area,
+        area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
+        confidence=round(float(np.maximum(probability, 1 - probability).mean()), 4),
+        seconds=round(seconds, 4),
+    )
+
+
+def unique_stems(inputs: Sequence[Path]) -> Iterator[str]:
+    """A name for each input's outputs: its stem, with a number where that is taken."""
+    taken: set[str] = set()
+    for path in inputs:
+        stem, number = path.stem, 2
+        while stem.lower() in taken:
+            stem, number = f"{path.stem}-{number}", number + 1
+        taken.add(stem.lower())
+        yield stem

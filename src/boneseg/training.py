@@ -1,0 +1,392 @@
+"""One training run: the loop, the schedule, the collapse guard, and resuming after a kill.
+
+    run = train(open_dataset(Path("knees")), recipe.load("default"), Path("runs/knees"))
+
+Everything random is drawn from generators seeded by (seed, step), so that a run killed at any
+moment goes on from its last checkpoint as if nothing had been. With `run.minutes` the clock is
+the schedule, and no two runs are the same; with `run.epochs` they are, bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from boneseg import checkpoint, hardware
+from boneseg.augment import Augmenter
+from boneseg.bundle import Bundle, load_network
+from boneseg.dataset import Dataset, hold_out, twins
+from boneseg.errors import DatasetError, OutputError, TrainingError
+from boneseg.films import Film, fingerprint, prepare_films, read_films
+from boneseg.history import Check, write_history
+from boneseg.losses import supervised_loss
+from boneseg.networks import build
+from boneseg.prepare import Preparation
+from boneseg.recipe import Recipe
+from boneseg.schedule import Plateau, rate
+from boneseg.validation import collapse, constant_dice, mean_dice, predict
+
+MAX_RESTARTS = 3
+STRIKES = 5  # collapsed checks in a row
+FIRST_STEPS = 30  # before that no network has had the time to learn
+SAVE_EVERY = 10.0  # seconds between checkpoints, at least
+
+Report = Callable[["Check"], None]
+
+
+@dataclass
+class State:
+    """Where a run stands, but for its tensors."""
+
+    attempt: int = 0
+    step: int = 0  # of this attempt
+    seconds: float = 0.0  # of the whole run
+    attempt_start: float = 0.0
+    strikes: int = 0
+    sound: bool = False  # whether any check was better than a constant mask
+    best_dice: float = -1.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    checked_at: float = 0.0
+    plateau: Plateau = field(default_factory=Plateau)
+    history: list[Check] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run leaves: the network with its best weights, and how it got there."""
+
+    network: nn.Module
+    recipe: Recipe
+    fingerprint: str
+    best_dice: float
+    restarts: int
+    history: tuple[Check, ...]
+    training: tuple[Film, ...]
+    validation: tuple[Film, ...]
+
+
+def train(
+    dataset: Dataset,
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    init: Bundle | None = None,
+    report: Report | None = None,
+) -> TrainedRun:
+    """Train on a dataset; checkpoints and history.csv go into `out`.
+
+    With `init` the network is that bundle's, and starts from its weights. Raises DatasetError for
+    films that cannot be trained on, TrainingError for a run that exists already, whose films have
+    changed, or that collapsed more than three times.
+    """
+    saved = out / "checkpoint.safetensors"
+    if saved.exists() and not resume:
+        raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
+    if init is not None:
+        recipe = recipe.model_copy(update={"network": init.card.architecture})
+    films = read_films(dataset.cases)
+    if len(films) < 2:
+        raise DatasetError(f"{dataset.root}: {len(films)} film with a mask; at least 2 are needed")
+    settled = recipe.settle([film.shape for film in films])
+    cases = [film.case for film in films]
+    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    shares = [float(film.mask.mean()) for film in films]
+    chosen, held = hold_out(
+        cases, clusters, settled.run.validation, settled.run.seed, shares=shares
+    )
+    training, validation = [films[i] for i in chosen], [films[i] for i in held]
+    if not any(film.mask.any() for film in training):
+        raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
+    weights = load_network(init).state_dict() if init is not None else None
+    loop = _Loop(settled, training, validation, out, fingerprint(films), weights, report)
+    if resume and saved.exists():
+        loop.restore()
+    loop.run()
+    return TrainedRun(
+        network=loop.best_network(),
+        recipe=settled,
+        fingerprint=loop.fingerprint,
+        best_dice=loop.state.best_dice,
+        restarts=loop.state.attempt,
+        history=tuple(loop.state.history),
+        training=tuple(training),
+        validation=tuple(validation),
+    )
+
+
+class _Loop:
+    """The network and its state, step by step."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        training: list[Film],
+        validation: list[Film],
+        out: Path,
+        digest: str,
+        weights: dict[str, Tensor] | None,
+        report: Report | None,
+    ) -> None:
+        size = recipe.prepare
+        if size.height is None or size.width is None or recipe.run.batch is None:
+            raise ValueError("settle the recipe before training with it")
+        preparation = Preparation(size.height, size.width)
+        self.recipe, self.out, self.fingerprint, self.report = recipe, out, digest, report
+        self.weights = weights
+        self.films = prepare_films(training, preparation)
+        self.validation = prepare_films(validation, preparation)
+        self.batch = min(recipe.run.batch, len(training))
+        self.augment = Augmenter(recipe.augment)
+        self.device = hardware.device()
+        self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
+        self.epoch_steps = math.ceil(len(training) / self.batch)
+        self.constant = constant_dice(self.validation.masks)
+        self.state = State()
+        self.started = time.monotonic()
+        self.saved_at = -math.inf
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"cannot be made ({error.strerror})"
+            raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
+        self._new_attempt()
+
+    def run(self) -> None:
+        """To the end of the schedule, from wherever the state stands."""
+        self._attempt()
+        while self._guarded() and not self.state.sound:
+            self._restart("never better than a constant mask")
+            self._attempt()
+        self._save()
+
+    def _guarded(self) -> bool:
+        return self.recipe.run.guard and self.state.step >= FIRST_STEPS
+
+    def _attempt(self) -> None:
+        while self._done() < 1:
+            loss = self._step()
+            self.state.loss_sum += loss
+            self.state.loss_count += 1
+            self.state.seconds = time.monotonic() - self.started
+            if not math.isfinite(loss):
+                self._restart("the loss is not finite")
+            elif self._check_is_due():
+                self._check()
+
+    def best_network(self) -> nn.Module:
+        """The network with the weights of the best check, on the CPU, for evaluation."""
+        network: nn.Module = copy.deepcopy(self.average).cpu()
+        network.load_state_dict(self.best)
+        return network.eval()
+
+    def restore(self) -> None:
+        """Go on from the checkpoint in the run's folder."""
+        path = self.out / "checkpoint.safetensors"
+        tensors, facts = checkpoint.load(path)
+        if facts["fingerprint"] != self.fingerprint:
+            raise TrainingError(f"{path}: the films have changed since; start the run anew")
+        if facts["recipe"] != self.recipe.model_dump(mode="json"):
+            raise TrainingError(f"{path}: the recipe has changed since; start the run anew")
+        self.state = _state(facts["state"])
+        self._new_attempt()
+        self.network.load_state_dict(tensors["network"])
+        self.average.load_state_dict(tensors["average"])
+        self.best = tensors["best"]
+        slots = {int(key): value for key, value in tensors.get("optimiser", {}).items()}
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        self.started = time.monotonic() - self.state.seconds
+
+    def _new_attempt(self) -> None:
+        torch.manual_seed(self._seed())
+        network = build(self.recipe.network)
+        if self.weights is not None:
+            network.load_state_dict(self.weights)
+        network = network.to(self.device)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network)
+        self.best = _copied(self.average)
+        self.optimiser = _optimiser(self.network, self.recipe)
+
+    def _seed(self) -> int:
+        return self.recipe.run.seed + 7919 * self.state.attempt
+
+    def _done(self) -> float:
+        """The share of this attempt's schedule that is behind."""
+        if self.recipe.run.minutes is None:
+            return self.state.step / (self.recipe.run.epochs * self.epoch_steps)
+        span = self.recipe.run.minutes * 60 - self.state.attempt_start
+        return (self.state.seconds - self.state.attempt_start) / max(span, 1e-6)
+
+    def _step(self) -> float:
+        """One batch through; the loss."""
+        state = self.state
+        chosen = _order(self._seed(), state.step, len(self.films), self.batch)
+        generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
+        films, masks = self.films.films[chosen], self.films.masks[chosen].float()
+        films, masks = self.augment(films, masks, generator)
+        films = films.to(self.device, memory_format=torch.channels_last)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype != torch.float32):
+            outputs = self.network(films)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        loss = supervised_loss(outputs, masks.to(self.device), self.recipe.loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.optimiser.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
+        self.optimiser.step()
+        state.step += 1
+        self._follow()
+        return float(loss.detach())
+
+    def _rate(self) -> float:
+        full = rate(self.recipe.optimiser, self._done(), self.state.plateau)
+        return full * 0.5**self.state.attempt
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The averaged weights trail the network's: quickly at first, then over ~1000 steps."""
+        step = self.state.step
+        decay = min(self.recipe.run.ema, (1 + step) / (10 + step)) if self.recipe.run.ema else 0.0
+        ours, theirs = self.average.state_dict(), self.network.state_dict()
+        for name, value in ours.items():
+            if value.dtype.is_floating_point:
+                value.lerp_(theirs[name], 1 - decay)
+            else:
+                value.copy_(theirs[name])
+
+    def _check_is_due(self) -> bool:
+        state, run = self.state, self.recipe.run
+        if run.minutes is None:
+            every = self.epoch_steps * math.ceil(10 / self.epoch_steps)
+            return state.step % every == 0 or self._done() >= 1
+        spent = state.seconds - state.checked_at
+        return spent >= max(run.minutes * 60 / 80, 2.0) or self._done() >= 1
+
+    def _check(self) -> None:
+        state = self.state
+        probabilities = predict(self.average, self.validation.films.to(self.device))
+        dice = mean_dice(probabilities, self.validation.masks)
+        trouble = collapse(probabilities, dice, self.constant)
+        state.strikes = state.strikes + 1 if trouble else 0
+        gave_up = self._guarded() and state.strikes >= STRIKES
+        row = self._row(dice)
+        state.history.append(row)
+        state.loss_sum, state.loss_count = 0.0, 0
+        state.plateau.seen(dice, self.recipe.optimiser)
+        state.sound = state.sound or not trouble
+        if dice > state.best_dice and "finite" not in trouble:
+            state.best_dice, self.best = dice, _copied(self.average)
+        state.seconds = state.checked_at = time.monotonic() - self.started
+        if self.report:
+            self.report(row)
+        if gave_up:
+            self._restart(trouble)
+        elif time.monotonic() - self.saved_at > SAVE_EVERY:
+            self._save()
+
+    def _row(self, dice: float, note: str = "") -> Check:
+        state = self.state
+        return Check(
+            attempt=state.attempt,
+            epoch=round(state.step / self.epoch_steps, 2),
+            step=state.step,
+            seconds=round(state.seconds, 2),
+            done=min(1.0, self._done()),
+            learning_rate=self._rate(),
+            loss=state.loss_sum / max(1, state.loss_count),
+            dice=dice,
+            note=note,
+        )
+
+    def _restart(self, reason: str) -> None:
+        """Begin again from another seed, at half the rate; at most three times."""
+        old = self.state
+        row = self._row(old.history[-1].dice if old.history else 0.0, f"collapsed: {reason}")
+        old.history.append(row)
+        if self.report:
+            self.report(row)
+        late = self.recipe.run.minutes is not None and self._done() >= 1
+        if late or not self.recipe.run.guard or old.attempt >= MAX_RESTARTS:
+            write_history(old.history, self.out / "history.csv")
+            advice = "give it more minutes" if late else "check the masks, or try another recipe"
+            times = f"{old.attempt + 1} time" + "s" * bool(old.attempt)
+            raise TrainingError(f"{self.out}: the run collapsed {times} ({reason}); {advice}")
+        self.state = State(
+            attempt=old.attempt + 1,
+            seconds=old.seconds,
+            attempt_start=old.seconds,
+            checked_at=old.seconds,
+            history=old.history,
+        )
+        self._new_attempt()
+        self._save()
+
+    def _save(self) -> None:
+        slots = self.optimiser.state_dict()["state"]
+        tensors = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "optimiser": {str(key): _only_tensors(value) for key, value in slots.items()},
+        }
+        facts = {
+            "fingerprint": self.fingerprint,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "state": asdict(self.state),
+        }
+        checkpoint.save(self.out / "checkpoint.safetensors", tensors, facts)
+        write_history(self.state.history, self.out / "history.csv")
+        self.saved_at = time.monotonic()
+
+
+def _order(seed: int, step: int, count: int, batch: int) -> Tensor:
+    """Which films make up a step: each once an epoch, in an order drawn anew for each."""
+    wanted = range(step * batch, (step + 1) * batch)
+    orders = {
+        epoch: torch.randperm(count, generator=torch.Generator().manual_seed(seed * 2**20 + epoch))
+        for epoch in {index // count for index in wanted}
+    }
+    return torch.stack([orders[index // count][index % count] for index in wanted])
+
+
+def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    s, parameters = recipe.optimiser, network.parameters()
+    if s.name == "sgd":
+        return torch.optim.SGD(
+            parameters, s.learning_rate, s.momentum, weight_decay=s.weight_decay, nesterov=True
+        )
+    if s.name == "adam":
+        return torch.optim.Adam(parameters, s.learning_rate)
+    return torch.optim.AdamW(parameters, s.learning_rate, weight_decay=s.weight_decay)
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _only_tensors(slot: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in slot.items() if isinstance(value, Tensor)}
+
+
+def _state(facts: dict[str, Any]) -> State:
+    return State(
+        **facts
+        | {
+            "plateau": Plateau(**facts["plateau"]),
+            "history": [Check(**row) for row in facts["history"]],
+        }
+    )

@@ -1,0 +1,40 @@
+"""Looking at the validation films: what the network finds, and whether it has collapsed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def predict(network: nn.Module, films: Tensor, batch: int = 8) -> Tensor:
+    """The probability of bone: float32 N x 1 x H x W on the CPU."""
+    network.eval()
+    parts = [network(part).float().sigmoid().cpu() for part in torch.split(films, batch)]
+    return torch.cat(parts)
+
+
+def mean_dice(probabilities: Tensor, masks: Tensor, at: float = 0.5) -> float:
+    """Mean Dice of N x 1 x H x W on the working grid; both empty is 1."""
+    found, truth = (probabilities >= at).flatten(1), masks.flatten(1)
+    total = found.sum(1) + truth.sum(1)
+    overlap = 2 * (found & truth).sum(1)
+    return float(torch.where(total > 0, overlap / total.clamp_min(1), 1.0).mean())
+
+
+def collapse(probabilities: Tensor, dice: float, constant: float) -> str:
+    """What is wrong with these predictions, or nothing."""
+    if not torch.isfinite(probabilities).all():
+        return "predictions are not finite"
+    share = float((probabilities >= 0.5).float().mean())
+    if share < 1e-4:
+        return "all background"
+    if share > 1 - 1e-4:
+        return "all bone"
+    return "no better than a constant mask" if dice <= constant else ""
+
+
+def constant_dice(masks: Tensor) -> float:
+    """The Dice of the better of the two constant masks, all bone and all background."""
+    full = torch.ones(masks.shape)
+    return max(mean_dice(full, masks), mean_dice(full * 0, masks)) * (1 - 1e-6)

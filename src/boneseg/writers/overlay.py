@@ -1,0 +1,36 @@
+"""The film with its bones tinted and outlined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boneseg.masks import save_png
+from boneseg.prepare import Floats
+
+COLOUR = (230, 159, 0)  # the orange of Okabe and Ito, told apart by every kind of colour vision
+
+
+def write_overlay(path: Path, pixels: Floats, mask: NDArray[np.bool_]) -> None:
+    """Write float32 H x W in [0, 1] with bool H x W on it as 8-bit RGB. Raises OutputError."""
+    save_png(path, Image.fromarray(overlay(pixels, mask)))
+
+
+def overlay(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """uint8 H x W x 3: a third of the colour inside the mask, all of it on its edge."""
+    share = np.where(mask, np.float32(0.3), np.float32(0))
+    share[_edge(mask)] = 1
+    grey = (pixels * 255)[..., None]
+    tinted = grey + (np.array(COLOUR, np.float32) - grey) * share[..., None]
+    return (tinted + 0.5).astype(np.uint8)
+
+
+def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of the mask with a neighbour outside it (the film's border is no edge)."""
+    padded = np.pad(mask, 1, mode="edge")
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    edge: NDArray[np.bool_] = mask & ~inside
+    return edge

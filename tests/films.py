@@ -1,0 +1,133 @@
+"""Films made for tests: a bright bone on dark ground, and DICOM files of every kind around it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    generate_uid,
+)
+
+PATIENT = "Zaphod^Beeblebrox"
+
+
+def bone(height: int = 48, width: int = 64, top: int = 4095) -> NDArray[np.uint16]:
+    """A soft slanting bar, 0 to `top`: no symmetry, so that no turn or mirror goes unseen."""
+    rows, columns = np.mgrid[:height, :width]
+    bar = np.exp(-(((columns - 0.5 * rows - width / 4) / 8) ** 2))
+    values = 0.15 * rows / height + 0.85 * bar
+    values = (values - values.min()) / (values.max() - values.min())
+    return np.rint(values * top).astype(np.uint16)
+
+
+def dicom(
+    path: Path, pixels: NDArray[Any], syntax: str = ExplicitVRLittleEndian, **more: Any
+) -> Path:
+    """Write pixels (height x width, frames before them or RGB behind) as DICOM.
+
+    `more` are elements to add or, with None, to leave out.
+    """
+    colour = pixels.ndim >= 3 and pixels.shape[-1] == 3
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.PatientName, dataset.PatientID, dataset.Modality = PATIENT, "HHGTTG-42", "DX"
+    dataset.Rows, dataset.Columns = pixels.shape[-3:-1] if colour else pixels.shape[-2:]
+    if pixels.ndim - colour == 3:
+        dataset.NumberOfFrames = len(pixels)
+    dataset.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        dataset.PlanarConfiguration = 0
+    dataset.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
+    if pixels.dtype == np.uint16:
+        dataset.BitsStored = max(9, int(pixels.max()).bit_length())
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes()
+    for keyword, value in more.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    if "BitsStored" in more:
+        dataset.HighBit = dataset.BitsStored - 1
+    _save(dataset, path, syntax, pixels)
+    return path
+
+
+def table(
+    entries: list[int], first: int = 0, bits: int = 16, packed: str | None = None
+) -> list[Dataset]:
+    """A LUT sequence of one item: numbers (US), or bytes (OW) where `packed` names their dtype."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [len(entries) % 65536, first, bits])
+    if packed:
+        item.add_new("LUTData", "OW", np.array(entries, packed).tobytes())
+    else:
+        item.add_new("LUTData", "US", entries)
+    return [item]
+
+
+def _save(dataset: Dataset, path: Path, syntax: str, pixels: NDArray[Any]) -> None:
+    if syntax == JPEGBaseline8Bit:
+        packed = io.BytesIO()
+        Image.fromarray(pixels).save(packed, "JPEG", quality=95)
+        dataset.PixelData = encapsulate([packed.getvalue()])
+        dataset["PixelData"].VR = "OB"
+        dataset.file_meta.TransferSyntaxUID = syntax
+    elif syntax in (JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1):
+        dataset.save_as(path, enforce_file_format=True)
+        _recode(path, syntax)
+        return
+    elif syntax.is_compressed and not syntax.is_deflated:
+        lossy = {"jls_error": 2} if syntax.name.startswith("JPEG-LS Lossy") else {}
+        if syntax.name == "JPEG 2000 Image Compression":
+            lossy = {"j2k_psnr": [60]}
+        dataset.compress(syntax, **lossy)
+    elif syntax != ExplicitVRLittleEndian:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if not syntax.is_little_endian:
+            dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
+        implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+        dataset["PixelData"].VR = "OW"
+        dataset.save_as(path, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
+        return
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def _recode(path: Path, syntax: str) -> None:
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    names = {
+        JPEGExtended12Bit: gdcm.TransferSyntax.JPEGExtendedProcess2_4,
+        JPEGLossless: gdcm.TransferSyntax.JPEGLosslessProcess14,
+        JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+    }
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(names[syntax]))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()

@@ -1,0 +1,45 @@
+"""The base install segments: no torch, and the same masks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boneseg.bundle import Card, save_bundle
+from boneseg.masks import read_mask
+from boneseg.networks import build
+from boneseg.recipe import Recipe
+from boneseg.simulate import simulate
+
+BASE = Path(__file__).parents[1] / ".venv-base" / "bin" / "python"
+
+
+def test_segment_runs_where_torch_is_not_installed(tmp_path: Path) -> None:
+    if not BASE.exists():
+        pytest.skip("needs .venv-base, which `make test` sets up")
+    assert subprocess.run([BASE, "-c", "import torch"], capture_output=True).returncode == 1
+    simulate(tmp_path / "films", 3, size=(90, 70))
+    recipe = Recipe().with_settings(["network.width=4"]).settle([(90, 70)])
+    card = Card(
+        architecture=recipe.network,
+        height=96,
+        width=64,
+        threshold=0.5,
+        metrics={},
+        restarts=0,
+        data={},
+        recipe={},
+        versions={},
+    )
+    save_bundle(tmp_path / "bundle", build(recipe.network), card)
+    for python, out in ((BASE, "base"), (sys.executable, "full")):
+        call = [python, "-c", "from boneseg.cli import main; main()", "segment"]
+        words = [tmp_path / "films" / "images", "--out", tmp_path / out]
+        subprocess.run([*call, *words, "--model", tmp_path / "bundle"], check=True)
+    for path in sorted((tmp_path / "base").glob("*_mask.png")):
+        assert np.array_equal(read_mask(path), read_mask(tmp_path / "full" / path.name))
+    assert len(list((tmp_path / "base").glob("*_mask.png"))) == 3

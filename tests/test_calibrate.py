@@ -1,0 +1,29 @@
+"""The threshold moves where the films agree that it should, and stays where they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boneseg.calibrate import THRESHOLDS, calibrated_threshold
+
+
+def truth(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((40, 40)) < 0.3
+
+
+def test_timid_probabilities_call_for_a_low_threshold() -> None:
+    masks = [truth(seed) for seed in range(8)]
+    timid = [np.where(mask, 0.32, 0.1).astype(np.float32) for mask in masks]
+    assert 0.1 < calibrated_threshold(timid, masks) <= 0.32
+
+
+def test_one_film_in_ten_does_not_move_it() -> None:
+    masks = [truth(seed) for seed in range(10)]
+    sure = [np.where(mask, 0.9, 0.1).astype(np.float32) for mask in masks]
+    sure[0] = np.where(masks[0], 0.42, 0.1).astype(np.float32)
+    assert calibrated_threshold(sure, masks) == 0.5
+
+
+def test_one_film_alone_leaves_it() -> None:
+    assert calibrated_threshold([np.full((9, 9), 0.3, np.float32)], [np.ones((9, 9), bool)]) == 0.5
+    assert 0.5 in THRESHOLDS

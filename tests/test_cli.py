@@ -1,0 +1,165 @@
+"""The command line, end to end: films are made, a model is trained, films become masks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boneseg.simulate import simulate
+
+
+def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
+    return subprocess.run(call, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "films"
+    simulate(folder, 12, seed=3, size=(96, 80))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(films: Path) -> Path:
+    out = films.parent / "run"
+    done = boneseg("train", films, "--out", out, "--recipe", "quick", "--epochs", 10)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_path: Path) -> None:
+    done = boneseg("segment", films / "images", "--out", tmp_path, "--model", run, "--json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert len(results) == 12
+    for result in results:
+        mask = np.array(Image.open(tmp_path / result["outputs"]["mask"]))
+        assert mask.shape == (96, 80)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert (mask > 0).sum() == result["area_px"]
+        assert (tmp_path / result["outputs"]["overlay"]).is_file()
+
+
+def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> None:
+    import torch
+
+    from boneseg.bundle import load_bundle, load_network
+    from boneseg.engine import Engine
+    from boneseg.radiograph import read_radiograph
+    from boneseg.validation import predict
+
+    bundle = load_bundle(run)
+    engine, network = Engine(bundle), load_network(bundle)
+    differing = []
+    for path in sorted((films / "images").glob("*.png")):
+        pixels = read_radiograph(path).pixels
+        grid, place = bundle.preparation.film(pixels)
+        found = predict(network, torch.from_numpy(grid)[None, None])[0, 0].numpy()
+        mask = bundle.preparation.restore(found, place) >= bundle.card.threshold
+        differing.append((mask != engine.segment(pixels)).mean())
+    assert (
+        np.mean(differing) < 5e-3
+    )  # bfloat16 and a network of ten epochs; sharper ones agree more
+
+
+def test_one_bad_film_does_not_stop_the_rest(films: Path, run: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "notes.png"
+    bad.write_text("not a picture")
+    good = films / "images" / "phantom_000003.png"
+    done = boneseg("segment", bad, good, "--out", tmp_path / "out", "--model", run)
+    assert done.returncode == 1
+    assert "notes.png" in done.stderr
+    assert "Traceback" not in done.stderr
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["phantom_000003_mask.png", "phantom_000003_overlay.png", "segment.json"]
+
+
+def test_evaluate_prints_the_contract(films: Path, run: Path) -> None:
+    done = boneseg("evaluate", films, "--model", run, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"cases", "mean", "ci95", "empty_predictions"} == set(found)
+    assert 0.3 < found["mean"]["dice"] <= 1
+
+
+def test_a_flipped_byte_is_refused_by_name(run: Path, films: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(run / "bundle", copy)
+    weights = bytearray((copy / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "weights.safetensors").write_bytes(weights)
+    done = boneseg("segment", films / "images", "--out", tmp_path / "out", "--model", copy)
+    assert done.returncode == 1
+    assert "weights.safetensors" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train", "nowhere", "--out", "x", "--set", "run.sed=1"], "run.seed"),
+        (["recipes", "defualt"], "default"),
+        (["segment"], "inputs"),
+        (["segment", "film.png", "--out", "x"], "--model"),
+        (["train", "films", "--out", "x", "--minutes", "1", "--epochs", "1"], "either"),
+        (["sgement"], "sgement"),
+    ],
+)
+def test_wrong_words_end_in_2_and_one_line(words: list[str], hint: str) -> None:
+    done = boneseg(*words)
+    assert done.returncode == 2
+    assert hint in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> None:
+    import shutil
+
+    good = boneseg("check", films, "--sheet", tmp_path / "sheet.png")
+    assert good.returncode == 0, good.stderr
+    assert "12 films, 12 masks, 12 pairs" in good.stdout
+    assert Image.open(tmp_path / "sheet.png").size[0] > 300
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(films, spoiled)
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(spoiled / "masks" / "phantom_000003.png")
+    bad = boneseg("check", spoiled, "--json")
+    assert bad.returncode == 1
+    found = json.loads(bad.stdout)
+    assert ["phantom_000003"] in [p["names"] for p in found["problems"] if p["serious"]]
+
+
+def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
+    words = ("--epochs", 2, "--set", "optimiser.warmup=0.9", "--set", "prepare.max_pixels=50000")
+    done = boneseg("train", films, "--out", tmp_path / "on", "--init", run, *words)
+    assert done.returncode == 0, done.stderr
+    last = (run / "history.csv").read_text().splitlines()[-1].split(",")
+    first = (tmp_path / "on" / "history.csv").read_text().splitlines()[1].split(",")
+    assert float(first[7]) > float(last[7]) - 0.1  # begins where the other ended
+
+
+def test_films_and_masks_may_lie_in_folders_of_their_own(films: Path, run: Path) -> None:
+    folders = ("--images", films / "images")
+    checked = boneseg("check", *folders, "--masks", films / "masks", "--json")
+    assert json.loads(checked.stdout)["cases"] == 12
+    scored = boneseg("evaluate", *folders, "--truth", films / "masks", "--model", run, "--json")
+    assert len(json.loads(scored.stdout)["cases"]) == 12
+    lost = boneseg("evaluate", *folders, "--model", run)
+    assert lost.returncode == 2
+    assert lost.stderr.count("\n") == 1
+
+
+def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
+    done = boneseg("train", films, "--out", tmp_path / "run", "--recipe", "quick", "--epochs", 1)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert all(word not in done.stderr for word in ("torchvision", "Warning", "W11"))
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

@@ -1,0 +1,55 @@
+"""Each loss is the formula that it names, and pulls towards the truth."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from boneseg.losses import bce_loss, dice_loss, focal_loss, supervised_loss, total_loss
+from boneseg.recipe import LossSettings
+
+TARGET = (torch.arange(64).view(1, 1, 8, 8) % 3 == 0).float()
+SURE = (TARGET * 2 - 1) * 40
+
+
+def test_a_perfect_answer_costs_nothing_and_its_opposite_most() -> None:
+    for loss in (dice_loss, bce_loss, focal_loss):
+        assert loss(SURE, TARGET) < 1e-4
+        assert loss(-SURE, TARGET) > 0.9
+
+
+def test_dice_loss_by_hand() -> None:
+    logits = torch.zeros(1, 1, 2, 2)  # a half everywhere
+    target = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    assert dice_loss(logits, target, smooth=1).item() == pytest.approx(1 - (1 + 1) / (2 + 1 + 1))
+
+
+def test_focal_loss_is_cross_entropy_where_nothing_is_discounted() -> None:
+    logits = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    target = TARGET.expand(2, 1, 8, 8)
+    half = focal_loss(logits, target, gamma=0, alpha=0.5)
+    assert half.item() == pytest.approx(bce_loss(logits, target).item() / 2, rel=1e-5)
+
+
+def test_focal_loss_by_hand() -> None:
+    logits, target = torch.tensor([[[[math.log(4.0)]]]]), torch.ones(1, 1, 1, 1)  # p = 0.8
+    expected = 0.25 * 0.2**2 * -math.log(0.8)
+    assert focal_loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_empty_film_has_a_finite_gradient() -> None:
+    logits = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    total_loss(logits, torch.zeros(1, 1, 4, 4), LossSettings(dice=1, bce=1, focal=1)).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad > 0).all()  # towards background
+
+
+def test_deep_supervision_weighs_coarse_levels_less() -> None:
+    settings = LossSettings()
+    fine, coarse = SURE, torch.zeros(1, 1, 4, 4)
+    right = supervised_loss([fine, coarse], TARGET, settings)
+    wrong = supervised_loss([torch.zeros_like(fine), coarse], TARGET, settings)
+    assert supervised_loss([fine], TARGET, settings) < right < wrong

@@ -1,0 +1,63 @@
+"""A film goes to the working grid and comes back without a shift."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boneseg.metrics import score
+from boneseg.prepare import Preparation
+
+sides = st.integers(20, 300)
+
+
+def disc(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    radius = min(height, width) / 3
+    return (rows - height / 2 + 0.5) ** 2 + (columns - width / 2 + 0.5) ** 2 < radius**2
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, tall=sides, wide=sides)
+def test_the_aspect_is_kept_and_the_film_fits(
+    height: int, width: int, tall: int, wide: int
+) -> None:
+    place = Preparation(tall, wide).place((height, width))
+    assert 0 <= place.top <= tall - place.height
+    assert 0 <= place.left <= wide - place.width
+    assert place.height == tall or place.width == wide
+    scale = min(tall / height, wide / width)
+    assert abs(place.height - height * scale) <= 1
+    assert abs(place.width - width * scale) <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(60, 300), width=st.integers(60, 300))
+def test_there_and_back_moves_no_outline(height: int, width: int) -> None:
+    """Scaling by up to three costs at most a working pixel at the outline."""
+    truth = disc(height, width)
+    preparation = Preparation(128, 128)
+    place = preparation.place((height, width))
+    there = preparation.mask(truth, place)
+    back = preparation.restore(there.astype(np.float32), place) >= 0.5
+    assert back.shape == truth.shape
+    assert score(back, truth).hd_px <= 1.5 * max(1.0, max(height, width) / 128) + 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(gain=st.floats(0.1, 0.9), offset=st.floats(0, 0.1))
+def test_exposure_makes_no_difference(gain: float, offset: float) -> None:
+    film = np.random.default_rng(1).random((70, 90), dtype=np.float32)
+    preparation = Preparation(64, 96)
+    one, place = preparation.film(film)
+    other, _ = preparation.film(film * np.float32(gain) + np.float32(offset))
+    assert np.allclose(one, other, atol=1e-3)
+    inside = one[place.top : place.top + place.height, place.left : place.left + place.width]
+    assert abs(inside.mean()) < 1e-3
+    assert abs(inside.std() - 1) < 1e-3
+
+
+def test_a_blank_film_is_all_zero() -> None:
+    grid, _ = Preparation(64, 64).film(np.full((50, 80), 0.4, np.float32))
+    assert not grid.any()

@@ -1,0 +1,20 @@
+"""A log gets lines that can be read, and no more than a hundred."""
+
+from __future__ import annotations
+
+import pytest
+
+from boneseg.progress import Progress
+
+
+def test_a_log_is_short_and_ends_with_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("working") as progress:
+        for step in range(1, 5001):
+            progress.at(step / 5000, f"step {step}")
+        progress.say("error: one film is damaged")
+    written = capsys.readouterr()
+    lines = written.err.splitlines()
+    assert written.out == ""
+    assert 50 < len(lines) <= 102
+    assert "100%  step 5000" in lines[-2]
+    assert lines[-1] == "error: one film is damaged"

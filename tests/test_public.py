@@ -1,0 +1,44 @@
+"""What `import boneseg` gives, and what it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import boneseg
+
+HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}
+
+
+def modules_after(code: str) -> set[str]:
+    probe = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    call = [sys.executable, "-c", probe]
+    return set(subprocess.run(call, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_every_public_name_is_there_and_comes_from_where_it_says() -> None:
+    assert list(boneseg.__all__) == sorted(boneseg.__all__)
+    for name in boneseg.__all__:
+        assert getattr(boneseg, name).__name__ == name
+
+
+def test_the_names_for_type_checkers_are_the_names_at_run_time() -> None:
+    tree = ast.parse(Path(boneseg.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("boneseg.")
+        for alias in node.names
+    }
+    assert typed == set(boneseg.__all__)
+
+
+def test_the_import_is_light() -> None:
+    assert not modules_after("import boneseg") & HEAVY
+
+
+def test_segmenting_imports_no_torch() -> None:
+    code = "import boneseg.segment, boneseg.cli, boneseg.bundle, boneseg.engine"
+    assert not modules_after(code) & {"torch", "matplotlib", "scipy", "pydicom"}

@@ -1,0 +1,74 @@
+"""A recipe is typed data: written, read again, and exact about what it does not know."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boneseg.errors import RecipeError
+from boneseg.recipe import BUILT_IN, Recipe, keys, load, parse
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_recipe_printed_is_the_recipe(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(load(name).to_toml(), encoding="utf-8")
+    assert load(str(path)) == load(name)
+
+
+def test_every_setting_is_printed_with_a_comment() -> None:
+    text = Recipe().to_toml()
+    for key in keys():
+        line = next(line for line in text.splitlines() if f"{key.split('.')[1]} =" in line)
+        assert len(line.rpartition("#")[2].strip()) > 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer"),
+    [
+        ("run.sed=3", "did you mean 'run.seed'"),
+        ("batch=3", "did you mean 'run.batch'"),
+        ("run.seed", "section.key=value"),
+        ("run.batch=no", "integer"),
+        ("network.norm=layer", "'batch', 'instance' or 'none'"),
+        ("loss.dice=-1", "greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(setting: str, answer: str) -> None:
+    with pytest.raises(RecipeError, match="--set") as caught:
+        Recipe().with_settings([setting])
+    assert answer in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_of_a_newer_version_is_refused() -> None:
+    with pytest.raises(RecipeError, match="newer"):
+        parse(tomllib.loads("version = 99"), "own.toml")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((1024, 128), (1024, 128)), ((224, 224), (224, 224)), ((1200, 500), (576, 224))],
+)
+def test_the_working_size_keeps_the_films_shape(
+    shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    settled = Recipe().settle([shape] * 5)
+    assert (settled.prepare.height, settled.prepare.width) == size
+
+
+@given(st.lists(st.tuples(st.integers(16, 5000), st.integers(16, 5000)), min_size=1, max_size=9))
+def test_any_films_settle_into_a_network_that_can_be_built(shapes: list[tuple[int, int]]) -> None:
+    settled = Recipe().settle(shapes)
+    assert settled.prepare.height is not None
+    assert settled.prepare.width is not None
+    assert settled.network.widths is not None
+    assert min(settled.prepare.height, settled.prepare.width) >= 32
+    assert settled.prepare.height * settled.prepare.width <= 2.5 * settled.prepare.max_pixels
+    stride = 2 ** (len(settled.network.widths) - 1)
+    assert min(settled.prepare.height, settled.prepare.width) >= stride
+    assert settled.settle(shapes) == settled

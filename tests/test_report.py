@@ -1,0 +1,233 @@
+"""The report of a run is one page that needs nothing else, and believes no name."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from boneseg.bundle import Card
+from boneseg.dataset import Case
+from boneseg.errors import OutputError
+from boneseg.evaluate import evaluate_predictions
+from boneseg.films import Film
+from boneseg.history import Check
+from boneseg.metrics import Summary
+from boneseg.radiograph import Radiograph
+from boneseg.recipe import BUILT_IN
+from boneseg.report import write_report
+from boneseg.report.charts import linear, logarithmic
+from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
+from boneseg.training import TrainedRun
+
+Mask = NDArray[np.bool_]
+
+
+def film(name: str, group: str | None = None, shape: tuple[int, int] = (60, 40)) -> Film:
+    mask = np.zeros(shape, np.bool_)
+    mask[10:40, 10:30] = True
+    pixels = np.where(mask, np.float32(0.8), np.float32(0.2))
+    path = Path(f"{name}.png")
+    return Film(Case(name, path, path, group), Radiograph(pixels, None, "unknown", path), mask)
+
+
+def moved(mask: Mask, by: int) -> Mask:
+    return np.roll(mask, by, axis=1)
+
+
+def check(attempt: int, seconds: float, dice: float, note: str = "", loss: float = 0.5) -> Check:
+    return Check(attempt, seconds, int(seconds), seconds, seconds / 300, 1e-3, loss, dice, note)
+
+
+def made(
+    names: list[str], history: list[Check], group: str | None = None
+) -> tuple[TrainedRun, Card, Summary, list[Mask]]:
+    recipe = BUILT_IN["default"].with_settings(["prepare.height=64", "prepare.width=32"])
+    films = tuple(film(name, group) for name in names)
+    masks = [moved(one.mask, index) for index, one in enumerate(films)]
+    run = TrainedRun(
+        network=nn.Conv2d(1, 1, 3),
+        recipe=recipe.with_settings(["network.levels=3", "run.batch=4"]),
+        fingerprint="ab" * 32,
+        best_dice=max((row.dice for row in history), default=-1.0),
+        restarts=history[-1].attempt if history else 0,
+        history=tuple(history),
+        training=(film("t1", group), film("t2", group)),
+        validation=films,
+    )
+    summary = evaluate_predictions(
+        (one.case.name, mask, one.mask, None) for one, mask in zip(films, masks, strict=True)
+    )
+    card = Card(
+        architecture=run.recipe.network,
+        height=64,
+        width=32,
+        threshold=0.45,
+        metrics=summary.mean,
+        restarts=run.restarts,
+        data={},
+        recipe=run.recipe.model_dump(mode="json"),
+        versions={"boneseg": "0.1.0", "torch": "2.9"},
+    )
+    return run, card, summary, masks
+
+
+SMOOTH = [check(0, 10, 0.4), check(0, 150, 0.8), check(0, 300, 0.9)]
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: the tags in balance, the words, the addresses."""
+
+    EMPTY = frozenset(("meta", "img", "path", "rect", "circle", "polyline"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words, self.links, self.tags = "", list[str](), list[str]()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "srcset")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def page(tmp_path: Path, names: list[str], history: list[Check], group: str | None = None) -> Page:
+    write_report(tmp_path / "report.html", *made(names, history, group))
+    parsed = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert not parsed.open
+    return parsed
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    parsed = page(tmp_path, ["knee"], SMOOTH)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", text, re.IGNORECASE)
+    assert parsed.links and all(link.startswith("data:image/") for link in parsed.links)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_figures_are_there(tmp_path: Path) -> None:
+    run, card, summary, masks = made(["a", "b", "c"], SMOOTH)
+    write_report(tmp_path / "report.html", run, card, summary, masks)
+    words = Page((tmp_path / "report.html").read_text(encoding="utf-8")).words
+    low, high = summary.ci95["dice"]
+    assert f"{summary.mean['dice']:.4f}" in words and f"{low:.4f} to {high:.4f}" in words
+    for said in ("2 + 3", "5.0 min", "0.45", "torch 2.9", run.fingerprint, "learning_rate = "):
+        assert said in words
+    assert f"HD95{summary.mean['hd95_px']:.2f} px" in words
+
+
+def test_every_film_is_named_and_the_ten_worst_are_shown_worst_first(tmp_path: Path) -> None:
+    names = [f"film-{index:02d}" for index in range(12)]  # each a pixel farther off than the last
+    parsed = page(tmp_path, names, SMOOTH)
+    shown, table = parsed.words.split("Every film, worst first")
+    assert re.findall(r"film-\d\d", table) == names[::-1]
+    assert re.findall(r"film-\d\d", shown) == names[:1:-1]
+    assert parsed.tags.count("img") == 40
+
+
+@pytest.mark.parametrize("name", ["<b>x", '"><img src=y onerror=z>', "a&lt;b", "</style><script>"])
+def test_a_name_is_words_and_never_markup(tmp_path: Path, name: str) -> None:
+    parsed, plain = page(tmp_path, [name, "other"], SMOOTH), page(tmp_path, ["x", "other"], SMOOTH)
+    assert name in parsed.words
+    assert parsed.tags == plain.tags
+
+
+def test_a_name_that_is_no_text_does_not_cost_the_report(tmp_path: Path) -> None:
+    assert "knee-?" in page(tmp_path, ["knee-\udcff"], SMOOTH).words
+
+
+def test_a_restart_is_told_and_drawn(tmp_path: Path) -> None:
+    collapsed = [check(0, 100, 0.4), check(0, 140, 0.0, "collapsed: all background")]
+    parsed = page(tmp_path, ["a"], [*collapsed, check(1, 200, 0.7), check(1, 300, 0.9)])
+    assert parsed.words.count("restart 1") == 3  # one a curve
+    assert "Restart after 140 s: collapsed: all background." in parsed.words
+    assert "restart 1" not in page(tmp_path, ["a"], SMOOTH).words
+
+
+def test_the_page_says_what_its_figures_are_worth(tmp_path: Path) -> None:
+    one = page(tmp_path, ["a"], SMOOTH).words
+    assert "flatter the model" in one and "no groups.csv" in one and "wider than stated" in one
+    assert "one film: no interval" in one
+    assert "no groups.csv" not in page(tmp_path, ["a"], SMOOTH, group="patient").words
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 0.0, 1e9])
+def test_a_strange_history_still_gives_a_page(tmp_path: Path, loss: float) -> None:
+    for history in ([], [check(0, 0, 0)], [check(2, 5, 1.0, loss=loss), *SMOOTH[:0]]):
+        page(tmp_path, ["a"], history)
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
+
+
+def test_a_film_wrongly_found_is_vermilion_and_one_missed_is_blue() -> None:
+    for shape in ((120, 200), (900, 1500)):
+        truth, mask = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+        truth[: shape[0] // 2], mask[shape[0] // 2 :] = True, True
+        uris = thumbnails(np.full(shape, 0.5, np.float32), truth, mask)
+        assert list(uris) == ["film", "truth", "mask", "error"]
+        data = base64.b64decode(uris["error"].removeprefix("data:image/webp;base64,"))
+        error = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float64)
+        assert max(error.shape) == min(384, shape[1])
+        assert np.abs(error[10, 10] - FALSE_NEGATIVE).max() < 12
+        assert np.abs(error[-10, 10] - FALSE_POSITIVE).max() < 12
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        write_report(tmp_path / "missing" / "report.html", *made(["a"], SMOOTH))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_old_report_outlives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "report.html").write_text("old")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OutputError, match="full"):
+        write_report(tmp_path / "report.html", *made(["a"], SMOOTH))
+    assert [(e.name, e.read_text()) for e in tmp_path.iterdir()] == [("report.html", "old")]
+
+
+def test_masks_of_other_films_are_refused(tmp_path: Path) -> None:
+    run, card, summary, masks = made(["a", "b"], SMOOTH)
+    with pytest.raises(ValueError):
+        write_report(tmp_path / "r.html", replace(run, validation=()), card, summary, masks)
+
+
+@given(st.floats(1e-9, 1e9))
+def test_a_linear_axis_holds_its_value_in_a_few_steps(high: float) -> None:
+    ticks = linear(high).ticks
+    assert ticks[0] == 0 and high * (1 - 1e-6) <= ticks[-1] <= 2 * high
+    assert 3 <= len(ticks) <= 7
+
+
+@given(st.lists(st.floats(1e-9, 1e9), min_size=1))
+def test_a_logarithmic_axis_holds_its_values(values: list[float]) -> None:
+    axis = logarithmic(values)
+    assert axis.ticks[0] <= min(values) * 1.001 and axis.ticks[-1] >= max(values) * 0.999
+    assert len(axis.ticks) >= 2
+    shares = [axis.share(value) for value in sorted(values)]
+    assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1

@@ -1,0 +1,117 @@
+"""A run learns, repeats itself, goes on after a kill, and does not collapse unseen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from boneseg import training
+from boneseg.dataset import Dataset, open_dataset
+from boneseg.errors import TrainingError
+from boneseg.history import Check
+from boneseg.recipe import BUILT_IN, Recipe
+from boneseg.simulate import simulate
+from boneseg.training import train
+
+SMALL = ["prepare.height=64", "prepare.width=64", "network.width=8", "network.levels=3"]
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("phantoms")
+    simulate(folder, 16, seed=5, size=(96, 96))
+    return open_dataset(folder)
+
+
+def recipe(*settings: str) -> Recipe:
+    return BUILT_IN["default"].with_settings([*SMALL, "run.precision=fp32", *settings])
+
+
+def test_a_run_learns_to_find_bone(phantoms: Dataset, tmp_path: Path) -> None:
+    run = train(phantoms, recipe("run.epochs=30"), tmp_path)
+    assert run.best_dice > 0.6
+    assert run.best_dice > run.history[0].dice + 0.1
+    assert (tmp_path / "history.csv").read_text().count("\n") == len(run.history) + 1
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_ends_in_the_same_weights(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    whole = train(phantoms, recipe("run.epochs=20"), tmp_path / "whole")
+
+    def kill(check: Check) -> None:
+        if check.step >= 40:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(phantoms, recipe("run.epochs=20"), tmp_path / "cut", report=kill)
+    resumed = train(phantoms, recipe("run.epochs=20"), tmp_path / "cut", resume=True)
+    ours, theirs = whole.network.state_dict(), resumed.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert [row.dice for row in whole.history] == [row.dice for row in resumed.history]
+
+
+def test_kill_minus_9_changes_nothing(phantoms: Dataset, tmp_path: Path) -> None:
+    """Through the command line: killed after a checkpoint, resumed, the weights are the same."""
+    words = ["train", str(phantoms.root), "--epochs", "30"]
+    for setting in [*SMALL, "run.precision=fp32"]:
+        words += ["--set", setting]
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run([*call, "--out", str(whole)], check=True, capture_output=True)
+    with subprocess.Popen([*call, "--out", str(cut)], stderr=subprocess.DEVNULL) as running:
+        while not (cut / "checkpoint.safetensors").exists() and running.poll() is None:
+            time.sleep(0.01)
+        running.kill()
+    assert not (cut / "bundle").exists()
+    subprocess.run([*call, "--out", str(cut), "--resume"], check=True, capture_output=True)
+    weights = [run / "bundle" / "weights.safetensors" for run in (whole, cut)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_run_is_not_overwritten_unasked(phantoms: Dataset, tmp_path: Path) -> None:
+    train(phantoms, recipe("run.epochs=1"), tmp_path)
+    with pytest.raises(TrainingError, match="--resume"):
+        train(phantoms, recipe("run.epochs=1"), tmp_path)
+
+
+def test_a_collapsed_run_restarts_at_most_three_times(phantoms: Dataset, tmp_path: Path) -> None:
+    """Without normalisation or clipping, at a hopeless rate, the loss ends in no number."""
+    settings = ("optimiser.name='sgd'", "optimiser.learning_rate=10", "optimiser.clip=0")
+    settings += ("optimiser.warmup=0", "network.norm='none'", "run.epochs=60")
+    with pytest.raises(TrainingError, match="collapsed 4 times"):
+        train(phantoms, recipe(*settings), tmp_path)
+
+
+def test_the_guard_saves_a_run_that_collapses_without_it(tmp_path: Path) -> None:
+    """The original's network, Dice loss and optimiser at eight times its rate: all background or
+    all bone for good. Restarted at half the rate, and half again, the same recipe learns."""
+    simulate(tmp_path / "few", 10, seed=40, size=(96, 96))
+    dataset = open_dataset(tmp_path / "few")
+    settings = ["prepare.height=64", "prepare.width=64", "run.precision=fp32", "run.epochs=60"]
+    settings += ["optimiser.learning_rate=8e-3", "network.widths=[16,32,64,128,256]"]
+    original = BUILT_IN["seed-unet"].with_settings(settings)
+    left = train(dataset, original.with_settings(["run.guard=false"]), tmp_path / "left")
+    assert left.best_dice < 0.35  # all bone scores 0.25 there
+    saved = train(dataset, original, tmp_path / "saved")
+    assert 1 <= saved.restarts <= 3
+    assert saved.best_dice > 0.5
+    notes = [row.note for row in saved.history if row.note]
+    assert len(notes) == saved.restarts
+    assert all(note.startswith("collapsed") for note in notes)
+
+
+def test_a_run_of_minutes_ends_on_time(phantoms: Dataset, tmp_path: Path) -> None:
+    run = train(phantoms, recipe("run.minutes=0.1"), tmp_path)
+    assert 5 < run.history[-1].seconds < 12
+    assert run.history[-1].learning_rate < run.recipe.optimiser.learning_rate / 10
