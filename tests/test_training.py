@@ -95,7 +95,7 @@ def test_a_collapsed_run_restarts_at_most_three_times(phantoms: Dataset, tmp_pat
 
 def test_the_guard_saves_a_run_that_collapses_without_it(tmp_path: Path) -> None:
     """The original's network, Dice loss and optimiser at eight times its rate: all background or
-    all bone for good. Restarted at half the rate, and half again, the same recipe learns."""
+    all bone for good. Restarted at a third of the rate, the same recipe learns."""
     simulate(tmp_path / "few", 10, seed=40, size=(96, 96))
     dataset = open_dataset(tmp_path / "few")
     settings = ["prepare.height=64", "prepare.width=64", "run.precision=fp32", "run.epochs=60"]

@@ -35,6 +35,7 @@ from boneseg.schedule import Plateau, rate
 from boneseg.validation import collapse, constant_dice, mean_dice, predict
 
 MAX_RESTARTS = 3
+SLOWER = 1 / 3  # the rate of each attempt, of the rate before it
 STRIKES = 5  # collapsed checks in a row
 FIRST_STEPS = 30  # before that no network has had the time to learn
 SAVE_EVERY = 10.0  # seconds between checkpoints, at least
@@ -254,7 +255,7 @@ class _Loop:
 
     def _rate(self) -> float:
         full = rate(self.recipe.optimiser, self._done(), self.state.plateau)
-        return full * 0.5**self.state.attempt
+        return full * SLOWER**self.state.attempt
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -313,7 +314,7 @@ class _Loop:
         )
 
     def _restart(self, reason: str) -> None:
-        """Begin again from another seed, at half the rate; at most three times."""
+        """Begin again from another seed, at a lower rate; at most three times."""
         old = self.state
         row = self._row(old.history[-1].dice if old.history else 0.0, f"collapsed: {reason}")
         old.history.append(row)
