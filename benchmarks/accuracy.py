@@ -52,7 +52,7 @@ GOALS = (
     Goal("knee-femur", 10, 0.98, 4),
     Goal("knee-tibia", 10, 0.975, 5),
     Goal("spine", 30, 0.92, 15),
-    Goal("legs", 25, 0.975, 4),  # 45 are allowed
+    Goal("legs", 20, 0.975, 4),  # 45 are allowed
 )
 
 
@@ -158,7 +158,8 @@ def throughput(films: list[Film], engine: Engine) -> float:
 
 
 def write_results(work: Path) -> None:
-    """docs/results.md from what has been measured so far."""
+    """docs/results.md from what has been measured so far; other sets keep the row they have."""
+    before = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
     lines = [
         "# Results",
         "",
@@ -173,6 +174,7 @@ def write_results(work: Path) -> None:
     for goal in GOALS:
         path = work / goal.name / "figures.json"
         if not path.exists():
+            lines += [line for line in before if line.startswith(f"| {goal.name} |")]
             continue
         found = json.loads(path.read_text())
         mean, ci = found["mean"], found["ci95"]
