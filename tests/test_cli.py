@@ -163,3 +163,22 @@ def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
     assert done.stdout == ""
     assert all(word not in done.stderr for word in ("torchvision", "Warning", "W11"))
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cv"
+    words = ("crossval", films, "--out", out, "--folds", 2, "--recipe", "quick", "--epochs", 4)
+    done = boneseg(*words)
+    assert done.returncode == 0, done.stderr
+    assert "fold 2" in done.stdout
+    assert (out / "report.html").is_file()
+    again = boneseg(*words)
+    assert again.returncode == 1
+    assert again.stderr.splitlines()[-1].startswith(f"error: {out}: holds a run already")
+    resumed = boneseg(*words, "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(json.loads(resumed.stdout)["cases"]) == 12
+    found = boneseg("segment", films / "images", "--out", tmp_path / "m", "--model", out, "--json")
+    assert found.returncode == 0, found.stderr
+    assert all(0 <= result["trust"] <= 1 for result in json.loads(found.stdout))
+    assert boneseg("crossval", films, "--out", tmp_path / "x", "--folds", 13).returncode == 1

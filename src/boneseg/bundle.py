@@ -2,7 +2,7 @@
 
     RUN/bundle/model.json            what it is, how films are prepared, what it scored
     RUN/bundle/weights.safetensors   float32
-    RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" of the same shape
+    RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W
 
 Nothing is ever unpickled, and the SHA-256 of each file is checked before it is used.
 """
@@ -40,6 +40,9 @@ class Card(BaseModel):
     height: int = Field(ge=1)  # of the working grid, px
     width: int = Field(ge=1)
     threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
+    members: int = Field(1, ge=1)  # networks of this architecture, one a fold
+    flips: bool = False  # whether the mirrored film is looked at, too
+    temperature: float = Field(1.0, gt=0)  # logits are divided by it: Guo et al., 2017
     metrics: dict[str, float]  # on the validation films, on their own grids
     restarts: int  # how often the run collapsed and began again
     data: dict[str, Any]  # fingerprint and number of films
@@ -125,10 +128,11 @@ def load_network(bundle: Bundle) -> nn.Module:
     """The network in PyTorch, in evaluation mode. Raises BundleError."""
     from safetensors.torch import load_file
 
-    from boneseg.networks import build
+    from boneseg.networks import Ensemble, build
 
     try:
-        network = build(bundle.card.architecture)
+        members = [build(bundle.card.architecture) for _ in range(bundle.card.members)]
+        network = Ensemble(members) if len(members) > 1 else members[0]
         network.load_state_dict(load_file(bundle.path / WEIGHTS))
     except (ValueError, RuntimeError):  # RuntimeError: other shapes or names than the card's
         problem = f"its weights do not fit its {CARD}"

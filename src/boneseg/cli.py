@@ -7,13 +7,16 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from boneseg.errors import BonesegError, UsageError
 from boneseg.progress import Progress, say
+
+if TYPE_CHECKING:
+    from boneseg.recipe import Recipe
 
 app = typer.Typer(
     name="boneseg",
@@ -87,7 +90,6 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
 ) -> int:
     """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
-    from boneseg import recipe as recipes
     from boneseg.bundle import load_bundle, save_bundle
     from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
@@ -95,13 +97,7 @@ def train(
     from boneseg.report import write_report
     from boneseg.training import train as run_training
 
-    if minutes is not None and epochs is not None:
-        raise UsageError("train: give either --minutes or --epochs")
-    asked = list(settings or [])
-    asked += [f"run.minutes={minutes}"] if minutes is not None else []
-    asked += [f"run.epochs={epochs}"] if epochs is not None else []
-    chosen = recipes.load(recipe).with_settings(asked)
-
+    chosen = _recipe("train", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
     dataset = open_dataset(data, images=images, masks=masks)
     with Progress("training") as progress:
@@ -118,6 +114,50 @@ def train(
     say(f"validation Dice {dice:.4f} on {len(run.validation)} films; the model: {bundle.path}")
     say(f"the report: {out / 'report.html'}")
     return 0
+
+
+@app.command()
+def crossval(
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    folds: Annotated[int, typer.Option(help="How many.")] = 5,
+    recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
+    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Train a model for each fold, score it on the films it never saw, and join them in one."""
+    from boneseg.crossval import cross_validate
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.report import write_crossval_report
+
+    chosen = _recipe("crossval", recipe, settings, minutes, epochs)
+    dataset = open_dataset(data, images=images, masks=masks)
+    with Progress("cross-validating") as progress:
+
+        def report(fold: int, check: Check) -> None:
+            words = f"fold {fold} of {folds}  Dice {check.dice:.4f}  {check.note}".rstrip()
+            progress.at((fold - 1 + check.done) / folds, words)
+
+        result = cross_validate(
+            dataset, chosen, out, folds=folds, resume=resume, parallel=parallel, report=report
+        )
+    write_crossval_report(out / "report.html", result)
+    for number, reason in result.failed:
+        say(f"error: fold {number} failed: {reason}")
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        print(result.table())
+    say(f"the ensemble: {result.bundle.path}")
+    say(f"the report: {out / 'report.html'}")
+    return 1 if result.failed else 0
 
 
 @app.command()
@@ -262,6 +302,19 @@ def main() -> None:
         say(f"error: {getattr(error, 'format_message', error.__str__)()}; see boneseg --help")
         status = 2
     sys.exit(status)
+
+
+def _recipe(
+    verb: str, name: str, settings: list[str] | None, minutes: float | None, epochs: int | None
+) -> Recipe:
+    from boneseg import recipe as recipes
+
+    if minutes is not None and epochs is not None:
+        raise UsageError(f"{verb}: give either --minutes or --epochs")
+    asked = list(settings or [])
+    asked += [f"run.minutes={minutes}"] if minutes is not None else []
+    asked += [f"run.epochs={epochs}"] if epochs is not None else []
+    return recipes.load(name).with_settings(asked)
 
 
 def _print_json(document: Any) -> None:

@@ -130,6 +130,9 @@ class RunSettings(_Section):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic in training")
     guard: bool = Field(True, description="restart a run that has collapsed")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, order and augmentation")
+    balance: float = Field(
+        0.0, ge=0, le=1, description="of body parts: 0 as they come, 1 each as often as the others"
+    )
 
 
 class Recipe(_Section):

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from boneseg.engine import Engine
+from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import whole_file
 from boneseg.masks import write_mask
-from boneseg.prepare import Floats
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.writers.overlay import write_overlay
 
@@ -38,6 +37,7 @@ class Result:
     area_px: int | None = None
     area_mm2: float | None = None
     confidence: float | None = None  # mean over pixels of the probability of the answer given
+    trust: float | None = None  # how far the model's views agree; the lowest want a look
     seconds: float | None = None  # in the engine
     error: str | None = None
 
@@ -110,12 +110,12 @@ def _segment_one(
     """Find the bones now; write them while the next film is looked at."""
     started = time.perf_counter()
     try:
-        probability = engine.probability(film.pixels)
+        finding = engine.find(film.pixels)
     except (BonesegError, MemoryError) as error:
         reason = _reason(film.source, error)
         return pool.submit(Result, str(film.source), {}, error=reason)
     seconds = time.perf_counter() - started
-    return pool.submit(_write_one, film, probability, out, engine, formats, seconds)
+    return pool.submit(_write_one, film, finding, out, formats, seconds)
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -125,13 +125,12 @@ def _reason(path: Path, error: Exception) -> str:
 
 def _write_one(
     film: Radiograph,
-    probability: Floats,
+    finding: Finding,
     out: Path,
-    engine: Engine,
     formats: Sequence[str],
     seconds: float,
 ) -> Result:
-    mask = probability >= engine.bundle.card.threshold
+    probability, mask = finding.probability, finding.mask
     outputs = {name: f"{out.name}_{name}.png" for name in FORMATS if name in formats}
     if "mask" in outputs:
         write_mask(out.with_name(outputs["mask"]), mask)
@@ -144,6 +143,7 @@ def _write_one(
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
         confidence=round(float(np.maximum(probability, 1 - probability).mean()), 4),
+        trust=round(finding.trust, 4) if finding.trust is not None else None,
         seconds=round(seconds, 4),
     )
 

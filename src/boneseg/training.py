@@ -12,7 +12,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ def train(
     if saved.exists() and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
     if init is not None:
+        if init.card.members > 1:
+            raise TrainingError(f"{init.path}: is an ensemble; start from one of its folds")
         recipe = recipe.model_copy(update={"network": init.card.architecture})
     films = read_films(dataset.cases)
     if len(films) < 2:
@@ -145,6 +148,8 @@ class _Loop:
         self.recipe, self.out, self.fingerprint, self.report = recipe, out, digest, report
         self.weights = weights
         self.films = prepare_films(training, preparation)
+        parts = [film.case.part for film in training]
+        self.weights_of_films = balancing_weights(parts, recipe.run.balance)
         self.validation = prepare_films(validation, preparation)
         self.batch = min(recipe.run.batch, len(training))
         self.augment = Augmenter(recipe.augment)
@@ -232,7 +237,7 @@ class _Loop:
     def _step(self) -> float:
         """One batch through; the loss."""
         state = self.state
-        chosen = _order(self._seed(), state.step, len(self.films), self.batch)
+        chosen = _order(self._seed(), state.step, self.weights_of_films, self.batch)
         generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
         films, masks = self.films.films[chosen], self.films.masks[chosen].float()
         films, masks = self.augment(films, masks, generator)
@@ -354,14 +359,40 @@ class _Loop:
         self.saved_at = time.monotonic()
 
 
-def _order(seed: int, step: int, count: int, batch: int) -> Tensor:
-    """Which films make up a step: each once an epoch, in an order drawn anew for each."""
+def _order(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
+    """Which films make up a step, in an order drawn anew for each epoch.
+
+    weights: how often each film is due in an epoch, of mean 1; where all are 1, each comes once.
+    """
+    count = len(weights)
     wanted = range(step * batch, (step + 1) * batch)
     orders = {
-        epoch: torch.randperm(count, generator=torch.Generator().manual_seed(seed * 2**20 + epoch))
-        for epoch in {index // count for index in wanted}
+        epoch: _epoch(seed * 2**20 + epoch, weights) for epoch in {i // count for i in wanted}
     }
     return torch.stack([orders[index // count][index % count] for index in wanted])
+
+
+def _epoch(seed: int, weights: Tensor) -> Tensor:
+    """As many films as there are, each as often as its weight says but for less than once."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(weights), generator=generator)
+    if bool((weights == 1).all()):
+        return order
+    ends = weights[order].cumsum(0).double()
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    points = (torch.arange(len(weights)) + start) * ends[-1] / len(weights)
+    drawn = order[torch.searchsorted(ends, points).clamp_max(len(weights) - 1)]
+    return drawn[torch.randperm(len(weights), generator=generator)]
+
+
+def balancing_weights(parts: Sequence[str | None], balance: float) -> Tensor:
+    """How often a film of each part is due in an epoch: float32, of mean 1.
+
+    With balance 0 every film once; with 1 every part as often as the others, however few its films.
+    """
+    counts = Counter(parts)
+    weights = torch.tensor([counts[part] ** -balance for part in parts])
+    return weights / weights.mean() if balance else torch.ones(len(parts))
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from boneseg.networks.ensemble import Ensemble
 from boneseg.networks.unet import UNet
 from boneseg.recipe import NetworkSettings
 
-__all__ = ["UNet", "build"]
+__all__ = ["Ensemble", "UNet", "build"]
 
 
 def build(settings: NetworkSettings) -> nn.Module:

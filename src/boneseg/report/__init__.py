@@ -1,5 +1,6 @@
-"""The report of a run: one HTML page that needs nothing but itself."""
+"""Reports: each one HTML page that needs nothing but itself."""
 
+from boneseg.report.crossval import write_crossval_report
 from boneseg.report.page import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_crossval_report", "write_report"]

@@ -89,18 +89,29 @@ def histogram(label: str, values: Sequence[float], *, unit: str) -> str:
     The values lie in [0, 1]; a value on the edge of two bins counts in the upper one.
     """
     low = min(math.floor(min(values) * 10) / 10, 0.9)
+    across = Axis(tuple(low + (1 - low) * index / 5 for index in range(6)))
+    return bars(label, across, values, unit=unit)
+
+
+def bars(label: str, across: Axis, values: Sequence[float], *, unit: str) -> str:
+    """How many values lie in each of 20 equal bins of an axis; what is beyond it is at its end."""
     counts = [0] * 20
     for value in values:
-        counts[min(int((value - low) / (1 - low) * 20 + 1e-9), 19)] += 1
+        counts[min(int(across.share(value) * 20 + 1e-9), 19)] += 1
     up = linear(max(*counts, 5))
-    bars = ""
+    drawn = ""
     for index, count in enumerate(counts):
         x, y, step = _x(index / 20), _y(up.share(count)), (WIDTH - LEFT - RIGHT) / 20
         height = HEIGHT - BOTTOM - y
-        bars += f'<rect class="bar" x="{x + 1:.1f}" y="{y:.1f}" '
-        bars += f'width="{step - 2:.1f}" height="{height:.1f}"/>'
-    across = Axis(tuple(low + (1 - low) * index / 5 for index in range(6)))
-    return _frame(label, across, up, unit, bars)
+        drawn += f'<rect class="bar" x="{x + 1:.1f}" y="{y:.1f}" '
+        drawn += f'width="{step - 2:.1f}" height="{height:.1f}"/>'
+    return _frame(label, across, up, unit, drawn)
+
+
+def scatter(label: str, across: Axis, up: Axis, points: Sequence[Point], *, unit: str) -> str:
+    """A dot for each point."""
+    dots = "".join(_dot(_x(across.share(x)), _y(up.share(y)), "dot faint") for x, y in points)
+    return _frame(label, across, up, unit, dots)
 
 
 def _frame(label: str, across: Axis, up: Axis, unit: str, inside: str) -> str:

@@ -5,7 +5,7 @@ write_report(out / "report.html", run, card, summary, masks)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ WORST = 10  # films shown
 FEW = 20  # films; with fewer, a bootstrap interval is known to be too narrow
 
 # The page may load nothing at all, whatever a name in it may hold.
-_HEAD = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
@@ -55,17 +55,17 @@ def write_report(
         _headline(run, card, summary),
         _caveats(run, card, summary),
         _charts(run, [case.scores.dice for case in summary.cases]),
-        f"<h2>{_worst_title(len(ranked))}</h2>{_legend()}",
+        f"<h2>{_worst_title(len(ranked))}</h2>{legend()}",
         *(
-            _case(scored, thumbnails(film.radiograph.pixels, film.mask, mask))
+            case_strip(scored, thumbnails(film.radiograph.pixels, film.mask, mask))
             for scored, film, mask in ranked[:WORST]
         ),
-        _table([scored for scored, _, _ in ranked]),
+        case_table([scored for scored, _, _ in ranked]),
         _origin(run, card),
     ]
-    head = f"{_HEAD}<title>{escape(title)}</title><style>{STYLE}</style></head>"
+    head = f"{HEAD}<title>{escape(title)}</title><style>{STYLE}</style></head>"
     body = "\n".join(sections)
-    _write(path, f"{head}\n<body><main>\n{body}\n</main></body></html>\n")
+    write_page(path, f"{head}\n<body><main>\n{body}\n</main></body></html>\n")
 
 
 def _headline(run: TrainedRun, card: Card, summary: Summary) -> str:
@@ -173,7 +173,8 @@ def _worst_title(count: int) -> str:
     return f"The {WORST} worst of {count} films" if count > WORST else "The films, worst first"
 
 
-def _legend() -> str:
+def legend() -> str:
+    """What the colours of the last picture of a strip mean."""
     swatch = '<i style="background:rgb{}"></i>'
     return (
         '<p class="legend">In the last picture: '
@@ -182,7 +183,8 @@ def _legend() -> str:
     )
 
 
-def _case(case: CaseScores, pictures: dict[str, str]) -> str:
+def case_strip(case: CaseScores, pictures: dict[str, str]) -> str:
+    """The figures of a film over its pictures."""
     shown = "".join(
         f'<span><img src="{uri}" alt="{name}">{name}</span>' for name, uri in pictures.items()
     )
@@ -198,7 +200,8 @@ def _name(case: CaseScores) -> str:
     return f"<bdi>{escape(case.name)}</bdi>"
 
 
-def _table(cases: Sequence[CaseScores]) -> str:
+def case_table(cases: Sequence[CaseScores]) -> str:
+    """Every score of every film, in the order given."""
     columns = {"Dice": "dice", "IoU": "iou", "precision": "precision", "recall": "recall"}
     columns |= {"NSD": "nsd", "HD95, px": "hd95_px", "HD, px": "hd_px"}
     if any(case.scores.hd95_mm is not None for case in cases):
@@ -233,15 +236,21 @@ def _origin(run: TrainedRun, card: Card) -> str:
         "Made with": escape(made_with),
         "Licence": escape(card.licence),
     }
+    return facts_table(rows, run.recipe.to_toml())
+
+
+def facts_table(rows: Mapping[str, str], settings: str) -> str:
+    """What a model was made of: names with markup beside them, and its recipe as text."""
     facts = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return (
         f'<h2>What it was made of</h2><table class="facts">{facts}</table>'
         "<details><summary>Every setting</summary>"
-        f"<pre>{escape(run.recipe.to_toml())}</pre></details>"
+        f"<pre>{escape(settings)}</pre></details>"
     )
 
 
-def _write(path: Path, page: str) -> None:
+def write_page(path: Path, page: str) -> None:
+    """Write a page whole or not at all. Raises OutputError."""
     with whole_file(path) as temporary:
         # A name that is no text (a lone surrogate) must not cost the report.
         temporary.write_bytes(page.encode("utf-8", "replace"))

@@ -23,7 +23,7 @@ figure{margin:0;break-inside:avoid}figcaption b{color:var(--ink);overflow-wrap:a
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}
 .grid{stroke:var(--rule);fill:none}.bar{fill:var(--line)}
 .line{fill:none;stroke:var(--line);stroke-width:2;stroke-linejoin:round}.old{opacity:.5}
-.dot{fill:var(--line)}.best{fill:none;stroke:var(--mark);stroke-width:2}
+.dot{fill:var(--line)}.faint{opacity:.6}.best{fill:none;stroke:var(--mark);stroke-width:2}
 .mark{stroke:var(--mark);stroke-dasharray:4 3;fill:none}
 .case{margin:1.25rem 0}.strip{display:grid;grid-template-columns:repeat(4,1fr);gap:.5rem}
 .strip img{display:block;width:100%;max-width:384px;background:#000}

@@ -1,0 +1,418 @@
+"""Cross-validation: every film gets one honest prediction, and the folds become one ensemble.
+
+    result = cross_validate(open_dataset(Path("knees")), recipe.load("default"), Path("runs/cv"))
+
+    RUN/plan.json          what was asked: recipe, folds, and a digest of each film
+    RUN/folds.csv          which fold each film is held back in
+    RUN/fold-N/            a training run that never saw fold N, its bundle, and fold.json
+    RUN/out_of_fold/       for each film the probability (16 bit) and the mask of that bundle
+    RUN/crossval.json      the figures
+    RUN/bundle/            the ensemble
+
+Which weights are best, and the fold's own threshold, are chosen on films inside its training
+share, so that nothing about the held-back films is known to what predicts them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
+from boneseg.calibrate import Calibration, calibrate, judge
+from boneseg.dataset import Case, Dataset, split_folds, twins
+from boneseg.engine import Engine
+from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
+from boneseg.files import whole_file, write_table
+from boneseg.films import Film, fingerprint, read_films
+from boneseg.history import Check
+from boneseg.masks import save_png, write_mask
+from boneseg.metrics import CaseScores, Scores, Summary, score, summarise
+from boneseg.networks import Ensemble
+from boneseg.prepare import Floats
+from boneseg.recipe import Recipe
+from boneseg.training import train
+
+Report = Callable[[int, Check], None]  # the fold, from 1, and a look at its validation films
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training run, and what it scored on the films that it never saw."""
+
+    number: int  # from 1
+    cases: tuple[CaseScores, ...]
+    trust: tuple[float | None, ...]  # of each case
+    threshold: float
+    restarts: int
+    seconds: float
+    parameters: int
+
+    @property
+    def summary(self) -> Summary:
+        return summarise(self.cases)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How well the trust score finds the films whose masks are bad."""
+
+    spearman: float  # rank correlation with the true Dice
+    worst_tenth_flagged: float  # share of the worst tenth that the least trusted fifth holds
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """All folds, and the figures over every film's one honest prediction."""
+
+    out: Path
+    recipe: Recipe  # settled
+    fingerprint: str
+    folds: tuple[Fold, ...]
+    failed: tuple[tuple[int, str], ...]  # fold and reason
+    summary: Summary
+    parts: dict[str, Summary]  # by body part, where parts.csv names any
+    calibration: Calibration
+    trust: Trust | None  # None with too few films, or where one view alone was taken
+    bundle: Bundle
+    cases: dict[str, Case]  # by name
+    bone_share: dict[str, float]  # of each film's truth, in [0, 1]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of crossval.json."""
+        return {
+            "folds": [
+                {
+                    "fold": fold.number,
+                    "films": len(fold.cases),
+                    "threshold": fold.threshold,
+                    "restarts": fold.restarts,
+                    "seconds": round(fold.seconds, 1),
+                    "parameters": fold.parameters,
+                    "mean": fold.summary.mean,
+                    "std": fold.summary.std,
+                }
+                for fold in self.folds
+            ],
+            **self.summary.to_json(),
+            "std": self.summary.std,
+            "failed_folds": [{"fold": number, "reason": why} for number, why in self.failed],
+            "parts": {
+                part: {"films": len(found.cases), "mean": found.mean, "ci95": found.ci95}
+                for part, found in self.parts.items()
+            },
+            "calibration": asdict(self.calibration),
+            "trust": asdict(self.trust) if self.trust else None,
+            "fingerprint": self.fingerprint,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "versions": self.bundle.card.versions,
+        }
+
+    def table(self) -> str:
+        """The folds, the parts and the whole, a line each, for a terminal."""
+        rows = [("", "films", "Dice", "std", "HD95 px", "restarts")]
+        for fold in self.folds:
+            rows.append(_row(f"fold {fold.number}", fold.summary, str(fold.restarts)))
+        for number, _ in self.failed:
+            rows.append((f"fold {number}", "", "failed", "", "", ""))
+        rows += [_row(part, found, "") for part, found in self.parts.items()]
+        rows.append(_row("all", self.summary, ""))
+        lines = [
+            f"{a:<12} {b:>6} {c:>8} {d:>8} {e:>8} {f:>9}".rstrip() for a, b, c, d, e, f in rows
+        ]
+        low, high = self.summary.ci95["dice"]
+        lines.append(f"95 % of the mean Dice over films: {low:.4f} to {high:.4f}")
+        return "\n".join(lines)
+
+
+def _row(name: str, summary: Summary, restarts: str) -> tuple[str, str, str, str, str, str]:
+    mean = summary.mean
+    dice, spread = f"{mean['dice']:.4f}", f"{summary.std['dice']:.4f}"
+    return name, str(len(summary.cases)), dice, spread, f"{mean['hd95_px']:.2f}", restarts
+
+
+@dataclass(frozen=True)
+class _Task:
+    dataset: Dataset
+    recipe: Recipe
+    out: Path
+    number: int
+    held: frozenset[str]
+    threads: int | None
+
+
+def cross_validate(
+    dataset: Dataset,
+    recipe: Recipe,
+    out: Path,
+    *,
+    folds: int = 5,
+    resume: bool = False,
+    parallel: int = 1,
+    report: Report | None = None,
+) -> CrossValidation:
+    """Train `folds` models, each without the films of one fold, and predict these with it.
+
+    `run.minutes` and `run.epochs` are of each fold. With `parallel` above 1 so many folds train at
+    once in processes of their own, the cores shared among them, and `report` is not called.
+    A fold that collapses for good is in `failed`, and the others are finished.
+
+    Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, and
+    TrainingError for a run that exists already or whose films have changed, or if every fold fails.
+    """
+    if parallel < 1:
+        raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
+    films = read_films(dataset.cases)
+    settled = recipe.settle([film.shape for film in films]) if films else recipe
+    held = _folds(films, folds, settled.run.seed)
+    _plan(films, settled, folds, out, resume)
+    rows = [
+        (film.case.name, number, film.case.group or "", film.case.part or "")
+        for number, indices in enumerate(held, start=1)
+        for film in (films[index] for index in indices)
+    ]
+    write_table(out / "folds.csv", ["name", "fold", "group", "part"], sorted(rows))
+    threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
+    tasks = [
+        _Task(dataset, settled, out, number, frozenset(films[i].case.name for i in some), threads)
+        for number, some in enumerate(held, start=1)
+    ]
+    failed = _run_all(tasks, parallel, report)
+    result = _gather(films, settled, out, len(tasks), failed)
+    with whole_file(out / "crossval.json") as temporary:
+        temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
+    cases = [film.case for film in films]
+    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    shares = [float(film.mask.mean()) for film in films]
+    folds = split_folds(cases, clusters, count, seed, shares)
+    for number, indices in enumerate(folds, start=1):
+        if not any(films[index].mask.any() for index in indices):
+            names = ", ".join(films[index].case.name for index in indices[:5])
+            raise DatasetError(
+                f"fold {number} would hold only empty masks ({names}); ask for fewer folds"
+            )
+    return folds
+
+
+def _plan(films: Sequence[Film], recipe: Recipe, folds: int, out: Path, resume: bool) -> None:
+    """Write down what is asked, or hold it against what was asked before."""
+    path = out / "plan.json"
+    digests = {film.case.name: fingerprint([film]) for film in films}
+    plan = {"folds": folds, "recipe": recipe.model_dump(mode="json"), "films": digests}
+    if not path.exists():
+        with whole_file(_made(out) / "plan.json") as temporary:
+            temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+        return
+    if not resume:
+        raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        known = before["films"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TrainingError(f"{path}: is damaged; start the run anew") from None
+    changed = sorted(n for n in digests.keys() | known.keys() if digests.get(n) != known.get(n))
+    if changed:
+        listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if changed[5:] else "")
+        raise TrainingError(f"{out}: films have changed since ({listed}); start the run anew")
+    for name in ("folds", "recipe"):
+        if before.get(name) != plan[name]:
+            raise TrainingError(f"{out}: {name} differ from those it began with; start it anew")
+
+
+def _made(out: Path) -> Path:
+    try:
+        (out / "out_of_fold").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot be made ({error.strerror})"
+        raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
+    return out
+
+
+def _run_all(
+    tasks: Sequence[_Task], parallel: int, report: Report | None
+) -> tuple[tuple[int, str], ...]:
+    """Run every fold; (fold, reason) of those that failed."""
+    failed = []
+    if parallel == 1:
+        for task in tasks:
+            try:
+                _run_fold(task, report)
+            except TrainingError as error:
+                failed.append((task.number, str(error)))
+        return tuple(failed)
+    with ProcessPoolExecutor(parallel, get_context("spawn")) as pool:
+        running = {pool.submit(_run_fold, task): task for task in tasks}
+        for done in as_completed(running):
+            try:
+                done.result()
+            except TrainingError as error:
+                failed.append((running[done].number, str(error)))
+    return tuple(sorted(failed))
+
+
+def _run_fold(task: _Task, report: Report | None = None) -> None:
+    """Train without the films of one fold, and predict them; nothing where that is done."""
+    folder = task.out / f"fold-{task.number}"
+    if (folder / "fold.json").exists():
+        return
+    if task.threads is not None:
+        import torch
+
+        torch.set_num_threads(task.threads)
+    inside = tuple(case for case in task.dataset.cases if case.name not in task.held)
+    outside = [case for case in task.dataset.cases if case.name in task.held]
+
+    def tell(check: Check) -> None:
+        if report:
+            report(task.number, check)
+
+    run = train(replace(task.dataset, cases=inside), task.recipe, folder, resume=True, report=tell)
+    mirrored = task.recipe.augment.flip_horizontal > 0  # else it never saw a mirrored film
+    card = judge(run).card.model_copy(update={"flips": mirrored})
+    engine = Engine(save_bundle(folder / "bundle", run.network, card))
+    cases, trust = [], []
+    for film in read_films(outside):
+        found = engine.find(film.radiograph.pixels)
+        save_probability(task.out / "out_of_fold" / f"{film.case.name}.png", found.probability)
+        write_mask(task.out / "out_of_fold" / f"{film.case.name}_mask.png", found.mask)
+        scores = score(found.mask, film.mask, film.radiograph.spacing_mm)
+        cases.append(CaseScores(film.case.name, scores))
+        trust.append(found.trust)
+    facts = {
+        "cases": [case.to_json() for case in cases],
+        "trust": trust,
+        "threshold": card.threshold,
+        "restarts": run.restarts,
+        "seconds": run.history[-1].seconds if run.history else 0.0,
+        "parameters": sum(weights.numel() for weights in run.network.parameters()),
+    }
+    with whole_file(folder / "fold.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _gather(
+    films: Sequence[Film],
+    recipe: Recipe,
+    out: Path,
+    count: int,
+    failed: tuple[tuple[int, str], ...],
+) -> CrossValidation:
+    lost = {number for number, _ in failed}
+    folds = tuple(_read_fold(out, n) for n in range(1, count + 1) if n not in lost)
+    if not folds:
+        raise TrainingError(f"{out}: every fold failed ({failed[0][1]})")
+    known = {film.case.name: film for film in films}
+    cases = [case for fold in folds for case in fold.cases]
+    summary = summarise(sorted(cases, key=lambda case: case.name))
+    names = [case.name for case in summary.cases]
+    probabilities = [read_probability(out / "out_of_fold" / f"{name}.png") for name in names]
+    calibration = calibrate(probabilities, [known[name].mask for name in names])
+    return CrossValidation(
+        out=out,
+        recipe=recipe,
+        fingerprint=fingerprint(films),
+        folds=folds,
+        failed=failed,
+        summary=summary,
+        parts=by_part(summary, {name: film.case.part for name, film in known.items()}),
+        calibration=calibration,
+        trust=_trust(folds),
+        bundle=_ensemble(out, folds, summary, calibration, len(films), fingerprint(films)),
+        cases={name: film.case for name, film in known.items()},
+        bone_share={name: float(film.mask.mean()) for name, film in known.items()},
+    )
+
+
+def _read_fold(out: Path, number: int) -> Fold:
+    path = out / f"fold-{number}" / "fold.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        keys = [field.name for field in fields(Scores)]
+        cases = [CaseScores(c["name"], Scores(**{k: c[k] for k in keys})) for c in facts["cases"]]
+        rest = {key: facts[key] for key in ("threshold", "restarts", "seconds", "parameters")}
+        return Fold(number=number, cases=tuple(cases), trust=tuple(facts["trust"]), **rest)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TrainingError(f"{path}: is damaged; delete it and --resume") from None
+
+
+def by_part(summary: Summary, parts: dict[str, str | None]) -> dict[str, Summary]:
+    """The summary of each body part alone; nothing where no part is known."""
+    known = sorted({part for case in summary.cases if (part := parts.get(case.name))})
+    return {
+        part: summarise(case for case in summary.cases if parts.get(case.name) == part)
+        for part in known
+    }
+
+
+def _trust(folds: Sequence[Fold]) -> Trust | None:
+    pairs = [
+        (trust, case.scores.dice)
+        for fold in folds
+        for trust, case in zip(fold.trust, fold.cases, strict=True)
+        if trust is not None
+    ]
+    return trust_quality([t for t, _ in pairs], [d for _, d in pairs])
+
+
+def trust_quality(trust: Sequence[float], dice: Sequence[float]) -> Trust | None:
+    """How well trust ranks films by their Dice; None with fewer than ten films, or no spread."""
+    from scipy.stats import spearmanr
+
+    if len(dice) < 10 or len(set(trust)) == 1 or len(set(dice)) == 1:
+        return None
+    worst = set(np.argsort(dice, kind="stable")[: -(-len(dice) // 10)].tolist())
+    doubted = set(np.argsort(trust, kind="stable")[: -(-len(dice) // 5)].tolist())
+    rank = float(spearmanr(trust, dice).statistic)
+    return Trust(round(rank, 4), len(worst & doubted) / len(worst))
+
+
+def _ensemble(
+    out: Path,
+    folds: Sequence[Fold],
+    summary: Summary,
+    calibration: Calibration,
+    films: int,
+    digest: str,
+) -> Bundle:
+    """All folds as one bundle. Its figures are the out-of-fold ones: each of one member alone."""
+    members = [load_bundle(out / f"fold-{fold.number}" / "bundle") for fold in folds]
+    networks = [load_network(member) for member in members]
+    card = members[0].card.model_copy(
+        update={
+            "members": len(members),
+            "threshold": calibration.threshold,
+            "temperature": calibration.temperature,
+            "metrics": summary.mean,
+            "restarts": sum(fold.restarts for fold in folds),
+            "data": {"fingerprint": digest, "films": films, "folds": len(folds)},
+        }
+    )
+    network = Ensemble(networks).eval() if len(networks) > 1 else networks[0]
+    return save_bundle(out / "bundle", network, card)
+
+
+def save_probability(path: Path, probability: Floats) -> None:
+    """Write float32 H x W in [0, 1] as a 16-bit PNG. Raises OutputError."""
+    save_png(path, Image.fromarray(np.rint(probability * 65535).astype(np.uint16)))
+
+
+def read_probability(path: Path) -> Floats:
+    """What `save_probability` wrote. Raises TrainingError where it is gone or damaged."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image, np.float32) / np.float32(65535)
+    except (OSError, ValueError):
+        raise TrainingError(f"{path}: is missing or damaged; start the run anew") from None

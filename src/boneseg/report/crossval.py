@@ -1,0 +1,197 @@
+"""The report of a cross-validation: one page, made as that of a single run.
+
+write_crossval_report(out / "report.html", result)
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boneseg.films import read_films
+from boneseg.masks import read_mask
+from boneseg.report.charts import Point, bars, curve, histogram, linear, scatter
+from boneseg.report.page import HEAD, WORST, case_strip, case_table, facts_table, legend, write_page
+from boneseg.report.pictures import thumbnails
+from boneseg.report.style import STYLE
+
+if TYPE_CHECKING:
+    from boneseg.crossval import CrossValidation
+    from boneseg.metrics import CaseScores, Summary
+
+
+def write_crossval_report(path: Path, result: CrossValidation) -> None:
+    """Write the report of a cross-validation, complete or not at all. Raises OutputError."""
+    ranked = sorted(result.summary.cases, key=lambda one: (one.scores.dice, -one.scores.hd95_px))
+    title = f"Cross-validation {result.out.absolute().name}"
+    sections = [
+        f"<h1>{escape(title)}</h1>",
+        _headline(result),
+        _caveats(result),
+        _folds(result),
+        _charts(result),
+        f"<h2>The worst films</h2>{legend()}",
+        *_worst(result, ranked[:WORST]),
+        case_table(ranked),
+        _origin(result),
+    ]
+    head = f"{HEAD}<title>{escape(title)}</title><style>{STYLE}</style></head>"
+    body = "\n".join(sections)
+    write_page(path, f"{head}\n<body><main>\n{body}\n</main></body></html>\n")
+
+
+def _headline(result: CrossValidation) -> str:
+    mean, ci = result.summary.mean, result.summary.ci95
+    found = result.calibration
+    trust = result.trust
+    tiles = [
+        (
+            "Dice",
+            f"{mean['dice']:.4f} ± {result.summary.std['dice']:.4f}",
+            f"95 % {ci['dice'][0]:.4f} to {ci['dice'][1]:.4f}",
+        ),
+        (
+            "HD95",
+            f"{mean['hd95_px']:.2f} px",
+            f"95 % {ci['hd95_px'][0]:.2f} to {ci['hd95_px'][1]:.2f}",
+        ),
+        ("Films", str(len(result.summary.cases)), f"in {len(result.folds)} folds"),
+        ("Failed folds", str(len(result.failed)), "left out of every figure"),
+        (
+            "Calibration error",
+            f"{found.ece_after:.4f}",
+            f"{found.ece_before:.4f} before temperature {found.temperature:g}",
+        ),
+        (
+            "Trust",
+            f"{trust.spearman:.2f}" if trust else "–",
+            f"correlation with Dice; {trust.worst_tenth_flagged:.0%} of the worst tenth flagged"
+            if trust
+            else "too few films to tell",
+        ),
+    ]
+    drawn = (f"<div><dt>{a}</dt><dd>{b}</dd><dd>{c}</dd></div>" for a, b, c in tiles)
+    return f'<dl class="tiles">{"".join(drawn)}</dl>'
+
+
+def _caveats(result: CrossValidation) -> str:
+    grouped = any(case.group is not None for case in result.cases.values())
+    lines = [
+        "Each film was predicted by the one model that never saw it. Its best weights and its "
+        "threshold were chosen on films of the other folds. Calibration and trust of the ensemble "
+        "are estimated from these single models.",
+        "Films of one patient are in one fold, as groups.csv says."
+        if grouped
+        else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
+        "may stand on both sides, which flatters the figures.",
+    ]
+    lines += [f"Fold {number} failed: {escape(reason)}." for number, reason in result.failed]
+    lines += [
+        f"Fold {fold.number} collapsed and began again {fold.restarts} time"
+        f"{'s' * (fold.restarts > 1)}, from another seed."
+        for fold in result.folds
+        if fold.restarts
+    ]
+    if result.summary.empty_predictions:
+        lines.append(f"Nothing was found in {result.summary.empty_predictions} films with bone.")
+    lines.append("This page shows films: pass it on only as you would the films themselves.")
+    return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+
+
+def _folds(result: CrossValidation) -> str:
+    heads = ["", "films", "Dice", "95 %", "std", "HD95, px", "restarts", "minutes", "threshold"]
+    rows = [
+        _row(
+            f"fold {fold.number}",
+            fold.summary,
+            (str(fold.restarts), f"{fold.seconds / 60:.1f}", f"{fold.threshold:g}"),
+        )
+        for fold in result.folds
+    ]
+    rows += [
+        f"<tr><th>fold {number}</th><td>failed</td>{'<td></td>' * 7}</tr>"
+        for number, _ in result.failed
+    ]
+    rows += [_row(escape(part), found, ("", "", "")) for part, found in result.parts.items()]
+    threshold = f"{result.calibration.threshold:g}"
+    rows.append(_row("<b>all films</b>", result.summary, ("", "", threshold)))
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return (
+        f'<h2>The folds</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _row(name: str, found: Summary, more: Sequence[str]) -> str:
+    low, high = found.ci95["dice"]
+    cells = [
+        str(len(found.cases)),
+        f"{found.mean['dice']:.4f}",
+        f"{low:.4f} to {high:.4f}" if len(found.cases) > 1 else "one film",
+        f"{found.std['dice']:.4f}",
+        f"{found.mean['hd95_px']:.2f}",
+        *more,
+    ]
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _charts(result: CrossValidation) -> str:
+    cases = result.summary.cases
+    dice = [case.scores.dice for case in cases]
+    distances = [case.scores.hd95_px for case in cases]
+    shares = [(100 * result.bone_share[case.name], case.scores.dice) for case in cases]
+    figures = {
+        "Validation Dice of each fold, over minutes": _curves(result),
+        "Dice against the share of bone in the film, %": scatter(
+            "Dice against bone share",
+            linear(max(x for x, _ in shares)),
+            linear(1),
+            shares,
+            unit="% bone",
+        ),
+        "Films by Dice": histogram("Films by Dice", dice, unit="Dice"),
+        "Films by Hausdorff distance (HD95)": bars(
+            "Films by HD95", linear(max(distances)), distances, unit="px"
+        ),
+    }
+    drawn = (f"<figure><figcaption>{a}</figcaption>{b}</figure>" for a, b in figures.items())
+    return f'<h2>In pictures</h2><div class="charts">{"".join(drawn)}</div>'
+
+
+def _curves(result: CrossValidation) -> str:
+    lines = [_history(result.out / f"fold-{fold.number}" / "history.csv") for fold in result.folds]
+    across = linear(max((x for line in lines for x, _ in line), default=1.0))
+    return curve("Validation Dice of each fold", across, linear(1), lines, unit="minutes")
+
+
+def _history(path: Path) -> list[Point]:
+    """(minutes, Dice) of each check; nothing where the file is gone."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [(float(r["seconds"]) / 60, float(r["dice"])) for r in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError):
+        return []
+
+
+def _worst(result: CrossValidation, worst: Sequence[CaseScores]) -> list[str]:
+    strips = []
+    for case in worst:
+        film = read_films([result.cases[case.name]])[0]
+        mask = read_mask(result.out / "out_of_fold" / f"{case.name}_mask.png")
+        strips.append(case_strip(case, thumbnails(film.radiograph.pixels, film.mask, mask)))
+    return strips
+
+
+def _origin(result: CrossValidation) -> str:
+    card = result.bundle.card
+    rows = {
+        "Network": f"{card.architecture.architecture}, {result.folds[0].parameters:,} weights, "
+        f"{card.members} of them",
+        "Working size": f"{card.height} × {card.width} px (height × width)",
+        "Films' fingerprint": f"<code>{escape(result.fingerprint)}</code>",
+        "Made with": escape(", ".join(f"{name} {v}" for name, v in card.versions.items())),
+    }
+    return facts_table(rows, result.recipe.to_toml())

@@ -1,0 +1,247 @@
+"""Cross-validation: one honest prediction a film, resumed after a kill, joined in an ensemble."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from boneseg import crossval
+from boneseg.bundle import load_bundle, load_network
+from boneseg.calibrate import calibration_error, fitted_temperature
+from boneseg.crossval import CrossValidation, cross_validate, read_probability, trust_quality
+from boneseg.dataset import Dataset, open_dataset
+from boneseg.engine import Engine, agreement, calibrated
+from boneseg.errors import DatasetError, TrainingError
+from boneseg.history import Check
+from boneseg.masks import read_mask
+from boneseg.prepare import Preparation
+from boneseg.radiograph import read_radiograph
+from boneseg.recipe import BUILT_IN, Recipe
+from boneseg.report import write_crossval_report
+from boneseg.simulate import simulate
+from boneseg.training import balancing_weights
+
+SETTINGS = [
+    *("prepare.height=64", "prepare.width=64", "network.width=6", "network.levels=3"),
+    *("run.epochs=12", "run.precision=fp32"),
+]
+
+
+def recipe(*more: str) -> Recipe:
+    return BUILT_IN["default"].with_settings([*SETTINGS, *more])
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("phantoms")
+    simulate(folder, 18, seed=7, size=(80, 96))
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def done(phantoms: Dataset, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
+    return cross_validate(phantoms, recipe(), tmp_path_factory.mktemp("cv") / "run", folds=3)
+
+
+def test_every_film_is_predicted_once_by_a_model_that_never_saw_it(
+    phantoms: Dataset, done: CrossValidation
+) -> None:
+    with (done.out / "folds.csv").open() as file:
+        fold_of = {row["name"]: int(row["fold"]) for row in csv.DictReader(file)}
+    assert fold_of.keys() == {case.name for case in phantoms.cases}
+    case = phantoms.cases[0]
+    bundle = load_bundle(done.out / f"fold-{fold_of[case.name]}" / "bundle")
+    assert bundle.card.data["training"] + bundle.card.data["validation"] == 12
+    found = Engine(bundle).find(read_radiograph(case.image).pixels)
+    kept = done.out / "out_of_fold" / f"{case.name}.png"
+    assert np.abs(read_probability(kept) - found.probability).max() <= 1 / 65535
+    assert (read_mask(kept.with_name(f"{case.name}_mask.png")) == found.mask).all()
+
+
+def test_crossval_json_keeps_the_contract(done: CrossValidation) -> None:
+    document = json.loads((done.out / "crossval.json").read_text())
+    assert [fold["fold"] for fold in document["folds"]] == [1, 2, 3]
+    assert document["failed_folds"] == []
+    dice = [case["dice"] for case in document["cases"]]
+    assert len(dice) == 18
+    assert document["mean"]["dice"] == pytest.approx(np.mean(dice))
+    assert document["std"]["dice"] == pytest.approx(np.std(dice, ddof=1))
+    low, high = document["ci95"]["dice"]
+    assert low < document["mean"]["dice"] < high
+
+
+def test_the_ensemble_is_the_mean_of_its_folds_and_of_the_mirrored_film(
+    phantoms: Dataset, done: CrossValidation
+) -> None:
+    pixels = read_radiograph(phantoms.cases[3].image).pixels
+    card = done.bundle.card
+    assert (card.members, card.flips) == (3, True)
+    grid, place = Preparation(card.height, card.width).film(pixels)
+    film = torch.from_numpy(grid)[None, None]
+    views = []
+    with torch.no_grad():
+        for number in (1, 2, 3):
+            network = load_network(load_bundle(done.out / f"fold-{number}"))
+            views += [network(film).sigmoid(), network(film.flip(-1)).sigmoid().flip(-1)]
+    mean = calibrated(torch.cat(views)[:, 0].mean(0).numpy(), card.temperature)
+    expected = Preparation(card.height, card.width).restore(mean, place)
+    found = Engine(load_bundle(done.out)).find(pixels)
+    assert np.abs(found.probability - expected).max() < 0.02  # bfloat16 where the CPU has it
+    assert found.trust is not None
+    assert 0 <= found.trust <= 1
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    phantoms: Dataset, done: CrossValidation, tmp_path: Path
+) -> None:
+    def kill(fold: int, check: Check) -> None:
+        if fold == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(phantoms, recipe(), tmp_path / "cut", folds=3, report=kill)
+    with pytest.raises(TrainingError, match="--resume"):
+        cross_validate(phantoms, recipe(), tmp_path / "cut", folds=3)
+    seen: list[int] = []
+    resumed = cross_validate(
+        phantoms,
+        recipe(),
+        tmp_path / "cut",
+        folds=3,
+        resume=True,
+        report=lambda fold, _: seen.append(fold),
+    )
+    assert set(seen) == {2, 3}
+    assert [c.scores.dice for c in resumed.summary.cases] == pytest.approx(
+        [c.scores.dice for c in done.summary.cases]
+    )
+
+
+def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None:
+    copy = tmp_path / "films"
+    shutil.copytree(phantoms.root, copy)
+    quick = recipe("run.epochs=1")
+    cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2)
+    changed = open_dataset(copy).cases[5]
+    Image.fromarray(np.zeros((80, 96), np.uint8)).save(changed.image)
+    with pytest.raises(TrainingError, match=rf"changed since \({changed.name}\)"):
+        cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2, resume=True)
+
+
+def test_folds_that_cannot_be_filled_are_refused(phantoms: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="18 independent films"):
+        cross_validate(phantoms, recipe(), tmp_path / "many", folds=19)
+    copy = tmp_path / "films"
+    shutil.copytree(phantoms.root, copy)
+    for case in open_dataset(copy).cases[1:]:
+        Image.fromarray(np.zeros((80, 96), np.uint8)).save(case.mask)
+    with pytest.raises(DatasetError, match="only empty masks"):
+        cross_validate(open_dataset(copy), recipe(), tmp_path / "empty", folds=2)
+
+
+def test_folds_at_once_give_the_same_figures(
+    phantoms: Dataset, done: CrossValidation, tmp_path: Path
+) -> None:
+    found = cross_validate(phantoms, recipe(), tmp_path / "both", folds=3, parallel=2)
+    ours, theirs = found.summary.mean["dice"], done.summary.mean["dice"]
+    assert ours == pytest.approx(theirs, abs=0.05)  # threads add in another order
+
+
+def test_a_fold_that_fails_is_reported_and_the_others_are_finished(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = crossval.train
+
+    def fails(dataset, chosen, out, **more):  # type: ignore[no-untyped-def]
+        if out.name == "fold-2":
+            raise TrainingError(f"{out}: the run collapsed 4 times")
+        return real(dataset, chosen, out, **more)
+
+    monkeypatch.setattr(crossval, "train", fails)
+    found = cross_validate(phantoms, recipe("run.epochs=2"), tmp_path / "run", folds=3)
+    assert [number for number, _ in found.failed] == [2]
+    assert len(found.folds) == 2
+    assert len(found.summary.cases) == 12
+    assert "failed" in found.table()
+    write_crossval_report(tmp_path / "report.html", found)
+    assert "Fold 2 failed" in (tmp_path / "report.html").read_text()
+
+
+def test_the_report_shows_folds_and_worst_films(done: CrossValidation, tmp_path: Path) -> None:
+    write_crossval_report(tmp_path / "report.html", done)
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"fold {number}" in page for number in (1, 2, 3))
+    assert page.count('class="case"') == 10
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None:
+    cases = tuple(
+        replace(case, part="hand" if index < 6 else "leg")
+        for index, case in enumerate(phantoms.cases)
+    )
+    found = cross_validate(
+        replace(phantoms, cases=cases), recipe("run.epochs=2"), tmp_path / "run", folds=2
+    )
+    assert {part: len(s.cases) for part, s in found.parts.items()} == {"hand": 6, "leg": 12}
+    for fold in found.folds:
+        assert sum(int(case.name[-6:]) < 13 for case in fold.cases) == 3  # stratified
+
+
+def test_balancing_draws_every_part_alike() -> None:
+    from boneseg.training import _epoch
+
+    parts = ["hand"] * 5 + ["leg"] * 45
+    weights = balancing_weights(parts, 1.0)
+    drawn = torch.cat([_epoch(seed, weights) for seed in range(40)])
+    assert float((drawn < 5).float().mean()) == pytest.approx(0.5, abs=0.02)
+    assert (balancing_weights(parts, 0.0) == 1).all()
+    assert sorted(_epoch(3, balancing_weights(parts, 0.0)).tolist()) == list(range(50))
+
+
+def test_a_temperature_mends_overconfidence() -> None:
+    rng = np.random.default_rng(1)
+    true = rng.random((3, 80, 80)).astype(np.float32) * 0.8 + 0.1
+    truth = list(rng.random(true.shape) < true)
+    loud = list(calibrated(true, 1 / 3))
+    temperature = fitted_temperature(loud, truth)
+    assert temperature == pytest.approx(3, rel=0.1)
+    mended = [calibrated(one, temperature) for one in loud]
+    assert calibration_error(mended, truth) < 0.02 < calibration_error(loud, truth)
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.5, 5))
+def test_a_temperature_keeps_the_order_and_the_half(value: float, temperature: float) -> None:
+    points = np.array([value, 0.5], np.float32)
+    after = calibrated(points, temperature)
+    assert after[1] == pytest.approx(0.5)
+    assert (after[0] >= 0.5) == (points[0] >= 0.5)
+    assert calibrated(after, 1 / temperature)[0] == pytest.approx(points[0], abs=1e-3)
+
+
+def test_agreement_is_the_mean_dice_of_all_pairs() -> None:
+    views = np.zeros((3, 4, 4), np.float32)
+    assert agreement(views, 0.5) == 1
+    views[0, :2], views[1, :2], views[2, :1] = 1, 1, 1
+    assert agreement(views, 0.5) == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+
+
+def test_trust_quality_counts_what_the_least_trusted_fifth_holds() -> None:
+    dice = [0.1, 0.2, *np.linspace(0.8, 0.9, 18)]
+    found = trust_quality(dice, dice)
+    assert found is not None
+    assert (found.spearman, found.worst_tenth_flagged) == (1, 1)
+    blind = trust_quality([-one for one in dice], dice)
+    assert blind is not None
+    assert (blind.spearman, blind.worst_tenth_flagged) == (-1, 0)
+    assert trust_quality(dice[:9], dice[:9]) is None
