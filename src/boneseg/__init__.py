@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from boneseg.bundle import Bundle, load_bundle
+    from boneseg.crossval import CrossValidation, cross_validate
     from boneseg.dataset import Dataset, open_dataset
-    from boneseg.engine import Engine
+    from boneseg.engine import Engine, Finding
     from boneseg.errors import BonesegError
     from boneseg.masks import read_mask, write_mask
     from boneseg.metrics import Scores, score
@@ -31,12 +32,15 @@ __version__ = version("boneseg")
 __all__ = [
     "BonesegError",
     "Bundle",
+    "CrossValidation",
     "Dataset",
     "Engine",
+    "Finding",
     "Radiograph",
     "Recipe",
     "Scores",
     "TrainedRun",
+    "cross_validate",
     "load_bundle",
     "open_dataset",
     "read_mask",
@@ -48,8 +52,9 @@ __all__ = [
 
 _HOMES = {
     "bundle": ("Bundle", "load_bundle"),
+    "crossval": ("CrossValidation", "cross_validate"),
     "dataset": ("Dataset", "open_dataset"),
-    "engine": ("Engine",),
+    "engine": ("Engine", "Finding"),
     "errors": ("BonesegError",),
     "masks": ("read_mask", "write_mask"),
     "metrics": ("Scores", "score"),
