@@ -260,7 +260,7 @@ def recipes(
 
     if name is None:
         for known, recipe in BUILT_IN.items():
-            print(f"{known:<12} {recipe.summary}")
+            print(f"{known:<25} {recipe.summary}")
     else:
         print(load(name).to_toml(), end="")
     return 0

@@ -228,28 +228,6 @@ def _multiple_of_32(length: float) -> int:
     return max(32, round(length / 32) * 32)
 
 
-BUILT_IN: dict[str, Recipe] = {
-    "default": Recipe(),
-    "quick": Recipe(
-        summary="a small network for a first look: minutes, not hours",
-        prepare=PrepareSettings(max_pixels=50_000),
-        network=NetworkSettings(width=12, max_width=128),
-        run=RunSettings(epochs=40),
-    ),
-    "seed-unet": Recipe(
-        summary="the original's U-Net: 5 levels, no normalisation, Dice loss, Adam 1e-3, 256 x 256",
-        prepare=PrepareSettings(height=256, width=256),
-        network=NetworkSettings(widths=(32, 64, 128, 256, 512), norm="none"),
-        augment=AugmentSettings().off(),
-        loss=LossSettings(dice=1, bce=0, dice_smooth=100),
-        optimiser=OptimiserSettings(
-            name="adam", learning_rate=1e-3, schedule="constant", warmup=0, clip=0
-        ),
-        run=RunSettings(epochs=50, batch=8, ema=0),
-    ),
-}
-
-
 def load(name_or_path: str) -> Recipe:
     """A built-in recipe by its name, or a TOML file. Raises `RecipeError`."""
     if name_or_path in BUILT_IN:
@@ -328,3 +306,70 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     return json.dumps(value)
+
+
+_SEED_DEEP = Recipe(
+    summary="the original's deep U-Net: 8 levels, focal + 0.15 Dice loss, Adam 8.3e-4, 256 x 256",
+    prepare=PrepareSettings(height=256, width=256),
+    network=NetworkSettings(widths=(32, 32, 64, 64, 128, 128, 256, 512), norm="none"),
+    augment=AugmentSettings().off(),
+    loss=LossSettings(dice=0.15, bce=0, focal=1),
+    optimiser=OptimiserSettings(
+        name="adam", learning_rate=8.3e-4, schedule="plateau", warmup=0, clip=0
+    ),
+    run=RunSettings(epochs=100, batch=8, ema=0),
+)
+
+
+def _seed_deep(what: str, *settings: str) -> Recipe:
+    """A trial of the original: its deep U-Net with one thing changed."""
+    changed = _SEED_DEEP.with_settings(settings)
+    return changed.model_copy(update={"summary": f"seed-deep {what}"})
+
+
+BUILT_IN: dict[str, Recipe] = {
+    "default": Recipe(),
+    "quick": Recipe(
+        summary="a small network for a first look: minutes, not hours",
+        prepare=PrepareSettings(max_pixels=50_000),
+        network=NetworkSettings(width=12, max_width=128),
+        run=RunSettings(epochs=40),
+    ),
+    "seed-unet": Recipe(
+        summary="the original's U-Net: 5 levels, no normalisation, Dice loss, Adam 1e-3, 256 x 256",
+        prepare=PrepareSettings(height=256, width=256),
+        network=NetworkSettings(widths=(32, 64, 128, 256, 512), norm="none"),
+        augment=AugmentSettings().off(),
+        loss=LossSettings(dice=1, bce=0, dice_smooth=100),
+        optimiser=OptimiserSettings(
+            name="adam", learning_rate=1e-3, schedule="constant", warmup=0, clip=0
+        ),
+        run=RunSettings(epochs=50, batch=8, ema=0),
+    ),
+    "seed-deep": _SEED_DEEP,
+    "seed-deep-plateau15": _seed_deep(
+        "whose rate falls to 0.75 after 15 checks without a gain",
+        "optimiser.plateau_factor=0.75",
+        "optimiser.plateau_patience=15",
+    ),
+    "seed-deep-128": _seed_deep("at 128 x 128", "prepare.height=128", "prepare.width=128"),
+    "seed-deep-512": _seed_deep("at 512 x 512", "prepare.height=512", "prepare.width=512"),
+    "seed-deep-adamw": _seed_deep("with AdamW", "optimiser.name=adamw"),
+    "seed-deep-sgd": _seed_deep(
+        "with SGD at 0.01", "optimiser.name=sgd", "optimiser.learning_rate=0.01"
+    ),
+    "seed-deep-dice": _seed_deep("with the Dice loss alone", "loss.dice=1", "loss.focal=0"),
+    "seed-deep-bce": _seed_deep(
+        "with cross-entropy alone", "loss.dice=0", "loss.focal=0", "loss.bce=1"
+    ),
+    "seed-deep-focal": _seed_deep("with the focal loss alone", "loss.dice=0"),
+    "seed-deep-bce-dice-focal": _seed_deep(
+        "with cross-entropy + Dice + focal", "loss.dice=1", "loss.bce=1"
+    ),
+    "resunet": _seed_deep(
+        "as a residual U-Net of 5 levels with batch normalisation",
+        "network.widths=[32, 64, 128, 256, 512]",
+        "network.block=residual",
+        "network.norm=batch",
+    ),
+}
