@@ -161,6 +161,50 @@ def crossval(
 
 
 @app.command()
+def compare(
+    data: Annotated[Path, typer.Argument(help="A folder with images/ and masks/.")],
+    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Two or more.")],
+    out: Annotated[Path, typer.Option(help="The folder of all runs.")],
+    folds: Annotated[int, typer.Option(help="How many.")] = 5,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Over every recipe.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
+    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Cross-validate recipes on the same folds and say which differences are no chance."""
+    from boneseg.compare import compare as run_comparison
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+
+    asked = _asked("compare", settings, minutes, epochs)
+    dataset = open_dataset(data)
+    with Progress("comparing") as progress:
+
+        def report(name: str, fold: int, check: Check) -> None:
+            finished = names.index(name) if name in names else 0
+            done = (finished + (fold - 1 + check.done) / folds) / len(names)
+            progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
+
+        found = run_comparison(
+            dataset,
+            names,
+            out,
+            folds=folds,
+            settings=asked,
+            resume=resume,
+            parallel=parallel,
+            report=report,
+        )
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        print(found.text())
+    return 1 if any(row.failed_folds for row in found.rows) else 0
+
+
+@app.command()
 def evaluate(
     data: Data = None,
     images: Images = None,
@@ -309,12 +353,18 @@ def _recipe(
 ) -> Recipe:
     from boneseg import recipe as recipes
 
+    return recipes.load(name).with_settings(_asked(verb, settings, minutes, epochs))
+
+
+def _asked(
+    verb: str, settings: list[str] | None, minutes: float | None, epochs: int | None
+) -> list[str]:
     if minutes is not None and epochs is not None:
         raise UsageError(f"{verb}: give either --minutes or --epochs")
     asked = list(settings or [])
     asked += [f"run.minutes={minutes}"] if minutes is not None else []
     asked += [f"run.epochs={epochs}"] if epochs is not None else []
-    return recipes.load(name).with_settings(asked)
+    return asked
 
 
 def _print_json(document: Any) -> None:

@@ -1,0 +1,168 @@
+"""Recipes side by side: the same folds, the same seed, the same films scored.
+
+    table = compare(open_dataset(Path("knees")), ["default", "seed-deep"], Path("runs/trials"))
+    print(table.text())
+
+Each recipe is a cross-validation of its own in RUN/<recipe>; every film then has one honest score
+from each, and a difference between two recipes is judged film by film.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from boneseg import recipe as recipes
+from boneseg.crossval import CrossValidation, cross_validate
+from boneseg.dataset import Dataset
+from boneseg.errors import TrainingError, UsageError
+from boneseg.files import whole_file, write_table
+from boneseg.history import Check
+from boneseg.metrics import bootstrap_ci95
+
+Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a look at its films
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe's figures over all films."""
+
+    recipe: str
+    dice: float
+    dice_ci95: tuple[float, float]
+    hd95_px: float
+    seconds: float  # of training, mean over folds
+    parameters: int
+    restarts: int
+    failed_folds: int
+    p_dice: float | None  # against the first recipe; None for the first itself
+    p_hd95: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows in the order the recipes were given, over the films that all of them scored."""
+
+    films: int
+    rows: tuple[Row, ...]
+
+    def text(self) -> str:
+        """The table for a terminal."""
+        lines = [
+            f"{'':<26}{'Dice':>8}{'95 %':>18}{'HD95 px':>9}{'seconds':>9}{'weights':>12}"
+            f"{'p Dice':>9}{'p HD95':>9}"
+        ]
+        for row in self.rows:
+            low, high = row.dice_ci95
+            lines.append(
+                f"{row.recipe:<26}{row.dice:>8.4f}{f'{low:.4f} to {high:.4f}':>18}"
+                f"{row.hd95_px:>9.2f}{row.seconds:>9.0f}{row.parameters:>12,}"
+                f"{_p(row.p_dice):>9}{_p(row.p_hd95):>9}"
+            )
+        return "\n".join(lines)
+
+
+def compare(
+    dataset: Dataset,
+    names: Sequence[str],
+    out: Path,
+    *,
+    folds: int = 5,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    parallel: int = 1,
+    report: Report | None = None,
+) -> Comparison:
+    """Cross-validate each recipe (a built-in's name or a TOML file) and set them side by side.
+
+    `settings` ("section.key=value") are laid over every recipe alike: an equal time, a seed. A
+    recipe finished before is not run again. Writes compare.json and compare.csv.
+
+    Raises UsageError for fewer than two recipes or one named twice, and what `cross_validate`
+    raises; a recipe of which every fold fails stops the comparison.
+    """
+    folders = [Path(name).stem if name.endswith(".toml") else name for name in names]
+    if len(names) < 2 or len(set(folders)) < len(folders):
+        raise UsageError("compare: name two or more recipes, each once")
+    chosen = [recipes.load(name).with_settings(settings) for name in names]
+    seeds = {one.run.seed for one in chosen}
+    if len(seeds) > 1:
+        raise UsageError("compare: the recipes have other seeds; give --set run.seed=0")
+    results = []
+    for folder, one in zip(folders, chosen, strict=True):
+
+        def tell(fold: int, check: Check, name: str = folder) -> None:
+            if report:
+                report(name, fold, check)
+
+        known = resume and (out / folder / "plan.json").exists()
+        results.append(
+            cross_validate(
+                dataset,
+                one,
+                out / folder,
+                folds=folds,
+                resume=known,
+                parallel=parallel,
+                report=tell,
+            )
+        )
+    comparison = compared(folders, results)
+    with whole_file(out / "compare.json") as temporary:
+        temporary.write_text(json.dumps(asdict(comparison), indent=2) + "\n", encoding="utf-8")
+    rows = [asdict(row) for row in comparison.rows]
+    write_table(out / "compare.csv", list(rows[0]), [list(row.values()) for row in rows])
+    return comparison
+
+
+def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Comparison:
+    """The table of finished cross-validations, over the films that every one of them scored."""
+    scores = [{case.name: case.scores for case in one.summary.cases} for one in results]
+    films = sorted(set.intersection(*(set(one) for one in scores)))
+    if not films:
+        raise TrainingError("no film was scored by every recipe, so that they cannot be compared")
+    dice = [[one[name].dice for name in films] for one in scores]
+    hd95 = [[one[name].hd95_px for name in films] for one in scores]
+    rows = [
+        Row(
+            recipe=name,
+            dice=float(np.mean(dice[i])),
+            dice_ci95=bootstrap_ci95(dice[i]),
+            hd95_px=float(np.mean(hd95[i])),
+            seconds=float(np.mean([fold.seconds for fold in result.folds])),
+            parameters=result.folds[0].parameters,
+            restarts=sum(fold.restarts for fold in result.folds),
+            failed_folds=len(result.failed),
+            p_dice=paired_p(dice[i], dice[0]) if i else None,
+            p_hd95=paired_p(hd95[i], hd95[0]) if i else None,
+        )
+        for i, (name, result) in enumerate(zip(names, results, strict=True))
+    ]
+    return Comparison(len(films), tuple(rows))
+
+
+def paired_p(ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000) -> float:
+    """The two-sided p-value of the mean difference of paired scores, by bootstrap over films.
+
+    The differences are shifted to mean 0, as they would be were both alike, and resampled: p is
+    how often their mean is then at least as far from 0 as the one seen (Efron and Tibshirani,
+    1993, section 16.4; with one added above and below, so that p is never 0).
+    """
+    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
+    seen = abs(float(difference.mean()))
+    centred = difference - difference.mean()
+    rng = np.random.default_rng(0)
+    count = len(centred)
+    means = [centred[rng.integers(count, size=count)].mean() for _ in range(resamples)]
+    return float((1 + np.sum(np.abs(means) >= seen - 1e-12)) / (1 + resamples))
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -1,0 +1,70 @@
+"""Recipes side by side: the same folds for all, and differences judged film by film."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boneseg.compare import compare, paired_p
+from boneseg.dataset import Dataset, open_dataset
+from boneseg.errors import UsageError
+from boneseg.simulate import simulate
+
+SMALL = (
+    *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
+    *("run.precision=fp32", "run.batch=4", "run.epochs=3"),
+)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("phantoms")
+    simulate(folder, 12, seed=9, size=(72, 72))
+    return open_dataset(folder)
+
+
+def test_recipes_share_their_folds_and_are_set_against_the_first(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "trials"
+    table = compare(phantoms, ["default", "quick"], out, folds=2, settings=SMALL)
+    assert [row.recipe for row in table.rows] == ["default", "quick"]
+    assert table.films == 12
+    assert (out / "default" / "folds.csv").read_text() == (out / "quick" / "folds.csv").read_text()
+    assert table.rows[0].p_dice is None
+    assert table.rows[1].p_dice is not None
+    assert 0 < table.rows[1].p_dice <= 1
+    document = json.loads((out / "compare.json").read_text())
+    found = json.loads((out / "quick" / "crossval.json").read_text())
+    assert document["rows"][1]["dice"] == pytest.approx(found["mean"]["dice"])
+    with (out / "compare.csv").open() as file:
+        assert [row["recipe"] for row in csv.DictReader(file)] == ["default", "quick"]
+    again = compare(phantoms, ["default", "quick"], out, folds=2, settings=SMALL, resume=True)
+    assert again == table
+    assert "quick" in again.text()
+
+
+def test_one_recipe_is_no_comparison(phantoms: Dataset, tmp_path: Path) -> None:
+    for names in (["default"], ["default", "default"]):
+        with pytest.raises(UsageError, match="two or more"):
+            compare(phantoms, names, tmp_path / "x")
+
+
+def test_the_p_value_tells_a_difference_from_chance() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.8, 0.9, 40)
+    assert paired_p(base + 0.02 + rng.normal(0, 0.01, 40), base) < 0.001
+    chances = [paired_p(base + rng.normal(0, 0.02, 40), base, 500) for _ in range(200)]
+    assert 0.01 < np.mean(np.array(chances) < 0.05) < 0.11
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
+def test_a_recipe_does_not_differ_from_itself(scores: list[float]) -> None:
+    assert paired_p(scores, scores, 200) == 1
