@@ -22,7 +22,7 @@ from boneseg import recipe
 from boneseg.bundle import Bundle, Card, load_bundle, load_network, save_bundle
 from boneseg.cli import main
 from boneseg.dataset import open_dataset
-from boneseg.engine import Engine
+from boneseg.engine import Engine, Finding
 from boneseg.errors import BundleError, MaskError, OutputError
 from boneseg.masks import read_mask
 from boneseg.prepare import Floats
@@ -293,15 +293,15 @@ def test_a_film_too_large_for_the_memory_does_not_stop_the_rest(
 ) -> None:
     from boneseg.engine import Engine
 
-    real, calls = Engine.probability, []
+    real, calls = Engine.find, []
 
-    def short_of_memory(engine: Engine, pixels: Floats) -> Floats:
+    def short_of_memory(engine: Engine, pixels: Floats) -> Finding:
         calls.append(pixels)
         if len(calls) == 1:
             raise MemoryError
         return real(engine, pixels)
 
-    monkeypatch.setattr(Engine, "probability", short_of_memory)
+    monkeypatch.setattr(Engine, "find", short_of_memory)
     two = [data / "images" / f"{name}.png" for name in GOOD]
     answer = boneseg("segment", *two, "--out", tmp_path, "--model", bundle, "--format", "mask")
     assert answer.status == 1
