@@ -52,7 +52,7 @@ GOALS = (
     Goal("knee-femur", 10, 0.98, 4),
     Goal("knee-tibia", 10, 0.975, 5),
     Goal("spine", 30, 0.92, 15),
-    Goal("legs", 20, 0.975, 4),  # 45 are allowed
+    Goal("legs", 45, 0.975, 4),
 )
 
 

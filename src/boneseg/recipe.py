@@ -55,7 +55,7 @@ class NetworkSettings(_Section):
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         None, min_length=1, max_length=10, description="channels of each level, outright"
     )
-    deep_supervision: bool = Field(False, description="a loss at every decoder level")
+    deep_supervision: bool = Field(True, description="a loss at every decoder level")
 
 
 class AugmentSettings(_Section):
@@ -64,17 +64,17 @@ class AugmentSettings(_Section):
     flip_horizontal: float = Field(0.5, ge=0, le=1, description="probability")
     flip_vertical: float = Field(0.0, ge=0, le=1, description="probability")
     geometry: float = Field(0.8, ge=0, le=1, description="probability of rotate, zoom, shift")
-    rotation: float = Field(15.0, ge=0, le=180, description="degrees either way")
+    rotation: float = Field(5.0, ge=0, le=180, description="degrees either way")
     zoom: float = Field(0.2, ge=0, lt=0.9, description="share either way")
-    shift: float = Field(0.08, ge=0, le=0.5, description="share of the side either way")
-    elastic: float = Field(0.3, ge=0, le=1, description="probability of a smooth deformation")
+    shift: float = Field(0.03, ge=0, le=0.5, description="share of the side either way")
+    elastic: float = Field(0.0, ge=0, le=1, description="probability of a smooth deformation")
     elastic_size: float = Field(0.02, ge=0, le=0.2, description="share of the shorter side")
     gamma: float = Field(0.3, ge=0, le=1, description="probability")
     contrast: float = Field(0.5, ge=0, le=1, description="probability of brightness and contrast")
-    invert: float = Field(0.05, ge=0, le=1, description="probability of black for white")
+    invert: float = Field(0.0, ge=0, le=1, description="probability of black for white")
     blur: float = Field(0.15, ge=0, le=1, description="probability of blur or sharpening")
     noise: float = Field(0.2, ge=0, le=1, description="probability")
-    dropout: float = Field(0.1, ge=0, le=1, description="probability of blanked rectangles")
+    dropout: float = Field(0.0, ge=0, le=1, description="probability of blanked rectangles")
     letter: float = Field(0.05, ge=0, le=1, description="probability of a burned-in letter")
 
     def off(self) -> Self:
@@ -311,7 +311,9 @@ def _toml_value(value: Any) -> str:
 _SEED_DEEP = Recipe(
     summary="the original's deep U-Net: 8 levels, focal + 0.15 Dice loss, Adam 8.3e-4, 256 x 256",
     prepare=PrepareSettings(height=256, width=256),
-    network=NetworkSettings(widths=(32, 32, 64, 64, 128, 128, 256, 512), norm="none"),
+    network=NetworkSettings(
+        widths=(32, 32, 64, 64, 128, 128, 256, 512), norm="none", deep_supervision=False
+    ),
     augment=AugmentSettings().off(),
     loss=LossSettings(dice=0.15, bce=0, focal=1),
     optimiser=OptimiserSettings(
@@ -338,7 +340,9 @@ BUILT_IN: dict[str, Recipe] = {
     "seed-unet": Recipe(
         summary="the original's U-Net: 5 levels, no normalisation, Dice loss, Adam 1e-3, 256 x 256",
         prepare=PrepareSettings(height=256, width=256),
-        network=NetworkSettings(widths=(32, 64, 128, 256, 512), norm="none"),
+        network=NetworkSettings(
+            widths=(32, 64, 128, 256, 512), norm="none", deep_supervision=False
+        ),
         augment=AugmentSettings().off(),
         loss=LossSettings(dice=1, bce=0, dice_smooth=100),
         optimiser=OptimiserSettings(

@@ -34,13 +34,13 @@ class UNet(nn.Module):
         in_channels: int = 1,
     ) -> None:
         super().__init__()
-        self.deep_supervision = deep_supervision
+        self.deep_supervision = deep_supervision and len(widths) > 1
         steps = list(zip([in_channels, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(Block(i, o, norm, block == "residual") for i, o in steps)
         pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]  # coarse to fine
         self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
         self.decoder = nn.ModuleList(Block(2 * o, o, norm, block == "residual") for _, o in pairs)
-        heads = [o for _, o in pairs] if deep_supervision else [widths[0]]
+        heads = [o for _, o in pairs] if self.deep_supervision else [widths[0]]
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads)
         self.stride = 2 ** (len(widths) - 1)
         self.apply(_initialise)
