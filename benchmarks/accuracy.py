@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boneseg import recipe
 from boneseg.bundle import load_bundle, save_bundle
 from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, name_hash_split, open_dataset
@@ -32,6 +31,7 @@ from boneseg.evaluate import evaluate_predictions
 from boneseg.films import Film, read_films
 from boneseg.history import Check
 from boneseg.masks import save_png
+from boneseg.recipes import load_recipe
 from boneseg.training import train
 from boneseg.writers.overlay import overlay
 
@@ -84,7 +84,7 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     load = os.getloadavg()[0]
     run = train(
         only(dataset, kept),
-        recipe.load(asked.recipe).with_settings(settings),
+        load_recipe(asked.recipe).with_settings(settings),
         out,
         resume=True,
         report=lambda check: tell(goal.name, check),

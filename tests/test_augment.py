@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from boneseg.augment import Augmenter
+from boneseg.augment import Augmenter, with_views
+from boneseg.films import PreparedFilms
+from boneseg.prepare import Placement
 from boneseg.recipe import AugmentSettings
 
 OFF = AugmentSettings().off()
@@ -81,3 +83,20 @@ def test_grey_values_change_and_the_mask_does_not(name: str) -> None:
     assert torch.equal(drawn, masks)
     assert torch.isfinite(views).all()
     assert (views != films).flatten(1).any(1).all()
+
+
+def test_fixed_views_stand_behind_the_films_they_are_of() -> None:
+    films, masks = bones()
+    places = (Placement((96, 64), 0, 0, 96, 64),) * len(films)
+    prepared = PreparedFilms(films, masks > 0, places)
+    settings = AugmentSettings().off().model_copy(update={"flip_horizontal": 1.0, "views": 2})
+    more = with_views(prepared, settings, seed=3)
+    count = len(prepared)
+    assert len(more) == len(more.films) == len(more.masks) == 3 * count
+    assert torch.equal(more.films[:count], films)
+    for start in (count, 2 * count):
+        view = more.films[start : start + count]
+        assert torch.allclose(view, films.flip(-1), atol=1e-4)
+        assert torch.equal(more.masks[start : start + count], prepared.masks.flip(-1))
+    again = with_views(prepared, AugmentSettings(views=1), seed=3)
+    assert torch.equal(again.films, with_views(prepared, AugmentSettings(views=1), seed=3).films)

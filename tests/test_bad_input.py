@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 import films
-from boneseg import recipe
 from boneseg.bundle import Bundle, Card, load_bundle, load_network, save_bundle
 from boneseg.cli import main
 from boneseg.dataset import open_dataset
@@ -26,6 +25,7 @@ from boneseg.engine import Engine, Finding
 from boneseg.errors import BundleError, MaskError, OutputError
 from boneseg.masks import read_mask
 from boneseg.prepare import Floats
+from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
 
 SIDE = 64
@@ -175,7 +175,7 @@ def bundle(room: Path) -> Path:
     """A model that has learned nothing: what it finds does not matter here."""
     from boneseg.networks import build
 
-    small = recipe.load("quick").with_settings(SETTINGS).settle([(SIDE, SIDE)])
+    small = load_recipe("fast").with_settings(SETTINGS).settle([(SIDE, SIDE)])
     card = Card(
         architecture=small.network,
         height=SIDE,
@@ -547,7 +547,7 @@ def test_a_run_does_not_go_on_from_what_has_changed(
 
     films_of_run = shutil.copytree(data, tmp_path / "data")
     run = tmp_path / "run"
-    train(open_dataset(films_of_run), recipe.load("quick").with_settings(SETTINGS), run)
+    train(open_dataset(films_of_run), load_recipe("fast").with_settings(SETTINGS), run)
     saved = run / "checkpoint.safetensors"
     if change == "films":
         grey(films_of_run / "images" / f"{GOOD[0]}.png", SIDE, SIDE)
@@ -556,7 +556,7 @@ def test_a_run_does_not_go_on_from_what_has_changed(
     before = {path: path.read_bytes() for path in everything(run)}
     more = [] if change == "no --resume" else ["--resume"]
     more += ["--epochs", "3"] if change == "recipe" else []
-    words = ["--recipe", "quick", *SMALL, *more]
+    words = ["--recipe", "fast", *SMALL, *more]
     answer = boneseg("train", films_of_run, "--out", run, *words)
     assert answer.status == 1
     (line,) = answer.lines
@@ -612,7 +612,7 @@ def test_segment_on_a_full_disk(
 
 def test_train_on_a_full_disk(disk: Path, data: Path, boneseg: Call) -> None:
     fill(disk)
-    answer = boneseg("train", data, "--out", disk / "run", "--recipe", "quick", *SMALL)
+    answer = boneseg("train", data, "--out", disk / "run", "--recipe", "fast", *SMALL)
     assert answer.status == 1
     (line,) = answer.lines
     assert "checkpoint.safetensors" in line

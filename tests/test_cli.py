@@ -29,7 +29,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(films: Path) -> Path:
     out = films.parent / "run"
-    done = boneseg("train", films, "--out", out, "--recipe", "quick", "--epochs", 10)
+    done = boneseg("train", films, "--out", out, "--recipe", "fast", "--epochs", 10)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -158,7 +158,7 @@ def test_films_and_masks_may_lie_in_folders_of_their_own(films: Path, run: Path)
 
 
 def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
-    done = boneseg("train", films, "--out", tmp_path / "run", "--recipe", "quick", "--epochs", 1)
+    done = boneseg("train", films, "--out", tmp_path / "run", "--recipe", "fast", "--epochs", 1)
     assert done.returncode == 0
     assert done.stdout == ""
     assert all(word not in done.stderr for word in ("torchvision", "Warning", "W11"))
@@ -167,7 +167,7 @@ def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
 
 def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path: Path) -> None:
     out = tmp_path / "cv"
-    words = ("crossval", films, "--out", out, "--folds", 2, "--recipe", "quick", "--epochs", 4)
+    words = ("crossval", films, "--out", out, "--folds", 2, "--recipe", "fast", "--epochs", 4)
     done = boneseg(*words)
     assert done.returncode == 0, done.stderr
     assert "fold 2" in done.stdout

@@ -33,21 +33,21 @@ def test_recipes_share_their_folds_and_are_set_against_the_first(
     phantoms: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "trials"
-    table = compare(phantoms, ["default", "quick"], out, folds=2, settings=SMALL)
-    assert [row.recipe for row in table.rows] == ["default", "quick"]
+    table = compare(phantoms, ["default", "fast"], out, folds=2, settings=SMALL)
+    assert [row.recipe for row in table.rows] == ["default", "fast"]
     assert table.films == 12
-    assert (out / "default" / "folds.csv").read_text() == (out / "quick" / "folds.csv").read_text()
+    assert (out / "default" / "folds.csv").read_text() == (out / "fast" / "folds.csv").read_text()
     assert table.rows[0].p_dice is None
     assert table.rows[1].p_dice is not None
     assert 0 < table.rows[1].p_dice <= 1
     document = json.loads((out / "compare.json").read_text())
-    found = json.loads((out / "quick" / "crossval.json").read_text())
+    found = json.loads((out / "fast" / "crossval.json").read_text())
     assert document["rows"][1]["dice"] == pytest.approx(found["mean"]["dice"])
     with (out / "compare.csv").open() as file:
-        assert [row["recipe"] for row in csv.DictReader(file)] == ["default", "quick"]
-    again = compare(phantoms, ["default", "quick"], out, folds=2, settings=SMALL, resume=True)
+        assert [row["recipe"] for row in csv.DictReader(file)] == ["default", "fast"]
+    again = compare(phantoms, ["default", "fast"], out, folds=2, settings=SMALL, resume=True)
     assert again == table
-    assert "quick" in again.text()
+    assert "fast" in again.text()
 
 
 def test_one_recipe_is_no_comparison(phantoms: Dataset, tmp_path: Path) -> None:

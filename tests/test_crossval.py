@@ -26,7 +26,8 @@ from boneseg.history import Check
 from boneseg.masks import read_mask
 from boneseg.prepare import Preparation
 from boneseg.radiograph import read_radiograph
-from boneseg.recipe import BUILT_IN, Recipe
+from boneseg.recipe import Recipe
+from boneseg.recipes import BUILT_IN
 from boneseg.report import write_crossval_report
 from boneseg.simulate import simulate
 from boneseg.training import balancing_weights

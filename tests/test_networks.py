@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneseg.networks import UNet, build
+from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
+from boneseg.networks.inputs import Filters
+from boneseg.networks.unet import Gate
 from boneseg.recipe import NetworkSettings, Recipe
 
 
@@ -18,11 +20,23 @@ from boneseg.recipe import NetworkSettings, Recipe
     width=st.integers(16, 70),
     block=st.sampled_from(["plain", "residual"]),
     norm=st.sampled_from(["batch", "instance", "none"]),
+    settings=st.sampled_from(
+        [
+            {},
+            {"deep_supervision": True},
+            {"attention": True},
+            {"inputs": "copies"},
+            {"inputs": "filters"},
+            {"architecture": "unetplusplus"},
+            {"architecture": "unetplusplus", "deep_supervision": True, "inputs": "filters"},
+        ]
+    ),
 )
 def test_the_answer_has_the_film_s_size(
-    widths: list[int], height: int, width: int, block: str, norm: str
+    widths: list[int], height: int, width: int, block: str, norm: str, settings: dict[str, object]
 ) -> None:
-    network = UNet(widths, block=block, norm=norm).eval()
+    asked = {"widths": widths, "block": block, "norm": norm, "deep_supervision": False, **settings}
+    network = build(NetworkSettings.model_validate(asked)).eval()
     with torch.no_grad():
         assert network(torch.zeros(2, 1, height, width)).shape == (2, 1, height, width)
 
@@ -48,8 +62,16 @@ def test_the_parameters_are_those_of_the_formula() -> None:
     assert sum(p.numel() for p in UNet((16, 32, 64)).parameters()) == expected
 
 
-def test_every_parameter_learns() -> None:
-    network = UNet((4, 8, 16), block="residual", deep_supervision=True).train()
+@pytest.mark.parametrize(
+    "network",
+    [
+        UNet((4, 8, 16), block="residual", deep_supervision=True),
+        UNet((4, 8, 16), deep_supervision=True, attention=True),
+        UNetPlusPlus((4, 8, 16), deep_supervision=True),
+    ],
+)
+def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:
+    network.train()
     sum(output.square().mean() for output in network(torch.randn(2, 1, 32, 32))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
@@ -59,3 +81,69 @@ def test_a_network_is_built_from_a_settled_recipe_only() -> None:
         build(NetworkSettings())
     settled = Recipe().settle([(224, 224)])
     assert isinstance(build(settled.network), UNet)
+
+
+def weights(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_the_parameters_are_those_of_the_papers() -> None:
+    """Zhou et al., 2018, table 2, and 2020, table I: 7.76 M for U-Net and 9.04 M for U-Net++."""
+    widths = (32, 64, 128, 256, 512)
+    assert weights(UNet(widths, in_channels=3)) == pytest.approx(7.76e6, rel=0.001)
+    assert weights(UNetPlusPlus(widths, in_channels=3)) == pytest.approx(9.04e6, rel=0.015)
+
+
+def test_the_parameters_are_those_of_monai() -> None:
+    from monai.networks.nets import BasicUNetPlusPlus
+    from monai.networks.nets.attentionunet import AttentionBlock
+
+    theirs = BasicUNetPlusPlus(2, 1, 1, (32, 32, 64, 128, 256, 32), bias=False)
+    ours = UNetPlusPlus((32, 32, 64, 128, 256), norm="instance", deep_supervision=True)
+    assert weights(ours) == weights(theirs)
+    gate = AttentionBlock(2, f_int=16, f_g=32, f_l=32)
+    # MONAI's convolutions have a bias before a normalisation that takes it away again, and its
+    # last 1 x 1 convolution a normalisation of its own.
+    assert weights(Gate(32, "batch")) == weights(gate) - 2 * 16 - 2
+
+
+def test_a_pruned_network_answers_as_the_head_of_its_depth() -> None:
+    asked = NetworkSettings(
+        architecture="unetplusplus", inputs="filters", widths=(4, 6, 8, 10), depth=2
+    )
+    network = build(asked)
+    film = torch.randn(2, 1, 40, 56)
+    network.train()(film)  # moves the running statistics away from where they began
+    nested = network.eval()[-1]
+    assert depths(network) == [1, 2, 3]
+    small = prune(network, 2)
+    whole_heads = UNetPlusPlus((4, 6, 8, 10), deep_supervision=True, in_channels=3).eval()
+    whole_heads.load_state_dict(nested.state_dict())
+    whole_heads.heads = torch.nn.ModuleDict({"2": whole_heads.heads["2"]})
+    with torch.no_grad():
+        assert torch.allclose(small(film), whole_heads(network[0](film)), atol=1e-6)
+    assert weights(small) < weights(network)
+    again = build(pruned_settings(asked))
+    again.load_state_dict(small.state_dict())
+    with pytest.raises(ValueError, match="no head at depth 3"):
+        small[-1].pruned(3)
+    with pytest.raises(ValueError, match=r"U-Net\+\+"):
+        prune(UNet((4, 8)), 1)
+
+
+def test_the_filters_are_the_film_its_blur_and_its_slope() -> None:
+    slope = torch.arange(32.0).expand(1, 1, 32, 32)
+    film, blurred, edges = Filters()(slope)[0]
+    assert torch.equal(film, slope[0, 0])
+    assert torch.allclose(blurred[:, 8:-8], film[:, 8:-8], atol=1e-4)
+    assert torch.allclose(edges[:, 1:-1], torch.ones(32, 30), atol=1e-5)
+    assert not Filters().state_dict()
+
+
+def test_attention_weighs_the_skip_between_nothing_and_all() -> None:
+    gate = Gate(8, "batch").eval()
+    skip = torch.rand(1, 8, 5, 5) + 0.1
+    share = gate(torch.randn(1, 8, 5, 5), skip) / skip
+    assert (share > 0).all()
+    assert (share < 1).all()
+    assert torch.allclose(share, share[:, :1].expand_as(share), atol=1e-5)

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boneseg.errors import RecipeError
-from boneseg.recipe import BUILT_IN, Recipe, keys, load, parse
+from boneseg.recipe import Recipe, keys, parse
+from boneseg.recipes import BUILT_IN, load_recipe
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_recipe_printed_is_the_recipe(name: str, tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
-    path.write_text(load(name).to_toml(), encoding="utf-8")
-    assert load(str(path)) == load(name)
+    path.write_text(load_recipe(name).to_toml(), encoding="utf-8")
+    assert load_recipe(str(path)) == load_recipe(name)
 
 
 def test_every_setting_is_printed_with_a_comment() -> None:
@@ -35,6 +36,7 @@ def test_every_setting_is_printed_with_a_comment() -> None:
         ("run.seed", "section.key=value"),
         ("run.batch=no", "integer"),
         ("network.norm=layer", "'batch', 'instance' or 'none'"),
+        ("network.depth=2", "asks for architecture unetplusplus"),
         ("loss.dice=-1", "greater than or equal to 0"),
     ],
 )
@@ -82,7 +84,7 @@ def test_every_built_in_recipe_takes_two_steps(name: str) -> None:
     from boneseg.networks import build
 
     small = ["prepare.height=64", "prepare.width=64"]
-    chosen = load(name).with_settings(small).settle([(64, 64)])
+    chosen = load_recipe(name).with_settings(small).settle([(64, 64)])
     network = build(chosen.network)
     optimiser = torch.optim.SGD(network.parameters(), 1e-6)
     film, mask = torch.randn(2, 1, 64, 64), torch.zeros(2, 1, 64, 64)
@@ -100,16 +102,21 @@ def test_every_built_in_recipe_takes_two_steps(name: str) -> None:
 
 
 def test_the_trials_of_the_original_are_as_it_ran_them() -> None:
-    deep = load("seed-deep")
+    deep = load_recipe("seed-deep")
     assert deep.network.widths == (32, 32, 64, 64, 128, 128, 256, 512)
     assert (deep.loss.dice, deep.loss.bce, deep.loss.focal) == (0.15, 0, 1)
     assert (deep.loss.focal_gamma, deep.loss.focal_alpha) == (2, 0.25)
     assert (deep.optimiser.name, deep.optimiser.learning_rate) == ("adam", 8.3e-4)
     assert (deep.optimiser.plateau_factor, deep.optimiser.plateau_patience) == (0.9, 8)
     assert (deep.run.batch, deep.run.epochs) == (8, 100)
-    one_thing = {name: changed(load(name)) for name in BUILT_IN if name.startswith("seed-deep-")}
+    trials = [name for name in BUILT_IN if name.startswith("seed-deep-")]
+    one_thing = {name: changed(load_recipe(name)) for name in trials}
     assert one_thing["seed-deep-512"] == {"prepare.height", "prepare.width"}
     assert one_thing["seed-deep-dice"] == {"loss.dice", "loss.focal"}
+    assert one_thing["seed-deep-3-channels"] == one_thing["seed-deep-filters"] == {"network.inputs"}
+    turned = {f"augment.{name}" for name in ("flip_horizontal", "geometry", "rotation", "shift")}
+    assert one_thing["seed-deep-augment2"] == turned | {"augment.views"}
+    assert load_recipe("seed-deep-augment4").augment.views == 3
     assert one_thing["seed-deep-plateau15"] == {
         "optimiser.plateau_factor",
         "optimiser.plateau_patience",
@@ -117,10 +124,21 @@ def test_the_trials_of_the_original_are_as_it_ran_them() -> None:
 
 
 def changed(recipe: Recipe) -> set[str]:
-    deep = load("seed-deep")
+    deep = load_recipe("seed-deep")
 
     def value(of: Recipe, key: str) -> object:
         section, name = key.split(".")
         return getattr(getattr(of, section), name)
 
     return {key for key in keys() if value(recipe, key) != value(deep, key)}
+
+
+def test_a_depth_beyond_the_network_is_named() -> None:
+    deep = load_recipe("unetplusplus").with_settings(["network.depth=5"])
+    with pytest.raises(RecipeError, match="5 levels reach depth 4"):
+        deep.settle([(256, 256)])
+
+
+def test_gates_belong_to_the_plain_family() -> None:
+    with pytest.raises(RecipeError, match="attention"):
+        load_recipe("unetplusplus").with_settings(["network.attention=true"])

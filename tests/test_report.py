@@ -26,7 +26,7 @@ from boneseg.films import Film
 from boneseg.history import Check
 from boneseg.metrics import Summary
 from boneseg.radiograph import Radiograph
-from boneseg.recipe import BUILT_IN
+from boneseg.recipes import BUILT_IN
 from boneseg.report import write_report
 from boneseg.report.charts import linear, logarithmic
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
@@ -63,6 +63,7 @@ def made(
         fingerprint="ab" * 32,
         best_dice=max((row.dice for row in history), default=-1.0),
         restarts=history[-1].attempt if history else 0,
+        depths={},
         history=tuple(history),
         training=(film("t1", group), film("t2", group)),
         validation=films,

@@ -13,10 +13,13 @@ import torch
 from PIL import Image
 
 from boneseg import training
+from boneseg.bundle import load_network, save_bundle
+from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import TrainingError
 from boneseg.history import Check
-from boneseg.recipe import BUILT_IN, Recipe
+from boneseg.recipe import Recipe
+from boneseg.recipes import BUILT_IN
 from boneseg.simulate import simulate
 from boneseg.training import train
 
@@ -122,3 +125,22 @@ def test_a_run_of_minutes_ends_on_time(phantoms: Dataset, tmp_path: Path) -> Non
     run = train(phantoms, recipe("run.minutes=0.1"), tmp_path)
     assert 5 < run.history[-1].seconds < 12
     assert run.history[-1].learning_rate < run.recipe.optimiser.learning_rate / 10
+
+
+def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: Path) -> None:
+    nested = ["network.architecture=unetplusplus", "network.levels=4", "run.epochs=4"]
+    whole = train(phantoms, recipe(*nested), tmp_path)
+    assert sorted(whole.depths) == [1, 2, 3]
+    assert whole.depths[3] == pytest.approx(whole.best_dice, abs=1e-6)
+    cut = train(phantoms, recipe(*nested, "network.depth=1"), tmp_path, resume=True)
+    assert cut.history == whole.history
+    assert cut.recipe.network.widths == (8, 16)
+    bundle = save_bundle(tmp_path / "bundle", cut.network, judge(cut).card)
+    with torch.no_grad():
+        film = torch.randn(1, 1, 64, 64)
+        assert torch.equal(load_network(bundle)(film), cut.network(film))
+
+
+def test_enlarged_sets_have_longer_epochs(phantoms: Dataset, tmp_path: Path) -> None:
+    run = train(phantoms, recipe("run.epochs=2", "augment.views=3", "run.batch=8"), tmp_path)
+    assert run.history[-1].step == 2 * -(-4 * len(run.training) // 8)

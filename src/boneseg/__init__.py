@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from boneseg.metrics import Scores, score
     from boneseg.radiograph import Radiograph, read_radiograph
     from boneseg.recipe import Recipe
+    from boneseg.recipes import load_recipe
     from boneseg.training import TrainedRun, train
 
 __version__ = version("boneseg")
@@ -42,6 +43,7 @@ __all__ = [
     "TrainedRun",
     "cross_validate",
     "load_bundle",
+    "load_recipe",
     "open_dataset",
     "read_mask",
     "read_radiograph",
@@ -60,6 +62,7 @@ _HOMES = {
     "metrics": ("Scores", "score"),
     "radiograph": ("Radiograph", "read_radiograph"),
     "recipe": ("Recipe",),
+    "recipes": ("load_recipe",),
     "training": ("TrainedRun", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from boneseg.films import PreparedFilms
 from boneseg.recipe import AugmentSettings
 
 
@@ -113,6 +114,20 @@ class Augmenter:
         for index in chance.of(s.letter).nonzero().flatten().tolist():
             _stamp(films[index, 0], chance.generator)
         return films
+
+
+def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) -> PreparedFilms:
+    """The films and, after them, `settings.views` views of each that stay as they are.
+
+    It is how the original enlarged its set, once and for all, before it trained.
+    """
+    augment, generator = Augmenter(settings), torch.Generator().manual_seed(seed)
+    films, masks = [prepared.films], [prepared.masks]
+    for _ in range(settings.views):
+        view, mask = augment(prepared.films, prepared.masks.float(), generator)
+        films.append(view)
+        masks.append(mask > 0)
+    return PreparedFilms(torch.cat(films), torch.cat(masks), prepared.places * (settings.views + 1))
 
 
 class _Chance:

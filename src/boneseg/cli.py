@@ -113,6 +113,9 @@ def train(
     dice = bundle.card.metrics["dice"]
     say(f"validation Dice {dice:.4f} on {len(run.validation)} films; the model: {bundle.path}")
     say(f"the report: {out / 'report.html'}")
+    if run.depths:
+        found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
+        say(f"Dice when cut at depth {found}; cut it with --resume --set network.depth=N")
     return 0
 
 
@@ -300,13 +303,13 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this one whole.")] = None,
 ) -> int:
     """List the built-in recipes, or print one with its comments."""
-    from boneseg.recipe import BUILT_IN, load
+    from boneseg.recipes import BUILT_IN, load_recipe
 
     if name is None:
         for known, recipe in BUILT_IN.items():
             print(f"{known:<25} {recipe.summary}")
     else:
-        print(load(name).to_toml(), end="")
+        print(load_recipe(name).to_toml(), end="")
     return 0
 
 
@@ -351,9 +354,9 @@ def main() -> None:
 def _recipe(
     verb: str, name: str, settings: list[str] | None, minutes: float | None, epochs: int | None
 ) -> Recipe:
-    from boneseg import recipe as recipes
+    from boneseg.recipes import load_recipe
 
-    return recipes.load(name).with_settings(_asked(verb, settings, minutes, epochs))
+    return load_recipe(name).with_settings(_asked(verb, settings, minutes, epochs))
 
 
 def _asked(

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from boneseg import recipe as recipes
 from boneseg.crossval import CrossValidation, cross_validate
 from boneseg.dataset import Dataset
 from boneseg.errors import TrainingError, UsageError
 from boneseg.files import whole_file, write_table
 from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95
+from boneseg.recipes import load_recipe
 
 Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a look at its films
 
@@ -89,7 +89,7 @@ def compare(
     folders = [Path(name).stem if name.endswith(".toml") else name for name in names]
     if len(names) < 2 or len(set(folders)) < len(folders):
         raise UsageError("compare: name two or more recipes, each once")
-    chosen = [recipes.load(name).with_settings(settings) for name in names]
+    chosen = [load_recipe(name).with_settings(settings) for name in names]
     seeds = {one.run.seed for one in chosen}
     if len(seeds) > 1:
         raise UsageError("compare: the recipes have other seeds; give --set run.seed=0")

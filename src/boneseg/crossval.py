@@ -1,6 +1,6 @@
 """Cross-validation: every film gets one honest prediction, and the folds become one ensemble.
 
-    result = cross_validate(open_dataset(Path("knees")), recipe.load("default"), Path("runs/cv"))
+    result = cross_validate(open_dataset(Path("knees")), load_recipe("default"), Path("runs/cv"))
 
     RUN/plan.json          what was asked: recipe, folds, and a digest of each film
     RUN/folds.csv          which fold each film is held back in

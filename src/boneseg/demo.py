@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from boneseg import recipe
 from boneseg.metrics import Summary
+from boneseg.recipes import load_recipe
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     from boneseg.simulate import simulate
     from boneseg.training import train
 
-    chosen = recipe.load("quick").with_settings(
+    chosen = load_recipe("fast").with_settings(
         [f"run.minutes={minutes}", "prepare.max_pixels=16384"]
     )
     say("making 120 phantom films to train on, and 24 others to be scored on")

@@ -53,11 +53,12 @@ def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor
 
 
 def supervised_loss(outputs: list[Tensor], target: Tensor, settings: LossSettings) -> Tensor:
-    """`total_loss` at every decoder level, finest first, weighted 1, ½, ¼ … of the whole.
+    """`total_loss` of every output, the final one first, weighted by size: 1, ½, ¼ … of the whole.
 
-    The coarse target is the share of bone in each coarse pixel, thresholded at one half.
+    The coarse target is the share of bone in each coarse pixel, thresholded at one half. Outputs
+    of one size (U-Net++) weigh the same.
     """
-    weights = [0.5**level for level in range(len(outputs))]
+    weights = [output.shape[-1] / outputs[0].shape[-1] for output in outputs]
     loss = target.new_zeros(())
     for output, weight in zip(outputs, weights, strict=True):
         coarse = target

@@ -1,4 +1,4 @@
-"""Every setting of a training run, typed, with one comment each; and the built-in recipes.
+"""Every setting of a training run, typed, with one comment each.
 
 A recipe is data. It is written as TOML, one table a section::
 
@@ -19,7 +19,6 @@ import json
 import math
 import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -46,7 +45,11 @@ class PrepareSettings(_Section):
 class NetworkSettings(_Section):
     """The U-Net."""
 
-    architecture: Literal["unet"] = Field("unet", description="the family of the network")
+    architecture: Literal["unet", "unetplusplus"] = Field("unet", description="the family")
+    inputs: Literal["film", "copies", "filters"] = Field(
+        "film", description="or the film three times, or with its blur and its edges"
+    )
+    attention: bool = Field(False, description="unet: gates on the skip connections")
     block: Literal["plain", "residual"] = Field("plain", description="two convolutions, or a sum")
     norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
     width: int = Field(16, ge=1, le=512, description="channels of the first level")
@@ -56,6 +59,18 @@ class NetworkSettings(_Section):
         None, min_length=1, max_length=10, description="channels of each level, outright"
     )
     deep_supervision: bool = Field(True, description="a loss at every decoder level")
+    depth: int | None = Field(
+        None, ge=1, le=9, description="unetplusplus: cut at this depth when trained; quicker"
+    )
+
+    @model_validator(mode="after")
+    def _of_one_family(self) -> Self:
+        if self.attention and self.architecture != "unet":
+            raise ValueError("attention gates belong to architecture unet; leave one of them out")
+        nested = self.architecture == "unetplusplus" and self.deep_supervision
+        if self.depth is not None and not nested:
+            raise ValueError("depth asks for architecture unetplusplus with deep_supervision")
+        return self
 
 
 class AugmentSettings(_Section):
@@ -76,10 +91,13 @@ class AugmentSettings(_Section):
     noise: float = Field(0.2, ge=0, le=1, description="probability")
     dropout: float = Field(0.0, ge=0, le=1, description="probability of blanked rectangles")
     letter: float = Field(0.05, ge=0, le=1, description="probability of a burned-in letter")
+    views: int = Field(
+        0, ge=0, le=100, description="fixed views added to each film; 0: a new view at each step"
+    )
 
     def off(self) -> Self:
         """The same settings with every probability at zero."""
-        strengths = {"rotation", "zoom", "shift", "elastic_size"}
+        strengths = {"rotation", "zoom", "shift", "elastic_size", "views"}
         names = set(type(self).model_fields) - strengths
         return self.model_copy(update=dict.fromkeys(names, 0.0))
 
@@ -157,7 +175,8 @@ class Recipe(_Section):
 
         The working size keeps the films' median shape, never above their median size nor
         `prepare.max_pixels`. The network halves it until about eight pixels are left of a side.
-        A step holds about as many pixels as four films of 256 x 256.
+        A step holds about as many pixels as four films of 256 x 256. Raises RecipeError where they
+        contradict what it says.
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
@@ -171,6 +190,10 @@ class Recipe(_Section):
         widths = self.network.widths or tuple(
             min(self.network.width * 2**level, self.network.max_width) for level in range(levels)
         )
+        if self.network.depth is not None and self.network.depth >= levels:
+            raise RecipeError(
+                f"network.depth {self.network.depth}: {levels} levels reach depth {levels - 1}"
+            )
         batch = self.run.batch or min(8, max(2, round(4 * 65536 / (height * width))))
         return self.model_copy(
             update={
@@ -228,24 +251,6 @@ def _multiple_of_32(length: float) -> int:
     return max(32, round(length / 32) * 32)
 
 
-def load(name_or_path: str) -> Recipe:
-    """A built-in recipe by its name, or a TOML file. Raises `RecipeError`."""
-    if name_or_path in BUILT_IN:
-        return BUILT_IN[name_or_path]
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and not path.is_file():
-        known = ", ".join(BUILT_IN)
-        hint = _nearest(name_or_path, list(BUILT_IN))
-        raise RecipeError(f"no recipe {name_or_path!r}{hint}; built in: {known}; or give a .toml")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML ({error}); see `boneseg recipes default`") from None
-    return parse(data, str(path))
-
-
 def parse(data: dict[str, Any], where: str) -> Recipe:
     """A recipe from plain data; every unknown key is named with the nearest known one."""
     version = data.get("version", RECIPE_VERSION)
@@ -259,7 +264,7 @@ def parse(data: dict[str, Any], where: str) -> Recipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{where}: unknown setting {key!r}{_nearest(key, keys())}") from None
+            raise RecipeError(f"{where}: unknown setting {key!r}{nearest(key, keys())}") from None
         reason = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{where}: {key or 'recipe'}: {reason}") from None
 
@@ -280,12 +285,12 @@ def _sections() -> dict[str, type[_Section]]:
 
 def _assign(data: dict[str, Any], key: str, value: Any, where: str) -> None:
     if key not in keys():
-        raise RecipeError(f"{where}: unknown setting {key!r}{_nearest(key, keys())}")
+        raise RecipeError(f"{where}: unknown setting {key!r}{nearest(key, keys())}")
     section, name = key.split(".")
     data[section][name] = value
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
     """', did you mean …' or nothing; a bare key is also sought without its section."""
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if not found:
@@ -306,74 +311,3 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     return json.dumps(value)
-
-
-_SEED_DEEP = Recipe(
-    summary="the original's deep U-Net: 8 levels, focal + 0.15 Dice loss, Adam 8.3e-4, 256 x 256",
-    prepare=PrepareSettings(height=256, width=256),
-    network=NetworkSettings(
-        widths=(32, 32, 64, 64, 128, 128, 256, 512), norm="none", deep_supervision=False
-    ),
-    augment=AugmentSettings().off(),
-    loss=LossSettings(dice=0.15, bce=0, focal=1),
-    optimiser=OptimiserSettings(
-        name="adam", learning_rate=8.3e-4, schedule="plateau", warmup=0, clip=0
-    ),
-    run=RunSettings(epochs=100, batch=8, ema=0),
-)
-
-
-def _seed_deep(what: str, *settings: str) -> Recipe:
-    """A trial of the original: its deep U-Net with one thing changed."""
-    changed = _SEED_DEEP.with_settings(settings)
-    return changed.model_copy(update={"summary": f"seed-deep {what}"})
-
-
-BUILT_IN: dict[str, Recipe] = {
-    "default": Recipe(),
-    "quick": Recipe(
-        summary="a small network for a first look: minutes, not hours",
-        prepare=PrepareSettings(max_pixels=50_000),
-        network=NetworkSettings(width=12, max_width=128),
-        run=RunSettings(epochs=40),
-    ),
-    "seed-unet": Recipe(
-        summary="the original's U-Net: 5 levels, no normalisation, Dice loss, Adam 1e-3, 256 x 256",
-        prepare=PrepareSettings(height=256, width=256),
-        network=NetworkSettings(
-            widths=(32, 64, 128, 256, 512), norm="none", deep_supervision=False
-        ),
-        augment=AugmentSettings().off(),
-        loss=LossSettings(dice=1, bce=0, dice_smooth=100),
-        optimiser=OptimiserSettings(
-            name="adam", learning_rate=1e-3, schedule="constant", warmup=0, clip=0
-        ),
-        run=RunSettings(epochs=50, batch=8, ema=0),
-    ),
-    "seed-deep": _SEED_DEEP,
-    "seed-deep-plateau15": _seed_deep(
-        "whose rate falls to 0.75 after 15 checks without a gain",
-        "optimiser.plateau_factor=0.75",
-        "optimiser.plateau_patience=15",
-    ),
-    "seed-deep-128": _seed_deep("at 128 x 128", "prepare.height=128", "prepare.width=128"),
-    "seed-deep-512": _seed_deep("at 512 x 512", "prepare.height=512", "prepare.width=512"),
-    "seed-deep-adamw": _seed_deep("with AdamW", "optimiser.name=adamw"),
-    "seed-deep-sgd": _seed_deep(
-        "with SGD at 0.01", "optimiser.name=sgd", "optimiser.learning_rate=0.01"
-    ),
-    "seed-deep-dice": _seed_deep("with the Dice loss alone", "loss.dice=1", "loss.focal=0"),
-    "seed-deep-bce": _seed_deep(
-        "with cross-entropy alone", "loss.dice=0", "loss.focal=0", "loss.bce=1"
-    ),
-    "seed-deep-focal": _seed_deep("with the focal loss alone", "loss.dice=0"),
-    "seed-deep-bce-dice-focal": _seed_deep(
-        "with cross-entropy + Dice + focal", "loss.dice=1", "loss.bce=1"
-    ),
-    "resunet": _seed_deep(
-        "as a residual U-Net of 5 levels with batch normalisation",
-        "network.widths=[32, 64, 128, 256, 512]",
-        "network.block=residual",
-        "network.norm=batch",
-    ),
-}

@@ -1,6 +1,6 @@
 """One training run: the loop, the schedule, the collapse guard, and resuming after a kill.
 
-    run = train(open_dataset(Path("knees")), recipe.load("default"), Path("runs/knees"))
+    run = train(open_dataset(Path("knees")), load_recipe("default"), Path("runs/knees"))
 
 Everything random is drawn from generators seeded by (seed, step), so that a run killed at any
 moment goes on from its last checkpoint as if nothing had been. With `run.minutes` the clock is
@@ -22,14 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from boneseg import checkpoint, hardware
-from boneseg.augment import Augmenter
+from boneseg.augment import Augmenter, with_views
 from boneseg.bundle import Bundle, load_network
 from boneseg.dataset import Dataset, hold_out, twins
 from boneseg.errors import DatasetError, OutputError, TrainingError
 from boneseg.films import Film, fingerprint, prepare_films, read_films
 from boneseg.history import Check, write_history
 from boneseg.losses import supervised_loss
-from boneseg.networks import build
+from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
 from boneseg.schedule import Plateau, rate
@@ -71,6 +71,7 @@ class TrainedRun:
     fingerprint: str
     best_dice: float
     restarts: int
+    depths: dict[int, float]  # U-Net++: validation Dice when cut at each
     history: tuple[Check, ...]
     training: tuple[Film, ...]
     validation: tuple[Film, ...]
@@ -112,13 +113,18 @@ def train(
     if not any(film.mask.any() for film in training):
         raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
     weights = load_network(init).state_dict() if init is not None else None
-    loop = _Loop(settled, training, validation, out, fingerprint(films), weights, report)
+    # Where a U-Net++ is cut matters to nothing before: a finished run can be cut again.
+    cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
+    uncut = settled.model_copy(update={"network": whole})
+    loop = _Loop(uncut, training, validation, out, fingerprint(films), weights, report)
     if resume and saved.exists():
         loop.restore()
     loop.run()
+    network = loop.best_network()
     return TrainedRun(
-        network=loop.best_network(),
-        recipe=settled,
+        network=network if cut.depth is None else prune(network, cut.depth),
+        recipe=settled.model_copy(update={"network": pruned_settings(cut)}),
+        depths={depth: loop.dice_of(prune(network, depth)) for depth in depths(network)},
         fingerprint=loop.fingerprint,
         best_dice=loop.state.best_dice,
         restarts=loop.state.attempt,
@@ -148,14 +154,17 @@ class _Loop:
         self.recipe, self.out, self.fingerprint, self.report = recipe, out, digest, report
         self.weights = weights
         self.films = prepare_films(training, preparation)
-        parts = [film.case.part for film in training]
+        self.augment = Augmenter(recipe.augment)
+        if recipe.augment.views:
+            self.films = with_views(self.films, recipe.augment, recipe.run.seed)
+            self.augment = Augmenter(recipe.augment.off())
+        parts = [film.case.part for film in training] * (recipe.augment.views + 1)
         self.weights_of_films = balancing_weights(parts, recipe.run.balance)
         self.validation = prepare_films(validation, preparation)
-        self.batch = min(recipe.run.batch, len(training))
-        self.augment = Augmenter(recipe.augment)
+        self.batch = min(recipe.run.batch, len(self.films))
         self.device = hardware.device()
         self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
-        self.epoch_steps = math.ceil(len(training) / self.batch)
+        self.epoch_steps = math.ceil(len(self.films) / self.batch)
         self.constant = constant_dice(self.validation.masks)
         self.state = State()
         self.started = time.monotonic()
@@ -194,6 +203,10 @@ class _Loop:
         network: nn.Module = copy.deepcopy(self.average).cpu()
         network.load_state_dict(self.best)
         return network.eval()
+
+    def dice_of(self, network: nn.Module) -> float:
+        """The Dice of a network on the CPU over the validation films, at working size."""
+        return mean_dice(predict(network, self.validation.films), self.validation.masks)
 
     def restore(self) -> None:
         """Go on from the checkpoint in the run's folder."""

@@ -1,4 +1,4 @@
-"""One U-Net (Ronneberger et al., 2015), any depth and width, plain or residual blocks.
+"""One U-Net (Ronneberger et al., 2015), any depth and width, plain, residual or with attention.
 
 >>> network = UNet(widths=(16, 32, 64))
 >>> network(torch.zeros(1, 1, 100, 60)).shape
@@ -23,6 +23,7 @@ class UNet(nn.Module):
         norm: "batch", "instance" or "none".
         deep_supervision: in training mode, return the logits of every decoder level, finest
             first; in evaluation mode always the finest alone.
+        attention: gates on the skip connections.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class UNet(nn.Module):
         norm: str = "batch",
         deep_supervision: bool = False,
         in_channels: int = 1,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
@@ -40,10 +42,11 @@ class UNet(nn.Module):
         pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]  # coarse to fine
         self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
         self.decoder = nn.ModuleList(Block(2 * o, o, norm, block == "residual") for _, o in pairs)
+        self.gates = nn.ModuleList(Gate(o, norm) for _, o in pairs if attention)
         heads = [o for _, o in pairs] if self.deep_supervision else [widths[0]]
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads)
         self.stride = 2 ** (len(widths) - 1)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, film: Tensor) -> Tensor | list[Tensor]:
         height, width = film.shape[-2:]
@@ -56,8 +59,10 @@ class UNet(nn.Module):
             skips.append(x)
 
         finished = [skips.pop()]
-        for up, block in zip(self.up, self.decoder, strict=True):
-            finished.append(block(torch.cat([up(finished[-1]), skips.pop()], dim=1)))
+        for level, (up, block) in enumerate(zip(self.up, self.decoder, strict=True)):
+            risen, skip = up(finished[-1]), skips.pop()
+            skip = self.gates[level](risen, skip) if self.gates else skip
+            finished.append(block(torch.cat([risen, skip], dim=1)))
 
         if self.training and self.deep_supervision:
             outputs = [head(x) for head, x in zip(self.heads, finished[1:], strict=True)][::-1]
@@ -85,6 +90,26 @@ class Block(nn.Module):
         return functional.relu(y, inplace=True)
 
 
+class Gate(nn.Module):
+    """Additive attention (Oktay et al., "Attention U-Net", 2018, eq. 1 and 2).
+
+    What comes from below says which pixels of the skip connection (both N x C x H x W) matter; as
+    in the authors' later code and MONAI's, both are at the skip's own resolution.
+    """
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+        inner, bias = max(1, channels // 2), norm == "none"
+        self.below = nn.Sequential(nn.Conv2d(channels, inner, 1, bias=bias), _norm(norm, inner))
+        self.skip = nn.Sequential(nn.Conv2d(channels, inner, 1, bias=bias), _norm(norm, inner))
+        self.weight = nn.Conv2d(inner, 1, 1)
+
+    def forward(self, risen: Tensor, skip: Tensor) -> Tensor:
+        both = functional.relu(self.below(risen) + self.skip(skip), inplace=True)
+        gated: Tensor = skip * self.weight(both).sigmoid()
+        return gated
+
+
 def _norm(kind: str, channels: int) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(channels)
@@ -93,7 +118,7 @@ def _norm(kind: str, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """He et al., 2015: the variance that a rectified layer keeps."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
