@@ -85,7 +85,7 @@ def test_evaluate_prints_the_contract(films: Path, run: Path) -> None:
     done = boneseg("evaluate", films, "--model", run, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {"cases", "mean", "ci95", "empty_predictions"} == set(found)
+    assert {"cases", "mean", "ci95", "empty_predictions", "parts"} == set(found)
     assert 0.3 < found["mean"]["dice"] <= 1
 
 
@@ -182,3 +182,36 @@ def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path:
     assert found.returncode == 0, found.stderr
     assert all(0 <= result["trust"] <= 1 for result in json.loads(found.stdout))
     assert boneseg("crossval", films, "--out", tmp_path / "x", "--folds", 13).returncode == 1
+
+
+def test_tune_leaves_a_recipe_that_train_takes(films: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text("[network.width]\nchoices = [4, 6]\n")
+    small = ("--set", "prepare.height=64", "--set", "prepare.width=64", "--set", "network.levels=3")
+    words = ("tune", films, "--out", tmp_path / "run", "--space", space, "--trials", 2)
+    done = boneseg(*words, "--epochs", 3, *small, "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["trials"]) == 2
+    best = tmp_path / "run" / "best.toml"
+    done = boneseg("train", films, "--out", tmp_path / "again", "--recipe", best, "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    done = boneseg(*words, "--epochs", 3, *small)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "add --resume" in done.stderr
+
+
+def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> None:
+    small = ("--set", "prepare.height=64", "--set", "prepare.width=64", "--epochs", 2)
+    words = ("compare", films, "default", "fast", "--out", tmp_path / "run", "--folds", 2)
+    done = boneseg(*words, *small)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\nfast ") == 2  # its row, and its row of body parts
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_body_parts_have_rows_of_their_own(films: Path, run: Path) -> None:
+    done = boneseg("evaluate", films, "--model", run, "--json")
+    parts = json.loads(done.stdout)["parts"]
+    assert sum(part["films"] for part in parts.values()) == 12
+    done = boneseg("evaluate", films, "--model", run)
+    assert all(f"\n{part} " in done.stdout for part in parts)

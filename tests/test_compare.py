@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneseg.compare import compare, paired_p
+from boneseg.compare import compare_recipes, paired_p
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import UsageError
 from boneseg.simulate import simulate
@@ -33,7 +33,7 @@ def test_recipes_share_their_folds_and_are_set_against_the_first(
     phantoms: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "trials"
-    table = compare(phantoms, ["default", "fast"], out, folds=2, settings=SMALL)
+    table = compare_recipes(phantoms, ["default", "fast"], out, folds=2, settings=SMALL)
     assert [row.recipe for row in table.rows] == ["default", "fast"]
     assert table.films == 12
     assert (out / "default" / "folds.csv").read_text() == (out / "fast" / "folds.csv").read_text()
@@ -45,15 +45,17 @@ def test_recipes_share_their_folds_and_are_set_against_the_first(
     assert document["rows"][1]["dice"] == pytest.approx(found["mean"]["dice"])
     with (out / "compare.csv").open() as file:
         assert [row["recipe"] for row in csv.DictReader(file)] == ["default", "fast"]
-    again = compare(phantoms, ["default", "fast"], out, folds=2, settings=SMALL, resume=True)
+    again = compare_recipes(
+        phantoms, ["default", "fast"], out, folds=2, settings=SMALL, resume=True
+    )
     assert again == table
-    assert "fast" in again.text()
+    assert "fast" in again.table()
 
 
 def test_one_recipe_is_no_comparison(phantoms: Dataset, tmp_path: Path) -> None:
     for names in (["default"], ["default", "default"]):
         with pytest.raises(UsageError, match="two or more"):
-            compare(phantoms, names, tmp_path / "x")
+            compare_recipes(phantoms, names, tmp_path / "x")
 
 
 def test_the_p_value_tells_a_difference_from_chance() -> None:

@@ -17,31 +17,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from boneseg.bundle import Bundle, load_bundle
+    from boneseg.compare import Comparison, compare_recipes
     from boneseg.crossval import CrossValidation, cross_validate
     from boneseg.dataset import Dataset, open_dataset
     from boneseg.engine import Engine, Finding
     from boneseg.errors import BonesegError
+    from boneseg.evaluate import Evaluation, evaluate_model
     from boneseg.masks import read_mask, write_mask
     from boneseg.metrics import Scores, score
     from boneseg.radiograph import Radiograph, read_radiograph
     from boneseg.recipe import Recipe
     from boneseg.recipes import load_recipe
     from boneseg.training import TrainedRun, train
+    from boneseg.tune import Tuned, tune_recipe
 
 __version__ = version("boneseg")
 
 __all__ = [
     "BonesegError",
     "Bundle",
+    "Comparison",
     "CrossValidation",
     "Dataset",
     "Engine",
+    "Evaluation",
     "Finding",
     "Radiograph",
     "Recipe",
     "Scores",
     "TrainedRun",
+    "Tuned",
+    "compare_recipes",
     "cross_validate",
+    "evaluate_model",
     "load_bundle",
     "load_recipe",
     "open_dataset",
@@ -49,21 +57,25 @@ __all__ = [
     "read_radiograph",
     "score",
     "train",
+    "tune_recipe",
     "write_mask",
 ]
 
 _HOMES = {
     "bundle": ("Bundle", "load_bundle"),
+    "compare": ("Comparison", "compare_recipes"),
     "crossval": ("CrossValidation", "cross_validate"),
     "dataset": ("Dataset", "open_dataset"),
     "engine": ("Engine", "Finding"),
     "errors": ("BonesegError",),
+    "evaluate": ("Evaluation", "evaluate_model"),
     "masks": ("read_mask", "write_mask"),
     "metrics": ("Scores", "score"),
     "radiograph": ("Radiograph", "read_radiograph"),
     "recipe": ("Recipe",),
     "recipes": ("load_recipe",),
     "training": ("TrainedRun", "train"),
+    "tune": ("Tuned", "tune_recipe"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -177,9 +177,10 @@ def compare(
     as_json: Json = False,
 ) -> int:
     """Cross-validate recipes on the same folds and say which differences are no chance."""
-    from boneseg.compare import compare as run_comparison
+    from boneseg.compare import compare_recipes
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
+    from boneseg.report import write_compare_report
 
     asked = _asked("compare", settings, minutes, epochs)
     dataset = open_dataset(data)
@@ -190,7 +191,7 @@ def compare(
             done = (finished + (fold - 1 + check.done) / folds) / len(names)
             progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
 
-        found = run_comparison(
+        found = compare_recipes(
             dataset,
             names,
             out,
@@ -200,11 +201,62 @@ def compare(
             parallel=parallel,
             report=report,
         )
+    write_compare_report(out / "report.html", found)
     if as_json:
         _print_json(asdict(found))
     else:
-        print(found.text())
+        print(found.table())
+    say(f"the report: {out / 'report.html'}")
     return 1 if any(row.failed_folds for row in found.rows) else 0
+
+
+@app.command()
+def tune(
+    out: Annotated[Path, typer.Option(help="The folder of all trials.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    trials: Annotated[int, typer.Option(help="How many recipes to try.")] = 20,
+    recipe: Annotated[str, typer.Option(help="The one to start from.")] = "default",
+    space: Annotated[Path | None, typer.Option(help="What to vary, TOML.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Over every trial.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Of training for each trial,")] = None,
+    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    parallel: Annotated[int, typer.Option(help="Trials at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Search for a better recipe on your films; OUT/best.toml is for train --recipe."""
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.tune import SPACE, read_space, tune_recipe
+
+    chosen = _recipe("tune", recipe, settings, minutes, epochs)
+    asked = read_space(space) if space is not None else SPACE
+    dataset = open_dataset(data, images=images, masks=masks)
+    with Progress("tuning") as progress:
+
+        def report(trial: int, check: Check) -> None:
+            words = f"trial {trial} of {trials}  Dice {check.dice:.4f}"
+            progress.at(min(1.0, (trial + check.done) / (trials + 1)), words)
+
+        found = tune_recipe(
+            dataset,
+            chosen,
+            out,
+            trials=trials,
+            space=asked,
+            resume=resume,
+            parallel=parallel,
+            report=report,
+        )
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        print(found.table())
+    say(f"the recipe: {out / 'best.toml'}")
+    say(f"the model: {found.bundle.path}")
+    return 0
 
 
 @app.command()
@@ -236,11 +288,9 @@ def evaluate(
     if out is not None:
         write_cases_csv(result.summary, out)
     if as_json:
-        _print_json(result.summary.to_json())
+        _print_json(result.to_json())
     else:
-        for name, value in result.summary.mean.items():
-            low, high = result.summary.ci95[name]
-            print(f"{name:<10} {value:8.4f}   95 % {low:.4f} to {high:.4f}")
+        print(result.table())
     return 1 if result.failures else 0
 
 

@@ -1,7 +1,7 @@
 """Recipes side by side: the same folds, the same seed, the same films scored.
 
-    table = compare(open_dataset(Path("knees")), ["default", "seed-deep"], Path("runs/trials"))
-    print(table.text())
+    knees = open_dataset("knees")
+    print(compare_recipes(knees, ["default", "seed-deep"], "runs/trials").table())
 
 Each recipe is a cross-validation of its own in RUN/<recipe>; every film then has one honest score
 from each, and a difference between two recipes is judged film by film.
@@ -21,8 +21,8 @@ from boneseg.crossval import CrossValidation, cross_validate
 from boneseg.dataset import Dataset
 from boneseg.errors import TrainingError, UsageError
 from boneseg.files import whole_file, write_table
-from boneseg.history import Check
-from boneseg.metrics import bootstrap_ci95
+from boneseg.history import Check, read_curve
+from boneseg.metrics import bootstrap_ci95, by_part, summarise
 from boneseg.recipes import load_recipe
 
 Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a look at its films
@@ -42,6 +42,8 @@ class Row:
     failed_folds: int
     p_dice: float | None  # against the first recipe; None for the first itself
     p_hd95: float | None
+    seconds_to_first: float | None  # to the best validation Dice of the first; None: never
+    parts: dict[str, float]  # Dice of each body part
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,17 @@ class Comparison:
     films: int
     rows: tuple[Row, ...]
 
-    def text(self) -> str:
-        """The table for a terminal."""
+    def __repr__(self) -> str:
+        found = ", ".join(f"{row.recipe} {row.dice:.4f}" for row in self.rows)
+        return f"Comparison({self.films} films: {found})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import comparison_html
+
+        return comparison_html(self)
+
+    def table(self) -> str:
+        """The rows, and those of body parts, for a terminal."""
         lines = [
             f"{'':<26}{'Dice':>8}{'95 %':>18}{'HD95 px':>9}{'seconds':>9}{'weights':>12}"
             f"{'p Dice':>9}{'p HD95':>9}"
@@ -64,13 +75,19 @@ class Comparison:
                 f"{row.hd95_px:>9.2f}{row.seconds:>9.0f}{row.parameters:>12,}"
                 f"{_p(row.p_dice):>9}{_p(row.p_hd95):>9}"
             )
+        parts = sorted({part for row in self.rows for part in row.parts})
+        if parts:
+            lines += ["", f"{'Dice of':<26}" + "".join(f"{part[:12]:>13}" for part in parts)]
+            for row in self.rows:
+                values = "".join(f"{row.parts[part]:>13.4f}" for part in parts)
+                lines.append(f"{row.recipe:<26}{values}")
         return "\n".join(lines)
 
 
-def compare(
+def compare_recipes(
     dataset: Dataset,
     names: Sequence[str],
-    out: Path,
+    out: Path | str,
     *,
     folds: int = 5,
     settings: Sequence[str] = (),
@@ -86,6 +103,7 @@ def compare(
     Raises UsageError for fewer than two recipes or one named twice, and what `cross_validate`
     raises; a recipe of which every fold fails stops the comparison.
     """
+    out = Path(out)
     folders = [Path(name).stem if name.endswith(".toml") else name for name in names]
     if len(names) < 2 or len(set(folders)) < len(folders):
         raise UsageError("compare: name two or more recipes, each once")
@@ -126,6 +144,8 @@ def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Compar
     films = sorted(set.intersection(*(set(one) for one in scores)))
     if not films:
         raise TrainingError("no film was scored by every recipe, so that they cannot be compared")
+    scored = [summarise(c for c in one.summary.cases if c.name in films) for one in results]
+    parts = {name: case.part for name, case in results[0].cases.items()}
     dice = [[one[name].dice for name in films] for one in scores]
     hd95 = [[one[name].hd95_px for name in films] for one in scores]
     rows = [
@@ -140,10 +160,24 @@ def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Compar
             failed_folds=len(result.failed),
             p_dice=paired_p(dice[i], dice[0]) if i else None,
             p_hd95=paired_p(hd95[i], hd95[0]) if i else None,
+            seconds_to_first=_seconds_to(result, results[0]),
+            parts={part: s.mean["dice"] for part, s in by_part(scored[i], parts).items()},
         )
         for i, (name, result) in enumerate(zip(names, results, strict=True))
     ]
     return Comparison(len(films), tuple(rows))
+
+
+def _seconds_to(result: CrossValidation, first: CrossValidation) -> float | None:
+    """How long until the first's best validation Dice was reached, mean over folds."""
+    times = []
+    for fold in first.folds:
+        history = f"fold-{fold.number}/history.csv"
+        aim = max((dice for _, dice in read_curve(first.out / history)), default=1.0)
+        curve = read_curve(result.out / history)
+        times.append(next((seconds for seconds, dice in curve if dice >= aim), None))
+    known = [time for time in times if time is not None]
+    return float(np.mean(known)) if known and len(known) == len(times) else None
 
 
 def paired_p(ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000) -> float:

@@ -1,6 +1,6 @@
 """Cross-validation: every film gets one honest prediction, and the folds become one ensemble.
 
-    result = cross_validate(open_dataset(Path("knees")), load_recipe("default"), Path("runs/cv"))
+    result = cross_validate(open_dataset("knees"), load_recipe("default"), "runs/cv")
 
     RUN/plan.json          what was asked: recipe, folds, and a digest of each film
     RUN/folds.csv          which fold each film is held back in
@@ -36,7 +36,7 @@ from boneseg.files import whole_file, write_table
 from boneseg.films import Film, fingerprint, read_films
 from boneseg.history import Check
 from boneseg.masks import save_png, write_mask
-from boneseg.metrics import CaseScores, Scores, Summary, score, summarise
+from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
@@ -87,6 +87,15 @@ class CrossValidation:
     cases: dict[str, Case]  # by name
     bone_share: dict[str, float]  # of each film's truth, in [0, 1]
 
+    def __repr__(self) -> str:
+        mean, folds = self.summary.mean, len(self.folds)
+        return f"CrossValidation(Dice {mean['dice']:.4f}, {folds} folds, {self.out})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import crossval_html
+
+        return crossval_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """The document of crossval.json."""
         return {
@@ -106,10 +115,7 @@ class CrossValidation:
             **self.summary.to_json(),
             "std": self.summary.std,
             "failed_folds": [{"fold": number, "reason": why} for number, why in self.failed],
-            "parts": {
-                part: {"films": len(found.cases), "mean": found.mean, "ci95": found.ci95}
-                for part, found in self.parts.items()
-            },
+            "parts": parts_json(self.parts),
             "calibration": asdict(self.calibration),
             "trust": asdict(self.trust) if self.trust else None,
             "fingerprint": self.fingerprint,
@@ -153,7 +159,7 @@ class _Task:
 def cross_validate(
     dataset: Dataset,
     recipe: Recipe,
-    out: Path,
+    out: Path | str,
     *,
     folds: int = 5,
     resume: bool = False,
@@ -169,6 +175,7 @@ def cross_validate(
     Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, and
     TrainingError for a run that exists already or whose films have changed, or if every fold fails.
     """
+    out = Path(out)
     if parallel < 1:
         raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
     films = read_films(dataset.cases)
@@ -346,15 +353,6 @@ def _read_fold(out: Path, number: int) -> Fold:
         return Fold(number=number, cases=tuple(cases), trust=tuple(facts["trust"]), **rest)
     except (OSError, ValueError, KeyError, TypeError):
         raise TrainingError(f"{path}: is damaged; delete it and --resume") from None
-
-
-def by_part(summary: Summary, parts: dict[str, str | None]) -> dict[str, Summary]:
-    """The summary of each body part alone; nothing where no part is known."""
-    known = sorted({part for case in summary.cases if (part := parts.get(case.name))})
-    return {
-        part: summarise(case for case in summary.cases if parts.get(case.name) == part)
-        for part in known
-    }
 
 
 def _trust(folds: Sequence[Fold]) -> Trust | None:

@@ -62,7 +62,7 @@ class Dataset:
 
 
 def open_dataset(
-    data: Path | None, *, images: Path | None = None, masks: Path | None = None
+    data: Path | str | None, *, images: Path | None = None, masks: Path | None = None
 ) -> Dataset:
     """Pair the films and masks of a folder by name. No pixel is read.
 
@@ -74,6 +74,7 @@ def open_dataset(
     empty, where two films have one name or two masks fit one film, and where `groups.csv` leaves
     out a film: it could then leak from one fold into another.
     """
+    data = Path(data) if data is not None else None
     films_folder, masks_folder = _folders(data, images, masks)
     films, labels = _files(films_folder, dicom=True), _files(masks_folder, dicom=False)
     if films_folder.resolve() == masks_folder.resolve():

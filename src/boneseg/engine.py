@@ -19,6 +19,17 @@ class Finding:
     probability: Floats  # of bone, H x W on the film's own grid, calibrated
     mask: NDArray[np.bool_]  # H x W, True where there is bone
     trust: float | None  # in [0, 1]; None where one view alone was taken
+    pixels: Floats  # of the film, H x W
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        trust = "unknown" if self.trust is None else f"{self.trust:.4f}"
+        return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {trust})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import finding_html
+
+        return finding_html(self)
 
 
 class Engine:
@@ -62,7 +73,7 @@ class Engine:
             if len(views) > 1
             else None
         )
-        return Finding(probability, probability >= card.threshold, trust)
+        return Finding(probability, probability >= card.threshold, trust, pixels)
 
     def probability(self, pixels: Floats) -> Floats:
         """float32 H x W in [0, 1], bone bright, to the probability of bone on the same grid."""

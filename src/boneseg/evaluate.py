@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from boneseg.dataset import Case, Dataset
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
-from boneseg.metrics import CaseScores, Scores, Summary, score, summarise
+from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.prepare import Floats
 from boneseg.radiograph import read_radiograph
 
@@ -41,7 +42,35 @@ class Evaluation:
     """The summary of the cases that were scored, and every one that was not (exit status 1)."""
 
     summary: Summary
+    parts: dict[str, Summary]  # by body part, where parts.csv names any
     failures: tuple[Failure, ...]
+
+    def __repr__(self) -> str:
+        dice, films = self.summary.mean["dice"], len(self.summary.cases)
+        return f"Evaluation(Dice {dice:.4f}, {films} films, {len(self.failures)} failures)"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import evaluation_html
+
+        return evaluation_html(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `evaluate --json`; "parts" where any are known."""
+        parts = {"parts": parts_json(self.parts)} if self.parts else {}
+        return self.summary.to_json() | parts
+
+    def table(self) -> str:
+        """Each metric with its interval, then each body part, for a terminal."""
+        mean, ci95 = self.summary.mean, self.summary.ci95
+        lines = [
+            f"{name:<10} {value:8.4f}   95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}"
+            for name, value in mean.items()
+        ]
+        lines += [
+            f"{part:<10} {found.mean['dice']:8.4f}   Dice of {len(found.cases)} films"
+            for part, found in self.parts.items()
+        ]
+        return "\n".join(lines)
 
 
 def evaluate_predictions(pairs: Iterable[Pair]) -> Summary:
@@ -118,7 +147,9 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
             scored.append(CaseScores(case.name, score_case(case)))
         except BonesegError as error:
             failures.append(Failure(case.name, str(error)))
-    return Evaluation(summarise(scored), tuple(failures))
+    summary = summarise(scored)
+    parts = by_part(summary, {case.name: case.part for case in dataset.cases})
+    return Evaluation(summary, parts, tuple(failures))
 
 
 def _score_file(case: Case, path: Path) -> Scores:

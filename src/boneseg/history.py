@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,3 +29,12 @@ def write_history(history: Sequence[Check], path: Path) -> None:
     """One row a check. Raises OutputError."""
     columns = [column.name for column in fields(Check)]
     write_table(path, columns, ([getattr(row, name) for name in columns] for row in history))
+
+
+def read_curve(path: Path) -> list[tuple[float, float]]:
+    """(seconds, validation Dice) of each check in a history.csv; nothing where it is gone."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [(float(row["seconds"]), float(row["dice"])) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError):
+        return []

@@ -11,7 +11,7 @@ right) outside the mask; what lies beyond the edge of the image counts as outsid
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -171,6 +171,23 @@ def summarise(cases: Iterable[CaseScores]) -> Summary:
             case.scores.empty_prediction and not case.scores.empty_truth for case in cases
         ),
     )
+
+
+def by_part(summary: Summary, parts: Mapping[str, str | None]) -> dict[str, Summary]:
+    """The summary of each body part alone; nothing where no part is known."""
+    known = sorted({part for case in summary.cases if (part := parts.get(case.name))})
+    return {
+        part: summarise(case for case in summary.cases if parts.get(case.name) == part)
+        for part in known
+    }
+
+
+def parts_json(parts: Mapping[str, Summary]) -> dict[str, Any]:
+    """The rows of body parts, as every document has them."""
+    return {
+        part: {"films": len(found.cases), "mean": found.mean, "ci95": found.ci95}
+        for part, found in parts.items()
+    }
 
 
 _UNKNOWN_MM: dict[str, Any] = {"hd_mm": None, "hd95_mm": None, "assd_mm": None}

@@ -73,6 +73,15 @@ class Radiograph:
     spacing_kind: SpacingKind
     source: Path
 
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape
+        return f"Radiograph({height} x {width}, spacing {self.spacing_mm or 'unknown'})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import radiograph_html
+
+        return radiograph_html(self)
+
 
 def read_radiograph(
     path: Path | str, *, invert: bool = False, frame: int | None = None

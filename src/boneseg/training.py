@@ -1,6 +1,6 @@
 """One training run: the loop, the schedule, the collapse guard, and resuming after a kill.
 
-    run = train(open_dataset(Path("knees")), load_recipe("default"), Path("runs/knees"))
+    run = train(open_dataset("knees"), load_recipe("default"), "runs/knees")
 
 Everything random is drawn from generators seeded by (seed, step), so that a run killed at any
 moment goes on from its last checkpoint as if nothing had been. With `run.minutes` the clock is
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from boneseg import checkpoint, hardware
 from boneseg.augment import Augmenter, with_views
-from boneseg.bundle import Bundle, load_network
+from boneseg.bundle import Bundle, load_network, save_bundle
 from boneseg.dataset import Dataset, hold_out, twins
 from boneseg.errors import DatasetError, OutputError, TrainingError
 from boneseg.films import Film, fingerprint, prepare_films, read_films
@@ -76,11 +76,29 @@ class TrainedRun:
     training: tuple[Film, ...]
     validation: tuple[Film, ...]
 
+    def save(self, path: Path | str) -> Bundle:
+        """The model as a bundle, its threshold calibrated on the validation films.
+
+        Raises OutputError.
+        """
+        from boneseg.calibrate import judge
+
+        return save_bundle(Path(path), self.network, judge(self).card)
+
+    def __repr__(self) -> str:
+        films = f"{len(self.training)} + {len(self.validation)} films"
+        return f"TrainedRun(Dice {self.best_dice:.4f}, {films}, {self.restarts} restarts)"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import run_html
+
+        return run_html(self)
+
 
 def train(
     dataset: Dataset,
     recipe: Recipe,
-    out: Path,
+    out: Path | str,
     *,
     resume: bool = False,
     init: Bundle | None = None,
@@ -92,6 +110,7 @@ def train(
     films that cannot be trained on, TrainingError for a run that exists already, whose films have
     changed, or that collapsed more than three times.
     """
+    out = Path(out)
     saved = out / "checkpoint.safetensors"
     if saved.exists() and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")

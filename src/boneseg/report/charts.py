@@ -39,6 +39,16 @@ def linear(high: float) -> Axis:
     return Axis(tuple(index * step for index in range(math.ceil(high / step - 1e-9) + 1)))
 
 
+def spanning(values: Sequence[float]) -> Axis:
+    """Around the values, which need not begin at 0, in a few steps of 1, 2 or 5 times 10^k."""
+    low, high = min(values), max(values)
+    room = max(high - low, 0.02 * abs(high), 1e-6)
+    step = linear(room).ticks[1]
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    count = max(last, first + 1)
+    return Axis(tuple(round(index * step, 12) for index in range(first, count + 1)))
+
+
 def logarithmic(values: Sequence[float]) -> Axis:
     """Ticks at 1, 2 and 5 times 10^k around the positive values; at 10^k over many decades."""
     known = [value for value in values if 0 < value < math.inf] or [1.0]
@@ -108,9 +118,20 @@ def bars(label: str, across: Axis, values: Sequence[float], *, unit: str) -> str
     return _frame(label, across, up, unit, drawn)
 
 
-def scatter(label: str, across: Axis, up: Axis, points: Sequence[Point], *, unit: str) -> str:
-    """A dot for each point."""
+def scatter(
+    label: str,
+    across: Axis,
+    up: Axis,
+    points: Sequence[Point],
+    *,
+    unit: str,
+    names: Sequence[str] = (),
+) -> str:
+    """A dot for each point, its name beside it where there are any (markup already)."""
     dots = "".join(_dot(_x(across.share(x)), _y(up.share(y)), "dot faint") for x, y in points)
+    for (x, y), name in zip(points, names, strict=False):
+        at, side = across.share(x), "end" if across.share(x) > 0.9 else "start"
+        dots += _text(_x(at) + (-7 if side == "end" else 7), _y(up.share(y)) + 4, name, side)
     return _frame(label, across, up, unit, dots)
 
 

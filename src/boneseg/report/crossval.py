@@ -5,15 +5,15 @@ write_crossval_report(out / "report.html", result)
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boneseg.films import read_films
+from boneseg.history import read_curve
 from boneseg.masks import read_mask
-from boneseg.report.charts import Point, bars, curve, histogram, linear, scatter
+from boneseg.report.charts import bars, curve, histogram, linear, scatter
 from boneseg.report.page import HEAD, WORST, case_strip, case_table, facts_table, legend, write_page
 from boneseg.report.pictures import thumbnails
 from boneseg.report.style import STYLE
@@ -131,7 +131,7 @@ def _row(name: str, found: Summary, more: Sequence[str]) -> str:
         str(len(found.cases)),
         f"{found.mean['dice']:.4f}",
         f"{low:.4f} to {high:.4f}" if len(found.cases) > 1 else "one film",
-        f"{found.std['dice']:.4f}",
+        f"{found.std['dice']:.4f}" if len(found.cases) > 1 else "–",
         f"{found.mean['hd95_px']:.2f}",
         *more,
     ]
@@ -162,18 +162,10 @@ def _charts(result: CrossValidation) -> str:
 
 
 def _curves(result: CrossValidation) -> str:
-    lines = [_history(result.out / f"fold-{fold.number}" / "history.csv") for fold in result.folds]
+    histories = [result.out / f"fold-{fold.number}" / "history.csv" for fold in result.folds]
+    lines = [[(x / 60, y) for x, y in read_curve(history)] for history in histories]
     across = linear(max((x for line in lines for x, _ in line), default=1.0))
     return curve("Validation Dice of each fold", across, linear(1), lines, unit="minutes")
-
-
-def _history(path: Path) -> list[Point]:
-    """(minutes, Dice) of each check; nothing where the file is gone."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [(float(r["seconds"]) / 60, float(r["dice"])) for r in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError):
-        return []
 
 
 def _worst(result: CrossValidation, worst: Sequence[CaseScores]) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.files import whole_file
+from boneseg.metrics import by_part
 from boneseg.report.charts import Axis, curve, histogram, linear, logarithmic
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.report.style import STYLE
@@ -60,6 +61,7 @@ def write_report(
             case_strip(scored, thumbnails(film.radiograph.pixels, film.mask, mask))
             for scored, film, mask in ranked[:WORST]
         ),
+        _parts(by_part(summary, {film.case.name: film.case.part for film in run.validation})),
         case_table([scored for scored, _, _ in ranked]),
         _origin(run, card),
     ]
@@ -167,6 +169,22 @@ def _restarts(history: Sequence[Check]) -> list[tuple[float, int]]:
             found.append((at, row.attempt))
         at, attempt = row.seconds, row.attempt
     return found
+
+
+def _parts(parts: Mapping[str, Summary]) -> str:
+    """A row for each body part; nothing where none is known."""
+    if not parts:
+        return ""
+    rows = "".join(
+        f"<tr><th>{escape(part)}</th><td>{len(found.cases)}</td><td>{found.mean['dice']:.4f}</td>"
+        f"<td>{_interval(found, 'dice', 4)}</td><td>{found.mean['hd95_px']:.2f}</td></tr>"
+        for part, found in parts.items()
+    )
+    return (
+        '<h2>By body part</h2><div class="scroll"><table><thead><tr><th></th><th>films</th>'
+        "<th>Dice</th><th>95 %</th><th>HD95, px</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _worst_title(count: int) -> str:

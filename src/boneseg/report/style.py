@@ -32,7 +32,8 @@ print-color-adjust:exact;-webkit-print-color-adjust:exact}
 @media (max-width:36rem){.strip,.tiles{grid-template-columns:repeat(2,1fr)}
 .charts{grid-template-columns:1fr}}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-td,th{padding:.25rem .75rem;border-bottom:1px solid var(--rule);text-align:right;font-weight:400}
+td,th{padding:.25rem .6rem;border-bottom:1px solid var(--rule);text-align:right;font-weight:400}
+td{white-space:nowrap}.facts td{white-space:normal}
 thead th{color:var(--soft);white-space:nowrap}tr{break-inside:avoid}
 th:first-child,.facts td{text-align:left;overflow-wrap:anywhere}
 .facts th{color:var(--soft);white-space:nowrap;vertical-align:top}

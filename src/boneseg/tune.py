@@ -1,0 +1,415 @@
+"""Searching for a better recipe on one's own films, and saying how sure the find is.
+
+    found = tune_recipe(open_dataset(Path("knees")), load_recipe("default"), Path("runs/tuned"))
+    print(found.table())
+
+    RUN/tune.db       every trial (SQLite, by Optuna); what a stopped search goes on from
+    RUN/trials/       a training run each; that of the recipe the search started from is `base`
+    RUN/tune.json     the trials, and the best against the base
+    RUN/best.toml     the best recipe, for `boneseg train --recipe`
+    RUN/bundle/       the model of the best trial
+
+A fifth of the films takes no part in any trial. The search sees the validation films of the rest
+alone, so that the best and the base can be compared on that fifth, film by film, without the
+optimism of having been chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from boneseg.bundle import Bundle, save_bundle
+from boneseg.calibrate import judge
+from boneseg.compare import paired_p
+from boneseg.dataset import Dataset, split_folds, twins
+from boneseg.engine import Engine
+from boneseg.errors import OutputError, RecipeError, TrainingError, UsageError
+from boneseg.files import whole_file
+from boneseg.films import Film, fingerprint, read_films
+from boneseg.history import Check
+from boneseg.metrics import bootstrap_ci95, score
+from boneseg.recipe import Recipe, keys, nearest
+from boneseg.training import TrainedRun, train
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
+
+LOOKS = 20  # at a trial's validation Dice, at equal shares of it, to end it early
+
+
+class Range(BaseModel):
+    """Numbers from low to high; whole ones where both are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: int | float
+    high: int | float
+    log: bool = Field(False, description="spread over orders of magnitude")
+
+
+class Choices(BaseModel):
+    """One of these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    choices: tuple[bool | int | float | str, ...] = Field(min_length=1)
+
+
+Space = Mapping[str, Range | Choices]  # by "section.key"
+
+SPACE: Space = {
+    "optimiser.learning_rate": Range(low=3e-4, high=1e-2, log=True),
+    "optimiser.weight_decay": Range(low=1e-4, high=1e-1, log=True),
+    "network.width": Choices(choices=(12, 16, 24)),
+    "network.block": Choices(choices=("plain", "residual")),
+    "network.deep_supervision": Choices(choices=(True, False)),
+    "augment.rotation": Range(low=0.0, high=20.0),
+    "augment.zoom": Range(low=0.0, high=0.4),
+    "augment.elastic": Range(low=0.0, high=0.5),
+    "loss.focal": Range(low=0.0, high=2.0),
+}
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One recipe that was tried."""
+
+    number: int  # from 1
+    settings: dict[str, Any]
+    dice: float | None  # on the validation films; None where it was ended early
+    state: str  # complete, pruned
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found, and how sure it is."""
+
+    trials: tuple[TrialResult, ...]
+    base_dice: float  # validation Dice of the recipe that the search started from
+    best_dice: float
+    settings: dict[str, Any]  # of the best; empty where nothing beat the base
+    recipe: Recipe
+    held_back: int  # films that no trial saw
+    held_back_dice: tuple[float, float]  # there, of base and best
+    gain_ci95: tuple[float, float]  # of the difference there
+    p: float  # of that difference (paired bootstrap)
+    bundle: Bundle
+
+    @property
+    def verdict(self) -> str:
+        """How sure the find is, in a sentence."""
+        if not self.settings:
+            return "nothing tried was better than the recipe it started from; that one is kept"
+        base, best = self.held_back_dice
+        low, high = self.gain_ci95
+        figures = (
+            f"Dice {best:.4f} against {base:.4f} on {self.held_back} films that no trial saw "
+            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p = {self.p:.3f})"
+        )
+        if self.p < 0.05:
+            return f"{'better' if best > base else 'WORSE'}, and hardly by chance: {figures}"
+        return f"cannot be told from the recipe it started from: {figures}"
+
+    def table(self, top: int = 5) -> str:
+        """The best trials and the verdict, for a terminal."""
+        lines = [f"{'base':>6} {self.base_dice:.4f}"]
+        done = [trial for trial in self.trials if trial.dice is not None]
+        for trial in sorted(done, key=lambda one: -(one.dice or 0))[:top]:
+            words = " ".join(f"{key}={_short(value)}" for key, value in trial.settings.items())
+            lines.append(f"{trial.number:>6} {trial.dice:.4f}  {words}")
+        early = sum(trial.dice is None for trial in self.trials)
+        lines.append(f"{len(self.trials)} trials, {early} of them ended early")
+        return "\n".join([*lines, self.verdict])
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of tune.json."""
+        skipped = ("trials", "recipe", "bundle")
+        facts = {key: value for key, value in self.__dict__.items() if key not in skipped}
+        return {
+            "verdict": self.verdict,
+            **facts,
+            "trials": [asdict(trial) for trial in self.trials],
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+
+def read_space(path: Path) -> Space:
+    """A space as TOML: a table a setting, with low and high (and log) or choices.
+
+    Raises RecipeError.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML ({error})") from None
+    space: dict[str, Range | Choices] = {}
+    shape: TypeAdapter[Range | Choices] = TypeAdapter(Range | Choices)
+    for section, settings in data.items():
+        for key, value in settings.items() if isinstance(settings, dict) else [("", None)]:
+            name = f"{section}.{key}".rstrip(".")
+            if name not in keys():
+                raise RecipeError(f"{path}: unknown setting {name!r}{nearest(name, keys())}")
+            try:
+                space[name] = shape.validate_python(value)
+            except ValidationError:
+                advice = "give low and high (and log = true), or choices = [...]"
+                raise RecipeError(f"{path}: {name}: is no range; {advice}") from None
+    if not space:
+        raise RecipeError(f"{path}: names no setting; give a table a setting")
+    return space
+
+
+def tune_recipe(
+    dataset: Dataset,
+    base: Recipe,
+    out: Path | str,
+    *,
+    trials: int = 20,
+    space: Space = SPACE,
+    resume: bool = False,
+    parallel: int = 1,
+    report: Report | None = None,
+) -> Tuned:
+    """Try `trials` recipes out of a space around `base`, by Optuna's TPE with median pruning.
+
+    With `parallel` above 1 so many trials run at once in processes of their own, and `report` is
+    not called. A stopped search goes on, in the middle of its trials, with `resume`.
+
+    Raises UsageError for fewer than one trial or worker, TrainingError for a search that exists
+    already, or on other films, from another recipe or over another space.
+    """
+    if trials < 1 or parallel < 1:
+        raise UsageError("tune: ask for one or more trials, and one or more at once")
+    out = Path(out)
+    films = read_films(dataset.cases)
+    kept, held = _hold_back(films, base.run.seed)
+    inside = replace(dataset, cases=tuple(films[index].case for index in kept))
+    facts = {
+        "films": fingerprint(films),
+        "recipe": base.model_dump(mode="json"),
+        "space": {name: one.model_dump(mode="json") for name, one in space.items()},
+    }
+    _open_study(out, facts, resume)
+    threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
+    search = _Search(inside, base, out, dict(space), trials, threads)
+    base_run = _train(search, "base", base, lambda check: report(0, check) if report else None)
+    if parallel == 1:
+        _work(search, report)
+    else:
+        with ProcessPoolExecutor(parallel, get_context("spawn")) as pool:
+            for worker in [pool.submit(_work, search) for _ in range(parallel)]:
+                worker.result()
+    return _conclude(search, base_run, [films[index] for index in held])
+
+
+@dataclass(frozen=True)
+class _Search:
+    dataset: Dataset  # without the films held back
+    base: Recipe
+    out: Path
+    space: dict[str, Range | Choices]
+    trials: int
+    threads: int | None
+
+
+def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
+    """Indices of the films to search on, and of the fifth that no trial sees."""
+    cases = [film.case for film in films]
+    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    shares = [float(film.mask.mean()) for film in films]
+    held = split_folds(cases, clusters, 5, seed, shares)[0]
+    return [index for index in range(len(films)) if index not in set(held)], held
+
+
+def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
+    """Make the storage, or hold what is asked against what it was made for."""
+    from optuna.trial import TrialState
+
+    path = out / "tune.db"
+    known = path.exists()
+    if known and not resume:
+        raise TrainingError(f"{out}: holds a search already; add --resume or another folder")
+    try:
+        (out / "trials").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot be made ({error.strerror})"
+        raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
+    study = _study(out, create=True)
+    words = {"films": "other films", "recipe": "another recipe", "space": "another space"}
+    for name, value in facts.items():
+        if known and study.user_attrs.get(name) != value:
+            raise TrainingError(f"{path}: holds trials of {words[name]}; choose another --out")
+        study.set_user_attr(name, value)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):  # of a search that was killed
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+
+
+def _study(out: Path, create: bool = False) -> Study:
+    """The study in RUN/tune.db. Raises TrainingError where that is none."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = out / "tune.db"
+    try:
+        url = f"sqlite:///{path.absolute()}"
+        storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
+        look = optuna.create_study if create else optuna.load_study
+        words = {"direction": "maximize", "load_if_exists": True} if create else {}
+        study = look(
+            study_name="boneseg",
+            storage=storage,
+            sampler=optuna.samplers.TPESampler(seed=os.getpid()),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
+            **words,
+        )
+    except (SQLAlchemyError, RuntimeError, KeyError, ValueError):
+        raise TrainingError(f"{path}: is no search of boneseg; choose another --out") from None
+    return study
+
+
+def _work(search: _Search, report: Report | None = None) -> None:
+    """Trials one after the other until there are enough of them, these and other workers'."""
+    from optuna.trial import TrialState
+
+    if search.threads is not None:
+        import torch
+
+        torch.set_num_threads(search.threads)
+    study = _study(search.out)
+    under_way = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    while len(study.get_trials(deepcopy=False, states=under_way)) < search.trials:
+        study.optimize(lambda trial: _try(search, trial, report), n_trials=1)
+
+
+def _try(search: _Search, trial: Trial, report: Report | None) -> float:
+    """The validation Dice of one recipe; ended early where it lags behind."""
+    from optuna import TrialPruned
+
+    settings = {name: _suggest(trial, name, one) for name, one in search.space.items()}
+    looks = 0
+
+    def look(check: Check) -> None:
+        nonlocal looks
+        if report:
+            report(trial.number + 1, check)
+        if int(check.done * LOOKS) > looks and check.done < 1:
+            looks = int(check.done * LOOKS)
+            trial.report(check.dice, looks)
+            if trial.should_prune():
+                raise TrialPruned
+
+    name = _folder(settings)
+    try:
+        run = _train(search, name, _with(search.base, settings), look)
+    except TrainingError:  # it collapsed four times: so poor a recipe that it has no figure
+        raise TrialPruned from None
+    except TrialPruned:
+        shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
+        raise
+    return judge(run).summary.mean["dice"]
+
+
+def _suggest(trial: Trial, name: str, one: Range | Choices) -> Any:
+    if isinstance(one, Choices):
+        return trial.suggest_categorical(name, one.choices)
+    if isinstance(one.low, int) and isinstance(one.high, int):
+        return trial.suggest_int(name, one.low, one.high, log=one.log)
+    return trial.suggest_float(name, one.low, one.high, log=one.log)
+
+
+def _with(base: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The base with settings laid over it; explicit widths give way to what decides them."""
+    if settings.keys() & {"network.width", "network.max_width", "network.levels"}:
+        freed = base.network.model_copy(update={"widths": None})
+        base = base.model_copy(update={"network": freed})
+    return base.with_settings([f"{key}={json.dumps(value)}" for key, value in settings.items()])
+
+
+def _folder(settings: Mapping[str, Any]) -> str:
+    """A trial's folder is named by its settings: a killed one is found again."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _train(
+    search: _Search, name: str, recipe: Recipe, report: Callable[[Check], None] | None
+) -> TrainedRun:
+    folder = search.out / "trials" / name
+    return train(search.dataset, recipe, folder, resume=True, report=report)
+
+
+def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tuned:
+    """The best trial against the base, on films that neither has seen."""
+    from optuna.trial import TrialState
+
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    tried = _study(search.out).get_trials(states=states)
+    trials = tuple(
+        TrialResult(one.number + 1, one.params, one.value, one.state.name.lower())
+        if one.state == TrialState.COMPLETE
+        else TrialResult(one.number + 1, one.params, None, one.state.name.lower())
+        for one in tried
+    )
+    base = judge(base_run)
+    settings: dict[str, Any] = {}
+    best_dice = base.summary.mean["dice"]
+    for trial in trials:
+        if trial.dice is not None and trial.dice > best_dice:
+            settings, best_dice = trial.settings, trial.dice
+    best, best_run = base, base_run
+    if settings:
+        best_run = _train(search, _folder(settings), _with(search.base, settings), None)
+        best = judge(best_run)
+    bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
+    theirs = save_bundle(search.out / "trials" / "base" / "bundle", base_run.network, base.card)
+    scores = [_scores(Engine(one), held) for one in (theirs, bundle)]
+    difference = scores[1] - scores[0]
+    found = Tuned(
+        trials=trials,
+        base_dice=base.summary.mean["dice"],
+        best_dice=best_dice,
+        settings=settings,
+        recipe=_with(search.base, settings),
+        held_back=len(held),
+        held_back_dice=(float(scores[0].mean()), float(scores[1].mean())),
+        gain_ci95=bootstrap_ci95(difference),
+        p=paired_p(scores[1], scores[0]),
+        bundle=bundle,
+    )
+    summary = f"the best of {len(trials)} trials: {found.verdict}"
+    text = found.recipe.model_copy(update={"summary": summary}).to_toml()
+    for name, content in (
+        ("best.toml", text),
+        ("tune.json", json.dumps(found.to_json(), indent=2) + "\n"),
+    ):
+        with whole_file(search.out / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return found
+
+
+def _scores(engine: Engine, films: Sequence[Film]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    found = ((engine.segment(film.radiograph.pixels), film.mask) for film in films)
+    return np.array([score(mask, truth).dice for mask, truth in found])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,55 @@
+"""The notebook runs from its first cell to its last, and results show themselves in it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="nbformat is missing: make setup")
+
+from boneseg.engine import Finding  # noqa: E402
+from boneseg.evaluate import evaluate_predictions  # noqa: E402
+from boneseg.radiograph import Radiograph  # noqa: E402
+from boneseg.report.notebook import summaries_html  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("made", ROOT / "scripts" / "make_notebook.py")
+assert spec is not None
+assert spec.loader is not None
+made = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(made)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_the_notebook_is_the_script_s_and_keeps_its_outputs() -> None:
+    kept = nbformat.read(ROOT / "notebooks" / "demo.ipynb", as_version=4)
+    assert [cell.source for cell in kept.cells] == [cell.source for cell in made.notebook().cells]
+    assert all(cell.outputs for cell in code_cells(kept))
+
+
+def test_every_cell_runs(tmp_path: Path) -> None:
+    ran = made.executed(tmp_path)
+    shown = [output for cell in code_cells(ran) for output in cell.outputs]
+    assert all(output.output_type == "execute_result" for output in shown)
+    pages = [output.data["text/html"] for output in shown if "text/html" in output.data]
+    assert len(pages) == 6
+    assert sum("<img src=" in page for page in pages) == 3
+    assert any("fold 5" in page and "Films by HD95" in page for page in pages)
+    assert all(len(output.data["text/plain"]) < 200 for output in shown)
+
+
+def test_a_finding_shows_its_film_and_a_name_is_no_markup() -> None:
+    pixels = np.zeros((300, 900), np.float32)
+    mask = pixels > 1
+    mask[100:200, 100:400] = True
+    page = Finding(pixels, mask, 0.9, pixels)._repr_html_()
+    assert "bone: 11.1% of the film, trust 0.90" in page
+    assert "300 × 900 px" in Radiograph(pixels, None, "unknown", Path("x.png"))._repr_html_()
+    summary = evaluate_predictions([("a", mask, mask, None)])
+    assert "<b>" not in summaries_html([("<b>hand</b>", summary)])

@@ -1,0 +1,145 @@
+"""A search for a better recipe: it goes on after a kill, and says how sure it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from boneseg.dataset import Dataset, open_dataset
+from boneseg.errors import RecipeError, TrainingError, UsageError
+from boneseg.history import Check
+from boneseg.recipe import Recipe
+from boneseg.recipes import load_recipe
+from boneseg.simulate import simulate
+from boneseg.tune import Choices, Range, read_space, tune_recipe
+
+SMALL = (
+    *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
+    *("run.precision=fp32", "run.batch=4", "run.epochs=4"),
+)
+SPACE = {
+    "optimiser.learning_rate": Range(low=1e-5, high=1e-2, log=True),
+    "network.width": Choices(choices=(4, 6)),
+    "network.deep_supervision": Choices(choices=(True, False)),
+}
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("phantoms")
+    simulate(folder, 20, seed=9, size=(72, 72))
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def base() -> Recipe:
+    return load_recipe("default").with_settings(SMALL)
+
+
+def test_the_best_recipe_is_a_file_and_its_gain_is_judged_on_unseen_films(
+    phantoms: Dataset, base: Recipe, tmp_path: Path
+) -> None:
+    found = tune_recipe(phantoms, base, tmp_path, trials=5, space=SPACE)
+    assert len(found.trials) == 5
+    done = [trial.dice for trial in found.trials if trial.dice is not None]
+    assert found.best_dice == max(found.base_dice, *done)
+    again = load_recipe(str(tmp_path / "best.toml"))
+    for key, value in found.settings.items():
+        section, name = key.split(".")
+        assert getattr(getattr(again, section), name) == value
+    assert found.held_back == 4
+    low, high = found.gain_ci95
+    assert low <= found.held_back_dice[1] - found.held_back_dice[0] <= high
+    assert 0 < found.p <= 1
+    document = json.loads((tmp_path / "tune.json").read_text())
+    assert document["verdict"] == found.verdict
+    assert len(document["trials"]) == 5
+    assert (tmp_path / "bundle" / "model.onnx").is_file()
+    more = tune_recipe(phantoms, base, tmp_path, trials=6, space=SPACE, resume=True)
+    assert more.trials[:5] == found.trials
+    assert len(more.trials) == 6
+    assert "6 trials" in more.table()
+
+
+class KilledError(BaseException):
+    """As a kill would: it passes by every handler of errors."""
+
+
+def test_a_killed_search_goes_on_with_the_trial_it_was_in(
+    phantoms: Dataset, base: Recipe, tmp_path: Path
+) -> None:
+    def kill(trial: int, check: Check) -> None:
+        if trial == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, report=kill)
+    found = tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, resume=True)
+    assert len(found.trials) == 3
+
+
+def test_workers_share_the_trials(phantoms: Dataset, base: Recipe, tmp_path: Path) -> None:
+    found = tune_recipe(phantoms, base, tmp_path, trials=4, space=SPACE, parallel=2)
+    assert 4 <= len(found.trials) <= 5
+    assert len({json.dumps(trial.settings) for trial in found.trials}) >= 3
+
+
+def test_a_search_of_other_films_recipe_or_space_is_refused(
+    phantoms: Dataset, base: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "tuned"
+    tune_recipe(phantoms, base, out, trials=1, space=SPACE)
+    with pytest.raises(TrainingError, match="holds a search already"):
+        tune_recipe(phantoms, base, out, trials=1, space=SPACE)
+    other = tmp_path / "other"
+    shutil.copytree(phantoms.root, other)
+    next((other / "images").iterdir()).unlink()
+    with pytest.raises(TrainingError, match=r"tune\.db: holds trials of other films"):
+        tune_recipe(open_dataset(other), base, out, trials=1, space=SPACE, resume=True)
+    with pytest.raises(TrainingError, match="another recipe"):
+        faster = base.with_settings(["run.epochs=5"])
+        tune_recipe(phantoms, faster, out, trials=1, space=SPACE, resume=True)
+    with pytest.raises(TrainingError, match="another space"):
+        narrow = {"network.width": Choices(choices=(4, 5))}
+        tune_recipe(phantoms, base, out, trials=1, space=narrow, resume=True)
+    (out / "tune.db").write_text("no database at all, but long enough to look like one " * 40)
+    with pytest.raises(TrainingError, match="is no search of boneseg"):
+        tune_recipe(phantoms, base, out, trials=1, space=SPACE, resume=True)
+    with pytest.raises(UsageError, match="one or more"):
+        tune_recipe(phantoms, base, out, trials=0, space=SPACE, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("[augment.rotatoin]\nlow = 0\nhigh = 9\n", "did you mean 'augment.rotation'"),
+        ("[augment.rotation]\nlow = 0\n", "is no range"),
+        ("[augment.rotation]\nchoices = []\n", "is no range"),
+        ("augment = 3\n", "unknown setting 'augment'"),
+        ("", "names no setting"),
+        ("[[[", "not TOML"),
+    ],
+)
+def test_a_space_that_is_none_is_named_in_one_line(text: str, answer: str, tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        read_space(path)
+    assert answer in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_space_is_a_table_a_setting(tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text(
+        "[optimiser.learning_rate]\nlow = 1e-4\nhigh = 1e-2\nlog = true\n"
+        "[network]\nwidth.choices = [8, 16]\n[network.levels]\nlow = 3\nhigh = 5\n"
+    )
+    assert read_space(path) == {
+        "optimiser.learning_rate": Range(low=1e-4, high=1e-2, log=True),
+        "network.width": Choices(choices=(8, 16)),
+        "network.levels": Range(low=3, high=5),
+    }
