@@ -17,25 +17,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from common import RESULTS, held_back, interval, teller, train_and_score, write_section
 from PIL import Image
 
-from boneseg.bundle import load_bundle, save_bundle
-from boneseg.calibrate import judge
-from boneseg.dataset import Dataset, name_hash_split, open_dataset
 from boneseg.engine import Engine
-from boneseg.evaluate import evaluate_predictions
-from boneseg.films import Film, read_films
-from boneseg.history import Check
+from boneseg.films import Film
 from boneseg.masks import save_png
 from boneseg.recipes import load_recipe
-from boneseg.training import train
+from boneseg.segment import segment_files
 from boneseg.writers.overlay import overlay
 
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+TITLE = "Trained by the clock, scored on films held back"
 
 
 @dataclass(frozen=True)
@@ -77,55 +73,32 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     figures = out / "figures.json"
     if figures.exists():
         return
-    dataset = open_dataset(asked.data / goal.name)
-    kept, held = name_hash_split([case.name for case in dataset.cases])
+    training, held = held_back(asked.data / goal.name)
     minutes = goal.minutes * asked.share
-    settings = [f"run.minutes={minutes}", *asked.settings]
+    recipe = load_recipe(asked.recipe).with_settings([f"run.minutes={minutes}", *asked.settings])
     load = os.getloadavg()[0]
-    run = train(
-        only(dataset, kept),
-        load_recipe(asked.recipe).with_settings(settings),
-        out,
-        resume=True,
-        report=lambda check: tell(goal.name, check),
-    )
-    bundle = save_bundle(out / "bundle", run.network, judge(run).card)
-    films = read_films(only(dataset, held).cases)
-    engine = Engine(load_bundle(bundle.path))
-    found = [engine.segment(film.radiograph.pixels) for film in films]
-    summary = evaluate_predictions(
-        (film.case.name, mask, film.mask, film.radiograph.spacing_mm)
-        for film, mask in zip(films, found, strict=True)
-    )
+    scored = train_and_score(training, held, recipe, out, teller(goal.name))
+    summary, card = scored.summary, scored.bundle.card
     dice = [case.scores.dice for case in summary.cases]
     for rank, index in enumerate(np.argsort(dice)[:3], start=1):
-        draw(films[index], found[index], out / f"worst-{rank}.png")
+        draw(scored.films[index], scored.found[index], out / f"worst-{rank}.png")
     document = {
         "minutes": minutes,
-        "training": len(kept),
-        "held_back": len(held),
+        "training": len(training.cases),
+        "held_back": len(held.cases),
         "load": round(load, 2),
-        "restarts": run.restarts,
-        "threshold": bundle.card.threshold,
-        "size": [bundle.card.height, bundle.card.width],
-        "steps": run.history[-1].step,
-        "cold_seconds": cold_start(films[0], bundle.path),
-        "films_per_second": throughput(films, engine),
-        "recipe": bundle.card.recipe,
+        "restarts": scored.run.restarts,
+        "threshold": card.threshold,
+        "size": [card.height, card.width],
+        "steps": scored.run.history[-1].step,
+        "cold_seconds": cold_start(scored.films[0], scored.bundle.path),
+        "films_per_second": throughput(scored.films, scored.engine),
+        "recipe": card.recipe,
         **summary.to_json(),
     }
     figures.write_text(json.dumps(document, indent=2))
     mean = summary.mean
     print(f"{goal.name}: Dice {mean['dice']:.4f}, HD95 {mean['hd95_px']:.2f} px", flush=True)
-
-
-def only(dataset: Dataset, names: list[str]) -> Dataset:
-    chosen = set(names)
-    return replace(dataset, cases=tuple(case for case in dataset.cases if case.name in chosen))
-
-
-def tell(name: str, check: Check) -> None:
-    print(f"{name} {check.done:4.0%}  Dice {check.dice:.4f}  {check.note}".rstrip(), flush=True)
 
 
 def draw(film: Film, mask: np.ndarray, path: Path) -> None:
@@ -149,8 +122,6 @@ def cold_start(film: Film, bundle: Path) -> float:
 
 def throughput(films: list[Film], engine: Engine) -> float:
     """Films a second over a folder, reading and writing included."""
-    from boneseg.segment import segment_files
-
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         segment_files([film.case.image for film in films], Path(out), engine)
@@ -161,8 +132,6 @@ def write_results(work: Path) -> None:
     """docs/results.md from what has been measured so far; other sets keep the row they have."""
     before = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
     lines = [
-        "# Results",
-        "",
         "Made by `python benchmarks/accuracy.py`: recipe `default`, seed 0, two CPU cores. A fifth",
         "of each set, chosen by the hash of the films' names, took no part in training. Nothing in",
         "the sets says which films are of one patient, so patient independence cannot be shown.",
@@ -180,11 +149,11 @@ def write_results(work: Path) -> None:
         mean, ci = found["mean"], found["ci95"]
         lines.append(
             f"| {goal.name} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
-            f"| {mean['dice']:.4f} ({ci['dice'][0]:.4f} to {ci['dice'][1]:.4f}) | {goal.dice} "
-            f"| {mean['hd95_px']:.2f} ({ci['hd95_px'][0]:.2f} to {ci['hd95_px'][1]:.2f}) "
+            f"| {mean['dice']:.4f} ({interval(ci['dice'])}) | {goal.dice} "
+            f"| {mean['hd95_px']:.2f} ({interval(ci['hd95_px'], 2)}) "
             f"| {goal.hd95_px:g} | {found['cold_seconds']} s | {found['films_per_second']} |"
         )
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_section(TITLE, lines)
 
 
 if __name__ == "__main__":

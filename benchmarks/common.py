@@ -1,0 +1,99 @@
+"""What the benchmarks share: films held back, models trained and scored, and docs/results.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.bundle import Bundle, load_bundle
+from boneseg.dataset import Dataset, name_hash_split, open_dataset
+from boneseg.engine import Engine
+from boneseg.evaluate import evaluate_predictions
+from boneseg.films import Film, read_films
+from boneseg.history import Check
+from boneseg.metrics import Summary
+from boneseg.recipe import Recipe
+from boneseg.training import TrainedRun, train
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model, and what it found on the films held back from it."""
+
+    run: TrainedRun
+    bundle: Bundle
+    engine: Engine
+    films: list[Film]
+    found: list[NDArray[np.bool_]]
+    summary: Summary
+
+
+def held_back(folder: Path) -> tuple[Dataset, Dataset]:
+    """A labelled set as (to train on, held back): a fifth, by the hash of the films' names."""
+    dataset = open_dataset(folder)
+    kept, held = name_hash_split([case.name for case in dataset.cases])
+    return only(dataset, kept), only(dataset, held)
+
+
+def only(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The cases of these names alone."""
+    chosen = set(names)
+    return replace(dataset, cases=tuple(case for case in dataset.cases if case.name in chosen))
+
+
+def train_and_score(
+    training: Dataset, held: Dataset, recipe: Recipe, out: Path, report: Callable[[Check], None]
+) -> Scored:
+    """Train, or go on where it was, and score on the films held back."""
+    run = train(training, recipe, out, resume=True, report=report)
+    run.save(out / "bundle")
+    engine = Engine(load_bundle(out / "bundle"))
+    films, found, summary = score_films(engine, held)
+    return Scored(run, engine.bundle, engine, films, found, summary)
+
+
+def score_films(
+    engine: Engine, held: Dataset
+) -> tuple[list[Film], list[NDArray[np.bool_]], Summary]:
+    """The films, the masks found on them, and their scores."""
+    films = read_films(held.cases)
+    found = [engine.segment(film.radiograph.pixels) for film in films]
+    summary = evaluate_predictions(
+        (film.case.name, mask, film.mask, film.radiograph.spacing_mm)
+        for film, mask in zip(films, found, strict=True)
+    )
+    return films, found, summary
+
+
+def teller(name: str) -> Callable[[Check], None]:
+    """A line for each look at the validation films."""
+
+    def tell(check: Check) -> None:
+        words = f"{name} {check.done:4.0%}  Dice {check.dice:.4f}  {check.note}"
+        print(words.rstrip(), flush=True)
+
+    return tell
+
+
+def write_section(title: str, lines: Sequence[str]) -> None:
+    """Put a section into docs/results.md, in the place of the one with its title if it is there."""
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
+    section = f"## {title}\n\n" + "\n".join(lines).strip() + "\n"
+    known = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    if known.search(text):
+        text = known.sub(lambda _: section + "\n", text)
+    else:
+        text = f"{text.rstrip()}\n\n{section}"
+    RESULTS.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def interval(low_high: Sequence[float], digits: int = 4) -> str:
+    """Low to high, for a table."""
+    return f"{low_high[0]:.{digits}f} to {low_high[1]:.{digits}f}"
