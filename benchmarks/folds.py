@@ -72,9 +72,9 @@ def measure(name: str, data: Path, out: Path) -> None:
 def write_results(work: Path) -> None:
     lines = [
         "Made by `python benchmarks/folds.py`, recipe `default`, seed 0, two CPU cores.",
-        "Out of fold: each film by the one model that never saw it. Ensemble: the five together, on",
-        "a fifth of the films that no fold saw; trust: its rank correlation with Dice there, and",
-        "the share of the worst tenth among the least trusted fifth.",
+        "Out of fold: each film by the one model that never saw it. Ensemble: all five, on a fifth",
+        "of the films that no fold saw; trust: its rank correlation with Dice there, and the share",
+        "of the worst tenth among the least trusted fifth.",
         "",
         "| set | films | minutes a fold | Dice, out of fold (95 %) | goal | failed, restarts |"
         " HD95 px | ensemble Dice | ECE before, after | trust | worst tenth found |",
