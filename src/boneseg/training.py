@@ -110,6 +110,7 @@ def train(
     films that cannot be trained on, TrainingError for a run that exists already, whose films have
     changed, or that collapsed more than three times.
     """
+    hardware.keep_freed_memory()
     out = Path(out)
     saved = out / "checkpoint.safetensors"
     if saved.exists() and not resume:

@@ -1,0 +1,33 @@
+"""What is made of the machine: the arithmetic that pays, and memory that is kept."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from boneseg import hardware
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("avx2 avx512f", torch.float32),
+        ("avx512f avx512_bf16", torch.bfloat16),
+        ("amx_bf16 amx_tile", torch.bfloat16),
+    ],
+)
+def test_bfloat16_is_trained_in_where_the_processor_multiplies_it(
+    flags: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags: fpu {flags}\n")
+    assert hardware.training_dtype("auto", CPU) == expected
+    assert hardware.training_dtype("fp32", CPU) == torch.float32
+    assert hardware.training_dtype("bf16", CPU) == torch.bfloat16
+
+
+def test_memory_that_is_freed_can_be_kept_on_any_system() -> None:
+    hardware.keep_freed_memory()
+    assert float(torch.ones(1000, 1000).sum()) == 1_000_000
