@@ -311,6 +311,38 @@ def test_a_film_too_large_for_the_memory_does_not_stop_the_rest(
     assert [path.name for path in everything(tmp_path)] == [f"{GOOD[1]}_mask.png", "segment.json"]
 
 
+# ---------------------------------------------------------------- results among films
+
+
+@pytest.mark.parametrize("given", ["the folder", "the film alone"])
+def test_a_mask_beside_its_film_is_never_replaced(
+    given: str, data: Path, bundle: Path, tmp_path: Path, boneseg: Call
+) -> None:
+    film = Path(shutil.copy(data / "images" / f"{GOOD[0]}.png", tmp_path / "knee.png"))
+    drawn = Path(shutil.copy(data / "masks" / f"{GOOD[0]}.png", tmp_path / "knee_mask.png"))
+    before = drawn.read_bytes()
+    films_given = tmp_path if given == "the folder" else film
+    answer = boneseg("segment", films_given, "--out", tmp_path, "--model", bundle)
+    assert answer.status == 2
+    (line,) = answer.lines
+    assert "knee_mask.png" in line
+    assert "--out is where the films are; choose another folder" in line
+    assert everything(tmp_path) == [film, drawn]
+    assert drawn.read_bytes() == before
+
+
+def test_results_below_the_films_are_replaced_by_a_second_call_and_are_no_films(
+    data: Path, bundle: Path, tmp_path: Path, boneseg: Call
+) -> None:
+    shutil.copy(data / "images" / f"{GOOD[0]}.png", tmp_path / "knee.png")
+    out = tmp_path / "out"
+    for _ in range(2):
+        answer = boneseg("segment", tmp_path, "--out", out, "--model", bundle)
+        assert (answer.status, answer.lines) == (0, [])
+        names = [path.name for path in everything(out)]
+        assert names == ["knee_mask.png", "knee_overlay.png", "segment.json"]
+
+
 # ---------------------------------------------------------------- bad masks
 
 

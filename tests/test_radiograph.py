@@ -321,6 +321,16 @@ def test_files_are_taken_as_given_and_once(tmp_path):
     assert find_radiographs(given_) == [tmp_path / "b.xyz", tmp_path / "a.png"]
 
 
+@pytest.mark.parametrize("out", ["ins/out", "ins/../ins/out", "link"])
+def test_the_folder_for_results_is_not_searched_for_films(tmp_path, out):
+    for name in ("ins/a.png", "ins/out/a_mask.png", "ins/out/deep/a.png", "ins/outer/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "ins" / "out")
+    found = find_radiographs([tmp_path / "ins"], tmp_path / out)
+    assert found == [tmp_path / "ins" / "a.png", tmp_path / "ins" / "outer" / "b.png"]
+
+
 def test_nothing_found_is_said(tmp_path):
     with pytest.raises(UsageError, match="no such file or folder"):
         find_radiographs([tmp_path / "none"])

@@ -57,7 +57,7 @@ def segment(
     if not wanted:
         raise UsageError(f"--format: names nothing; choose from {', '.join(FORMATS)}")
 
-    films = find_radiographs(inputs)
+    films = find_radiographs(inputs, out)
     engine = Engine(load_bundle(model))
     counter = itertools.count(1)
     with Progress("segmenting") as progress:

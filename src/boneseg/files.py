@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and paths that lead to one place."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # moved into place, or never made
             temporary.unlink()
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file or folder, through any links and in any letter case."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
+from boneseg.files import same_place
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
@@ -112,18 +113,19 @@ def read_radiograph(
     return Radiograph(1 - pixels if invert else pixels, None, "unknown", path)
 
 
-def find_radiographs(inputs: Sequence[Path]) -> list[Path]:
+def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Path]:
     """The films that `inputs` name: files as they are, folders searched through, in sorted order.
 
     In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one;
-    hidden files and folders and the index file DICOMDIR are passed over. A film named twice is
-    listed once. Raises UsageError for what does not exist, RadiographError for a folder without
+    hidden files and folders and the index file DICOMDIR are passed over, and so is a folder `out`
+    below them: it holds the masks and overlays of an earlier call. A film named twice is listed
+    once. Raises UsageError for what does not exist, RadiographError for a folder without
     films.
     """
     found: dict[Path, None] = {}
     for path in map(Path, inputs):
         if path.is_dir():
-            films = _search(path)
+            films = _search(path, out)
             if not films:
                 raise RadiographError(f"{path}: holds no radiographs; give {_FORMAT_WORDS} files")
             found.update(dict.fromkeys(films))
@@ -258,10 +260,12 @@ def _check_file(path: Path) -> None:
         raise RadiographError(f"{path}: is empty (0 bytes); copy or export it again")
 
 
-def _search(folder: Path) -> list[Path]:
+def _search(folder: Path, out: Path | None) -> list[Path]:
     films = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        if out is not None:
+            folders[:] = [name for name in folders if not same_place(out, Path(parent, name))]
         films += [Path(parent, name) for name in files if not name.startswith(".")]
     return sorted(path for path in films if _is_film(path))
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
-from boneseg.files import whole_file
+from boneseg.files import same_place, whole_file
 from boneseg.masks import write_mask
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.writers.overlay import write_overlay
@@ -54,10 +54,13 @@ def segment_files(
 ) -> list[Result]:
     """Segment each film into `out`, and write `segment.json` there.
 
-    Raises UsageError where `frame` is under 1, and OutputError where nothing can be written.
+    Raises UsageError where `frame` is under 1 or where a file beside the films would be replaced,
+    and OutputError where nothing can be written.
     """
     if frame is not None and frame < 1:  # else every film would be blamed for it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
+    stems = list(unique_stems(inputs))
+    _spare_the_films(inputs, out, stems, formats)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +76,7 @@ def segment_files(
 
     with ThreadPoolExecutor(THREADS) as pool:
         films = _read_ahead(pool, inputs, invert, frame)
-        for stem, path, (film, failed) in zip(unique_stems(inputs), inputs, films, strict=True):
+        for stem, path, (film, failed) in zip(stems, inputs, films, strict=True):
             if film is None:
                 writing.append(pool.submit(Result, str(path), {}, error=failed))
             else:
@@ -84,6 +87,21 @@ def segment_files(
         text = json.dumps([asdict(result) for result in results], indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
     return results
+
+
+def _spare_the_films(
+    inputs: Sequence[Path], out: Path, stems: Sequence[str], formats: Sequence[str]
+) -> None:
+    """Refuse to replace a film, or a mask that somebody drew beside the films."""
+    if not any(same_place(out, folder) for folder in {path.parent for path in inputs}):
+        return
+    for stem in stems:
+        for name in _outputs(stem, formats).values():
+            if (out / name).exists():
+                raise UsageError(
+                    f"{out / name}: would be replaced, for --out is where the films are; "
+                    "choose another folder"
+                )
 
 
 def _read_ahead(
@@ -131,7 +149,7 @@ def _write_one(
     seconds: float,
 ) -> Result:
     probability, mask = finding.probability, finding.mask
-    outputs = {name: f"{out.name}_{name}.png" for name in FORMATS if name in formats}
+    outputs = _outputs(out.name, formats)
     if "mask" in outputs:
         write_mask(out.with_name(outputs["mask"]), mask)
     if "overlay" in outputs:
@@ -146,6 +164,11 @@ def _write_one(
         trust=round(finding.trust, 4) if finding.trust is not None else None,
         seconds=round(seconds, 4),
     )
+
+
+def _outputs(stem: str, formats: Sequence[str]) -> dict[str, str]:
+    """The file name of each output of a film."""
+    return {name: f"{stem}_{name}.png" for name in FORMATS if name in formats}
 
 
 def unique_stems(inputs: Sequence[Path]) -> Iterator[str]:
