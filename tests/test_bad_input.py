@@ -637,9 +637,51 @@ def test_segment_on_a_full_disk(
     (line,) = answer.lines
     assert lacking in line
     assert "No space left" in line
-    masks = [disk / "out" / f"{GOOD[0]}_mask.png"] if pages else []
+    masks = [disk / "out" / f"{GOOD[0]}_mask.png"] if lacking == "segment.json" else []
     assert everything(disk / "out") == masks
     assert all(Image.open(mask).load() for mask in masks)  # what is there is whole
+
+
+def test_a_disk_that_fills_up_leaves_each_film_all_its_outputs_or_none(
+    disk: Path, data: Path, bundle: Path, boneseg: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looked_at = Engine.find, []
+
+    def find(engine: Engine, pixels: Floats) -> Finding:
+        looked_at.append(pixels)
+        return real(engine, pixels)
+
+    monkeypatch.setattr(Engine, "find", find)
+    words = ["segment", data / "images", "--model", bundle, "--out"]
+    assert boneseg(*words, disk / "out").status == 0
+    sizes = [-(-path.stat().st_size // PAGE) * PAGE for path in everything(disk / "out")[:6]]
+    shutil.rmtree(disk / "out")
+    looked_at.clear()
+    fill(disk, leave=sum(sizes) - PAGE)  # the third film's overlay lacks a page
+    answer = boneseg(*words, disk / "out")
+    assert answer.status == 1
+    (line,) = answer.lines
+    assert "No space left" in line
+    names = {path.name for path in everything(disk / "out")}
+    masks, overlays = (
+        {name.removesuffix(end) for name in names if name.endswith(end)}
+        for end in ("_mask.png", "_overlay.png")
+    )
+    assert masks == overlays
+    assert masks  # the disk had room for two films and a half
+    assert len(names) == 2 * len(masks)
+    assert len(looked_at) < 12
+
+
+def test_on_a_full_disk_the_results_of_an_earlier_call_stay(
+    disk: Path, data: Path, bundle: Path, boneseg: Call
+) -> None:
+    words = ["segment", data / "images" / f"{GOOD[0]}.png", "--out", disk, "--model", bundle]
+    assert boneseg(*words).status == 0
+    fill(disk)
+    before = {path: path.read_bytes() for path in everything(disk)}
+    assert boneseg(*words).status == 1
+    assert {path: path.read_bytes() for path in everything(disk)} == before
 
 
 def test_train_on_a_full_disk(disk: Path, data: Path, boneseg: Call) -> None:

@@ -11,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
@@ -69,20 +71,23 @@ def segment_files(
     writing: deque[Future[Result]] = deque()
 
     def finish(waiting: int) -> None:
-        while len(writing) > waiting:
+        while writing and (len(writing) > waiting or writing[0].done()):
             results.append(writing.popleft().result())
             if report:
                 report(results[-1])
 
     with ThreadPoolExecutor(THREADS) as pool:
         films = _read_ahead(pool, inputs, invert, frame)
-        for stem, path, (film, failed) in zip(stems, inputs, films, strict=True):
-            if film is None:
-                writing.append(pool.submit(Result, str(path), {}, error=failed))
-            else:
-                writing.append(_segment_one(pool, film, out / stem, engine, formats))
-            finish(AHEAD)
-        finish(0)
+        try:
+            for stem, path, (film, failed) in zip(stems, inputs, films, strict=True):
+                if film is None:
+                    writing.append(pool.submit(Result, str(path), {}, error=failed))
+                else:
+                    writing.append(_segment_one(pool, film, out / stem, engine, formats))
+                finish(AHEAD)
+            finish(0)
+        finally:  # once a result cannot be written, what waits has no room either
+            pool.shutdown(cancel_futures=True)
     with whole_file(out / "segment.json") as temporary:
         text = json.dumps([asdict(result) for result in results], indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -150,10 +155,7 @@ def _write_one(
 ) -> Result:
     probability, mask = finding.probability, finding.mask
     outputs = _outputs(out.name, formats)
-    if "mask" in outputs:
-        write_mask(out.with_name(outputs["mask"]), mask)
-    if "overlay" in outputs:
-        write_overlay(out.with_name(outputs["overlay"]), film.pixels, mask)
+    _write_outputs({kind: out.with_name(name) for kind, name in outputs.items()}, film, mask)
     area, spacing = int(mask.sum()), film.spacing_mm
     return Result(
         input=str(film.source),
@@ -164,6 +166,22 @@ def _write_one(
         trust=round(finding.trust, 4) if finding.trust is not None else None,
         seconds=round(seconds, 4),
     )
+
+
+def _write_outputs(paths: dict[str, Path], film: Radiograph, mask: NDArray[np.bool_]) -> None:
+    """All outputs of a film, or none: a mask without its overlay would look finished."""
+    begun = False
+    try:
+        if "mask" in paths:
+            write_mask(paths["mask"], mask)
+            begun = True
+        if "overlay" in paths:
+            write_overlay(paths["overlay"], film.pixels, mask)
+    except OutputError:
+        for path in paths.values() if begun else ():  # else those of an earlier call are whole
+            with suppress(OSError):
+                path.unlink()
+        raise
 
 
 def _outputs(stem: str, formats: Sequence[str]) -> dict[str, str]:
