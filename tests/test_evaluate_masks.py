@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import films
 from boneseg.dataset import open_dataset
 from boneseg.errors import DatasetError, MaskError, OutputError, UsageError
 from boneseg.evaluate import evaluate_masks, evaluate_predictions, write_cases_csv
+from boneseg.segment import unique_stems
 
 
 def square(at=(5, 5), size=(24, 20)):
@@ -93,6 +95,20 @@ def test_a_prediction_that_is_no_mask_is_named(data, predicted):
     (failure,) = evaluate_masks(data, predicted).failures
     assert failure.name == "knee"
     assert "knee.png" in failure.reason
+
+
+def test_films_named_by_their_uids_are_each_scored_by_their_own_mask(tmp_path, predicted):
+    uids = ["1.2.840.4", "1.2.840.5"]
+    images = tmp_path / "uids" / "images"
+    images.mkdir(parents=True)
+    for uid in uids:
+        films.dicom(images / uid, films.bone(24, 20))
+        write(tmp_path / "uids" / "masks" / f"{uid}.png", square())
+    for stem in unique_stems([images / uid for uid in uids]):
+        write(predicted / f"{stem}_mask.png", square())
+    evaluation = evaluate_masks(open_dataset(tmp_path / "uids"), predicted)
+    assert [case.name for case in evaluation.summary.cases] == uids
+    assert evaluation.failures == ()
 
 
 def test_two_predictions_for_one_film_are_not_guessed_between(data, predicted):

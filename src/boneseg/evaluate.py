@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.dataset import Case, Dataset
+from boneseg.dataset import _stem as stem_of  # predictions pair with their films by it
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
@@ -173,15 +174,14 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
         ) from None
     stems: dict[str, list[Path]] = {}
     for path in found:
-        stems.setdefault(path.stem, []).append(path)
+        stems.setdefault(stem_of(path), []).append(path)
     return stems
 
 
 def _prediction(case: Case, files: Mapping[str, Sequence[Path]], folder: Path) -> Path:
-    stem = case.image.stem
-    candidates = files.get(f"{stem}_mask") or files.get(stem)
+    candidates = files.get(f"{case.name}_mask") or files.get(case.name)
     if not candidates:
-        raise MaskError(f"{folder / stem}_mask.png: is missing; predict this film, too")
+        raise MaskError(f"{folder / case.name}_mask.png: is missing; predict this film, too")
     if len(candidates) > 1:
         names = ", ".join(path.name for path in candidates)
         raise MaskError(f"{folder}: holds {names} for one film; keep one of them")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.dataset import _stem as stem_of  # outputs pair with their films by it
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import same_place, whole_file
@@ -193,8 +194,8 @@ def unique_stems(inputs: Sequence[Path]) -> Iterator[str]:
     """A name for each input's outputs: its stem, with a number where that is taken."""
     taken: set[str] = set()
     for path in inputs:
-        stem, number = path.stem, 2
+        stem, number = stem_of(path), 2
         while stem.lower() in taken:
-            stem, number = f"{path.stem}-{number}", number + 1
+            stem, number = f"{stem_of(path)}-{number}", number + 1
         taken.add(stem.lower())
         yield stem
