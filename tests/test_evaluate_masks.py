@@ -133,6 +133,15 @@ def test_where_every_prediction_is_missing_all_are_named(data, predicted):
     assert evaluation.summary.cases == ()
 
 
+def test_where_nothing_could_be_scored_a_sentence_stands_for_the_figures(data, predicted):
+    evaluation = evaluate_masks(data, predicted)
+    assert evaluation.table() == "no film could be scored; all 3 failed"
+    assert repr(evaluation) == "Evaluation(no film scored, 3 failures)"
+    page = evaluation._repr_html_()
+    assert evaluation.table() in page
+    assert all(failure.reason in page for failure in evaluation.failures)
+
+
 def test_a_folder_that_is_not_there_is_one_line(data, tmp_path):
     with pytest.raises(UsageError, match="nowhere: cannot be read") as caught:
         evaluate_masks(data, tmp_path / "nowhere")

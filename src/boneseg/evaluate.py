@@ -47,6 +47,8 @@ class Evaluation:
     failures: tuple[Failure, ...]
 
     def __repr__(self) -> str:
+        if not self.summary.cases:
+            return f"Evaluation(no film scored, {len(self.failures)} failures)"
         dice, films = self.summary.mean["dice"], len(self.summary.cases)
         return f"Evaluation(Dice {dice:.4f}, {films} films, {len(self.failures)} failures)"
 
@@ -55,6 +57,11 @@ class Evaluation:
 
         return evaluation_html(self)
 
+    @property
+    def nothing_scored(self) -> str:
+        """What stands in the place of the figures where there are none."""
+        return f"no film could be scored; all {len(self.failures)} failed"
+
     def to_json(self) -> dict[str, Any]:
         """The document of `evaluate --json`; "parts" where any are known."""
         parts = {"parts": parts_json(self.parts)} if self.parts else {}
@@ -62,6 +69,8 @@ class Evaluation:
 
     def table(self) -> str:
         """Each metric with its interval, then each body part, for a terminal."""
+        if not self.summary.cases:
+            return self.nothing_scored
         mean, ci95 = self.summary.mean, self.summary.ci95
         lines = [
             f"{name:<10} {value:8.4f}   95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}"

@@ -84,8 +84,11 @@ def crossval_html(result: CrossValidation) -> str:
 
 
 def evaluation_html(found: Evaluation) -> str:
-    """Means with their intervals, of all films and of each body part."""
-    return _frame(summaries_html([("all films", found.summary), *found.parts.items()]))
+    """Means with their intervals, of all films and of each body part; and what failed."""
+    failed = "".join(f"<p>{escape(failure.reason)}</p>" for failure in found.failures)
+    if not found.summary.cases:
+        return _frame(f"<p>{found.nothing_scored}</p>{failed}")
+    return _frame(summaries_html([("all films", found.summary), *found.parts.items()]) + failed)
 
 
 def comparison_html(found: Comparison) -> str:
