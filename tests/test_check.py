@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.check import CheckReport, Problem, check_dataset, contact_sheet
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.dataset import Dataset, hold_out, open_dataset
 from boneseg.errors import DatasetError, OutputError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -146,6 +146,24 @@ def test_a_dataset_without_pairs_is_serious(data: Path) -> None:
     assert report.cases == 0
     assert report.bone_share is None
     assert json.loads(json.dumps(report.to_json()))["bone_share"] is None
+
+
+@pytest.mark.parametrize("reason", ["one film", "one patient", "one picture"])
+def test_too_few_independent_films_are_serious_as_training_refuses_them(
+    reason: str, data: Path
+) -> None:
+    if reason == "one patient":
+        (data / "groups.csv").write_text("".join(f"case{i},P0\n" for i in range(6)))
+    else:
+        for path in [path for path in data.rglob("*.png") if path.stem != "case0"]:
+            path.unlink()
+    if reason == "one picture":
+        add(data, "again", *limb(0))
+    report = check_dataset(open_dataset(data))
+    assert [p.kind for p in report.problems if p.serious] == ["too few films"]
+    assert not report.ok
+    with pytest.raises(DatasetError):
+        hold_out(open_dataset(data).cases, report.clusters, 0.15, seed=0)
 
 
 def test_remarks_on_the_tables_are_problems(data: Path) -> None:

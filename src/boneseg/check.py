@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from boneseg.dataset import Case, Dataset, thumbnail, twins
+from boneseg.dataset import Case, Dataset, hold_out, thumbnail, twins
 from boneseg.errors import BonesegError, DatasetError, MaskError
 from boneseg.masks import UnclearMaskError, read_mask, save_png
 
@@ -106,10 +106,11 @@ def check_dataset(
 ) -> CheckReport:
     """Read every film and mask once and name all that is wrong.
 
-    Kinds: "no pairs", "unreadable film", "unreadable mask", "unexpected values", "size mismatch"
-    (all serious); "empty mask", "full mask" (serious where no mask is anything else); "maybe
-    inverted", "blank film", "twins", "unpaired image", "unpaired mask" and "table" (worth a look;
-    twins since the folds keep them together). `progress` is told (cases done, cases).
+    Kinds: "no pairs", "too few films" (that are independent: of other patients and no twins),
+    "unreadable film", "unreadable mask", "unexpected values", "size mismatch" (all serious); "empty
+    mask", "full mask" (serious where no mask is anything else); "maybe inverted", "blank film",
+    "twins", "unpaired image", "unpaired mask" and "table" (worth a look; twins since the folds keep
+    them together). `progress` is told (cases done, cases).
     """
     looks = []
     for count, case in enumerate(dataset.cases, start=1):
@@ -213,6 +214,9 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
     if not dataset.cases:
         detail = f"{dataset.root}: no mask has the name of a film; name them alike"
         problems.append(Problem("no pairs", (), detail, True))
+    elif not _can_be_split(dataset.cases, clusters):
+        detail = f"{dataset.root}: all films are of one patient or of one picture; add others"
+        problems.append(Problem("too few films", (), detail, True))
     readable = [look for look in looks if not math.isnan(look.share)]
     pointless = all(look.share in (0, 1) for look in readable)  # nothing could be learned
     for case, look in zip(dataset.cases, looks, strict=True):
@@ -234,6 +238,15 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
         problems += [Problem(kind, (p.name,), f"{p}: {lacks}; left out", False) for p in paths]
     problems += [Problem("table", (), remark, False) for remark in dataset.remarks]
     return sorted(problems, key=lambda problem: not problem.serious)
+
+
+def _can_be_split(cases: Sequence[Case], clusters: Sequence[int]) -> bool:
+    """Whether training finds films to learn from and others, independent of them, to validate."""
+    try:
+        hold_out(cases, clusters, fraction=0.5, seed=0)
+    except DatasetError:
+        return False
+    return True
 
 
 def contact_sheet(
