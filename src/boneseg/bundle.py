@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -71,9 +72,8 @@ def save_bundle(path: Path, network: nn.Module, card: Card) -> Bundle:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    building = path.with_name(f".{path.name}.new")
+    building = path.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_file(weights, building / WEIGHTS)
@@ -87,9 +87,10 @@ def save_bundle(path: Path, network: nn.Module, card: Card) -> Bundle:
             shutil.rmtree(path)
         building.rename(path)
     except (OSError, SafetensorError) as error:  # a full disk is a SafetensorError to safetensors
-        shutil.rmtree(building, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{path}: cannot be written ({reason}); free space") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)  # moved into place, or left by an error
     return Bundle(path, card)
 
 
