@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,18 @@ def test_folds_at_once_give_the_same_figures(
     found = cross_validate(phantoms, recipe(), tmp_path / "both", folds=3, parallel=2)
     ours, theirs = found.summary.mean["dice"], done.summary.mean["dice"]
     assert ours == pytest.approx(theirs, abs=0.05)  # threads add in another order
+
+
+def ended(*_: object) -> None:
+    os._exit(9)
+
+
+def test_a_worker_ended_from_outside_is_named_in_one_line(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossval, "_run_fold", ended)
+    with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was ended from outside"):
+        cross_validate(phantoms, recipe(), tmp_path, folds=2, parallel=2)
 
 
 def test_a_fold_that_fails_is_reported_and_the_others_are_finished(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from boneseg import tune
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError, UsageError
 from boneseg.history import Check
@@ -85,6 +87,18 @@ def test_workers_share_the_trials(phantoms: Dataset, base: Recipe, tmp_path: Pat
     found = tune_recipe(phantoms, base, tmp_path, trials=4, space=SPACE, parallel=2)
     assert 4 <= len(found.trials) <= 5
     assert len({json.dumps(trial.settings) for trial in found.trials}) >= 3
+
+
+def ended(*_: object) -> None:
+    os._exit(9)
+
+
+def test_a_worker_ended_from_outside_is_named_in_one_line(
+    phantoms: Dataset, base: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "_work", ended)
+    with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was ended from outside"):
+        tune_recipe(phantoms, base, tmp_path, trials=2, space=SPACE, parallel=2)
 
 
 def test_a_search_of_other_films_recipe_or_space_is_refused(

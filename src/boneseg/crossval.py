@@ -18,9 +18,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, fields, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
 from boneseg.training import train
+from boneseg.workers import workers
 
 Report = Callable[[int, Check], None]  # the fold, from 1, and a look at its validation films
 
@@ -173,7 +173,8 @@ def cross_validate(
     A fold that collapses for good is in `failed`, and the others are finished.
 
     Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, and
-    TrainingError for a run that exists already or whose films have changed, or if every fold fails.
+    TrainingError for a run that exists already or whose films have changed, where a process of
+    those training at once is ended from outside, or if every fold fails.
     """
     out = Path(out)
     if parallel < 1:
@@ -260,7 +261,7 @@ def _run_all(
             except TrainingError as error:
                 failed.append((task.number, str(error)))
         return tuple(failed)
-    with ProcessPoolExecutor(parallel, get_context("spawn")) as pool:
+    with workers(parallel, tasks[0].out) as pool:
         running = {pool.submit(_run_fold, task): task for task in tasks}
         for done in as_completed(running):
             try:

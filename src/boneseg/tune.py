@@ -22,9 +22,8 @@ import os
 import shutil
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,7 @@ from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe, keys, nearest
 from boneseg.training import TrainedRun, train
+from boneseg.workers import workers
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -193,7 +193,8 @@ def tune_recipe(
     not called. A stopped search goes on, in the middle of its trials, with `resume`.
 
     Raises UsageError for fewer than one trial or worker, TrainingError for a search that exists
-    already, or on other films, from another recipe or over another space.
+    already, or on other films, from another recipe or over another space, and where a process of
+    those at work is ended from outside.
     """
     if trials < 1 or parallel < 1:
         raise UsageError("tune: ask for one or more trials, and one or more at once")
@@ -213,8 +214,8 @@ def tune_recipe(
     if parallel == 1:
         _work(search, report)
     else:
-        with ProcessPoolExecutor(parallel, get_context("spawn")) as pool:
-            for worker in [pool.submit(_work, search) for _ in range(parallel)]:
+        with workers(parallel, out) as pool:
+            for worker in as_completed([pool.submit(_work, search) for _ in range(parallel)]):
                 worker.result()
     return _conclude(search, base_run, [films[index] for index in held])
 

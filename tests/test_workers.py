@@ -1,0 +1,52 @@
+"""Workers end with what started them, and one that is ended from outside is no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from boneseg.errors import TrainingError
+from boneseg.workers import workers
+
+SLEEPERS = """
+import os, time
+from pathlib import Path
+from boneseg.workers import workers
+
+with workers(2, Path("run")) as pool:
+    pool.submit(os.getpid).result()
+    print("at work", flush=True)
+    pool.submit(time.sleep, 60).result()
+"""
+
+
+def test_kill_minus_9_ends_the_workers_too() -> None:
+    call = [sys.executable, "-c", SLEEPERS]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "at work\n"
+        parent.kill()
+        parent.communicate(timeout=20)  # to the end of stdout, which the workers hold open, too
+
+
+def test_a_worker_ended_from_outside_is_an_error_of_one_line() -> None:
+    with (
+        pytest.raises(TrainingError, match=r"^run: a worker was ended .*--resume") as caught,
+        workers(2, Path("run")) as pool,
+    ):
+        pool.submit(os._exit, 9).result()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_is_not_kept_waiting_by_what_the_others_do() -> None:
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), workers(2, Path("run")) as pool:
+        for _ in range(4):
+            pool.submit(time.sleep, 60)
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 30
