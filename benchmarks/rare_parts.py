@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from common import held_back, interval, teller, train_and_score, write_section
 
-from boneseg.compare import paired_p
+from boneseg.chance import paired_p
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.metrics import bootstrap_ci95
 from boneseg.recipes import load_recipe

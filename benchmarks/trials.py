@@ -20,7 +20,7 @@ from typing import Any
 
 from common import RESULTS, held_back, interval, teller, train_and_score, write_section
 
-from boneseg.compare import paired_p
+from boneseg.chance import paired_p
 from boneseg.errors import TrainingError
 from boneseg.metrics import bootstrap_ci95
 from boneseg.recipes import BUILT_IN, load_recipe

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneseg.compare import compare_recipes, paired_p
+from boneseg.chance import p_words, paired_p
+from boneseg.compare import compare_recipes
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import UsageError
 from boneseg.simulate import simulate
@@ -64,6 +65,25 @@ def test_the_p_value_tells_a_difference_from_chance() -> None:
     assert paired_p(base + 0.02 + rng.normal(0, 0.01, 40), base) < 0.001
     chances = [paired_p(base + rng.normal(0, 0.02, 40), base, 500) for _ in range(200)]
     assert 0.01 < np.mean(np.array(chances) < 0.05) < 0.11
+
+
+@pytest.mark.parametrize("films", [3, 5, 8, 15])
+def test_of_few_films_chance_alone_passes_no_more_often_than_it_says(films: int) -> None:
+    rng = np.random.default_rng(films)
+    draws = rng.normal(0, 0.02, (600, films)) * rng.choice([1, 4], (600, 1))
+    base = np.zeros(films)
+    chances = np.array([paired_p(draw, base, 400) for draw in draws])
+    assert np.mean(chances < 0.05) < 0.07
+    assert chances.min() >= 2 / 2**films
+
+
+def test_every_sign_of_three_films_is_gone_through() -> None:
+    assert paired_p([0.9, 0.8, 0.7], [0.1, 0.1, 0.1]) == 2 / 8
+    assert paired_p([0.3, 0.3, 0.0], [0.0, 0.0, 0.1]) == 4 / 8
+
+
+def test_a_small_p_is_not_written_as_0() -> None:
+    assert [p_words(p) for p in (None, 0.25, 0.001, 0.0001)] == ["–", "0.250", "0.001", "< 0.001"]
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,17 +6,19 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from boneseg import tune
+from boneseg.bundle import Bundle
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError, UsageError
 from boneseg.history import Check
 from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
-from boneseg.tune import Choices, Range, read_space, tune_recipe
+from boneseg.tune import Choices, Range, Tuned, read_space, tune_recipe
 
 SMALL = (
     *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
@@ -64,6 +66,19 @@ def test_the_best_recipe_is_a_file_and_its_gain_is_judged_on_unseen_films(
     assert more.trials[:5] == found.trials
     assert len(more.trials) == 6
     assert "6 trials" in more.table()
+
+
+def found(base: Recipe, held_back: int, p: float) -> Tuned:
+    settings = {"network.width": 6}
+    dice, gain = (0.8, 0.9), (0.05, 0.15)
+    bundle = cast(Bundle, None)
+    return Tuned((), 0.8, 0.9, settings, base, held_back, dice, gain, p, bundle)
+
+
+def test_a_verdict_says_when_too_few_films_were_held_back(base: Recipe) -> None:
+    assert found(base, 5, 0.0625).verdict.startswith("too few films were held back to tell: Dice")
+    assert found(base, 6, 0.03125).verdict.startswith("better, and hardly by chance")
+    assert found(base, 20, 0.0001).verdict.endswith("p < 0.001)")
 
 
 class KilledError(BaseException):

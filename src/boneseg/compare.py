@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from boneseg.chance import p_words, paired_p
 from boneseg.crossval import CrossValidation, cross_validate
 from boneseg.dataset import Dataset
 from boneseg.errors import TrainingError, UsageError
@@ -73,7 +73,7 @@ class Comparison:
             lines.append(
                 f"{row.recipe:<26}{row.dice:>8.4f}{f'{low:.4f} to {high:.4f}':>18}"
                 f"{row.hd95_px:>9.2f}{row.seconds:>9.0f}{row.parameters:>12,}"
-                f"{_p(row.p_dice):>9}{_p(row.p_hd95):>9}"
+                f"{p_words(row.p_dice):>9}{p_words(row.p_hd95):>9}"
             )
         parts = sorted({part for row in self.rows for part in row.parts})
         if parts:
@@ -178,25 +178,3 @@ def _seconds_to(result: CrossValidation, first: CrossValidation) -> float | None
         times.append(next((seconds for seconds, dice in curve if dice >= aim), None))
     known = [time for time in times if time is not None]
     return float(np.mean(known)) if known and len(known) == len(times) else None
-
-
-def paired_p(ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000) -> float:
-    """The two-sided p-value of the mean difference of paired scores, by bootstrap over films.
-
-    The differences are shifted to mean 0, as they would be were both alike, and resampled: p is
-    how often their mean is then at least as far from 0 as the one seen (Efron and Tibshirani,
-    1993, section 16.4; with one added above and below, so that p is never 0).
-    """
-    difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
-    seen = abs(float(difference.mean()))
-    centred = difference - difference.mean()
-    rng = np.random.default_rng(0)
-    count = len(centred)
-    means = [centred[rng.integers(count, size=count)].mean() for _ in range(resamples)]
-    return float((1 + np.sum(np.abs(means) >= seen - 1e-12)) / (1 + resamples))
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

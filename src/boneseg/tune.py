@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from boneseg.bundle import Bundle, save_bundle
 from boneseg.calibrate import judge
-from boneseg.compare import paired_p
+from boneseg.chance import p_words, paired_p
 from boneseg.dataset import Dataset, split_folds, twins
 from boneseg.engine import Engine
 from boneseg.errors import OutputError, RecipeError, TrainingError, UsageError
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
 
+FEWEST = 6  # films held back; of fewer, no pattern of signs has a p below 0.05
 LOOKS = 20  # at a trial's validation Dice, at equal shares of it, to end it early
 
 
@@ -107,7 +108,7 @@ class Tuned:
     held_back: int  # films that no trial saw
     held_back_dice: tuple[float, float]  # there, of base and best
     gain_ci95: tuple[float, float]  # of the difference there
-    p: float  # of that difference (paired bootstrap)
+    p: float  # of that difference, as `paired_p` has it
     bundle: Bundle
 
     @property
@@ -119,8 +120,10 @@ class Tuned:
         low, high = self.gain_ci95
         figures = (
             f"Dice {best:.4f} against {base:.4f} on {self.held_back} films that no trial saw "
-            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p = {self.p:.3f})"
+            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {p_words(self.p)})"
         )
+        if self.held_back < FEWEST:
+            return f"too few films were held back to tell: {figures}"
         if self.p < 0.05:
             return f"{'better' if best > base else 'WORSE'}, and hardly by chance: {figures}"
         return f"cannot be told from the recipe it started from: {figures}"

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boneseg.chance import ENOUGH, p_words
 from boneseg.report.charts import linear, scatter, spanning
 from boneseg.report.page import HEAD, write_page
 from boneseg.report.style import STYLE
@@ -39,8 +40,8 @@ def _caveats(found: Comparison) -> str:
         f"Every recipe was trained on the same folds from the same seed; each of the {found.films} "
         "films was predicted by the one model that never saw it.",
         f"p says how often chance alone would give a mean difference to {first} at least as large "
-        "(paired bootstrap over films; two-sided, not corrected for the number of recipes). It "
-        "knows of other films, not of another seed.",
+        f"({_test(found.films)}; two-sided, not corrected for the number of recipes). It knows of "
+        "other films, not of another seed.",
         f"To {first}'s: the time until the validation Dice of {first}'s best weights was reached, "
         "mean over folds.",
     ]
@@ -51,6 +52,12 @@ def _caveats(found: Comparison) -> str:
         if row.failed_folds
     ]
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+
+
+def _test(films: int) -> str:
+    if films >= ENOUGH:
+        return "paired bootstrap over films"
+    return "sign-flip permutation over films, of which there are too few for a bootstrap"
 
 
 def _table(found: Comparison) -> str:
@@ -70,9 +77,9 @@ def _row(number: int, row: Row) -> str:
     cells = [
         f"{row.dice:.4f}",
         f"{low:.4f} – {high:.4f}",
-        _p(row.p_dice),
+        escape(p_words(row.p_dice)),
         f"{row.hd95_px:.2f}",
-        _p(row.p_hd95),
+        escape(p_words(row.p_hd95)),
         f"{row.seconds / 60:.1f}",
         "never" if reached is None else f"{reached / 60:.1f} min",
         f"{row.parameters:,}",
@@ -80,12 +87,6 @@ def _row(number: int, row: Row) -> str:
     ]
     drawn = "".join(f"<td>{cell}</td>" for cell in cells)
     return f"<tr><th>{number} {escape(row.recipe)}</th>{drawn}</tr>"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if value >= 0.001 else "&lt; 0.001"
 
 
 def _charts(found: Comparison) -> str:

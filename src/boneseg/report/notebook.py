@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from boneseg.chance import p_words
 from boneseg.history import Check, read_curve
 from boneseg.metrics import Summary
 from boneseg.prepare import Floats
@@ -99,7 +100,7 @@ def comparison_html(found: Comparison) -> str:
             escape(row.recipe),
             f"{row.dice:.4f}",
             f"{row.dice_ci95[0]:.4f} to {row.dice_ci95[1]:.4f}",
-            "–" if row.p_dice is None else f"{row.p_dice:.3f}",
+            escape(p_words(row.p_dice)),
             f"{row.hd95_px:.2f}",
             f"{row.seconds / 60:.1f}",
             f"{row.parameters:,}",
