@@ -139,6 +139,38 @@ def test_a_depth_beyond_the_network_is_named() -> None:
         deep.settle([(256, 256)])
 
 
+BOTTOM_OF_ONE = ("prepare.height=64", "prepare.width=64", "network.levels=7")
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        (["network.norm=instance"], "norm instance: 7 levels leave 1 pixel of 64 x 64, and"),
+        (["run.batch=1"], "norm batch: 7 levels leave 1 pixel of 64 x 64, with 1 film a step"),
+        (["run.batch=2"], ""),
+        (["network.norm=none", "run.batch=1"], ""),
+        (["network.norm=instance", "network.levels=6"], ""),
+        (["network.norm=instance", "prepare.height=96"], ""),
+    ],
+)
+def test_a_network_that_would_normalise_a_single_value_is_refused(
+    settings: list[str], answer: str
+) -> None:
+    import torch
+
+    from boneseg.networks import build
+
+    small = ["network.width=2", "network.max_width=4"]
+    chosen = Recipe().with_settings([*BOTTOM_OF_ONE, *small, *settings])
+    if answer:
+        with pytest.raises(RecipeError, match=answer):
+            chosen.settle([(64, 64)])
+        return
+    settled = chosen.settle([(64, 64)])
+    size = settled.prepare.height or 0, settled.prepare.width or 0
+    build(settled.network).train()(torch.zeros(settled.run.batch or 0, 1, *size))
+
+
 def test_gates_belong_to_the_plain_family() -> None:
     with pytest.raises(RecipeError, match="attention"):
         load_recipe("unetplusplus").with_settings(["network.attention=true"])

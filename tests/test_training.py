@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from boneseg import training
 from boneseg.bundle import load_network, save_bundle
 from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
-from boneseg.errors import TrainingError
+from boneseg.errors import RecipeError, TrainingError
 from boneseg.history import Check
 from boneseg.recipe import Recipe
 from boneseg.recipes import BUILT_IN
@@ -139,6 +140,20 @@ def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: P
     with torch.no_grad():
         film = torch.randn(1, 1, 64, 64)
         assert torch.equal(load_network(bundle)(film), cut.network(film))
+
+
+def test_sgd_without_momentum_trains(phantoms: Dataset, tmp_path: Path) -> None:
+    plain = ("optimiser.name=sgd", "optimiser.momentum=0", "run.epochs=1")
+    assert train(phantoms, recipe(*plain), tmp_path).history
+
+
+def test_one_film_at_a_bottom_of_one_pixel_is_refused_before_anything_is_written(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    two = replace(phantoms, cases=phantoms.cases[:2])  # one to train on, one to validate with
+    with pytest.raises(RecipeError, match="with 1 film a step"):
+        train(two, recipe("network.levels=7", "network.width=2"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_enlarged_sets_have_longer_epochs(phantoms: Dataset, tmp_path: Path) -> None:

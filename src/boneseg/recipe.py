@@ -125,7 +125,7 @@ class OptimiserSettings(_Section):
     name: Literal["adamw", "adam", "sgd"] = Field("adamw", description="SGD has Nesterov momentum")
     learning_rate: float = Field(3e-3, gt=0, le=10, description="its highest value")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW: decoupled; SGD: L2; Adam: ignored")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only; 0 is plain SGD")
     schedule: Literal["cosine", "poly", "plateau", "constant"] = Field(
         "cosine", description="how the rate falls over the run"
     )
@@ -176,7 +176,7 @@ class Recipe(_Section):
         The working size keeps the films' median shape, never above their median size nor
         `prepare.max_pixels`. The network halves it until about eight pixels are left of a side.
         A step holds about as many pixels as four films of 256 x 256. Raises RecipeError where they
-        contradict what it says.
+        contradict what it says, or leave a network that cannot be trained.
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
@@ -195,12 +195,33 @@ class Recipe(_Section):
                 f"network.depth {self.network.depth}: {levels} levels reach depth {levels - 1}"
             )
         batch = self.run.batch or min(8, max(2, round(4 * 65536 / (height * width))))
-        return self.model_copy(
+        settled = self.model_copy(
             update={
                 "prepare": self.prepare.model_copy(update={"height": height, "width": width}),
                 "network": self.network.model_copy(update={"levels": levels, "widths": widths}),
                 "run": self.run.model_copy(update={"batch": batch}),
             }
+        )
+        settled.check_normalisation(batch)
+        return settled
+
+    def check_normalisation(self, batch: int) -> None:
+        """Raise RecipeError where a settled recipe would normalise a single value, which is 0.
+
+        batch: films a step, which are fewer than `run.batch` where there are fewer films.
+        """
+        norm, levels = self.network.norm, self.network.levels or 1
+        height, width = self.prepare.height or 1, self.prepare.width or 1
+        bottom = [math.ceil(side / 2 ** (levels - 1)) for side in (height, width)]
+        if bottom != [1, 1] or norm == "none" or (norm == "batch" and batch > 1):
+            return
+        films = "" if norm == "instance" else ", with 1 film a step"
+        advice = (
+            "fewer levels, or norm = none" if norm == "instance" else "more films, or fewer levels"
+        )
+        raise RecipeError(
+            f"network.norm {norm}: {levels} levels leave 1 pixel of {height} x {width}{films}, and "
+            f"one value cannot be normalised; take {advice}"
         )
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:

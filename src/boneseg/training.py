@@ -107,8 +107,9 @@ def train(
     """Train on a dataset; checkpoints and history.csv go into `out`.
 
     With `init` the network is that bundle's, and starts from its weights. Raises DatasetError for
-    films that cannot be trained on, TrainingError for a run that exists already, whose films have
-    changed, or that collapsed more than three times.
+    films that cannot be trained on, RecipeError for a network that these cannot train, and
+    TrainingError for a run that exists already, whose films have changed, or that collapsed more
+    than three times.
     """
     hardware.keep_freed_memory()
     out = Path(out)
@@ -182,6 +183,7 @@ class _Loop:
         self.weights_of_films = balancing_weights(parts, recipe.run.balance)
         self.validation = prepare_films(validation, preparation)
         self.batch = min(recipe.run.batch, len(self.films))
+        recipe.check_normalisation(self.batch)
         self.device = hardware.device()
         self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
         self.epoch_steps = math.ceil(len(self.films) / self.batch)
@@ -431,8 +433,9 @@ def balancing_weights(parts: Sequence[str | None], balance: float) -> Tensor:
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     s, parameters = recipe.optimiser, network.parameters()
     if s.name == "sgd":
+        ahead, decay = s.momentum > 0, s.weight_decay  # torch has no Nesterov without momentum
         return torch.optim.SGD(
-            parameters, s.learning_rate, s.momentum, weight_decay=s.weight_decay, nesterov=True
+            parameters, s.learning_rate, s.momentum, weight_decay=decay, nesterov=ahead
         )
     if s.name == "adam":
         return torch.optim.Adam(parameters, s.learning_rate)
