@@ -18,7 +18,9 @@ from boneseg.history import Check
 from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
-from boneseg.tune import Choices, Range, Tuned, read_space, tune_recipe
+from boneseg.space import SPACE as DEFAULT_SPACE
+from boneseg.space import Choices, Range, check_space, read_space
+from boneseg.tune import Tuned, tune_recipe
 
 SMALL = (
     *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
@@ -147,6 +149,12 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
         ("[augment.rotatoin]\nlow = 0\nhigh = 9\n", "did you mean 'augment.rotation'"),
         ("[augment.rotation]\nlow = 0\n", "is no range"),
         ("[augment.rotation]\nchoices = []\n", "is no range"),
+        ("[augment.rotation]\nlow = 9\nhigh = 9\n", "low = 9 is not below high = 9"),
+        ("[augment.rotation]\nlow = 0\nhigh = inf\n", "is no range"),
+        (
+            "[optimiser.learning_rate]\nlow = 0\nhigh = 0.1\nlog = true\n",
+            "optimiser.learning_rate: log = true asks for a low above 0",
+        ),
         ("augment = 3\n", "unknown setting 'augment'"),
         ("", "names no setting"),
         ("[[[", "not TOML"),
@@ -159,6 +167,43 @@ def test_a_space_that_is_none_is_named_in_one_line(text: str, answer: str, tmp_p
         read_space(path)
     assert answer in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "one", "answer"),
+    [
+        ("network.norm", Choices(choices=("batch", "layer")), 'network.norm = "layer": input'),
+        ("augment.geometry", Range(low=0.5, high=1.5), "augment.geometry = 1.5: input should be"),
+        ("network.levels", Range(low=2.0, high=4.0), "network.levels = 3.41"),
+        ("run.batch", Choices(choices=(1, 2)), "with 1 film a step"),
+    ],
+)
+def test_a_space_with_what_no_recipe_holds_is_refused_before_anything_is_written(
+    setting: str, one: Range | Choices, answer: str, phantoms: Dataset, base: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    deep = base.with_settings(["network.levels=7"])
+    with pytest.raises(RecipeError) as caught:
+        tune_recipe(phantoms, deep, out, trials=1, space={setting: one})
+    assert answer in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_settings_that_do_not_go_together_are_a_trial_without_a_figure(
+    phantoms: Dataset, base: Recipe, tmp_path: Path
+) -> None:
+    apart = {
+        "network.norm": Choices(choices=("instance",)),
+        "network.levels": Choices(choices=(7,)),
+    }
+    found = tune_recipe(phantoms, base, tmp_path, trials=1, space=apart)
+    assert [trial.dice for trial in found.trials] == [None]
+    assert not found.settings
+
+
+def test_the_space_that_is_searched_unasked_holds_nothing_wrong() -> None:
+    check_space(DEFAULT_SPACE, Recipe(), [(256, 256)])
 
 
 def test_a_space_is_a_table_a_setting(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import shutil
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from boneseg.bundle import Bundle, save_bundle
 from boneseg.calibrate import judge
@@ -40,7 +38,8 @@ from boneseg.files import whole_file
 from boneseg.films import Film, fingerprint, read_films
 from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
-from boneseg.recipe import Recipe, keys, nearest
+from boneseg.recipe import Recipe
+from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
 from boneseg.training import TrainedRun, train
 from boneseg.workers import workers
 
@@ -51,39 +50,6 @@ Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
 
 FEWEST = 6  # films held back; of fewer, no pattern of signs has a p below 0.05
 LOOKS = 20  # at a trial's validation Dice, at equal shares of it, to end it early
-
-
-class Range(BaseModel):
-    """Numbers from low to high; whole ones where both are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    low: int | float
-    high: int | float
-    log: bool = Field(False, description="spread over orders of magnitude")
-
-
-class Choices(BaseModel):
-    """One of these."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    choices: tuple[bool | int | float | str, ...] = Field(min_length=1)
-
-
-Space = Mapping[str, Range | Choices]  # by "section.key"
-
-SPACE: Space = {
-    "optimiser.learning_rate": Range(low=3e-4, high=1e-2, log=True),
-    "optimiser.weight_decay": Range(low=1e-4, high=1e-1, log=True),
-    "network.width": Choices(choices=(12, 16, 24)),
-    "network.block": Choices(choices=("plain", "residual")),
-    "network.deep_supervision": Choices(choices=(True, False)),
-    "augment.rotation": Range(low=0.0, high=20.0),
-    "augment.zoom": Range(low=0.0, high=0.4),
-    "augment.elastic": Range(low=0.0, high=0.5),
-    "loss.focal": Range(low=0.0, high=2.0),
-}
 
 
 @dataclass(frozen=True)
@@ -151,34 +117,6 @@ class Tuned:
         }
 
 
-def read_space(path: Path) -> Space:
-    """A space as TOML: a table a setting, with low and high (and log) or choices.
-
-    Raises RecipeError.
-    """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML ({error})") from None
-    space: dict[str, Range | Choices] = {}
-    shape: TypeAdapter[Range | Choices] = TypeAdapter(Range | Choices)
-    for section, settings in data.items():
-        for key, value in settings.items() if isinstance(settings, dict) else [("", None)]:
-            name = f"{section}.{key}".rstrip(".")
-            if name not in keys():
-                raise RecipeError(f"{path}: unknown setting {name!r}{nearest(name, keys())}")
-            try:
-                space[name] = shape.validate_python(value)
-            except ValidationError:
-                advice = "give low and high (and log = true), or choices = [...]"
-                raise RecipeError(f"{path}: {name}: is no range; {advice}") from None
-    if not space:
-        raise RecipeError(f"{path}: names no setting; give a table a setting")
-    return space
-
-
 def tune_recipe(
     dataset: Dataset,
     base: Recipe,
@@ -195,7 +133,8 @@ def tune_recipe(
     With `parallel` above 1 so many trials run at once in processes of their own, and `report` is
     not called. A stopped search goes on, in the middle of its trials, with `resume`.
 
-    Raises UsageError for fewer than one trial or worker, TrainingError for a search that exists
+    Raises UsageError for fewer than one trial or worker, RecipeError for a space that holds what no
+    recipe may, TrainingError for a search that exists
     already, or on other films, from another recipe or over another space, and where a process of
     those at work is ended from outside.
     """
@@ -203,6 +142,7 @@ def tune_recipe(
         raise UsageError("tune: ask for one or more trials, and one or more at once")
     out = Path(out)
     films = read_films(dataset.cases)
+    check_space(space, base, [film.shape for film in films])
     kept, held = _hold_back(films, base.run.seed)
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))
     facts = {
@@ -323,8 +263,9 @@ def _try(search: _Search, trial: Trial, report: Report | None) -> float:
 
     name = _folder(settings)
     try:
-        run = _train(search, name, _with(search.base, settings), look)
-    except TrainingError:  # it collapsed four times: so poor a recipe that it has no figure
+        run = _train(search, name, varied(search.base, settings), look)
+    except (TrainingError, RecipeError):  # it collapsed four times, or its settings do not go
+        # together: so poor a recipe that it has no figure
         raise TrialPruned from None
     except TrialPruned:
         shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
@@ -338,14 +279,6 @@ def _suggest(trial: Trial, name: str, one: Range | Choices) -> Any:
     if isinstance(one.low, int) and isinstance(one.high, int):
         return trial.suggest_int(name, one.low, one.high, log=one.log)
     return trial.suggest_float(name, one.low, one.high, log=one.log)
-
-
-def _with(base: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The base with settings laid over it; explicit widths give way to what decides them."""
-    if settings.keys() & {"network.width", "network.max_width", "network.levels"}:
-        freed = base.network.model_copy(update={"widths": None})
-        base = base.model_copy(update={"network": freed})
-    return base.with_settings([f"{key}={json.dumps(value)}" for key, value in settings.items()])
 
 
 def _folder(settings: Mapping[str, Any]) -> str:
@@ -381,7 +314,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
             settings, best_dice = trial.settings, trial.dice
     best, best_run = base, base_run
     if settings:
-        best_run = _train(search, _folder(settings), _with(search.base, settings), None)
+        best_run = _train(search, _folder(settings), varied(search.base, settings), None)
         best = judge(best_run)
     bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
     theirs = save_bundle(search.out / "trials" / "base" / "bundle", base_run.network, base.card)
@@ -392,7 +325,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
         base_dice=base.summary.mean["dice"],
         best_dice=best_dice,
         settings=settings,
-        recipe=_with(search.base, settings),
+        recipe=varied(search.base, settings),
         held_back=len(held),
         held_back_dice=(float(scores[0].mean()), float(scores[1].mean())),
         gain_ci95=bootstrap_ci95(difference),
