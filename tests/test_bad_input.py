@@ -592,7 +592,7 @@ def test_a_run_does_not_go_on_from_what_has_changed(
     answer = boneseg("train", films_of_run, "--out", run, *words)
     assert answer.status == 1
     (line,) = answer.lines
-    hints = {"films": "films have changed", "recipe": "recipe has changed"}
+    hints = {"films": f"films have changed since ({GOOD[0]})", "recipe": "recipe has changed"}
     assert hints.get(change, "no checkpoint" if change == "checkpoint" else "--resume") in line
     assert {path: path.read_bytes() for path in everything(run)} == before
 

@@ -134,6 +134,10 @@ def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None
     shutil.copytree(phantoms.root, copy)
     quick = recipe("run.epochs=1")
     cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2)
+    with pytest.raises(TrainingError, match="began with another number of folds; give that"):
+        cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=3, resume=True)
+    with pytest.raises(TrainingError, match="began with another recipe; give that"):
+        cross_validate(open_dataset(copy), recipe(), tmp_path / "run", folds=2, resume=True)
     changed = open_dataset(copy).cases[5]
     Image.fromarray(np.zeros((80, 96), np.uint8)).save(changed.image)
     with pytest.raises(TrainingError, match=rf"changed since \({changed.name}\)"):

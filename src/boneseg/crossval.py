@@ -32,7 +32,7 @@ from boneseg.dataset import Case, Dataset, split_folds, twins
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
 from boneseg.files import whole_file, write_table
-from boneseg.films import Film, fingerprint, read_films
+from boneseg.films import Film, fingerprint, fingerprints, read_films, what_changed
 from boneseg.history import Check
 from boneseg.masks import save_png, write_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
@@ -218,7 +218,7 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
 def _plan(films: Sequence[Film], recipe: Recipe, folds: int, out: Path, resume: bool) -> None:
     """Write down what is asked, or hold it against what was asked before."""
     path = out / "plan.json"
-    digests = {film.case.name: fingerprint([film]) for film in films}
+    digests = fingerprints(films)
     plan = {"folds": folds, "recipe": recipe.model_dump(mode="json"), "films": digests}
     if not path.exists():
         with whole_file(_made(out) / "plan.json") as temporary:
@@ -228,16 +228,14 @@ def _plan(films: Sequence[Film], recipe: Recipe, folds: int, out: Path, resume: 
         raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        known = before["films"]
-    except (OSError, ValueError, KeyError, TypeError):
+        changed = what_changed(digests, before["films"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise TrainingError(f"{path}: is damaged; start the run anew") from None
-    changed = sorted(n for n in digests.keys() | known.keys() if digests.get(n) != known.get(n))
     if changed:
-        listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if changed[5:] else "")
-        raise TrainingError(f"{out}: films have changed since ({listed}); start the run anew")
-    for name in ("folds", "recipe"):
+        raise TrainingError(f"{out}: {changed}; start the run anew")
+    for name, words in (("folds", "number of folds"), ("recipe", "recipe")):
         if before.get(name) != plan[name]:
-            raise TrainingError(f"{out}: {name} differ from those it began with; start it anew")
+            raise TrainingError(f"{out}: began with another {words}; give that, or start it anew")
 
 
 def _made(out: Path) -> Path:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.errors import DatasetError, UsageError
+from boneseg.words import listed
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -115,7 +116,7 @@ def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tupl
             return folders
     found = [f"{name}/" for pair in LAYOUTS for name in pair if (data / name).is_dir()]
     raise DatasetError(
-        f"{data}: holds {'only ' + _listed(found) if found else 'neither films nor masks'}; "
+        f"{data}: holds {'only ' + listed(found) if found else 'neither films nor masks'}; "
         "a data folder has images/ and masks/, or all_images/ and labels/"
     )
 
@@ -163,7 +164,7 @@ def _pair(films: Sequence[Path], labels: Sequence[Path]) -> tuple[dict[Path, Pat
             continue
         film = found[0]
         if len(found) > 1 and names[0] not in by_name:
-            raise DatasetError(f"{label}: fits {_listed([f.name for f in found])}; rename one")
+            raise DatasetError(f"{label}: fits {listed([f.name for f in found])}; rename one")
         other = pairs.setdefault(film, label)
         if other is not label:
             raise DatasetError(f"{film}: {other.name} and {label.name} both fit it; keep one mask")
@@ -193,10 +194,10 @@ def _table(
         elif values.setdefault(name, row[1]) != row[1]:
             raise DatasetError(f"{path}: names {row[0]} twice, as {values[name]} and {row[1]}")
     if unknown:
-        remarks.append(f"{path}: names {_listed(unknown)}, not among the films")
+        remarks.append(f"{path}: names {listed(unknown)}, not among the films")
     left_out = [_stem(film) for film in paired if _stem(film) not in values]
     if left_out:
-        remarks.append(f"{path}: leaves out {_listed(left_out)}; give each film a line")
+        remarks.append(f"{path}: leaves out {listed(left_out)}; give each film a line")
         if complete:  # films of one patient could come to stand on both sides of a split
             raise DatasetError(remarks[-1])
     return values
@@ -210,11 +211,6 @@ def _rows(path: Path) -> list[list[str]]:
     except (OSError, UnicodeDecodeError, csv.Error):
         raise DatasetError(f"{path}: cannot be read; save it as CSV in UTF-8") from None
     return [row for row in rows if any(row)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
 def thumbnail(film: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from boneseg.dataset import Case
 from boneseg.masks import read_mask
 from boneseg.prepare import Placement, Preparation
 from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.words import listed
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,19 @@ def fingerprint(films: Sequence[Film]) -> str:
         digest.update(film.radiograph.pixels.tobytes())
         digest.update(film.mask.tobytes())
     return digest.hexdigest()
+
+
+def fingerprints(films: Sequence[Film]) -> dict[str, str]:
+    """The fingerprint of each film by its name."""
+    return {film.case.name: fingerprint([film]) for film in films}
+
+
+def what_changed(now: Mapping[str, str], before: Mapping[str, str]) -> str:
+    """Names the films that are not as they were, came or went, for a message; "" where none is."""
+    changed = sorted(
+        name for name in now.keys() | before.keys() if now.get(name) != before.get(name)
+    )
+    return f"films have changed since ({listed(changed)})" if changed else ""
 
 
 @dataclass(frozen=True)

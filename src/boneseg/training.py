@@ -26,7 +26,7 @@ from boneseg.augment import Augmenter, with_views
 from boneseg.bundle import Bundle, load_network, save_bundle
 from boneseg.dataset import Dataset, hold_out, twins
 from boneseg.errors import DatasetError, OutputError, TrainingError
-from boneseg.films import Film, fingerprint, prepare_films, read_films
+from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, what_changed
 from boneseg.history import Check, write_history
 from boneseg.losses import supervised_loss
 from boneseg.networks import build, depths, prune, pruned_settings
@@ -137,7 +137,7 @@ def train(
     # Where a U-Net++ is cut matters to nothing before: a finished run can be cut again.
     cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
     uncut = settled.model_copy(update={"network": whole})
-    loop = _Loop(uncut, training, validation, out, fingerprint(films), weights, report)
+    loop = _Loop(uncut, training, validation, out, fingerprints(films), weights, report)
     if resume and saved.exists():
         loop.restore()
     loop.run()
@@ -164,7 +164,7 @@ class _Loop:
         training: list[Film],
         validation: list[Film],
         out: Path,
-        digest: str,
+        digests: dict[str, str],
         weights: dict[str, Tensor] | None,
         report: Report | None,
     ) -> None:
@@ -172,7 +172,8 @@ class _Loop:
         if size.height is None or size.width is None or recipe.run.batch is None:
             raise ValueError("settle the recipe before training with it")
         preparation = Preparation(size.height, size.width)
-        self.recipe, self.out, self.fingerprint, self.report = recipe, out, digest, report
+        self.recipe, self.out, self.digests, self.report = recipe, out, digests, report
+        self.fingerprint = fingerprint([*training, *validation])
         self.weights = weights
         self.films = prepare_films(training, preparation)
         self.augment = Augmenter(recipe.augment)
@@ -235,7 +236,8 @@ class _Loop:
         path = self.out / "checkpoint.safetensors"
         tensors, facts = checkpoint.load(path)
         if facts["fingerprint"] != self.fingerprint:
-            raise TrainingError(f"{path}: the films have changed since; start the run anew")
+            changed = what_changed(self.digests, facts.get("films", {}))
+            raise TrainingError(f"{path}: {changed}; start the run anew")
         if facts["recipe"] != self.recipe.model_dump(mode="json"):
             raise TrainingError(f"{path}: the recipe has changed since; start the run anew")
         self.state = _state(facts["state"])
@@ -386,6 +388,7 @@ class _Loop:
         }
         facts = {
             "fingerprint": self.fingerprint,
+            "films": self.digests,
             "recipe": self.recipe.model_dump(mode="json"),
             "state": asdict(self.state),
         }

@@ -35,7 +35,7 @@ from boneseg.dataset import Dataset, split_folds, twins
 from boneseg.engine import Engine
 from boneseg.errors import OutputError, RecipeError, TrainingError, UsageError
 from boneseg.files import whole_file
-from boneseg.films import Film, fingerprint, read_films
+from boneseg.films import Film, fingerprints, read_films, what_changed
 from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
@@ -146,7 +146,7 @@ def tune_recipe(
     kept, held = _hold_back(films, base.run.seed)
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))
     facts = {
-        "films": fingerprint(films),
+        "films": fingerprints(films),
         "recipe": base.model_dump(mode="json"),
         "space": {name: one.model_dump(mode="json") for name, one in space.items()},
     }
@@ -196,10 +196,13 @@ def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
         reason = f"cannot be made ({error.strerror})"
         raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
     study = _study(out, create=True)
-    words = {"films": "other films", "recipe": "another recipe", "space": "another space"}
     for name, value in facts.items():
-        if known and study.user_attrs.get(name) != value:
-            raise TrainingError(f"{path}: holds trials of {words[name]}; choose another --out")
+        before = study.user_attrs.get(name)
+        if known and before != value:
+            reason = f"holds trials of another {name}"
+            if name == "films":
+                reason = what_changed(value, before if isinstance(before, dict) else {})
+            raise TrainingError(f"{path}: {reason}; choose another --out")
         study.set_user_attr(name, value)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):  # of a search that was killed
         study.tell(trial.number, state=TrialState.FAIL)
