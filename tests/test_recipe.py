@@ -34,6 +34,7 @@ def test_every_setting_is_printed_with_a_comment() -> None:
         ("run.sed=3", "did you mean 'run.seed'"),
         ("batch=3", "did you mean 'run.batch'"),
         ("run.seed", "section.key=value"),
+        ("network=3", "network is a section, not a setting; give its settings, as network."),
         ("run.batch=no", "integer"),
         ("network.norm=layer", "'batch', 'instance' or 'none'"),
         ("network.depth=2", "asks for architecture unetplusplus"),
@@ -44,6 +45,21 @@ def test_a_wrong_setting_is_named_in_one_line(setting: str, answer: str) -> None
     with pytest.raises(RecipeError, match="--set") as caught:
         Recipe().with_settings([setting])
     assert answer in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("[netwrk]\nwidth = 8\n", "own.toml: unknown section 'netwrk', did you mean 'network'?"),
+        ("network = 3\n", "own.toml: network is a section, not a setting; give its settings, as"),
+        ("batch = 3\n", "own.toml: unknown setting 'batch', did you mean 'run.batch'?"),
+    ],
+)
+def test_a_wrong_section_is_named_in_one_line(text: str, answer: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(tomllib.loads(text), "own.toml")
+    assert str(caught.value).startswith(answer)
     assert "\n" not in str(caught.value)
 
 

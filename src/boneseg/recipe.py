@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from boneseg.errors import RecipeError
+from boneseg.words import counted
 
 RECIPE_VERSION = 1
 
@@ -192,7 +193,8 @@ class Recipe(_Section):
         )
         if self.network.depth is not None and self.network.depth >= levels:
             raise RecipeError(
-                f"network.depth {self.network.depth}: {levels} levels reach depth {levels - 1}"
+                f"network.depth {self.network.depth}: {counted(levels, 'level')} "
+                f"reach depth {levels - 1}"
             )
         batch = self.run.batch or min(8, max(2, round(4 * 65536 / (height * width))))
         settled = self.model_copy(
@@ -285,7 +287,9 @@ def parse(data: dict[str, Any], where: str) -> Recipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{where}: unknown setting {key!r}{nearest(key, keys())}") from None
+            raise RecipeError(f"{where}: {_unknown(key, first['input'])}") from None
+        if key in _sections() and not isinstance(first["input"], dict):
+            raise RecipeError(f"{where}: {_a_section(key)}") from None
         reason = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{where}: {key or 'recipe'}: {reason}") from None
 
@@ -304,7 +308,20 @@ def _sections() -> dict[str, type[_Section]]:
     }
 
 
+def _unknown(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"unknown section {key!r}{nearest(key, list(_sections()))}"
+    return f"unknown setting {key!r}{nearest(key, keys())}"
+
+
+def _a_section(name: str) -> str:
+    first = next(iter(_sections()[name].model_fields))
+    return f"{name} is a section, not a setting; give its settings, as {name}.{first}"
+
+
 def _assign(data: dict[str, Any], key: str, value: Any, where: str) -> None:
+    if key in _sections():
+        raise RecipeError(f"{where}: {_a_section(key)}")
     if key not in keys():
         raise RecipeError(f"{where}: unknown setting {key!r}{nearest(key, keys())}")
     section, name = key.split(".")
