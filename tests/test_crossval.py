@@ -149,10 +149,15 @@ def test_folds_that_cannot_be_filled_are_refused(phantoms: Dataset, tmp_path: Pa
         cross_validate(phantoms, recipe(), tmp_path / "many", folds=19)
     copy = tmp_path / "films"
     shutil.copytree(phantoms.root, copy)
-    for case in open_dataset(copy).cases[1:]:
+    first, *others = open_dataset(copy).cases
+    for case in others:
         Image.fromarray(np.zeros((80, 96), np.uint8)).save(case.mask)
     with pytest.raises(DatasetError, match="only empty masks"):
         cross_validate(open_dataset(copy), recipe(), tmp_path / "empty", folds=2)
+    Image.fromarray(np.zeros((80, 96), np.uint8)).save(first.mask)
+    with pytest.raises(DatasetError, match=f"{copy}: no mask holds any bone"):
+        cross_validate(open_dataset(copy), recipe(), tmp_path / "empty", folds=2)
+    assert not (tmp_path / "empty").exists()
 
 
 def test_folds_at_once_give_the_same_figures(

@@ -380,6 +380,17 @@ def test_body_parts_and_shares_of_bone_are_spread_evenly() -> None:
     assert 3 <= sum(cases[i].part == "knee" for i in validation) <= 5
 
 
+@settings(max_examples=50, deadline=None)
+@given(k=st.integers(2, 6), more=st.integers(0, 40), seed=st.integers(0, 99), data=st.data())
+def test_no_fold_is_without_bone_while_there_is_enough_of_it(
+    k: int, more: int, seed: int, data: st.DataObject
+) -> None:
+    cases = made_up([None] * (k + more))
+    shares = data.draw(st.permutations([0.1 + 0.1 * i for i in range(k)] + [0.0] * more))
+    folds = split_folds(cases, range(len(cases)), k, seed, shares)
+    assert all(any(shares[i] for i in fold) for fold in folds)
+
+
 def test_large_groups_leave_the_folds_balanced() -> None:
     groups = [name for name in "ABCDEFGH" for _ in range(4)] + [None] * 18
     sizes = [len(fold) for fold in split_folds(made_up(groups), range(50), 5, 0)]

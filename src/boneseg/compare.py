@@ -24,6 +24,7 @@ from boneseg.files import whole_file, write_table
 from boneseg.history import Check, read_curve
 from boneseg.metrics import bootstrap_ci95, by_part, summarise
 from boneseg.recipes import load_recipe
+from boneseg.words import counted
 
 Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a look at its films
 
@@ -55,7 +56,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         found = ", ".join(f"{row.recipe} {row.dice:.4f}" for row in self.rows)
-        return f"Comparison({self.films} films: {found})"
+        return f"Comparison({counted(self.films, 'film')}: {found})"
 
     def _repr_html_(self) -> str:
         from boneseg.report.notebook import comparison_html

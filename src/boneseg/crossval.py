@@ -40,6 +40,7 @@ from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
 from boneseg.training import train
+from boneseg.words import counted, listed
 from boneseg.workers import workers
 
 Report = Callable[[int, Check], None]  # the fold, from 1, and a look at its validation films
@@ -88,8 +89,8 @@ class CrossValidation:
     bone_share: dict[str, float]  # of each film's truth, in [0, 1]
 
     def __repr__(self) -> str:
-        mean, folds = self.summary.mean, len(self.folds)
-        return f"CrossValidation(Dice {mean['dice']:.4f}, {folds} folds, {self.out})"
+        mean, folds = self.summary.mean, counted(len(self.folds), "fold")
+        return f"CrossValidation(Dice {mean['dice']:.4f}, {folds}, {self.out})"
 
     def _repr_html_(self) -> str:
         from boneseg.report.notebook import crossval_html
@@ -172,7 +173,8 @@ def cross_validate(
     once in processes of their own, the cores shared among them, and `report` is not called.
     A fold that collapses for good is in `failed`, and the others are finished.
 
-    Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, and
+    Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them or show
+    no bone, RecipeError for a network that these films cannot train, and
     TrainingError for a run that exists already or whose films have changed, where a process of
     those training at once is ended from outside, or if every fold fails.
     """
@@ -181,6 +183,8 @@ def cross_validate(
         raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
     films = read_films(dataset.cases)
     settled = recipe.settle([film.shape for film in films]) if films else recipe
+    if films and not any(film.mask.any() for film in films):
+        raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
     held = _folds(films, folds, settled.run.seed)
     _plan(films, settled, folds, out, resume)
     rows = [
@@ -208,7 +212,7 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
     folds = split_folds(cases, clusters, count, seed, shares)
     for number, indices in enumerate(folds, start=1):
         if not any(films[index].mask.any() for index in indices):
-            names = ", ".join(films[index].case.name for index in indices[:5])
+            names = listed([films[index].case.name for index in indices])
             raise DatasetError(
                 f"fold {number} would hold only empty masks ({names}); ask for fewer folds"
             )

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.errors import DatasetError, UsageError
-from boneseg.words import listed
+from boneseg.words import counted, listed
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -294,11 +294,12 @@ def split_folds(
     of the cases does not. Raises DatasetError where there are fewer independent films than folds.
     """
     if k < 2:
-        raise UsageError(f"{k} folds cannot be made; ask for 2 or more")
+        raise UsageError(f"{counted(k, 'fold')} cannot be made; ask for 2 or more")
     units = _units(cases, clusters)
     if len(units) < k:
         raise DatasetError(
-            f"{len(units)} independent films or groups cannot fill {k} folds; ask for fewer folds"
+            f"{counted(len(units), 'independent film')} or groups cannot fill {k} folds; "
+            "ask for fewer folds"
         )
     return _deal(cases, units, shares, [1 / k] * k, seed)
 
@@ -319,7 +320,7 @@ def hold_out(
     units = _units(cases, clusters)
     if len(units) < 2:
         raise DatasetError(
-            f"{len(cases)} films in {len(units)} group cannot be split into two; add films"
+            f"{counted(len(cases), 'film')} in one group cannot be split into two; add films"
         )
     held = min(max(round(fraction * len(cases)), 1), len(cases) - 1) / len(cases)
     train, validation = _deal(cases, units, shares, [1 - held, held], seed)
@@ -374,11 +375,13 @@ def _deal(
 ) -> list[list[int]]:
     """Deal the units out to the emptiest fold: large ones first, and one kind after the other.
 
-    Dealt so, each kind is spread as evenly as the films; the tie goes to where it is scarcest.
+    Dealt so, each kind is spread as evenly as the films; the tie goes to where it is scarcest. What
+    shows no bone comes last, so that no fold is without while there is enough of it.
     """
     strata = _strata(cases, units, shares)
+    bare = [shares is not None and not any(shares[i] for i in unit) for unit in units]
     shuffled = np.random.default_rng(seed).permutation(len(units)).tolist()
-    order = sorted(shuffled, key=lambda u: (-len(units[u]), strata[u]))
+    order = sorted(shuffled, key=lambda u: (bare[u], -len(units[u]), strata[u]))
     folds: list[list[int]] = [[] for _ in weights]
     kinds: list[Counter[tuple[str, int]]] = [Counter() for _ in weights]
 

@@ -34,6 +34,7 @@ from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
 from boneseg.schedule import Plateau, rate
 from boneseg.validation import collapse, constant_dice, mean_dice, predict
+from boneseg.words import counted
 
 MAX_RESTARTS = 3
 SLOWER = 1 / 3  # the rate of each attempt, of the rate before it
@@ -87,7 +88,9 @@ class TrainedRun:
 
     def __repr__(self) -> str:
         films = f"{len(self.training)} + {len(self.validation)} films"
-        return f"TrainedRun(Dice {self.best_dice:.4f}, {films}, {self.restarts} restarts)"
+        return (
+            f"TrainedRun(Dice {self.best_dice:.4f}, {films}, {counted(self.restarts, 'restart')})"
+        )
 
     def _repr_html_(self) -> str:
         from boneseg.report.notebook import run_html
@@ -122,7 +125,8 @@ def train(
         recipe = recipe.model_copy(update={"network": init.card.architecture})
     films = read_films(dataset.cases)
     if len(films) < 2:
-        raise DatasetError(f"{dataset.root}: {len(films)} film with a mask; at least 2 are needed")
+        found = counted(len(films), "film")
+        raise DatasetError(f"{dataset.root}: {found} with a mask; at least 2 are needed")
     settled = recipe.settle([film.shape for film in films])
     cases = [film.case for film in films]
     clusters = twins(cases, [film.radiograph.pixels for film in films])
@@ -366,7 +370,7 @@ class _Loop:
         if late or not self.recipe.run.guard or old.attempt >= MAX_RESTARTS:
             write_history(old.history, self.out / "history.csv")
             advice = "give it more minutes" if late else "check the masks, or try another recipe"
-            times = f"{old.attempt + 1} time" + "s" * bool(old.attempt)
+            times = counted(old.attempt + 1, "time")
             raise TrainingError(f"{self.out}: the run collapsed {times} ({reason}); {advice}")
         self.state = State(
             attempt=old.attempt + 1,

@@ -41,6 +41,7 @@ from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
 from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
 from boneseg.training import TrainedRun, train
+from boneseg.words import counted
 from boneseg.workers import workers
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ class Tuned:
             return "nothing tried was better than the recipe it started from; that one is kept"
         base, best = self.held_back_dice
         low, high = self.gain_ci95
+        films = counted(self.held_back, "film")
         figures = (
-            f"Dice {best:.4f} against {base:.4f} on {self.held_back} films that no trial saw "
+            f"Dice {best:.4f} against {base:.4f} on {films} that no trial saw "
             f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {p_words(self.p)})"
         )
         if self.held_back < FEWEST:
@@ -102,7 +104,7 @@ class Tuned:
             words = " ".join(f"{key}={_short(value)}" for key, value in trial.settings.items())
             lines.append(f"{trial.number:>6} {trial.dice:.4f}  {words}")
         early = sum(trial.dice is None for trial in self.trials)
-        lines.append(f"{len(self.trials)} trials, {early} of them ended early")
+        lines.append(f"{counted(len(self.trials), 'trial')}, {early} of them ended early")
         return "\n".join([*lines, self.verdict])
 
     def to_json(self) -> dict[str, Any]:
@@ -335,7 +337,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
         p=paired_p(scores[1], scores[0]),
         bundle=bundle,
     )
-    summary = f"the best of {len(trials)} trials: {found.verdict}"
+    summary = f"the best of {counted(len(trials), 'trial')}: {found.verdict}"
     text = found.recipe.model_copy(update={"summary": summary}).to_toml()
     for name, content in (
         ("best.toml", text),

@@ -13,6 +13,7 @@ from boneseg.chance import ENOUGH, p_words
 from boneseg.report.charts import linear, scatter, spanning
 from boneseg.report.page import HEAD, write_page
 from boneseg.report.style import STYLE
+from boneseg.words import counted
 
 if TYPE_CHECKING:
     from boneseg.compare import Comparison, Row
@@ -46,8 +47,7 @@ def _caveats(found: Comparison) -> str:
         "mean over folds.",
     ]
     lines += [
-        f"{escape(row.recipe)}: {row.failed_folds} failed folds, whose films are left out of "
-        "every row."
+        f"{escape(row.recipe)}: {counted(row.failed_folds, 'failed fold')}, left out of every row."
         for row in found.rows
         if row.failed_folds
     ]

@@ -17,6 +17,7 @@ from boneseg.report.charts import bars, curve, histogram, linear, scatter
 from boneseg.report.page import HEAD, WORST, case_strip, case_table, facts_table, legend, write_page
 from boneseg.report.pictures import thumbnails
 from boneseg.report.style import STYLE
+from boneseg.words import counted
 
 if TYPE_CHECKING:
     from boneseg.crossval import CrossValidation
@@ -58,7 +59,7 @@ def _headline(result: CrossValidation) -> str:
             f"{mean['hd95_px']:.2f} px",
             f"95 % {ci['hd95_px'][0]:.2f} to {ci['hd95_px'][1]:.2f}",
         ),
-        ("Films", str(len(result.summary.cases)), f"in {len(result.folds)} folds"),
+        ("Films", str(len(result.summary.cases)), f"in {counted(len(result.folds), 'fold')}"),
         ("Failed folds", str(len(result.failed)), "left out of every figure"),
         (
             "Calibration error",
@@ -90,13 +91,14 @@ def _caveats(result: CrossValidation) -> str:
     ]
     lines += [f"Fold {number} failed: {escape(reason)}." for number, reason in result.failed]
     lines += [
-        f"Fold {fold.number} collapsed and began again {fold.restarts} time"
-        f"{'s' * (fold.restarts > 1)}, from another seed."
+        f"Fold {fold.number} collapsed and began again {counted(fold.restarts, 'time')}, from "
+        "another seed."
         for fold in result.folds
         if fold.restarts
     ]
     if result.summary.empty_predictions:
-        lines.append(f"Nothing was found in {result.summary.empty_predictions} films with bone.")
+        missed = counted(result.summary.empty_predictions, "film")
+        lines.append(f"Nothing was found in {missed} with bone.")
     lines.append("This page shows films: pass it on only as you would the films themselves.")
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 

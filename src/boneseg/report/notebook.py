@@ -17,6 +17,7 @@ from boneseg.history import Check, read_curve
 from boneseg.metrics import Summary
 from boneseg.prepare import Floats
 from boneseg.report.charts import bars, curve, linear
+from boneseg.words import counted
 from boneseg.writers.overlay import overlay
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ def finding_html(found: Finding) -> str:
 
 def run_html(run: TrainedRun) -> str:
     """The best validation Dice, and the way there."""
+    films = counted(len(run.validation), "validation film")
     words = (
-        f"<p>Dice {run.best_dice:.4f} on {len(run.validation)} validation films at working size; "
-        f"trained on {len(run.training)}; {run.restarts} restarts</p>"
+        f"<p>Dice {run.best_dice:.4f} on {films} at working size; "
+        f"trained on {len(run.training)}; {counted(run.restarts, 'restart')}</p>"
     )
     return _frame(words + _history_figures(run.history))
 

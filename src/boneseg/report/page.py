@@ -18,6 +18,7 @@ from boneseg.metrics import by_part
 from boneseg.report.charts import Axis, curve, histogram, linear, logarithmic
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.report.style import STYLE
+from boneseg.words import counted
 
 if TYPE_CHECKING:
     from boneseg.bundle import Card
@@ -82,7 +83,7 @@ def _headline(run: TrainedRun, card: Card, summary: Summary) -> str:
             _interval(summary, distance, 2),
         ),
         ("Films", f"{len(run.training)} + {films}", "to train on, to validate with"),
-        ("Time", f"{seconds / 60:.1f} min", f"{len(run.history)} checks"),
+        ("Time", f"{seconds / 60:.1f} min", counted(len(run.history), "check")),
         ("Restarts", str(run.restarts), "after a collapse"),
         ("Threshold", f"{card.threshold:g}", "chosen on the validation films"),
     ]
@@ -99,10 +100,10 @@ def _interval(summary: Summary, metric: str, digits: int) -> str:
 
 def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
     """What the figures are, and what they are not."""
-    count = len(run.validation)
+    count, films = len(run.validation), counted(len(run.validation), "film")
     grouped = any(film.case.group is not None for film in (*run.training, *run.validation))
     lines = [
-        f"The figures are means over the {_films(count)} held back for validation. No weight was "
+        f"The figures are means over the {films} held back for validation. No weight was "
         "fitted to them, but they chose the best weights and the threshold of "
         f"{card.threshold:g}, so the figures flatter the model: score it with "
         "<code>boneseg evaluate</code> on films that it has never seen.",
@@ -112,18 +113,18 @@ def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
         "may stand on both sides, which flatters, too.",
     ]
     if count < FEW:
-        lines.append(f"With only {_films(count)}, the true 95 % intervals are wider than stated.")
+        lines.append(
+            f"With only {counted(count, 'film')}, the true 95 % intervals are wider than stated."
+        )
     if summary.empty_predictions:
-        lines.append(f"Nothing was found in {_films(summary.empty_predictions)} with bone.")
+        lines.append(
+            f"Nothing was found in {counted(summary.empty_predictions, 'film')} with bone."
+        )
     lines += [
         f"Restart after {row.seconds:.0f} s: {escape(row.note)}." for row in run.history if row.note
     ]
     lines.append("This page shows films: pass it on only as you would the films themselves.")
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
-
-
-def _films(count: int) -> str:
-    return f"{count} film" if count == 1 else f"{count} films"
 
 
 def _charts(run: TrainedRun, dice: Sequence[float]) -> str:
