@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -19,6 +20,11 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     generate_uid,
+)
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="needs the radiographs and meshes of ../shared/data"
 )
 
 PATIENT = "Zaphod^Beeblebrox"

@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [{"count": 0}, {"kind": "ghost"}, {"seed": -1}, {"bits": 12}, {"size": (8, 8)}]
+    "words", [{"count": 0}, {"parallel": 0}, {"seed": -1}, {"bits": 12}, {"size": (8, 8)}]
 )
 def test_words_that_cannot_be_are_refused(tmp_path: Path, words: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -229,7 +229,8 @@ def tune(
     """Search for a better recipe on your films; OUT/best.toml is for train --recipe."""
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
-    from boneseg.tune import SPACE, read_space, tune_recipe
+    from boneseg.space import SPACE, read_space
+    from boneseg.tune import tune_recipe
 
     chosen = _recipe("tune", recipe, settings, minutes, epochs)
     asked = read_space(space) if space is not None else SPACE
@@ -328,20 +329,37 @@ def check(
 def simulate(
     out: Annotated[Path, typer.Option(help="Where images/ and masks/ go.")],
     count: Annotated[int, typer.Option(help="How many films.")],
-    kind: Annotated[str, typer.Option(help="phantom")] = "phantom",
+    kind: Annotated[str, typer.Option(help="phantom, skeleton")] = "phantom",
+    meshes: Annotated[
+        Path | None, typer.Option(help="skeleton: a folder of bone surfaces,")
+    ] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="and OpenSim models (.osim) that pose them.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="skeleton: of this part alone.")] = None,
     seed: Annotated[int, typer.Option(help="The first film's.")] = 0,
     size: Annotated[int, typer.Option(help="Height and width, px.")] = 256,
+    parallel: Annotated[int, typer.Option(help="Processes at once.")] = 1,
 ) -> int:
     """Make films with exact bone masks."""
+    from boneseg.simulate import PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as make
 
+    source: Source = PhantomSource()
+    if kind == "skeleton":
+        if meshes is None:
+            raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone surfaces")
+        source = SkeletonSource(meshes, tuple(model or ()), region)
+    elif kind != "phantom":
+        raise UsageError(f"no kind of simulation is called '{kind}': use phantom or skeleton")
     with Progress("simulating") as progress:
         make(
             out,
             count,
-            kind=kind,
+            source=source,
             seed=seed,
             size=(size, size),
+            parallel=parallel,
             progress=lambda done, all_: progress.at(done / all_, f"{done} of {all_} films"),
         )
     say(f"{count} films in {out}")

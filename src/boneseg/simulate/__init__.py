@@ -1,5 +1,19 @@
-"""Labelled radiographs without patients: phantoms, their physics, and a data set of them."""
+"""Labelled radiographs without patients: phantoms, skeletons, their physics, and sets of them."""
 
-from boneseg.simulate.phantom import PARTS, Film, View, phantom_film, simulate
+from boneseg.simulate.dataset import PhantomSource, SkeletonSource, Source, simulate
+from boneseg.simulate.film import Film, View
+from boneseg.simulate.phantom import PARTS, phantom_film
+from boneseg.simulate.views import REGIONS, skeleton_film
 
-__all__ = ["PARTS", "Film", "View", "phantom_film", "simulate"]
+__all__ = [
+    "PARTS",
+    "REGIONS",
+    "Film",
+    "PhantomSource",
+    "SkeletonSource",
+    "Source",
+    "View",
+    "phantom_film",
+    "simulate",
+    "skeleton_film",
+]

@@ -11,22 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from boneseg.errors import OutputError, UsageError
-from boneseg.files import whole_file, write_table
 from boneseg.simulate.anatomy import Body, arm, foot, leg
+from boneseg.simulate.film import Film, View, check_size
 from boneseg.simulate.projector import Array, Exposure, Paths, expose, trace
 from boneseg.simulate.shapes import Rng
-
-MIN_SIDE = 32
-
-
-def _too_small(size: tuple[int, int]) -> str:
-    return f"a film of {size[0]}x{size[1]} is too small: ask for {MIN_SIDE}x{MIN_SIDE} or more"
 
 
 @dataclass(frozen=True)
@@ -55,37 +46,12 @@ PARTS: dict[str, Part] = {
 }
 
 
-@dataclass(frozen=True)
-class View:
-    """How a film was framed and exposed."""
-
-    rotation_deg: float
-    side: str  # "L" or "R"
-    mm_per_px: float
-    exposure: Exposure
-
-
-@dataclass(frozen=True)
-class Film:
-    """A simulated radiograph and its exact bone mask.
-
-    `pixels` float32 (H, W) in [0, 1], bone bright; `mask` bool (H, W), true where the ray meets
-    more than `projector.MASK_PATH_MM` of bone and no shutter hides it; `part` one of `PARTS`.
-    """
-
-    pixels: Array
-    mask: NDArray[np.bool_]
-    part: str
-    view: View
-
-
 def phantom_film(seed: int, size: tuple[int, int] = (256, 256)) -> Film:
     """The film of this seed at `size` (height, width), at least 32 x 32; UsageError if smaller.
 
     The same seed and size give the same bytes.
     """
-    if min(size) < MIN_SIDE:
-        raise UsageError(_too_small(size))
+    check_size(size)
     rng = np.random.default_rng(seed)
     weights = np.array([p.weight for p in PARTS.values()])
     name = str(rng.choice(list(PARTS), p=weights / weights.sum()))
@@ -183,76 +149,3 @@ def _shutter(rng: Rng, size: tuple[int, int]) -> Array:
     left, right, top, low = rng.uniform(0.78, 1.08, 4).astype(np.float32)
     inside = np.minimum(np.minimum(u + left, right - u), np.minimum(v + top, low - v))
     return np.asarray(np.clip(0.5 + inside * soft, 0, 1), np.float32)
-
-
-VIEW_COLUMNS = (
-    "name", "part", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter", "gamma",
-    "bone_share",
-)  # fmt: skip
-
-
-def simulate(
-    out: Path,
-    count: int,
-    *,
-    kind: str = "phantom",
-    seed: int = 0,
-    size: tuple[int, int] = (256, 256),
-    bits: int = 8,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write `count` films to `out`: a folder that `boneseg train` reads as it is.
-
-    images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
-    and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`. The tables are written last.
-    `progress` is told how many of how many are done.
-
-    Raises UsageError for a count, size, kind, seed or depth that cannot be, and OutputError for
-    a folder that cannot be written or already holds other images.
-    """
-    if kind != "phantom":
-        raise UsageError(f"no kind of simulation is called '{kind}': use phantom")
-    if count < 1 or seed < 0 or bits not in (8, 16):
-        raise UsageError("simulate wants a count above 0, a seed from 0 on, and 8 or 16 bits")
-    if min(size) < MIN_SIDE:
-        raise UsageError(_too_small(size))
-    out = Path(out)
-    names = [f"phantom_{seed + i:06d}" for i in range(count)]
-    try:
-        for folder in (out / "images", out / "masks"):
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise OutputError(f"{folder} already holds files: choose another folder for --out")
-        views = []
-        for i, name in enumerate(names):
-            film = phantom_film(seed + i, size)
-            top = 2**bits - 1
-            grey = np.rint(film.pixels * top).astype(np.uint8 if bits == 8 else np.uint16)
-            _save_png(out / "images" / f"{name}.png", grey)
-            _save_png(out / "masks" / f"{name}.png", film.mask.astype(np.uint8) * 255)
-            views.append(_view_row(name, film))
-            if progress is not None:
-                progress(i + 1, count)
-        write_table(out / "parts.csv", ("name", "part"), [row[:2] for row in views])
-        write_table(out / "views.csv", VIEW_COLUMNS, views)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {out} ({error.strerror or error}): choose a folder for --out that "
-            "can be written"
-        ) from error
-
-
-def _view_row(name: str, film: Film) -> list[str]:
-    view, exposure = film.view, film.view.exposure
-    return [
-        name, film.part, view.side, f"{view.rotation_deg:.2f}", f"{view.mm_per_px:.4f}",
-        f"{exposure.kvp:.1f}", f"{exposure.photons:.0f}", f"{exposure.scatter:.3f}",
-        f"{exposure.gamma:.3f}", f"{film.mask.mean():.4f}",
-    ]  # fmt: skip
-
-
-def _save_png(path: Path, grey: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    from PIL import Image
-
-    with whole_file(path) as temporary:
-        Image.fromarray(grey).save(temporary, format="PNG", compress_level=4)

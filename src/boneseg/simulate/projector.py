@@ -148,6 +148,12 @@ class Paths:
         """Bone: more than `MASK_PATH_MM` of it on the ray."""
         return self.envelope > MASK_PATH_MM
 
+    def where(self, chosen: NDArray[np.bool_]) -> Paths:
+        """Those of some pixels alone, each one-dimensional."""
+        return Paths(
+            *(way[chosen] for way in (self.envelope, self.bone, self.muscle, self.fat, self.lead))
+        )
+
 
 def trace(
     bones: Sequence[Sequence[Tube]],
@@ -239,15 +245,21 @@ class Exposure:
         )
 
 
+def enlarged(coarse: Array, shape: tuple[int, ...]) -> Array:
+    """A coarse image (float32 h x w) brought to (height, width), cubically."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(coarse, np.float32))
+    return np.array(image.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+
 def _veil(image: Array, sigma_px: float) -> Array:
     """A wide blur, worked out on a coarse grid."""
-    from scipy.ndimage import gaussian_filter, zoom
+    from scipy.ndimage import gaussian_filter
 
     step = max(1, int(sigma_px / 3))
     coarse = gaussian_filter(image[::step, ::step], sigma_px / step, mode="nearest")
-    factors = [n / m for n, m in zip(image.shape, coarse.shape, strict=True)]
-    fine = zoom(coarse, factors, order=1, mode="nearest", grid_mode=True)
-    return np.asarray(fine, np.float32)
+    return enlarged(coarse, image.shape)
 
 
 def transmit(paths: Paths, kvp: float) -> Array:

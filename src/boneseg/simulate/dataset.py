@@ -1,0 +1,173 @@
+"""A folder of simulated films and their masks, which `boneseg train` reads as it is.
+
+simulate(Path("films"), 1000, source=SkeletonSource(Path("meshes"), (Path("model.osim"),)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.errors import OutputError, UsageError
+from boneseg.files import whole_file, write_table
+from boneseg.simulate.film import Film, check_size
+from boneseg.simulate.phantom import phantom_film
+from boneseg.simulate.skeleton import Skeleton, read_skeleton
+from boneseg.simulate.views import skeleton_film
+from boneseg.workers import workers
+
+VIEW_COLUMNS = (
+    "name", "part", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter", "gamma",
+    "bone_share",
+)  # fmt: skip
+
+
+class Source(Protocol):
+    """What films are made from. It travels to other processes, so it is small and picklable."""
+
+    @property
+    def kind(self) -> str:
+        """The first word of the films' names."""
+
+    def check(self) -> None:
+        """Raises UsageError where there is nothing to make films from."""
+
+    def film(self, seed: int, size: tuple[int, int]) -> Film:
+        """The film of this seed, as large as fits into `size` (height, width)."""
+
+
+@dataclass(frozen=True)
+class PhantomSource:
+    """Procedural limbs: no data from anybody."""
+
+    kind: str = "phantom"
+
+    def check(self) -> None:
+        """There is always something."""
+
+    def film(self, seed: int, size: tuple[int, int]) -> Film:
+        """See `phantom_film`."""
+        return phantom_film(seed, size)
+
+
+@dataclass(frozen=True)
+class SkeletonSource:
+    """Bone meshes, posed by OpenSim models where there are any; of one region, or of all."""
+
+    meshes: Path
+    models: tuple[Path, ...] = ()
+    region: str | None = None
+    kind: str = "skeleton"
+
+    @property
+    def skeletons(self) -> tuple[Skeleton, ...]:
+        """Read once in a process."""
+        return tuple(_skeleton(self.meshes, model) for model in self.models or (None,))
+
+    def check(self) -> None:
+        """Raises UsageError for meshes and models that cannot be read."""
+        skeleton_film(0, (64, 64), self.skeletons, self.region)
+
+    def film(self, seed: int, size: tuple[int, int]) -> Film:
+        """See `skeleton_film`."""
+        return skeleton_film(seed, size, self.skeletons, self.region)
+
+
+@cache
+def _skeleton(meshes: Path, model: Path | None) -> Skeleton:
+    return read_skeleton(meshes, model)
+
+
+def simulate(
+    out: Path,
+    count: int,
+    *,
+    source: Source | None = None,
+    seed: int = 0,
+    size: tuple[int, int] = (256, 256),
+    bits: int = 8,
+    parallel: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write `count` films to `out`, of phantoms if no other `source` is given.
+
+    images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
+    and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`, however many processes make
+    them (`parallel`). The tables are written last. `progress` is told how many of how many.
+
+    Raises UsageError for a count, size, seed, depth or source that cannot be, and OutputError for
+    a folder that cannot be written or already holds other images.
+    """
+    source = source or PhantomSource()
+    if count < 1 or seed < 0 or bits not in (8, 16) or parallel < 1:
+        raise UsageError("simulate wants a count above 0, a seed from 0 on, and 8 or 16 bits")
+    check_size(size)
+    source.check()
+    out = Path(out)
+    task = _Task(source, out, size, bits)
+    try:
+        for folder in (out / "images", out / "masks"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise OutputError(f"{folder} already holds files: choose another folder for --out")
+        views = []
+        for view in task.all(range(seed, seed + count), parallel):
+            views.append(view)
+            if progress is not None:
+                progress(len(views), count)
+        write_table(out / "parts.csv", ("name", "part"), [row[:2] for row in views])
+        write_table(out / "views.csv", VIEW_COLUMNS, views)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out} ({error.strerror or error}): choose a folder for --out that "
+            "can be written"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Making and writing films, in this process or in others."""
+
+    source: Source
+    out: Path
+    size: tuple[int, int]
+    bits: int
+
+    def all(self, seeds: range, parallel: int) -> Iterator[list[str]]:
+        """A row of views.csv for each film, in order."""
+        if parallel == 1:
+            yield from map(self.one, seeds)
+            return
+        with workers(parallel, self.out) as pool:
+            yield from pool.map(self.one, seeds, chunksize=4)
+
+    def one(self, seed: int) -> list[str]:
+        """Make and write the film of a seed; its row."""
+        name, film = f"{self.source.kind}_{seed:06d}", self.source.film(seed, self.size)
+        top = 2**self.bits - 1
+        grey = np.rint(film.pixels * top).astype(np.uint8 if self.bits == 8 else np.uint16)
+        _save_png(self.out / "images" / f"{name}.png", grey)
+        _save_png(self.out / "masks" / f"{name}.png", film.mask.astype(np.uint8) * 255)
+        return _view_row(name, film)
+
+
+def _view_row(name: str, film: Film) -> list[str]:
+    view, exposure = film.view, film.view.exposure
+    return [
+        name, film.part, view.side, f"{view.rotation_deg:.2f}", f"{view.mm_per_px:.4f}",
+        f"{exposure.kvp:.1f}", f"{exposure.photons:.0f}", f"{exposure.scatter:.3f}",
+        f"{exposure.gamma:.3f}", f"{film.mask.mean():.4f}",
+    ]  # fmt: skip
+
+
+def _save_png(path: Path, grey: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    from PIL import Image
+
+    with whole_file(path) as temporary:
+        Image.fromarray(grey).save(temporary, format="PNG", compress_level=4)

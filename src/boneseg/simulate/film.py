@@ -1,0 +1,45 @@
+"""A simulated radiograph: its pixels, the exact mask of its bones, and how it was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.errors import UsageError
+from boneseg.simulate.projector import Array, Exposure
+
+MIN_SIDE = 32
+
+
+@dataclass(frozen=True)
+class View:
+    """How a film was framed and exposed."""
+
+    rotation_deg: float
+    side: str  # "L" or "R"
+    mm_per_px: float
+    exposure: Exposure
+
+
+@dataclass(frozen=True)
+class Film:
+    """A simulated radiograph and its exact bone mask.
+
+    `pixels` float32 (H, W) in [0, 1], bone bright; `mask` bool (H, W), true where the ray meets
+    more than `projector.MASK_PATH_MM` of bone and no shutter hides it; `part` of the body.
+    """
+
+    pixels: Array
+    mask: NDArray[np.bool_]
+    part: str
+    view: View
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raises UsageError for a film (height, width) of less than `MIN_SIDE` either way."""
+    if min(size) < MIN_SIDE:
+        raise UsageError(
+            f"a film of {size[0]}x{size[1]} is too small: ask for {MIN_SIDE}x{MIN_SIDE} or more"
+        )

@@ -1,0 +1,117 @@
+"""A person that never was: a skeleton grown, bent and given marrow, from one random generator.
+
+    subject = draw_subject(rng, skeleton, bodies={"femur_r", "tibia_r"}, pose={"knee_angle_r": 0.3})
+    subject.parts         each bone, in mm in the ground frame, with its cortex and its marrow
+
+Nobody's bones are like another's: each is stretched along its axes and bent by a smooth field, from
+infant to adult. The cortex is a share of a bone's thickness, thick in the shaft of long bones and
+thin at their ends and elsewhere; what is inside is marrow, with more trabeculae near the ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.simulate.raster import Points, Triangles
+from boneseg.simulate.skeleton import Bone, Skeleton
+from boneseg.simulate.surface import Surface
+
+Rng = np.random.Generator
+Floats = NDArray[np.float64]
+
+_LONG = 2.6  # length to width from which a bone has a shaft
+_HOLLOW = ("skull",)  # meshes of a shell around something that is no marrow
+
+
+@dataclass(frozen=True)
+class Part:
+    """A bone in place: outer and inner points (N x 3, mm), and how dense it is inside."""
+
+    name: str
+    body: str
+    outer: Points
+    inner: Points
+    triangles: Triangles
+    core: Floats  # M: bone mineral inside, 0 to 1, at each triangle
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The bones that are filmed, in the ground frame, and where the bodies lie (4 x 4)."""
+
+    parts: tuple[Part, ...]
+    places: Mapping[str, Floats]
+    size: float  # of an adult's
+    young: bool
+
+
+def draw_subject(
+    rng: Rng, skeleton: Skeleton, bodies: Collection[str], pose: Mapping[str, float]
+) -> Subject:
+    """The bones of some bodies of a skeleton, of a random person in this pose."""
+    young = bool(rng.random() < 0.25)
+    size = float(rng.uniform(0.35, 0.85) if young else rng.uniform(0.86, 1.12))
+    stout = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.2))
+    cortex = float(np.clip(rng.normal(1.0, 0.22), 0.4, 1.5))
+    marrow = float(rng.uniform(0.1, 0.3))
+    # What is not bone yet is not seen: a child's bones do not reach their joints.
+    ossified = float(rng.uniform(0.82, 0.97)) if young else 1.0
+    scales = {}
+    for body in bodies:
+        stretch = np.clip(rng.normal(1.0, 0.04, 3), 0.9, 1.1) * size
+        scales[body] = stretch * np.array([stout, 1.0, stout])
+    mirrored = {name: scales.get(name[:-2] + "_r", scale) for name, scale in scales.items()}
+    places = skeleton.pose(pose, mirrored)
+    parts = [
+        _grown(rng, bone, mirrored[bone.body], places[bone.body], (cortex, marrow, ossified))
+        for bone in skeleton.bones
+        if bone.body in scales
+    ]
+    return Subject(tuple(parts), places, size, young)
+
+
+def _grown(
+    rng: Rng, bone: Bone, scale: Floats, place: Floats, nature: tuple[float, float, float]
+) -> Part:
+    cortex, marrow, ossified = nature
+    surface = bone.surface
+    points = surface.middles + (surface.points - surface.middles) * ossified
+    points = points + _bend(rng, points, surface.length)
+    rim, core = _inside(rng, bone.name, surface, cortex, marrow)
+    inner = points - np.minimum(rim, 0.45 * surface.thickness)[:, None] * surface.normals
+
+    def placed(of: Points) -> Points:
+        return np.asarray((of * scale) @ place[:3, :3].T + place[:3, 3])
+
+    at = core[surface.triangles].mean(axis=1)
+    return Part(bone.name, bone.body, placed(points), placed(inner), surface.triangles, at)
+
+
+def _inside(
+    rng: Rng, name: str, surface: Surface, cortex: float, marrow: float
+) -> tuple[Floats, Floats]:
+    """The thickness of the cortex (mm) and the density within it, at each point."""
+    along = surface.along
+    if any(word in name for word in _HOLLOW):
+        return np.full(len(along), float(rng.uniform(3, 7))), np.zeros(len(along))
+    shaft = float(np.clip(surface.slenderness - _LONG, 0, 1))
+    middle = 1 - np.abs(2 * along - 1) ** 3  # of the shaft: 1, of the ends: 0
+    share = 0.05 + 0.19 * shaft * np.clip(1.6 * middle - 0.4, 0, 1)
+    rim = np.maximum(share * surface.thickness, 0.35) * cortex
+    full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))
+    return np.minimum(rim, 9.0), full
+
+
+def _bend(rng: Rng, points: Points, size: float) -> Points:
+    """A smooth displacement of up to some percent of a bone's size: N x 3, mm."""
+    moved = np.zeros_like(points)
+    for waves in (0.6, 1.1, 1.9):
+        direction = rng.normal(size=(3, 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        phase = points @ direction.T * (2 * np.pi * waves / size) + rng.uniform(0, 2 * np.pi, 3)
+        moved += np.sin(phase) * rng.normal(0, 0.011 / waves, 3) * size
+    return moved

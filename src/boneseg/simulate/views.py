@@ -1,0 +1,297 @@
+"""The films that are taken of a skeleton: which part, how it is posed, and from where.
+
+    film = skeleton_film(seed=7, size=(512, 512), skeletons=[read_skeleton(meshes, model)])
+
+A region names the bodies that are on the film, the one that it is aimed at, how the joints may be
+bent, and the projections that clinics take of it. The sides are alike: the right one is filmed,
+and half of the films are mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.errors import UsageError
+from boneseg.simulate.clutter import add_objects, frame_film
+from boneseg.simulate.film import MIN_SIDE, Film, View, check_size
+from boneseg.simulate.flesh import grow_flesh
+from boneseg.simulate.projector import Exposure, Paths, expose, noise_tile, transmit
+from boneseg.simulate.raster import Camera
+from boneseg.simulate.skeleton import Skeleton
+from boneseg.simulate.subject import Subject, draw_subject
+
+Rng = np.random.Generator
+Floats = NDArray[np.float64]
+
+# Projections as (azimuth, elevation) in degrees about the body that is aimed at: from the front 0,
+# from behind 180, from its right 90; from above +90.
+FRONT, BACK, SIDE, OTHER_SIDE = (0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the body as clinics film it. Lengths are mm of an adult."""
+
+    name: str
+    bodies: tuple[str, ...]
+    aim: str  # the body whose frame is filmed
+    at: tuple[float, float, float]  # the middle of the field, in that frame
+    span: tuple[float, float]  # the longer side of the field, from, to
+    projections: tuple[tuple[float, float], ...] = (FRONT, SIDE)
+    sway: float = 12.0  # degrees, of every angle
+    pose: dict[str, tuple[float, float]] = field(default_factory=dict)  # radians, from, to
+    wander: float = 0.1  # of the field, by which the middle is off
+    turn: float = 0.0  # degrees by which the image is turned
+    weight: float = 1.0
+    aspect: tuple[float, float] | None = None  # of the field, width to height; else the film's
+
+
+_LEG = ("femur_r", "tibia_r", "patella_r")
+_FOOT = ("tibia_r", "talus_r", "calcn_r", "toes_r")
+_ARM = ("humerus_r", "ulna_r", "radius_r", "hand_r")
+_TORSO = ("torso", "pelvis")
+_TRUNK = ("torso", "pelvis", "humerus_r", "humerus_l", "femur_r", "femur_l")
+_WRIST = (
+    "ulna", "radius", "scaphoid", "lunate", "trapezium", "trapezoid", "capitate", "pisiform",
+    "triquetrum", "hamate", "metacarpal2", "Iphalanx1", "Iphalanx2", "Iphalanx3", "metacarpal3",
+    "midfinger", "metacarpal4", "ringfinger", "metacarpal5", "littlefinger", "thumb",
+)  # fmt: skip
+_ARMS_AWAY = {
+    "arm_add_r": (-1.4, -0.1), "arm_add_l": (-1.4, -0.1),
+    "lumbar_bending": (-0.12, 0.12), "lumbar_extension": (-0.1, 0.1),
+}  # fmt: skip
+_STANDING = {
+    "hip_rotation_r": (-0.2, 0.2), "hip_adduction_r": (-0.25, 0.1), "hip_flexion_r": (-0.1, 0.2),
+    "hip_rotation_l": (-0.2, 0.2), "hip_adduction_l": (-0.25, 0.1), "hip_flexion_l": (-0.1, 0.2),
+}  # fmt: skip
+_KNEE = {"knee_angle_r": (0.0, 0.5)}
+_FINGERS = {
+    "MCP2_flex": (-0.1, 0.6), "PIP_flex": (0.0, 0.7), "DIP_flex": (0.0, 0.5),
+    "MCP2_lateral": (-0.2, 0.2), "thumb_abd": (-0.7, 0.1), "thumb_flex": (-0.3, 0.5),
+    "deviation": (-0.3, 0.3), "flexion": (-0.3, 0.3), "pro_sup": (-0.3, 0.9),
+}  # fmt: skip
+_HAND = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (45.0, 0.0), (180.0, 0.0), (90.0, 0.0))
+
+REGIONS: tuple[Region, ...] = (
+    Region("full leg", ("pelvis", "femur_r", "tibia_r", "patella_r", "talus_r", "calcn_r"),
+           "femur_r", (0, -400, 0), (820, 1050), (FRONT,), 8, {**_KNEE, **_STANDING},
+           weight=1.4, aspect=(0.12, 0.3)),
+    Region("hip", ("pelvis", "femur_r", "femur_l"), "femur_r", (0, -30, -10), (170, 340),
+           (FRONT, FRONT, SIDE), 12, {"hip_flexion_r": (-0.1, 0.6), "hip_rotation_r": (-0.6, 0.6),
+                                      "hip_adduction_r": (-0.6, 0.1)}),
+    Region("pelvis", ("pelvis", "torso", "femur_r", "femur_l"), "pelvis", (-60, -30, 0),
+           (300, 460), (FRONT, FRONT, FRONT, BACK), 8,
+           {**_STANDING, "hip_flexion_r": (-0.1, 0.6), "hip_flexion_l": (-0.1, 0.6)}, weight=1.2),
+    Region("thigh", (*_LEG, "pelvis"), "femur_r", (0, -220, 0), (250, 460), pose=_KNEE),
+    Region("knee", _LEG, "tibia_r", (0, -10, 0), (85, 300), (FRONT, FRONT, FRONT, SIDE, BACK), 12,
+           {"knee_angle_r": (0.0, 0.7)}, weight=2.0),
+    Region("lower leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -210, 0), (240, 460),
+           pose=_KNEE),
+    Region("ankle", _FOOT, "talus_r", (5, 10, 0), (110, 260), (FRONT, SIDE, OTHER_SIDE), 15,
+           {"ankle_angle_r": (-0.5, 0.4)}),
+    Region("foot", _FOOT, "calcn_r", (100, 15, 0), (200, 330), ((0, 85), (30, 60), SIDE), 12,
+           {"ankle_angle_r": (-0.6, 0.3)}, turn=0),
+    Region("lumbar spine", (*_TORSO, "femur_r", "femur_l"), "torso", (-50, 80, 0), (220, 420),
+           (FRONT, FRONT, SIDE, BACK), 8, _ARMS_AWAY),
+    Region("trunk", _TRUNK, "torso", (-50, 190, 0), (400, 620), (FRONT, BACK), 6, _ARMS_AWAY,
+           weight=1.4, aspect=(0.38, 0.8)),
+    Region("chest", _TRUNK, "torso", (-10, 280, 0), (300, 440), (FRONT, BACK, BACK, SIDE), 8,
+           _ARMS_AWAY, weight=1.2),
+    Region("neck", _TORSO, "torso", (-20, 460, 0), (160, 280), (FRONT, SIDE), 10),
+    Region("skull", ("torso",), "torso", (0, 560, 0), (210, 340), (FRONT, SIDE, OTHER_SIDE), 10),
+    Region("shoulder", ("torso", "humerus_r", "ulna_r", "radius_r"), "humerus_r", (0, -40, -20),
+           (170, 360), (FRONT, FRONT, BACK, (45, 0)), 15,
+           {"arm_add_r": (-1.5, 0.0), "arm_rot_r": (-0.8, 0.8), "arm_flex_r": (-0.3, 0.5)},
+           weight=1.3),
+    Region("upper arm", (*_ARM, "torso"), "humerus_r", (0, -150, 0), (220, 420),
+           pose={"arm_add_r": (-1.5, -0.3), "elbow_flex_r": (0, 1.6), "arm_rot_r": (-1, 1)}),
+    Region("elbow", _ARM, "ulna_r", (0, -10, 0), (110, 280), (FRONT, SIDE), 25,
+           {"elbow_flex_r": (0, 1.7), "pro_sup_r": (0, 1.5)}),
+    Region("forearm", _ARM, "ulna_r", (0, -125, 0), (180, 400), (FRONT, SIDE, BACK), 25,
+           {"elbow_flex_r": (0, 1.6), "pro_sup_r": (0, 1.5)}, weight=1.3),
+    Region("wrist", ("ulna_r", "radius_r", "hand_r"), "hand_r", (0, -10, 0), (90, 200), _HAND, 15,
+           {"wrist_flex_r": (-0.4, 0.4), "wrist_dev_r": (-0.3, 0.4)}, weight=0.6),
+    Region("hand", ("ulna_r", "radius_r", "hand_r"), "hand_r", (0, -80, 0), (160, 300), _HAND, 15,
+           {"wrist_flex_r": (-0.3, 0.3), "wrist_dev_r": (-0.3, 0.4)}, weight=1.0),
+    Region("hand", _WRIST, "capitate", (0, -70, 0), (160, 330), _HAND, 15, _FINGERS, weight=1.4,
+           turn=180),
+    Region("wrist", _WRIST, "capitate", (0, 0, 0), (90, 220), _HAND, 15, _FINGERS, weight=0.6,
+           turn=180),
+    Region("whole body", (*_TRUNK, "tibia_r", "tibia_l", "patella_r", "patella_l",
+           "ulna_r", "ulna_l", "radius_r", "radius_l"), "torso", (-50, 150, 0), (700, 1500),
+           (FRONT, BACK), 5, {**_ARMS_AWAY, **_STANDING}, weight=0.5, aspect=(0.3, 0.6)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is in front of the detector: the subject, its bones' points on the film, the flesh."""
+
+    subject: Subject
+    camera: Camera
+    seen: tuple[Floats, ...]
+    inner: tuple[Floats, ...]
+    outer: tuple[Floats, ...]
+    belly: tuple[float, float] | None  # column, row
+
+
+def regions_of(skeleton: Skeleton) -> list[Region]:
+    """The regions whose bodies a skeleton has; for one of other bodies, each of them alone."""
+    bodies = {bone.body for bone in skeleton.bones}
+    known = [region for region in REGIONS if set(region.bodies[:2]) <= bodies]
+    if known:
+        return [replace(region, bodies=tuple(b for b in region.bodies if b in bodies))
+                for region in known if region.aim in bodies]  # fmt: skip
+    return [_alone(skeleton, body) for body in sorted(bodies)]
+
+
+def _alone(skeleton: Skeleton, body: str) -> Region:
+    points = np.concatenate([b.surface.points for b in skeleton.bones if b.body == body])
+    low, high = points.min(axis=0), points.max(axis=0)
+    x, y, z = ((low + high) / 2).tolist()
+    span = float((high - low).max())
+    everything = tuple(sorted({bone.body for bone in skeleton.bones}))
+    return Region(body, everything, body, (x, y, z), (0.8 * span, 1.6 * span))
+
+
+def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, int]) -> Scene:
+    """A random person, posed and framed as a region asks, on a film of (height, width) pixels."""
+    known = skeleton.coordinates
+    pose = {name: float(rng.uniform(*span)) for name, span in region.pose.items() if name in known}
+    subject = draw_subject(rng, skeleton, set(region.bodies), pose)
+    place = subject.places[region.aim]
+    azimuth, elevation = region.projections[rng.integers(len(region.projections))]
+    sway = np.clip(rng.normal(0, 1, 3), -2, 2) * region.sway
+    turn = region.turn + (180.0 if rng.random() < 0.08 else 0.0)
+    to_camera = _looking(azimuth + sway[0], elevation + 0.5 * sway[1], turn + sway[2])
+
+    long = float(rng.uniform(*region.span)) * subject.size
+    height, width = size
+    pitch = long / max(height, width)  # at the body
+    distance = float(rng.uniform(950, 1400)) + (long if long > 500 else 0)
+    gap = float(rng.uniform(30, 90)) * subject.size  # from the middle of the body to the detector
+    middle = np.array(region.at) * subject.size
+    middle = middle + rng.normal(0, region.wander, 3) * long * np.array([0.3, 1, 0.5])
+    aim = place[:3, :3] @ middle + place[:3, 3]
+    frame = to_camera @ place[:3, :3].T
+
+    def view(points: Floats) -> Floats:
+        return np.asarray((points - aim) @ frame.T + np.array([0, 0, distance - gap]))
+
+    camera = Camera(distance, pitch * distance / (distance - gap), height, width)
+    outer = tuple(view(part.outer) for part in subject.parts)
+    inner = tuple(view(part.inner) for part in subject.parts)
+    belly = None
+    if "torso" in region.bodies:
+        torso = subject.places["torso"]
+        column, row = camera.project(
+            view(
+                (torso[:3, :3] @ (np.array([20.0, 40.0, 0.0]) * subject.size) + torso[:3, 3])[None]
+            )
+        )[0]
+        belly = (float(column), float(row))
+    seen = tuple(camera.project(points) for points in outer)
+    return Scene(subject, camera, seen, inner, outer, belly)
+
+
+def _looking(azimuth: float, elevation: float, turn: float) -> Floats:
+    """From a body's axes (front, up, right) to the camera's (right of the image, down, away)."""
+    a, e, t = np.radians([azimuth, elevation, turn])
+    # Where the source is, seen from the body, and what is to the right and above on the film.
+    source = np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])
+    right = np.array([np.sin(a), 0.0, -np.cos(a)])
+    down = np.cross(-source, right)
+    cos, sin = np.cos(t), np.sin(t)
+    return np.stack([cos * right + sin * down, cos * down - sin * right, -source])
+
+
+def measure(rng: Rng, scene: Scene) -> Paths:
+    """The way of every ray through bone, marrow and flesh."""
+    starts = np.cumsum([0, *(len(points) for points in scene.outer)])
+    parts = scene.subject.parts
+    triangles = np.concatenate([p.triangles + s for p, s in zip(parts, starts, strict=False)])
+    core = np.concatenate([part.core for part in parts])
+    envelope, _ = scene.camera.paths(np.concatenate(scene.outer), triangles)
+    within, marrow = scene.camera.paths(np.concatenate(scene.inner), triangles, core)
+    within = np.minimum(within, envelope)
+    marrow = np.minimum(marrow, within)
+    mineral = (envelope - within) + marrow * _grain(rng, envelope.shape, scene.camera.pitch)
+    flesh = grow_flesh(rng, scene.subject, scene.seen, scene.camera, scene.belly)
+    lean = np.maximum(flesh.muscle - mineral, 0)
+    return Paths(envelope, mineral, lean, flesh.fat, np.zeros_like(envelope))
+
+
+def expose_for(rng: Rng, paths: Paths) -> Exposure:
+    """An exposure that lets enough through: harder and longer the thicker what is in front."""
+    flesh = paths.muscle + paths.fat
+    body = flesh > 5.0
+    thick = float(np.median(flesh[body])) if body.any() else 50.0
+    kvp = float(np.clip(48 + 0.25 * thick + rng.normal(0, 8), 45, 120))
+    drawn = replace(Exposure.draw(rng), kvp=kvp)
+    shadow = paths if not body.any() else paths.where(body)
+    through = float(np.median(transmit(shadow, kvp)))
+    behind = float(np.exp(rng.uniform(np.log(800), np.log(40000))))  # photons a pixel
+    return replace(drawn, photons=behind / max(through, 1e-4))
+
+
+def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32]:
+    """Trabeculae: 1 on average, drawn out one way or the other, finer than they are seen."""
+    total = np.ones(shape, np.float32)
+    for stretch in (2.2, 4.0):
+        tile = noise_tile(stretch)
+        tile = tile.T if rng.random() < 0.5 else tile
+        step = max(0.5, 0.35 / pitch * float(rng.uniform(0.6, 1.6)))
+        rows = (np.arange(shape[0]) / step + rng.integers(256)).astype(int) % 256
+        columns = (np.arange(shape[1]) / step + rng.integers(256)).astype(int) % 256
+        total += np.float32(rng.uniform(0, 0.22)) * tile[np.ix_(rows, columns)]
+    return np.maximum(total, 0)
+
+
+def skeleton_film(
+    seed: int, size: tuple[int, int], skeletons: Sequence[Skeleton], region: str | None = None
+) -> Film:
+    """The film of this seed, of a random region (or of that name) of one of the skeletons.
+
+    It fits into `size` (height, width), which it fills one way: parts have shapes of their own.
+    Some films show flesh and no bone. The same seed, size and skeletons give the same bytes. Raises
+    UsageError for a film under 32 x 32, or a region that no skeleton has.
+    """
+    check_size(size)
+    rng = np.random.default_rng(seed)
+    choices = [
+        (skeleton, one)
+        for skeleton in skeletons
+        for one in regions_of(skeleton)
+        if region in (None, one.name)
+    ]
+    if not choices:
+        names = sorted({one.name for skeleton in skeletons for one in regions_of(skeleton)})
+        raise UsageError(f"no region is called {region!r}; there are {', '.join(names)}")
+    weights = np.array([one.weight for _, one in choices])
+    skeleton, chosen = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
+    scene = draw_scene(rng, skeleton, chosen, _shape(rng, chosen, size))
+    paths = measure(rng, scene)
+    if rng.random() < 0.03:
+        nothing = np.zeros_like(paths.envelope)
+        paths = replace(paths, envelope=nothing, bone=nothing)
+    pitch = scene.camera.pitch
+    paths = add_objects(rng, paths, pitch)
+    exposure = expose_for(rng, paths)
+    pixels, mask = frame_film(rng, expose(paths, exposure, rng), paths.mask)
+    left = bool(rng.random() < 0.5)
+    if left:
+        pixels, mask = pixels[:, ::-1], mask[:, ::-1]
+    view = View(0.0, "L" if left else "R", pitch, exposure)
+    return Film(np.ascontiguousarray(pixels), np.ascontiguousarray(mask), chosen.name, view)
+
+
+def _shape(rng: Rng, region: Region, size: tuple[int, int]) -> tuple[int, int]:
+    """The largest film of a shape that suits the region and fits into `size`."""
+    low, high = region.aspect or (0.7, 1.35)
+    aspect = float(np.exp(rng.uniform(np.log(low), np.log(high))))  # width to height
+    height = min(float(size[0]), size[1] / aspect)
+    return max(MIN_SIDE, round(height)), max(MIN_SIDE, round(height * aspect))
