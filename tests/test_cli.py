@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -202,11 +203,27 @@ def test_tune_leaves_a_recipe_that_train_takes(films: Path, tmp_path: Path) -> N
 
 def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> None:
     small = ("--set", "prepare.height=64", "--set", "prepare.width=64", "--epochs", 2)
-    words = ("compare", films, "default", "fast", "--out", tmp_path / "run", "--folds", 2)
+    own = tmp_path / "own.toml"
+    own.write_text(boneseg("recipes", "fast").stdout)
+    words = ("compare", films, "default", own, "--out", tmp_path / "run", "--folds", 2)
     done = boneseg(*words, *small)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\nfast ") == 2  # its row, and its row of body parts
+    assert done.stdout.count("\nown ") == 2  # its row, and its row of body parts
+    assert "comparing 100%  own fold 2 of 2" in done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_ctrl_c_says_how_to_go_on(films: Path, tmp_path: Path) -> None:
+    words = ["train", str(films), "--out", str(tmp_path / "run"), "--recipe", "fast"]
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("training")
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert said.endswith("stopped; go on with --resume\n")
+    assert "Traceback" not in said
 
 
 def test_body_parts_have_rows_of_their_own(films: Path, run: Path) -> None:

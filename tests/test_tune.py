@@ -101,8 +101,18 @@ def test_a_killed_search_goes_on_with_the_trial_it_was_in(
 
 
 def test_workers_share_the_trials(phantoms: Dataset, base: Recipe, tmp_path: Path) -> None:
-    found = tune_recipe(phantoms, base, tmp_path, trials=4, space=SPACE, parallel=2)
-    assert 4 <= len(found.trials) <= 5
+    told: list[int] = []
+    found = tune_recipe(
+        phantoms,
+        base,
+        tmp_path,
+        trials=4,
+        space=SPACE,
+        parallel=2,
+        report=lambda trial, _: told.append(trial),
+    )
+    assert len(found.trials) == 4
+    assert sorted(trial for trial in told if trial) == [1, 2, 3, 4]  # each once, when it ends
     assert len({json.dumps(trial.settings) for trial in found.trials}) >= 3
 
 
@@ -113,7 +123,7 @@ def ended(*_: object) -> None:
 def test_a_worker_ended_from_outside_is_named_in_one_line(
     phantoms: Dataset, base: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "_work", ended)
+    monkeypatch.setattr(tune, "_run_trial", ended)
     with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was ended from outside"):
         tune_recipe(phantoms, base, tmp_path, trials=2, space=SPACE, parallel=2)
 

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from boneseg.errors import BonesegError, UsageError
 from boneseg.progress import Progress, say
+from boneseg.words import counted
 
 if TYPE_CHECKING:
     from boneseg.recipe import Recipe
@@ -25,6 +26,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+STOPPED = 130  # the exit status after Ctrl-C
+RESUMABLE = ("train", "crossval", "compare", "tune")
 
 Data = Annotated[Path | None, typer.Argument(help="A folder with images/ and masks/;")]
 Images = Annotated[Path | None, typer.Option(help="or a folder of films")]
@@ -111,7 +115,8 @@ def train(
     bundle = save_bundle(out / "bundle", run.network, judged.card)
     write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
     dice = bundle.card.metrics["dice"]
-    say(f"validation Dice {dice:.4f} on {len(run.validation)} films; the model: {bundle.path}")
+    films = counted(len(run.validation), "film")
+    say(f"validation Dice {dice:.4f} on {films}; the model: {bundle.path}")
     say(f"the report: {out / 'report.html'}")
     if run.depths:
         found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
@@ -143,10 +148,12 @@ def crossval(
     chosen = _recipe("crossval", recipe, settings, minutes, epochs)
     dataset = open_dataset(data, images=images, masks=masks)
     with Progress("cross-validating") as progress:
+        behind: dict[int, float] = {}  # of each fold: they may end in any order
 
         def report(fold: int, check: Check) -> None:
+            behind[fold] = check.done
             words = f"fold {fold} of {folds}  Dice {check.dice:.4f}  {check.note}".rstrip()
-            progress.at((fold - 1 + check.done) / folds, words)
+            progress.at(sum(behind.values()) / folds, words)
 
         result = cross_validate(
             dataset, chosen, out, folds=folds, resume=resume, parallel=parallel, report=report
@@ -185,10 +192,11 @@ def compare(
     asked = _asked("compare", settings, minutes, epochs)
     dataset = open_dataset(data)
     with Progress("comparing") as progress:
+        behind: dict[tuple[str, int], float] = {}
 
         def report(name: str, fold: int, check: Check) -> None:
-            finished = names.index(name) if name in names else 0
-            done = (finished + (fold - 1 + check.done) / folds) / len(names)
+            behind[name, fold] = check.done
+            done = sum(behind.values()) / (folds * len(names))
             progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
 
         found = compare_recipes(
@@ -236,10 +244,15 @@ def tune(
     asked = read_space(space) if space is not None else SPACE
     dataset = open_dataset(data, images=images, masks=masks)
     with Progress("tuning") as progress:
+        ended: set[int] = set()
 
         def report(trial: int, check: Check) -> None:
             words = f"trial {trial} of {trials}  Dice {check.dice:.4f}"
-            progress.at(min(1.0, (trial + check.done) / (trials + 1)), words)
+            behind = trial + check.done
+            if trial and parallel > 1:  # told when it ends, in any order
+                ended.add(trial)
+                behind = 1 + len(ended)
+            progress.at(min(1.0, behind / (trials + 1)), words)
 
         found = tune_recipe(
             dataset,
@@ -314,11 +327,12 @@ def check(
     if as_json:
         _print_json(found.to_json())
     else:
-        print(f"{found.films} films, {found.masks} masks, {found.cases} pairs")
+        numbers = (found.films, "film"), (found.masks, "mask"), (found.cases, "pair")
+        print(", ".join(counted(number, noun) for number, noun in numbers))
         if found.bone_share is not None:
             low, middle, high = found.bone_share
             print(f"bone: {low:.1%} to {high:.1%} of a film, median {middle:.1%}")
-        print(f"{len(found.problems)} problems")
+        print(counted(len(found.problems), "problem"))
         for problem in found.problems:
             weight = "error" if problem.serious else "warning"
             print(f"{weight}: {problem.kind}: {', '.join(problem.names)}: {problem.detail}")
@@ -411,11 +425,13 @@ def main() -> None:
         say(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path")
         status = 1
     except (typer.Abort, KeyboardInterrupt):
-        say("stopped")
-        status = 130
+        status = STOPPED
     except TyperException as error:
         say(f"error: {getattr(error, 'format_message', error.__str__)()}; see boneseg --help")
         status = 2
+    if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
+        verb = next(iter(sys.argv[1:]), "")
+        say("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
     sys.exit(status)
 
 

@@ -33,7 +33,7 @@ from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
 from boneseg.files import whole_file, write_table
 from boneseg.films import Film, fingerprint, fingerprints, read_films, what_changed
-from boneseg.history import Check
+from boneseg.history import Check, read_history
 from boneseg.masks import save_png, write_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.networks import Ensemble
@@ -156,6 +156,10 @@ class _Task:
     held: frozenset[str]
     threads: int | None
 
+    @property
+    def folder(self) -> Path:
+        return self.out / f"fold-{self.number}"
+
 
 def cross_validate(
     dataset: Dataset,
@@ -170,8 +174,9 @@ def cross_validate(
     """Train `folds` models, each without the films of one fold, and predict these with it.
 
     `run.minutes` and `run.epochs` are of each fold. With `parallel` above 1 so many folds train at
-    once in processes of their own, the cores shared among them, and `report` is not called.
-    A fold that collapses for good is in `failed`, and the others are finished.
+    once in processes of their own, the cores shared among them, and `report` is called once for
+    each, with its last check, when it ends; so it is for a fold that was finished before. A fold
+    that collapses for good is in `failed`, and the others are finished.
 
     Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them or show
     no bone, RecipeError for a network that these films cannot train, and
@@ -270,13 +275,22 @@ def _run_all(
                 done.result()
             except TrainingError as error:
                 failed.append((running[done].number, str(error)))
+            _tell_end(running[done], report)
     return tuple(sorted(failed))
+
+
+def _tell_end(task: _Task, report: Report | None) -> None:
+    """Report the last check of a fold that was trained out of sight."""
+    history = read_history(task.folder / "history.csv")
+    if report and history:
+        report(task.number, history[-1])
 
 
 def _run_fold(task: _Task, report: Report | None = None) -> None:
     """Train without the films of one fold, and predict them; nothing where that is done."""
-    folder = task.out / f"fold-{task.number}"
+    folder = task.folder
     if (folder / "fold.json").exists():
+        _tell_end(task, report)
         return
     if task.threads is not None:
         import torch

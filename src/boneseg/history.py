@@ -31,10 +31,18 @@ def write_history(history: Sequence[Check], path: Path) -> None:
     write_table(path, columns, ([getattr(row, name) for name in columns] for row in history))
 
 
-def read_curve(path: Path) -> list[tuple[float, float]]:
-    """(seconds, validation Dice) of each check in a history.csv; nothing where it is gone."""
+def read_history(path: Path) -> list[Check]:
+    """The checks of a history.csv; none where it is gone or damaged."""
+    kinds = {"int": int, "float": float, "str": str}
+    columns = {column.name: kinds[str(column.type)] for column in fields(Check)}
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [(float(row["seconds"]), float(row["dice"])) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError):
+            rows = list(csv.DictReader(file))
+        return [Check(**{name: kind(row[name]) for name, kind in columns.items()}) for row in rows]
+    except (OSError, KeyError, ValueError, TypeError):
         return []
+
+
+def read_curve(path: Path) -> list[tuple[float, float]]:
+    """(seconds, validation Dice) of each check in a history.csv."""
+    return [(check.seconds, check.dice) for check in read_history(path)]

@@ -133,7 +133,8 @@ def tune_recipe(
     """Try `trials` recipes out of a space around `base`, by Optuna's TPE with median pruning.
 
     With `parallel` above 1 so many trials run at once in processes of their own, and `report` is
-    not called. A stopped search goes on, in the middle of its trials, with `resume`.
+    called once for each, with its last check, when it ends. A stopped search goes on, in the middle
+    of its trials, with `resume`.
 
     Raises UsageError for fewer than one trial or worker, RecipeError for a space that holds what no
     recipe may, TrainingError for a search that exists
@@ -156,12 +157,7 @@ def tune_recipe(
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     search = _Search(inside, base, out, dict(space), trials, threads)
     base_run = _train(search, "base", base, lambda check: report(0, check) if report else None)
-    if parallel == 1:
-        _work(search, report)
-    else:
-        with workers(parallel, out) as pool:
-            for worker in as_completed([pool.submit(_work, search) for _ in range(parallel)]):
-                worker.result()
+    _run_all(search, parallel, report)
     return _conclude(search, base_run, [films[index] for index in held])
 
 
@@ -226,7 +222,7 @@ def _study(out: Path, create: bool = False) -> Study:
         study = look(
             study_name="boneseg",
             storage=storage,
-            sampler=optuna.samplers.TPESampler(seed=os.getpid()),
+            sampler=optuna.samplers.TPESampler(),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
             **words,
         )
@@ -235,21 +231,42 @@ def _study(out: Path, create: bool = False) -> Study:
     return study
 
 
-def _work(search: _Search, report: Report | None = None) -> None:
-    """Trials one after the other until there are enough of them, these and other workers'."""
+def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
+    """As many trials as are wanting."""
     from optuna.trial import TrialState
 
+    done = _study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    wanting = range(search.trials - len(done))
+    if parallel == 1:
+        for _ in wanting:
+            _run_trial(search, report)
+        return
+    with workers(parallel, search.out) as pool:
+        for ended in as_completed([pool.submit(_run_trial, search) for _ in wanting]):
+            last = ended.result()
+            if report and last is not None:
+                report(*last)
+
+
+def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Check] | None:
+    """One more trial; its number and its last check, if it came to any."""
     if search.threads is not None:
         import torch
 
         torch.set_num_threads(search.threads)
-    study = _study(search.out)
-    under_way = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-    while len(study.get_trials(deepcopy=False, states=under_way)) < search.trials:
-        study.optimize(lambda trial: _try(search, trial, report), n_trials=1)
+    last: tuple[int, Check] | None = None
+
+    def tell(number: int, check: Check) -> None:
+        nonlocal last
+        last = number, check
+        if report:
+            report(number, check)
+
+    _study(search.out).optimize(lambda trial: _try(search, trial, tell), n_trials=1)
+    return last
 
 
-def _try(search: _Search, trial: Trial, report: Report | None) -> float:
+def _try(search: _Search, trial: Trial, report: Report) -> float:
     """The validation Dice of one recipe; ended early where it lags behind."""
     from optuna import TrialPruned
 
@@ -258,8 +275,7 @@ def _try(search: _Search, trial: Trial, report: Report | None) -> float:
 
     def look(check: Check) -> None:
         nonlocal looks
-        if report:
-            report(trial.number + 1, check)
+        report(trial.number + 1, check)
         if int(check.done * LOOKS) > looks and check.done < 1:
             looks = int(check.done * LOOKS)
             trial.report(check.dice, looks)
