@@ -219,6 +219,21 @@ def test_the_report_shows_folds_and_worst_films(done: CrossValidation, tmp_path:
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_the_report_says_what_trust_is_of_and_why_there_is_none(
+    done: CrossValidation, tmp_path: Path
+) -> None:
+    def page(result: CrossValidation) -> str:
+        write_crossval_report(tmp_path / "report.html", result)
+        return (tmp_path / "report.html").read_text()
+
+    assert "of a single model and its mirror image, out of fold" in page(done)
+    assert "too few films to tell" in page(replace(done, trust=None))
+    blind = tuple(replace(fold, trust=(None,) * len(fold.cases)) for fold in done.folds)
+    alone = page(replace(done, trust=None, folds=blind))
+    assert "one view only: trained without mirroring" in alone
+    assert "too few films" not in alone
+
+
 def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None:
     cases = tuple(
         replace(case, part="hand" if index < 6 else "leg")

@@ -47,7 +47,6 @@ def write_crossval_report(path: Path, result: CrossValidation) -> None:
 def _headline(result: CrossValidation) -> str:
     mean, ci = result.summary.mean, result.summary.ci95
     found = result.calibration
-    trust = result.trust
     tiles = [
         (
             "Dice",
@@ -66,24 +65,30 @@ def _headline(result: CrossValidation) -> str:
             f"{found.ece_after:.4f}",
             f"{found.ece_before:.4f} before temperature {found.temperature:g}",
         ),
-        (
-            "Trust",
-            f"{trust.spearman:.2f}" if trust else "–",
-            f"correlation with Dice; {trust.worst_tenth_flagged:.0%} of the worst tenth flagged"
-            if trust
-            else "too few films to tell",
-        ),
+        ("Trust", *_trust(result)),
     ]
     drawn = (f"<div><dt>{a}</dt><dd>{b}</dd><dd>{c}</dd></div>" for a, b, c in tiles)
     return f'<dl class="tiles">{"".join(drawn)}</dl>'
+
+
+def _trust(result: CrossValidation) -> tuple[str, str]:
+    """How well trust ranks the films, and what that trust is."""
+    if all(trust is None for fold in result.folds for trust in fold.trust):
+        return "–", "one view only: trained without mirroring"
+    if result.trust is None:
+        return "–", "too few films to tell, or all of them alike"
+    flagged = f"{result.trust.worst_tenth_flagged:.0%} of the worst tenth flagged"
+    views = "of a single model and its mirror image, out of fold"
+    return f"{result.trust.spearman:.2f}", f"correlation with Dice, {views}; {flagged}"
 
 
 def _caveats(result: CrossValidation) -> str:
     grouped = any(case.group is not None for case in result.cases.values())
     lines = [
         "Each film was predicted by the one model that never saw it. Its best weights and its "
-        "threshold were chosen on films of the other folds. Calibration and trust of the ensemble "
-        "are estimated from these single models.",
+        "threshold were chosen on films of the other folds. Calibration and trust are those of "
+        "single models, each looking at the film and, where it was trained with mirroring, at its "
+        "mirror image; those of the ensemble cannot be measured on films that it has seen.",
         "Films of one patient are in one fold, as groups.csv says."
         if grouped
         else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
