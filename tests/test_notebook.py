@@ -10,10 +10,12 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is missing: make setup")
 
+from boneseg.dataset import open_dataset  # noqa: E402
 from boneseg.engine import Finding  # noqa: E402
 from boneseg.evaluate import evaluate_predictions  # noqa: E402
 from boneseg.radiograph import Radiograph  # noqa: E402
 from boneseg.report.notebook import summaries_html  # noqa: E402
+from boneseg.simulate import simulate  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location("made", ROOT / "scripts" / "make_notebook.py")
@@ -42,6 +44,23 @@ def test_every_cell_runs(tmp_path: Path) -> None:
     assert sum("<img src=" in page for page in pages) == 3
     assert any("fold 5" in page and "Films by HD95" in page for page in pages)
     assert all(len(output.data["text/plain"]) < 200 for output in shown)
+
+
+def test_a_dataset_shows_some_of_its_films_with_their_masks(tmp_path: Path) -> None:
+    folder = tmp_path / "<b>knees"
+    simulate(folder, 9, seed=1, size=(64, 64))
+    (folder / "parts.csv").write_text(
+        "".join(f"phantom_{seed:06},{'hand' if seed < 4 else 'leg'}\n" for seed in range(1, 10))
+    )
+    dataset = open_dataset(folder)
+    assert repr(dataset) == f"Dataset({folder}: 9 films with a mask)"
+    page = dataset._repr_html_()
+    assert "&lt;b&gt;knees" in page
+    assert "<th>hand</th><td>3</td>" in page
+    assert "<th>leg</th><td>6</td>" in page
+    assert page.count("<img src=") == 4
+    dataset.cases[0].image.write_text("no picture")
+    assert dataset._repr_html_().count("<img src=") == 3
 
 
 def test_a_finding_shows_its_film_and_a_name_is_no_markup() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
 from boneseg.space import SPACE as DEFAULT_SPACE
 from boneseg.space import Choices, Range, check_space, read_space
-from boneseg.tune import Tuned, tune_recipe
+from boneseg.tune import TrialResult, Tuned, tune_recipe
 
 SMALL = (
     *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
@@ -81,6 +82,17 @@ def test_a_verdict_says_when_too_few_films_were_held_back(base: Recipe) -> None:
     assert found(base, 5, 0.0625).verdict.startswith("too few films were held back to tell: Dice")
     assert found(base, 6, 0.03125).verdict.startswith("better, and hardly by chance")
     assert found(base, 20, 0.0001).verdict.endswith("p < 0.001)")
+
+
+def test_a_search_shows_its_trials_in_a_notebook(base: Recipe) -> None:
+    trials = (TrialResult(1, {"network.width": 6}, 0.9, "complete"),)
+    shown = replace(found(base, 20, 0.0001), trials=trials)
+    assert repr(shown) == "Tuned(validation Dice 0.9000 from 0.8000, 1 trial)"
+    page = shown._repr_html_()
+    assert "<th>1</th><td>0.9000</td><td>network.width=6</td>" in page
+    assert "better, and hardly by chance" in page
+    assert "p &lt; 0.001" in page
+    assert shown.table().splitlines()[1] == "     1 0.9000  network.width=6"
 
 
 class KilledError(BaseException):

@@ -61,6 +61,14 @@ class Dataset:
     unpaired_masks: tuple[Path, ...]
     remarks: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Dataset({self.root}: {counted(len(self.cases), 'film')} with a mask)"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import dataset_html
+
+        return dataset_html(self)
+
 
 def open_dataset(
     data: Path | str | None, *, images: Path | None = None, masks: Path | None = None

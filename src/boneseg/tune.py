@@ -96,16 +96,34 @@ class Tuned:
             return f"{'better' if best > base else 'WORSE'}, and hardly by chance: {figures}"
         return f"cannot be told from the recipe it started from: {figures}"
 
+    def __repr__(self) -> str:
+        dice = f"validation Dice {self.best_dice:.4f} from {self.base_dice:.4f}"
+        return f"Tuned({dice}, {counted(len(self.trials), 'trial')})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import tuned_html
+
+        return tuned_html(self)
+
+    @property
+    def remarks(self) -> tuple[str, str]:
+        """How many trials there were, and the verdict."""
+        early = sum(trial.dice is None for trial in self.trials)
+        trials = counted(len(self.trials), "trial")
+        return f"{trials}, {early} of them ended early", self.verdict
+
+    def rows(self, top: int = 5) -> list[tuple[str, str, str]]:
+        """Number, validation Dice and settings of the base and of the best trials."""
+        done = [trial for trial in self.trials if trial.dice is not None]
+        best = sorted(done, key=lambda one: -(one.dice or 0))[:top]
+        return [("base", f"{self.base_dice:.4f}", "")] + [
+            (str(trial.number), f"{trial.dice:.4f}", _listed(trial.settings)) for trial in best
+        ]
+
     def table(self, top: int = 5) -> str:
         """The best trials and the verdict, for a terminal."""
-        lines = [f"{'base':>6} {self.base_dice:.4f}"]
-        done = [trial for trial in self.trials if trial.dice is not None]
-        for trial in sorted(done, key=lambda one: -(one.dice or 0))[:top]:
-            words = " ".join(f"{key}={_short(value)}" for key, value in trial.settings.items())
-            lines.append(f"{trial.number:>6} {trial.dice:.4f}  {words}")
-        early = sum(trial.dice is None for trial in self.trials)
-        lines.append(f"{counted(len(self.trials), 'trial')}, {early} of them ended early")
-        return "\n".join([*lines, self.verdict])
+        lines = [f"{a:>6} {b}  {c}".rstrip() for a, b, c in self.rows(top)]
+        return "\n".join([*lines, *self.remarks])
 
     def to_json(self) -> dict[str, Any]:
         """The document of tune.json."""
@@ -369,5 +387,8 @@ def _scores(engine: Engine, films: Sequence[Film]) -> np.ndarray[Any, np.dtype[n
     return np.array([score(mask, truth).dice for mask, truth in found])
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _listed(settings: Mapping[str, Any]) -> str:
+    def short(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return " ".join(f"{key}={short(value)}" for key, value in settings.items())

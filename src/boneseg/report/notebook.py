@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.chance import p_words
+from boneseg.errors import BonesegError
 from boneseg.history import Check, read_curve
+from boneseg.masks import read_mask
 from boneseg.metrics import Summary
 from boneseg.prepare import Floats
+from boneseg.radiograph import read_radiograph
 from boneseg.report.charts import bars, curve, linear
 from boneseg.words import counted
 from boneseg.writers.overlay import overlay
@@ -23,12 +27,15 @@ from boneseg.writers.overlay import overlay
 if TYPE_CHECKING:
     from boneseg.compare import Comparison
     from boneseg.crossval import CrossValidation
+    from boneseg.dataset import Case, Dataset
     from boneseg.engine import Finding
     from boneseg.evaluate import Evaluation
     from boneseg.radiograph import Radiograph
     from boneseg.training import TrainedRun
+    from boneseg.tune import Tuned
 
 SIDE = 512  # px, the longest of a picture
+SHOWN, SMALL = 4, 256  # pictures of a dataset, and the longest side of each, px
 
 _STYLE = """<style>
 .boneseg figure{display:inline-block;margin:0 1em 1em 0;vertical-align:top}
@@ -50,6 +57,26 @@ def radiograph_html(film: Radiograph) -> str:
         rows, columns = film.spacing_mm
         spacing = f", {rows:.3g} × {columns:.3g} mm a pixel ({escape(film.spacing_kind)})"
     return _frame(_figure(film.pixels, f"{height} × {width} px{spacing}"))
+
+
+def dataset_html(dataset: Dataset) -> str:
+    """How many films of which body parts, and some of them with their masks."""
+    parts = Counter(case.part for case in dataset.cases if case.part is not None)
+    rows = [(escape(part), str(count)) for part, count in sorted(parts.items())]
+    rows.append(("all with a mask", str(len(dataset.cases))))
+    step = max(1, len(dataset.cases) // SHOWN)
+    figures = "".join(_case_figure(case) for case in dataset.cases[::step][:SHOWN])
+    name = f"<p>{escape(dataset.root.absolute().name)}</p>"
+    return _frame(name + _table(("", "films"), rows) + figures)
+
+
+def _case_figure(case: Case) -> str:
+    try:
+        pixels = read_radiograph(case.image).pixels
+        mask = read_mask(case.mask, shape=(pixels.shape[0], pixels.shape[1]))
+    except BonesegError as error:  # a notebook shows what there is; training names the film
+        return f"<p>{escape(str(error))}</p>"
+    return _figure(pixels, escape(case.name), mask, side=SMALL)
 
 
 def finding_html(found: Finding) -> str:
@@ -112,6 +139,13 @@ def comparison_html(found: Comparison) -> str:
     return _frame(_table(heads, rows))
 
 
+def tuned_html(found: Tuned) -> str:
+    """The best trials, and how sure the find is."""
+    rows = [(number, dice, escape(settings)) for number, dice, settings in found.rows()]
+    remarks = "".join(f"<p>{escape(remark)}</p>" for remark in found.remarks)
+    return _frame(_table(("trial", "validation Dice", "settings"), rows) + remarks)
+
+
 def summaries_html(rows: Sequence[tuple[str, Summary]]) -> str:
     """A table with a row for each of some summaries."""
     heads = ("", "films", "Dice", "95 %", "std", "HD95, px", "IoU")
@@ -157,10 +191,12 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _figure(pixels: Floats, words: str, mask: NDArray[np.bool_] | None = None) -> str:
+def _figure(
+    pixels: Floats, words: str, mask: NDArray[np.bool_] | None = None, side: int = SIDE
+) -> str:
     shown = overlay(pixels, mask if mask is not None else np.zeros(pixels.shape, np.bool_))
     image = Image.fromarray(shown)
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     encoded = io.BytesIO()
     image.save(encoded, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
