@@ -19,8 +19,9 @@ from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError
 from boneseg.history import Check
-from boneseg.recipe import Recipe
+from boneseg.recipe import OptimiserSettings, Recipe
 from boneseg.recipes import BUILT_IN
+from boneseg.schedule import Plateau
 from boneseg.simulate import simulate
 from boneseg.training import train
 
@@ -140,6 +141,27 @@ def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: P
     with torch.no_grad():
         film = torch.randn(1, 1, 64, 64)
         assert torch.equal(load_network(bundle)(film), cut.network(film))
+
+
+def test_a_plateau_is_counted_in_epochs_however_many_a_check_spans(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    still = ["optimiser.learning_rate=1e-9", "optimiser.warmup=0", "run.guard=false"]
+    falling = ["optimiser.schedule=plateau", "optimiser.plateau_factor=0.5"]
+    spans = recipe(*still, *falling, "run.batch=4", "run.epochs=12", "optimiser.plateau_patience=3")
+    run = train(phantoms, spans, tmp_path)
+    assert [row.epoch for row in run.history] == [3, 6, 9, 12]
+    assert [row.learning_rate for row in run.history] == [1e-9, 1e-9, 0.5e-9, 0.25e-9]
+
+
+def test_what_is_left_of_a_span_counts_towards_the_next_fall() -> None:
+    settings = OptimiserSettings(schedule="plateau", plateau_factor=0.5, plateau_patience=4)
+    plateau = Plateau()
+    scales = []
+    for dice in (0.5, 0.5, 0.5, 0.6, 0.6):
+        plateau.seen(dice, settings, passed=6)
+        scales.append(plateau.scale)
+    assert scales == [1, 0.5, 0.125, 0.125, 0.0625]
 
 
 def test_sgd_without_momentum_trains(phantoms: Dataset, tmp_path: Path) -> None:

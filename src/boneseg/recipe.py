@@ -132,7 +132,9 @@ class OptimiserSettings(_Section):
     )
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run with a rising rate")
     plateau_factor: float = Field(0.9, gt=0, lt=1, description="plateau: times this")
-    plateau_patience: int = Field(8, ge=1, description="plateau: after so many checks without gain")
+    plateau_patience: int = Field(
+        8, ge=1, description="plateau: after so many epochs without gain; with minutes, checks"
+    )
     clip: float = Field(5.0, ge=0, description="longest gradient; 0 leaves it be")
 
 

@@ -77,7 +77,7 @@ BUILT_IN: dict[str, Recipe] = {
     ),
     "seed-deep": _SEED_DEEP,
     "seed-deep-plateau15": _seed_deep(
-        "whose rate falls to 0.75 after 15 checks without a gain",
+        "whose rate falls to 0.75 after 15 epochs without a gain",
         "optimiser.plateau_factor=0.75",
         "optimiser.plateau_patience=15",
     ),

@@ -10,20 +10,19 @@ from boneseg.recipe import OptimiserSettings
 
 @dataclass
 class Plateau:
-    """Reduce on plateau: the rate falls by a factor after so many checks without a gain."""
+    """Reduce on plateau: the rate falls by a factor after so many epochs without a gain."""
 
     scale: float = 1.0
     best: float = -1.0
     waited: int = 0
 
-    def seen(self, dice: float, settings: OptimiserSettings) -> None:
-        """Take in the Dice of one more check."""
+    def seen(self, dice: float, settings: OptimiserSettings, passed: int) -> None:
+        """Take in the Dice of a check, so many epochs after the one before it."""
         if dice > self.best + 1e-4:
             self.best, self.waited = dice, 0
             return
-        self.waited += 1
-        if self.waited >= settings.plateau_patience:
-            self.scale, self.waited = self.scale * settings.plateau_factor, 0
+        falls, self.waited = divmod(self.waited + passed, settings.plateau_patience)
+        self.scale *= settings.plateau_factor**falls
 
 
 def rate(settings: OptimiserSettings, done: float, plateau: Plateau) -> float:

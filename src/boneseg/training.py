@@ -192,6 +192,7 @@ class _Loop:
         self.device = hardware.device()
         self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
         self.epoch_steps = math.ceil(len(self.films) / self.batch)
+        self.check_epochs = math.ceil(10 / self.epoch_steps)  # or checks would be most of the work
         self.constant = constant_dice(self.validation.masks)
         self.state = State()
         self.started = time.monotonic()
@@ -318,7 +319,7 @@ class _Loop:
     def _check_is_due(self) -> bool:
         state, run = self.state, self.recipe.run
         if run.minutes is None:
-            every = self.epoch_steps * math.ceil(10 / self.epoch_steps)
+            every = self.epoch_steps * self.check_epochs
             return state.step % every == 0 or self._done() >= 1
         spent = state.seconds - state.checked_at
         return spent >= max(run.minutes * 60 / 80, 2.0) or self._done() >= 1
@@ -333,7 +334,8 @@ class _Loop:
         row = self._row(dice)
         state.history.append(row)
         state.loss_sum, state.loss_count = 0.0, 0
-        state.plateau.seen(dice, self.recipe.optimiser)
+        passed = self.check_epochs if self.recipe.run.minutes is None else 1
+        state.plateau.seen(dice, self.recipe.optimiser, passed)
         state.sound = state.sound or not trouble
         if dice > state.best_dice and "finite" not in trouble:
             state.best_dice, self.best = dice, _copied(self.average)
