@@ -703,6 +703,18 @@ def test_a_history_on_a_full_disk(disk: Path) -> None:
     assert [path.name for path in everything(disk)] == ["ballast"]
 
 
+def test_a_bundle_is_not_built_in_the_folder_of_another_process(
+    bundle: Path, tmp_path: Path
+) -> None:
+    others = tmp_path / ".bundle.new"
+    others.mkdir()
+    (others / "model.onnx").write_text("half of it")
+    found = load_bundle(bundle)
+    save_bundle(tmp_path / "bundle", load_network(found), found.card)
+    assert (others / "model.onnx").read_text() == "half of it"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.new", "bundle"]
+
+
 @pytest.mark.parametrize("room_for", ["nothing", "the weights"])
 def test_a_bundle_on_a_full_disk(room_for: str, disk: Path, bundle: Path) -> None:
     loaded = load_bundle(bundle)
