@@ -40,20 +40,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 def segment(
     inputs: Annotated[list[Path], typer.Argument(help="Films, or folders of films.")],
     out: Annotated[Path, typer.Option(help="Where masks and overlays go.")],
-    model: Annotated[Path | None, typer.Option(help="A bundle, or the run that made it.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
+    ] = None,
     formats: Annotated[str, typer.Option("--format", help="mask, overlay")] = "mask,overlay",
     invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
     frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
     as_json: Json = False,
 ) -> int:
     """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
-    from boneseg.bundle import load_bundle
+    from boneseg.bundle import bundled, load_bundle
     from boneseg.engine import Engine
     from boneseg.radiograph import find_radiographs
     from boneseg.segment import FORMATS, Result, segment_files
 
-    if model is None:
-        raise UsageError("segment: give --model RUN, a run of `boneseg train` or its bundle")
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     for name in wanted:
         if name not in FORMATS:
@@ -62,7 +62,7 @@ def segment(
         raise UsageError(f"--format: names nothing; choose from {', '.join(FORMATS)}")
 
     films = find_radiographs(inputs, out)
-    engine = Engine(load_bundle(model))
+    engine = Engine(load_bundle(model or bundled()))
     counter = itertools.count(1)
     with Progress("segmenting") as progress:
 
@@ -343,7 +343,7 @@ def check(
 def simulate(
     out: Annotated[Path, typer.Option(help="Where images/ and masks/ go.")],
     count: Annotated[int, typer.Option(help="How many films.")],
-    kind: Annotated[str, typer.Option(help="phantom, skeleton")] = "phantom",
+    kind: Annotated[str, typer.Option(help="phantom, skeleton, ct")] = "phantom",
     meshes: Annotated[
         Path | None, typer.Option(help="skeleton: a folder of bone surfaces,")
     ] = None,
@@ -351,12 +351,15 @@ def simulate(
         list[Path] | None, typer.Option(help="and OpenSim models (.osim) that pose them.")
     ] = None,
     region: Annotated[str | None, typer.Option(help="skeleton: of this part alone.")] = None,
+    ct: Annotated[Path | None, typer.Option(help="ct: a volume, NIfTI,")] = None,
+    labels: Annotated[Path | None, typer.Option(help="its labels,")] = None,
+    bones: Annotated[str, typer.Option(help="and those of bone, as 25-50,69; else all.")] = "",
     seed: Annotated[int, typer.Option(help="The first film's.")] = 0,
     size: Annotated[int, typer.Option(help="Height and width, px.")] = 256,
     parallel: Annotated[int, typer.Option(help="Processes at once.")] = 1,
 ) -> int:
     """Make films with exact bone masks."""
-    from boneseg.simulate import PhantomSource, SkeletonSource, Source
+    from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as make
 
     source: Source = PhantomSource()
@@ -364,8 +367,12 @@ def simulate(
         if meshes is None:
             raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone surfaces")
         source = SkeletonSource(meshes, tuple(model or ()), region)
+    elif kind == "ct":
+        if ct is None or labels is None:
+            raise UsageError("simulate --kind ct: give --ct and --labels, two NIfTI volumes")
+        source = CtSource(ct, labels, _label_numbers(bones))
     elif kind != "phantom":
-        raise UsageError(f"no kind of simulation is called '{kind}': use phantom or skeleton")
+        raise UsageError(f"no kind of simulation is called '{kind}': use phantom, skeleton or ct")
     with Progress("simulating") as progress:
         make(
             out,
@@ -433,6 +440,18 @@ def main() -> None:
         verb = next(iter(sys.argv[1:]), "")
         say("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
     sys.exit(status)
+
+
+def _label_numbers(text: str) -> tuple[int, ...] | None:
+    """The numbers of a list like 25-50,69; None for an empty one."""
+    numbers: list[int] = []
+    try:
+        for part in filter(None, text.replace(" ", "").split(",")):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise UsageError(f"--bones {text}: write numbers and ranges, as 25-50,69") from None
+    return tuple(numbers) or None
 
 
 def _recipe(

@@ -1,6 +1,6 @@
 """Labelled radiographs without patients: phantoms, skeletons, their physics, and sets of them."""
 
-from boneseg.simulate.dataset import PhantomSource, SkeletonSource, Source, simulate
+from boneseg.simulate.dataset import CtSource, PhantomSource, SkeletonSource, Source, simulate
 from boneseg.simulate.film import Film, View
 from boneseg.simulate.phantom import PARTS, phantom_film
 from boneseg.simulate.views import REGIONS, skeleton_film
@@ -8,6 +8,7 @@ from boneseg.simulate.views import REGIONS, skeleton_film
 __all__ = [
     "PARTS",
     "REGIONS",
+    "CtSource",
     "Film",
     "PhantomSource",
     "SkeletonSource",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from boneseg.errors import OutputError, UsageError
 from boneseg.files import whole_file, write_table
+from boneseg.simulate.ct import CtBody, ct_film, read_ct
 from boneseg.simulate.film import Film, check_size
 from boneseg.simulate.phantom import phantom_film
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
@@ -77,6 +78,29 @@ class SkeletonSource:
     def film(self, seed: int, size: tuple[int, int]) -> Film:
         """See `skeleton_film`."""
         return skeleton_film(seed, size, self.skeletons, self.region)
+
+
+@dataclass(frozen=True)
+class CtSource:
+    """A CT volume and its labels (NIfTI), of which `bones` are bone: all but 0 if left out."""
+
+    ct: Path
+    labels: Path
+    bones: tuple[int, ...] | None = None
+    kind: str = "ct"
+
+    def check(self) -> None:
+        """Raises UsageError for volumes that cannot be read, or hold no bone."""
+        _ct(self.ct, self.labels, self.bones)
+
+    def film(self, seed: int, size: tuple[int, int]) -> Film:
+        """See `ct_film`."""
+        return ct_film(seed, size, _ct(self.ct, self.labels, self.bones))
+
+
+@cache
+def _ct(ct: Path, labels: Path, bones: tuple[int, ...] | None) -> CtBody:
+    return read_ct(ct, labels, bones)
 
 
 @cache
