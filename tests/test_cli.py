@@ -61,9 +61,10 @@ def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> Non
     differing = []
     for path in sorted((films / "images").glob("*.png")):
         pixels = read_radiograph(path).pixels
-        grid, place = bundle.preparation.film(pixels)
+        preparation = bundle.preparation(pixels.shape)
+        grid, place = preparation.film(pixels)
         found = predict(network, torch.from_numpy(grid)[None, None])[0, 0].numpy()
-        mask = bundle.preparation.restore(found, place) >= bundle.card.threshold
+        mask = preparation.restore(found, place) >= bundle.card.threshold
         differing.append((mask != engine.segment(pixels)).mean())
     assert (
         np.mean(differing) < 5e-3

@@ -9,6 +9,7 @@ Nothing is ever unpickled, and the SHA-256 of each file is checked before it is 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import secrets
@@ -22,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boneseg.errors import BundleError, OutputError
 from boneseg.prepare import Preparation
-from boneseg.recipe import NetworkSettings
+from boneseg.recipe import NetworkSettings, working_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +41,7 @@ class Card(BaseModel):
     architecture: NetworkSettings
     height: int = Field(ge=1)  # of the working grid, px
     width: int = Field(ge=1)
+    fitted: bool = False  # whether the grid takes each film's shape, of as many pixels
     threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
     members: int = Field(1, ge=1)  # networks of this architecture, one a fold
     flips: bool = False  # whether the mirrored film is looked at, too
@@ -61,26 +63,37 @@ class Bundle:
     path: Path
     card: Card
 
-    @property
-    def preparation(self) -> Preparation:
-        """The one preparation that films are segmented with."""
+    def preparation(self, film: tuple[int, int]) -> Preparation:
+        """The one preparation that a film of (height, width) is segmented with."""
+        if self.card.fitted:
+            return Preparation(*working_size([film], self.card.height * self.card.width))
         return Preparation(self.card.height, self.card.width)
 
 
-def save_bundle(path: Path, network: nn.Module, card: Card) -> Bundle:
-    """Write a bundle beside `path` and move it into place. Raises OutputError."""
+def bundled() -> Path:
+    """Where the model that ships with boneseg lies."""
+    return Path(__file__).parent / "models" / "bones"
+
+
+def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = False) -> Bundle:
+    """Write a bundle beside `path` and move it into place; with `half`, in float16.
+
+    Raises OutputError.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     building = path.with_name(f".{secrets.token_hex(8)}.new")
     try:
         building.mkdir(parents=True)
+        network = copy.deepcopy(network).half() if half else network
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_file(weights, building / WEIGHTS)
-        _export(network, building / ONNX, card.height, card.width)
+        _export(network, building / ONNX, card)
         sums = {name: _sha256(building / name) for name in (WEIGHTS, ONNX)}
         card = card.model_copy(update={"files": sums})
-        card = card.model_copy(update={"card_sha256": _card_digest(card)})
+        digest = _card_digest(card.model_dump(mode="json"))
+        card = card.model_copy(update={"card_sha256": digest})
         text = json.dumps(card.model_dump(mode="json"), indent=2)
         (building / CARD).write_text(text + "\n", encoding="utf-8")
         if path.exists():
@@ -110,7 +123,7 @@ def load_bundle(path: Path | str) -> Bundle:
         raise BundleError(f"{card_path}: is damaged; copy the bundle again") from None
     if set(card.files) != {WEIGHTS, ONNX}:
         raise BundleError(f"{card_path}: does not vouch for its files; copy the bundle again")
-    if card.card_sha256 != _card_digest(card):
+    if card.card_sha256 != _card_digest(data):
         raise BundleError(f"{card_path}: has changed since it was saved; copy the bundle again")
     for name, digest in card.files.items():
         try:
@@ -146,7 +159,7 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("boneseg", "torch", "numpy", "pillow")}
 
 
-def _export(network: nn.Module, path: Path, height: int, width: int) -> None:
+def _export(network: nn.Module, path: Path, card: Card) -> None:
     import logging
     import warnings
 
@@ -157,12 +170,18 @@ def _export(network: nn.Module, path: Path, height: int, width: int) -> None:
 
     class Probability(torch.nn.Module):
         def forward(self, film: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = network(film)
-            return logits.sigmoid()
+            logits: torch.Tensor = network(film.to(kind))
+            return logits.float().sigmoid()
 
-    wrapped = Probability()
+    wrapped, kind = Probability(), next(network.parameters()).dtype
     wrapped.network = network
-    example = torch.zeros(2, 1, height, width)
+    example = torch.zeros(2, 1, card.height, card.width)
+    free: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
+    if card.fitted:  # working sizes are multiples of 32, and so the network never pads
+        free |= {
+            2: 32 * torch.export.Dim("rows", min=1),
+            3: 32 * torch.export.Dim("columns", min=1),
+        }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -171,16 +190,17 @@ def _export(network: nn.Module, path: Path, height: int, width: int) -> None:
             path,
             input_names=["film"],
             output_names=["probability"],
-            dynamic_shapes={"film": {0: torch.export.Dim.DYNAMIC}},
+            dynamic_shapes={"film": free},
             dynamo=True,
             external_data=False,
             verbose=False,
         )
 
 
-def _card_digest(card: Card) -> str:
-    facts = card.model_dump(mode="json", exclude={"card_sha256"})
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _card_digest(facts: dict[str, Any]) -> str:
+    """Of what is in the file: a card that lacks what later ones hold keeps its digest."""
+    told = {name: value for name, value in facts.items() if name != "card_sha256"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

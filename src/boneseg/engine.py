@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from boneseg.bundle import ONNX, Bundle
 from boneseg.errors import BonesegError, BundleError
 from boneseg.prepare import Floats
+
+KEPT = 8  # sizes for which a compiled network is kept, where a grid takes each film's shape
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,38 @@ class Engine:
         import openvino
 
         self.bundle = bundle
-        core, views = openvino.Core(), 2 if bundle.card.flips else 1
-        try:
-            model = core.read_model(bundle.path / ONNX)
-            model.reshape([views, 1, bundle.card.height, bundle.card.width])
-            self._compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-        except RuntimeError:  # OpenVINO's own message fills a screen
-            problem = f"OpenVINO cannot run its {ONNX} at the size of its model.json"
-            raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
+        self._core = openvino.Core()
+        self._compiled: dict[tuple[int, int], Any] = {}
+        if not bundle.card.fitted:  # a bundle that cannot run is told before the first film
+            self._at(bundle.card.height, bundle.card.width)
+
+    def _at(self, height: int, width: int) -> Any:
+        """The network compiled for a working grid; that of the last few sizes is kept."""
+        if (height, width) not in self._compiled:
+            card, path = self.bundle.card, self.bundle.path
+            try:
+                model = self._core.read_model(path / ONNX)
+                model.reshape([2 if card.flips else 1, 1, height, width])
+                compiled = self._core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+            except RuntimeError:  # OpenVINO's own message fills a screen
+                problem = f"OpenVINO cannot run its {ONNX} at {height} x {width}"
+                raise BundleError(f"{path}: {problem}; copy the bundle again") from None
+            while len(self._compiled) >= KEPT:
+                self._compiled.pop(next(iter(self._compiled)))
+            self._compiled[height, width] = compiled
+        return self._compiled[height, width]
 
     def find(self, pixels: Floats) -> Finding:
         """float32 H x W in [0, 1], bone bright, to its bones.
 
         Raises BonesegError where the network answers with what is no number.
         """
-        card, preparation = self.bundle.card, self.bundle.preparation
+        card = self.bundle.card
+        preparation = self.bundle.preparation((pixels.shape[0], pixels.shape[1]))
         grid, place = preparation.film(pixels)
         films = np.stack([grid, grid[:, ::-1]])[:, None] if card.flips else grid[None, None]
-        found = np.asarray(self._compiled(films)[0], np.float32)
+        network = self._at(preparation.height, preparation.width)
+        found = np.asarray(network(films)[0], np.float32)
         if not np.isfinite(found).all():
             raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")
         if card.flips:

@@ -1,0 +1,85 @@
+"""Bundles whose working grid takes each film's own shape, and bundles in half precision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from boneseg.bundle import CARD, ONNX, WEIGHTS, Bundle, Card, load_bundle, load_network, save_bundle
+from boneseg.engine import KEPT, Engine
+from boneseg.errors import BundleError
+from boneseg.networks import build
+from boneseg.recipe import NetworkSettings
+from boneseg.validation import predict
+
+SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
+
+
+def bundle(path: Path, *, half: bool, norm: str = "instance", fitted: bool = True) -> Bundle:
+    torch.manual_seed(3)
+    settings = NetworkSettings(widths=(8, 16, 32), levels=3, norm=norm)
+    card = Card(
+        architecture=settings, height=128, width=128, fitted=fitted, threshold=0.5,
+        metrics={}, restarts=0, data={}, recipe={}, versions={},
+    )  # fmt: skip
+    save_bundle(path, build(settings).eval(), card, half=half)
+    return load_bundle(path)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_a_fitted_grid_keeps_each_films_shape(tmp_path: Path, norm: str) -> None:
+    made = bundle(tmp_path / "bundle", half=False, norm=norm)
+    engine, network = Engine(made), load_network(made)
+    for shape in SHAPES:
+        pixels = np.random.default_rng(1).random(shape, dtype=np.float32)
+        preparation = made.preparation(shape)
+        assert preparation.height % 32 == 0 and preparation.width % 32 == 0
+        assert preparation.height * preparation.width <= 1.6 * 128 * 128
+        grid, place = preparation.film(pixels)
+        expected = predict(network, torch.from_numpy(grid)[None, None])[0, 0].numpy()
+        found = engine.find(pixels)
+        assert found.mask.shape == shape
+        # bfloat16 where the processor has it, on an untrained network.
+        assert np.abs(found.probability - preparation.restore(expected, place)).mean() < 0.02
+
+
+def test_a_long_film_is_not_squashed_into_a_square(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", half=False)
+    preparation = made.preparation((1024, 128))
+    assert preparation.height > 5 * preparation.width
+    place = preparation.place((1024, 128))
+    assert place.height * place.width > 0.7 * preparation.height * preparation.width
+
+
+def test_only_the_networks_of_the_last_few_sizes_are_kept(tmp_path: Path) -> None:
+    engine = Engine(bundle(tmp_path / "bundle", half=False))
+    for width in range(64, 64 + 32 * (KEPT + 3), 32):
+        engine.find(np.zeros((64, width), np.float32))
+    assert len(engine._compiled) == KEPT
+
+
+def test_half_precision_halves_the_files_and_finds_the_same(tmp_path: Path) -> None:
+    whole, half = (bundle(tmp_path / name, half=name == "half") for name in ("whole", "half"))
+    for name in (WEIGHTS, ONNX):
+        assert (half.path / name).stat().st_size < 0.75 * (whole.path / name).stat().st_size
+    pixels = np.random.default_rng(2).random((120, 100), dtype=np.float32)
+    one, other = (Engine(made).probability(pixels) for made in (whole, half))
+    assert np.abs(one - other).mean() < 0.02
+    assert all(weight.dtype == torch.float32 for weight in load_network(half).parameters())
+
+
+def test_a_bundle_of_an_older_boneseg_is_still_vouched_for(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", half=False, fitted=False)
+    card = json.loads((made.path / CARD).read_text())
+    del card["fitted"], card["card_sha256"]  # as before grids took the shape of a film
+    digest = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+    (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest}))
+    assert load_bundle(made.path).card.height == 128
+    (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest, "height": 96}))
+    with pytest.raises(BundleError, match="has changed"):
+        load_bundle(made.path)
