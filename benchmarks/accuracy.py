@@ -47,7 +47,7 @@ class Goal:
 GOALS = (
     Goal("knee-femur", 10, 0.98, 4),
     Goal("knee-tibia", 10, 0.975, 5),
-    Goal("spine", 30, 0.92, 15),
+    Goal("spine", 15, 0.92, 15),
     Goal("legs", 45, 0.975, 4),
 )
 
