@@ -20,7 +20,7 @@ from boneseg.crossval import cross_validate, trust_quality
 from boneseg.engine import Engine
 from boneseg.history import Check
 from boneseg.recipes import load_recipe
-from boneseg.report import write_crossval_report
+from boneseg.report.crossval import write_crossval_report
 
 MINUTES = {"knee-femur": 6, "knee-tibia": 6, "spine": 12, "legs": 12}  # a fold
 GOALS = {"knee-femur": 0.98, "knee-tibia": 0.975, "spine": 0.92, "legs": 0.975}

@@ -43,3 +43,17 @@ def test_segment_runs_where_torch_is_not_installed(tmp_path: Path) -> None:
     for path in sorted((tmp_path / "base").glob("*_mask.png")):
         assert np.array_equal(read_mask(path), read_mask(tmp_path / "full" / path.name))
     assert len(list((tmp_path / "base").glob("*_mask.png"))) == 3
+
+
+def test_a_film_and_what_is_found_on_it_show_themselves_without_torch(tmp_path: Path) -> None:
+    simulate(tmp_path / "films", 1, size=(90, 70))
+    film = next((tmp_path / "films" / "images").iterdir())
+    words = f"""
+import sys, boneseg, numpy
+from boneseg.engine import Finding
+film = boneseg.read_radiograph({str(film)!r})
+found = Finding(film.pixels, film.pixels > 0.5, None, film.pixels)
+assert "<img" in film._repr_html_() and "<img" in found._repr_html_()
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    subprocess.run([sys.executable, "-c", words], check=True)

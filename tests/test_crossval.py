@@ -29,7 +29,7 @@ from boneseg.prepare import Preparation
 from boneseg.radiograph import read_radiograph
 from boneseg.recipe import Recipe
 from boneseg.recipes import BUILT_IN
-from boneseg.report import write_crossval_report
+from boneseg.report.crossval import write_crossval_report
 from boneseg.simulate import simulate
 from boneseg.training import balancing_weights
 

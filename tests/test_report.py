@@ -27,8 +27,8 @@ from boneseg.history import Check
 from boneseg.metrics import Summary
 from boneseg.radiograph import Radiograph
 from boneseg.recipes import BUILT_IN
-from boneseg.report import write_report
 from boneseg.report.charts import linear, logarithmic
+from boneseg.report.page import write_report
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.training import TrainedRun
 

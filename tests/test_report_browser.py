@@ -11,7 +11,8 @@ from boneseg.compare import compared
 from boneseg.crossval import CrossValidation, cross_validate
 from boneseg.dataset import open_dataset
 from boneseg.recipes import load_recipe
-from boneseg.report import write_compare_report, write_crossval_report
+from boneseg.report.compare import write_compare_report
+from boneseg.report.crossval import write_crossval_report
 from boneseg.simulate import simulate
 from browser import browse, needs_browser, picture
 

@@ -98,7 +98,7 @@ def train(
     from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
-    from boneseg.report import write_report
+    from boneseg.report.page import write_report
     from boneseg.training import train as run_training
 
     chosen = _recipe("train", recipe, settings, minutes, epochs)
@@ -143,7 +143,7 @@ def crossval(
     from boneseg.crossval import cross_validate
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
-    from boneseg.report import write_crossval_report
+    from boneseg.report.crossval import write_crossval_report
 
     chosen = _recipe("crossval", recipe, settings, minutes, epochs)
     dataset = open_dataset(data, images=images, masks=masks)
@@ -187,7 +187,7 @@ def compare(
     from boneseg.compare import compare_recipes
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
-    from boneseg.report import write_compare_report
+    from boneseg.report.compare import write_compare_report
 
     asked = _asked("compare", settings, minutes, epochs)
     dataset = open_dataset(data)

@@ -87,8 +87,8 @@ def open_dataset(
     films_folder, masks_folder = _folders(data, images, masks)
     films, labels = _files(films_folder, dicom=True), _files(masks_folder, dicom=False)
     if films_folder.resolve() == masks_folder.resolve():
-        films = [path for path in films if not _MASK_ENDING.search(_stem(path))]
-        labels = [path for path in labels if _MASK_ENDING.search(_stem(path))]
+        films = [path for path in films if not _MASK_ENDING.search(stem_of(path))]
+        labels = [path for path in labels if _MASK_ENDING.search(stem_of(path))]
     if not films:
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
     if not labels:
@@ -98,7 +98,7 @@ def open_dataset(
     remarks: list[str] = []
     groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
     parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
-    names = {_stem(film): film for film in pairs}
+    names = {stem_of(film): film for film in pairs}
     return Dataset(
         root,
         tuple(
@@ -146,7 +146,7 @@ def _files(folder: Path, *, dicom: bool) -> list[Path]:
         raise DatasetError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     """The name without its image suffix: a DICOM file named by its UID keeps all of it."""
     known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
     return path.stem if known else path.name
@@ -157,14 +157,14 @@ def _pair(films: Sequence[Path], labels: Sequence[Path]) -> tuple[dict[Path, Pat
     by_name: dict[str, Path] = {}
     aliases: dict[str, list[Path]] = defaultdict(list)
     for film in films:
-        other = by_name.setdefault(_stem(film).casefold(), film)
+        other = by_name.setdefault(stem_of(film).casefold(), film)
         if other is not film:
             raise DatasetError(f"{film}: has the same name as {other.name}; rename one of the two")
-        aliases[_FILM_ENDING.sub("", _stem(film)).casefold()].append(film)
+        aliases[_FILM_ENDING.sub("", stem_of(film)).casefold()].append(film)
     pairs: dict[Path, Path] = {}
     alone = []
     for label in labels:
-        names = [_stem(label).casefold(), _MASK_ENDING.sub("", _stem(label)).casefold()]
+        names = [stem_of(label).casefold(), _MASK_ENDING.sub("", stem_of(label)).casefold()]
         found = [by_name[name] for name in names if name in by_name]
         found = found or next((aliases[name] for name in names if name in aliases), [])
         if not found:
@@ -189,12 +189,12 @@ def _table(
     """The second column of a table by the name of the film, which it names in the first."""
     if not path.is_file():
         return {}
-    names = {key.casefold(): _stem(film) for film in films for key in (film.name, _stem(film))}
+    names = {key.casefold(): stem_of(film) for film in films for key in (film.name, stem_of(film))}
     values: dict[str, str] = {}
     unknown = []
     for number, row in enumerate(_rows(path)):
         key = PurePosixPath(row[0].replace("\\", "/")).name.casefold()
-        name = names.get(key) or names.get(_stem(Path(key)))
+        name = names.get(key) or names.get(stem_of(Path(key)))
         if len(row) < 2 or not row[1]:
             raise DatasetError(f"{path}: has nothing beside {row[0][:40]!r}; give two columns")
         if name is None:
@@ -203,7 +203,7 @@ def _table(
             raise DatasetError(f"{path}: names {row[0]} twice, as {values[name]} and {row[1]}")
     if unknown:
         remarks.append(f"{path}: names {listed(unknown)}, not among the films")
-    left_out = [_stem(film) for film in paired if _stem(film) not in values]
+    left_out = [stem_of(film) for film in paired if stem_of(film) not in values]
     if left_out:
         remarks.append(f"{path}: leaves out {listed(left_out)}; give each film a line")
         if complete:  # films of one patient could come to stand on both sides of a split

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.dataset import Case, Dataset
-from boneseg.dataset import _stem as stem_of  # predictions pair with their films by it
+from boneseg.dataset import Case, Dataset, stem_of
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask

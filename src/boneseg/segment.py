@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.dataset import _stem as stem_of  # outputs pair with their films by it
+from boneseg.dataset import stem_of
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import same_place, whole_file

@@ -1,7 +1,4 @@
-"""Reports: each one HTML page that needs nothing but itself."""
+"""Reports: each one HTML page that needs nothing but itself; and what results show of themselves.
 
-from boneseg.report.compare import write_compare_report
-from boneseg.report.crossval import write_crossval_report
-from boneseg.report.page import write_report
-
-__all__ = ["write_compare_report", "write_crossval_report", "write_report"]
+Import the page that is wanted: what a finding shows in a notebook (`notebook`) needs no torch.
+"""
