@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -63,14 +64,23 @@ def test_only_the_networks_of_the_last_few_sizes_are_kept(tmp_path: Path) -> Non
     assert len(engine._compiled) == KEPT
 
 
-def test_half_precision_halves_the_files_and_finds_the_same(tmp_path: Path) -> None:
+def test_half_precision_halves_the_weights_and_finds_the_same(tmp_path: Path) -> None:
     whole, half = (bundle(tmp_path / name, half=name == "half") for name in ("whole", "half"))
-    for name in (WEIGHTS, ONNX):
-        assert (half.path / name).stat().st_size < 0.75 * (whole.path / name).stat().st_size
+    sizes = [(made.path / WEIGHTS).stat().st_size for made in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
     pixels = np.random.default_rng(2).random((120, 100), dtype=np.float32)
     one, other = (Engine(made).probability(pixels) for made in (whole, half))
     assert np.abs(one - other).mean() < 0.02
     assert all(weight.dtype == torch.float32 for weight in load_network(half).parameters())
+
+
+def test_the_two_files_hold_a_weight_once(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", half=False)
+    held = onnx.load(made.path / ONNX, load_external_data=False).graph.initializer
+    assert all(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in held)
+    assert sum(len(tensor.raw_data) for tensor in held) == 0
+    folded = bundle(tmp_path / "folded", half=False, norm="batch")  # other weights than trained
+    assert (folded.path / ONNX).stat().st_size > (made.path / ONNX).stat().st_size
 
 
 def test_a_bundle_of_an_older_boneseg_is_still_vouched_for(tmp_path: Path) -> None:

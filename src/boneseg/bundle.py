@@ -2,7 +2,8 @@
 
     RUN/bundle/model.json            what it is, how films are prepared, what it scored
     RUN/bundle/weights.safetensors   float32
-    RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W
+    RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W;
+                                     it takes from weights.safetensors what is the same there
 
 Nothing is ever unpickled, and the SHA-256 of each file is checked before it is used.
 """
@@ -75,6 +76,11 @@ def bundled() -> Path:
     return Path(__file__).parent / "models" / "bones"
 
 
+def sample_films() -> Path:
+    """Where the sample films that ship with boneseg lie: simulated ones."""
+    return Path(__file__).parent / "models" / "samples"
+
+
 def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = False) -> Bundle:
     """Write a bundle beside `path` and move it into place; with `half`, in float16.
 
@@ -90,6 +96,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_file(weights, building / WEIGHTS)
         _export(network, building / ONNX, card)
+        _share_weights(building)
         sums = {name: _sha256(building / name) for name in (WEIGHTS, ONNX)}
         card = card.model_copy(update={"files": sums})
         digest = _card_digest(card.model_dump(mode="json"))
@@ -195,6 +202,27 @@ def _export(network: nn.Module, path: Path, card: Card) -> None:
             external_data=False,
             verbose=False,
         )
+
+
+def _share_weights(folder: Path) -> None:
+    """Have the ONNX file point at the weights that lie beside it, byte for byte, already.
+
+    Those that the export has changed (a batch norm is folded into its convolution) stay in it.
+    """
+    import onnx
+
+    model, file = onnx.load(folder / ONNX), (folder / WEIGHTS).read_bytes()
+    start = 8 + int.from_bytes(file[:8], "little")  # https://github.com/huggingface/safetensors
+    table = json.loads(file[8:start])
+    for tensor in model.graph.initializer:
+        entry = table.get(tensor.name.removeprefix("network."), {"data_offsets": (0, 0)})
+        first, last = entry["data_offsets"]
+        if last > first and file[start + first : start + last] == tensor.raw_data:
+            onnx.external_data_helper.set_external_data(
+                tensor, WEIGHTS, offset=start + first, length=last - first
+            )
+            tensor.ClearField("raw_data")
+    (folder / ONNX).write_bytes(model.SerializeToString())
 
 
 def _card_digest(facts: dict[str, Any]) -> str:
