@@ -1,4 +1,4 @@
-"""Draw docs/images/films.png: phantom films beside their exact masks.
+"""Draw docs/images/films.png: the sample films, and what the bundled model finds in them.
 
 python scripts/readme_picture.py
 """
@@ -10,23 +10,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boneseg.simulate import phantom_film
+from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.engine import Engine
+from boneseg.radiograph import read_radiograph
 from boneseg.writers.overlay import overlay
 
-SIDE = 320
+HEIGHT = 300
 OUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "films.png"
 
 
-def main(seeds: tuple[int, ...]) -> None:
-    columns = []
-    for seed in seeds:
-        film = phantom_film(seed, (SIDE, SIDE))
-        bare = overlay(film.pixels, film.mask & False)
-        columns.append(np.vstack([bare, overlay(film.pixels, film.mask)]))
+def main() -> None:
+    engine, columns = Engine(load_bundle(bundled())), []
+    for path in sorted(sample_films().glob("*.png")):
+        pixels = read_radiograph(path).pixels
+        mask = engine.segment(pixels)
+        views = [overlay(pixels, part) for part in (mask & False, mask)]
+        small = [Image.fromarray(view).resize((_width(view), HEIGHT)) for view in views]
+        columns.append(np.vstack([np.asarray(view) for view in small]))
     OUT.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(np.hstack(columns)).quantize(128, dither=Image.Dither.NONE)
     picture.save(OUT, optimize=True)
 
 
+def _width(view: np.ndarray) -> int:
+    return round(view.shape[1] * HEIGHT / view.shape[0])
+
+
 if __name__ == "__main__":
-    main((114, 58, 43, 13))
+    main()

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boneseg.bundle import Bundle, load_bundle
+    from boneseg.bundle import Bundle, bundled, load_bundle
     from boneseg.compare import Comparison, compare_recipes
     from boneseg.crossval import CrossValidation, cross_validate
     from boneseg.dataset import Dataset, open_dataset
@@ -47,6 +47,7 @@ __all__ = [
     "Scores",
     "TrainedRun",
     "Tuned",
+    "bundled",
     "compare_recipes",
     "cross_validate",
     "evaluate_model",
@@ -62,7 +63,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bundle": ("Bundle", "load_bundle"),
+    "bundle": ("Bundle", "bundled", "load_bundle"),
     "compare": ("Comparison", "compare_recipes"),
     "crossval": ("CrossValidation", "cross_validate"),
     "dataset": ("Dataset", "open_dataset"),

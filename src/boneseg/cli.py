@@ -407,7 +407,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="A new folder.")] = Path("demo"),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
 ) -> int:
-    """Make phantom films, train on them, and score and segment films it has not seen."""
+    """Find bones with the model that ships; then make films, train on them, and score others."""
     from boneseg.demo import demonstrate
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -415,6 +415,7 @@ def demo(
     done = demonstrate(out, minutes=minutes, say=say)
     dice, low_high = done.summary.mean["dice"], done.summary.ci95["dice"]
     print(f"Dice {dice:.3f} (95 % {low_high[0]:.3f} to {low_high[1]:.3f}) on 24 unseen films")
+    print(f"samples:  {done.samples}")
     print(f"overlays: {done.overlays}")
     print(f"model:    {done.bundle}")
     print(f"report:   {done.report}")

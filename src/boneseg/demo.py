@@ -1,4 +1,4 @@
-"""The whole of boneseg in a few minutes, on phantom films: nothing is needed but the package."""
+"""The whole of boneseg in a few minutes, on simulated films: nothing is needed but the package."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from boneseg.recipes import load_recipe
 
 @dataclass(frozen=True)
 class Demo:
-    """Where a demonstration left its things, and what the model scored on unseen films."""
+    """Where a demonstration left its things, and what its own model scored on unseen films."""
 
+    samples: Path
     overlays: Path
     bundle: Path
     report: Path
@@ -21,13 +22,17 @@ class Demo:
 
 
 def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] = print) -> Demo:
-    """Make films, train on some, score and segment others. Raises what its parts raise."""
-    from boneseg.bundle import save_bundle
+    """Find bones with the model that ships; then make films, train on some, and score others.
+
+    Raises what its parts raise.
+    """
+    from boneseg.bundle import bundled, load_bundle, sample_films, save_bundle
     from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
     from boneseg.engine import Engine
     from boneseg.evaluate import evaluate_model
-    from boneseg.report import write_report
+    from boneseg.radiograph import find_radiographs
+    from boneseg.report.page import write_report
     from boneseg.segment import segment_files
     from boneseg.simulate import simulate
     from boneseg.training import train
@@ -35,6 +40,9 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     chosen = load_recipe("fast").with_settings(
         [f"run.minutes={minutes}", "prepare.max_pixels=16384"]
     )
+    say("finding bones in the sample films with the model that ships")
+    ours = Engine(load_bundle(bundled()))
+    segment_files(find_radiographs([sample_films()]), out / "samples", ours)
     say("making 120 phantom films to train on, and 24 others to be scored on")
     simulate(out / "train", 120, seed=0)
     simulate(out / "unseen", 24, seed=1_000_000)
@@ -52,4 +60,4 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     unseen = open_dataset(out / "unseen")
     summary = evaluate_model(unseen, engine.segment).summary
     segment_files([case.image for case in unseen.cases], out / "overlays", engine)
-    return Demo(out / "overlays", out / "run" / "bundle", report, summary)
+    return Demo(out / "samples", out / "overlays", out / "run" / "bundle", report, summary)

@@ -231,7 +231,7 @@ def _worked_on(rng: Rng, film: Array) -> Array:
     """Windows, curves and filters of readers and of those who saved the film."""
     from scipy.ndimage import gaussian_filter
 
-    if rng.random() < 0.25:  # equalised: every part as contrasty as the others
+    if rng.random() < 0.35:  # equalised: every part as contrasty as the others
         sigma = float(rng.uniform(0.03, 0.15)) * max(film.shape)
         step = max(1, int(sigma / 3))
         few = film[::step, ::step]

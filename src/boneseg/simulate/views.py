@@ -89,6 +89,8 @@ REGIONS: tuple[Region, ...] = (
     Region("thigh", (*_LEG, "pelvis"), "femur_r", (0, -220, 0), (250, 460), pose=_KNEE),
     Region("knee", _LEG, "tibia_r", (0, -10, 0), (85, 300), (FRONT, FRONT, FRONT, SIDE, BACK), 12,
            {"knee_angle_r": (0.0, 0.7)}, weight=2.0),
+    Region("knee", _LEG, "tibia_r", (0, -5, 0), (78, 130), (FRONT, FRONT, FRONT, BACK, SIDE), 10,
+           {"knee_angle_r": (0.0, 0.4)}, wander=0.15, weight=2.0),
     Region("lower leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -210, 0), (240, 460),
            pose=_KNEE),
     Region("ankle", _FOOT, "talus_r", (5, 10, 0), (110, 260), (FRONT, SIDE, OTHER_SIDE), 15,
@@ -170,6 +172,8 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
     to_camera = _looking(azimuth + sway[0], elevation + 0.5 * sway[1], turn + sway[2])
 
     long = float(rng.uniform(*region.span)) * subject.size
+    if rng.random() < 0.15:  # a detail, or a crop
+        long *= float(rng.uniform(0.45, 0.8))
     height, width = size
     pitch = long / max(height, width)  # at the body
     distance = float(rng.uniform(950, 1400)) + (long if long > 500 else 0)

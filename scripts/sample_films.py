@@ -1,0 +1,34 @@
+"""Make the sample films that ship with boneseg: simulated, of OpenSim's skeleton (CC BY 3.0).
+
+python scripts/sample_films.py --data ../shared/data/skeleton
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from boneseg.bundle import sample_films
+from boneseg.masks import save_png
+from boneseg.simulate import SkeletonSource
+
+FILMS = {"hand": 405, "knee": 401, "foot": 402, "forearm": 403, "hip": 402}  # seeds that came well
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--data", type=Path, default=Path("../shared/data/skeleton"))
+    data = words.parse_args().data
+    models = tuple(data / "models" / f"{name}.osim" for name in ("Rajagopal2016", "wrist"))
+    sample_films().mkdir(parents=True, exist_ok=True)
+    for region, seed in FILMS.items():
+        film = SkeletonSource(data / "meshes", models, region).film(seed, (384, 384))
+        grey = Image.fromarray(np.rint(film.pixels * 255).astype(np.uint8))
+        save_png(sample_films() / f"{region}.png", grey)
+
+
+if __name__ == "__main__":
+    main()
