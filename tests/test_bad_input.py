@@ -452,7 +452,6 @@ WRONG = [
     ("segment {film} --out {new} --model {nowhere}", 1, "is no bundle"),
     ("segment {film} --out {new} --model {file}", 1, "is no bundle"),
     ("segment {film} --out {new} --model {hollow}", 1, "is no bundle"),
-    ("segment {film} --out {new}", 2, "--model"),
     ("segmnet {film}", 2, "segmnet"),
     ("check {nowhere}", 1, "nowhere"),
     ("check {file}", 1, "is no folder"),

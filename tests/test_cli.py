@@ -111,7 +111,7 @@ def test_a_flipped_byte_is_refused_by_name(run: Path, films: Path, tmp_path: Pat
         (["train", "nowhere", "--out", "x", "--set", "run.sed=1"], "run.seed"),
         (["recipes", "defualt"], "default"),
         (["segment"], "inputs"),
-        (["segment", "film.png", "--out", "x"], "--model"),
+        (["segment", "film.png", "--out", "x"], "film.png"),
         (["train", "films", "--out", "x", "--minutes", "1", "--epochs", "1"], "either"),
         (["sgement"], "sgement"),
     ],
