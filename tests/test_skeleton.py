@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import os
 import subprocess
 import sys
 import zlib
@@ -267,6 +268,28 @@ def test_bones_of_any_meshes_are_filmed(folder: Path) -> None:
     assert sum(film.mask.any() and not film.mask.all() for film in films) >= 6  # some are flesh
     film, again = films[5], skeleton_film(5, (96, 96), [skeleton])
     assert np.array_equal(film.pixels, again.pixels) and np.array_equal(film.mask, again.mask)
+
+
+def test_one_seed_gives_one_film_in_every_process(folder: Path) -> None:
+    words = f"""
+import hashlib
+from pathlib import Path
+from boneseg.simulate import SkeletonSource
+folder = Path({str(folder)!r})
+film = SkeletonSource(folder, (folder / "leg.osim",)).film(9, (64, 64))
+print(hashlib.sha256(film.pixels.tobytes() + film.mask.tobytes()).hexdigest())
+"""
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", words],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(answers) == 1
 
 
 def test_simulate_films_skeletons_through_the_command_line(folder: Path, tmp_path: Path) -> None:

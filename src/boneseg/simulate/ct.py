@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
-from boneseg.simulate.clutter import add_objects, frame_film
-from boneseg.simulate.film import MIN_SIDE, Film, View, check_size
-from boneseg.simulate.projector import Array, Paths, enlarged, expose
-from boneseg.simulate.views import expose_for
+from boneseg.simulate.film import MIN_SIDE, Film, check_size
+from boneseg.simulate.projector import Array, Paths, enlarged
+from boneseg.simulate.views import take_film
 
 Rng = np.random.Generator
 
@@ -106,13 +105,7 @@ def ct_film(seed: int, size: tuple[int, int], body: CtBody) -> Film:
     bone, mineral, flesh = ways
     fat = np.float32(rng.uniform(0, 0.3)) * flesh
     paths = Paths(bone, mineral, flesh - fat, fat, np.zeros_like(bone))
-    paths = add_objects(rng, paths, pitch)
-    exposure = expose_for(rng, paths)
-    pixels, mask = frame_film(rng, expose(paths, exposure, rng), paths.mask)
-    if rng.random() < 0.5:
-        pixels, mask = pixels[:, ::-1], mask[:, ::-1]
-    view = View(0.0, "R", pitch, exposure)
-    return Film(np.ascontiguousarray(pixels), np.ascontiguousarray(mask), "ct", view)
+    return take_film(rng, paths, pitch, "ct")
 
 
 def _turns(rng: Rng) -> NDArray[np.float64]:

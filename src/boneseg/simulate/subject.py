@@ -61,7 +61,7 @@ def draw_subject(
     # What is not bone yet is not seen: a child's bones do not reach their joints.
     ossified = float(rng.uniform(0.82, 0.97)) if young else 1.0
     scales = {}
-    for body in bodies:
+    for body in sorted(bodies):  # in an order that no process changes
         stretch = np.clip(rng.normal(1.0, 0.04, 3), 0.9, 1.1) * size
         scales[body] = stretch * np.array([stout, 1.0, stout])
     mirrored = {name: scales.get(name[:-2] + "_r", scale) for name, scale in scales.items()}

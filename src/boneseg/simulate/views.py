@@ -282,7 +282,11 @@ def skeleton_film(
     if rng.random() < 0.03:
         nothing = np.zeros_like(paths.envelope)
         paths = replace(paths, envelope=nothing, bone=nothing)
-    pitch = scene.camera.pitch
+    return take_film(rng, paths, scene.camera.pitch, chosen.name)
+
+
+def take_film(rng: Rng, paths: Paths, pitch: float, part: str) -> Film:
+    """The film of these ways, with what lies about a clinic: of the left side or of the right."""
     paths = add_objects(rng, paths, pitch)
     exposure = expose_for(rng, paths)
     pixels, mask = frame_film(rng, expose(paths, exposure, rng), paths.mask)
@@ -290,7 +294,7 @@ def skeleton_film(
     if left:
         pixels, mask = pixels[:, ::-1], mask[:, ::-1]
     view = View(0.0, "L" if left else "R", pitch, exposure)
-    return Film(np.ascontiguousarray(pixels), np.ascontiguousarray(mask), chosen.name, view)
+    return Film(np.ascontiguousarray(pixels), np.ascontiguousarray(mask), part, view)
 
 
 def _shape(rng: Rng, region: Region, size: tuple[int, int]) -> tuple[int, int]:
