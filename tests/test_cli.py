@@ -215,7 +215,7 @@ def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> 
 
 
 def test_ctrl_c_says_how_to_go_on(films: Path, tmp_path: Path) -> None:
-    words = ["train", str(films), "--out", str(tmp_path / "run"), "--recipe", "fast"]
+    words = ["train", str(films), "--out", str(tmp_path / "run"), "--epochs", "100000"]
     call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
