@@ -1,0 +1,62 @@
+"""The command line: each verb reads its arguments, calls one function, and prints.
+
+The verbs are listed here in the order that `boneseg --help` shows.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from boneseg.cli.films import check, evaluate, segment
+from boneseg.cli.learning import compare, crossval, recipes, train, tune
+from boneseg.cli.making import demo, simulate
+from boneseg.errors import BonesegError
+from boneseg.progress import say
+
+STOPPED = 130  # the exit status after Ctrl-C
+RESUMABLE = ("train", "crossval", "compare", "tune")
+
+app = typer.Typer(
+    name="boneseg",
+    help="Finds the bones in X-ray radiographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (
+    segment,
+    check,
+    train,
+    crossval,
+    compare,
+    tune,
+    evaluate,
+    simulate,
+    recipes,
+    demo,
+):
+    app.command()(verb)
+
+
+def main() -> None:
+    """The command: prints one line for an error, and exits with its status."""
+    try:
+        status = app(standalone_mode=False)
+    except BonesegError as error:
+        say(f"error: {error}")
+        status = error.exit_status
+    except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
+        say(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path")
+        status = 1
+    except (typer.Abort, KeyboardInterrupt):
+        status = STOPPED
+    except TyperException as error:
+        say(f"error: {getattr(error, 'format_message', error.__str__)()}; see boneseg --help")
+        status = 2
+    if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
+        verb = next(iter(sys.argv[1:]), "")
+        say("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
+    sys.exit(status)

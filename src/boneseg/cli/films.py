@@ -1,0 +1,122 @@
+"""Verbs for films and masks that are there: segment, check, evaluate."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boneseg.cli.common import Data, Images, Json, Masks, print_json
+from boneseg.errors import UsageError
+from boneseg.progress import Progress, say
+from boneseg.words import counted
+
+
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(help="Films, or folders of films.")],
+    out: Annotated[Path, typer.Option(help="Where masks and overlays go.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
+    ] = None,
+    formats: Annotated[str, typer.Option("--format", help="mask, overlay")] = "mask,overlay",
+    invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
+    frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
+    from boneseg.bundle import bundled, load_bundle
+    from boneseg.engine import Engine
+    from boneseg.radiograph import find_radiographs
+    from boneseg.segment import FORMATS, Result, segment_files
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    for name in wanted:
+        if name not in FORMATS:
+            raise UsageError(f"--format {name}: is not known; choose from {', '.join(FORMATS)}")
+    if not wanted:
+        raise UsageError(f"--format: names nothing; choose from {', '.join(FORMATS)}")
+
+    films = find_radiographs(inputs, out)
+    engine = Engine(load_bundle(model or bundled()))
+    counter = itertools.count(1)
+    with Progress("segmenting") as progress:
+
+        def report(result: Result) -> None:
+            if result.error:
+                progress.say(f"error: {result.error}")
+            words = "failed" if result.error else f"{result.area_px} px of bone"
+            progress.at(next(counter) / len(films), f"{result.input}: {words}")
+
+        results = segment_files(
+            films, out, engine, formats=wanted, invert=invert, frame=frame, report=report
+        )
+    if as_json:
+        print_json([asdict(result) for result in results])
+    return 1 if any(result.error for result in results) else 0
+
+
+def check(
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    sheet: Annotated[Path | None, typer.Option(help="A contact sheet of overlays, PNG.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Name what would spoil training on a folder of films and masks."""
+    from boneseg.check import check_dataset, contact_sheet
+    from boneseg.dataset import open_dataset
+
+    dataset = open_dataset(data, images=images, masks=masks)
+    found = check_dataset(dataset)
+    if sheet is not None:
+        contact_sheet(dataset, sheet, report=found)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        numbers = (found.films, "film"), (found.masks, "mask"), (found.cases, "pair")
+        print(", ".join(counted(number, noun) for number, noun in numbers))
+        if found.bone_share is not None:
+            low, middle, high = found.bone_share
+            print(f"bone: {low:.1%} to {high:.1%} of a film, median {middle:.1%}")
+        print(counted(len(found.problems), "problem"))
+        for problem in found.problems:
+            weight = "error" if problem.serious else "warning"
+            print(f"{weight}: {problem.kind}: {', '.join(problem.names)}: {problem.detail}")
+    return 0 if found.ok else 1
+
+
+def evaluate(
+    data: Data = None,
+    images: Images = None,
+    truth: Masks = None,
+    model: Annotated[Path | None, typer.Option(help="A bundle to score,")] = None,
+    masks: Annotated[Path | None, typer.Option(help="or a folder of masks to score.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A CSV with a row for each film.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Score a model, or masks, against the masks of a dataset."""
+    from boneseg.dataset import open_dataset
+    from boneseg.evaluate import evaluate_masks, evaluate_model, write_cases_csv
+
+    if (model is None) == (masks is None):
+        raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
+    dataset = open_dataset(data, images=images, masks=truth)
+    if model is not None:
+        from boneseg.bundle import load_bundle
+        from boneseg.engine import Engine
+
+        result = evaluate_model(dataset, Engine(load_bundle(model)).segment)
+    elif masks is not None:
+        result = evaluate_masks(dataset, masks)
+    for failure in result.failures:
+        say(f"error: {failure.reason}")
+    if out is not None:
+        write_cases_csv(result.summary, out)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print(result.table())
+    return 1 if result.failures else 0

@@ -1,0 +1,239 @@
+"""Verbs that train: train, crossval, compare, tune; and the recipes they take."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boneseg.cli.common import Data, Images, Json, Masks, print_json
+from boneseg.errors import UsageError
+from boneseg.progress import Progress, say
+from boneseg.words import counted
+
+if TYPE_CHECKING:
+    from boneseg.recipe import Recipe
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train as well as these allow.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
+    init: Annotated[Path | None, typer.Option(help="A bundle whose weights to start from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+) -> int:
+    """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
+    from boneseg.bundle import load_bundle, save_bundle
+    from boneseg.calibrate import judge
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.report.page import write_report
+    from boneseg.training import train as run_training
+
+    chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
+    start = load_bundle(init) if init is not None else None
+    dataset = open_dataset(data, images=images, masks=masks)
+    with Progress("training") as progress:
+
+        def report(check: Check) -> None:
+            words = f"epoch {check.epoch:g}  loss {check.loss:.4f}  Dice {check.dice:.4f}"
+            progress.at(check.done, f"{words}  {check.seconds:.0f} s  {check.note}".rstrip())
+
+        run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
+    judged = judge(run)
+    bundle = save_bundle(out / "bundle", run.network, judged.card)
+    write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
+    dice = bundle.card.metrics["dice"]
+    films = counted(len(run.validation), "film")
+    say(f"validation Dice {dice:.4f} on {films}; the model: {bundle.path}")
+    say(f"the report: {out / 'report.html'}")
+    if run.depths:
+        found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
+        say(f"Dice when cut at depth {found}; cut it with --resume --set network.depth=N")
+    return 0
+
+
+def crossval(
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    folds: Annotated[int, typer.Option(help="How many.")] = 5,
+    recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
+    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Train a model for each fold, score it on the films it never saw, and join them in one."""
+    from boneseg.crossval import cross_validate
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.report.crossval import write_crossval_report
+
+    chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
+    dataset = open_dataset(data, images=images, masks=masks)
+    with Progress("cross-validating") as progress:
+        behind: dict[int, float] = {}  # of each fold: they may end in any order
+
+        def report(fold: int, check: Check) -> None:
+            behind[fold] = check.done
+            words = f"fold {fold} of {folds}  Dice {check.dice:.4f}  {check.note}".rstrip()
+            progress.at(sum(behind.values()) / folds, words)
+
+        result = cross_validate(
+            dataset, chosen, out, folds=folds, resume=resume, parallel=parallel, report=report
+        )
+    write_crossval_report(out / "report.html", result)
+    for number, reason in result.failed:
+        say(f"error: fold {number} failed: {reason}")
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print(result.table())
+    say(f"the ensemble: {result.bundle.path}")
+    say(f"the report: {out / 'report.html'}")
+    return 1 if result.failed else 0
+
+
+def compare(
+    data: Annotated[Path, typer.Argument(help="A folder with images/ and masks/.")],
+    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Two or more.")],
+    out: Annotated[Path, typer.Option(help="The folder of all runs.")],
+    folds: Annotated[int, typer.Option(help="How many.")] = 5,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Over every recipe.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
+    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Cross-validate recipes on the same folds and say which differences are no chance."""
+    from boneseg.compare import compare_recipes
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.report.compare import write_compare_report
+
+    asked = _asked_settings("compare", settings, minutes, epochs)
+    dataset = open_dataset(data)
+    with Progress("comparing") as progress:
+        behind: dict[tuple[str, int], float] = {}
+
+        def report(name: str, fold: int, check: Check) -> None:
+            behind[name, fold] = check.done
+            done = sum(behind.values()) / (folds * len(names))
+            progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
+
+        found = compare_recipes(
+            dataset,
+            names,
+            out,
+            folds=folds,
+            settings=asked,
+            resume=resume,
+            parallel=parallel,
+            report=report,
+        )
+    write_compare_report(out / "report.html", found)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print(found.table())
+    say(f"the report: {out / 'report.html'}")
+    return 1 if any(row.failed_folds for row in found.rows) else 0
+
+
+def tune(
+    out: Annotated[Path, typer.Option(help="The folder of all trials.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    trials: Annotated[int, typer.Option(help="How many recipes to try.")] = 20,
+    recipe: Annotated[str, typer.Option(help="The one to start from.")] = "default",
+    space: Annotated[Path | None, typer.Option(help="What to vary, TOML.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Over every trial.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Of training for each trial,")] = None,
+    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    parallel: Annotated[int, typer.Option(help="Trials at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Search for a better recipe on your films; OUT/best.toml is for train --recipe."""
+    from boneseg.dataset import open_dataset
+    from boneseg.history import Check
+    from boneseg.space import SPACE, read_space
+    from boneseg.tune import tune_recipe
+
+    chosen = _chosen_recipe("tune", recipe, settings, minutes, epochs)
+    asked = read_space(space) if space is not None else SPACE
+    dataset = open_dataset(data, images=images, masks=masks)
+    with Progress("tuning") as progress:
+        ended: set[int] = set()
+
+        def report(trial: int, check: Check) -> None:
+            words = f"trial {trial} of {trials}  Dice {check.dice:.4f}"
+            behind = trial + check.done
+            if trial and parallel > 1:  # told when it ends, in any order
+                ended.add(trial)
+                behind = 1 + len(ended)
+            progress.at(min(1.0, behind / (trials + 1)), words)
+
+        found = tune_recipe(
+            dataset,
+            chosen,
+            out,
+            trials=trials,
+            space=asked,
+            resume=resume,
+            parallel=parallel,
+            report=report,
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print(found.table())
+    say(f"the recipe: {out / 'best.toml'}")
+    say(f"the model: {found.bundle.path}")
+    return 0
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this one whole.")] = None,
+) -> int:
+    """List the built-in recipes, or print one with its comments."""
+    from boneseg.recipes import BUILT_IN, load_recipe
+
+    if name is None:
+        for known, recipe in BUILT_IN.items():
+            print(f"{known:<25} {recipe.summary}")
+    else:
+        print(load_recipe(name).to_toml(), end="")
+    return 0
+
+
+def _chosen_recipe(
+    verb: str, name: str, settings: list[str] | None, minutes: float | None, epochs: int | None
+) -> Recipe:
+    from boneseg.recipes import load_recipe
+
+    return load_recipe(name).with_settings(_asked_settings(verb, settings, minutes, epochs))
+
+
+def _asked_settings(
+    verb: str, settings: list[str] | None, minutes: float | None, epochs: int | None
+) -> list[str]:
+    if minutes is not None and epochs is not None:
+        raise UsageError(f"{verb}: give either --minutes or --epochs")
+    asked = list(settings or [])
+    asked += [f"run.minutes={minutes}"] if minutes is not None else []
+    asked += [f"run.epochs={epochs}"] if epochs is not None else []
+    return asked
