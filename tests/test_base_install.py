@@ -45,6 +45,26 @@ def test_segment_runs_where_torch_is_not_installed(tmp_path: Path) -> None:
     assert len(list((tmp_path / "base").glob("*_mask.png"))) == 3
 
 
+def test_a_verb_that_needs_more_names_the_extra_that_brings_it(tmp_path: Path) -> None:
+    if not BASE.exists():
+        pytest.skip("needs .venv-base, which `make test` sets up")
+    simulate(tmp_path / "films", 3, size=(90, 70))
+    mesh = tmp_path / "femur.stl"
+    mesh.write_text("solid femur\nendsolid femur\n")
+    for words, extra in (
+        (["train", tmp_path / "films", "--out", tmp_path / "run"], "train"),
+        (["tune", tmp_path / "films", "--out", tmp_path / "tuned"], "train"),
+        (["simulate", "--kind", "skeleton", "--meshes", tmp_path, "--count", "1"], "simulate"),
+    ):
+        if words[0] == "simulate":
+            words += ["--out", tmp_path / "more"]
+        call = [BASE, "-c", "from boneseg.cli import main; main()", *words]
+        ended = subprocess.run(call, capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1].endswith(f"pip install 'boneseg[{extra}]'")
+        assert "Traceback" not in ended.stderr
+
+
 def test_a_film_and_what_is_found_on_it_show_themselves_without_torch(tmp_path: Path) -> None:
     simulate(tmp_path / "films", 1, size=(90, 70))
     film = next((tmp_path / "films" / "images").iterdir())

@@ -19,6 +19,7 @@ import json
 import math
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -274,6 +275,16 @@ def _levels(height: int, width: int) -> int:
 
 def _multiple_of_32(length: float) -> int:
     return max(32, round(length / 32) * 32)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, as plain data. Raises RecipeError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML ({error}); see `boneseg recipes default`") from None
 
 
 def parse(data: dict[str, Any], where: str) -> Recipe:

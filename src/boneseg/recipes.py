@@ -6,7 +6,6 @@ time: each such change is a recipe here, `seed-deep` with that one thing changed
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from boneseg.errors import RecipeError
@@ -20,6 +19,7 @@ from boneseg.recipe import (
     RunSettings,
     nearest,
     parse,
+    read_toml,
 )
 
 _SEED_DEEP = Recipe(
@@ -135,10 +135,4 @@ def load_recipe(name_or_path: str) -> Recipe:
         known = ", ".join(BUILT_IN)
         hint = nearest(name_or_path, list(BUILT_IN))
         raise RecipeError(f"no recipe {name_or_path!r}{hint}; built in: {known}; or give a .toml")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML ({error}); see `boneseg recipes default`") from None
-    return parse(data, str(path))
+    return parse(read_toml(path), str(path))

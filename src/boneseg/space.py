@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -23,7 +22,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from boneseg.errors import RecipeError
-from boneseg.recipe import Recipe, keys, nearest
+from boneseg.recipe import Recipe, keys, nearest, read_toml
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -85,12 +84,7 @@ def read_space(path: Path) -> Space:
 
     Raises RecipeError.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML ({error})") from None
+    data = read_toml(path)
     space: dict[str, Range | Choices] = {}
     for section, settings in data.items():
         for key, value in settings.items() if isinstance(settings, dict) else [("", None)]:

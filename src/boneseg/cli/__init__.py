@@ -18,6 +18,12 @@ from boneseg.progress import say
 
 STOPPED = 130  # the exit status after Ctrl-C
 RESUMABLE = ("train", "crossval", "compare", "tune")
+EXTRAS = {  # the extra that brings a library which the base install has not
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), "train"),
+    "trimesh": "simulate",
+    **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), "serve"),
+    **dict.fromkeys(("pynetdicom", "httpx"), "pacs"),
+}
 
 app = typer.Typer(
     name="boneseg",
@@ -48,6 +54,11 @@ def main() -> None:
     except BonesegError as error:
         say(f"error: {error}")
         status = error.exit_status
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        say(f"error: {error.name} is not installed; pip install 'boneseg[{EXTRAS[error.name]}]'")
+        status = 1
     except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
         say(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path")
         status = 1

@@ -30,14 +30,13 @@ class Camera:
 
     Points are in mm: x to the right of the image, y down, z from the source to the detector. The
     source is at z = 0; the plane z = `distance` is imaged with `pitch` mm a pixel, and its point
-    (0, 0) falls on the middle of the detector, `shift` (x, y) pixels away from it.
+    (0, 0) falls on the middle of the detector.
     """
 
     distance: float
     pitch: float
     height: int
     width: int
-    shift: tuple[float, float] = (0.0, 0.0)
 
     def project(self, points: Points) -> Points:
         """float64 N x 3 (mm) to N x 2: columns and rows, in pixels; pixel (0, 0) has centre 0, 0.
@@ -46,8 +45,8 @@ class Camera:
         """
         depth = np.maximum(points[:, 2], 1.0)
         scale = self.distance / (self.pitch * depth)
-        column = points[:, 0] * scale + (self.width - 1) / 2 + self.shift[0]
-        row = points[:, 1] * scale + (self.height - 1) / 2 + self.shift[1]
+        column = points[:, 0] * scale + (self.width - 1) / 2
+        row = points[:, 1] * scale + (self.height - 1) / 2
         return np.stack([column, row], axis=1)
 
     def paths(
@@ -63,8 +62,8 @@ class Camera:
         """
         seen = np.rint(self.project(points) * _STEPS)
         ways = self._sum(seen, points[:, 2], triangles, weights)
-        rows = (np.arange(self.height) - (self.height - 1) / 2 - self.shift[1])[:, None]
-        columns = (np.arange(self.width) - (self.width - 1) / 2 - self.shift[0])[None]
+        rows = (np.arange(self.height) - (self.height - 1) / 2)[:, None]
+        columns = (np.arange(self.width) - (self.width - 1) / 2)[None]
         slant = np.sqrt(1 + (rows**2 + columns**2) * (self.pitch / self.distance) ** 2)
         way, weighted, balance = (one.reshape(self.height, self.width) for one in ways)
         open_ = np.abs(balance) > 0.5
