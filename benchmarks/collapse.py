@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from common import write_section
+from common import keep, known, one_a_core, write_section
 
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import TrainingError
@@ -22,7 +22,7 @@ from boneseg.simulate import simulate
 from boneseg.training import train
 from boneseg.validation import MARGIN
 
-SEEDS = 20
+SEEDS = range(20)
 
 
 def main() -> None:
@@ -31,21 +31,25 @@ def main() -> None:
     asked = words.parse_args()
     lines = [
         f"Made by `python benchmarks/collapse.py`: {asked.epochs} epochs at 128 x 128 on 40 phantom"
-        f" films, seeds 0 to {SEEDS - 1}.",
+        f" films, seeds 0 to {SEEDS[-1]}.",
         "",
         "| recipe | guard | collapsed at the end | restarts | mean validation Dice |",
         "|---|---|---|---|---|",
     ]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, one_a_core() as pool:
         simulate(Path(folder) / "films", 40, size=(128, 128))
         films = open_dataset(Path(folder) / "films")
         for name in ("seed-deep", "seed-unet"):
             for guard in (False, True):
-                ends = [one(films, name, guard, seed, asked.epochs) for seed in range(SEEDS)]
+                kept = f"collapse/{name}-{'guarded' if guard else 'plain'}-{asked.epochs}"
+                if not known(kept):
+                    jobs = [pool.submit(one, films, name, guard, s, asked.epochs) for s in SEEDS]
+                    keep(kept, [job.result() for job in jobs])
+                ends = known(kept)
                 collapsed = sum(end[0] for end in ends)
-                dice = sum(end[2] for end in ends) / SEEDS
+                dice = sum(end[2] for end in ends) / len(SEEDS)
                 lines.append(
-                    f"| `{name}` | {'on' if guard else 'off'} | {collapsed} of {SEEDS} "
+                    f"| `{name}` | {'on' if guard else 'off'} | {collapsed} of {len(SEEDS)} "
                     f"| {sum(end[1] for end in ends)} | {dice:.4f} |"
                 )
                 print(lines[-1], flush=True)

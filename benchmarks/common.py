@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from boneseg.bundle import Bundle, load_bundle
@@ -21,6 +29,7 @@ from boneseg.recipe import Recipe
 from boneseg.training import TrainedRun, train
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+KEPT = RESULTS.parent / "figures"  # what a run has measured: it is not run again
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,43 @@ def teller(name: str) -> Callable[[Check], None]:
         print(words.rstrip(), flush=True)
 
     return tell
+
+
+def known(name: str) -> Any:
+    """The figures kept under this name; None where they have not been measured."""
+    path = KEPT / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def keep(name: str, figures: Any) -> None:
+    """Keep what was measured, and would take long to measure again."""
+    path = KEPT / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+
+
+def cores() -> list[int]:
+    """The CPU cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+@contextmanager
+def one_a_core() -> Iterator[ProcessPoolExecutor]:
+    """As many processes as there are cores, each at home on one, with one thread.
+
+    Small networks make more steps so than one after the other on all cores.
+    """
+    context = get_context("spawn")
+    free: SimpleQueue[int] = context.SimpleQueue()
+    for core in cores():
+        free.put(core)
+    with ProcessPoolExecutor(len(cores()), context, _settle, (free,)) as pool:
+        yield pool
+
+
+def _settle(free: SimpleQueue[int]) -> None:
+    os.sched_setaffinity(0, {free.get()})
+    torch.set_num_threads(1)
 
 
 def write_section(title: str, lines: Sequence[str]) -> None:

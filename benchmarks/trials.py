@@ -2,30 +2,28 @@
 
     python benchmarks/trials.py --data ../shared/data --work runs/trials
 
-Every recipe but `large`, which asks for a GPU, gets 6 minutes on knee-femur; `default` and
-`seed-deep` meet on knee-tibia (6) and spine (12) as well; the five best of knee-femur, and
-`seed-deep`, get 20 minutes each on legs. A fifth of each set is held back by the hash of its
-names. In all some five hours on two cores: stopped, it goes on where it was. Finished trials are
-kept in docs/trials/, figures alone, and are not run again.
+Every recipe but `large`, which asks for a GPU, gets 6 minutes of one CPU core on knee-femur;
+`default` and `seed-deep` meet on knee-tibia (6) and spine (12) as well; the five best of
+knee-femur, and `seed-deep`, get 20 minutes each on legs. A fifth of each set is held back by the
+hash of its names. As many trials run at once as there are cores; in all some five hours of a core.
+Stopped, it goes on where it was: finished trials are kept in docs/figures/trials.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, held_back, interval, teller, train_and_score, write_section
+from common import held_back, interval, keep, known, one_a_core, train_and_score, write_section
 
 from boneseg.chance import paired_p
 from boneseg.errors import TrainingError
 from boneseg.metrics import bootstrap_ci95
 from boneseg.recipes import BUILT_IN, load_recipe
 
-KEPT = RESULTS.parent / "trials"
 FIRST = "seed-deep"  # what every other recipe is held against
 
 
@@ -38,13 +36,13 @@ class Trial:
     minutes: float
 
     @property
-    def path(self) -> Path:
-        return KEPT / f"{self.films}-{self.recipe}.json"
+    def name(self) -> str:
+        return f"trials/{self.films}-{self.recipe}"
 
     @property
-    def figures(self) -> dict[str, Any] | None:
+    def figures(self) -> Any:
         """What it scored; None where it has not run."""
-        return json.loads(self.path.read_text()) if self.path.exists() else None
+        return known(self.name)
 
 
 NAMES = [FIRST, "default", *(n for n in BUILT_IN if n not in (FIRST, "default", "large"))]
@@ -58,8 +56,8 @@ SIDE_BY_SIDE = [
 
 def deep() -> list[Trial]:
     """The five best on knee-femur, and what they are held against, on legs."""
-    known = [(figures["dice"], trial.recipe) for trial in WIDE if (figures := trial.figures)]
-    best = [name for _, name in sorted(known, reverse=True)[:5]]
+    done = [(figures["dice"], trial.recipe) for trial in WIDE if (figures := trial.figures)]
+    best = [name for _, name in sorted(done, reverse=True)[:5]]
     return [Trial("legs", name, 20) for name in dict.fromkeys([FIRST, "default", *best])]
 
 
@@ -68,23 +66,24 @@ def main() -> None:
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
     words.add_argument("--work", type=Path, default=Path("runs/trials"))
     asked = words.parse_args()
-    KEPT.mkdir(exist_ok=True)
-    for trial in WIDE[:2] + SIDE_BY_SIDE + WIDE[2:]:
-        run(trial, asked)
-    for trial in deep():
-        run(trial, asked)
+    with one_a_core() as pool:
+        for trials in (lambda: WIDE[:2] + SIDE_BY_SIDE + WIDE[2:], deep):
+            left = [trial for trial in trials() if not trial.figures]
+            ends = [pool.submit(run, trial, asked) for trial in left]
+            for end in as_completed(ends):
+                print(end.result(), flush=True)
+                write_results()
+    write_results()
 
 
-def run(trial: Trial, asked: argparse.Namespace) -> None:
-    if trial.path.exists():
-        return
+def run(trial: Trial, asked: argparse.Namespace) -> str:
+    """Train and score; the figures are kept. Returns them in a line."""
     training, held = held_back(asked.data / trial.films)
     recipe = load_recipe(trial.recipe).with_settings([f"run.minutes={trial.minutes}"])
-    name, load = f"{trial.films} {trial.recipe}", os.getloadavg()[0]
-    figures: dict[str, Any] = {"minutes": trial.minutes, "load": round(load, 2), "dice": 0.0}
+    figures: dict[str, Any] = {"minutes": trial.minutes, "dice": 0.0}
     try:
         out = asked.work / trial.films / trial.recipe
-        scored = train_and_score(training, held, recipe, out, teller(name))
+        scored = train_and_score(training, held, recipe, out, lambda _: None)
     except TrainingError as error:
         figures["failed"] = str(error).partition(": ")[2]
     else:
@@ -98,9 +97,8 @@ def run(trial: Trial, asked: argparse.Namespace) -> None:
             "films": {case.name: round(case.scores.dice, 6) for case in cases},
             "curve": [[row.seconds, round(row.dice, 5)] for row in scored.run.history],
         }
-    trial.path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
-    print(f"{name}: Dice {figures['dice']:.4f}", flush=True)
-    write_results()
+    keep(trial.name, figures)
+    return f"{trial.films} {trial.recipe}: Dice {figures['dice']:.4f}"
 
 
 def write_results() -> None:
@@ -119,7 +117,7 @@ def table(done: list[tuple[Trial, dict[str, Any]]]) -> list[str]:
     """A row a trial, the best first; p and the time are held against `FIRST`."""
     first = next((figures for trial, figures in done if trial.recipe == FIRST), None)
     lines = [
-        "Made by `python benchmarks/trials.py`, seed 0, two CPU cores; films held back as above.",
+        "Made by `python benchmarks/trials.py`, seed 0, a CPU core each; held back as above.",
         f"p: of the difference to `{FIRST}` (paired bootstrap over the films held back). To its",
         f"Dice: minutes until the best validation Dice of `{FIRST}` was reached.",
         "",
