@@ -4,8 +4,8 @@
 
 Full legs, spines and knees are one training set, its parts named in parts.csv; the rarest is the
 spine. One model is trained on the films as they come, and one that draws each part as often as the
-others (`run.balance=1`), each for 20 minutes of a CPU core from each of three seeds. (Of the two sets of knees
-the one is taken in which the femur is labelled: in the other, films that look the same have the
+others (`run.balance=1`), each for 20 minutes of a CPU core from each of three seeds. (Of the two
+sets of knees the one is taken in which the femur is labelled: in the other, films that look the same have the
 tibia labelled instead, and nothing in a film says which is asked.)
 """
 
@@ -60,8 +60,8 @@ def main() -> None:
         runs = [known(name_of(balance, seed)) for seed in SEEDS]
         scores[balance] = {part: np.mean([run[part] for run in runs], axis=0) for part in counts}
     lines = [
-        f"Made by `python benchmarks/rare_parts.py`: one model for all, {asked.minutes:g} minutes of",
-        "a CPU core each,",
+        "Made by `python benchmarks/rare_parts.py`: one model for all,",
+        f"{asked.minutes:g} minutes of a CPU core each,",
         f"512 x 256, mean over seeds {', '.join(map(str, SEEDS))}; held-back films, as above.",
         "",
         "| part | films | Dice as they come | Dice balanced | difference (95 %) | p |",
