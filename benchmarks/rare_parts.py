@@ -5,8 +5,8 @@
 Full legs, spines and knees are one training set, its parts named in parts.csv; the rarest is the
 spine. One model is trained on the films as they come, and one that draws each part as often as the
 others (`run.balance=1`), each for 20 minutes of a CPU core from each of three seeds. (Of the two
-sets of knees the one is taken in which the femur is labelled: in the other, films that look the same have the
-tibia labelled instead, and nothing in a film says which is asked.)
+sets of knees the one is taken in which the femur is labelled: in the other, films that look the
+same have the tibia labelled instead, and nothing in a film says which is asked.)
 """
 
 from __future__ import annotations
