@@ -6,10 +6,14 @@ The grey values go through the steps of PS3.4 N.2, in this order:
     VOI LUT             its table, or the first window (C.11.2.1); robust percentiles where there
                         is none, or where it leaves nothing to be seen
     polarity            MONOCHROME1, or Presentation LUT Shape INVERSE (C.11.6): one inversion
-    padding             Pixel Padding (C.7.5.1.1.2) is left out of percentiles and shown black
+    hidden parts        Pixel Padding (C.7.5.1.1.2) and what lies outside the Display Shutter
+                        (C.7.6.11) are left out of percentiles and shown black
 
-Overlays are ignored. An 8-bit film without any table or window is a finished picture and is read
-as a PNG would be. No message holds anything from the file but its kind.
+Overlays are ignored: they are drawn on the film, and no part of it. An 8-bit film without any table
+or window is a finished picture and is read as a PNG would be. What a multi-frame film says of each
+frame alone (C.7.6.16) goes for that frame. Pixels that are not square are told by `aspect`. No
+message holds anything from the file but its kind, and names that give a patient away are not
+repeated (see `patients.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import logging
 import re
 import warnings
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,7 @@ from pydicom.uid import (
 )
 
 from boneseg.errors import RadiographError
+from boneseg.patients import public_path
 from boneseg.radiograph import (
     DEPTHS,
     Radiograph,
@@ -45,6 +51,7 @@ from boneseg.radiograph import (
     sample,
     stretch,
 )
+from boneseg.shutter import open_part
 
 # Projections through the body, and OT, under which secondary captures are filed (C.7.3.1.1.1).
 _PROJECTIONS = ["CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT"]
@@ -68,44 +75,63 @@ _OTHER_KINDS = {
     "ECG": "a waveform",
     "DOC": "a document",
 }
+_COUNTS = (  # US in the standard; some archives hand them on as text
+    *("Rows", "Columns", "SamplesPerPixel", "PlanarConfiguration"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
+_GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+_FRAME_GROUPS = (  # functional groups that say how a frame is shown
+    *("PixelMeasuresSequence", "FramePixelDataPropertiesSequence", "FrameVOILUTSequence"),
+    *("PixelValueTransformationSequence", "FrameDisplayShutterSequence"),
+)
+_MOST_HIDDEN = 0.99  # of a film; padding or a shutter that hides more is meant for another
+_ASPECTS = (1 / 8, 8)  # of pixels; what is beyond is no scanner's
 _VISIBLE_SPREAD = 0.05  # of the grey scale, between the 1st and the 99th percentile
 _VISIBLE_SHARE = 0.02  # of the pixels, neither black nor white
 
 
-def read_dicom(path: Path, *, invert: bool = False, frame: int | None = None) -> Radiograph:
+def read_dicom(
+    path: Path, *, invert: bool = False, frame: int | None = None, keep_names: bool = False
+) -> Radiograph:
     """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
 
     Raises RadiographError where the file is damaged, of another kind, or holds no image.
     """
-    _hush()
-    dataset = _parse(path)
+    hush()
+    source, path = path, path if keep_names else public_path(path)
+    dataset = _parse(source, path)
     _refuse_other_kinds(dataset, path)
     try:
+        _mend(dataset, path)
         count = int(dataset.get("NumberOfFrames") or 1)
         height, width = int(dataset.Rows), int(dataset.Columns)
         index = pick_frame(path, count, frame)
         check_size(path, height, width)
-        stored = _decode(dataset, index, path)
-        pixels = _display(stored, dataset, path, invert=invert)
+        _unfold(dataset, index)
+        stored = _decode(dataset, index, source, path)
         spacing, kind = _spacing(dataset)
+        aspect = _aspect(spacing or _pair(dataset, "PixelAspectRatio"))
+        hidden = _hidden(stored, dataset, aspect)
+        pixels = _display(stored, hidden, dataset, path, invert=invert)
     except (RadiographError, MemoryError, OSError):
         raise
     except Exception:  # values of a kind that the standard forbids; the message could hold them
         raise RadiographError(
             f"{path}: is a damaged DICOM file, its image is not described; export it again"
         ) from None
-    return Radiograph(pixels, spacing, kind, path)
+    return Radiograph(pixels, spacing, kind, source, aspect)
 
 
-def _hush() -> None:
+def hush() -> None:
     """pydicom's warnings and log lines quote values, and so patients, from the file."""
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)|boneseg\.dicom$")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
-def _parse(path: Path) -> FileDataset:
+def _parse(source: Path, path: Path) -> FileDataset:
     try:
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = pydicom.dcmread(source, force=True)
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, little = dataset.original_encoding
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -136,11 +162,45 @@ def _refuse_other_kinds(dataset: FileDataset, path: Path) -> None:
         raise RadiographError(f"{path}: is a DICOM file without an image; give the film itself")
 
 
-def _decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
+def _mend(dataset: Dataset, path: Path) -> None:
+    """Bring what is meant, and written in another way, into the words of the standard.
+
+    Numbers as text (a wrong VR) become numbers. A photometric word in small letters or with blanks
+    becomes the one of the standard, and one that contradicts the number of samples yields to it.
+    """
+    for keyword in _COUNTS:
+        if numbers := _numbers(dataset, keyword):
+            dataset.add_new(keyword, "US", int(numbers[0]))
+    known = {re.sub("[ _]", "", word): word for word in _GREY + _COLOUR}
+    said = str(dataset.get("PhotometricInterpretation") or "").upper()
+    word = known.get(re.sub(r"[\s_]", "", said))
+    if dataset.get("SamplesPerPixel", 1) != 1:
+        word = word if word in _COLOUR else "RGB"
+    elif word in _COLOUR:
+        word = "MONOCHROME2"
+    elif word is None:
+        raise RadiographError(
+            f"{path}: does not say whether its low values are dark or bright (Photometric "
+            "Interpretation); export it again"
+        )
+    dataset.add_new("PhotometricInterpretation", "CS", word)
+
+
+def _unfold(dataset: Dataset, index: int) -> None:
+    """Lift what a film says of all frames, and of this one, to where one of one frame has it."""
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    for groups in [*shared[:1], *frames[index : index + 1]]:
+        for keyword in _FRAME_GROUPS:
+            for item in (groups.get(keyword) or [])[:1]:
+                dataset.update(item)
+
+
+def _decode(dataset: FileDataset, index: int, source: Path, path: Path) -> NDArray[Any]:
     """The stored values of one frame: height x width, or height x width x 3 (RGB)."""
     try:
         if dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and dataset.BitsStored > 8:
-            return _decode_extended(dataset, index, path)
+            return _decode_extended(dataset, index, source)
         stored = pixel_array(dataset, index=index)
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             stored = apply_color_lut(stored, dataset)[..., :3]
@@ -171,25 +231,38 @@ def _decode_extended(dataset: Dataset, index: int, path: Path) -> NDArray[Any]:
 
 
 def _display(
-    stored: NDArray[Any], dataset: Dataset, path: Path, *, invert: bool
+    stored: NDArray[Any],
+    hidden: NDArray[np.bool_] | None,
+    dataset: Dataset,
+    path: Path,
+    *,
+    invert: bool,
 ) -> NDArray[np.float32]:
     if stored.ndim == 3:
-        pixels = grey_of(stored, path)
-        return 1 - pixels if invert else pixels
-    padding = _padding(stored, dataset)
-    values = _modality(stored, dataset)
-    shown = _voi(values, dataset, finished=values is stored)
-    visible = shown is not None and _is_visible(sample(shown, padding))
-    pixels = shown if shown is not None and visible else stretch(values, ignore=padding)
-    # DX demands INVERSE where MONOCHROME1 stands (C.8.11.3.1.2): two words for one inversion.
-    negative = dataset.PhotometricInterpretation == "MONOCHROME1" or (
-        str(dataset.get("PresentationLUTShape")).strip() == "INVERSE"
-    )
+        pixels, negative = grey_of(stored, path), False
+    else:
+        pixels, negative = _shown(stored, hidden, dataset), _is_negative(dataset)
     if negative != invert:
         pixels = 1 - pixels
-    if padding is not None:
-        pixels[padding] = 0
+    if hidden is not None:
+        pixels[hidden] = 0
     return pixels
+
+
+def _shown(
+    stored: NDArray[Any], hidden: NDArray[np.bool_] | None, dataset: Dataset
+) -> NDArray[np.float32]:
+    values = _modality(stored, dataset)
+    shown = _voi(values, dataset, finished=values is stored)
+    visible = shown is not None and _is_visible(sample(shown, hidden))
+    return shown if shown is not None and visible else stretch(values, ignore=hidden)
+
+
+def _is_negative(dataset: Dataset) -> bool:
+    # DX demands INVERSE where MONOCHROME1 stands (C.8.11.3.1.2): two words for one inversion.
+    return dataset.PhotometricInterpretation == "MONOCHROME1" or (
+        str(dataset.get("PresentationLUTShape")).strip() == "INVERSE"
+    )
 
 
 def _modality(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
@@ -280,7 +353,20 @@ def _is_little(dataset: Dataset) -> bool:
     return dataset.original_encoding[1] is not False
 
 
+def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np.bool_] | None:
+    """Where there is no film to be seen: padding, and what the shutter covers."""
+    words = dataset.get("ShutterShape") or ()
+    shapes = [words] if isinstance(words, str) else [str(word) for word in words]
+    size = (stored.shape[0], stored.shape[1])
+    opened = open_part(shapes, partial(_numbers, dataset), size, aspect)
+    parts = (_padding(stored, dataset), None if opened is None else ~opened)
+    believed = [part for part in parts if part is not None and part.mean() <= _MOST_HIDDEN]
+    return np.logical_or.reduce(believed) if believed else None
+
+
 def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
+    if stored.ndim == 3:
+        return None
     value = _numbers(dataset, "PixelPaddingValue")
     if not value:
         return None
@@ -303,6 +389,13 @@ def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, SpacingKind]
     if plate is None:
         return pixel, "uncalibrated"
     return pixel, "detector" if np.allclose(pixel, plate, rtol=1e-4) else "calibrated"
+
+
+def _aspect(sides: tuple[float, float] | None) -> float:
+    """The height of a pixel over its width; 1 where it is nearly that, or cannot be believed."""
+    aspect = sides[0] / sides[1] if sides else 1.0
+    believed = _ASPECTS[0] <= aspect <= _ASPECTS[1] and abs(aspect - 1) > 0.01
+    return aspect if believed else 1.0
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

@@ -67,12 +67,14 @@ class Radiograph:
 
     pixels: float32, height x width, in [0, 1], bone bright, upright.
     spacing_mm: (between rows, between columns) in mm, or None.
+    aspect: the height of a pixel over its width; not 1 where the pixels are no squares.
     """
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, float] | None
     spacing_kind: SpacingKind
     source: Path
+    aspect: float = 1.0
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape
@@ -85,12 +87,17 @@ class Radiograph:
 
 
 def read_radiograph(
-    path: Path | str, *, invert: bool = False, frame: int | None = None
+    path: Path | str,
+    *,
+    invert: bool = False,
+    frame: int | None = None,
+    keep_names: bool = False,
 ) -> Radiograph:
     """Read one film of any known format, told by its content and not by its name.
 
     `invert` is for films whose bone is dark. `frame` (from 1) chooses one of several frames or
-    pages. Resolutions of plain images (DPI) are not trusted: their spacing is unknown. Raises
+    pages. Resolutions of plain images (DPI) are not trusted: their spacing is unknown. Errors call
+    a DICOM file by a hash where its name gives its patient away, unless `keep_names`. Raises
     RadiographError where the file is no radiograph, UsageError where `frame` is under 1.
     """
     path = Path(path)
@@ -98,10 +105,10 @@ def read_radiograph(
         raise UsageError(f"--frame {frame}: frames are counted from 1")
     try:
         _check_file(path)
-        if looks_like_dicom(path) or path.suffix.lower() in (".dcm", ".dicom", ".dic"):
+        if is_dicom(path):
             from boneseg.dicom import read_dicom
 
-            return read_dicom(path, invert=invert, frame=frame)
+            return read_dicom(path, invert=invert, frame=frame, keep_names=keep_names)
         pixels = _read_picture(path, frame)
     except BonesegError:
         raise
@@ -134,6 +141,11 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
         else:
             raise UsageError(f"{path}: there is no such file or folder; check the name")
     return list(found)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is meant as DICOM, by its mark or by its suffix. Raises OSError."""
+    return looks_like_dicom(path) or path.suffix.lower() in (".dcm", ".dicom", ".dic")
 
 
 def looks_like_dicom(path: Path) -> bool:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import same_place, whole_file
 from boneseg.masks import write_mask
+from boneseg.patients import public_path
+from boneseg.prepare import resize
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.writers.overlay import write_overlay
 
@@ -53,16 +55,21 @@ def segment_files(
     formats: Sequence[str] = FORMATS,
     invert: bool = False,
     frame: int | None = None,
+    keep_names: bool = False,
     report: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Segment each film into `out`, and write `segment.json` there.
+
+    Films whose path gives their patient away are called by a hash, in names of files and in
+    results, unless `keep_names`: see `patients.py`.
 
     Raises UsageError where `frame` is under 1 or where a file beside the films would be replaced,
     and OutputError where nothing can be written.
     """
     if frame is not None and frame < 1:  # else every film would be blamed for it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
-    stems = list(unique_stems(inputs))
+    names = [public_path(path, keep_names=keep_names) for path in inputs]
+    stems = list(unique_stems(names))
     _spare_the_films(inputs, out, stems, formats)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -78,13 +85,13 @@ def segment_files(
                 report(results[-1])
 
     with ThreadPoolExecutor(THREADS) as pool:
-        films = _read_ahead(pool, inputs, invert, frame)
+        films = _read_ahead(pool, inputs, names, invert, frame)
         try:
-            for stem, path, (film, failed) in zip(stems, inputs, films, strict=True):
+            for stem, name, (film, failed) in zip(stems, names, films, strict=True):
                 if film is None:
-                    writing.append(pool.submit(Result, str(path), {}, error=failed))
+                    writing.append(pool.submit(Result, str(name), {}, error=failed))
                 else:
-                    writing.append(_segment_one(pool, film, out / stem, engine, formats))
+                    writing.append(_segment_one(pool, film, name, out / stem, engine, formats))
                 finish(AHEAD)
             finish(0)
         finally:  # once a result cannot be written, what waits has no room either
@@ -111,35 +118,61 @@ def _spare_the_films(
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, inputs: Sequence[Path], invert: bool, frame: int | None
+    pool: ThreadPoolExecutor,
+    inputs: Sequence[Path],
+    names: Sequence[Path],
+    invert: bool,
+    frame: int | None,
 ) -> Iterator[tuple[Radiograph | None, str | None]]:
     """Each film, or what is wrong with it, in order; never more than AHEAD are in memory."""
 
-    def read(path: Path) -> tuple[Radiograph | None, str | None]:
+    def read(path: Path, name: Path) -> tuple[Radiograph | None, str | None]:
+        kept = name == path
         try:
-            return read_radiograph(path, invert=invert, frame=frame), None
+            return read_radiograph(path, invert=invert, frame=frame, keep_names=kept), None
         except (BonesegError, MemoryError) as error:
-            return None, _reason(path, error)
+            return None, _reason(name, error)
 
-    coming = iter(inputs)
-    reading = deque(pool.submit(read, path) for path in itertools.islice(coming, AHEAD))
+    coming = zip(inputs, names, strict=True)
+    reading = deque(pool.submit(read, *film) for film in itertools.islice(coming, AHEAD))
     while reading:
         yield reading.popleft().result()
-        reading.extend(pool.submit(read, path) for path in itertools.islice(coming, 1))
+        reading.extend(pool.submit(read, *film) for film in itertools.islice(coming, 1))
 
 
 def _segment_one(
-    pool: ThreadPoolExecutor, film: Radiograph, out: Path, engine: Engine, formats: Sequence[str]
+    pool: ThreadPoolExecutor,
+    film: Radiograph,
+    name: Path,
+    out: Path,
+    engine: Engine,
+    formats: Sequence[str],
 ) -> Future[Result]:
     """Find the bones now; write them while the next film is looked at."""
     started = time.perf_counter()
     try:
-        finding = engine.find(film.pixels)
+        finding = find(engine, film)
     except (BonesegError, MemoryError) as error:
-        reason = _reason(film.source, error)
-        return pool.submit(Result, str(film.source), {}, error=reason)
+        return pool.submit(Result, str(name), {}, error=_reason(name, error))
     seconds = time.perf_counter() - started
-    return pool.submit(_write_one, film, finding, out, formats, seconds)
+    return pool.submit(_write_one, film, name, finding, out, formats, seconds)
+
+
+def find(engine: Engine, film: Radiograph) -> Finding:
+    """The bones of a film, on its own grid, whatever the shape of its pixels.
+
+    A film whose pixels are no squares is stretched until they are, for bones have their proportions
+    there, and what is found goes the same way back. Raises BonesegError.
+    """
+    if film.aspect == 1:
+        return engine.find(film.pixels)
+    height, width = film.pixels.shape
+    tall = film.aspect > 1  # the film only grows, so that nothing of it is lost
+    square = (round(height * film.aspect), width) if tall else (height, round(width / film.aspect))
+    finding = engine.find(resize(film.pixels, square))
+    probability = np.clip(resize(finding.probability, (height, width)), 0, 1)
+    mask = probability >= engine.bundle.card.threshold
+    return replace(finding, probability=probability, mask=mask, pixels=film.pixels)
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -149,6 +182,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 def _write_one(
     film: Radiograph,
+    name: Path,
     finding: Finding,
     out: Path,
     formats: Sequence[str],
@@ -159,7 +193,7 @@ def _write_one(
     _write_outputs({kind: out.with_name(name) for kind, name in outputs.items()}, film, mask)
     area, spacing = int(mask.sum()), film.spacing_mm
     return Result(
-        input=str(film.source),
+        input=str(name),
         outputs=outputs,
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,

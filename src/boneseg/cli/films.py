@@ -24,6 +24,9 @@ def segment(
     formats: Annotated[str, typer.Option("--format", help="mask, overlay")] = "mask,overlay",
     invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
     frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
+    keep_names: Annotated[
+        bool, typer.Option("--keep-names", help="Even where they hold the patient's.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
@@ -51,7 +54,20 @@ def segment(
             progress.at(next(counter) / len(films), f"{result.input}: {words}")
 
         results = segment_files(
-            films, out, engine, formats=wanted, invert=invert, frame=frame, report=report
+            films,
+            out,
+            engine,
+            formats=wanted,
+            invert=invert,
+            frame=frame,
+            keep_names=keep_names,
+            report=report,
+        )
+    hidden = sum(result.input != str(path) for result, path in zip(results, films, strict=True))
+    if hidden:
+        say(
+            f"{counted(hidden, 'film')} called by a hash of the content, for the name holds the "
+            "patient's name, ID, birth date or accession number; --keep-names keeps it"
         )
     if as_json:
         print_json([asdict(result) for result in results])
