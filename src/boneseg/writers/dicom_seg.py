@@ -1,0 +1,253 @@
+"""DICOM Segmentation (PS3.3 A.51): the bones as a PACS keeps them, beside the film they are of.
+
+    source = pydicom.dcmread("knee.dcm")
+    dicom_seg(source, engine.find(film.pixels), bundle.card).save_as("knee.seg.dcm")
+
+The segmentation lies on the pixel matrix of its film, pixel for pixel, and points at it. It has no
+Frame of Reference of its own: a projection has no place in the patient, and without one the
+standard has the two matched by their pixels (A.51.5). Patient and study are copied by design.
+
+Its UIDs are made of those of the film and of the model, so that one film and one model always give
+the same: whoever stores it twice has it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import config
+from pydicom.charset import python_encoding
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, ComputedRadiographyImageStorage
+from pydicom.valuerep import validate_value
+
+from boneseg.dicom import hush
+from boneseg.errors import RadiographError
+from boneseg.radiograph import looks_like_dicom
+
+if TYPE_CHECKING:
+    from boneseg.bundle import Card
+    from boneseg.engine import Finding
+
+SERIES_NUMBER = 7100  # out of the way of those that modalities count
+_NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
+_COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange that overlays have
+
+# Type 1 in every image, and so in every reference to one (PS3.3 C.12.1, C.7.2.1, C.7.3.1).
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+# Who and what was filmed (Patient, General Study and Patient Study modules), as far as it is sound.
+_COPIED = (
+    *("PatientName", "PatientID", "IssuerOfPatientID"),
+    *("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "StudyDate", "StudyTime", "StudyID"),
+    *("StudyDescription", "AccessionNumber", "ReferringPhysicianName"),
+)
+_SEXES = ("M", "F", "O", "")
+
+
+def dicom_seg(
+    source: Dataset,
+    finding: Finding,
+    card: Card | None,
+    *,
+    frame: int = 1,
+    fractional: bool = False,
+    corrected: bool = False,
+    name: str = "the film",
+) -> Dataset:
+    """The bones of `finding` as a DICOM Segmentation of `source`, in memory.
+
+    source: the film as pydicom reads it; its pixels are not looked at.
+    finding: its mask, or with `fractional` its probability, on the film's own pixel matrix.
+    card: of the model; None for bones that a person drew. `corrected`: a person has changed what
+    the model found, and so the UIDs also depend on the mask.
+    frame: which of several frames the finding is of, from 1. `name`: of the film, for errors.
+
+    Raises RadiographError where the film lacks what must be pointed at, or has another size.
+    """
+    import highdicom
+
+    _hush()
+    _check(source, finding.mask.shape, name)
+    drawn = card is None or corrected
+    model = card.card_sha256 if card is not None else "by hand"
+    kind = "probability" if fractional else "mask"
+    shape = _digest(finding.mask) if drawn else ""
+    pixels = finding.probability if fractional else finding.mask.astype(np.uint8)
+    segmentation = highdicom.seg.Segmentation(
+        source_images=[_anchor(source)],
+        pixel_array=np.ascontiguousarray(pixels),
+        segmentation_type="FRACTIONAL" if fractional else "BINARY",
+        fractional_type="PROBABILITY",
+        segment_descriptions=[_description(card, corrected)],
+        series_instance_uid=_uid(source.StudyInstanceUID, source.SeriesInstanceUID, model, kind),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=_uid(source.SOPInstanceUID, frame, model, kind, shape),
+        instance_number=_number(source) + frame - 1,
+        manufacturer="boneseg",
+        manufacturer_model_name="boneseg",
+        software_versions=version("boneseg"),
+        device_serial_number=model[:16],
+        content_label="BONES",
+        content_description=f"Bones, {kind}",
+        series_description=f"Bones, {kind} (boneseg)",
+        omit_empty_frames=False,  # a film without bones has an answer, too
+    )
+    segmentation.SpecificCharacterSet = _character_set(source)
+    # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
+    known = "PatientOrientation" in source and _is_sound(source, "PatientOrientation")
+    segmentation.PatientOrientation = source.PatientOrientation if known else None
+    _refer(segmentation, source, frame)
+    return segmentation
+
+
+def segmentation_uid(film: str, card: Card, frame: int = 1) -> str:
+    """The SOP Instance UID that a model's mask of a film (by its UID) has, before it is made."""
+    return _uid(film, frame, card.card_sha256, "binary", "")
+
+
+def read_source(path: Path) -> Dataset:
+    """What a DICOM film says of itself, without its pixels. Raises RadiographError."""
+    try:
+        if looks_like_dicom(path) or path.suffix.lower() in (".dcm", ".dicom", ".dic"):
+            return pydicom.dcmread(path, force=True, stop_before_pixels=True)
+    except Exception:  # pydicom's message could quote the file
+        raise RadiographError(f"{path}: cannot be read as DICOM; export it again") from None
+    raise RadiographError(
+        f"{path}: is no DICOM film, so a DICOM Segmentation has nothing to point at; "
+        "leave dicom-seg out, or give the DICOM file"
+    )
+
+
+def _hush() -> None:
+    """Warnings and log lines of the two libraries quote values, and so patients."""
+    hush()
+    warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
+    logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
+
+
+def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
+    missing = [keyword for keyword in _NEEDED if not UID(str(source.get(keyword, ""))).is_valid]
+    if missing:
+        raise RadiographError(
+            f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot point at it; "
+            "export it again, or leave dicom-seg out"
+        )
+    stored = source.get("Rows"), source.get("Columns")
+    if stored != shape:
+        raise RadiographError(
+            f"{name}: its pixel matrix is {stored[0]} x {stored[1]} but its bones were found on "
+            f"{shape[0]} x {shape[1]} (height x width); leave dicom-seg out"
+        )
+
+
+def _anchor(source: Dataset) -> Dataset:
+    """The film as highdicom needs it: of one frame, with no place in space, and sound values only.
+
+    What the source has of other kinds (several frames, half a Frame of Reference, a date that is
+    none) would make highdicom refuse it, or make the segmentation invalid in its turn. Its class
+    is that of a CR film, for those of XA and RF stand for many frames: `_refer` puts it right.
+    """
+    anchor = Dataset()
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+        setattr(anchor, keyword, "")  # type 2: present, and empty where nobody knows
+    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
+        setattr(anchor, keyword, "")
+    anchor.ReferringPhysicianName = ""
+    for keyword in _COPIED:
+        if keyword in source and _is_sound(source, keyword):
+            anchor.add(source[keyword])
+    if anchor.PatientSex not in _SEXES:
+        anchor.PatientSex = ""
+    for keyword in (*_NEEDED, "Rows", "Columns"):
+        setattr(anchor, keyword, source.get(keyword))
+    anchor.SOPClassUID = ComputedRadiographyImageStorage
+    anchor.SOPClassUID = ComputedRadiographyImageStorage
+    anchor.Modality = str(source.get("Modality") or "OT")
+    return anchor
+
+
+def _character_set(source: Dataset) -> Any:
+    """The film's own, which its PACS can show; Unicode where it names one that nobody knows."""
+    said = source.get("SpecificCharacterSet") or "ISO_IR 100"
+    names = [said] if isinstance(said, str) else list(said)
+    return said if all(name in python_encoding for name in names) else "ISO_IR 192"
+
+
+def _is_sound(source: Dataset, keyword: str) -> bool:
+    try:
+        element = source[keyword]
+        values = element.value if element.VM > 1 else [element.value]
+        for value in values:
+            validate_value(element.VR, value, config.RAISE)
+    except Exception:  # of whatever kind: a value that pydicom cannot even convert
+        return False
+    return element.VM <= 1 or keyword == "PatientOrientation"
+
+
+def _description(card: Card | None, corrected: bool) -> Any:
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.color import CIELabColor
+    from highdicom.seg import SegmentDescription
+
+    algorithm = None
+    if card is not None:
+        algorithm = AlgorithmIdentificationSequence(
+            name="boneseg",
+            version=f"{version('boneseg')}, model {card.card_sha256[:16]}",
+            family=codes.cid7162.ArtificialIntelligence,
+            source="boneseg",
+            parameters={"threshold": f"{card.threshold:g}", "model_sha256": card.card_sha256},
+        )
+    kind = "MANUAL" if card is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC"
+    return SegmentDescription(
+        segment_number=1,
+        segment_label="Bone",
+        segmented_property_category=codes.cid7150.AnatomicalStructure,
+        segmented_property_type=codes.SCT.Bone,
+        algorithm_type=kind,
+        algorithm_identification=algorithm,
+        display_color=CIELabColor(*_COLOUR),
+    )
+
+
+def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
+    """Have every reference to the film name its class and, where it has several, the frame."""
+    several = int(source.get("NumberOfFrames") or 1) > 1
+    for series in segmentation.ReferencedSeriesSequence:
+        for instance in series.ReferencedInstanceSequence:
+            instance.ReferencedSOPClassUID = source.SOPClassUID
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        for derivation in group.DerivationImageSequence:
+            for image in derivation.SourceImageSequence:
+                image.ReferencedSOPClassUID = source.SOPClassUID
+                if several:
+                    image.ReferencedFrameNumber = frame
+
+
+def _uid(*parts: object) -> str:
+    """A UID of the parts and nothing else (PS3.5 B.2: 2.25 and a UUID as one integer)."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"
+
+
+def _digest(mask: NDArray[np.bool_]) -> str:
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+
+
+def _number(source: Dataset) -> int:
+    """The film's number in its series, 1 where it has none that is usable."""
+    try:
+        number = int(source.get("InstanceNumber") or 1)
+    except (TypeError, ValueError):
+        return 1
+    return number if 1 <= number < 2**31 - 2**16 else 1
