@@ -120,7 +120,7 @@ def read_dicom(
         raise RadiographError(
             f"{path}: is a damaged DICOM file, its image is not described; export it again"
         ) from None
-    return Radiograph(pixels, spacing, kind, source, aspect)
+    return Radiograph(pixels, spacing, kind, source, aspect, index + 1)
 
 
 def hush() -> None:

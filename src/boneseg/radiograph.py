@@ -68,6 +68,7 @@ class Radiograph:
     pixels: float32, height x width, in [0, 1], bone bright, upright.
     spacing_mm: (between rows, between columns) in mm, or None.
     aspect: the height of a pixel over its width; not 1 where the pixels are no squares.
+    frame: which of the file's frames or pages it is, from 1.
     """
 
     pixels: NDArray[np.float32]
@@ -75,6 +76,7 @@ class Radiograph:
     spacing_kind: SpacingKind
     source: Path
     aspect: float = 1.0
+    frame: int = 1
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape
@@ -117,7 +119,7 @@ def read_radiograph(
         raise RadiographError(f"{path}: cannot be opened ({reason}); check the file") from None
     except MemoryError:
         raise RadiographError(f"{path}: there is not enough memory to read it") from None
-    return Radiograph(1 - pixels if invert else pixels, None, "unknown", path)
+    return Radiograph(1 - pixels if invert else pixels, None, "unknown", path, frame=frame or 1)
 
 
 def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Path]:
