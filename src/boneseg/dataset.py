@@ -110,6 +110,16 @@ def open_dataset(
     )
 
 
+def films_and_masks(images: Path, masks: Path) -> dict[Path, Path | None]:
+    """Each film of a folder with its mask, or None; as `open_dataset` pairs them.
+
+    Raises DatasetError where a folder cannot be read, or names are not clear.
+    """
+    films, labels = _files(images, dicom=True), _files(masks, dicom=False)
+    pairs, _ = _pair(films, labels)
+    return {film: pairs.get(film) for film in films}
+
+
 def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
     for folder in (data, images, masks):
         if folder is not None and not folder.is_dir():

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from boneseg.cli.films import check, evaluate, segment
 from boneseg.cli.learning import compare, crossval, recipes, train, tune
 from boneseg.cli.making import demo, simulate
+from boneseg.cli.services import node, pacs, serve
 from boneseg.errors import BonesegError
 from boneseg.progress import say
 
@@ -42,6 +43,9 @@ for verb in (
     evaluate,
     simulate,
     recipes,
+    serve,
+    pacs,
+    node,
     demo,
 ):
     app.command()(verb)

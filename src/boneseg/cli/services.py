@@ -1,0 +1,140 @@
+"""Verbs that stay and answer: serve, pacs, node."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boneseg.cli.common import Json, print_json
+from boneseg.errors import RadiographError, UsageError
+from boneseg.progress import say
+
+PATIENCE = 300.0  # seconds that a study's server may be away
+
+
+def serve(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with images/ and masks/; made where it is not.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to answer on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="And the port; 0: any.")] = 8000,
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="What who asks must show; made up on other addresses.")
+    ] = None,
+) -> int:
+    """Open the light box: a page to see films, correct their masks, and retrain."""
+    import python_multipart  # noqa: F401 (or its absence would be told with the first upload)
+
+    from boneseg.server.serve import Settings, serve
+
+    serve(Settings(data, host, port, model, token), say)
+    return 0
+
+
+def pacs(
+    url: Annotated[str, typer.Argument(help="Of a DICOMweb service, as https://pacs/dicom-web.")],
+    study: Annotated[str | None, typer.Option(help="Its UID: the films of this study,")] = None,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="or all that have no segmentation, as they come.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(help="watch: in studies from this date on, YYYYMMDD.")
+    ] = None,
+    every: Annotated[float, typer.Option(min=1, help="watch: look so often, s.")] = 10,
+    modality: Annotated[str, typer.Option(help="Which films.")] = "CR,DX",
+    netrc: Annotated[
+        Path | None, typer.Option(help="A file with user and password; else ~/.netrc.")
+    ] = None,
+    token: Annotated[Path | None, typer.Option(help="Or one with a bearer token.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Segment films on a DICOMweb server; their DICOM Segmentations are stored beside them."""
+    from boneseg.bundle import bundled, load_bundle
+    from boneseg.engine import Engine
+    from boneseg.pacs.dicomweb import DicomWeb
+    from boneseg.pacs.watch import Outcome, Watch
+
+    if (study is None) != watching:
+        raise UsageError("pacs: give either --study UID or --watch")
+    if study is not None and not re.fullmatch(r"[0-9.]{1,64}", study):
+        raise UsageError("pacs: --study takes a Study Instance UID, digits and dots")
+    if since is not None and not re.fullmatch(r"[0-9]{8}", since):
+        raise UsageError(f"--since {since}: write the date as YYYYMMDD")
+    wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
+
+    def report(outcome: Outcome) -> None:
+        if outcome.state == "failed":
+            say(f"error: {outcome.error}")
+        elif outcome.state == "stored":
+            say(f"{outcome.film}: stored")
+
+    patience = math.inf if watching else PATIENCE
+    with DicomWeb(url, netrc=netrc, token=token, patience=patience, tell=say) as web:
+        watch = Watch(
+            web, Engine(load_bundle(model or bundled())), modalities=wanted, report=report
+        )
+        while study is None:
+            watch.round(since)
+            time.sleep(every)
+        outcomes = watch.study(study)
+    if not outcomes:
+        raise RadiographError(f"the study holds no films of {', '.join(wanted)}; check the UID")
+    counts = Counter(outcome.state for outcome in outcomes)
+    if as_json:
+        print_json([asdict(outcome) for outcome in outcomes])
+    else:
+        print(
+            f"{counts['stored']} stored, {counts['there']} there before, {counts['failed']} failed"
+        )
+    return 1 if counts["failed"] else 0
+
+
+def node(
+    to: Annotated[str, typer.Option(help="Where segmentations go: AET@HOST:PORT.")],
+    aet: Annotated[str, typer.Option(help="Our AE title.")] = "BONESEG",
+    host: Annotated[str, typer.Option(help="The address to answer on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="And the port; 0: any.")] = 11112,
+    allow: Annotated[
+        list[str] | None, typer.Option("--from", help="An AE title that may send; repeat it.")
+    ] = None,
+    spool: Annotated[Path, typer.Option(help="Where films wait.")] = Path("spool"),
+    limit: Annotated[int, typer.Option(min=1, help="How many may.")] = 1000,
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
+    ] = None,
+) -> int:
+    """Be a DICOM node: films come by C-STORE, their segmentations go by C-STORE to another."""
+    from boneseg.bundle import bundled, load_bundle
+    from boneseg.engine import Engine
+    from boneseg.pacs.node import Node, peer, title
+    from boneseg.pacs.spool import Spool
+
+    known = [title(name) for name in allow or []]
+    if not known and host not in ("127.0.0.1", "::1", "localhost"):
+        raise UsageError("node: say with --from AET who may send, where other machines can")
+    there, ours = peer(to), title(aet)
+    waiting = Spool(spool, limit)
+    engine = Engine(load_bundle(model or bundled()))
+    answering = Node(waiting, engine, there, title=ours, allow=known, tell=say)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as a service is stopped
+    with suppress(KeyboardInterrupt), answering.running(host, port) as found:
+        say(f"{ours} answers on {host}:{found}; segmentations go to {there}")
+        threading.Event().wait()
+    say(f"stopped; {waiting.count()} wait in {spool} for the next start")
+    return 0

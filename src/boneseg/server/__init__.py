@@ -1,0 +1,18 @@
+"""The light box: films in a browser tab, their bones at once, corrected, saved and retrained on.
+
+    boneseg serve --data films
+
+Where to begin reading:
+
+    serve.py      the command: one server a folder, one address, one worker
+    app.py        the application, put together from its settings
+    guard.py      who may ask: host, origin, token, size; and the headers of every answer
+    routes.py     what a page or a program may ask of films; training.py: of retraining
+    library.py    the data folder as films with a state; saving with a history
+    cache.py      what was found on each film, so that it is found once
+    worker.py     the process that holds the model, and the bounded queue before it
+    tasks.py      what that process does with a film
+    teach.py      which film's correction should teach most
+    retrain.py    training in a process of its own; study.py: what that process does
+    static/       the page
+"""

@@ -1,0 +1,107 @@
+"""The application, put together: a light box, its routes, its guard.
+
+app = create_app(LightBox(Library(Path("films")), bundled()), token=None)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+import boneseg
+from boneseg.errors import BonesegError
+from boneseg.server import routes, training
+from boneseg.server.box import LightBox
+from boneseg.server.guard import Guard
+from boneseg.server.metrics import Counting, Requests, metrics_text
+from boneseg.server.refusals import BusyError, status_of
+
+MAX_BYTES = 256 * 2**20  # of a request; a film of 100 million pixels of 16 bit has 200
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_BYTES) -> FastAPI:
+    """The web application around a light box, which it closes at its end.
+
+    Without a token it answers to the names of this machine alone.
+    """
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(box.look_around())
+        yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+        await asyncio.to_thread(box.close)
+
+    app = FastAPI(
+        title="boneseg light box",
+        version=boneseg.__version__,
+        summary="Finds the bones in radiographs; shows, corrects, saves and retrains.",
+        lifespan=life,
+        docs_url=None,  # they would be fetched from elsewhere; /api is ours
+        redoc_url=None,
+    )
+    app.state.box, app.state.requests = box, Requests()
+    app.include_router(routes.router)
+    app.include_router(training.router)
+    app.mount("/static", _Static(directory=STATIC))
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/api", include_in_schema=False)
+    def api_page() -> Response:
+        return FileResponse(STATIC / "api.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["server"])
+    def metrics() -> str:
+        """Counters and gauges for Prometheus."""
+        return metrics_text(box, app.state.requests)
+
+    _tell_errors(app)
+    app.add_middleware(Counting, requests=app.state.requests)
+    app.add_middleware(Guard, token=token, max_bytes=max_bytes)
+    return app
+
+
+class _Static(StaticFiles):
+    """The page's files; a browser asks each time whether they have changed."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def _tell_errors(app: FastAPI) -> None:
+    """Every error is one line of JSON: {"error": "knee.txt: is no image; give PNG or DICOM"}."""
+
+    @app.exception_handler(BonesegError)
+    async def ours(_: Request, error: BonesegError) -> Response:
+        later = {"Retry-After": str(error.seconds)} if isinstance(error, BusyError) else None
+        return JSONResponse({"error": str(error)}, status_of(error), later)
+
+    @app.exception_handler(HTTPException)
+    async def theirs(_: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def words(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"error": f"{where}: {first['msg']}"}, 400)
+
+    @app.exception_handler(Exception)
+    async def bugs(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": f"the server failed ({type(error).__name__})"}, 500)

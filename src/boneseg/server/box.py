@@ -1,0 +1,180 @@
+"""The light box itself: a library, a desk that looks at its films, and retraining."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.bundle import CARD, Bundle, load_bundle
+from boneseg.errors import BonesegError
+from boneseg.files import whole_file
+from boneseg.server.library import Entry, Library
+from boneseg.server.refusals import BusyError
+from boneseg.server.retrain import Retraining, Run
+from boneseg.server.tasks import THUMBNAIL_FILE, Facts
+from boneseg.server.teach import Candidate, appearance, teaching_order
+from boneseg.server.worker import WAITING, Desk
+
+BREATH = 0.5  # seconds between two looks for films that nobody has looked at
+
+
+class LightBox:
+    """What the routes ask. `keeps` is False where the folder is gone when the server is."""
+
+    def __init__(
+        self, library: Library, model: Path, *, keeps: bool = True, waiting: int = WAITING
+    ) -> None:
+        self.library, self.keeps = library, keeps
+        self.model: Bundle = load_bundle(model)
+        self.desk = Desk(self.model.path, waiting=waiting)
+        self.retraining = Retraining(library)
+        self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, why)
+        self._looks: dict[str, tuple[str, NDArray[np.float32]]] = {}
+        self.spool = library.hidden / "spool"
+        shutil.rmtree(self.spool, ignore_errors=True)  # of a server that was killed
+        self.spool.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def digest(self) -> str:
+        """Of the model, for the cache."""
+        return self.model.card.card_sha256[:12]
+
+    def facts(self, entry: Entry) -> Facts | None:
+        """What is known of a film from the model of today."""
+        with suppress(BonesegError):
+            return self.library.cache.facts(entry.id, entry.stamp, self.digest)
+        return None
+
+    async def look(self, entry: Entry) -> Facts:
+        """Look at a film, unless that was done. Raises what its reading raises, and BusyError."""
+        facts = self.facts(entry)
+        if facts is not None and self.library.cache.whole(entry.id):
+            return facts
+        return await self._look(entry)
+
+    async def _look(self, entry: Entry) -> Facts:
+        cache, stamp = self.library.cache, entry.stamp
+        try:
+            waiting = self.desk.submit(
+                "look", entry.name, entry.image, cache.folder(entry.id), stamp
+            )
+            facts: Facts = await asyncio.wrap_future(waiting)
+        except BusyError:
+            raise
+        except BonesegError as error:
+            self.failures[entry.id] = (stamp, str(error))
+            self.library.version += 1
+            raise
+        self.failures.pop(entry.id, None)
+        cache.keep(entry.id, facts)
+        self.library.version += 1
+        return facts
+
+    async def look_around(self) -> None:
+        """Look at every film, one at a time, while nobody waits for anything. Never returns."""
+        while True:
+            entry = self._unseen() if self.desk.idle else None
+            if entry is None:
+                await asyncio.sleep(BREATH)
+                continue
+            with suppress(BonesegError):
+                await self._look(entry)
+
+    def _unseen(self) -> Entry | None:
+        with suppress(BonesegError):
+            for entry in self.library.entries():
+                if self.facts(entry) is None and self.failure(entry) is None:
+                    return entry
+        return None
+
+    def failure(self, entry: Entry) -> str | None:
+        """Why a film cannot be looked at, where that is known."""
+        stamp, why = self.failures.get(entry.id, ("", ""))
+        with suppress(BonesegError):
+            return why if why and stamp == entry.stamp else None
+        return None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every film as the list shows it, in the order in which they should teach most."""
+        rows = [self.row(entry) for entry in self.library.entries()]
+        places = {film: place for place, film in enumerate(self.teaching_order())}
+        for row in rows:
+            row["place"] = places.get(row["id"])
+        return rows
+
+    def row(self, entry: Entry) -> dict[str, Any]:
+        facts = self.facts(entry)
+        known = asdict(facts) if facts is not None else dict.fromkeys(Facts.__annotations__)
+        return known | {
+            "id": entry.id,
+            "name": entry.name,
+            "state": self.library.state(entry, facts),
+            "revision": self.library.revision(entry),
+            "inbox": entry.inbox,
+            "draft": self.library.draft(entry.id) is not None,
+            "error": self.failure(entry),
+        }
+
+    def teaching_order(self) -> list[str]:
+        """The ids of the films without a mask, the one to correct next first."""
+        candidates, labelled = [], []
+        for entry in self.library.entries():
+            facts = self.facts(entry)
+            if facts is None:
+                continue
+            if self.library.state(entry, facts) == "suggested":
+                candidates.append(Candidate(entry.id, facts.trust, self._appearance(entry, facts)))
+            else:
+                labelled.append(self._appearance(entry, facts))
+        return teaching_order(candidates, labelled)
+
+    def _appearance(self, entry: Entry, facts: Facts) -> NDArray[np.float32]:
+        stamp, look = self._looks.get(entry.id, ("", None))
+        if look is None or stamp != facts.stamp:
+            look = appearance(self.library.cache.file(entry.id, THUMBNAIL_FILE))
+            self._looks[entry.id] = (facts.stamp, look)
+        return look
+
+    def use(self, run: Run) -> None:
+        """Look at films with the model of a finished run from now on, and remember that."""
+        bundle = load_bundle(run.bundle)
+        with whole_file(self.library.hidden / "model.json") as temporary:
+            place = run.bundle.relative_to(self.library.hidden).as_posix()
+            temporary.write_text(json.dumps({"bundle": place}) + "\n", encoding="utf-8")
+        self.model = bundle
+        self.desk.use(bundle.path)
+        self.failures.clear()
+        run.used = True
+        self.library.version += 1
+
+    def spooled(self, suffix: str = "") -> Path:
+        """A path for an upload, named by us."""
+        return self.spool / f".{secrets.token_hex(8)}{suffix}"
+
+    async def run(self, task: str, name: str, path: Path, *arguments: Any) -> Any:
+        """What the worker answers to a task."""
+        return await asyncio.wrap_future(self.desk.submit(task, name, path, *arguments))
+
+    def close(self) -> None:
+        self.retraining.close()
+        self.desk.close()
+        shutil.rmtree(self.spool, ignore_errors=True)
+
+
+def adopted(library: Library) -> Path | None:
+    """The model of the run that was chosen on the page, where one was."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        text = (library.hidden / "model.json").read_text(encoding="utf-8")
+        bundle = library.hidden / str(json.loads(text)["bundle"])
+        if (bundle / CARD).is_file():
+            return bundle
+    return None

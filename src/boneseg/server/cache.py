@@ -1,0 +1,87 @@
+"""What was found on each film, kept on disk so that it is found once.
+
+    ROOT/<film>/facts.json, thumbnail.png, suggestion.bits.gz     kept
+    ROOT/<film>/film.u16.gz, probability.u8.gz                    kept while there is room
+
+Facts hold for one state of the film's file and one model; for any other they are none. All of it
+can be removed at any time: it is found again.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boneseg.server.tasks import FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+
+ROOM = 2 * 2**30  # bytes for films and probabilities
+LARGE = (FILM, PROBABILITY)
+
+
+@dataclass
+class Cache:
+    """The findings of one data folder."""
+
+    root: Path
+    room: int = ROOM
+    _known: dict[str, Facts] = field(default_factory=dict)
+
+    def folder(self, film: str) -> Path:
+        """Where the findings of a film (its id) lie."""
+        return self.root / film
+
+    def facts(self, film: str, stamp: str, model: str) -> Facts | None:
+        """What is known of a film in this state from this model (its digest)."""
+        if film not in self._known:
+            try:
+                text = (self.folder(film) / FACTS).read_text(encoding="utf-8")
+                known = json.loads(text)
+                known["spacing_mm"] = known["spacing_mm"] and tuple(known["spacing_mm"])
+                self._known[film] = Facts(**known)
+            except (OSError, ValueError, TypeError, KeyError):
+                return None
+        found = self._known[film]
+        return found if (found.stamp, found.model) == (stamp, model) else None
+
+    def keep(self, film: str, facts: Facts) -> None:
+        """Remember what the worker has just left in the film's folder, and make room for it."""
+        self._known[film] = facts
+        self._make_room(film)
+
+    def whole(self, film: str) -> bool:
+        """Whether the large files are there, too."""
+        return all((self.folder(film) / name).is_file() for name in LARGE)
+
+    def file(self, film: str, name: str) -> Path:
+        return self.folder(film) / name
+
+    def forget(self, film: str) -> None:
+        """Remove the findings of a film that is gone."""
+        self._known.pop(film, None)
+        folder = self.folder(film)
+        for name in (FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE):
+            with suppress(OSError):
+                (folder / name).unlink()
+        with suppress(OSError):
+            folder.rmdir()
+
+    def _make_room(self, spared: str) -> None:
+        """Remove the large files of the films that were looked at longest ago."""
+        sizes: list[tuple[float, int, Path]] = []
+        with suppress(OSError):
+            for folder in self.root.iterdir():
+                if folder.name == spared:
+                    continue
+                for name in LARGE:
+                    with suppress(OSError):
+                        told = (folder / name).stat()
+                        sizes.append((told.st_mtime, told.st_size, folder / name))
+        spent = sum(size for _, size, _ in sizes)
+        for _, size, path in sorted(sizes):
+            if spent <= self.room:
+                break
+            with suppress(OSError):
+                path.unlink()
+                spent -= size

@@ -1,0 +1,152 @@
+"""Who may ask, and how much: before anything of the application sees a request.
+
+    host      without a token only names of this machine are answered, or a page elsewhere could
+              have its own name lead here (DNS rebinding)
+    origin    what changes something is taken from our own pages and from programs, never from
+              another site's page (Fetch Metadata, and the Origin header)
+    token     on any address but this machine's, and wherever one was given: a cookie for the page,
+              "Authorization: Bearer" for programs
+    size      a body that says it is too large is not read; one that does not say is cut off
+
+Every answer carries a content security policy under which the page can reach this server alone.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+from http.cookies import SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from boneseg.server.refusals import TooLargeError
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+COOKIE = "boneseg-token"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether an address or a name means this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, token: str | None, max_bytes: int) -> None:
+        self.app, self.token, self.max_bytes = app, token, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # nothing here speaks websocket: uvicorn refuses it
+        headers = Headers(scope=scope)
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    given[name] = value
+                given.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _refuse(guarded_send, *refusal)
+        elif self._brings_token(scope):
+            await self._welcome(guarded_send)
+        else:
+            await self.app(scope, self._bounded(receive), guarded_send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """(status, why), or None where the request may pass."""
+        if self.token is None:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            if not is_this_machine(host):
+                return 421, f"{host or 'no host'}: is not served here; ask for 127.0.0.1"
+        elif not (self._knows_token(headers) or self._brings_token(scope)):
+            return 401, "a token is needed: open the address that the terminal shows"
+        if scope["method"] not in SAFE and not _from_here(headers):
+            return 403, "asked by a page of another site; open the light box itself"
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self.max_bytes:
+            return 413, _too_large(self.max_bytes)
+        return None
+
+    def _knows_token(self, headers: Headers) -> bool:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self._is_token(given.strip()):
+            return True
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        return cookie is not None and self._is_token(cookie.value)
+
+    def _brings_token(self, scope: Scope) -> bool:
+        """Whether this opens the page for the first time: /?token=..."""
+        if self.token is None or scope["path"] != "/" or scope["method"] != "GET":
+            return False
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
+        return self._is_token(given[0])
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+
+    async def _welcome(self, send: Send) -> None:
+        """Keep the token in a cookie, and out of the address bar."""
+        cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode("latin-1"))]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _bounded(self, receive: Receive) -> Receive:
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.max_bytes:
+                raise TooLargeError(_too_large(self.max_bytes))
+            return message
+
+        return bounded
+
+
+def _from_here(headers: Headers) -> bool:
+    """Whether our own page asks, or a program: a browser always says where a page is from."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+def _too_large(limit: int) -> str:
+    return f"more than the {limit // 2**20} MiB that an upload may have; send one film at a time"
+
+
+async def _refuse(send: Send, status: int, why: str) -> None:
+    body = json.dumps({"error": why}).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,383 @@
+"""A data folder as a list of films with a state; saving with a history, so that nothing is lost.
+
+    DATA/images/knee.dcm, DATA/masks/knee.png       the dataset, as every other verb reads it
+    DATA/.boneseg/history/<film>/                   every mask that was ever saved here
+    DATA/.boneseg/drafts/                           what was drawn and is not saved yet
+    DATA/.boneseg/inbox/                            films dropped on the page, until they are saved
+    DATA/.boneseg/states.json                       which masks are corrected, and which accepted
+
+A film's revision is the digest of its mask's file, so that a change from outside is seen like one
+from another tab. States are kept by film and revision: a mask that this room did not write was
+drawn by somebody, and counts as accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from boneseg.dataset import (
+    DICOM_SUFFIXES,
+    IMAGE_SUFFIXES,
+    LAYOUTS,
+    films_and_masks,
+    stem_of,
+)
+from boneseg.errors import OutputError, UsageError
+from boneseg.files import whole_file
+from boneseg.server.cache import Cache
+from boneseg.server.packing import Mask, packed_mask, png_mask
+from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
+from boneseg.server.tasks import Facts
+
+State = Literal["unlabelled", "suggested", "corrected", "accepted"]
+NONE = "none"  # the revision of a film without a mask
+HIDDEN = ".boneseg"
+_MARKS = {  # how the files begin that a browser or a program may send
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"BM": ".bmp",
+    b"RIFF": ".webp",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A film of the library."""
+
+    id: str  # 12 hex digits, from its name
+    name: str
+    image: Path
+    mask: Path | None
+    inbox: bool  # dropped on the page, and not saved yet
+
+    @property
+    def stamp(self) -> str:
+        """The state of the film's file. Raises NotFoundError where it is gone."""
+        try:
+            told = self.image.stat()
+        except OSError:
+            raise NotFoundError(f"{self.name}: is gone; somebody has removed the film") from None
+        return f"{told.st_mtime_ns}-{told.st_size}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A mask in the history of a film."""
+
+    revision: str
+    saved: str  # UTC, ISO 8601
+    path: Path
+
+
+class Library:
+    """The films of one folder. Its methods may be called from any thread."""
+
+    def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root}: is no folder; give --data a folder of films")
+        self.root = root
+        self.images, self.masks = _layout(root)
+        self.hidden = root / HIDDEN
+        self.inbox = self.hidden / "inbox"
+        self.cache = Cache(self.hidden / "cache")
+        try:
+            for folder in (self.images, self.masks, self.inbox, self.hidden / "drafts"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise OutputError(f"{root}: {reason}; give --data a folder of your own") from None
+        self.version = 0  # goes up with every change
+        self._lock = threading.RLock()
+        self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
+        self._states = self._read_states()
+        self._seen: tuple[int, ...] = ()
+        self._entries: list[Entry] = []
+
+    # -- what is there ------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """Every film by name, those of the inbox first. Raises DatasetError for unclear names."""
+        with self._lock:
+            now = (self.version, *(_changed(f) for f in (self.images, self.masks, self.inbox)))
+            if now != self._seen:
+                pairs = films_and_masks(self.images, self.masks)
+                kept = [_entry(path, mask) for path, mask in pairs.items()]
+                taken = {entry.id for entry in kept}
+                dropped = [_entry(path, None, inbox=True) for path in _dropped(self.inbox)]
+                self._entries = [entry for entry in dropped if entry.id not in taken] + kept
+                self._seen = now
+            return self._entries
+
+    def entry(self, film: str) -> Entry:
+        """The film with this id. Raises NotFoundError."""
+        for entry in self.entries():
+            if entry.id == film:
+                return entry
+        raise NotFoundError("there is no such film, or no longer; reload the list")
+
+    def revision(self, entry: Entry) -> str:
+        """The digest of the film's mask, or NONE."""
+        if entry.mask is None:
+            return NONE
+        try:
+            told = entry.mask.stat()
+            key = (told.st_mtime_ns, told.st_size)
+            known = self._digests.get(entry.mask)
+            if known is None or known[0] != key:
+                known = (key, _digest(entry.mask.read_bytes()))
+                self._digests[entry.mask] = known
+        except OSError:
+            return NONE
+        return known[1]
+
+    def state(self, entry: Entry, facts: Facts | None) -> State:
+        revision = self.revision(entry)
+        if revision == NONE:
+            return "unlabelled" if facts is None else "suggested"
+        corrected = self._states.get(f"{entry.id}-{revision}") == "corrected"
+        return "corrected" if corrected else "accepted"
+
+    def accepted(self) -> list[Entry]:
+        """The films whose mask somebody stands for."""
+        return [entry for entry in self.entries() if self.state(entry, None) == "accepted"]
+
+    # -- saving -------------------------------------------------------------------------------
+
+    def save(self, film: str, mask: Mask, state: State, seen: str) -> tuple[Entry, str]:
+        """Write a film's mask into the dataset; the entry as it is then, and its revision.
+
+        seen: the revision that whoever drew the mask began from. Raises ConflictError where another
+        was saved since, and OutputError where nothing can be written: what stood there stays.
+        """
+        if state not in ("corrected", "accepted"):
+            raise UsageError(f"state {state!r}: a mask is saved as corrected or accepted")
+        with self._lock:
+            entry = self.entry(film)
+            now = self.revision(entry)
+            if seen != now:
+                raise ConflictError(
+                    f"{entry.name}: was saved elsewhere since you opened it; look at both, "
+                    "then save again"
+                )
+            encoded = png_mask(mask)
+            revision = _digest(encoded)
+            self._remember_current(entry)
+            self._write_version(entry, revision, png_mask(mask, small=True), ".png")
+            self._set_state(f"{film}-{revision}", state)
+            image = self._into_dataset(entry) if entry.inbox else entry.image
+            target = self.masks / f"{stem_of(image)}.png"
+            with whole_file(target) as temporary:
+                temporary.write_bytes(encoded)
+            if entry.mask is not None and entry.mask.name != target.name:
+                with suppress(OSError):  # it is in the history; two masks would fit the film
+                    entry.mask.unlink()
+            self.drop_draft(film)
+            self.version += 1
+            return Entry(entry.id, entry.name, image, target, False), revision
+
+    def history(self, entry: Entry) -> list[Version]:
+        """Every mask that was saved for a film, the newest first."""
+        found = []
+        for path in self._history_of(entry).glob("*-*.*"):
+            when, _, revision = path.stem.partition("-")
+            if not path.name.startswith("."):
+                found.append(Version(revision, _readable(when), path))
+        return sorted(found, key=lambda version: version.path.name, reverse=True)
+
+    def keep_draft(self, film: str, mask: Mask) -> None:
+        """Keep what is drawn and not saved. Raises OutputError."""
+        with whole_file(self._draft(film)) as temporary:
+            temporary.write_bytes(packed_mask(mask))
+
+    def draft(self, film: str) -> Path | None:
+        """The gzipped bits of what was drawn and not saved."""
+        return self._draft(film) if self._draft(film).is_file() else None
+
+    def drop_draft(self, film: str) -> None:
+        with suppress(OSError):
+            self._draft(film).unlink()
+
+    # -- films that come and go ---------------------------------------------------------------
+
+    def drop(self, name: str, path: Path) -> Entry:
+        """Take a film (a file that is moved) into the inbox, by a name that nobody else has."""
+        with self._lock:
+            stem, suffix = _safe_name(name, path)
+            target = self.inbox / f"{self._free(stem)}{suffix}"
+            try:
+                path.replace(target)
+            except OSError as error:
+                reason = f"cannot be kept ({error.strerror})"
+                raise OutputError(f"{name}: {reason}; free space in {self.root}") from None
+            self.version += 1
+            return _entry(target, None, inbox=True)
+
+    def remove(self, film: str) -> None:
+        """Remove a film from the inbox. Films of the dataset are not ours to remove."""
+        with self._lock:
+            entry = self.entry(film)
+            if not entry.inbox:
+                raise ConflictError(f"{entry.name}: belongs to the dataset; remove its file there")
+            with suppress(OSError):
+                entry.image.unlink()
+            self.drop_draft(film)
+            self.cache.forget(film)
+            self.version += 1
+
+    # -- below --------------------------------------------------------------------------------
+
+    def _free(self, stem: str) -> str:
+        taken = {entry.name.casefold() for entry in self.entries()}
+        number, free = 2, stem
+        while free.casefold() in taken:
+            number, free = number + 1, f"{stem}-{number}"
+        return free
+
+    def _into_dataset(self, entry: Entry) -> Path:
+        target = self.images / entry.image.name
+        try:
+            entry.image.replace(target)  # within one folder, and so at once
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
+        return target
+
+    def _remember_current(self, entry: Entry) -> None:
+        """Take the mask that is about to be replaced into the history, where it is not there."""
+        if entry.mask is None:
+            return
+        revision = self.revision(entry)
+        if all(version.revision != revision for version in self.history(entry)):
+            self._write_version(entry, revision, entry.mask.read_bytes(), entry.mask.suffix)
+
+    def _write_version(self, entry: Entry, revision: str, content: bytes, suffix: str) -> None:
+        folder = self._history_of(entry)
+        when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made ({error.strerror}); free space") from None
+        with whole_file(folder / f"{when}-{revision}{suffix.lower()}") as temporary:
+            temporary.write_bytes(content)
+
+    def _history_of(self, entry: Entry) -> Path:
+        return self.hidden / "history" / entry.name
+
+    def _draft(self, film: str) -> Path:
+        return self.hidden / "drafts" / f"{film}.bits.gz"
+
+    def _read_states(self) -> dict[str, str]:
+        try:
+            found = json.loads((self.hidden / "states.json").read_text(encoding="utf-8"))
+            return {str(revision): str(state) for revision, state in found.items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def _set_state(self, key: str, state: State) -> None:
+        if self._states.get(key) == state:
+            return
+        states = self._states | {key: state}
+        with whole_file(self.hidden / "states.json") as temporary:
+            temporary.write_text(json.dumps(states, indent=0) + "\n", encoding="utf-8")
+        self._states = states
+
+
+@contextmanager
+def only_server(root: Path, address: str) -> Iterator[None]:
+    """Hold a folder for this server alone. Raises ServerError where another has it."""
+    try:
+        import fcntl
+    except ImportError:  # a system without locks of this kind: nobody is held off
+        yield
+        return
+    (root / HIDDEN).mkdir(parents=True, exist_ok=True)
+    with (root / HIDDEN / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            where = file.read().strip() or "elsewhere"
+            raise ServerError(
+                f"{root}: is open in another light box ({where}); use that one, or end it"
+            ) from None
+        file.truncate(0)
+        file.write(address)
+        file.flush()
+        yield
+
+
+def _layout(root: Path) -> tuple[Path, Path]:
+    """The folders of films and masks; those of the first layout where neither is there."""
+    for images, masks in LAYOUTS:
+        if (root / images).is_dir():
+            return root / images, root / masks
+    with suppress(OSError):
+        loose = [path for path in root.iterdir() if path.suffix.lower() in _known_suffixes()]
+        if loose:
+            raise UsageError(
+                f"{root}: holds films but no folder images/; move them to {root / 'images'}"
+            )
+    return root / LAYOUTS[0][0], root / LAYOUTS[0][1]
+
+
+def _known_suffixes() -> tuple[str, ...]:
+    return IMAGE_SUFFIXES + DICOM_SUFFIXES
+
+
+def _entry(path: Path, mask: Path | None, *, inbox: bool = False) -> Entry:
+    name = stem_of(path)
+    digest = hashlib.sha256(name.casefold().encode(errors="surrogateescape")).hexdigest()
+    return Entry(digest[:12], name, path, mask, inbox)
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _dropped(inbox: Path) -> list[Path]:
+    try:
+        return sorted(path for path in inbox.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _safe_name(name: str, path: Path) -> tuple[str, str]:
+    """A stem and a suffix that are plain names: what comes from outside never becomes a path."""
+    last = re.split(r"[\\/]", name)[-1]
+    plain = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
+    suffix = Path(plain).suffix.lower()
+    with path.open("rb") as file:
+        head = file.read(132)
+    dicom = head[128:] == b"DICM"
+    if dicom and suffix not in DICOM_SUFFIXES:
+        suffix = ".dcm"
+    elif not dicom and suffix not in IMAGE_SUFFIXES:
+        marks = (known for mark, known in _MARKS.items() if head.startswith(mark))
+        suffix = next(marks, ".dcm" if suffix in DICOM_SUFFIXES else "")
+    stem = stem_of(Path(plain)).encode()[:120].decode(errors="ignore")  # a name has 255 bytes
+    return stem or "film", suffix
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _readable(when: str) -> str:
+    try:
+        return datetime.strptime(when, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC).isoformat()
+    except ValueError:
+        return when

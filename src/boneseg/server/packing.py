@@ -1,0 +1,66 @@
+"""Pixels on their way to a page and back: packed, and gzipped as browsers unpack them.
+
+A canvas shows 8 bits and would hand back no more of a 16-bit PNG, so that a window set on the page
+would only spread 256 greys. The page is therefore given numbers, not pictures:
+
+    film          uint16, little-endian; 65535 is 1.0
+    probability   uint8; floor(256 p), so that p >= k / 256 is asked exactly
+    mask          a bit a pixel, row by row without a gap, the highest bit first
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boneseg.errors import MaskError
+from boneseg.prepare import Floats
+
+Mask = NDArray[np.bool_]
+
+
+def packed_film(pixels: Floats) -> bytes:
+    """float32 H x W in [0, 1] as gzipped uint16."""
+    return _zipped((pixels * np.float32(65535) + np.float32(0.5)).astype("<u2"))
+
+
+def packed_probability(probability: Floats) -> bytes:
+    """float32 H x W in [0, 1] as gzipped uint8."""
+    return _zipped(np.minimum(probability * np.float32(256), 255).astype(np.uint8))
+
+
+def packed_mask(mask: Mask) -> bytes:
+    """bool H x W as gzipped bits."""
+    return _zipped(np.packbits(mask))
+
+
+def unpacked_mask(bits: bytes, shape: tuple[int, int], name: str) -> Mask:
+    """Bits (not gzipped) to bool of `shape` (height, width). Raises MaskError for another size."""
+    height, width = shape
+    wanted = (height * width + 7) // 8
+    if len(bits) != wanted:
+        problem = f"{len(bits)} bytes are no mask of {height} x {width} pixels"
+        raise MaskError(f"{name}: {problem}; send {wanted}, a bit a pixel, or a PNG")
+    flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
+    return flat.reshape(height, width).view(np.bool_)
+
+
+def png_mask(mask: Mask, *, small: bool = False) -> bytes:
+    """bool H x W as PNG: 0/255, or with `small` of one bit a pixel."""
+    image = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+    return png(image.convert("1", dither=Image.Dither.NONE) if small else image)
+
+
+def png(image: Image.Image) -> bytes:
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG", compress_level=1)
+    return encoded.getvalue()
+
+
+def _zipped(values: NDArray[Any]) -> bytes:
+    return gzip.compress(np.ascontiguousarray(values).tobytes(), compresslevel=1, mtime=0)

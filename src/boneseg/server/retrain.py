@@ -1,0 +1,207 @@
+"""Retraining: one run at a time, in a process of its own, offered and never swapped in unasked.
+
+DATA/.boneseg/runs/0001/    plan.json, films/ (as accepted at that moment), bundle/, report.html,
+                            outcome.json
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from boneseg.errors import OutputError
+from boneseg.files import whole_file
+from boneseg.server.library import Entry, Library
+from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
+
+FEWEST = 4  # accepted films: two to train on, one to validate with, one held back
+TABLES = ("groups.csv", "parts.csv")
+
+
+@dataclass
+class Run:
+    """A retraining: where it stands, or how it ended."""
+
+    number: int
+    folder: Path
+    films: int
+    minutes: float
+    state: Literal["running", "done", "failed", "stopped"] = "running"
+    stage: str = "starting"
+    checks: list[dict[str, float]] = field(default_factory=list)
+    held_back: int | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    error: str | None = None
+    used: bool = False
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "films": self.films,
+            "minutes": self.minutes,
+            "state": self.state,
+            "stage": self.stage,
+            "checks": self.checks,
+            "held_back": self.held_back,
+            "before": self.before,
+            "after": self.after,
+            "error": self.error,
+            "used": self.used,
+        }
+
+
+class Retraining:
+    """Starts runs, follows them, stops them. Safe to use from any thread."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.root = library.hidden / "runs"
+        self.run: Run | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def start(self, model: Path, minutes: float, settings: Sequence[str] = ()) -> Run:
+        """Train from `model` on what is accepted now; `settings` as those of train --set.
+
+        Raises ConflictError where a run is under way or too little is accepted, and ServerError
+        where torch is missing.
+        """
+        if importlib.util.find_spec("torch") is None:
+            raise ServerError("torch is not installed; pip install 'boneseg[train]'")
+        with self._lock:
+            if self.run is not None and self.run.state == "running":
+                raise ConflictError("a training is running; stop it, or wait for its end")
+            films = self.library.accepted()
+            if len(films) < FEWEST:
+                raise ConflictError(
+                    f"{len(films)} films are accepted; accept {FEWEST} or more to train on"
+                )
+            number = self._next()
+            folder = self.root / f"{number:04}"
+            asked = [f"run.minutes={minutes}", *settings]
+            plan = {"model": str(model.resolve()), "settings": asked}
+            _lay_out(folder, self.library.root, films, plan)
+            self.run = Run(number, folder, len(films), minutes)
+            call = [sys.executable, "-m", "boneseg.server.study", str(folder)]
+            with (folder / "log.txt").open("w", encoding="utf-8") as log:
+                self._process = subprocess.Popen(
+                    call,
+                    stdin=subprocess.PIPE,  # its leash: see study.py
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C is for the server
+                )
+            follow = (self._process, self.run)
+            threading.Thread(target=self._follow, args=follow, name="run", daemon=True).start()
+            return self.run
+
+    def stop(self) -> Run:
+        """Give the run up; the model of today stays."""
+        with self._lock:
+            if self.run is None or self.run.state != "running" or self._process is None:
+                raise ConflictError("no training is running")
+            self.run.state = "stopped"
+            self._process.kill()
+            return self.run
+
+    def offered(self, number: int) -> Run:
+        """The finished run of this number. Raises NotFoundError."""
+        run = self.run
+        if run is None or run.number != number or run.state != "done":
+            raise NotFoundError(f"run {number}: is no finished training of this light box")
+        return run
+
+    def close(self) -> None:
+        """End what runs."""
+        if self._process is not None and self._process.poll() is None:
+            if self.run is not None and self.run.state == "running":
+                self.run.state = "stopped"
+            self._process.kill()
+            self._process.wait(10)
+
+    def _next(self) -> int:
+        with suppress(OSError):
+            taken = [int(path.name) for path in self.root.iterdir() if path.name.isdigit()]
+            return max(taken, default=0) + 1
+        return 1
+
+    def _follow(self, process: subprocess.Popen[str], run: Run) -> None:
+        lines: IO[str] | None = process.stdout
+        for line in lines or ():
+            with suppress(ValueError):
+                self._hear(run, json.loads(line))
+        status = process.wait()
+        if run.state == "running":
+            if run.after is not None and status == 0:
+                run.state, run.stage = "done", "done"
+            else:
+                run.state = "failed"
+                run.error = run.error or _last_words(run.folder / "log.txt", status)
+        with suppress(OutputError), whole_file(run.folder / "outcome.json") as temporary:
+            temporary.write_text(json.dumps(run.to_json(), indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(run.folder / "films", ignore_errors=True)
+        with suppress(OSError):
+            (run.folder / "checkpoint.safetensors").unlink()
+
+    def _hear(self, run: Run, told: dict[str, Any]) -> None:
+        run.stage = told.get("stage", run.stage)
+        run.held_back = told.get("held_back", run.held_back)
+        run.before = told.get("before", run.before)
+        run.error = told.get("error", run.error)
+        if "check" in told:
+            run.checks.append(told["check"])
+        if "outcome" in told:
+            run.after = told["outcome"]["after"]
+
+
+def _lay_out(folder: Path, root: Path, films: list[Entry], plan: dict[str, Any]) -> None:
+    """The films as they are accepted now: what is drawn later is for the next run."""
+    images, masks = folder / "films" / "images", folder / "films" / "masks"
+    try:
+        images.mkdir(parents=True)
+        masks.mkdir()
+        for entry in films:
+            if entry.mask is not None:
+                _linked(entry.image, images / entry.image.name)
+                shutil.copyfile(entry.mask, masks / f"{entry.name}{entry.mask.suffix}")
+        for table in TABLES:
+            if (root / table).is_file():
+                shutil.copyfile(root / table, folder / "films" / table)
+        (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); free space") from None
+
+
+def _linked(path: Path, link: Path) -> None:
+    try:
+        link.symlink_to(path.resolve())
+    except OSError:  # a system that lets nobody make links
+        if link.exists() or not os.access(link.parent, os.W_OK):
+            raise
+        shutil.copyfile(path, link)
+
+
+def _last_words(log: Path, status: int) -> str:
+    words = ""
+    with suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        words = f" ({lines[-1][:200]})" if lines else ""
+    reason = "for want of memory, perhaps" if status == -9 else f"with status {status}"
+    return f"the training ended {reason}{words}; the model of today stays"

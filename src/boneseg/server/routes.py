@@ -1,0 +1,438 @@
+"""What a page or a program may ask of films."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.datastructures import UploadFile
+
+import boneseg
+from boneseg.errors import OutputError
+from boneseg.masks import read_mask
+from boneseg.server.box import LightBox
+from boneseg.server.library import NONE, Entry
+from boneseg.server.packing import Mask, packed_mask, png_mask, unpacked_mask
+from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
+from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+
+router = APIRouter()
+BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
+FORMS = {  # of a download: (ending of the file's name, media type)
+    "mask": ("_mask.png", PNG),
+    "overlay": ("_overlay.png", PNG),
+}
+Form = Literal["mask", "overlay"]
+_FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+_MASK_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in (PNG, BITS)
+        },
+    }
+}
+_MASK_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {PNG: {}, BITS: {}}, "description": "The mask, as the Accept header asks."}
+}
+_SEGMENT_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {PNG: {}, "application/json": {}},
+        "description": "The mask, as the Accept header asks.",
+    },
+    413: {"description": "The upload is too large."},
+    422: {"description": "The file is no radiograph; the line says why."},
+    503: {"description": "The queue is full; Retry-After says for how long."},
+}
+
+
+@router.post(
+    "/api/segment",
+    openapi_extra=_FILE_BODY,
+    responses=_SEGMENT_ANSWER,
+    response_class=Response,
+    tags=["bones"],
+)
+async def segment(request: Request) -> Response:
+    """Find the bones of one film: multipart `file` in; PNG or JSON out, by the Accept header.
+
+    PNG: the mask, 0/255, on the film's own grid; the header Boneseg-Facts holds the rest as JSON.
+    JSON: area, confidence, spacing, the model; and the mask as base64 PNG in `mask_png`.
+    """
+    box, started = _box(request), time.perf_counter()
+    wanted = _accepted(request, (PNG, "application/json"))
+    box.desk.check_room()
+    name, path = await _upload(request, box)
+    try:
+        facts, content = await box.run("answer", name, path, "mask")
+    finally:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+    request.app.state.requests.took(time.perf_counter() - started)
+    if wanted == PNG:
+        told = json.dumps(facts, separators=(",", ":"))
+        return Response(content, media_type=PNG, headers={"Boneseg-Facts": told})
+    return JSONResponse({"name": name, **facts, "mask_png": base64.b64encode(content).decode()})
+
+
+@router.get("/api/films", tags=["films"])
+def films(request: Request) -> dict[str, Any]:
+    """Every film: its state, trust, size; `place` is its rank among those to correct next."""
+    box = _box(request)
+    return {"version": box.library.version, "films": box.rows()}
+
+
+@router.post("/api/films", status_code=201, openapi_extra=_FILE_BODY, tags=["films"])
+async def add_film(request: Request) -> dict[str, Any]:
+    """Drop a film: it is looked at at once, and joins the dataset when its mask is saved."""
+    box = _box(request)
+    box.desk.check_room()
+    name, path = await _upload(request, box)
+    try:
+        entry = await asyncio.to_thread(box.library.drop, name, path)
+    finally:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+    try:
+        await box.look(entry)
+    except BaseException:  # what is no film does not stay
+        await asyncio.to_thread(box.library.remove, entry.id)
+        raise
+    return box.row(entry)
+
+
+@router.get("/api/films/{film}", tags=["films"])
+async def film(request: Request, film: str) -> dict[str, Any]:
+    """One film; it is looked at first, if nobody has."""
+    box = _box(request)
+    entry = box.library.entry(film)
+    await box.look(entry)
+    return box.row(entry)
+
+
+@router.delete("/api/films/{film}", status_code=204, response_class=Response, tags=["films"])
+def remove_film(request: Request, film: str) -> Response:
+    """Remove a dropped film that was not saved. Films of the dataset stay."""
+    _box(request).library.remove(film)
+    return Response(status_code=204)
+
+
+@router.get("/api/films/{film}/thumbnail", response_class=Response, tags=["films"])
+async def thumbnail(request: Request, film: str) -> Response:
+    """A small PNG of the film."""
+    return await _found(request, film, THUMBNAIL_FILE, PNG, packed=False)
+
+
+@router.get("/api/films/{film}/pixels", response_class=Response, tags=["films"])
+async def pixels(request: Request, film: str) -> Response:
+    """The film as shown: uint16, little-endian, row by row; 65535 is white."""
+    return await _found(request, film, FILM, BITS)
+
+
+@router.get("/api/films/{film}/probability", response_class=Response, tags=["films"])
+async def probability(request: Request, film: str) -> Response:
+    """The probability of bone: uint8, row by row; floor(256 p), 255 at most."""
+    return await _found(request, film, PROBABILITY, BITS)
+
+
+@router.get(
+    "/api/films/{film}/suggestion",
+    response_class=Response,
+    responses=_MASK_ANSWER,
+    tags=["masks"],
+)
+async def suggestion(request: Request, film: str) -> Response:
+    """The mask that the model suggests: PNG, or bits (application/octet-stream)."""
+    if _accepted(request, (PNG, BITS)) == BITS:
+        return await _found(request, film, SUGGESTION, BITS)
+    box = _box(request)
+    entry = box.library.entry(film)
+    facts = await box.look(entry)
+    mask = await asyncio.to_thread(_suggested, box, entry, facts)
+    return Response(await asyncio.to_thread(png_mask, mask), media_type=PNG)
+
+
+@router.get(
+    "/api/films/{film}/mask", response_class=Response, responses=_MASK_ANSWER, tags=["masks"]
+)
+async def mask(request: Request, film: str) -> Response:
+    """The mask that was saved, as PNG or bits; its revision is the ETag. 404 where none is."""
+    box = _box(request)
+    wanted = _accepted(request, (PNG, BITS))
+    entry = box.library.entry(film)
+    facts = await box.look(entry)
+    if entry.mask is None:
+        raise NotFoundError(f"{entry.name}: has no mask yet")
+    revision = box.library.revision(entry)
+    saved = await asyncio.to_thread(_read, entry.mask, facts)
+    return await asyncio.to_thread(_mask_answer, saved, wanted, {"ETag": f'"{revision}"'})
+
+
+@router.put("/api/films/{film}/mask", openapi_extra=_MASK_BODY, tags=["masks"])
+async def save_mask(
+    request: Request,
+    film: str,
+    state: Annotated[Literal["corrected", "accepted"], Query()] = "corrected",
+    if_match: Annotated[str | None, Header()] = None,
+) -> dict[str, Any]:
+    """Save a film's mask: PNG (0/255), or bits. If-Match holds the revision it was drawn on.
+
+    Where another was saved in the meantime the answer is 409, and nothing is overwritten. "none"
+    is the revision of a film without a mask.
+    """
+    box = _box(request)
+    _check_keeps(box)
+    entry = box.library.entry(film)
+    if if_match is None and entry.mask is not None:
+        raise ConflictError(f"{entry.name}: has a mask; send the revision you drew on (If-Match)")
+    facts = await box.look(entry)
+    drawn = await _drawn(request, box, entry, facts)
+    seen = (if_match or NONE).strip('"')
+    saved, _ = await asyncio.to_thread(box.library.save, film, drawn, state, seen)
+    return box.row(saved)
+
+
+@router.put(
+    "/api/films/{film}/draft",
+    status_code=204,
+    response_class=Response,
+    openapi_extra=_MASK_BODY,
+    tags=["masks"],
+)
+async def keep_draft(request: Request, film: str) -> Response:
+    """Keep what is drawn and not saved, in case the tab closes."""
+    box = _box(request)
+    entry = box.library.entry(film)
+    drawn = await _drawn(request, box, entry, await box.look(entry))
+    await asyncio.to_thread(box.library.keep_draft, film, drawn)
+    return Response(status_code=204)
+
+
+@router.get("/api/films/{film}/draft", response_class=Response, tags=["masks"])
+def draft(request: Request, film: str) -> Response:
+    """What was drawn and not saved, as bits. 404 where nothing was."""
+    path = _box(request).library.draft(film)
+    if path is None:
+        raise NotFoundError("there is no draft")
+    return _packed_file(path)
+
+
+@router.delete("/api/films/{film}/draft", status_code=204, response_class=Response, tags=["masks"])
+def drop_draft(request: Request, film: str) -> Response:
+    """Forget what was drawn and not saved."""
+    box = _box(request)
+    box.library.drop_draft(box.library.entry(film).id)
+    return Response(status_code=204)
+
+
+@router.get("/api/films/{film}/history", tags=["masks"])
+def history(request: Request, film: str) -> list[dict[str, str]]:
+    """Every mask that was saved for a film, the newest first."""
+    library = _box(request).library
+    versions = library.history(library.entry(film))
+    return [{"revision": version.revision, "saved": version.saved} for version in versions]
+
+
+@router.get(
+    "/api/films/{film}/history/{revision}",
+    response_class=Response,
+    responses=_MASK_ANSWER,
+    tags=["masks"],
+)
+async def earlier(request: Request, film: str, revision: str) -> Response:
+    """An earlier mask of a film, as PNG or bits."""
+    box = _box(request)
+    wanted = _accepted(request, (PNG, BITS))
+    entry = box.library.entry(film)
+    facts = await box.look(entry)
+    for version in box.library.history(entry):
+        if version.revision == revision:
+            found = await asyncio.to_thread(_read, version.path, facts)
+            return await asyncio.to_thread(_mask_answer, found, wanted, {})
+    raise NotFoundError(f"{entry.name}: has no version {revision[:16]}")
+
+
+@router.get("/api/films/{film}/download", response_class=Response, tags=["masks"])
+async def download(request: Request, film: str, form: Form = "mask") -> Response:
+    """The saved mask of a film, or else the suggested one, as a file."""
+    box = _box(request)
+    entry = box.library.entry(film)
+    facts = await box.look(entry)
+    shown: Path | bytes | None = entry.mask
+    if shown is None:
+        file = box.library.cache.file(entry.id, SUGGESTION)
+        shown = await asyncio.to_thread(file.read_bytes)
+    del facts
+    content = await box.run("download", entry.name, entry.image, form, shown)
+    ending, kind = FORMS[form]
+    return Response(content, media_type=kind, headers=_attachment(f"{entry.name}{ending}"))
+
+
+@router.get("/api/next", tags=["films"])
+def next_film(request: Request, after: str | None = None) -> dict[str, str | None]:
+    """The film whose correction should teach most (but `after`, the one just left)."""
+    order = [film for film in _box(request).teaching_order() if film != after]
+    return {"id": order[0] if order else None}
+
+
+@router.get("/api/health", tags=["server"])
+def health(request: Request) -> dict[str, Any]:
+    """Whether all is well, and what the page follows: versions, the queue, the training."""
+    box = _box(request)
+    run = box.retraining.run
+    metrics = box.model.card.metrics
+    return {
+        "ok": True,
+        "boneseg": boneseg.__version__,
+        "folder": box.library.root.name if box.keeps else None,
+        "version": box.library.version,
+        "waiting": box.desk.waiting,
+        "deaths": box.desk.counts.died,
+        "model": {
+            "digest": box.digest,
+            "threshold": box.model.card.threshold,
+            "dice": metrics.get("dice"),
+        },
+        "training": run.state if run is not None else None,
+    }
+
+
+def _box(request: Request) -> LightBox:
+    box: LightBox = request.app.state.box
+    return box
+
+
+def _check_keeps(box: LightBox) -> None:
+    if not box.keeps:
+        raise ConflictError("no folder to save into; start with boneseg serve --data DIR")
+
+
+async def _upload(request: Request, box: LightBox) -> tuple[str, Path]:
+    """The name and a temporary path of the one file of a multipart body."""
+    async with request.form(max_files=1, max_fields=8) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise BadRequestError("there is no file; send one as multipart/form-data, named file")
+        name = _shown(file.filename or "film")
+        suffix = Path(name).suffix.lower()
+        path = box.spooled(suffix if re.fullmatch(r"\.\w{1,5}", suffix) else "")
+        await asyncio.to_thread(_copy, file, path, name)
+    return name, path
+
+
+def _copy(file: UploadFile, path: Path, name: str) -> None:
+    try:
+        with path.open("wb") as target:
+            shutil.copyfileobj(file.file, target, 2**20)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        reason = f"cannot be taken in ({error.strerror})"
+        raise OutputError(f"{name}: {reason}; free space in the data folder") from None
+
+
+def _shown(name: str) -> str:
+    """A name from outside as messages show it: its last part, one line, not too long."""
+    last = re.split(r"[\\/]", name)[-1]
+    return "".join(letter for letter in last if letter.isprintable())[:120] or "film"
+
+
+async def _drawn(request: Request, box: LightBox, entry: Entry, facts: Facts) -> Mask:
+    """The mask in a request's body. Raises MaskError for what is none, or of another size."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    shape = (facts.height, facts.width)
+    body = await request.body()
+    if kind == BITS:
+        return await asyncio.to_thread(unpacked_mask, body, shape, entry.name)
+    if kind != PNG:
+        raise BadRequestError(f"{entry.name}: send the mask as {PNG} or {BITS}, not {kind[:40]!r}")
+    path = box.spooled(".png")
+    try:
+        await asyncio.to_thread(path.write_bytes, body)
+        return await asyncio.to_thread(read_mask, path, shape)
+    except OSError as error:
+        raise OutputError(f"{entry.name}: cannot be taken in ({error.strerror})") from None
+    finally:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def _read(path: Path, facts: Facts) -> Mask:
+    return read_mask(path, shape=(facts.height, facts.width))
+
+
+def _suggested(box: LightBox, entry: Entry, facts: Facts) -> Mask:
+    packed = box.library.cache.file(entry.id, SUGGESTION).read_bytes()
+    return unpacked_mask(gzip.decompress(packed), (facts.height, facts.width), entry.name)
+
+
+def _mask_answer(found: Mask, wanted: str, headers: dict[str, str]) -> Response:
+    if wanted == PNG:
+        return Response(png_mask(found), media_type=PNG, headers=headers)
+    return Response(
+        packed_mask(found), media_type=BITS, headers=headers | {"Content-Encoding": "gzip"}
+    )
+
+
+async def _found(
+    request: Request, film: str, name: str, kind: str, *, packed: bool = True
+) -> Response:
+    """A file that the worker left for a film; it is looked at first, if that has to be."""
+    box = _box(request)
+    entry = box.library.entry(film)
+    path = box.library.cache.file(entry.id, name)
+    if name != THUMBNAIL_FILE or box.facts(entry) is None:
+        await box.look(entry)
+    if not packed:
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
+    return _packed_file(path)
+
+
+def _packed_file(path: Path) -> Response:
+    return FileResponse(path, media_type=BITS, headers={"Content-Encoding": "gzip"})
+
+
+def _accepted(request: Request, offered: tuple[str, ...]) -> str:
+    """The kind among those offered that the Accept header likes best; the first for any."""
+    weights: dict[str, float] = {}
+    for part in request.headers.get("accept", "*/*").split(","):
+        kind, *more = (piece.strip().lower() for piece in part.split(";"))
+        q = next((piece[2:] for piece in more if piece.startswith("q=")), "1")
+        try:
+            weights[kind] = float(q)
+        except ValueError:
+            weights[kind] = 0.0
+
+    def weight(kind: str) -> float:
+        family = f"{kind.partition('/')[0]}/*"
+        return next((weights[k] for k in (kind, family, "*/*") if k in weights), 0.0)
+
+    best = max(offered, key=weight)
+    if weight(best) <= 0:
+        raise BadRequestError(f"Accept: {', '.join(offered)} are given, none of what is asked for")
+    return best
+
+
+def _attachment(name: str) -> dict[str, str]:
+    plain = re.sub(r"[^A-Za-z0-9._ ()+-]", "_", name)
+    quoted = quote(name, safe="")
+    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"}

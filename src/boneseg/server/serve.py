@@ -1,0 +1,98 @@
+"""The command: one server a folder, one address, one line for everything that is in the way."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from boneseg.bundle import bundled
+from boneseg.errors import OutputError, UsageError
+from boneseg.server.app import create_app
+from boneseg.server.box import LightBox, adopted
+from boneseg.server.guard import is_this_machine
+from boneseg.server.library import Library, only_server
+from boneseg.server.refusals import ServerError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve."""
+
+    data: Path | None = None  # None: a folder that is gone with the server
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: any that is free
+    model: Path | None = None  # None: the one chosen on the page, else the one that ships
+    token: str | None = None
+
+
+def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C. Raises UsageError, OutputError and ServerError, before anything runs."""
+    local = is_this_machine(settings.host)
+    token = settings.token or (None if local else secrets.token_urlsafe(24))
+    if settings.token is not None and not settings.token.isascii():
+        raise UsageError("--token: use letters, digits and signs of ASCII")
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listen(settings.host, settings.port))
+        port = listening.getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{host}:{port}"
+        data = settings.data
+        if data is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boneseg-")))
+        library = Library(data)
+        stack.enter_context(only_server(library.root, address))
+        _check_writable(library)
+        model = settings.model or adopted(library) or bundled()
+        box = LightBox(library, model, keeps=settings.data is not None)
+        app = create_app(box, token=token)
+        say(f"the light box: {address}{f'/?token={token}' if token else '/'}")
+        if settings.data is None:
+            say("nothing is kept: start with --data DIR to save masks and to retrain")
+        if not local:
+            say("anybody who has the token can see the films; there is no encryption on the way")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="on"
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            box.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, number, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, number)
+    except (OSError, OverflowError):
+        raise UsageError(f"--host {host} --port {port}: is no address of this machine") from None
+    try:
+        if os.name == "posix":  # elsewhere it would let two servers have one port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or str(error)
+        raise ServerError(f"{host}:{port}: {reason}; choose another --port or --host") from None
+    return listening
+
+
+def _check_writable(library: Library) -> None:
+    """A folder that is found to be read-only now, and not after an hour of drawing."""
+    for folder in (library.hidden, library.images, library.masks):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise OutputError(f"{folder}: {reason}; give --data a folder of your own") from None

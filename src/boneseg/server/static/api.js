@@ -1,0 +1,84 @@
+// Asking the server. Every error it tells is one line, and is shown as it is.
+
+export class ApiError extends Error {
+  constructor(message, status, retryAfter) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+const BITS = "application/octet-stream";
+
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("the server does not answer; is boneseg serve still running?", 0);
+  }
+  if (response.ok) return response;
+  let line = `the server answers with status ${response.status}`;
+  try {
+    line = (await response.json()).error ?? line;
+  } catch {
+    // no line of ours
+  }
+  throw new ApiError(line, response.status, Number(response.headers.get("Retry-After")) || null);
+}
+
+const json = async (path, options) => (await ask(path, options)).json();
+const send = (path, method, body, signal) =>
+  json(path, {
+    method,
+    signal,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+const bytes = async (path, signal) =>
+  new Uint8Array(await (await ask(path, { signal, headers: { Accept: BITS } })).arrayBuffer());
+
+export const health = () => json("/api/health");
+export const films = () => json("/api/films");
+export const film = (id, signal) => json(`/api/films/${id}`, { signal });
+export const pixels = async (id, signal) =>
+  new Uint16Array((await bytes(`/api/films/${id}/pixels`, signal)).buffer);
+export const probability = (id, signal) => bytes(`/api/films/${id}/probability`, signal);
+export const suggestion = (id, signal) => bytes(`/api/films/${id}/suggestion`, signal);
+export const savedMask = (id, signal) => bytes(`/api/films/${id}/mask`, signal);
+export const draft = (id, signal) => bytes(`/api/films/${id}/draft`, signal);
+export const history = (id) => json(`/api/films/${id}/history`);
+export const earlier = (id, revision) => bytes(`/api/films/${id}/history/${revision}`);
+
+export const keepDraft = (id, bits) =>
+  ask(`/api/films/${id}/draft`, { method: "PUT", headers: { "Content-Type": BITS }, body: bits });
+export const dropDraft = (id) => ask(`/api/films/${id}/draft`, { method: "DELETE" });
+export const saveMask = (id, bits, state, revision) =>
+  json(`/api/films/${id}/mask?state=${state}`, {
+    method: "PUT",
+    headers: { "Content-Type": BITS, "If-Match": `"${revision}"` },
+    body: bits,
+  });
+export const removeFilm = (id) => ask(`/api/films/${id}`, { method: "DELETE" });
+
+// Drop one film; waits and comes again while the queue is full.
+export async function addFilm(file) {
+  for (let attempt = 0; ; attempt++) {
+    const form = new FormData();
+    form.append("file", file, file.name);
+    try {
+      return await json("/api/films", { method: "POST", body: form });
+    } catch (error) {
+      if (error.status !== 503 || attempt >= 20) throw error;
+      await new Promise((done) => setTimeout(done, 1000 * (error.retryAfter ?? 1)));
+    }
+  }
+}
+
+export const training = () => json("/api/train");
+export const startTraining = (minutes, settings) =>
+  send("/api/train", "POST", { minutes, settings });
+export const stopTraining = () => send("/api/train/stop", "POST");
+export const useModel = (number) => send(`/api/train/${number}/use`, "POST");
+export const openapi = () => json("/openapi.json");

@@ -1,0 +1,275 @@
+// One film open: its mask, what is done to it, and how that comes back to the server.
+
+import * as api from "./api.js";
+import { BONE, Mask } from "./mask.js";
+import { boxOf, flood, packBits, smallRegions, unpackBits } from "./raster.js";
+
+const DRAFT_AFTER = 2000; // ms after the last change
+const OPEN_SEA = 0.25; // share of the film that a fill which reaches the border may have
+
+export class Editor {
+  constructor(view, say) {
+    this.view = view;
+    this.say = say; // (words, kind)
+    this.row = null; // what the server knows of the film
+    this.mask = null;
+    this.onchange = () => {};
+    this.savedAt = 0; // mask.changes when it was last saved
+  }
+
+  get dirty() {
+    return Boolean(this.mask) && this.mask.changes !== this.savedAt;
+  }
+
+  async open(id) {
+    this.loading?.abort();
+    const { signal } = (this.loading = new AbortController());
+    clearTimeout(this.drafting);
+    const row = await api.film(id, signal);
+    const saved = row.revision === "none" ? null : api.savedMask(id, signal).catch((error) => error);
+    const draft = row.draft ? api.draft(id, signal).catch(() => null) : null;
+    const [pixels, probability, suggested] = await Promise.all([
+      api.pixels(id, signal),
+      api.probability(id, signal),
+      api.suggestion(id, signal),
+    ]);
+    const drawn = await saved;
+    const kept = await draft;
+    if (signal.aborted) return;
+    const size = row.width * row.height;
+    this.row = row;
+    this.revision = row.revision;
+    this.probability = probability;
+    this.suggestion = unpackBits(suggested, size);
+    this.level = Math.ceil(row.threshold * 256);
+    this.saved = drawn instanceof Uint8Array ? unpackBits(drawn, size) : null;
+    this.mask = new Mask(row.width, row.height);
+    const values = this.saved ?? this.suggestion;
+    for (let i = 0; i < size; i++) this.mask.values[i] = values[i] | (values[i] !== this.suggestion[i] ? 2 : 0);
+    this.savedAt = 0;
+    this.view.window = { centre: 0.5, width: 1, invert: this.view.window.invert };
+    this.view.open({ width: row.width, height: row.height, pixels }, this.mask, probability);
+    this.chooseReference("suggestion");
+    if (drawn instanceof Error) this.say(`${drawn.message}; the model's suggestion is shown instead`, "error");
+    if (kept) {
+      this.replaceBy(unpackBits(kept, size), "draft", false);
+      this.say("What you drew and had not saved is back. Undo brings the saved mask.", "info");
+    }
+    this.onchange();
+  }
+
+  close() {
+    this.loading?.abort();
+    clearTimeout(this.drafting);
+    this.row = this.mask = null;
+    this.view.close();
+    this.onchange();
+  }
+
+  // After an action: say so, and keep a draft a little later.
+  finish(name) {
+    const box = this.mask.end(name);
+    if (!box) return false;
+    this.view.relayer(box);
+    this.changed();
+    return true;
+  }
+
+  changed() {
+    clearTimeout(this.drafting);
+    this.drafting = setTimeout(() => this.keepDraft(), DRAFT_AFTER);
+    this.onchange();
+  }
+
+  async keepDraft() {
+    clearTimeout(this.drafting);
+    if (!this.dirty || !this.row) return;
+    const at = this.mask.changes;
+    if (this.draftAt === at) return;
+    try {
+      await api.keepDraft(this.row.id, this.bits());
+      this.draftAt = at;
+    } catch (error) {
+      this.say(`The draft is not kept: ${error.message}`, "error");
+    }
+  }
+
+  bits() {
+    return packBits(this.mask.values);
+  }
+
+  draw(spans, bone, name) {
+    if (!spans.length) return;
+    this.mask.begin();
+    this.mask.set(spans, bone);
+    this.finish(name);
+  }
+
+  // A stroke that a second finger has shown to be none.
+  takeBack() {
+    const box = this.mask.end("");
+    if (!box) return;
+    this.mask.undo();
+    this.mask.undone.pop();
+    this.mask.changes -= 2;
+    this.view.relayer(box);
+  }
+
+  undo() {
+    const done = this.mask?.undo();
+    if (done) this.view.relayer(done.box);
+    this.say(done ? `Undone: ${done.name}` : "There is nothing to undo", "quiet");
+    if (done) this.changed();
+  }
+
+  redo() {
+    const done = this.mask?.redo();
+    if (done) this.view.relayer(done.box);
+    this.say(done ? `Done again: ${done.name}` : "There is nothing to redo", "quiet");
+    if (done) this.changed();
+  }
+
+  fillAt(x, y, remove) {
+    const { width, height, values } = this.mask;
+    const [px, py] = [Math.floor(x), Math.floor(y)];
+    const wanted = remove ? BONE : 0;
+    const spans = flood(width, height, px, py, (i) => (values[i] & BONE) === wanted);
+    if (!spans.length) {
+      this.say(remove ? "There is no bone to remove there" : "That is bone already; click a hole", "quiet");
+      return;
+    }
+    const box = boxOf(spans);
+    let area = 0;
+    for (let i = 0; i < spans.length; i += 3) area += spans[i + 2] - spans[i + 1];
+    const open = box.x0 === 0 || box.y0 === 0 || box.x1 === width || box.y1 === height;
+    if (!remove && open && area > OPEN_SEA * width * height) {
+      this.say("That is open to the film's edge; close the outline with the brush first", "error");
+      return;
+    }
+    this.draw(spans, !remove, remove ? "remove piece" : "fill");
+  }
+
+  growAt(x, y, remove) {
+    const { width, height, values } = this.mask;
+    const { probability, level } = this;
+    const test = remove ? (i) => (values[i] & BONE) === BONE : (i) => probability[i] >= level;
+    const spans = flood(width, height, Math.floor(x), Math.floor(y), test);
+    if (!spans.length) {
+      this.say(remove ? "There is no bone to remove there" : "The model suggests no bone there; lower the threshold", "quiet");
+      return;
+    }
+    this.draw(spans, !remove, remove ? "remove piece" : "suggested piece");
+  }
+
+  removeIslands(most) {
+    const { values } = this.mask;
+    const { spans, count } = smallRegions(this.mask.width, this.mask.height, (i) => (values[i] & BONE) === 1, most);
+    this.draw(spans, false, "remove islands");
+    this.say(count ? `Removed ${pieces(count, "island")} under ${most} px` : `No island under ${most} px`, "quiet");
+  }
+
+  fillHoles(most) {
+    const { values } = this.mask;
+    const { spans, count } = smallRegions(this.mask.width, this.mask.height, (i) => (values[i] & BONE) === 0, most, true);
+    this.draw(spans, true, "fill holes");
+    this.say(count ? `Filled ${pieces(count, "hole")} under ${most} px` : `No hole under ${most} px`, "quiet");
+  }
+
+  // Move the threshold: shown at once, done when the slider comes to rest.
+  tryThreshold(level) {
+    this.level = level;
+    this.view.level = level;
+    this.view.relayer();
+  }
+
+  setThreshold(level) {
+    this.level = level;
+    this.view.level = null;
+    this.mask.begin();
+    this.mask.threshold(this.probability, level);
+    if (!this.finish("threshold")) this.view.relayer();
+  }
+
+  replaceBy(values, name, touched = true) {
+    this.mask.begin();
+    this.mask.replace(values, touched ? this.suggestion : null);
+    if (!this.finish(name)) this.view.relayer();
+  }
+
+  startOver() {
+    this.level = Math.ceil(this.row.threshold * 256);
+    this.replaceBy(this.suggestion, "start over");
+  }
+
+  dragWindow(dx, dy) {
+    const window = this.view.window;
+    window.width = Math.min(4, Math.max(0.004, window.width * Math.exp(dx * 0.006)));
+    window.centre = Math.min(1.5, Math.max(-0.5, window.centre - dy * 0.0025 * window.width));
+    this.view.redraw();
+    this.onchange();
+  }
+
+  // What the mask is compared with: "suggestion", "saved", or values of another version.
+  chooseReference(which) {
+    this.referenceName = typeof which === "string" ? which : "version";
+    this.view.reference = which === "suggestion" ? this.suggestion : which === "saved" ? this.saved : which;
+    this.view.relayer();
+  }
+
+  // Dice of the mask and what it is compared with.
+  dice() {
+    const reference = this.view.reference;
+    if (!reference) return null;
+    let [common, total] = [0, 0];
+    const { values } = this.mask;
+    for (let i = 0; i < values.length; i++) {
+      const mine = values[i] & BONE;
+      common += mine & reference[i];
+      total += mine + reference[i];
+    }
+    return total ? (2 * common) / total : 1;
+  }
+
+  lengthOf([[x0, y0], [x1, y1]]) {
+    const [dx, dy] = [x1 - x0, y1 - y0];
+    const px = `${Math.hypot(dx, dy).toFixed(1)} px`;
+    const spacing = this.row?.spacing_mm;
+    if (!spacing) return px;
+    return `${Math.hypot(dx * spacing[1], dy * spacing[0]).toFixed(1)} mm (${px})`;
+  }
+
+  // Save; where somebody else has saved since, `conflict` is asked what to do.
+  async save(state, conflict) {
+    const { id } = this.row;
+    const at = this.mask.changes;
+    clearTimeout(this.drafting);
+    try {
+      const row = await api.saveMask(id, this.bits(), state, this.revision);
+      if (this.row?.id === id) {
+        this.row = row;
+        this.revision = row.revision;
+        this.saved = this.mask.values.map((value) => value & BONE);
+        if (this.referenceName === "saved") this.chooseReference("saved");
+        this.savedAt = at;
+        this.onchange();
+      }
+      return row;
+    } catch (error) {
+      if (error.status === 409 && conflict) return conflict(error);
+      this.keepDraft();
+      throw error;
+    }
+  }
+
+  // Somebody else's mask, as it is saved now: to compare with, and to save over knowingly.
+  async seeTheirs() {
+    const row = await api.film(this.row.id);
+    this.saved = unpackBits(await api.savedMask(row.id), this.mask.values.length);
+    this.row = row;
+    this.revision = row.revision;
+    this.chooseReference("saved");
+    return this.saved;
+  }
+}
+
+const pieces = (count, noun) => (count === 1 ? `1 ${noun}` : `${count} ${noun}s`);

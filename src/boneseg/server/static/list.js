@@ -1,0 +1,127 @@
+// The films at the side: thumbnails, states and trust, in the order that is asked for.
+
+const WORDS = {
+  unlabelled: "not looked at yet",
+  suggested: "suggested",
+  corrected: "corrected",
+  accepted: "accepted",
+};
+const FIRST = { suggested: 0, unlabelled: 1, corrected: 2, accepted: 3 };
+
+export class FilmList {
+  constructor(element, count, onopen) {
+    this.element = element;
+    this.count = count;
+    this.onopen = onopen;
+    this.rows = [];
+    this.items = new Map();
+    this.order = "worst";
+    this.filter = "all";
+    this.current = null;
+  }
+
+  update(rows) {
+    this.rows = rows;
+    this.draw();
+  }
+
+  replace(row) {
+    const at = this.rows.findIndex((other) => other.id === row.id);
+    if (at >= 0) this.rows[at] = { place: this.rows[at].place, ...row };
+    else this.rows.unshift(row);
+    this.draw();
+  }
+
+  sorted() {
+    const shown = this.rows.filter((row) => this.filter === "all" || (this.filter === "todo" ? row.state === "suggested" || row.state === "unlabelled" : row.state === this.filter));
+    const name = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });
+    const worst = (a, b) =>
+      FIRST[a.state] - FIRST[b.state] || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
+    const teach = (a, b) => (a.place ?? 1e9) - (b.place ?? 1e9) || worst(a, b);
+    const by = { worst, teach, name }[this.order];
+    return shown.sort((a, b) => Number(b.inbox) - Number(a.inbox) || by(a, b));
+  }
+
+  draw() {
+    const rows = this.sorted();
+    const seen = new Set();
+    rows.forEach((row, at) => {
+      let item = this.items.get(row.id);
+      if (!item) {
+        item = this.#make(row.id);
+        this.items.set(row.id, item);
+      }
+      this.#fill(item, row);
+      seen.add(row.id);
+      if (this.element.children[at] !== item.line) this.element.insertBefore(item.line, this.element.children[at] ?? null);
+    });
+    for (const [id, item] of this.items) {
+      if (seen.has(id)) continue;
+      item.line.remove();
+      this.items.delete(id);
+    }
+    const done = this.rows.filter((row) => row.state === "accepted").length;
+    this.count.textContent = this.rows.length ? `${done} of ${this.rows.length} accepted` : "";
+  }
+
+  mark(id) {
+    this.current = id;
+    for (const [other, item] of this.items) {
+      if (other === id) item.button.setAttribute("aria-current", "true");
+      else item.button.removeAttribute("aria-current");
+    }
+    this.items.get(id)?.line.scrollIntoView({ block: "nearest" });
+  }
+
+  // The film after (or before) the current one in the list.
+  neighbour(step) {
+    const rows = this.sorted();
+    const at = rows.findIndex((row) => row.id === this.current);
+    return rows[at < 0 ? 0 : at + step]?.id ?? null;
+  }
+
+  #make(id) {
+    const line = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "film";
+    button.addEventListener("click", () => this.onopen(id));
+    const picture = document.createElement("img");
+    picture.alt = "";
+    picture.loading = "lazy";
+    picture.width = picture.height = 52;
+    const words = document.createElement("span");
+    words.className = "words";
+    const name = document.createElement("span");
+    name.className = "name";
+    const state = document.createElement("span");
+    state.className = "state";
+    words.append(name, state);
+    const trust = document.createElement("span");
+    trust.className = "trust";
+    button.append(picture, words, trust);
+    line.append(button);
+    return { line, button, picture, name, state, trust, shown: "" };
+  }
+
+  #fill(item, row) {
+    const key = JSON.stringify([row.name, row.state, row.trust, row.error, row.draft, row.stamp, row.inbox, row.id === this.current]);
+    if (item.shown === key) return;
+    item.shown = key;
+    item.name.textContent = row.name;
+    item.name.title = row.name;
+    item.button.dataset.state = row.error ? "failed" : row.state;
+    const more = [row.inbox ? "dropped" : "", row.draft ? "unsaved drawing" : ""].filter(Boolean);
+    item.state.textContent = row.error ? "cannot be read" : [WORDS[row.state], ...more].join(" · ");
+    item.button.title = row.error ?? "";
+    item.trust.textContent = row.trust === null || row.error ? "" : row.trust.toFixed(2);
+    item.trust.title = "How far two views of the film agree: 1 is full trust";
+    item.trust.dataset.low = row.trust !== null && row.trust < 0.85 ? (row.trust < 0.7 ? "very" : "some") : "";
+    item.trust.setAttribute("aria-label", row.trust === null ? "" : `trust ${row.trust.toFixed(2)}`);
+    if (row.stamp && item.stamp !== row.stamp) {
+      item.stamp = row.stamp;
+      item.picture.src = `/api/films/${row.id}/thumbnail?of=${row.stamp}`;
+    }
+    if (row.id === this.current) item.button.setAttribute("aria-current", "true");
+  }
+}

@@ -1,0 +1,151 @@
+// Geometry on a grid of pixels. Nothing here knows of the page.
+//
+// A region is an array of spans, [y, x0, x1) flat, three numbers each. Pixel (x, y) covers the square
+// from (x, y) to (x + 1, y + 1).
+
+// The spans of a round brush, `size` pixels across, with its middle near (x, y). Odd sizes sit on a
+// pixel, even ones on a corner, so that a brush of one pixel draws just the one under the pointer.
+export function disc(x, y, size) {
+  const odd = size % 2;
+  const cx = odd ? Math.floor(x) + 0.5 : Math.round(x);
+  const cy = odd ? Math.floor(y) + 0.5 : Math.round(y);
+  const r = size / 2;
+  const spans = [];
+  for (let row = Math.floor(cy - r); row < cy + r; row++) {
+    const dy = row + 0.5 - cy;
+    const half = r * r - dy * dy;
+    if (half < 0) continue;
+    const reach = Math.sqrt(half);
+    const from = Math.ceil(cx - reach - 0.5);
+    const to = Math.floor(cx + reach - 0.5) + 1;
+    if (to > from) spans.push(row, from, to);
+  }
+  return spans;
+}
+
+// The pixels whose middles lie inside a polygon of [x, y] points, by the even-odd rule.
+export function polygon(points) {
+  const ys = points.map((point) => point[1]);
+  const top = Math.floor(Math.min(...ys));
+  const bottom = Math.ceil(Math.max(...ys));
+  const spans = [];
+  for (let row = top; row < bottom; row++) {
+    const middle = row + 0.5;
+    const crossings = [];
+    for (let i = 0; i < points.length; i++) {
+      const [x0, y0] = points[i];
+      const [x1, y1] = points[(i + 1) % points.length];
+      if (y0 <= middle !== y1 <= middle) crossings.push(x0 + ((middle - y0) / (y1 - y0)) * (x1 - x0));
+    }
+    crossings.sort((a, b) => a - b);
+    for (let i = 0; i + 1 < crossings.length; i += 2) {
+      const from = Math.ceil(crossings[i] - 0.5);
+      const to = Math.ceil(crossings[i + 1] - 0.5);
+      if (to > from) spans.push(row, from, to);
+    }
+  }
+  return spans;
+}
+
+// The connected pixels (by their sides) around (x, y) for which test(index) holds.
+export function flood(width, height, x, y, test) {
+  const spans = [];
+  if (x < 0 || y < 0 || x >= width || y >= height || !test(y * width + x)) return spans;
+  const seen = new Uint8Array(width * height);
+  const stack = [x, y];
+  while (stack.length) {
+    const row = stack.pop();
+    const start = stack.pop();
+    const base = row * width;
+    if (seen[base + start]) continue;
+    let from = start;
+    while (from > 0 && test(base + from - 1)) from--;
+    let to = start + 1;
+    while (to < width && test(base + to)) to++;
+    seen.fill(1, base + from, base + to);
+    spans.push(row, from, to);
+    for (const next of [row - 1, row + 1]) {
+      if (next < 0 || next >= height) continue;
+      const there = next * width;
+      let inside = false;
+      for (let i = from; i < to; i++) {
+        const open = test(there + i) && !seen[there + i];
+        if (open && !inside) stack.push(i, next);
+        inside = open;
+      }
+    }
+  }
+  return spans;
+}
+
+// The spans of every connected region (by its sides) for which test(index) holds that has fewer than
+// `most` pixels, and, with `inner`, does not touch the border. Two passes over runs, union-find.
+export function smallRegions(width, height, test, most, inner = false) {
+  const runs = []; // y, x0, x1
+  const parent = [];
+  const find = (run) => {
+    while (parent[run] !== run) run = parent[run] = parent[parent[run]];
+    return run;
+  };
+  let above = 0; // the first run of the row above
+  let current = 0;
+  for (let y = 0; y < height; y++) {
+    const first = parent.length;
+    for (let x = 0, base = y * width; x < width; x++) {
+      if (!test(base + x)) continue;
+      const from = x;
+      while (x < width && test(base + x)) x++;
+      const run = parent.length;
+      parent.push(run);
+      runs.push(y, from, x);
+      while (above < current && runs[above * 3 + 2] <= from) above++;
+      for (let other = above; other < current && runs[other * 3 + 1] < x; other++)
+        parent[find(other)] = find(run);
+    }
+    above = first;
+    current = parent.length;
+  }
+  const size = new Map();
+  const outer = new Set();
+  for (let run = 0; run < parent.length; run++) {
+    const root = find(run);
+    const [y, from, to] = [runs[run * 3], runs[run * 3 + 1], runs[run * 3 + 2]];
+    size.set(root, (size.get(root) ?? 0) + to - from);
+    if (inner && (y === 0 || y === height - 1 || from === 0 || to === width)) outer.add(root);
+  }
+  const spans = [];
+  let count = 0;
+  const counted = new Set();
+  for (let run = 0; run < parent.length; run++) {
+    const root = find(run);
+    if (size.get(root) >= most || outer.has(root)) continue;
+    if (!counted.has(root)) count++;
+    counted.add(root);
+    spans.push(runs[run * 3], runs[run * 3 + 1], runs[run * 3 + 2]);
+  }
+  return { spans, count };
+}
+
+// Bits, row by row without a gap, the highest first; and back to a byte a pixel (0 or 1).
+export function unpackBits(bits, count) {
+  const values = new Uint8Array(count);
+  for (let i = 0; i < count; i++) values[i] = (bits[i >> 3] >> (7 - (i & 7))) & 1;
+  return values;
+}
+
+export function packBits(values) {
+  const bits = new Uint8Array((values.length + 7) >> 3);
+  for (let i = 0; i < values.length; i++) bits[i >> 3] |= (values[i] & 1) << (7 - (i & 7));
+  return bits;
+}
+
+export function boxOf(spans) {
+  let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (let i = 0; i < spans.length; i += 3) {
+    y0 = Math.min(y0, spans[i]);
+    y1 = Math.max(y1, spans[i] + 1);
+    x0 = Math.min(x0, spans[i + 1]);
+    x1 = Math.max(x1, spans[i + 2]);
+  }
+  return { x0, y0, x1, y1 };
+}

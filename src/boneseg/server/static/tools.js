@@ -1,0 +1,360 @@
+// What the pointer does on the film: with a mouse, a pen, one finger or two; or from the keyboard.
+
+import { boxOf, disc, polygon } from "./raster.js";
+
+export const TOOLS = {
+  brush: { key: "b", name: "Brush", help: "Draw bone; with Shift held, erase" },
+  eraser: { key: "e", name: "Eraser", help: "Take bone away" },
+  polygon: { key: "p", name: "Polygon", help: "Click corners or drag round; Enter closes, Shift erases" },
+  fill: { key: "f", name: "Fill", help: "Fill the hole that is clicked; Shift removes the piece" },
+  grow: { key: "g", name: "Suggested piece", help: "Take the suggested piece that is clicked; Shift removes it" },
+  measure: { key: "m", name: "Measure", help: "Drag a line: its length in px, and in mm where known" },
+  window: { key: "w", name: "Window", help: "Drag: across for contrast, up and down for brightness" },
+  hand: { key: "h", name: "Move", help: "Drag the film (or hold Space, or the middle button)" },
+};
+
+const CLOSE = 9; // screen px within which a polygon's first corner closes it
+
+export class Tools {
+  constructor(editor, view, canvas) {
+    Object.assign(this, { editor, view, canvas });
+    this.tool = "brush";
+    this.size = 12; // of the brush, film px
+    this.pointers = new Map();
+    this.cursor = null; // film px under the pointer, or moved by the arrow keys
+    this.byKeys = false;
+    this.points = []; // of a polygon
+    this.line = null; // of a measurement
+    this.space = false;
+    this.onchange = () => {};
+    const on = (name, handler, options) => canvas.addEventListener(name, handler.bind(this), options);
+    on("pointerdown", this.down);
+    on("pointermove", this.move);
+    on("pointerup", this.up);
+    on("pointercancel", this.cancelled);
+    on("pointerleave", this.leave);
+    on("dblclick", () => this.tool === "polygon" && this.closePolygon(false));
+    on("contextmenu", (event) => event.preventDefault());
+    on("wheel", this.wheel, { passive: false });
+    view.onchange = () => this.drawMarks();
+  }
+
+  choose(tool) {
+    this.giveUp();
+    if (tool !== "measure") this.line = null;
+    this.tool = tool;
+    this.canvas.dataset.tool = tool;
+    this.drawMarks();
+    this.onchange();
+  }
+
+  resizeBrush(size) {
+    this.size = Math.round(Math.min(400, Math.max(1, size)));
+    this.drawMarks();
+    this.onchange();
+  }
+
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const ratio = this.view.ratio;
+    return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
+  }
+
+  down(event) {
+    if (!this.view.film) return;
+    event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
+    try {
+      this.canvas.setPointerCapture(event.pointerId);
+    } catch {
+      // a pointer that a program made has no capture
+    }
+    const place = this.at(event);
+    this.pointers.set(event.pointerId, place);
+    this.byKeys = false;
+    if (this.pointers.size === 2) {
+      this.giveUpStroke();
+      this.action = { kind: "pinch" };
+      return;
+    }
+    if (this.pointers.size > 2) return;
+    this.cursor = this.view.toFilm(...place);
+    const erase = event.shiftKey || event.altKey || Boolean(event.buttons & 32);
+    if (event.button === 1 || this.space || this.tool === "hand") this.action = { kind: "pan", place };
+    else if (event.button === 2 || this.tool === "window") this.action = { kind: "window", place };
+    else this.press(this.cursor, erase);
+  }
+
+  // The tool's own action, begun at a place of the film.
+  press([x, y], erase) {
+    const { editor, tool } = this;
+    if (tool === "brush" || tool === "eraser") {
+      editor.mask.begin();
+      this.action = { kind: "stroke", last: [x, y], bone: tool === "brush" && !erase };
+      this.stamp([x, y]);
+    } else if (tool === "polygon") {
+      if (this.closes(x, y)) this.closePolygon(erase);
+      else {
+        this.points.push([x, y]);
+        this.action = { kind: "lasso" };
+      }
+      this.drawMarks();
+    } else if (tool === "fill") editor.fillAt(x, y, erase);
+    else if (tool === "grow") editor.growAt(x, y, erase);
+    else if (tool === "measure") {
+      this.line = [[x, y], [x, y]];
+      this.action = { kind: "measure" };
+      this.drawMarks();
+    }
+  }
+
+  move(event) {
+    if (!this.view.film) return;
+    const place = this.at(event);
+    const before = this.pointers.get(event.pointerId);
+    this.cursor = this.view.toFilm(...place);
+    this.byKeys = false;
+    if (!before || !this.action) {
+      this.drawMarks();
+      return;
+    }
+    if (this.action.kind === "pinch") {
+      this.pinch(event.pointerId, place);
+      return;
+    }
+    this.pointers.set(event.pointerId, place);
+    const [dx, dy] = [place[0] - before[0], place[1] - before[1]];
+    if (this.action.kind === "pan") this.view.pan(dx, dy);
+    else if (this.action.kind === "window") this.editor.dragWindow(dx / this.view.ratio, dy / this.view.ratio);
+    else if (this.action.kind === "stroke") {
+      const events = event.getCoalescedEvents?.() ?? [];
+      for (const each of events.length ? events : [event]) this.stroke(this.view.toFilm(...this.at(each)));
+    } else if (this.action.kind === "lasso") this.lasso();
+    else if (this.action.kind === "measure") this.line[1] = this.cursor;
+    this.drawMarks();
+  }
+
+  up(event) {
+    this.pointers.delete(event.pointerId);
+    const { action } = this;
+    if (!action) return;
+    if (action.kind === "pinch") {
+      if (!this.pointers.size) this.action = null;
+      return;
+    }
+    this.action = null;
+    if (action.kind === "stroke") this.editor.finish(action.bone ? "brush" : "eraser");
+    else if (action.kind === "lasso" && action.dragged && this.points.length > 5)
+      this.closePolygon(event.shiftKey || event.altKey);
+    this.drawMarks();
+  }
+
+  cancelled(event) {
+    this.pointers.delete(event.pointerId);
+    this.giveUpStroke();
+    if (!this.pointers.size) this.action = null;
+  }
+
+  leave() {
+    if (this.action) return;
+    this.cursor = null;
+    this.drawMarks();
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    if (!this.view.film) return;
+    const step = event.deltaMode === 1 ? event.deltaY * 30 : event.deltaY;
+    if (event.altKey) this.resizeBrush(this.size * (step < 0 ? 1.15 : 1 / 1.15) + (step < 0 ? 0.5 : -0.5));
+    else if (event.shiftKey) this.view.pan(-step, 0);
+    else this.view.zoom(Math.exp(-step * (event.ctrlKey ? 0.01 : 0.0018)), ...this.at(event));
+  }
+
+  pinch(pointer, place) {
+    const [first, second] = [...this.pointers.values()];
+    const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+    const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+    if (!second) return;
+    const before = { distance: distance(first, second), middle: middle(first, second) };
+    this.pointers.set(pointer, place);
+    const [a, b] = [...this.pointers.values()];
+    const now = { distance: distance(a, b), middle: middle(a, b) };
+    this.view.pan(now.middle[0] - before.middle[0], now.middle[1] - before.middle[1]);
+    if (before.distance > 10) this.view.zoom(now.distance / before.distance, ...now.middle);
+  }
+
+  stroke(to) {
+    const from = this.action.last;
+    const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+    const steps = Math.max(1, Math.ceil(Math.hypot(dx, dy) / Math.max(1, this.size / 5)));
+    for (let i = 1; i <= steps; i++) this.stamp([from[0] + (dx * i) / steps, from[1] + (dy * i) / steps]);
+    this.action.last = to;
+  }
+
+  stamp([x, y]) {
+    const spans = disc(x, y, this.size);
+    this.editor.mask.set(spans, this.action.bone);
+    this.view.relayer(boxOf(spans));
+  }
+
+  lasso() {
+    const [x, y] = this.cursor;
+    const [lx, ly] = this.points.at(-1);
+    if (Math.hypot(x - lx, y - ly) * this.view.scale < 4 * this.view.ratio) return;
+    this.points.push([x, y]);
+    this.action.dragged = true;
+  }
+
+  closes(x, y) {
+    if (this.points.length < 3) return false;
+    const [fx, fy] = this.points[0];
+    return Math.hypot(x - fx, y - fy) * this.view.scale < CLOSE * this.view.ratio;
+  }
+
+  closePolygon(erase) {
+    const points = this.points;
+    this.points = [];
+    this.action = null;
+    if (points.length >= 3) this.editor.draw(polygon(points), !erase, "polygon");
+    this.drawMarks();
+  }
+
+  // Escape: whatever was begun is not done.
+  giveUp() {
+    this.giveUpStroke();
+    this.points = [];
+    this.action = null;
+    this.line = null;
+    this.drawMarks();
+  }
+
+  giveUpStroke() {
+    if (this.action?.kind === "stroke") this.editor.takeBack();
+    if (this.action?.kind === "lasso" && !this.action.dragged) this.points.pop();
+    this.action = null;
+  }
+
+  // The arrow keys move a cross over the film, and Enter is a click there.
+  moveCursor(dx, dy, far) {
+    const { film } = this.view;
+    if (!film) return;
+    const step = far ? Math.max(10, this.size) : 1;
+    const middle = this.view.toFilm(this.canvas.width / 2, this.canvas.height / 2);
+    const [x, y] = this.cursor ?? middle;
+    const clamp = (value, most) => Math.min(most - 0.5, Math.max(0.5, value));
+    this.cursor = [
+      clamp(Math.floor(x) + 0.5 + dx * step, film.width),
+      clamp(Math.floor(y) + 0.5 + dy * step, film.height),
+    ];
+    this.byKeys = true;
+    if (this.action?.kind === "measure") this.line[1] = this.cursor;
+    this.drawMarks();
+  }
+
+  // Enter: a click at the cross; of a polygon, Enter without a move closes it.
+  clickCursor(erase) {
+    if (!this.view.film) return;
+    if (this.tool === "polygon" && this.points.length >= 3 && (!this.byKeys || this.same(this.points.at(-1)))) {
+      this.closePolygon(erase);
+      return;
+    }
+    if (!this.byKeys || !this.cursor) return;
+    if (this.action?.kind === "measure") {
+      this.action = null;
+      return;
+    }
+    this.press(this.cursor, erase);
+    if (this.action?.kind === "stroke") {
+      const { bone } = this.action;
+      this.action = null;
+      this.editor.finish(bone ? "brush" : "eraser");
+    } else if (this.action?.kind === "lasso") this.action = null;
+  }
+
+  same([x, y]) {
+    return this.cursor && this.cursor[0] === x && this.cursor[1] === y;
+  }
+
+  dropCorner() {
+    this.points.pop();
+    this.drawMarks();
+  }
+
+  // The brush's ring, the polygon, the measured line, the cross.
+  drawMarks() {
+    const { view } = this;
+    const context = view.marks.getContext("2d");
+    context.clearRect(0, 0, view.marks.width, view.marks.height);
+    if (!view.film) return;
+    context.lineWidth = 1.2 * view.ratio;
+    const line = (points, closed) => {
+      for (const [width, colour] of [[3.2, "#000a"], [1.4, "#fff"]]) {
+        context.beginPath();
+        points.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](...view.toScreen(x, y)));
+        if (closed) context.closePath();
+        context.lineWidth = width * view.ratio;
+        context.strokeStyle = colour;
+        context.stroke();
+      }
+    };
+    if (this.points.length) {
+      line(this.cursor && !this.action?.dragged ? [...this.points, this.cursor] : this.points, false);
+      context.fillStyle = "#fff";
+      for (const [x, y] of this.action?.dragged ? this.points.slice(0, 1) : this.points) {
+        const [sx, sy] = view.toScreen(x, y);
+        context.fillRect(sx - 2.5 * view.ratio, sy - 2.5 * view.ratio, 5 * view.ratio, 5 * view.ratio);
+      }
+    }
+    if (this.line) {
+      line(this.line, false);
+      this.label(context, this.editor.lengthOf(this.line), this.line[1]);
+    }
+    if (this.cursor) this.ring(context);
+    this.onmove?.(this.cursor);
+  }
+
+  label(context, text, [x, y]) {
+    const { ratio } = this.view;
+    const [sx, sy] = this.view.toScreen(x, y);
+    context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
+    const width = context.measureText(text).width;
+    const left = Math.min(sx + 12 * ratio, this.view.marks.width - width - 14 * ratio);
+    const top = Math.max(22 * ratio, sy - 12 * ratio);
+    context.fillStyle = "#000c";
+    context.fillRect(left - 6 * ratio, top - 15 * ratio, width + 12 * ratio, 21 * ratio);
+    context.fillStyle = "#fff";
+    context.fillText(text, left, top);
+  }
+
+  ring(context) {
+    const { view } = this;
+    const [x, y] = this.cursor;
+    const brush = this.tool === "brush" || this.tool === "eraser";
+    if (brush) {
+      const odd = this.size % 2;
+      const middle = odd ? [Math.floor(x) + 0.5, Math.floor(y) + 0.5] : [Math.round(x), Math.round(y)];
+      const [sx, sy] = view.toScreen(...middle);
+      const radius = Math.max(1.5, (this.size / 2) * view.scale);
+      for (const [width, colour] of [[3, "#0009"], [1.3, this.tool === "brush" ? "#ffd27a" : "#9bd4ff"]]) {
+        context.beginPath();
+        context.arc(sx, sy, radius, 0, 2 * Math.PI);
+        context.lineWidth = width * view.ratio;
+        context.strokeStyle = colour;
+        context.stroke();
+      }
+    }
+    if (this.byKeys) {
+      const [sx, sy] = view.toScreen(x, y);
+      for (const [width, colour] of [[3, "#000a"], [1.4, "#fff"]]) {
+        context.beginPath();
+        context.moveTo(sx - 9 * view.ratio, sy);
+        context.lineTo(sx + 9 * view.ratio, sy);
+        context.moveTo(sx, sy - 9 * view.ratio);
+        context.lineTo(sx, sy + 9 * view.ratio);
+        context.lineWidth = width * view.ratio;
+        context.strokeStyle = colour;
+        context.stroke();
+      }
+    }
+  }
+}

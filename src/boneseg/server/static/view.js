@@ -1,0 +1,387 @@
+// The film on the screen: grey through window and level, the mask and the other layers over it.
+//
+// Every screen pixel looks up its film pixel, so the cost is the screen's and not the film's: a film of
+// 4000 x 5000 pans as quickly as a small one, without a graphics card and without a largest texture.
+// From a reduced film (a pyramid of halves) it is seldom more than two pixels to one. Three buffers of
+// the screen's size stand between: grey, layer, and colour; a stroke of the brush renews only the
+// latter two, and only around itself.
+
+import { BONE, TOUCHED } from "./mask.js";
+
+const MINE = [230, 159, 0]; // of Okabe and Ito, told apart by every kind of colour vision
+const THEIRS = [86, 180, 233];
+const BOTH = [0, 158, 115];
+const VIRIDIS = [
+  [68, 1, 84],
+  [59, 82, 139],
+  [33, 145, 140],
+  [94, 201, 98],
+  [253, 231, 37],
+];
+const EDGE = 4; // a layer with this bit is an outline
+const SETTLE = 140; // ms without a change, before the view is drawn smooth
+
+export class View {
+  constructor(canvas, marks) {
+    this.canvas = canvas;
+    this.marks = marks; // a canvas above, for lines and the brush's ring
+    this.context = canvas.getContext("2d");
+    this.film = null;
+    this.scale = 1; // screen pixels a film pixel
+    this.left = 0; // of the film on the screen, px
+    this.top = 0;
+    this.window = { centre: 0.5, width: 1, invert: false };
+    this.show = { mask: true, outline: true, opacity: 0.3, probability: false, compare: false };
+    this.level = null; // a threshold being tried, of 256
+    this.reference = null; // a byte a pixel: what the mask is compared with
+    this.onchange = () => {};
+    this.pending = null;
+    this.resize();
+  }
+
+  // film: {width, height, pixels: Uint16Array}; mask: Mask; probability: Uint8Array
+  open(film, mask, probability) {
+    this.film = film;
+    this.mask = mask;
+    this.probability = probability;
+    this.reference = null;
+    this.level = null;
+    this.levels = pyramid(film);
+    this.fit();
+  }
+
+  close() {
+    this.film = this.mask = this.probability = this.reference = this.levels = null;
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.onchange();
+  }
+
+  resize() {
+    const ratio = Math.min(window.devicePixelRatio || 1, 2);
+    const box = this.canvas.parentElement.getBoundingClientRect();
+    const [width, height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
+    if (!width || !height) return;
+    const [dx, dy] = [(width - this.canvas.width) / 2, (height - this.canvas.height) / 2];
+    for (const canvas of [this.canvas, this.marks]) {
+      canvas.width = width;
+      canvas.height = height;
+    }
+    this.ratio = ratio;
+    this.image = this.context.createImageData(width, height);
+    this.colours = new Uint32Array(this.image.data.buffer);
+    this.grey = new Uint8Array(width * height);
+    this.layer = new Uint8Array(width * height);
+    this.left += dx;
+    this.top += dy;
+    this.redraw();
+  }
+
+  fit() {
+    if (!this.film) return;
+    const { width, height } = this.canvas;
+    this.scale = 0.97 * Math.min(width / this.film.width, height / this.film.height);
+    this.left = (width - this.film.width * this.scale) / 2;
+    this.top = (height - this.film.height * this.scale) / 2;
+    this.redraw();
+  }
+
+  // Screen (canvas) pixels to film pixels, and back.
+  toFilm(x, y) {
+    return [(x - this.left) / this.scale, (y - this.top) / this.scale];
+  }
+
+  toScreen(x, y) {
+    return [x * this.scale + this.left, y * this.scale + this.top];
+  }
+
+  // Keep what is under (x, y) of the screen there, and enlarge it.
+  zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
+    if (!this.film) return;
+    const smallest = 16 / Math.max(this.film.width, this.film.height);
+    const scale = Math.min(64, Math.max(smallest, this.scale * factor));
+    const [fx, fy] = this.toFilm(x, y);
+    this.scale = scale;
+    this.left = x - fx * scale;
+    this.top = y - fy * scale;
+    this.redraw();
+  }
+
+  zoomTo(scale) {
+    this.zoom((scale * this.ratio) / this.scale);
+  }
+
+  pan(dx, dy) {
+    if (!this.film) return;
+    const { width, height } = this.canvas;
+    const keep = 40; // px of the film that stay on the screen
+    const [w, h] = [this.film.width * this.scale, this.film.height * this.scale];
+    this.left = Math.min(width - keep, Math.max(keep - w, this.left + dx));
+    this.top = Math.min(height - keep, Math.max(keep - h, this.top + dy));
+    this.redraw();
+  }
+
+  // Draw everything with the next frame; smooth once nothing has changed for a moment.
+  redraw() {
+    this.whole = true;
+    this.#schedule();
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => {
+      this.smooth = true;
+      this.whole = true;
+      this.#schedule();
+    }, SETTLE);
+  }
+
+  // Draw the layers with the next frame: in a box of film pixels, or everywhere.
+  relayer(box = null) {
+    if (!this.film) return;
+    if (!box) this.dirty = { x0: 0, y0: 0, x1: this.film.width, y1: this.film.height };
+    else if (!this.dirty) this.dirty = { ...box };
+    else {
+      this.dirty.x0 = Math.min(this.dirty.x0, box.x0);
+      this.dirty.y0 = Math.min(this.dirty.y0, box.y0);
+      this.dirty.x1 = Math.max(this.dirty.x1, box.x1);
+      this.dirty.y1 = Math.max(this.dirty.y1, box.y1);
+    }
+    this.#schedule();
+  }
+
+  #schedule() {
+    if (this.pending === null) this.pending = requestAnimationFrame(() => this.draw());
+  }
+
+  // Now, and not with the next frame; ms spent.
+  draw() {
+    cancelAnimationFrame(this.pending);
+    this.pending = null;
+    const started = performance.now();
+    if (this.film && this.colours) {
+      const { width, height } = this.canvas;
+      const screen = { x0: 0, y0: 0, x1: width, y1: height };
+      if (this.whole) {
+        this.colours.fill(0);
+        this.#drawGrey();
+        this.#drawLayers(screen);
+        this.context.putImageData(this.image, 0, 0);
+      } else if (this.dirty) {
+        const box = this.#onScreen(this.dirty);
+        if (box.x1 > box.x0 && box.y1 > box.y0) {
+          this.#drawLayers(box);
+          const size = [box.x1 - box.x0, box.y1 - box.y0];
+          this.context.putImageData(this.image, 0, 0, box.x0, box.y0, ...size);
+        }
+      }
+    }
+    this.whole = this.smooth = false;
+    this.dirty = null;
+    this.onchange();
+    return performance.now() - started;
+  }
+
+  // The part of the screen that a box of film pixels covers, with room for outlines.
+  #onScreen(box) {
+    const [x0, y0] = this.toScreen(box.x0, box.y0);
+    const [x1, y1] = this.toScreen(box.x1, box.y1);
+    const room = this.#thickness() + 1;
+    return {
+      x0: Math.max(0, Math.floor(x0) - room),
+      y0: Math.max(0, Math.floor(y0) - room),
+      x1: Math.min(this.canvas.width, Math.ceil(x1) + room),
+      y1: Math.min(this.canvas.height, Math.ceil(y1) + room),
+    };
+  }
+
+  #thickness() {
+    return Math.max(1, Math.round(1.3 * this.ratio));
+  }
+
+  // The film pixel under each screen column (or row); -1 beside the film.
+  #lookup(count, start, size) {
+    const found = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
+      const at = Math.floor((i + 0.5 - start) / this.scale);
+      found[i] = at >= 0 && at < size ? at : -1;
+    }
+    return found;
+  }
+
+  #drawGrey() {
+    const table = greyTable(this.window);
+    const { width, height } = this.canvas;
+    const depth = Math.floor(Math.log2(Math.max(1, 1 / this.scale)));
+    const level = this.levels[Math.min(depth, this.levels.length - 1)];
+    const scale = this.scale * (this.film.width / level.width);
+    const tall = this.scale * (this.film.height / level.height);
+    const mix = this.smooth && this.scale < 3 * this.ratio;
+    const columns = sampling(width, this.left, scale, level.width, mix);
+    const rows = sampling(height, this.top, tall, level.height, mix);
+    const { pixels } = level;
+    const { grey } = this;
+    for (let y = 0; y < height; y++) {
+      if (rows.first[y] < 0) continue;
+      const upper = rows.first[y] * level.width;
+      const lower = rows.second[y] * level.width;
+      const down = rows.share[y];
+      for (let x = 0, i = y * width; x < width; x++, i++) {
+        const a = columns.first[x];
+        if (a < 0) continue;
+        if (mix) {
+          const b = columns.second[x];
+          const right = columns.share[x];
+          const above = pixels[upper + a] + (pixels[upper + b] - pixels[upper + a]) * right;
+          const below = pixels[lower + a] + (pixels[lower + b] - pixels[lower + a]) * right;
+          grey[i] = table[(above + (below - above) * down) | 0];
+        } else grey[i] = table[pixels[upper + a]];
+      }
+    }
+  }
+
+  #drawLayers(box) {
+    const { width } = this.canvas;
+    const t = this.#thickness();
+    const wide = {
+      x0: Math.max(0, box.x0 - t),
+      y0: Math.max(0, box.y0 - t),
+      x1: Math.min(width, box.x1 + t),
+      y1: Math.min(this.canvas.height, box.y1 + t),
+    };
+    const columns = this.#lookup(width, this.left, this.film.width);
+    const rows = this.#lookup(this.canvas.height, this.top, this.film.height);
+    const compare = this.show.compare && this.reference;
+    this.#fillLayer(wide, columns, rows, compare);
+    const probability = this.show.probability && this.probability;
+    const heat = probability ? heatTable() : null;
+    const table = layerTable(this.show, compare);
+    const { colours, grey, layer } = this;
+    const outline = this.show.outline;
+    const last = this.canvas.height * width;
+    for (let y = box.y0; y < box.y1; y++) {
+      const row = rows[y] * this.film.width;
+      if (row < 0) continue;
+      for (let x = box.x0, i = y * width + box.x0; x < box.x1; x++, i++) {
+        if (columns[x] < 0) continue;
+        let kind = layer[i];
+        if (kind && outline) {
+          const edge =
+            (x >= t && layer[i - t] !== kind) ||
+            (x + t < width && layer[i + t] !== kind) ||
+            (i >= t * width && layer[i - t * width] !== kind) ||
+            (i + t * width < last && layer[i + t * width] !== kind);
+          if (edge) kind |= EDGE;
+        }
+        if (heat && !(kind & EDGE)) colours[i] = heat[((grey[i] >> 2) << 8) | probability[row + columns[x]]];
+        else colours[i] = table[(kind << 8) | grey[i]];
+      }
+    }
+  }
+
+  // For each screen pixel: 0 nothing, 1 my mask, 2 theirs, 3 both.
+  #fillLayer(box, columns, rows, compare) {
+    const { width } = this.canvas;
+    const { values } = this.mask;
+    const { layer, probability, level } = this;
+    if (!this.show.mask && !compare) {
+      layer.fill(0);
+      return;
+    }
+    for (let y = box.y0; y < box.y1; y++) {
+      const row = rows[y] * this.film.width;
+      for (let x = box.x0, i = y * width + box.x0; x < box.x1; x++, i++) {
+        if (row < 0 || columns[x] < 0) {
+          layer[i] = 0;
+          continue;
+        }
+        const at = row + columns[x];
+        const value = values[at];
+        const untouched = level !== null && !(value & TOUCHED);
+        const bone = untouched ? (probability[at] >= level ? 1 : 0) : value & BONE;
+        layer[i] = compare ? bone | (this.reference[at] << 1) : bone;
+      }
+    }
+  }
+}
+
+// The film, and halves of it: each pixel the mean of four.
+function pyramid(film) {
+  const levels = [film];
+  while (Math.max(levels.at(-1).width, levels.at(-1).height) > 512) {
+    const { width, height, pixels } = levels.at(-1);
+    const [w, h] = [Math.max(1, width >> 1), Math.max(1, height >> 1)];
+    if (w === width || h === height) break;
+    const half = new Uint16Array(w * h);
+    for (let y = 0, i = 0; y < h; y++) {
+      const upper = 2 * y * width;
+      const lower = upper + width;
+      for (let x = 0; x < w; x++, i++) {
+        const a = upper + 2 * x;
+        const b = lower + 2 * x;
+        half[i] = (pixels[a] + pixels[a + 1] + pixels[b] + pixels[b + 1] + 2) >> 2;
+      }
+    }
+    levels.push({ width: w, height: h, pixels: half });
+  }
+  return levels;
+}
+
+// Which pixels of a line (of `size`) each of `count` screen pixels shows: the nearest, or two and the
+// share of the second.
+function sampling(count, start, scale, size, mix) {
+  const first = new Int32Array(count);
+  const second = new Int32Array(count);
+  const share = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const at = (i + 0.5 - start) / scale;
+    if (at < 0 || at >= size) {
+      first[i] = -1;
+      continue;
+    }
+    const low = mix ? Math.floor(at - 0.5) : Math.floor(at);
+    first[i] = Math.max(0, low);
+    second[i] = Math.min(size - 1, low + 1);
+    share[i] = mix ? Math.max(0, at - 0.5 - low) : 0;
+  }
+  return { first, second, share };
+}
+
+// 16-bit values to 8-bit grey, through window and level.
+function greyTable({ centre, width, invert }) {
+  const table = new Uint8ClampedArray(65536);
+  const low = centre - width / 2;
+  for (let value = 0; value < 65536; value++) {
+    const share = (value / 65535 - low) / width;
+    table[value] = 255 * (invert ? 1 - share : share);
+  }
+  return table;
+}
+
+const packed = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+const mixed = (grey, colour, share) => packed(...colour.map((c) => Math.round(grey + (c - grey) * share)));
+
+// (layer, grey) to a colour: layer 1 is mine, 2 theirs, 3 both; with EDGE an outline.
+function layerTable(show, compare) {
+  const table = new Uint32Array(8 * 256);
+  const colours = compare ? [null, MINE, THEIRS, BOTH] : [null, MINE, MINE, MINE];
+  for (let kind = 0; kind < 8; kind++) {
+    const colour = colours[kind & 3];
+    const share = kind & EDGE ? 1 : show.opacity;
+    for (let grey = 0; grey < 256; grey++)
+      table[(kind << 8) | grey] = colour ? mixed(grey, colour, share) : packed(grey, grey, grey);
+  }
+  return table;
+}
+
+// (grey of 64, probability of 256) to a colour.
+let heat = null;
+function heatTable() {
+  if (heat) return heat;
+  heat = new Uint32Array(64 * 256);
+  for (let p = 0; p < 256; p++) {
+    const at = (p / 255) * (VIRIDIS.length - 1);
+    const low = Math.min(VIRIDIS.length - 2, Math.floor(at));
+    const colour = VIRIDIS[low].map((c, i) => c + (VIRIDIS[low + 1][i] - c) * (at - low));
+    for (let grey = 0; grey < 64; grey++) heat[(grey << 8) | p] = mixed(grey * 4, colour, 0.55);
+  }
+  return heat;
+}
+
+export const COLOURS = { mine: MINE, theirs: THEIRS, both: BOTH };

@@ -1,0 +1,133 @@
+"""What the process of a retraining does: python -m boneseg.server.study RUN
+
+RUN/plan.json (written by `retrain.py`) says from which bundle and with which settings; RUN/films
+holds the films. How it goes is told in lines of JSON on stdout. The process ends when its stdin
+does: with the server, however that ends.
+
+A fifth of the films, by the hash of their names (or of their patients' groups), is never trained on
+here, whatever films are added later: the model before and the model after are both scored on these,
+and so is every later one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from boneseg.bundle import load_bundle
+from boneseg.dataset import Case, name_hash_split, open_dataset, twins
+from boneseg.engine import Engine
+from boneseg.errors import BonesegError, DatasetError
+from boneseg.history import Check
+
+SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default's: the weights are no guess
+
+
+def main() -> None:
+    run = Path(sys.argv[1])
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
+    os.nice(10)  # the page goes first
+    try:
+        retrain(run)
+    except BonesegError as error:
+        tell(error=str(error))
+        sys.exit(1)
+    except MemoryError:
+        tell(error="there is not enough memory to train; close other programs")
+        sys.exit(1)
+
+
+def retrain(run: Path) -> None:
+    """Train on the films of a plan, and score both models on those held back."""
+    from boneseg.bundle import save_bundle
+    from boneseg.calibrate import judge
+    from boneseg.films import read_films
+    from boneseg.recipes import load_recipe
+    from boneseg.report.page import write_report
+    from boneseg.training import train
+
+    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    before = load_bundle(plan["model"])
+    dataset = open_dataset(run / "films")
+    tell(stage="reading the films")
+    films = read_films(dataset.cases)
+    clusters = twins(dataset.cases, [film.radiograph.pixels for film in films])
+    kept, held = held_back(dataset.cases, clusters)
+    tell(stage="scoring the model of today", training=len(kept), held_back=len(held))
+    scored = [film for film in films if film.case in held]
+    del films
+    dice_before = _dice(Engine(before), scored)
+    tell(stage="training", before=dice_before)
+    recipe = load_recipe("default").with_settings([*SETTINGS, *plan["settings"]])
+
+    def report(check: Check) -> None:
+        tell(check={"done": check.done, "loss": check.loss, "dice": check.dice})
+
+    chosen = replace(dataset, cases=kept)
+    done = train(chosen, recipe, run, init=before, report=report)
+    tell(stage="scoring the new model")
+    judged = judge(done)
+    after = save_bundle(run / "bundle", done.network, judged.card)
+    write_report(run / "report.html", done, judged.card, judged.summary, judged.masks)
+    tell(outcome={"before": dice_before, "after": _dice(Engine(after), scored)})
+
+
+def held_back(
+    cases: tuple[Case, ...], clusters: list[int]
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """(to train on, held back): about a fifth, no patient on both sides, no twin of one kept.
+
+    Where the hashes hold nobody back, the film with the lowest one is. Raises DatasetError where
+    too few films are left.
+    """
+    units = {case: case.group or case.name for case in cases}
+    _, names = name_hash_split(sorted(set(units.values())))
+    chosen = set(names) or set(sorted(set(units.values()), key=_hash)[:1])
+    held = tuple(case for case in cases if units[case] in chosen)
+    seen = {cluster for case, cluster in zip(cases, clusters, strict=True) if case in held}
+    kept = tuple(
+        case
+        for case, cluster in zip(cases, clusters, strict=True)
+        if case not in held and cluster not in seen
+    )
+    if len(kept) < 2 or not held:
+        raise DatasetError(
+            f"{len(kept)} of {len(cases)} accepted films are left to train on, the others are held "
+            "back to score with; accept more"
+        )
+    return kept, held
+
+
+def tell(**facts: Any) -> None:
+    """A line for the server."""
+    print(json.dumps(facts), flush=True)
+
+
+def _hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+
+
+def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
+    """The mean Dice of a model on films it was not trained on here, and each film's."""
+    from boneseg.evaluate import evaluate_predictions
+
+    summary = evaluate_predictions(
+        (film.case.name, engine.segment(film.radiograph.pixels), film.mask, None) for film in films
+    )
+    cases = {case.name: round(case.scores.dice, 4) for case in summary.cases}
+    return {"dice": round(summary.mean["dice"], 4), "cases": cases}
+
+
+def _end_with_the_server() -> None:
+    sys.stdin.buffer.read()  # nobody writes: it is at its end once the server is gone
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Which film's correction should teach the model most: one in doubt, and unlike those corrected.
+
+    order = teaching_order(candidates, labelled)
+
+Uncertainty alone picks ten films of one kind in a row. As in core-set selection (Sener and
+Savarese, "Active learning for convolutional neural networks", 2018), each film is therefore also
+judged by how far it is from everything that is labelled or already picked; here the two are
+multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SIDE = 24  # px of the picture that films are compared by
+AHEAD = 50  # films that are put in order; the rest follow by their doubt
+LEAST = 0.02  # of doubt and of novelty, so that neither makes the other count for nothing
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A film to be ordered: its trust in [0, 1] (None: unknown), and what it looks like."""
+
+    id: str
+    trust: float | None
+    look: NDArray[np.float32]  # of `appearance`
+
+
+def appearance(thumbnail: Path) -> NDArray[np.float32]:
+    """A film's thumbnail as a vector of unit length, without its brightness and contrast."""
+    try:
+        with Image.open(thumbnail, formats=("PNG",)) as image:
+            small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+            values = np.asarray(small, np.float32).ravel()
+    except (OSError, ValueError):
+        return np.zeros(SIDE * SIDE, np.float32)
+    values = values - values.mean()
+    norm = float(np.sqrt((values**2).sum()))
+    return np.asarray(values / max(norm, 1e-6), np.float32)
+
+
+def teaching_order(
+    candidates: Sequence[Candidate], labelled: Sequence[NDArray[np.float32]]
+) -> list[str]:
+    """The ids of the candidates, the one that should teach most first.
+
+    labelled: the appearance of the films whose masks somebody has corrected.
+    """
+    if not candidates:
+        return []
+    looks = np.stack([candidate.look for candidate in candidates])
+    doubt = np.array(
+        [LEAST + 1 - (c.trust if c.trust is not None else 0.5) for c in candidates], np.float32
+    )
+    novelty = np.ones(len(candidates), np.float32)
+    if labelled:
+        novelty = _distance(looks, np.stack(labelled)).min(axis=1)
+    left, order = np.ones(len(candidates), bool), []
+    for _ in range(min(AHEAD, len(candidates))):
+        best = int(np.argmax(np.where(left, doubt * (LEAST + novelty), -1)))
+        order.append(best)
+        left[best] = False
+        novelty = np.minimum(novelty, _distance(looks, looks[best : best + 1])[:, 0])
+    rest = sorted(np.flatnonzero(left).tolist(), key=lambda index: -float(doubt[index]))
+    return [candidates[index].id for index in (*order, *rest)]
+
+
+def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 - correlation over 2, in [0, 1]."""
+    return np.asarray((1 - np.clip(one @ other.T, -1, 1)) / 2, np.float32)
