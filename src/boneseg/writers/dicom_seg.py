@@ -113,7 +113,7 @@ def dicom_seg(
 
 def segmentation_uid(film: str, card: Card, frame: int = 1) -> str:
     """The SOP Instance UID that a model's mask of a film (by its UID) has, before it is made."""
-    return _uid(film, frame, card.card_sha256, "binary", "")
+    return _uid(film, frame, card.card_sha256, "mask", "")
 
 
 def read_source(path: Path) -> Dataset:
