@@ -79,10 +79,10 @@ def dicom_seg(
 
     _hush()
     _check(source, finding.mask.shape, name)
-    drawn = card is None or corrected
-    model = card.card_sha256 if card is not None else "by hand"
-    kind = "probability" if fractional else "mask"
-    shape = _digest(finding.mask) if drawn else ""
+    uid = segmentation_uid(source.SOPInstanceUID, card, frame=frame, fractional=fractional)
+    if card is None or corrected:  # what a person draws may differ each time
+        uid = _uid(uid, hashlib.sha256(np.packbits(finding.mask).tobytes()).hexdigest())
+    model, kind = _model(card), _kind(fractional)
     pixels = finding.probability if fractional else finding.mask.astype(np.uint8)
     segmentation = highdicom.seg.Segmentation(
         source_images=[_anchor(source)],
@@ -92,7 +92,7 @@ def dicom_seg(
         segment_descriptions=[_description(card, corrected)],
         series_instance_uid=_uid(source.StudyInstanceUID, source.SeriesInstanceUID, model, kind),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=_uid(source.SOPInstanceUID, frame, model, kind, shape),
+        sop_instance_uid=uid,
         instance_number=_number(source) + frame - 1,
         manufacturer="boneseg",
         manufacturer_model_name="boneseg",
@@ -114,6 +114,13 @@ def dicom_seg(
 def segmentation_uid(film: str, card: Card, frame: int = 1) -> str:
     """The SOP Instance UID that a model's mask of a film (by its UID) has, before it is made."""
     return _uid(film, frame, card.card_sha256, "mask", "")
+
+
+def segmentation_uid(
+    film_uid: str, card: Card | None, *, frame: int = 1, fractional: bool = False
+) -> str:
+    """The SOP Instance UID of what a model finds on a film, known before it is looked for."""
+    return _uid(film_uid, frame, _model(card), _kind(fractional))
 
 
 def read_source(path: Path) -> Dataset:
@@ -235,13 +242,17 @@ def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
                     image.ReferencedFrameNumber = frame
 
 
+def _model(card: Card | None) -> str:
+    return card.card_sha256 if card is not None else "by hand"
+
+
+def _kind(fractional: bool) -> str:
+    return "probability" if fractional else "mask"
+
+
 def _uid(*parts: object) -> str:
     """A UID of the parts and nothing else (PS3.5 B.2: 2.25 and a UUID as one integer)."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"
-
-
-def _digest(mask: NDArray[np.bool_]) -> str:
-    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
 
 
 def _number(source: Dataset) -> int:
