@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom import config
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
@@ -109,11 +108,6 @@ def dicom_seg(
     segmentation.PatientOrientation = source.PatientOrientation if known else None
     _refer(segmentation, source, frame)
     return segmentation
-
-
-def segmentation_uid(film: str, card: Card, frame: int = 1) -> str:
-    """The SOP Instance UID that a model's mask of a film (by its UID) has, before it is made."""
-    return _uid(film, frame, card.card_sha256, "mask", "")
 
 
 def segmentation_uid(
