@@ -8,6 +8,7 @@
      ├─ DatasetError        a folder of films and masks cannot be trained on
      ├─ BundleError         a model on disk is missing, damaged or of another kind
      ├─ TrainingError       a run cannot start, or cannot go on
+     ├─ ServiceError        a server that films come from, or go to, refuses or is gone
      └─ OutputError         a result cannot be written
 
 The message is one line that says what is wrong, where, and what to do.
@@ -49,6 +50,10 @@ class BundleError(BonesegError):
 
 class TrainingError(BonesegError):
     """A training run cannot start, or cannot go on."""
+
+
+class ServiceError(BonesegError):
+    """A server that films come from, or segmentations go to, refuses or is gone."""
 
 
 class OutputError(BonesegError):

@@ -1,0 +1,37 @@
+"""A film that came over the network, and the DICOM Segmentation that goes back."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from boneseg.engine import Engine
+from boneseg.errors import BonesegError, RadiographError
+from boneseg.patients import gives_away
+from boneseg.radiograph import read_radiograph
+from boneseg.segment import find
+from boneseg.writers.dicom_seg import dicom_seg, read_source
+
+
+def answer(path: Path, engine: Engine, name: str) -> Dataset:
+    """The DICOM Segmentation of a film of one frame; `name` is what errors call it.
+
+    Raises BonesegError where the file is no radiograph, or cannot be segmented.
+    """
+    try:
+        film = read_radiograph(path, keep_names=True)
+        finding = find(engine, film)
+        return dicom_seg(read_source(path), finding, engine.bundle.card, name=name)
+    except MemoryError:
+        raise RadiographError(f"{name}: is too large for the memory; reduce it") from None
+    except BonesegError as error:
+        raise type(error)(str(error).replace(str(path), name)) from None
+
+
+def called(uid: str, path: Path) -> str:
+    """What messages call a film: its UID, or a hash of it where that tells whose film it is."""
+    if gives_away(uid, path):
+        return f"film {hashlib.sha256(uid.encode()).hexdigest()[:12]}"
+    return f"film {uid}"

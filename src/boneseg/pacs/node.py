@@ -1,0 +1,259 @@
+"""A DICOM node: films come in by C-STORE, their segmentations go out by C-STORE to one other node.
+
+    node = Node(spool, engine, to=peer("ARCHIVE@10.0.0.5:104"), title="BONESEG", allow=["MODALITY"])
+    with node.running("0.0.0.0", 11112):
+        ...
+
+What a sender is told to be stored is on the disk first (see `spool.py`). Two threads work on it:
+one segments, one sends, so that an archive that is away holds up no film until the spool is full.
+The senders are then told so (status A700H, out of resources), and send again later.
+
+PS3.4 annex B (storage), PS3.7 (DIMSE), PS3.8 (associations).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pydicom
+from pydicom import uid as classes
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
+
+from boneseg.engine import Engine
+from boneseg.errors import BonesegError, OutputError, ServiceError, UsageError
+from boneseg.pacs.answer import answer, called
+from boneseg.pacs.spool import Spool
+
+MAX_BYTES = 1 << 30  # of one film
+MAX_ASSOCIATIONS = 8
+TIMEOUT = 30  # seconds without a sign of life
+LONGEST_PAUSE = 60.0  # seconds between two tries to send
+
+_ECHO = classes.UID("1.2.840.10008.1.1")  # Verification SOP Class
+_FILMS = (
+    classes.ComputedRadiographyImageStorage,
+    classes.DigitalXRayImageStorageForPresentation,
+    classes.DigitalXRayImageStorageForProcessing,
+    classes.DigitalIntraOralXRayImageStorageForPresentation,
+    classes.DigitalIntraOralXRayImageStorageForProcessing,
+    classes.DigitalMammographyXRayImageStorageForPresentation,
+    classes.DigitalMammographyXRayImageStorageForProcessing,
+    classes.XRayAngiographicImageStorage,
+    classes.XRayRadiofluoroscopicImageStorage,
+    classes.SecondaryCaptureImageStorage,
+)
+_SUCCESS, _FULL, _TOO_LARGE = 0x0000, 0xA700, 0xC000
+_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored all the same
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another node: its AE title, and where it listens."""
+
+    title: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.title}@{self.host}:{self.port}"
+
+
+def peer(text: str) -> Peer:
+    """AET@HOST:PORT as a node. Raises UsageError.
+
+    >>> peer("ARCHIVE@10.0.0.5:104")
+    Peer(title='ARCHIVE', host='10.0.0.5', port=104)
+    """
+    parts = re.fullmatch(r"([^@]+)@(\[[0-9a-fA-F:]+\]|[^@:]+):(\d{1,5})", text)
+    if parts is None or not 0 < int(parts[3]) < 65536:
+        raise UsageError(f"--to {text}: write AET@HOST:PORT, as ARCHIVE@10.0.0.5:104")
+    return Peer(title(parts[1]), parts[2].strip("[]"), int(parts[3]))
+
+
+def title(text: str) -> str:
+    """An AE title (PS3.5 6.2: 1 to 16 characters, no backslash or control character)."""
+    if not re.fullmatch(r"[ -\[\]-~]{1,16}", text) or not text.strip():
+        raise UsageError(f"{text}: is no AE title; these have 1 to 16 letters, digits or signs")
+    return text.strip()
+
+
+class Node:
+    """Films in, segmentations out. `allow`: the AE titles that may send; empty: every one.
+
+    `tell` gets a line for what happens. Nothing that it tells names a patient.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        engine: Engine,
+        to: Peer,
+        *,
+        title: str = "BONESEG",
+        allow: Sequence[str] = (),
+        max_bytes: int = MAX_BYTES,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes datasets
+        self.spool, self.engine, self.to, self.title = spool, engine, to, title
+        self._tell, self._allow, self._max_bytes = tell, list(allow), max_bytes
+        self._stop, self._news = threading.Event(), threading.Condition()
+        self._received: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+    @contextmanager
+    def running(self, host: str, port: int) -> Iterator[int]:
+        """Answer on an address; gives the port. At the end what is in hand is finished.
+
+        Raises ServiceError where the address cannot be had.
+        """
+        _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as it comes, and not to memory
+        entity = AE(self.title)
+        entity.require_called_aet, entity.require_calling_aet = True, self._allow
+        entity.maximum_associations = MAX_ASSOCIATIONS
+        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = TIMEOUT
+        entity.add_supported_context(_ECHO)
+        for kind in _FILMS:
+            entity.add_supported_context(kind, ALL_TRANSFER_SYNTAXES)
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._weigh)]
+        handlers += [(evt.EVT_C_ECHO, lambda event: _SUCCESS)]
+        try:
+            server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ServiceError(f"{host}:{port}: cannot be answered on ({reason})") from None
+        work = [
+            threading.Thread(target=self._repeat, args=(step,), daemon=True)
+            for step in (self._segment_next, self._send_waiting)
+        ]
+        for thread in work:
+            thread.start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            self._stop.set()
+            self._wake()
+            server.shutdown()
+            entity.shutdown()
+            for thread in work:
+                thread.join()
+
+    def _store(self, event: Any) -> int:
+        """C-STORE: on the disk first, then the answer."""
+        self._received[event.assoc] = 0
+        uid, path = str(event.request.AffectedSOPInstanceUID), event.dataset_path
+        if path.stat().st_size > self._max_bytes:
+            self._tell(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
+            return _TOO_LARGE
+        try:
+            with path.open("rb") as file:
+                self.spool.put("films", uid, iter(lambda: file.read(1 << 20), b""))
+        except OutputError as error:  # no room in the spool, or on the disk
+            self._tell(f"a film is not taken: {error}")
+            return _FULL
+        self._wake()
+        return _SUCCESS
+
+    def _weigh(self, event: Any) -> None:
+        """End an association that sends one film without end: it would fill the disk."""
+        weight = self._received.get(event.assoc, 0) + len(event.data)
+        self._received[event.assoc] = weight
+        if weight > self._max_bytes + (self._max_bytes >> 4):  # the film, and its PDU headers
+            self._received[event.assoc] = 0
+            self._tell(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
+            threading.Thread(target=event.assoc.abort, daemon=True).start()  # not of its own thread
+
+    def _repeat(self, step: Callable[[], float]) -> None:
+        """Do a step until we stop; it says for how many seconds there is nothing more to do."""
+        while not self._stop.is_set():
+            pause = step()
+            if pause:
+                with self._news:
+                    if not self._stop.is_set():
+                        self._news.wait(pause)
+
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def _segment_next(self) -> float:
+        path = self.spool.next("films")
+        if path is None:
+            return 1.0
+        name = "a film"
+        try:
+            with suppress(Exception):  # told below, as no DICOM file
+                uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+                name = called(uid, path)
+            found, packed = answer(path, self.engine, name), BytesIO()
+            found.save_as(packed, enforce_file_format=True)
+            self.spool.put("answers", str(found.SOPInstanceUID), [packed.getvalue()])
+        except OutputError as error:  # the disk is full, which is not the film's fault
+            self._tell(f"error: {error}")
+            return LONGEST_PAUSE
+        except Exception as error:  # the node must live on, whatever a film does to it
+            reason = str(error) if isinstance(error, BonesegError) else type(error).__name__
+            words = reason if reason.startswith(name) else f"{name}: {reason}"
+            self._tell(f"error: {words}; it is put aside in {self.spool.folder / 'failed'}")
+            self.spool.fail(path)
+            return 0
+        self._tell(f"{name}: segmented")
+        self.spool.done(path)
+        self._wake()
+        return 0
+
+    _pause = 1.0  # between two tries to send, longer from one to the next
+
+    def _send_waiting(self) -> float:
+        """Send what waits, in one association."""
+        if self.spool.next("answers") is None:
+            self._pause = 1.0
+            return 1.0
+        entity = AE(self.title)
+        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = TIMEOUT
+        entity.connection_timeout = TIMEOUT
+        entity.add_requested_context(classes.SegmentationStorage)
+        link = entity.associate(self.to.host, self.to.port, ae_title=self.to.title)
+        if not link.is_established:
+            return self._later("refuses us" if link.is_rejected else "cannot be reached")
+        try:
+            while (path := self.spool.next("answers")) is not None and not self._stop.is_set():
+                status = self._send(link, path)
+                if status is None or status & 0xFF00 == _FULL:
+                    reason = "does not answer" if status is None else "has no room"
+                    return self._later(reason)
+        except ValueError:  # no presentation context for it
+            return self._later("takes no segmentations")
+        finally:
+            link.release()
+        self._pause = 1.0
+        return 0
+
+    def _send(self, link: Any, path: Path) -> int | None:
+        """Send one; the status (PS3.4 B.2.3), None where there is no answer."""
+        status = link.send_c_store(pydicom.dcmread(path)).get("Status")
+        if status is None or status & 0xFF00 == _FULL:
+            return None if status is None else int(status)
+        if status == _SUCCESS or status in _WARNINGS:
+            self.spool.done(path)
+        else:
+            self._tell(
+                f"error: {self.to}: refuses a segmentation ({status:04X}H); it is put aside in "
+                f"{self.spool.folder / 'failed'}"
+            )
+            self.spool.fail(path)
+        return int(status)
+
+    def _later(self, reason: str) -> float:
+        self._tell(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        self._stop.wait(pause)  # news of a film do not hasten it
+        return 0

@@ -1,0 +1,95 @@
+"""What a node has received and not yet answered, on disk, so that a kill loses nothing.
+
+    FOLDER/films/<hash>.dcm       received, and not yet segmented
+    FOLDER/answers/<hash>.dcm     segmentations that have not been sent
+    FOLDER/failed/<hash>.dcm      the last hundred that could not be segmented, or were refused
+
+Files are named by a hash of their SOP Instance UID, so that what is sent twice waits once. A file
+is on the disk (fsync) before it counts as received.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from boneseg.errors import OutputError
+from boneseg.files import whole_file
+
+Room = Literal["films", "answers", "failed"]
+FAILED_KEPT = 100
+
+
+class FullError(OutputError):
+    """The spool holds as many films as it may."""
+
+
+class Spool:
+    """Up to `limit` films and answers that wait in `folder`. Safe to use from several threads.
+
+    Raises OutputError where the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+        try:
+            for room in ("films", "answers", "failed"):
+                (folder / room).mkdir(parents=True, exist_ok=True, mode=0o700)
+                for stale in (folder / room).glob(".*.new"):  # of a kill in the midst of writing
+                    stale.unlink()
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: cannot be made ({error.strerror}); give another --spool"
+            ) from None
+
+    def put(self, room: Room, uid: str, parts: Iterable[bytes]) -> Path:
+        """Keep an object. Raises FullError for a film too many, and OutputError."""
+        path = self.folder / room / f"{_hash(uid)}.dcm"
+        if room == "films" and not path.exists() and self.count() >= self.limit:
+            raise FullError(f"{self.folder}: {self.limit} films wait already")
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(path.parent, os.O_RDONLY)  # the name must be on the disk, too
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return path
+
+    def next(self, room: Room) -> Path | None:
+        """What has waited longest."""
+        waiting = self._waiting(room)
+        return waiting[0] if waiting else None
+
+    def count(self) -> int:
+        """How many films and answers wait."""
+        return len(self._waiting("films")) + len(self._waiting("answers"))
+
+    def done(self, path: Path) -> None:
+        """Forget a film that is answered, or an answer that is sent."""
+        path.unlink(missing_ok=True)
+
+    def fail(self, path: Path) -> None:
+        """Put aside what nothing can be done with; the oldest of these go."""
+        with suppress(FileNotFoundError):
+            path.replace(self.folder / "failed" / path.name)
+        for old in self._waiting("failed")[:-FAILED_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def _waiting(self, room: Room) -> list[Path]:
+        ages = {}
+        for path in (self.folder / room).glob("*.dcm"):
+            with suppress(FileNotFoundError):
+                ages[path] = path.stat().st_mtime_ns
+        return sorted(ages, key=lambda path: (ages[path], path.name))
+
+
+def _hash(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:16]

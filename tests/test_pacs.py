@@ -1,0 +1,198 @@
+"""Beside a PACS: every film has one segmentation, whatever goes away in the meantime."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+pytest.importorskip("httpx", reason="needs boneseg[pacs]")
+pytest.importorskip("pynetdicom", reason="needs boneseg[pacs]")
+
+import films
+import orthanc
+from boneseg.bundle import bundled, load_bundle
+from boneseg.engine import Engine
+from boneseg.errors import ServiceError, UsageError
+from boneseg.pacs.dicomweb import DicomWeb
+from boneseg.pacs.watch import Watch
+from boneseg.radiograph import read_radiograph
+from boneseg.segment import find
+from boneseg.writers.dicom_seg import segmentation_uid
+
+BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(load_bundle(bundled()))
+
+
+@pytest.fixture
+def server(tmp_path):
+    with orthanc.running(tmp_path / "orthanc") as running:
+        yield running
+
+
+@orthanc.needs_orthanc
+def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engine):
+    paths = orthanc.study(tmp_path / "films", 3, PatientName="Quux^Mark")
+    for path in paths:
+        server.put(path)
+    uid = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
+    with DicomWeb(server.web, netrc=server.netrc) as web:
+        outcomes = Watch(web, engine).study(uid)
+        assert [outcome.state for outcome in outcomes] == ["stored"] * 3
+        assert [outcome.state for outcome in Watch(web, engine).study(uid)] == ["there"] * 3
+    stored = {str(found.SOPInstanceUID): found for found in server.segmentations()}
+    assert len(stored) == 3
+    for path in paths:
+        film = pydicom.dcmread(path)
+        found = stored[segmentation_uid(str(film.SOPInstanceUID), engine.bundle.card)]
+        mask = find(engine, read_radiograph(path)).mask
+        np.testing.assert_array_equal(found.pixel_array.reshape(mask.shape).astype(bool), mask)
+        assert found.StudyInstanceUID == uid and found.PatientName == "Quux^Mark"
+
+
+@orthanc.needs_orthanc
+def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engine):
+    paths = orthanc.study(tmp_path / "films", 20)
+    for path in paths:
+        server.put(path)
+    uid = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
+    stored, lines, killer = [], [], []
+
+    def report(outcome):
+        stored.append(outcome.state)
+        if len(stored) == 7:  # and the eighth finds nobody there
+            server.kill(signal.SIGKILL)
+            killer.append(threading.Timer(1.5, server.start))
+            killer[0].start()
+
+    with DicomWeb(server.web, netrc=server.netrc, tell=lines.append) as web:
+        Watch(web, engine, report=report).study(uid)
+    killer[0].join()
+    assert stored == ["stored"] * 20
+    assert any("cannot be reached; trying again in 1 s" in line for line in lines)
+    films_there = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
+    found = sorted(str(found.SOPInstanceUID) for found in server.segmentations())
+    assert found == sorted(segmentation_uid(film, engine.bundle.card) for film in films_there)
+
+
+@orthanc.needs_orthanc
+def test_watch_finds_what_is_new_and_asks_little_when_nothing_is(tmp_path, server, engine):
+    server.put(orthanc.study(tmp_path / "a", 1)[0])
+    server.put(orthanc.study(tmp_path / "b", 1, Modality="CT")[0])  # none of ours
+    with DicomWeb(server.web, netrc=server.netrc) as web:
+        watch = Watch(web, engine)
+        assert [outcome.state for outcome in watch.round()] == ["stored"]
+        assert [outcome.state for outcome in watch.round()] == ["there"]  # it has one more now
+        assert watch.round() == []  # nothing has changed: no study is looked into
+        server.put(orthanc.study(tmp_path / "c", 1, StudyDate="20200101")[0])
+        assert watch.round(since="20210101") == []
+        assert [outcome.state for outcome in watch.round(since="20200101")] == ["stored"]
+
+
+@orthanc.needs_orthanc
+def test_films_that_cannot_be_segmented_are_named_and_the_rest_is_done(tmp_path, server, engine):
+    good = orthanc.study(tmp_path / "good", 1)[0]
+    study = pydicom.dcmread(good)
+    words = {
+        "Modality": "CR",
+        "StudyInstanceUID": study.StudyInstanceUID,
+        "SeriesInstanceUID": study.SeriesInstanceUID,
+        "SOPInstanceUID": pydicom.uid.generate_uid(),
+        "PatientID": study.PatientID,
+    }
+    server.put(good)
+    server.put(films.dicom(tmp_path / "a.dcm", np.stack([films.bone()] * 2), **words))
+    with DicomWeb(server.web, netrc=server.netrc) as web:
+        watch = Watch(web, engine)
+        outcomes = watch.study(str(study.StudyInstanceUID))
+        again = watch.study(str(study.StudyInstanceUID))
+    assert sorted(outcome.state for outcome in outcomes) == ["failed", "stored"]
+    error = next(outcome.error for outcome in outcomes if outcome.error)
+    assert "holds 2 frames" in error and words["SOPInstanceUID"] in error and "\n" not in error
+    assert [outcome.state for outcome in again] == ["there"]  # the other is not fetched again
+
+
+@orthanc.needs_orthanc
+def test_who_is_not_let_in_is_told_so_at_once(tmp_path, server, engine):
+    wrong = tmp_path / "netrc"
+    wrong.write_text("machine 127.0.0.1 login radiology password wrong\n")
+    for path in (wrong, Path("/dev/null")):
+        with (
+            DicomWeb(server.web, netrc=path) as web,
+            pytest.raises(ServiceError, match="does not let us in; check the --netrc"),
+        ):
+            Watch(web, engine).round()
+
+
+def test_a_server_that_is_not_there_is_given_up_after_a_while(engine):
+    pauses = []
+    url = f"http://127.0.0.1:{orthanc.free_port()}/dicom-web"
+    with (
+        DicomWeb(url, patience=20, sleep=pauses.append) as web,
+        pytest.raises(ServiceError, match="cannot be reached; see that it runs") as refusal,
+    ):
+        web.patience = 0.5
+        Watch(web, engine).study("1.2.3")
+    assert str(refusal.value).startswith(url) and pauses == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"url": "pacs.example"}, "must be that of a DICOMweb service"),
+        ({"url": "https://user:secret@pacs.example/dicom-web"}, "leave the password out"),
+        ({"url": "https://pacs.example", "netrc": Path("/none")}, "is no netrc file"),
+        ({"url": "https://pacs.example", "token": Path("/none")}, "holds no token"),
+    ],
+)
+def test_wrong_words_are_told_before_anybody_is_asked(words, message):
+    with pytest.raises(UsageError, match=message) as refusal:
+        DicomWeb(**words)
+    assert "secret" not in str(refusal.value)
+
+
+@orthanc.needs_orthanc
+def test_the_command_stores_a_study_and_names_no_patient(tmp_path, server):
+    marks = {"PatientName": "Quux^Mark", "PatientID": "ZQ77X", "AccessionNumber": "ZQ78X"}
+    paths = orthanc.study(tmp_path / "films", 2, **marks, PatientBirthDate="19321127")
+    for path in paths:
+        server.put(path)
+    uid = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
+    words = [*BONESEG, "pacs", server.web, "--study", uid, "--netrc", str(server.netrc)]
+    done = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 stored" in done.stdout and len(server.segmentations()) == 2
+    again = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
+    assert again.returncode == 0 and "2 there before" in again.stdout
+    for mark in ("Quux", "Mark", "ZQ77X", "ZQ78X", "19321127", orthanc.PASSWORD):
+        for text in (done.stdout, done.stderr, again.stdout, again.stderr):
+            assert mark not in text
+
+
+@orthanc.needs_orthanc
+def test_the_command_watches_until_it_is_stopped(tmp_path, server):
+    words = [*BONESEG, "pacs", server.web, "--watch", "--netrc", str(server.netrc), "--every", "1"]
+    watching = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        server.put(orthanc.study(tmp_path / "films", 1)[0])
+        for _ in range(600):
+            if server.segmentations():
+                break
+            time.sleep(0.1)
+        assert len(server.segmentations()) == 1
+    finally:
+        watching.send_signal(signal.SIGINT)
+        said = watching.communicate(timeout=60)[1]
+    assert watching.returncode == 130 and said.rstrip().endswith("stopped")
+    assert "Traceback" not in said
