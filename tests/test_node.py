@@ -1,0 +1,230 @@
+"""A DICOM node: what it has accepted is answered, whoever goes away in the meantime."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pydicom
+import pytest
+
+pytest.importorskip("pynetdicom", reason="needs boneseg[pacs]")
+
+import films
+import orthanc
+from boneseg.bundle import bundled, load_bundle
+from boneseg.engine import Engine
+from boneseg.errors import ServiceError, UsageError
+from boneseg.pacs.node import Node, Peer, peer
+from boneseg.pacs.node import title as title_of
+from boneseg.pacs.spool import FullError, Spool
+from boneseg.writers.dicom_seg import segmentation_uid
+
+BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(load_bundle(bundled()))
+
+
+@pytest.fixture
+def server(tmp_path):
+    with orthanc.running(tmp_path / "orthanc") as running:
+        yield running
+
+
+@pytest.fixture
+def lines():
+    return []
+
+
+def archive(server) -> Peer:
+    return Peer("ORTHANC", "127.0.0.1", server.dicom_port)
+
+
+def nobody() -> Peer:
+    return Peer("NOBODY", "127.0.0.1", orthanc.free_port())
+
+
+def send(port, *paths, calling="MODALITY", called="BONESEG"):
+    """DCMTK's storescu; its exit status."""
+    words = [orthanc.STORESCU, "-aet", calling, "-aec", called]
+    done = subprocess.run(
+        [*words, "127.0.0.1", str(port), *map(str, paths)], capture_output=True, timeout=120
+    )
+    return done.returncode
+
+
+def echo(port, calling="MODALITY", called="BONESEG"):
+    words = [orthanc.ECHOSCU, "-aet", calling, "-aec", called, "127.0.0.1", str(port)]
+    return subprocess.run(words, capture_output=True, timeout=60).returncode
+
+
+def until(true, seconds=60):
+    for _ in range(10 * seconds):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def plain_study(folder, count, **more):
+    """A study without compression, as storescu proposes by itself."""
+    paths = orthanc.study(folder, count, **more)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            dataset.decompress(generate_instance_uid=False)
+            dataset.save_as(path, enforce_file_format=True)
+    return paths
+
+
+@orthanc.needs_orthanc
+@orthanc.needs_dcmtk
+def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, server, engine, lines):
+    paths = plain_study(tmp_path / "films", 4, PatientName="Quux^Mark", PatientID="ZQ77X")
+    node = Node(Spool(tmp_path / "spool", 9), engine, archive(server), tell=lines.append)
+    with node.running("127.0.0.1", 0) as port:
+        assert echo(port) == 0
+        assert send(port, *paths) == 0
+        until(lambda: len(server.segmentations()) == 4)
+        until(lambda: node.spool.count() == 0)
+        assert send(port, paths[0]) == 0  # sent twice, it is still one
+        until(lambda: len(lines) == 5 and node.spool.count() == 0)
+    wanted = {
+        segmentation_uid(str(pydicom.dcmread(p).SOPInstanceUID), engine.bundle.card) for p in paths
+    }
+    found = server.segmentations()
+    assert {str(one.SOPInstanceUID) for one in found} == wanted and len(found) == 4
+    assert all(one.PatientName == "Quux^Mark" for one in found)
+    assert not any(mark in line for line in lines for mark in ("Quux", "ZQ77X"))
+    assert not [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+
+
+@orthanc.needs_dcmtk
+def test_only_who_is_known_gets_in(tmp_path, engine):
+    node = Node(Spool(tmp_path, 9), engine, nobody(), title="BONES", allow=["CT1", "MODALITY"])
+    with node.running("127.0.0.1", 0) as port:
+        assert echo(port, called="BONES") == 0
+        assert echo(port, calling="STRANGER", called="BONES") != 0
+        assert echo(port, called="OTHERS") != 0
+
+
+@orthanc.needs_dcmtk
+def test_a_full_spool_and_a_film_too_large_are_refused(tmp_path, engine, lines):
+    small, large = films_of_two_sizes(tmp_path)
+    spool = Spool(tmp_path / "spool", 1)
+    spool.put("answers", "1.2.3", [b"waits"])
+    node = Node(spool, engine, nobody(), max_bytes=100_000, tell=lines.append)
+    with node.running("127.0.0.1", 0) as port:
+        assert send(port, small) != 0
+        assert any("1 films wait already" in line for line in lines)
+        spool.done(spool.next("answers"))
+        assert send(port, large) != 0
+        assert send(port, small) == 0
+    assert any("is not taken" in line for line in lines)
+
+
+def films_of_two_sizes(folder):
+    small = films.dicom(folder / "small.dcm", films.bone(64, 64))
+    large = films.dicom(folder / "large.dcm", films.bone(400, 400))
+    return small, large
+
+
+@orthanc.needs_dcmtk
+def test_what_is_no_film_is_put_aside_and_the_rest_goes_on(tmp_path, engine, lines):
+    bad = films.dicom(tmp_path / "bad.dcm", films.bone(), Modality="CT")
+    spool = Spool(tmp_path / "spool", 9)
+    node = Node(spool, engine, nobody(), tell=lines.append)
+    uid = str(pydicom.dcmread(bad).SOPInstanceUID)
+    with node.running("127.0.0.1", 0) as port:
+        assert send(port, bad) == 0
+        until(lambda: spool.next("failed") is not None)
+        spool.put("films", "1.2", [b"no DICOM at all"])
+        until(lambda: len(list((tmp_path / "spool" / "failed").iterdir())) == 2)
+    assert f"error: film {uid}: is a CT slice" in lines[0] or "is a CT slice" in lines[0]
+    assert uid in lines[0] and any("is damaged, or no DICOM file" in line for line in lines)
+
+
+@contextmanager
+def command(tmp_path, server, port):
+    words = [*BONESEG, "node", "--port", str(port), "--to", str(archive(server))]
+    running = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: echo(port) == 0)
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@orthanc.needs_orthanc
+@orthanc.needs_dcmtk
+def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engine):
+    paths = plain_study(tmp_path / "films", 6)
+    port = orthanc.free_port()
+    server.kill()
+    with command(tmp_path, server, port) as node:
+        assert send(port, *paths) == 0
+        until(lambda: any((tmp_path / "spool" / "answers").glob("*.dcm")))
+        node.send_signal(signal.SIGKILL)
+        node.wait()
+    server.start()
+    with command(tmp_path, server, port) as node:
+        until(lambda: len(server.segmentations()) == 6)
+        node.send_signal(signal.SIGTERM)
+        said = node.communicate(timeout=60)[1]
+        assert node.returncode == 0
+    assert "stopped; 0 wait in spool" in said and "Traceback" not in said
+    uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
+    found = sorted(str(one.SOPInstanceUID) for one in server.segmentations())
+    assert found == sorted(segmentation_uid(uid, engine.bundle.card) for uid in uids)
+
+
+def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
+    spool = Spool(tmp_path, 2)
+    first = spool.put("films", "1.2.9", [b"one"])
+    spool.put("films", "1.2.1", [b"two"])
+    with pytest.raises(FullError):
+        spool.put("films", "1.2.3", [b"three"])
+    spool.put("films", "1.2.1", [b"two, again"])  # no third
+    (tmp_path / "films" / ".half.new").write_bytes(b"of a kill")
+    again = Spool(tmp_path, 2)
+    assert again.next("films") == first and again.count() == 2
+    assert first.name == hashlib.sha256(b"1.2.9").hexdigest()[:16] + ".dcm"
+    again.done(first)
+    assert again.next("films").read_bytes() == b"two, again"
+    assert not (tmp_path / "films" / ".half.new").exists()
+
+
+def test_addresses_and_titles_are_read():
+    assert peer("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
+    assert peer("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)
+    for wrong in ("PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "@host:104"):
+        with pytest.raises(UsageError, match="AET@HOST:PORT"):
+            peer(wrong)
+    for wrong in ("", " ", "LONGER THAN SIXTEEN", "A\\B"):
+        with pytest.raises(UsageError, match="no AE title"):
+            title_of(wrong)
+
+
+def test_an_address_that_is_taken_is_told(tmp_path, engine):
+    node = Node(Spool(tmp_path, 1), engine, nobody())
+    other = Node(Spool(tmp_path, 1), engine, nobody())
+    with (
+        node.running("127.0.0.1", 0) as port,
+        pytest.raises(ServiceError, match="cannot be answered on"),
+        other.running("127.0.0.1", port),
+    ):
+        pass
+
+
+def test_other_machines_are_named_before_they_can_send(tmp_path):
+    words = [*BONESEG, "node", "--host", "0.0.0.0", "--to", "PACS@10.0.0.5:104"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "--from AET" in done.stderr and not any(tmp_path.iterdir())
