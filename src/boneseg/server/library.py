@@ -36,7 +36,7 @@ from boneseg.files import whole_file
 from boneseg.server.cache import Cache
 from boneseg.server.packing import Mask, packed_mask, png_mask
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
-from boneseg.server.tasks import Facts
+from boneseg.server.tasks import Facts, Hand
 
 State = Literal["unlabelled", "suggested", "corrected", "accepted"]
 NONE = "none"  # the revision of a film without a mask
@@ -147,6 +147,13 @@ class Library:
             return "unlabelled" if facts is None else "suggested"
         corrected = self._states.get(f"{entry.id}-{revision}") == "corrected"
         return "corrected" if corrected else "accepted"
+
+    def hand(self, entry: Entry) -> Hand:
+        """Whose the film's mask is: the model's, a person's, or the model's that one corrected."""
+        revision = self.revision(entry)
+        if revision == NONE:
+            return "model"
+        return "both" if f"{entry.id}-{revision}" in self._states else "person"
 
     def accepted(self) -> list[Entry]:
         """The films whose mask somebody stands for."""

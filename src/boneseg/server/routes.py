@@ -24,15 +24,15 @@ from boneseg.server.box import LightBox
 from boneseg.server.library import NONE, Entry
 from boneseg.server.packing import Mask, packed_mask, png_mask, unpacked_mask
 from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
-from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts, Form
 
 router = APIRouter()
 BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
 FORMS = {  # of a download: (ending of the file's name, media type)
     "mask": ("_mask.png", PNG),
     "overlay": ("_overlay.png", PNG),
+    "dicom-seg": ("_seg.dcm", DICOM),
 }
-Form = Literal["mask", "overlay"]
 _FILE_BODY = {
     "requestBody": {
         "required": True,
@@ -60,7 +60,7 @@ _MASK_ANSWER: dict[int | str, dict[str, Any]] = {
 }
 _SEGMENT_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {PNG: {}, "application/json": {}},
+        "content": {PNG: {}, "application/json": {}, DICOM: {}},
         "description": "The mask, as the Accept header asks.",
     },
     413: {"description": "The upload is too large."},
@@ -77,24 +77,27 @@ _SEGMENT_ANSWER: dict[int | str, dict[str, Any]] = {
     tags=["bones"],
 )
 async def segment(request: Request) -> Response:
-    """Find the bones of one film: multipart `file` in; PNG or JSON out, by the Accept header.
+    """Find the bones of one film: multipart `file` in; PNG, JSON or DICOM SEG out, by Accept.
 
     PNG: the mask, 0/255, on the film's own grid; the header Boneseg-Facts holds the rest as JSON.
     JSON: area, confidence, spacing, the model; and the mask as base64 PNG in `mask_png`.
+    application/dicom: a Segmentation that points at the film, which must be DICOM itself.
     """
     box, started = _box(request), time.perf_counter()
-    wanted = _accepted(request, (PNG, "application/json"))
+    wanted = _accepted(request, (PNG, "application/json", DICOM))
     box.desk.check_room()
     name, path = await _upload(request, box)
     try:
-        facts, content = await box.run("answer", name, path, "mask")
+        form = "dicom-seg" if wanted == DICOM else "mask"
+        facts, content = await box.run("answer", name, path, form)
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
     request.app.state.requests.took(time.perf_counter() - started)
-    if wanted == PNG:
-        told = json.dumps(facts, separators=(",", ":"))
-        return Response(content, media_type=PNG, headers={"Boneseg-Facts": told})
-    return JSONResponse({"name": name, **facts, "mask_png": base64.b64encode(content).decode()})
+    if wanted == "application/json":
+        encoded = base64.b64encode(content).decode()
+        return JSONResponse({"name": name, **facts, "mask_png": encoded})
+    told = json.dumps(facts, separators=(",", ":"))
+    return Response(content, media_type=wanted, headers={"Boneseg-Facts": told})
 
 
 @router.get("/api/films", tags=["films"])
@@ -278,13 +281,13 @@ async def download(request: Request, film: str, form: Form = "mask") -> Response
     """The saved mask of a film, or else the suggested one, as a file."""
     box = _box(request)
     entry = box.library.entry(film)
-    facts = await box.look(entry)
+    await box.look(entry)
     shown: Path | bytes | None = entry.mask
     if shown is None:
         file = box.library.cache.file(entry.id, SUGGESTION)
         shown = await asyncio.to_thread(file.read_bytes)
-    del facts
-    content = await box.run("download", entry.name, entry.image, form, shown)
+    hand = box.library.hand(entry)
+    content = await box.run("download", entry.name, entry.image, form, shown, hand)
     ending, kind = FORMS[form]
     return Response(content, media_type=kind, headers=_attachment(f"{entry.name}{ending}"))
 

@@ -7,12 +7,14 @@ nothing to anybody.
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -22,9 +24,19 @@ from boneseg.files import whole_file
 from boneseg.masks import read_mask
 from boneseg.prepare import Floats
 from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.server.packing import packed_film, packed_mask, packed_probability, png, png_mask
+from boneseg.server.packing import (
+    Mask,
+    packed_film,
+    packed_mask,
+    packed_probability,
+    png,
+    png_mask,
+    unpacked_mask,
+)
 from boneseg.writers.overlay import overlay
 
+Form = Literal["mask", "overlay", "dicom-seg"]
+Hand = Literal["model", "both", "person"]  # who made a mask; both: a person corrected the model's
 THUMBNAIL = 160  # px, the longer side
 FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
 THUMBNAIL_FILE, FACTS = "thumbnail.png", "facts.json"
@@ -68,29 +80,26 @@ def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Fac
     return facts
 
 
-def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, Any], bytes]:
-    """Find the bones of one film for a program: what is known of it, and its mask as `form`.
-
-    form: mask (PNG) or any other of `download`.
-    """
+def answer(engine: Engine, path: Path, name: str, form: Form) -> tuple[dict[str, Any], bytes]:
+    """Find the bones of one film for a program: what is known of it, and its mask as `form`."""
     film = read_radiograph(path)
     finding, seconds = _timed(engine, film.pixels)
     facts = asdict(_facts(engine, film, finding, finding.trust, seconds, stamp=""))
     del facts["stamp"]
-    return facts, _written(film, finding.mask, form, name)
+    return facts, _written(engine, film, finding.mask, form, name, "model")
 
 
-def download(engine: Engine, path: Path, name: str, form: str, mask: Path | bytes) -> bytes:
-    """A film's mask in another form. `mask` is its file, or gzipped bits."""
+def download(
+    engine: Engine, path: Path, name: str, form: Form, mask: Path | bytes, hand: Hand
+) -> bytes:
+    """A film's mask in another form. `mask` is its file, or gzipped bits; `hand` is whose it is."""
     film = read_radiograph(path)
     height, width = film.pixels.shape
     if isinstance(mask, Path):
-        return _written(film, read_mask(mask, shape=(height, width)), form, name)
-    import gzip
-
-    from boneseg.server.packing import unpacked_mask
-
-    return _written(film, unpacked_mask(gzip.decompress(mask), (height, width), name), form, name)
+        shown = read_mask(mask, shape=(height, width))
+    else:
+        shown = unpacked_mask(gzip.decompress(mask), (height, width), name)
+    return _written(engine, film, shown, form, name, hand)
 
 
 def mirror_trust(engine: Engine, finding: Finding) -> float:
@@ -141,7 +150,22 @@ def _thumbnail(pixels: Floats) -> Image.Image:
     return image
 
 
-def _written(film: Radiograph, mask: Any, form: str, name: str) -> bytes:
+def _written(
+    engine: Engine, film: Radiograph, mask: Mask, form: Form, name: str, hand: Hand
+) -> bytes:
     if form == "overlay":
         return png(Image.fromarray(overlay(film.pixels, mask)))
+    if form == "dicom-seg":
+        return _dicom_seg(engine, film, mask, name, hand)
     return png_mask(mask)
+
+
+def _dicom_seg(engine: Engine, film: Radiograph, mask: Mask, name: str, hand: Hand) -> bytes:
+    from boneseg.writers.dicom_seg import dicom_seg, read_source
+
+    finding = Finding(mask.astype(np.float32), mask, None, film.pixels)
+    card = None if hand == "person" else engine.bundle.card
+    written = io.BytesIO()
+    found = dicom_seg(read_source(film.source), finding, card, corrected=hand == "both", name=name)
+    found.save_as(written, enforce_file_format=True)
+    return written.getvalue()

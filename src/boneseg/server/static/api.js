@@ -62,6 +62,12 @@ export const saveMask = (id, bits, state, revision) =>
   });
 export const removeFilm = (id) => ask(`/api/films/${id}`, { method: "DELETE" });
 
+export async function download(id, form) {
+  const response = await ask(`/api/films/${id}/download?form=${form}`);
+  const [, name] = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition"));
+  return { content: await response.blob(), name: decodeURIComponent(name) };
+}
+
 // Drop one film; waits and comes again while the queue is full.
 export async function addFilm(file) {
   for (let attempt = 0; ; attempt++) {

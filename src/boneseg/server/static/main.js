@@ -180,10 +180,13 @@ async function download(form) {
       say("The file holds the model's mask; what you drew cannot be saved without --data", "error");
     } else if (!(await leave())) return;
   }
+  const file = await trying(() => api.download(editor.row.id, form));
+  if (!file) return;
   const link = document.createElement("a");
-  link.href = `/api/films/${editor.row.id}/download?form=${form}`;
-  link.download = "";
+  link.href = URL.createObjectURL(file.content);
+  link.download = file.name;
   link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 // -- following the server ----------------------------------------------------------------------
@@ -595,7 +598,8 @@ tools.size = Number(localStorage.getItem("brush")) || 12;
 editor.onchange = show;
 tools.onchange = showTool;
 tools.choose("brush");
-for (const [form, name] of [["mask", "mask, PNG"], ["overlay", "overlay, PNG"]]) $("download").append(new Option(name, form));
+const FORMS = { mask: "mask, PNG", overlay: "overlay, PNG", "dicom-seg": "DICOM Segmentation" };
+for (const [form, name] of Object.entries(FORMS)) $("download").append(new Option(name, form));
 showLayers();
 show();
 await refresh(true);
