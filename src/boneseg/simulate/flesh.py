@@ -3,7 +3,7 @@
 Bones are few landmarks; what surrounds them is drawn from their distance. Around each body of the
 skeleton flesh reaches so far beyond the bone and is so deep (`REACH`), bodies join smoothly, the
 skin bulges and folds, and lungs and gas take their share of a trunk. It is worked out on a coarse
-grid, for flesh has no fine edges but those that `texture` draws.
+grid, and only the skin is drawn on the fine one.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ REACH: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, ..
 }
 _OTHER = ((4, 8), (7, 12), (1.0,))  # bones of the hand that are bodies of their own
 _TRUNK = ("pelvis", "torso")
+_BETWEEN = 3  # points on a side of a triangle
 _COARSE = 4  # pixels of the film on a side of the grid's
 
 
@@ -64,24 +65,54 @@ def grow_flesh(
     """
     shape = (camera.height // _COARSE + 1, camera.width // _COARSE + 1)
     pitch = camera.pitch * _COARSE / subject.size  # adult mm a cell, at the detector
-    skin, lean, air = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    skin, lean, air = (np.zeros((camera.height, camera.width), np.float32) for _ in range(3))
     leanness, build = float(rng.uniform(0.5, 0.95)), float(rng.normal(0.45, 0.25))
     for group, (points, along) in _groups(subject, seen).items():
-        outer, inner = _layers(rng, group, points, along, shape, pitch, leanness, build)
+        layers = _layers(rng, group, points, along, shape, pitch, leanness, build)
+        outer, inner = layers.soft(camera, 10 / pitch) if group == "trunk" else layers.sharp(camera)
         skin += outer**4
         lean += inner**4
         if group == "trunk":
-            inner = inner * (1 + 0.15 * _smooth(rng, shape, 60 / pitch))
+            inner = inner * _fine(1 + 0.15 * _smooth(rng, shape, 60 / pitch), camera)
             breath = _lungs(rng, subject, seen, shape)
             if belly is not None:
                 breath = 1 - (1 - breath) * (1 - _gas(rng, belly, shape, pitch))
-            air = breath * inner**4
+            air = _fine(breath, camera) * inner**4
     share = np.clip(air / np.maximum(lean, 1e-9), 0, 1)
     skin, lean = skin**0.25, lean**0.25
-    fat = np.maximum(skin - lean, 0) * subject.size
-    strands = float(rng.uniform(0, 0.045)) * _strands(rng, shape)
-    muscle = np.maximum(np.minimum(lean, skin) * (1 - share) * (1 + strands), 0) * subject.size
-    return Flesh(_fine(muscle, camera), _fine(fat, camera))
+    fat = np.maximum(skin - lean, 0) * np.float32(subject.size)
+    strands = _fine(1 + float(rng.uniform(0, 0.045)) * _strands(rng, shape), camera)
+    muscle = np.minimum(lean, skin) * (1 - share) * strands * np.float32(subject.size)
+    return Flesh(np.maximum(muscle, 0), fat)
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """The flesh around one group of bones, on the coarse grid, in adult mm."""
+
+    away: Floats  # from the bone
+    depth: Floats  # half of it, at the bone
+    reach: float  # from the bone to the skin
+    fat: float  # how thick it is under the skin
+
+    def sharp(self, camera: Camera) -> tuple[Array, Array]:
+        """The way within the skin, and within the fat: an edge that no grid has blunted."""
+        away, depth = _fine(self.away, camera), _fine(self.depth, camera)
+        return self._ways(away, depth)
+
+    def soft(self, camera: Camera, cells: float) -> tuple[Array, Array]:
+        """The same, going over smoothly into what is beside."""
+        from scipy.ndimage import gaussian_filter
+
+        outer, inner = self._ways(self.away, self.depth)
+        return (
+            _fine(gaussian_filter(outer, cells), camera),
+            _fine(gaussian_filter(inner, cells), camera),
+        )
+
+    def _ways(self, away: Floats | Array, depth: Floats | Array) -> tuple[Array, Array]:
+        lean = depth - np.float32(0.7 * self.fat)
+        return _arch(away, self.reach, depth), _arch(away, self.reach - self.fat, lean)
 
 
 def _groups(subject: Subject, seen: Sequence[Floats]) -> dict[str, tuple[Floats, Floats]]:
@@ -91,10 +122,11 @@ def _groups(subject: Subject, seen: Sequence[Floats]) -> dict[str, tuple[Floats,
         head = "skull" in part.name or "jaw" in part.name
         group = "head" if head else "trunk" if part.body.startswith(_TRUNK) else part.body
         along = np.linalg.norm(part.outer - subject.places[part.body][:3, 3], axis=1)
-        # Corners of long triangles are far apart: the middles of their sides lie between.
-        sides = np.concatenate([part.triangles[:, :2], part.triangles[:, 1:]])
-        points = np.concatenate([points, points[sides].mean(axis=1)])
-        along = np.concatenate([along, along[sides].mean(axis=1)])
+        # Corners of long triangles are far apart: some of what lies between them on their sides.
+        first, second = np.concatenate([part.triangles[:, :2], part.triangles[:, 1:]]).T
+        shares = np.linspace(0, 1, _BETWEEN, endpoint=False)
+        points = np.concatenate([points[first] * (1 - t) + points[second] * t for t in shares])
+        along = np.concatenate([along[first] * (1 - t) + along[second] * t for t in shares])
         groups.setdefault(group, []).append((points / _COARSE, along))
     return {
         group: (np.concatenate([p for p, _ in members]), np.concatenate([a for _, a in members]))
@@ -111,8 +143,8 @@ def _layers(
     pitch: float,
     leanness: float,
     build: float,
-) -> tuple[Floats, Floats]:
-    """The way (adult mm) within the skin, and within the fat under it, of one group of bones."""
+) -> _Layers:
+    """The flesh that grows around one group of bones."""
     (near, far), (shallow, deep), profile = _kind(group)
     share = float(np.clip(build + rng.normal(0, 0.1), 0, 1.2))
     reach, depth = near + share * (far - near), shallow + share * (deep - shallow)
@@ -122,10 +154,9 @@ def _layers(
     away = cells * pitch
     if group == "trunk":  # one hull: between the ribs, and from them to the hips, is inside
         away = _closed(away, 210.0, pitch)
-    bulge = 1 + float(rng.uniform(0, 0.2)) * _smooth(rng, shape, max(50.0, 2 * reach) / pitch)
+    bulge = 1 + float(rng.uniform(0, 0.12)) * _smooth(rng, shape, max(110.0, 3 * reach) / pitch)
     away, depths = away / np.clip(bulge * left, 0.2, 3), depth * left
-    fat = (1 - leanness) * reach
-    return _arch(away, reach, depths), _arch(away, reach - fat, depths - 0.7 * fat)
+    return _Layers(away, depths, reach, (1 - leanness) * reach)
 
 
 def _kind(group: str) -> tuple[tuple[float, float], tuple[float, float], tuple[float, ...]]:
@@ -137,23 +168,23 @@ def _distance(
 ) -> tuple[Floats, Floats]:
     """The distance of each cell to the nearest point, in cells, and that point's value, smoothed.
 
-    Points beyond the film count as far as `most` cells away.
+    Points beyond the film count as far as `most` cells away. Those nearer to one another than a
+    third of a cell are one.
     """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
+    from scipy.ndimage import gaussian_filter
+    from scipy.spatial import cKDTree
 
-    margin = min(int(most) + 2, 2 * max(shape))
-    at = np.rint(points).astype(np.intp)[:, ::-1] + margin
-    big = (shape[0] + 2 * margin, shape[1] + 2 * margin)
-    inside = ((at >= 0) & (at < big)).all(axis=1)
-    grid = np.full(big, np.nan)
-    grid[at[inside, 0], at[inside, 1]] = values[inside]
-    empty = np.isnan(grid)
-    if empty.all():
+    inside = ((points > -most) & (points < np.array(shape[::-1]) + most)).all(axis=1)
+    if not inside.any():
         return np.full(shape, 1e6), np.ones(shape)
-    away, nearest = distance_transform_edt(empty, return_indices=True)
-    left = gaussian_filter(grid[tuple(nearest)], max(1.0, most / 6))
-    window = np.s_[margin : margin + shape[0], margin : margin + shape[1]]
-    return np.asarray(away[window]), np.asarray(left[window])
+    points, values = points[inside], values[inside]
+    thirds = np.rint(points * 3).astype(np.int64)
+    _, some = np.unique(thirds[:, 1] * 2**32 + thirds[:, 0], return_index=True)
+    row, column = np.indices(shape)
+    cells = np.stack([column, row], axis=-1).astype(float)
+    away, nearest = cKDTree(points[some]).query(cells)
+    left = gaussian_filter(values[some][nearest], max(1.0, most / 6))
+    return np.asarray(away), np.asarray(left)
 
 
 def _closed(away: Floats, gap: float, pitch: float) -> Floats:
@@ -167,12 +198,12 @@ def _closed(away: Floats, gap: float, pitch: float) -> Floats:
     return np.asarray(np.where(wide, away, np.maximum(gap / 2 - back, 0)))
 
 
-def _arch(away: Floats, reach: float, depth: Floats) -> Floats:
+def _arch(away: Floats | Array, reach: float, depth: Floats | Array) -> Array:
     """The chord of an ellipse of half-depth `depth` whose edge is `reach` from the bone."""
     if reach <= 0:
-        return np.zeros_like(away)
-    depth = np.maximum(depth, 0)
-    return np.asarray(2 * depth * np.sqrt(np.maximum(1 - np.minimum(away / reach, 1) ** 2, 0)))
+        return np.zeros(away.shape, np.float32)
+    inside = np.maximum(1 - np.square(np.clip(away / reach, 0, 1)), 0)
+    return np.asarray(2 * np.maximum(depth, 0) * np.sqrt(inside), np.float32)
 
 
 def _smooth(rng: Rng, shape: tuple[int, int], sigma: float) -> Floats:
@@ -217,21 +248,32 @@ def _lungs(rng: Rng, subject: Subject, seen: Sequence[Floats], shape: tuple[int,
     if not ribs or not spine:
         return np.zeros(shape)
     cage, back = np.concatenate(ribs) / _COARSE, np.concatenate(spine) / _COARSE
-    low, high = np.percentile(cage, 2, axis=0), np.percentile(cage, 98, axis=0)
+    low, high = np.percentile(cage, 1, axis=0), np.percentile(cage, 99, axis=0)
     centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1)
     y, x = np.indices(shape, dtype=float)
-    u, v = (x - centre[0]) / half[0], (y - centre[1]) / half[1]
-    dome = float(rng.uniform(0.05, 0.45)) + 0.35 * np.abs(np.abs(u) - 0.5) ** 1.5
-    inside = (np.abs(u) ** 2.4 + np.abs(np.minimum(v, 0)) ** 2.2 < 0.84) & (v < dome)
+    u, v = (x - centre[0]) / half[0], (y - centre[1]) / half[1]  # -1 to 1 within the cage
+    floor, wide = float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.84, 0.96))
+    above = np.clip((0.5 - v) / 1.47, 0, 1)  # of the base: 0, of the apex: 1
+    inside = np.abs(u) < wide * (1 - above**2.6) ** 0.45
+    inside &= v < floor + 0.9 * (np.abs(u) - 0.45) ** 2 - 0.04 * np.sign(u)
     middle = (np.median(back[:, 0]) - centre[0]) / half[0]
-    width = float(rng.uniform(0.14, 0.26))
-    heart = (u - middle - 0.16) ** 2 / 0.11 + (v - 0.2) ** 2 / 0.16 < float(rng.uniform(0.6, 1.2))
-    air = inside & (np.abs(u - middle) > width) & ~heart
-    share = gaussian_filter(air.astype(float), 1.6) * float(rng.uniform(0.45, 0.8))
-    return np.asarray(share * (1 - 0.12 * np.abs(_strands(rng, shape))))
+    frontal = abs(middle) < 0.35
+    at = middle + 0.14 if frontal else -0.4 * np.sign(middle)
+    size = float(rng.uniform(0.8, 1.3))
+    heart = ((u - at) / 0.33) ** 2 + ((v - floor + 0.14) / 0.4) ** 2 < size
+    if frontal:
+        ragged = float(rng.uniform(0.1, 0.18)) + 0.03 * _smooth(rng, shape, 0.2 * float(half[1]))
+        heart |= np.abs(u - middle) < ragged
+    share = gaussian_filter((inside & ~heart).astype(float), 1.2) * float(rng.uniform(0.5, 0.85))
+    hila = np.exp(-np.square((np.abs(u - middle) - 0.22) / 0.15) - np.square((v + 0.1) / 0.4))
+    vessels = np.abs(_strands(rng, shape)) * (0.04 + 0.1 * hila)
+    if rng.random() < 0.2:  # shadows of illness
+        cloud = _smooth(rng, shape, float(rng.uniform(0.1, 0.4)) * float(half[0]))
+        vessels += float(rng.uniform(0.1, 0.7)) * np.clip(cloud - 0.5, 0, 1)
+    return np.asarray(share * np.clip(1 - vessels, 0, 1))
 
 
 def _fine(coarse: Floats, camera: Camera) -> Array:
     size = (coarse.shape[0] * _COARSE, coarse.shape[1] * _COARSE)
     fine = enlarged(np.asarray(coarse, np.float32), size)
-    return np.ascontiguousarray(np.maximum(fine[: camera.height, : camera.width], 0))
+    return np.ascontiguousarray(fine[: camera.height, : camera.width])

@@ -225,6 +225,7 @@ class Exposure:
     gamma: float = 1.0
     steepness: float = 3.0  # of the sigmoid display curve
     detail: float = 0.5  # edge enhancement, as film processors do
+    level: float = 0.0  # share of the widest differences that they take away
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Exposure:
@@ -300,6 +301,8 @@ def expose(paths: Paths, exposure: Exposure, rng: np.random.Generator) -> Array:
     density = -np.log(np.maximum(signal, 2e-3))
     density = gaussian_filter(density, 0.45)
     density += np.float32(exposure.detail) * (density - _veil(density, span / 25))
+    if exposure.level:
+        density -= np.float32(exposure.level) * _veil(density, span / 7)
     body = density[paths.lead == 0]
     air, top = np.percentile(body[:: max(1, body.size // 20000)], (1.0, 99.6))
     low = air + exposure.black * (top - air)

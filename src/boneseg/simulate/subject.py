@@ -57,7 +57,7 @@ def draw_subject(
     size = float(rng.uniform(0.35, 0.85) if young else rng.uniform(0.86, 1.12))
     stout = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.2))
     cortex = float(np.clip(rng.normal(1.0, 0.22), 0.4, 1.5))
-    marrow = float(rng.uniform(0.1, 0.3))
+    marrow = float(rng.uniform(0.12, 0.4))
     # What is not bone yet is not seen: a child's bones do not reach their joints.
     ossified = float(rng.uniform(0.82, 0.97)) if young else 1.0
     scales = {}
@@ -67,7 +67,7 @@ def draw_subject(
     mirrored = {name: scales.get(name[:-2] + "_r", scale) for name, scale in scales.items()}
     places = skeleton.pose(pose, mirrored)
     parts = [
-        _grown(rng, bone, mirrored[bone.body], places[bone.body], (cortex, marrow, ossified))
+        _grown(rng, bone, mirrored[bone.body], places[bone.body], (cortex, marrow, ossified), young)
         for bone in skeleton.bones
         if bone.body in scales
     ]
@@ -75,12 +75,19 @@ def draw_subject(
 
 
 def _grown(
-    rng: Rng, bone: Bone, scale: Floats, place: Floats, nature: tuple[float, float, float]
+    rng: Rng,
+    bone: Bone,
+    scale: Floats,
+    place: Floats,
+    nature: tuple[float, float, float],
+    young: bool,
 ) -> Part:
     cortex, marrow, ossified = nature
     surface = bone.surface
     points = surface.middles + (surface.points - surface.middles) * ossified
     points = points + _bend(rng, points, surface.length)
+    if young and surface.slenderness > _LONG:
+        points = _with_growth_plates(rng, points, surface)
     rim, core = _inside(rng, bone.name, surface, cortex, marrow)
     inner = points - np.minimum(rim, 0.45 * surface.thickness)[:, None] * surface.normals
 
@@ -94,16 +101,37 @@ def _grown(
 def _inside(
     rng: Rng, name: str, surface: Surface, cortex: float, marrow: float
 ) -> tuple[Floats, Floats]:
-    """The thickness of the cortex (mm) and the density within it, at each point."""
-    along = surface.along
+    """The thickness of the cortex (mm) and the density within it, at each point.
+
+    Thin bones (ribs, plates, fingers) have walls that are a larger share of them, and the ends of
+    long ones a plate under the joint, thicker than their sides.
+    """
+    along, thick = surface.along, surface.thickness
     if any(word in name for word in _HOLLOW):
         return np.full(len(along), float(rng.uniform(3, 7))), np.zeros(len(along))
     shaft = float(np.clip(surface.slenderness - _LONG, 0, 1))
     middle = 1 - np.abs(2 * along - 1) ** 3  # of the shaft: 1, of the ends: 0
-    share = 0.05 + 0.19 * shaft * np.clip(1.6 * middle - 0.4, 0, 1)
-    rim = np.maximum(share * surface.thickness, 0.35) * cortex
+    tube = shaft * np.clip(1.6 * middle - 0.4, 0, 1)
+    wall = 0.02 + 0.13 * np.exp(-np.square(thick / 14)) + 0.2 * tube
+    plate = shaft * (1 - np.clip(2 * middle, 0, 1)) * np.abs(surface.normals @ surface.axis) ** 3
+    rim = np.maximum(wall * thick, 0.6) + float(rng.uniform(0.3, 2.2)) * plate
     full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))
-    return np.minimum(rim, 9.0), full
+    return np.minimum(rim * cortex, 9.0), full
+
+
+def _with_growth_plates(rng: Rng, points: Points, surface: Surface) -> Points:
+    """The points of a long bone drawn in to a thread where its ends are still growing: N x 3."""
+    drawn = points
+    for at in (float(rng.uniform(0.04, 0.1)), 1 - float(rng.uniform(0.04, 0.1))):
+        half = float(rng.uniform(1.0, 2.5)) / surface.length  # of the gap
+        away = np.abs(surface.along - at)
+        if rng.random() < 0.3 or not (away < 4 * half).any():
+            continue
+        middle = points[away < 4 * half].mean(axis=0)
+        aside = points - middle
+        aside = aside - np.outer(aside @ surface.axis, surface.axis)
+        drawn = drawn - aside * np.clip(1.5 - away / half, 0, 0.97)[:, None]
+    return np.asarray(drawn)
 
 
 def _bend(rng: Rng, points: Points, size: float) -> Points:

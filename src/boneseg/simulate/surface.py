@@ -62,11 +62,21 @@ class Surface:
         return np.asarray(np.minimum(wall, max(widest, 1e-3)))
 
     @cached_property
-    def _spread(self) -> Points:
-        """The points along the principal axes, the longest first, from the middle: N x 3."""
+    def _axes(self) -> Points:
+        """The principal axes, 3 x 3, the longest first."""
         centred = self.points - self.points.mean(axis=0)
         few = centred[:: max(1, len(centred) // 2000)]
-        return np.asarray(centred @ np.linalg.svd(few, full_matrices=False)[2].T)
+        return np.asarray(np.linalg.svd(few, full_matrices=False)[2])
+
+    @cached_property
+    def _spread(self) -> Points:
+        """The points along the principal axes, from the middle: N x 3."""
+        return np.asarray((self.points - self.points.mean(axis=0)) @ self._axes.T)
+
+    @property
+    def axis(self) -> NDArray[np.float64]:
+        """The direction of the long axis, 3."""
+        return np.asarray(self._axes[0])
 
     @cached_property
     def along(self) -> NDArray[np.float64]:

@@ -79,7 +79,11 @@ _HAND = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (45.0, 0.0), (180.0, 0.0), (90.0, 0
 REGIONS: tuple[Region, ...] = (
     Region("full leg", ("pelvis", "femur_r", "tibia_r", "patella_r", "talus_r", "calcn_r"),
            "femur_r", (0, -400, 0), (820, 1050), (FRONT,), 8, {**_KNEE, **_STANDING},
-           weight=1.4, aspect=(0.12, 0.3)),
+           weight=0.8, aspect=(0.15, 0.35)),
+    Region("full leg", ("pelvis", *_LEG), "femur_r", (0, -130, 0), (280, 560), (FRONT,), 8,
+           {**_KNEE, **_STANDING}, weight=1.4, aspect=(0.22, 0.55)),
+    Region("full leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -120, 0), (280, 560),
+           (FRONT,), 8, _KNEE, weight=0.8, aspect=(0.22, 0.55)),
     Region("hip", ("pelvis", "femur_r", "femur_l"), "femur_r", (0, -30, -10), (170, 340),
            (FRONT, FRONT, SIDE), 12, {"hip_flexion_r": (-0.1, 0.6), "hip_rotation_r": (-0.6, 0.6),
                                       "hip_adduction_r": (-0.6, 0.1)}),
@@ -90,7 +94,7 @@ REGIONS: tuple[Region, ...] = (
     Region("knee", _LEG, "tibia_r", (0, -10, 0), (85, 300), (FRONT, FRONT, FRONT, SIDE, BACK), 12,
            {"knee_angle_r": (0.0, 0.7)}, weight=2.0),
     Region("knee", _LEG, "tibia_r", (0, -5, 0), (78, 130), (FRONT, FRONT, FRONT, BACK, SIDE), 10,
-           {"knee_angle_r": (0.0, 0.4)}, wander=0.15, weight=2.0),
+           {"knee_angle_r": (0.0, 0.4)}, wander=0.12, weight=3.5),
     Region("lower leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -210, 0), (240, 460),
            pose=_KNEE),
     Region("ankle", _FOOT, "talus_r", (5, 10, 0), (110, 260), (FRONT, SIDE, OTHER_SIDE), 15,
@@ -101,7 +105,7 @@ REGIONS: tuple[Region, ...] = (
            (FRONT, FRONT, SIDE, BACK), 8, _ARMS_AWAY),
     Region("trunk", _TRUNK, "torso", (-50, 190, 0), (400, 620), (FRONT, BACK), 6, _ARMS_AWAY,
            weight=1.4, aspect=(0.38, 0.8)),
-    Region("chest", _TRUNK, "torso", (-10, 280, 0), (300, 440), (FRONT, BACK, BACK, SIDE), 8,
+    Region("chest", _TRUNK, "torso", (-10, 280, 0), (300, 440), (FRONT, BACK, BACK, BACK, SIDE), 8,
            _ARMS_AWAY, weight=1.2),
     Region("neck", _TORSO, "torso", (-20, 460, 0), (160, 280), (FRONT, SIDE), 10),
     Region("skull", ("torso",), "torso", (0, 560, 0), (210, 340), (FRONT, SIDE, OTHER_SIDE), 10),
@@ -224,6 +228,8 @@ def measure(rng: Rng, scene: Scene) -> Paths:
     within = np.minimum(within, envelope)
     marrow = np.minimum(marrow, within)
     mineral = (envelope - within) + marrow * _grain(rng, envelope.shape, scene.camera.pitch)
+    if rng.random() < 0.06:
+        mineral = mineral * _fracture(rng, envelope > 1, scene.camera.pitch)
     flesh = grow_flesh(rng, scene.subject, scene.seen, scene.camera, scene.belly)
     lean = np.maximum(flesh.muscle - mineral, 0)
     return Paths(envelope, mineral, lean, flesh.fat, np.zeros_like(envelope))
@@ -238,8 +244,20 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
     drawn = replace(Exposure.draw(rng), kvp=kvp)
     shadow = paths if not body.any() else paths.where(body)
     through = float(np.median(transmit(shadow, kvp)))
-    behind = float(np.exp(rng.uniform(np.log(800), np.log(40000))))  # photons a pixel
-    return replace(drawn, photons=behind / max(through, 1e-4))
+    least = 1000 if rng.random() < 0.05 else 5000
+    behind = float(np.exp(rng.uniform(np.log(least), np.log(200_000))))  # photons a pixel
+    drawn = replace(drawn, photons=behind / max(through, 1e-4))
+    if thick < 140:
+        return drawn
+    # Films of the trunk are worked on hardest, or nothing would be seen in the lungs or beside.
+    return replace(
+        drawn,
+        detail=drawn.detail + float(rng.uniform(0.2, 1.6)),
+        black=float(rng.uniform(-0.15, 0.05)),
+        gamma=float(rng.uniform(0.6, 1.1)),
+        steepness=float(rng.uniform(1, 3)),
+        level=float(rng.uniform(0.0, 0.6)),
+    )
 
 
 def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32]:
@@ -248,11 +266,29 @@ def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32
     for stretch in (2.2, 4.0):
         tile = noise_tile(stretch)
         tile = tile.T if rng.random() < 0.5 else tile
-        step = max(0.5, 0.35 / pitch * float(rng.uniform(0.6, 1.6)))
+        step = max(0.5, 0.18 / pitch * float(rng.uniform(0.6, 1.6)))
         rows = (np.arange(shape[0]) / step + rng.integers(256)).astype(int) % 256
         columns = (np.arange(shape[1]) / step + rng.integers(256)).astype(int) % 256
-        total += np.float32(rng.uniform(0, 0.22)) * tile[np.ix_(rows, columns)]
+        total += np.float32(rng.uniform(0, 0.3)) * tile[np.ix_(rows, columns)]
     return np.maximum(total, 0)
+
+
+def _fracture(rng: Rng, bone: NDArray[np.bool_], pitch: float) -> NDArray[np.float32]:
+    """What is left of the mineral where a jagged gap runs through a bone: H x W, 0 to 1."""
+    rows, columns = np.nonzero(bone)
+    if not len(rows):
+        return np.ones(bone.shape, np.float32)
+    start = int(rng.integers(len(rows)))
+    angle, length = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(15, 60)) / pitch
+    y, x = np.indices(bone.shape, dtype=np.float32)
+    x, y = x - np.float32(columns[start]), y - np.float32(rows[start])
+    along = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+    across = y * np.float32(np.cos(angle)) - x * np.float32(np.sin(angle))
+    knots = np.arange(-length, length + 1, max(2.0, float(rng.uniform(2, 9)) / pitch))
+    jagged = np.interp(along, knots, rng.normal(0, float(rng.uniform(0.3, 2)) / pitch, len(knots)))
+    wide = float(rng.uniform(0.3, 1.2)) / pitch
+    gap = np.exp(-np.square((across - jagged) / max(wide, 0.5))) * (np.abs(along) < length)
+    return np.asarray(1 - float(rng.uniform(0.3, 0.9)) * gap, np.float32)
 
 
 def skeleton_film(
@@ -280,8 +316,8 @@ def skeleton_film(
     scene = draw_scene(rng, skeleton, chosen, _shape(rng, chosen, size))
     paths = measure(rng, scene)
     if rng.random() < 0.03:
-        nothing = np.zeros_like(paths.envelope)
-        paths = replace(paths, envelope=nothing, bone=nothing)
+        nothing, flesh = np.zeros_like(paths.envelope), paths.muscle + paths.bone
+        paths = replace(paths, envelope=nothing, bone=nothing, muscle=flesh)
     return take_film(rng, paths, scene.camera.pitch, chosen.name)
 
 
