@@ -65,7 +65,7 @@ class LightBox:
         cache, stamp = self.library.cache, entry.stamp
         try:
             waiting = self.desk.submit(
-                "look", entry.name, entry.image, cache.folder(entry.id), stamp
+                "look", entry.image.name, entry.image, cache.folder(entry.id), stamp
             )
             facts: Facts = await asyncio.wrap_future(waiting)
         except BusyError:

@@ -1,0 +1,606 @@
+"""The light box as programs see it: bones of a film, masks saved with a history, bad input."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import itertools
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.engine import Engine
+from boneseg.errors import OutputError
+from boneseg.radiograph import read_radiograph
+from boneseg.server.app import create_app
+from boneseg.server.box import LightBox
+from boneseg.server.library import NONE, Library
+from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
+from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
+from boneseg.server.teach import Candidate, teaching_order
+from boneseg.server.worker import Desk
+from films import dicom
+from lightbox import COMMAND, fill, refused, served
+
+HERE = "http://127.0.0.1"
+FOOT = sample_films() / "foot.png"
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightBox]:
+    folder = fill(tmp_path_factory.mktemp("box") / "films", "hand", "knee")
+    opened = LightBox(Library(folder), bundled())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def client(box: LightBox) -> Iterator[TestClient]:
+    with TestClient(create_app(box, max_bytes=4 * 2**20), base_url=HERE) as opened:
+        yield opened
+
+
+def film_of(client: TestClient, name: str) -> dict:
+    rows = client.get("/api/films").json()["films"]
+    return client.get(f"/api/films/{next(r['id'] for r in rows if r['name'] == name)}").json()
+
+
+def post(client: TestClient, name: str, content: bytes, path: str = "/api/segment", **headers: str):
+    return client.post(path, files={"file": (name, content)}, headers=headers)
+
+
+# -- bones ---------------------------------------------------------------------------------------
+
+
+def test_a_film_in_and_the_engines_mask_out(client: TestClient) -> None:
+    engine = Engine(load_bundle(bundled()))
+    expected = engine.segment(read_radiograph(FOOT).pixels)
+    answer = post(client, "foot.png", FOOT.read_bytes())
+    assert answer.status_code == 200
+    mask = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, expected * np.uint8(255))
+    told = post(client, "foot.png", FOOT.read_bytes(), accept="application/json").json()
+    assert told["area_px"] == expected.sum()
+    assert base64.b64decode(told["mask_png"]) == answer.content
+
+
+def test_a_dicom_film_in_and_a_segmentation_of_it_out(client: TestClient, tmp_path: Path) -> None:
+    film = (np.asarray(Image.open(FOOT).convert("L")).astype(np.uint16) * 16)[:200, :160]
+    path = dicom(
+        tmp_path / "foot.dcm",
+        np.ascontiguousarray(film),
+        StudyInstanceUID=pydicom.uid.generate_uid(),
+        SeriesInstanceUID=pydicom.uid.generate_uid(),
+    )
+    answer = post(client, "foot.dcm", path.read_bytes(), accept="application/dicom")
+    assert answer.status_code == 200, answer.text
+    found = pydicom.dcmread(io.BytesIO(answer.content))
+    mask = np.asarray(Image.open(io.BytesIO(post(client, "f.dcm", path.read_bytes()).content)))
+    assert found.Modality == "SEG"
+    assert np.array_equal(found.pixel_array.squeeze() > 0, mask > 0)
+    answer = post(client, "foot.png", FOOT.read_bytes(), accept="application/dicom")
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("foot.png: is no DICOM film")
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def zip_bomb() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("film.png", b"\0" * 2**24)
+    return packed.getvalue()
+
+
+BAD = {
+    "text.txt": b"no film at all\n" * 20,
+    "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "bomb.zip": zip_bomb(),
+    "bomb.png": png_that_claims(100_000, 100_000),
+    "long.png": png_that_claims(2, 2**31 - 1),
+    "empty.png": b"",
+    "cut.png": FOOT.read_bytes()[:5000],
+    "text.dcm": b"no film at all\n" * 20,
+    "../../etc/passwd": b"root:x:0:0:root:/root:/bin/bash\n",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("path", ["/api/segment", "/api/films"])
+def test_what_is_no_film_is_told_in_one_line(
+    client: TestClient, box: LightBox, name: str, path: str
+) -> None:
+    before = client.get("/api/films").json()["films"]
+    answer = post(client, name, BAD[name], path)
+    line = answer.json()["error"]
+    assert answer.status_code == 422, line
+    assert line.startswith(f"{name.rpartition('/')[2]}: ")
+    assert "\n" not in line and str(box.library.root) not in line
+    assert len(client.get("/api/films").json()["films"]) == len(before)
+    assert not list(box.spool.iterdir())
+
+
+def test_a_request_without_a_film_is_told_what_to_send(client: TestClient) -> None:
+    assert client.post("/api/segment").status_code == 400
+    answer = client.post("/api/segment", files={"picture": ("a.png", b"a")})
+    assert answer.json()["error"].startswith("there is no file; send one")
+    answer = client.post(
+        "/api/segment", files={"file": ("a.png", b"")}, headers={"accept": "text/css"}
+    )
+    assert answer.status_code == 400
+
+
+def test_an_upload_that_says_it_is_too_large_is_not_read() -> None:
+    with served() as address:
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 20) as line:
+            line.sendall(
+                b"POST /api/segment HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2147483648\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+            )
+            assert b" 413 " in line.recv(1000).splitlines()[0]
+
+
+def test_an_upload_that_does_not_say_is_cut_off(client: TestClient) -> None:
+    sent = itertools.count()
+
+    def endless() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        while next(sent) < 100:
+            yield b"\0" * 2**18
+
+    answer = client.post(
+        "/api/segment",
+        content=endless(),
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith("more than the 4 MiB")
+
+
+# -- masks ---------------------------------------------------------------------------------------
+
+
+def test_a_mask_is_saved_into_the_dataset_and_found_again(
+    client: TestClient, box: LightBox
+) -> None:
+    film = film_of(client, "hand")
+    address, shape = f"/api/films/{film['id']}", (film["height"], film["width"])
+    assert client.get(f"{address}/mask").status_code == 404
+    drawn = np.zeros(shape, bool)
+    drawn[10:90, 20:50] = True
+    bits = {"content-type": "application/octet-stream", "if-match": '"none"'}
+    saved = client.put(f"{address}/mask", content=np.packbits(drawn).tobytes(), headers=bits)
+    assert saved.status_code == 200, saved.text
+    assert saved.json()["state"] == "corrected"
+    on_disk = np.asarray(Image.open(box.library.masks / "hand.png"))
+    assert np.array_equal(on_disk, drawn * np.uint8(255))
+    got = client.get(f"{address}/mask", headers={"accept": "application/octet-stream"})
+    assert np.array_equal(unpacked_mask(got.content, shape, ""), drawn)
+    assert got.headers["etag"].strip('"') == saved.json()["revision"]
+
+
+def test_two_tabs_do_not_overwrite_each_other_and_nothing_is_lost(client: TestClient) -> None:
+    film = film_of(client, "knee")
+    address, shape = f"/api/films/{film['id']}", (film["height"], film["width"])
+    first, second = np.zeros(shape, bool), np.ones(shape, bool)
+
+    def save(mask: np.ndarray, seen: str, state: str = "corrected"):
+        headers = {"content-type": "image/png", "if-match": f'"{seen}"'}
+        encoded = io.BytesIO()
+        Image.fromarray(mask).save(encoded, "PNG")
+        path = f"{address}/mask?state={state}"
+        return client.put(path, content=encoded.getvalue(), headers=headers)
+
+    one = save(first, film["revision"])
+    assert one.status_code == 200
+    two = save(second, film["revision"])
+    assert two.status_code == 409
+    assert two.json()["error"].startswith("knee: was saved elsewhere")
+    two = save(second, one.json()["revision"], "accepted")
+    assert two.json()["state"] == "accepted"
+    versions = client.get(f"{address}/history").json()
+    assert [v["revision"] for v in versions] == [r.json()["revision"] for r in (two, one)]
+    earlier = client.get(f"{address}/history/{versions[1]['revision']}")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(earlier.content))) > 0, first)
+
+
+def test_a_mask_of_another_size_or_kind_is_refused(client: TestClient) -> None:
+    address = f"/api/films/{film_of(client, 'hand')['id']}/mask"
+    for content, kind in ((b"123", "application/octet-stream"), (b"123", "image/png")):
+        headers = {"content-type": kind, "if-match": "*"}
+        assert client.put(address, content=content, headers=headers).status_code == 422
+    headers = {"content-type": "text/html", "if-match": "*"}
+    assert client.put(address, content=b"1", headers=headers).status_code == 400
+
+
+def test_a_dropped_film_joins_the_dataset_when_it_is_saved(
+    client: TestClient, box: LightBox
+) -> None:
+    dropped = post(client, "../../sub/foot?.png", FOOT.read_bytes(), "/api/films").json()
+    assert dropped["inbox"] and dropped["name"] == "foot_"
+    again = post(client, "foot_.png", FOOT.read_bytes(), "/api/films").json()
+    assert again["name"] == "foot_-2"
+    assert client.delete(f"/api/films/{again['id']}").status_code == 204
+    bits = np.packbits(np.ones((dropped["height"], dropped["width"]), bool)).tobytes()
+    headers = {"content-type": "application/octet-stream", "if-match": '"none"'}
+    saved = client.put(f"/api/films/{dropped['id']}/mask", content=bits, headers=headers)
+    assert saved.json()["inbox"] is False and saved.json()["id"] == dropped["id"]
+    assert (box.library.images / "foot_.png").read_bytes() == FOOT.read_bytes()
+    assert (box.library.masks / "foot_.png").is_file()
+    assert client.delete(f"/api/films/{dropped['id']}").status_code == 409
+
+
+def test_a_draft_outlives_the_tab_until_the_mask_is_saved(client: TestClient) -> None:
+    film = film_of(client, "hand")
+    address = f"/api/films/{film['id']}"
+    bits = np.packbits(np.ones((film["height"], film["width"]), bool)).tobytes()
+    kind = {"content-type": "application/octet-stream"}
+    assert client.put(f"{address}/draft", content=bits, headers=kind).status_code == 204
+    assert client.get(address).json()["draft"] is True
+    assert client.get(f"{address}/draft").content == bits
+    seen = {"if-match": f'"{film["revision"]}"'}
+    assert client.put(f"{address}/mask", content=bits, headers=kind | seen).status_code == 200
+    assert client.get(f"{address}/draft").status_code == 404
+
+
+def test_every_download_of_a_film(client: TestClient) -> None:
+    film = film_of(client, "knee")
+    shape = (film["height"], film["width"])
+    for form in ("mask", "overlay"):
+        answer = client.get(f"/api/films/{film['id']}/download?form={form}")
+        assert f"knee_{form}.png" in answer.headers["content-disposition"]
+        assert np.asarray(Image.open(io.BytesIO(answer.content))).shape[:2] == shape
+    assert client.get(f"/api/films/{film['id']}/download?form=exe").status_code == 400
+
+
+def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: LightBox) -> None:
+    path = box.library.images / "gone.png"
+    path.write_bytes(FOOT.read_bytes())
+    film = next(row for row in client.get("/api/films").json()["films"] if row["name"] == "gone")
+    big = np.zeros((4000, 4000), np.uint8)
+    Image.fromarray(big).save(box.library.root / "big.png")
+    waiting = box.desk.submit("answer", "big", box.library.root / "big.png", "mask")
+    entry = box.library.entry(film["id"])
+    queued = box.desk.submit("look", entry.name, path, box.library.cache.folder(entry.id), "")
+    path.unlink()
+    waiting.result()
+    with pytest.raises(Exception, match=r"^gone: there is no such file"):
+        queued.result()
+    answer = client.get(f"/api/films/{film['id']}")
+    assert answer.status_code == 404
+    assert "no such film" in answer.json()["error"]
+
+
+# -- who may ask ----------------------------------------------------------------------------------
+
+
+def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
+    assert client.get("/api/health", headers={"host": "films.example"}).status_code == 421
+    assert client.get("/api/health", headers={"host": "localhost:8000"}).status_code == 200
+    evil = {"origin": "http://films.example"}
+    assert post(client, "foot.png", FOOT.read_bytes(), **evil).status_code == 403
+    cross = {"sec-fetch-site": "cross-site"}
+    assert client.post("/api/train", json={"minutes": 1}, headers=cross).status_code == 403
+    ours = {"origin": HERE, "sec-fetch-site": "same-origin"}
+    assert post(client, "foot.png", FOOT.read_bytes(), **ours).status_code == 200
+
+
+def test_every_answer_bears_the_policy(client: TestClient) -> None:
+    for path in ("/", "/api", "/static/main.js", "/api/health", "/nowhere", "/openapi.json"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/api/films/..%2f..%2fetc%2fpasswd/pixels",
+        "/api/films/../../etc/passwd",
+        "/api/films/000000000000/mask",
+    ],
+)
+def test_no_way_leads_out_of_the_folder(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_a_token_is_asked_for_where_one_is_set(box: LightBox) -> None:
+    app = create_app(box, token="s3cret")
+    client = TestClient(app, base_url="http://films.example", follow_redirects=False)
+    assert client.get("/api/health").status_code == 401
+    assert client.get("/").status_code == 401
+    assert client.get("/?token=wrong").status_code == 401
+    bearer = {"authorization": "Bearer s3cret"}
+    assert client.get("/api/health", headers=bearer).status_code == 200
+    welcome = client.get("/?token=s3cret")
+    assert welcome.status_code == 303
+    assert "HttpOnly" in welcome.headers["set-cookie"]
+    assert "SameSite=Strict" in welcome.headers["set-cookie"]
+    assert client.get("/").status_code == 200  # by the cookie
+
+
+def test_the_page_and_its_api_come_from_here_alone(client: TestClient) -> None:
+    for path in ("/", "/api", *(f"/static/{p.name}" for p in static_files())):
+        text = client.get(path).text
+        others = re.findall(r"https?://[^\s\"'<`]*|[\"'(]//", text)
+        assert set(others) <= {"http://www.w3.org/2000/svg"}, path
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/api/segment", "/api/films", "/api/train", "/api/health", "/metrics"} <= set(paths)
+
+
+def static_files() -> list[Path]:
+    from boneseg.server.app import STATIC
+
+    return sorted(STATIC.iterdir())
+
+
+def test_metrics_are_counted(client: TestClient) -> None:
+    post(client, "foot.png", FOOT.read_bytes())
+    lines = client.get("/metrics").text.splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(samples['boneseg_requests_total{route="/api/segment",status="200"}']) >= 1
+    assert float(samples["boneseg_segment_seconds_count"]) >= 1
+    assert float(samples['boneseg_resident_bytes{process="worker"}']) > 5e7
+
+
+# -- the worker -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.png"
+    Image.fromarray(np.zeros((5000, 4000), np.uint8)).save(path)
+    return path
+
+
+def test_a_worker_that_dies_is_replaced_and_the_film_named(large: Path) -> None:
+    desk = Desk(bundled())
+    try:
+        doomed = desk.submit("answer", "large.png", large, "mask")
+        time.sleep(0.1)
+        assert desk.pid is not None
+        os.kill(desk.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDiedError, match=r"^large.png: ended the process .*SIGKILL"):
+            doomed.result(60)
+        facts, _ = desk.submit("answer", "foot.png", FOOT, "mask").result(60)
+        assert facts["area_px"] > 0
+        assert desk.counts.died == 1
+    finally:
+        desk.close()
+
+
+def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
+    desk = Desk(bundled(), patience=0.05)
+    try:
+        with pytest.raises(WorkerDiedError, match=r"^large.png: took more than 0.05 s"):
+            desk.submit("answer", "large.png", large, "mask").result(60)
+    finally:
+        desk.close()
+
+
+def test_a_full_queue_says_when_to_come_again(box: LightBox, large: Path, tmp_path: Path) -> None:
+    small = LightBox(Library(fill(tmp_path / "films")), bundled(), waiting=1)
+    client = TestClient(create_app(small), base_url=HERE)  # no look_around: it is not entered
+    try:
+        first = small.desk.submit("answer", "large.png", large, "mask")
+        while not first.running():
+            time.sleep(0.01)
+        second = small.desk.submit("answer", "large.png", large, "mask")
+        with pytest.raises(BusyError):
+            small.desk.submit("answer", "large.png", large, "mask")
+        answer = post(client, "foot.png", FOOT.read_bytes())
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        first.result(60), second.result(60)
+        assert post(client, "foot.png", FOOT.read_bytes()).status_code == 200
+    finally:
+        small.close()
+
+
+# -- the folder -----------------------------------------------------------------------------------
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_mask_that_was_saved_is_in_the_history(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    library = Library(fill(tmp_path_factory.mktemp("history") / "films", "hand"))
+    film, seen = library.entries()[0], NONE
+    saved = {}
+    for _ in range(data.draw(st.integers(1, 5))):
+        bits = data.draw(st.binary(min_size=2, max_size=2))
+        mask = unpacked_mask(bits, (4, 4), "")
+        state = data.draw(st.sampled_from(["corrected", "accepted"]))
+        film, seen = library.save(film.id, mask, state, seen)
+        saved[seen] = (mask, state)
+        assert library.state(film, None) == state
+        with pytest.raises(ConflictError):
+            library.save(film.id, mask, state, "another")
+    reopened = Library(library.root)
+    kept = {v.revision: v.path for v in reopened.history(reopened.entries()[0])}
+    assert kept.keys() == saved.keys()
+    for revision, (mask, _) in saved.items():
+        assert np.array_equal(np.asarray(Image.open(kept[revision])), mask)
+    assert reopened.state(reopened.entries()[0], None) == saved[seen][1]
+
+
+def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "films", "hand")
+    (folder / "masks").mkdir()
+    theirs = np.eye(300, dtype=np.uint8) * 255
+    Image.fromarray(theirs).save(folder / "masks" / "hand_mask.tif")
+    library = Library(folder)
+    film = library.entries()[0]
+    assert library.state(film, None) == "accepted"
+    film, _ = library.save(film.id, theirs == 0, "corrected", library.revision(film))
+    assert [path.name for path in library.masks.iterdir()] == ["hand.png"]
+    oldest = library.history(film)[-1]
+    assert np.array_equal(np.asarray(Image.open(oldest.path)), theirs)
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_names_from_outside_never_become_paths(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    library = Library(tmp_path_factory.mktemp("names") / "films")
+    upload = library.hidden / "upload"
+    upload.write_bytes(FOOT.read_bytes()[:200])
+    entry = library.drop(name, upload)
+    assert entry.image.parent == library.inbox
+    assert entry.image.is_file() and not entry.image.name.startswith(".")
+    assert len(os.fsencode(entry.image.name)) < 200
+    assert library.entries() == [entry]
+
+
+def small_disk(folder: Path, size: str = "600k") -> Iterator[Path]:
+    folder.mkdir()
+    call = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(call, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    yield from small_disk(tmp_path / "disk")
+
+
+def test_a_full_disk_is_told_and_what_stood_there_stays(disk: Path) -> None:
+    library = Library(fill(disk / "films", "hand"))
+    film = library.entries()[0]
+    mask = np.random.default_rng(0).random((300, 300)) < 0.5
+    film, first = library.save(film.id, mask, "accepted", NONE)
+    before = film.mask.read_bytes()
+    (disk / "ballast").write_bytes(b"\0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+    with pytest.raises(OutputError, match="No space left"):
+        library.save(film.id, ~mask, "corrected", first)
+    film = library.entries()[0]
+    assert film.mask.read_bytes() == before
+    assert library.state(film, None) == "accepted"
+    (disk / "ballast").unlink()
+    film, second = library.save(film.id, ~mask, "corrected", first)
+    assert {v.revision for v in library.history(film)} == {first, second}
+
+
+def test_a_read_only_folder_is_one_line(disk: Path) -> None:
+    fill(disk / "films", "hand")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    done = refused("--data", disk / "films")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Read-only file system" in done.stderr and "give --data" in done.stderr
+
+
+def test_a_taken_port_and_a_second_server_are_one_line(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "films", "hand")
+    with served("--data", folder) as address:
+        port = address.rstrip("/").rpartition(":")[2]
+        done = refused("--port", port)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "in use; choose another --port" in done.stderr
+        done = refused("--port", 0, "--data", folder)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "is open in another light box (" + address.rstrip("/") in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("--data", FOOT), 2, "is no folder"),
+        (("--data", sample_films()), 2, "holds films but no folder images/"),
+        (("--model", sample_films()), 1, "is no bundle"),
+        (("--host", "256.1.1.1"), 2, "is no address"),
+        (("--port", "70000"), 2, "--port"),
+    ],
+)
+def test_a_wrong_word_is_one_line(words: tuple, status: int, told: str) -> None:
+    if "--port" not in words:
+        words = ("--port", 0, *words)
+    done = refused(*words)
+    assert done.returncode == status
+    assert told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_another_address_asks_for_a_token() -> None:
+    with served("--host", "0.0.0.0") as address:
+        assert "/?token=" in address
+
+
+def test_ctrl_c_ends_the_server_and_its_worker(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "films", "hand")
+    call = [*COMMAND, "serve", "--port", "0", "--data", str(folder)]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        assert server.stderr.readline().startswith("the light box: ")
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=30)  # the worker holds stderr open, too
+    assert "Traceback" not in said
+
+
+# -- what goes over the line, and what comes next -------------------------------------------------
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    bits = gzip.decompress(packed_mask(mask))
+    assert np.array_equal(unpacked_mask(bits, (height, width), ""), mask)
+
+
+@given(st.integers(1, 255), st.floats(0, 1, width=32))
+@settings(max_examples=200, deadline=None)
+def test_a_threshold_of_the_page_is_exact(level: int, p: float) -> None:
+    packed = gzip.decompress(packed_probability(np.full((1, 1), p, np.float32)))
+    assert (packed[0] >= level) == (np.float32(p) >= level / 256)
+
+
+def test_the_next_film_is_in_doubt_and_unlike_those_before() -> None:
+    rng = np.random.default_rng(0)
+    kinds = rng.normal(size=(3, 100)).astype(np.float32)
+    kinds /= np.linalg.norm(kinds, axis=1, keepdims=True)
+    films = [
+        Candidate("sure", 0.99, kinds[2]),
+        *(Candidate(f"doubt-{i}", 0.5 + i / 100, kinds[0]) for i in range(3)),
+        Candidate("other", 0.6, kinds[1]),
+    ]
+    order = teaching_order(films, [])
+    assert order[:2] == ["doubt-0", "other"]  # not three of a kind in a row
+    assert order[2] == "sure"
+    order = teaching_order(films, [kinds[0], kinds[2]])
+    assert order[0] == "other"  # what is like the labelled films teaches less
