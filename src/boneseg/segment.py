@@ -9,26 +9,26 @@ import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from boneseg.dataset import stem_of
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import same_place, whole_file
-from boneseg.masks import write_mask
 from boneseg.patients import public_path
 from boneseg.prepare import resize
 from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.writers.overlay import write_overlay
+from boneseg.writers import FORMATS, Reading
 
-FORMATS = ("mask", "overlay")
+USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
+REPORT = "segment.json"
 THREADS = 2  # read and write films while the engine looks at another
 AHEAD = 4  # films read, and films waiting to be written, at most
 
@@ -47,18 +47,23 @@ class Result:
     error: str | None = None
 
 
+Written = tuple[Result, dict[str, Any]]  # and what the documents say of the film, by format
+
+
 def segment_files(
     inputs: Sequence[Path],
     out: Path,
     engine: Engine,
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = USUAL,
     invert: bool = False,
     frame: int | None = None,
     keep_names: bool = False,
     report: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Segment each film into `out`, and write `segment.json` there.
+
+    `formats`: names of `writers.FORMATS`; documents of all films are written at the end.
 
     Films whose path gives their patient away are called by a hash, in names of files and in
     results, unless `keep_names`: see `patients.py`.
@@ -69,18 +74,23 @@ def segment_files(
     if frame is not None and frame < 1:  # else every film would be blamed for it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
     names = [public_path(path, keep_names=keep_names) for path in inputs]
-    stems = list(unique_stems(names))
+    reserved = [Path(name).stem for name in (REPORT, *documents(formats).values())]
+    stems = list(unique_stems(names, reserved if "labelme" in formats else ()))
     _spare_the_films(inputs, out, stems, formats)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another") from None
     results: list[Result] = []
-    writing: deque[Future[Result]] = deque()
+    entries: dict[str, list[Any]] = {name: [] for name in documents(formats)}
+    writing: deque[Future[Written]] = deque()
 
     def finish(waiting: int) -> None:
         while writing and (len(writing) > waiting or writing[0].done()):
-            results.append(writing.popleft().result())
+            result, said = writing.popleft().result()
+            results.append(result)
+            for name, entry in said.items():
+                entries[name].append(entry)
             if report:
                 report(results[-1])
 
@@ -89,14 +99,16 @@ def segment_files(
         try:
             for stem, name, (film, failed) in zip(stems, names, films, strict=True):
                 if film is None:
-                    writing.append(pool.submit(Result, str(name), {}, error=failed))
+                    writing.append(pool.submit(_failure, name, failed))
                 else:
                     writing.append(_segment_one(pool, film, name, out / stem, engine, formats))
                 finish(AHEAD)
             finish(0)
         finally:  # once a result cannot be written, what waits has no room either
             pool.shutdown(cancel_futures=True)
-    with whole_file(out / "segment.json") as temporary:
+    for kind, document in documents(formats).items():
+        FORMATS[kind].write_document(out / document, entries[kind])
+    with whole_file(out / REPORT) as temporary:
         text = json.dumps([asdict(result) for result in results], indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
     return results
@@ -108,13 +120,13 @@ def _spare_the_films(
     """Refuse to replace a film, or a mask that somebody drew beside the films."""
     if not any(same_place(out, folder) for folder in {path.parent for path in inputs}):
         return
-    for stem in stems:
-        for name in _outputs(stem, formats).values():
-            if (out / name).exists():
-                raise UsageError(
-                    f"{out / name}: would be replaced, for --out is where the films are; "
-                    "choose another folder"
-                )
+    names = [name for stem in stems for name in _files(stem, formats).values()]
+    for name in [*names, *documents(formats).values()]:
+        if (out / name).exists():
+            raise UsageError(
+                f"{out / name}: would be replaced, for --out is where the films are; "
+                "choose another folder"
+            )
 
 
 def _read_ahead(
@@ -147,15 +159,16 @@ def _segment_one(
     out: Path,
     engine: Engine,
     formats: Sequence[str],
-) -> Future[Result]:
+) -> Future[Written]:
     """Find the bones now; write them while the next film is looked at."""
     started = time.perf_counter()
     try:
         finding = find(engine, film)
     except (BonesegError, MemoryError) as error:
-        return pool.submit(Result, str(name), {}, error=_reason(name, error))
+        return pool.submit(_failure, name, _reason(name, error))
     seconds = time.perf_counter() - started
-    return pool.submit(_write_one, film, name, finding, out, formats, seconds)
+    reading = Reading(film, finding, engine.bundle.card, name)
+    return pool.submit(_write_one, reading, out, formats, seconds)
 
 
 def find(engine: Engine, film: Radiograph) -> Finding:
@@ -175,25 +188,26 @@ def find(engine: Engine, film: Radiograph) -> Finding:
     return replace(finding, probability=probability, mask=mask, pixels=film.pixels)
 
 
+def _failure(name: Path, reason: str | None) -> Written:
+    return Result(str(name), {}, error=reason), {}
+
+
 def _reason(path: Path, error: Exception) -> str:
     too_large = f"{path}: is too large for the memory; reduce it"
     return too_large if isinstance(error, MemoryError) else str(error)
 
 
-def _write_one(
-    film: Radiograph,
-    name: Path,
-    finding: Finding,
-    out: Path,
-    formats: Sequence[str],
-    seconds: float,
-) -> Result:
-    probability, mask = finding.probability, finding.mask
-    outputs = _outputs(out.name, formats)
-    _write_outputs({kind: out.with_name(name) for kind, name in outputs.items()}, film, mask)
-    area, spacing = int(mask.sum()), film.spacing_mm
-    return Result(
-        input=str(name),
+def _write_one(reading: Reading, out: Path, formats: Sequence[str], seconds: float) -> Written:
+    try:
+        outputs, entries = write_reading(reading, out, formats)
+    except OutputError:  # nor will the other films find room
+        raise
+    except BonesegError as error:  # this film cannot be written so; another may
+        return _failure(reading.name, str(error))
+    finding, spacing = reading.finding, reading.film.spacing_mm
+    area, probability = int(finding.mask.sum()), finding.probability
+    result = Result(
+        input=str(reading.name),
         outputs=outputs,
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
@@ -201,32 +215,46 @@ def _write_one(
         trust=round(finding.trust, 4) if finding.trust is not None else None,
         seconds=round(seconds, 4),
     )
+    return result, entries
 
 
-def _write_outputs(paths: dict[str, Path], film: Radiograph, mask: NDArray[np.bool_]) -> None:
-    """All outputs of a film, or none: a mask without its overlay would look finished."""
+def write_reading(
+    reading: Reading, out: Path, formats: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Write all outputs of a film, or none: a mask without its overlay would look finished.
+
+    out: the folder and the stem of the files. The names of the outputs, by format, and what the
+    documents say of the film. Raises BonesegError.
+    """
+    files = _files(out.name, formats)
     begun = False
     try:
-        if "mask" in paths:
-            write_mask(paths["mask"], mask)
+        for kind, file in files.items():
+            FORMATS[kind].write(out.with_name(file), reading)
             begun = True
-        if "overlay" in paths:
-            write_overlay(paths["overlay"], film.pixels, mask)
-    except OutputError:
-        for path in paths.values() if begun else ():  # else those of an earlier call are whole
+        entries = {kind: FORMATS[kind].entry(reading) for kind in documents(formats)}
+    except BonesegError:
+        for file in files.values() if begun else ():  # else those of an earlier call are whole
             with suppress(OSError):
-                path.unlink()
+                out.with_name(file).unlink()
         raise
+    return files | documents(formats), entries
 
 
-def _outputs(stem: str, formats: Sequence[str]) -> dict[str, str]:
-    """The file name of each output of a film."""
-    return {name: f"{stem}_{name}.png" for name in FORMATS if name in formats}
+def _files(stem: str, formats: Sequence[str]) -> dict[str, str]:
+    """The name of each format's file for a film."""
+    known = {name: form for name, form in FORMATS.items() if name in formats and form.suffix}
+    return {name: stem + form.suffix for name, form in known.items()}
 
 
-def unique_stems(inputs: Sequence[Path]) -> Iterator[str]:
+def documents(formats: Sequence[str]) -> dict[str, str]:
+    """The name of each format's document for all films."""
+    return {name: FORMATS[name].document for name in formats if FORMATS[name].document}
+
+
+def unique_stems(inputs: Sequence[Path], reserved: Iterable[str] = ()) -> Iterator[str]:
     """A name for each input's outputs: its stem, with a number where that is taken."""
-    taken: set[str] = set()
+    taken = {name.lower() for name in reserved}
     for path in inputs:
         stem, number = stem_of(path), 2
         while stem.lower() in taken:

@@ -14,6 +14,10 @@ from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
+Formats = Annotated[
+    str, typer.Option("--format", help="Names with commas between; docs/formats.md has them all.")
+]
+
 
 def segment(
     inputs: Annotated[list[Path], typer.Argument(help="Films, or folders of films.")],
@@ -21,7 +25,7 @@ def segment(
     model: Annotated[
         Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
     ] = None,
-    formats: Annotated[str, typer.Option("--format", help="mask, overlay")] = "mask,overlay",
+    formats: Formats = "mask,overlay",
     invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
     frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
     keep_names: Annotated[
@@ -33,15 +37,9 @@ def segment(
     from boneseg.bundle import bundled, load_bundle
     from boneseg.engine import Engine
     from boneseg.radiograph import find_radiographs
-    from boneseg.segment import FORMATS, Result, segment_files
+    from boneseg.segment import Result, segment_files
 
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
-    for name in wanted:
-        if name not in FORMATS:
-            raise UsageError(f"--format {name}: is not known; choose from {', '.join(FORMATS)}")
-    if not wanted:
-        raise UsageError(f"--format: names nothing; choose from {', '.join(FORMATS)}")
-
+    wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
     engine = Engine(load_bundle(model or bundled()))
     counter = itertools.count(1)
@@ -136,3 +134,16 @@ def evaluate(
     else:
         print(result.table())
     return 1 if result.failures else 0
+
+
+def chosen_formats(option: str, words: str) -> list[str]:
+    """The formats that an option names with commas between. Raises UsageError."""
+    from boneseg.writers import FORMATS
+
+    wanted = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
+    for name in wanted:
+        if name not in FORMATS:
+            raise UsageError(f"{option} {name}: is not known; choose from {', '.join(FORMATS)}")
+    if not wanted:
+        raise UsageError(f"{option}: names nothing; choose from {', '.join(FORMATS)}")
+    return wanted

@@ -32,7 +32,9 @@ from pydicom.valuerep import validate_value
 
 from boneseg.dicom import hush
 from boneseg.errors import RadiographError
-from boneseg.radiograph import looks_like_dicom
+from boneseg.files import whole_file
+from boneseg.radiograph import is_dicom
+from boneseg.writers import Reading
 
 if TYPE_CHECKING:
     from boneseg.bundle import Card
@@ -117,15 +119,32 @@ def segmentation_uid(
     return _uid(film_uid, frame, _model(card), _kind(fractional))
 
 
-def read_source(path: Path) -> Dataset:
-    """What a DICOM film says of itself, without its pixels. Raises RadiographError."""
+def write(path: Path, reading: Reading, *, fractional: bool = False) -> None:
+    """Write the mask. Raises RadiographError for a film that is no DICOM file, and OutputError."""
+    segmentation = dicom_seg(
+        read_source(reading.film.source, reading.name),
+        reading.finding,
+        reading.card,
+        frame=reading.film.frame,
+        fractional=fractional,
+        name=str(reading.name),
+    )
+    with whole_file(path) as temporary:
+        segmentation.save_as(temporary, enforce_file_format=True)
+
+
+def read_source(path: Path, name: Path | None = None) -> Dataset:
+    """What a DICOM film says of itself, without its pixels; errors call it `name`.
+
+    Raises RadiographError.
+    """
     try:
-        if looks_like_dicom(path) or path.suffix.lower() in (".dcm", ".dicom", ".dic"):
+        if is_dicom(path):
             return pydicom.dcmread(path, force=True, stop_before_pixels=True)
     except Exception:  # pydicom's message could quote the file
-        raise RadiographError(f"{path}: cannot be read as DICOM; export it again") from None
+        raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
     raise RadiographError(
-        f"{path}: is no DICOM film, so a DICOM Segmentation has nothing to point at; "
+        f"{name or path}: is no DICOM film, so a DICOM Segmentation has nothing to point at; "
         "leave dicom-seg out, or give the DICOM file"
     )
 

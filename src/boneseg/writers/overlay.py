@@ -10,13 +10,14 @@ from PIL import Image
 
 from boneseg.masks import save_png
 from boneseg.prepare import Floats
+from boneseg.writers import Reading
 
 COLOUR = (230, 159, 0)  # the orange of Okabe and Ito, told apart by every kind of colour vision
 
 
-def write_overlay(path: Path, pixels: Floats, mask: NDArray[np.bool_]) -> None:
-    """Write float32 H x W in [0, 1] with bool H x W on it as 8-bit RGB. Raises OutputError."""
-    save_png(path, Image.fromarray(overlay(pixels, mask)))
+def write(path: Path, reading: Reading) -> None:
+    """Write the film with its mask on it as 8-bit RGB. Raises OutputError."""
+    save_png(path, Image.fromarray(overlay(reading.film.pixels, reading.finding.mask)))
 
 
 def overlay(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -1,0 +1,64 @@
+"""CVAT for images 1.1: one XML for all films, the bones as brush masks, which keep every pixel.
+
+https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/: a mask is a box and, within it,
+the lengths of runs row by row, the first of them outside the bone. The label of the task that it is
+loaded into must be called "bone".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.files import whole_file
+from boneseg.writers import BONE, Reading
+from boneseg.writers.coco import pieces
+
+
+def entry(reading: Reading) -> ElementTree.Element:
+    """The image element of one film, without its number."""
+    height, width = reading.finding.mask.shape
+    facts = {"name": reading.name.name, "width": str(width), "height": str(height)}
+    image = ElementTree.Element("image", facts)
+    source = "manual" if reading.card is None else "auto"
+    for piece in pieces(reading.finding.mask):
+        ElementTree.SubElement(image, "mask", {"label": BONE, "source": source, **_runs(piece)})
+    return image
+
+
+def write_document(path: Path, entries: Sequence[ElementTree.Element]) -> None:
+    """Write the images, numbered from 0. Raises OutputError."""
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    for name, text in (("size", str(len(entries))), ("mode", "annotation")):
+        ElementTree.SubElement(task, name).text = text
+    label = ElementTree.SubElement(ElementTree.SubElement(task, "labels"), "label")
+    ElementTree.SubElement(label, "name").text = BONE
+    for number, image in enumerate(entries):
+        image.set("id", str(number))
+        root.append(image)
+    ElementTree.indent(root)
+    with whole_file(path) as temporary:
+        ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+
+
+def _runs(piece: NDArray[np.bool_]) -> dict[str, str]:
+    """The box of a piece, and its run lengths in there."""
+    rows, columns = (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))
+    box = piece[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    changes = np.flatnonzero(np.diff(np.concatenate([[False], box.ravel()])))
+    lengths = np.diff(np.concatenate([[0], changes, [box.size]]))
+    return {
+        "occluded": "0",
+        "rle": ", ".join(map(str, lengths.tolist())),
+        "left": str(columns[0]),
+        "top": str(rows[0]),
+        "width": str(box.shape[1]),
+        "height": str(box.shape[0]),
+        "z_order": "0",
+    }
