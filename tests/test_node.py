@@ -202,6 +202,17 @@ def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
     assert not (tmp_path / "films" / ".half.new").exists()
 
 
+@orthanc.needs_dcmtk
+def test_a_film_that_ended_the_program_three_times_is_put_aside(tmp_path, engine, lines):
+    film, spool = films.dicom(tmp_path / "a.dcm", films.bone()), Spool(tmp_path / "spool", 9)
+    path = spool.put("films", "1.2.3", [film.read_bytes()])
+    assert [spool.begin(path) for _ in range(3)] == [1, 2, 3]
+    with Node(spool, engine, nobody(), tell=lines.append).running("127.0.0.1", 0):
+        until(lambda: spool.next("failed") is not None)
+    assert "ended the program 3 times" in lines[0]
+    assert [p.name for p in (tmp_path / "spool").rglob("*") if p.is_file()] == [path.name]
+
+
 def test_addresses_and_titles_are_read():
     assert peer("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
     assert peer("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)

@@ -29,12 +29,13 @@ from pydicom import uid as classes
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
 
 from boneseg.engine import Engine
-from boneseg.errors import BonesegError, OutputError, ServiceError, UsageError
+from boneseg.errors import BonesegError, OutputError, RadiographError, ServiceError, UsageError
 from boneseg.pacs.answer import answer, called
 from boneseg.pacs.spool import Spool
 
 MAX_BYTES = 1 << 30  # of one film
 MAX_ASSOCIATIONS = 8
+TRIES = 3  # of a film over which the program ends
 TIMEOUT = 30  # seconds without a sign of life
 LONGEST_PAUSE = 60.0  # seconds between two tries to send
 
@@ -193,6 +194,8 @@ class Node:
             with suppress(Exception):  # told below, as no DICOM file
                 uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
                 name = called(uid, path)
+            if self.spool.begin(path) > TRIES:
+                raise RadiographError(f"{name}: ended the program {TRIES} times")
             found, packed = answer(path, self.engine, name), BytesIO()
             found.save_as(packed, enforce_file_format=True)
             self.spool.put("answers", str(found.SOPInstanceUID), [packed.getvalue()])

@@ -1,6 +1,7 @@
 """What a node has received and not yet answered, on disk, so that a kill loses nothing.
 
     FOLDER/films/<hash>.dcm       received, and not yet segmented
+    FOLDER/films/<hash>.begun     a byte for each time that segmenting it was begun
     FOLDER/answers/<hash>.dcm     segmentations that have not been sent
     FOLDER/failed/<hash>.dcm      the last hundred that could not be segmented, or were refused
 
@@ -72,14 +73,27 @@ class Spool:
         """How many films and answers wait."""
         return len(self._waiting("films")) + len(self._waiting("answers"))
 
+    def begin(self, path: Path) -> int:
+        """Note that work on a film begins; how often that was so without an end to it.
+
+        A film that ends the whole program, as a decoder can be made to, is so known for it.
+        """
+        mark = path.with_suffix(".begun")
+        with suppress(OSError), mark.open("ab") as file:
+            file.write(b".")
+            return file.tell()
+        return 1
+
     def done(self, path: Path) -> None:
         """Forget a film that is answered, or an answer that is sent."""
         path.unlink(missing_ok=True)
+        path.with_suffix(".begun").unlink(missing_ok=True)
 
     def fail(self, path: Path) -> None:
         """Put aside what nothing can be done with; the oldest of these go."""
         with suppress(FileNotFoundError):
             path.replace(self.folder / "failed" / path.name)
+        path.with_suffix(".begun").unlink(missing_ok=True)
         for old in self._waiting("failed")[:-FAILED_KEPT]:
             old.unlink(missing_ok=True)
 
