@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import dcmread
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
@@ -137,3 +140,67 @@ def _recode(path: Path, syntax: str) -> None:
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     assert writer.Write()
+
+
+# PS3.15 Table E.1-1: of what the basic profile removes or replaces, the elements that a radiograph
+# may have and that are written here by their kind. UIDs, dates and times among them.
+NAMES = (
+    *("ConsultingPhysicianName", "NameOfPhysiciansReadingStudy", "OperatorsName"),
+    *("OtherPatientNames", "PatientBirthName", "PatientMotherBirthName", "PatientName"),
+    *("PerformingPhysicianName", "PhysiciansOfRecord", "ReferringPhysicianName"),
+    *("RequestingPhysician", "ResponsiblePerson", "ScheduledPerformingPhysicianName"),
+    *("NamesOfIntendedRecipientsOfResults", "EvaluatorName", "ReviewerName"),
+)
+WORDS = (
+    *("AccessionNumber", "AcquisitionComments", "AcquisitionDeviceProcessingDescription"),
+    *("AdditionalPatientHistory", "AdmissionID", "AdmittingDiagnosesDescription", "Allergies"),
+    *("BranchOfService", "CassetteID", "CountryOfResidence", "CurrentPatientLocation"),
+    *("DerivationDescription", "DetectorID", "DeviceSerialNumber", "EthnicGroup"),
+    *("FillerOrderNumberImagingServiceRequest", "FrameComments", "GantryID", "GeneratorID"),
+    *("ImageComments", "ImagePresentationComments", "ImagingServiceRequestComments"),
+    *("InstitutionAddress", "InstitutionName", "InstitutionalDepartmentName"),
+    *("InsurancePlanIdentification", "IssuerOfPatientID", "MedicalAlerts"),
+    *("MedicalRecordLocator", "MilitaryRank", "Occupation", "OtherPatientIDs", "PatientAddress"),
+    *("PatientComments", "PatientID", "PatientInstitutionResidence"),
+    *("PatientReligiousPreference", "PatientState", "PatientTelephoneNumbers"),
+    *("PerformedLocation", "PerformedProcedureStepDescription", "PerformedProcedureStepID"),
+    *("PerformedStationAETitle", "PerformedStationName", "PlacerOrderNumberImagingServiceRequest"),
+    *("PlateID", "ProtocolName", "ReasonForStudy", "ReferringPhysicianAddress"),
+    *("RegionOfResidence", "RequestedProcedureComments", "RequestedProcedureDescription"),
+    *("RequestedProcedureID", "RequestedProcedureLocation", "RequestingService"),
+    *("SeriesDescription", "ServiceEpisodeDescription", "ServiceEpisodeID", "SpecialNeeds"),
+    *("StationName", "StudyComments", "StudyDescription", "StudyID", "VisitComments"),
+)
+UIDS = (
+    *("FrameOfReferenceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyInstanceUID"),
+    *("DeviceUID", "SynchronizationFrameOfReferenceUID"),
+)
+DATES = (
+    *("AcquisitionDate", "ContentDate", "PatientBirthDate", "SeriesDate", "StudyDate"),
+    *("AdmittingDate", "LastMenstrualDate", "DateOfLastCalibration"),
+)
+
+
+def marked(path: Path, **more: Any) -> list[bytes]:
+    """A film with a marker of its own in every identifying element; the markers."""
+    dicom(path, bone(), **more)
+    dataset = dcmread(path)
+    markers = []
+    for number, keyword in enumerate(NAMES):
+        dataset.add_new(keyword, "PN", f"Quux{number:02}^Mark")
+        markers.append(f"Quux{number:02}")
+    for number, keyword in enumerate(WORDS):
+        kind = dictionary_VR(keyword)
+        dataset.add_new(keyword, kind, f"ZQ{number:02}X")
+        markers.append(f"ZQ{number:02}X")
+    for number, keyword in enumerate(UIDS):
+        dataset.add_new(keyword, "UI", UID(f"1.2.77777.{number}.88888"))
+        markers.append(f"77777.{number}.88888")
+    for number, keyword in enumerate(DATES):
+        dataset.add_new(keyword, "DA", f"193{number}1127")
+        markers.append(f"193{number}1127")
+    private = dataset.private_block(0x0009, "ZQPRIVATE", create=True)
+    private.add_new(0x01, "LO", "ZQPRIVATE DATUM")
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(path)
+    return [marker.encode() for marker in (*markers, "ZQPRIVATE")]

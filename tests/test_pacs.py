@@ -164,20 +164,35 @@ def test_wrong_words_are_told_before_anybody_is_asked(words, message):
 
 @orthanc.needs_orthanc
 def test_the_command_stores_a_study_and_names_no_patient(tmp_path, server):
-    marks = {"PatientName": "Quux^Mark", "PatientID": "ZQ77X", "AccessionNumber": "ZQ78X"}
-    paths = orthanc.study(tmp_path / "films", 2, **marks, PatientBirthDate="19321127")
-    for path in paths:
+    markers = []
+    for number in range(2):
+        path = tmp_path / f"{number}.dcm"
+        uids = {"SOPInstanceUID": f"1.2.3.{number}", "Modality": "DX"}
+        markers = films.marked(path, **uids)
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.save_as(path)
         server.put(path)
-    uid = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
+    server.put(
+        films.dicom(
+            tmp_path / "bad.dcm",
+            films.bone(4, 4),
+            SOPInstanceUID="1.2.3.9",
+            **{k: dataset[k].value for k in ("StudyInstanceUID", "SeriesInstanceUID", "PatientID")},
+        )
+    )
+    uid = str(dataset.StudyInstanceUID)
     words = [*BONESEG, "pacs", server.web, "--study", uid, "--netrc", str(server.netrc)]
     done = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "2 stored" in done.stdout and len(server.segmentations()) == 2
+    assert done.returncode == 1, done.stderr  # for the one that is too small
+    assert "2 stored, 0 there before, 1 failed" in done.stdout
+    assert "error: film 1.2.3.9: a film of 4 pixels" in done.stderr
+    assert len(server.segmentations()) == 2
     again = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
-    assert again.returncode == 0 and "2 there before" in again.stdout
-    for mark in ("Quux", "Mark", "ZQ77X", "ZQ78X", "19321127", orthanc.PASSWORD):
-        for text in (done.stdout, done.stderr, again.stdout, again.stderr):
-            assert mark not in text
+    assert again.returncode == 1 and "0 stored, 2 there before, 1 failed" in again.stdout
+    said = done.stdout + done.stderr + again.stdout + again.stderr
+    for marker in (*markers, orthanc.PASSWORD.encode()):
+        assert marker not in said.encode()
 
 
 @orthanc.needs_orthanc
