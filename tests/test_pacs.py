@@ -162,6 +162,31 @@ def test_wrong_words_are_told_before_anybody_is_asked(words, message):
     assert "secret" not in str(refusal.value)
 
 
+def test_what_is_not_encrypted_is_told():
+    lines = []
+    with DicomWeb("http://pacs.example/dicom-web", tell=lines.append):
+        assert "is not encrypted" in lines[0]
+    with DicomWeb("https://pacs.example/dicom-web", tell=lines.append):
+        assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["https://pacs.example"],
+        ["https://pacs.example", "--watch", "--study", "1.2.3"],
+        ["https://pacs.example", "--study", "../../1.2"],
+        ["https://pacs.example", "--watch", "--since", "yesterday"],
+        ["pacs.example", "--watch"],
+    ],
+)
+def test_wrong_words_end_with_status_2(tmp_path, words):
+    done = subprocess.run(
+        [*BONESEG, "pacs", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
 @orthanc.needs_orthanc
 def test_the_command_stores_a_study_and_names_no_patient(tmp_path, server):
     markers = []

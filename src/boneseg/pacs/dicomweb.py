@@ -91,6 +91,10 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
         self.name = str(place.copy_with(query=None, fragment=None))
         headers = {"Authorization": f"Bearer {_token(token)}"} if token is not None else {}
         auth = None if token is not None else _netrc(netrc)
+        if place.scheme == "http" and place.host not in ("127.0.0.1", "::1", "localhost"):
+            tell(
+                f"{self.name}: is not encrypted; whoever is on the way can read films and password"
+            )
         base = self.name.rstrip("/") + "/"
         self._http = httpx.Client(base_url=base, auth=auth, headers=headers, timeout=TIMEOUT)
 
