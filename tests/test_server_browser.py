@@ -1,0 +1,423 @@
+"""The light box in a real browser: drop a film, draw, save, reload; retrain; keys and touch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from boneseg.bundle import sample_films
+from boneseg.simulate import simulate
+from browser import CHROMIUM, needs_browser
+from films import DATA, needs_data
+from lightbox import fill, served
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of boneseg[dev]")
+pytestmark = needs_browser
+
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+READY = "Boolean(window.lightbox && lightbox.editor.row && document.getElementById('busy').hidden)"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+class Page:
+    """A tab on the light box, which fails where the page says an error to the console."""
+
+    def __init__(self, browser: Any, address: str, **how: Any) -> None:
+        how = {"viewport": {"width": 1280, "height": 800}} | how
+        self.context = browser.new_context(**how)
+        self.tab = self.context.new_page()
+        self.tab.set_default_timeout(60_000)
+        self.asked: list[str] = []
+        self.wrong: list[str] = []
+        self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.tab.on("dialog", lambda dialog: dialog.accept())
+        self.tab.goto(address)
+
+    def wait(self, what: str | Callable[[], bool], seconds: float = 60) -> None:
+        """Until a line of JavaScript is true: the page's policy forbids wait_for_function."""
+        end = time.monotonic() + seconds
+        while not (what() if callable(what) else self.tab.evaluate(what)):
+            assert time.monotonic() < end, f"not so after {seconds} s: {what}"
+            time.sleep(0.05)
+
+    def ready(self, name: str | None = None) -> None:
+        self.wait(READY if name is None else f"{READY} && lightbox.editor.row.name === '{name}'")
+
+    def mask(self) -> np.ndarray:
+        """The mask on the page, bool, height x width."""
+        values = self.tab.evaluate(
+            "[lightbox.editor.row.height, ...lightbox.editor.mask.values.map((v) => v & 1)]"
+        )
+        return np.array(values[1:], bool).reshape(values[0], -1)
+
+    def screen(self, x: float, y: float) -> tuple[float, float]:
+        """Where a place of the film is in the window."""
+        box = self.tab.locator("#marks").bounding_box()
+        sx, sy, ratio = self.tab.evaluate(
+            f"[...lightbox.view.toScreen({x}, {y}), lightbox.view.ratio]"
+        )
+        return box["x"] + sx / ratio, box["y"] + sy / ratio
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        """The mouse from place to place of the film, its button held."""
+        self.tab.mouse.move(*self.screen(*places[0]))
+        self.tab.mouse.down()
+        for place in places[1:]:
+            self.tab.mouse.move(*self.screen(*place), steps=4)
+        self.tab.mouse.up()
+
+    def drop(self, path: Path) -> None:
+        """Drop a file on the page, as a person does from a folder."""
+        packed = list(path.read_bytes())
+        self.tab.evaluate(
+            """([bytes, name]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes)], name));
+                const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
+                for (const kind of ["dragenter", "dragover", "drop"])
+                    document.body.dispatchEvent(new DragEvent(kind, how));
+            }""",
+            [packed, path.name],
+        )
+
+    def says(self) -> str:
+        return self.tab.locator("#says").inner_text()
+
+    def close(self) -> None:
+        self.context.close()
+        assert not self.wrong
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Opens tabs on one light box over hand and knee."""
+    folder, pages = fill(tmp_path / "films", "hand", "knee"), []
+    with served("--data", folder) as address:
+
+        def open_page(**how: Any) -> Page:
+            pages.append(Page(browser, address, **how))
+            return pages[-1]
+
+        yield open_page
+        for page in pages:
+            page.close()
+
+
+def on_disk(folder: Path, name: str) -> np.ndarray:
+    return np.asarray(Image.open(folder / "films" / "masks" / f"{name}.png")) > 0
+
+
+@needs_data
+def test_drop_a_dicom_film_draw_undo_save_and_find_it_again(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.drop(DATA / "dicom" / "hip_cr_monochrome2_rle.dcm")
+    page.ready("hip_cr_monochrome2_rle")
+    found = page.mask()
+    assert 0.05 < found.mean() < 0.8  # bones are seen
+    page.tab.keyboard.press("b")
+    height, width = found.shape
+    page.drag((width * 0.3, height * 0.1), (width * 0.7, height * 0.15))
+    drawn = page.mask()
+    assert (drawn & ~found).sum() > 1000 and not (found & ~drawn).any()
+    page.drag((width * 0.3, height * 0.9), (width * 0.7, height * 0.85))
+    page.tab.keyboard.press("z")
+    assert np.array_equal(page.mask(), drawn)
+    page.tab.keyboard.press("s")
+    page.wait(lambda: (tmp_path / "films" / "masks" / "hip_cr_monochrome2_rle.png").exists())
+    page.wait("!lightbox.editor.dirty")
+    assert np.array_equal(on_disk(tmp_path, "hip_cr_monochrome2_rle"), drawn)
+    assert (tmp_path / "films" / "images" / "hip_cr_monochrome2_rle.dcm").is_file()
+    page.tab.reload()
+    page.ready("hip_cr_monochrome2_rle")
+    assert np.array_equal(page.mask(), drawn)
+    assert page.tab.evaluate("lightbox.editor.row.state") == "corrected"
+    assert all(url.startswith(("http://127.0.0.1:", "blob:")) for url in page.asked)
+
+
+def test_every_tool_does_what_it_says(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    page.tab.evaluate(
+        "lightbox.editor.replaceBy(new Uint8Array(lightbox.editor.mask.values.length), '')"
+    )
+    height, width = page.mask().shape
+    keys = page.tab.keyboard
+    keys.press("p")  # a square, its corners clicked
+    for x, y in ((40, 40), (80, 40), (80, 80), (40, 80)):
+        page.tab.mouse.click(*page.screen(x, y))
+    keys.press("Enter")
+    square = np.zeros((height, width), bool)
+    square[40:80, 40:80] = True
+    assert (page.mask() ^ square).sum() <= 160  # the corners are where the mouse is, in whole px
+    before = page.mask()
+    keys.press("e")
+    page.tab.evaluate("lightbox.tools.resizeBrush(9)")
+    page.tab.mouse.click(*page.screen(60.5, 60.5))
+    hole = before & ~page.mask()
+    rows, columns = np.mgrid[:height, :width]
+    assert np.array_equal(hole, (rows - 60) ** 2 + (columns - 60) ** 2 <= 4.5**2)
+    keys.press("f")
+    page.tab.mouse.click(*page.screen(60.5, 60.5))
+    assert np.array_equal(page.mask(), before)
+    keys.press("b")
+    page.tab.evaluate("lightbox.tools.resizeBrush(1)")
+    page.tab.mouse.click(*page.screen(20.5, 100.5))
+    assert np.argwhere(page.mask() & ~before).tolist() == [[100, 20]]
+    keys.press("d")  # islands
+    assert np.array_equal(page.mask(), before)
+    page.tab.mouse.move(*page.screen(60.5, 60.5))
+    keys.down("Shift")
+    keys.press("F")
+    keys.up("Shift")
+    keys.press("f")
+    keys.down("Shift")
+    page.tab.mouse.click(*page.screen(60.5, 60.5))
+    keys.up("Shift")
+    assert not page.mask().any()
+    keys.press("g")
+    suggested = page.tab.evaluate("[...lightbox.editor.suggestion]")
+    suggested = np.array(suggested, bool).reshape(height, width)
+    pieces, _ = ndimage.label(suggested)
+    y, x = np.argwhere(pieces == pieces[suggested][0])[0]
+    page.tab.mouse.click(*page.screen(x + 0.5, y + 0.5))
+    assert np.array_equal(page.mask(), pieces == pieces[y, x])
+    for _ in range(20):
+        keys.press("z")
+    assert np.array_equal(page.mask(), suggested)
+    keys.press("m")
+    page.drag((50, 60), (80, 100))
+    length = page.tab.evaluate("lightbox.editor.lengthOf(lightbox.tools.line)")
+    assert abs(float(length.split()[0]) - 50) < 1.5 and length.endswith("px")
+
+
+def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    probability = np.array(page.tab.evaluate("[...lightbox.editor.probability]"), np.uint8)
+    height, width = page.mask().shape
+    page.tab.keyboard.press("b")
+    page.tab.evaluate("lightbox.tools.resizeBrush(15)")
+    page.tab.mouse.click(*page.screen(20.5, 20.5))
+    touched = np.array(page.tab.evaluate("[...lightbox.editor.mask.values]"), np.uint8) & 2 > 0
+    slider = page.tab.locator("#level")
+    slider.evaluate("(s) => { s.value = 200; s.dispatchEvent(new Event('input')) }")
+    slider.evaluate("(s) => s.dispatchEvent(new Event('change'))")
+    expected = np.where(touched, True, probability >= 200).reshape(height, width)
+    assert np.array_equal(page.mask(), expected)
+
+
+def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    one, two = opened(), opened()
+    for page in (one, two):
+        page.ready()
+        page.tab.click("text=hand")
+        page.ready("hand")
+    one.drag((50, 50), (90, 50))
+    one.tab.click("#save")
+    one.wait("!lightbox.editor.dirty")
+    first = on_disk(tmp_path, "hand")
+    two.drag((50, 120), (90, 120))
+    mine = two.mask()
+    two.tab.click("#save")
+    two.wait("document.getElementById('conflict').open")
+    assert "saved elsewhere" in two.tab.locator("#conflict").inner_text()
+    assert np.array_equal(on_disk(tmp_path, "hand"), first)
+    two.tab.click("#conflict [value=mine]")
+    two.wait("!lightbox.editor.dirty")
+    assert np.array_equal(on_disk(tmp_path, "hand"), mine)
+    kept = (tmp_path / "films" / ".boneseg" / "history" / "hand").iterdir()
+    assert any(np.array_equal(np.asarray(Image.open(path)), first) for path in kept)
+
+
+def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    page.drag((50, 50), (90, 50))
+    drawn = page.mask()
+    page.wait("lightbox.editor.draftAt === lightbox.editor.mask.changes")
+    page.tab.close()
+    again = page.tab = page.context.new_page()
+    again.goto(page.asked[0])
+    page.ready()
+    assert np.array_equal(page.mask(), drawn)
+    assert "had not saved is back" in page.says()
+
+
+def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_path: Path) -> None:
+    page = opened()
+    page.ready()
+    bad = tmp_path / "notes.txt"
+    bad.write_text("no film")
+    page.drop(bad)
+    page.wait(lambda: "notes.txt: is no image that can be read" in page.says())
+
+
+def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> None:
+    page = opened(has_touch=True, viewport={"width": 820, "height": 900})
+    page.ready()
+    before, scale = page.mask(), page.tab.evaluate("lightbox.view.scale")
+    x, y = page.screen(100, 100)
+    line = page.context.new_cdp_session(page.tab)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(places)]
+        line.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (x, y))
+    touch("touchStart", (x, y), (x + 60, y))
+    for step in range(1, 7):
+        touch("touchMove", (x - 10 * step, y), (x + 60 + 10 * step, y))
+    touch("touchEnd")
+    assert page.tab.evaluate("lightbox.view.scale") > 1.5 * scale
+    assert np.array_equal(page.mask(), before)
+    touch("touchStart", (x, y))
+    touch("touchMove", (x + 40, y + 20))
+    touch("touchEnd")
+    assert (page.mask() ^ before).any()  # one finger draws
+
+
+def test_a_film_of_20_megapixels_does_not_stutter(
+    browser: Any, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    folder = fill(tmp_path / "films")
+    small = Image.open(sample_films() / "foot.png").convert("L")
+    small.resize((4000, 5000), Image.Resampling.BICUBIC).save(folder / "images" / "large.png")
+    with served("--data", folder) as address:
+        page = Page(browser, address)
+        page.ready("large")
+        assert page.tab.evaluate("lightbox.editor.mask.values.length") == 20_000_000
+        spent = page.tab.evaluate(
+            """() => {
+                const { view, editor, tools } = lightbox;
+                const spent = {};
+                const frame = (name, what) => {
+                    what();
+                    spent[name] = Math.max(spent[name] ?? 0, view.draw());
+                };
+                for (let i = 0; i < 10; i++) frame("pan", () => view.pan(10, 5));
+                for (let i = 0; i < 10; i++) frame("zoom", () => view.zoom(1.2));
+                for (let i = 0; i < 10; i++) frame("window", () => editor.dragWindow(5, 5));
+                for (let i = 0; i < 10; i++) frame("threshold", () => editor.tryThreshold(100 + i));
+                editor.setThreshold(128);
+                editor.mask.begin();
+                tools.action = { kind: "stroke", last: [2000, 2500], bone: true };
+                tools.size = 80;
+                for (let i = 0; i < 10; i++)
+                    frame("brush", () => tools.stroke([2000 + 30 * i, 2500 + 10 * i]));
+                tools.action = null;
+                editor.finish("brush");
+                const started = performance.now();
+                editor.undo();
+                spent.undo = performance.now() - started;
+                return spent;
+            }"""
+        )
+        record_property("milliseconds", spent)
+        print(spent)
+        assert max(spent.values()) < 200, spent  # a shared core; some 20 ms on a quiet one
+        page.close()
+
+
+def test_the_pages_geometry_is_scipys(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    rng = np.random.default_rng(3)
+    code = """async ([width, height, bits, most, inner, x, y]) => {
+        const raster = await import("/static/raster.js");
+        const test = (i) => bits[i] === 1;
+        const { spans, count } = raster.smallRegions(width, height, test, most, inner);
+        const packed = raster.unpackBits(raster.packBits(Uint8Array.from(bits)), bits.length);
+        return [spans, count, raster.flood(width, height, x, y, test), [...packed]];
+    }"""
+    for trial in range(30):
+        height, width = rng.integers(1, 30, 2)
+        mask = rng.random((height, width)) < rng.choice([0.3, 0.5, 0.7])
+        most, inner = int(rng.integers(1, 12)), bool(trial % 2)
+        y, x = int(rng.integers(height)), int(rng.integers(width))
+        bits = mask.astype(int).ravel().tolist()
+        asked = [int(width), int(height), bits, most, inner, x, y]
+        spans, count, flooded, packed = page.tab.evaluate(code, asked)
+        labels, number = ndimage.label(mask)
+        sizes = np.bincount(labels.ravel(), minlength=number + 1)
+        border = set(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+        small = [i for i in range(1, number + 1) if sizes[i] < most and not (inner and i in border)]
+        assert count == len(small)
+        assert np.array_equal(painted(spans, mask.shape), np.isin(labels, small))
+        assert np.array_equal(
+            painted(flooded, mask.shape), (labels == labels[y, x]) & bool(mask[y, x])
+        )
+        assert packed == bits
+
+
+def painted(spans: list[int], shape: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros(shape, int)
+    for y, first, last in zip(*[iter(spans)] * 3, strict=True):
+        mask[y, first:last] += 1
+    assert mask.max(initial=0) <= 1  # no pixel twice
+    return mask > 0
+
+
+def test_retrain_on_12_films_to_the_end_and_take_the_new_model(
+    browser: Any, tmp_path: Path
+) -> None:
+    simulate(tmp_path / "films", 12, seed=5, size=(96, 96))
+    with served("--data", tmp_path / "films") as address:
+        page = Page(browser, address)
+        page.ready()
+        model = page.tab.locator("#model").inner_text()
+        page.tab.click("#train-open")
+        assert "12 accepted films" in page.tab.locator("[data-part=accepted]").inner_text()
+        page.tab.fill("[data-part=minutes]", "0.15")
+        page.tab.click("[data-part=start]")
+        page.wait("document.querySelector('[data-part=stop]').hidden === false")
+        page.wait("document.querySelector('[data-part=offer]').hidden === false", 240)
+        assert page.tab.locator("[data-part=stage]").inner_text() == "Finished"
+        for part in ("before", "after"):
+            assert 0 <= float(page.tab.locator(f"[data-part={part}]").inner_text()) <= 1
+        assert page.tab.locator("#model").inner_text() == model  # offered, and not swapped in
+        page.tab.screenshot(path=tmp_path / "retrain.png")
+        page.tab.click("[data-part=use]")
+        page.wait(lambda: page.tab.locator("#model").inner_text() != model)
+        page.tab.click("#train [value=close]")
+        page.tab.keyboard.press("PageDown")
+        page.wait("lightbox.editor.row.model && lightbox.editor.row.state === 'accepted'")
+        page.close()
+    assert (tmp_path / "films" / ".boneseg" / "runs" / "0001" / "bundle" / "model.json").is_file()
+    with served("--data", tmp_path / "films") as address:  # what was chosen is kept
+        page = Page(browser, address)
+        page.ready()
+        assert page.tab.locator("#model").inner_text() != model
+        page.close()
+
+
+def test_a_training_can_be_stopped(browser: Any, tmp_path: Path) -> None:
+    simulate(tmp_path / "films", 6, seed=6, size=(96, 96))
+    with served("--data", tmp_path / "films") as address:
+        page = Page(browser, address)
+        page.ready()
+        page.tab.click("#train-open")
+        page.tab.click("[data-part=start]")
+        page.tab.click("[data-part=stop]")
+        page.wait(lambda: page.tab.locator("[data-part=stage]").inner_text().startswith("Stopped"))
+        assert not page.tab.locator("[data-part=start]").is_disabled()
+        page.close()
