@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from boneseg.annotations import MaskSizeError
 from boneseg.dataset import Case, Dataset, hold_out, thumbnail, twins
 from boneseg.errors import BonesegError, DatasetError, MaskError
-from boneseg.masks import UnclearMaskError, read_mask, save_png
+from boneseg.masks import UnclearMaskError, save_png
 
 # Okabe & Ito's palette, told apart with any colour vision: bone, and the frame of a problem.
 _ORANGE, _BLUE = (230, 159, 0), (86, 180, 233)
@@ -145,16 +146,15 @@ def _look(case: Case) -> _Look:
     except BonesegError as error:
         problems.append(("unreadable film", str(error)))
     try:
-        mask = read_mask(case.mask)
+        mask = case.read_mask(look.size)
         look = replace(look, share=float(mask.mean()))
-        if look.size not in (None, mask.shape):
-            read_mask(case.mask, shape=look.size)  # says so in its own words
         problems += _doubts(case, mask, look.small)
     except UnclearMaskError as error:
         problems.append(("unexpected values", str(error)))
+    except MaskSizeError as error:
+        problems.append(("size mismatch", str(error)))
     except MaskError as error:
-        mismatch = not math.isnan(look.share)
-        problems.append(("size mismatch" if mismatch else "unreadable mask", str(error)))
+        problems.append(("unreadable mask", str(error)))
     return replace(look, problems=tuple(problems))
 
 
@@ -170,11 +170,11 @@ def _doubts(
     """What is odd about a mask that could be read."""
     share = mask.mean()
     if share == 0:
-        return [("empty mask", f"{case.mask}: no bone is drawn")]
+        return [("empty mask", f"{case.mask_name}: no bone is drawn")]
     if share == 1:
-        return [("full mask", f"{case.mask}: all of it is bone")]
+        return [("full mask", f"{case.mask_name}: all of it is bone")]
     if share > _INVERTED:
-        detail = f"{case.mask}: {share:.0%} is bone; maybe black and white are swapped"
+        detail = f"{case.mask_name}: {share:.0%} is bone; maybe black and white are swapped"
         return [("maybe inverted", detail)]
     if small is not None and _contrast(small, mask) < _DARKER:
         detail = f"{case.image}: bone is darker than what is around it; the film may be a negative"
@@ -307,7 +307,7 @@ def _picture(case: Case, side: int) -> tuple[Image.Image | None, Image.Image | N
     except BonesegError:
         return None, None
     try:
-        return smaller(pixels), smaller(read_mask(case.mask, shape=pixels.shape[:2]))
+        return smaller(pixels), smaller(case.read_mask((pixels.shape[0], pixels.shape[1])))
     except BonesegError:
         return smaller(pixels), None
 

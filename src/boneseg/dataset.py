@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,16 +24,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.errors import DatasetError, UsageError
+from boneseg.annotations import DICOM_SUFFIXES as DICOM_SUFFIXES
+from boneseg.annotations import (
+    UnknownAnnotationError,
+    is_annotation,
+    labels_of,
+    open_annotations,
+    suffix_of,
+)
+from boneseg.annotations.yolo import holds_polygons
+from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
 from boneseg.words import counted, listed
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))
-DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
     *(".jp2", ".j2k", ".jpx", ".pgm", ".pnm", ".ppm"),
 )
 _MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
+_TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # before names, by Label Studio
 _FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
 _GRID = 128
 _COARSE, _TWINS, _SHIFT = 0.9, 0.88, 3
@@ -42,13 +52,45 @@ _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case
 
 @dataclass(frozen=True)
 class Case:
-    """A film and its mask. `group` is the patient, `part` the body part, where they are known."""
+    """A film and its mask. `group` is the patient, `part` the body part, where they are known.
+
+    film: what the mask's file calls the film, where it holds the masks of several.
+    labels: what is bone in there; all that is drawn where there are none.
+    """
 
     name: str
     image: Path
     mask: Path
     group: str | None = None
     part: str | None = None
+    film: str | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def mask_name(self) -> str:
+        """What messages call the mask."""
+        return str(self.mask) if self.film is None else f"{self.mask}: {self.film}"
+
+    def read_mask(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+        """The mask, bool H x W; see `masks.read_mask`. Raises MaskError."""
+        from boneseg.masks import read_mask
+
+        return read_mask(self.mask, shape, film=self.film, labels=self.labels)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask on disk: a file of its own, or one film of a file that speaks of several.
+
+    name: of the film, as far as the mask tells. film: what the file calls it. uid: of the DICOM
+    instance it points at. loose: passed over in silence where no film has its name.
+    """
+
+    path: Path
+    name: str
+    film: str | None = None
+    uid: str | None = None
+    loose: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +113,11 @@ class Dataset:
 
 
 def open_dataset(
-    data: Path | str | None, *, images: Path | None = None, masks: Path | None = None
+    data: Path | str | None,
+    *,
+    images: Path | None = None,
+    masks: Path | None = None,
+    labels: Sequence[str] = (),
 ) -> Dataset:
     """Pair the films and masks of a folder by name. No pixel is read.
 
@@ -79,21 +125,27 @@ def open_dataset(
     case; after a space, "-" or "." too), in any image format. A film `knee_image.png` also answers
     to `knee`, if no other film does. One folder may hold both, if every mask has such an ending.
 
-    Raises UsageError where no folder is given, and DatasetError where a folder is missing or
-    empty, where two films have one name or two masks fit one film, and where `groups.csv` leaves
-    out a film: it could then leak from one fold into another.
+    Masks are also read from the files of annotation tools (see `annotations/`), in the folder of
+    masks or in place of it; `labels` chooses what is bone there. A DICOM Segmentation belongs to
+    the film that it points at.
+
+    Raises UsageError where no folder is given or no mask has a label, and DatasetError where a
+    folder is missing or empty, where two films have one name or two masks fit one film, and where
+    `groups.csv` leaves out a film: it could then leak from one fold into another.
     """
     data = Path(data) if data is not None else None
     films_folder, masks_folder = _folders(data, images, masks)
-    films, labels = _files(films_folder, dicom=True), _files(masks_folder, dicom=False)
+    films, drawn = _files(films_folder, dicom=True), mask_files(masks_folder)
     if films_folder.resolve() == masks_folder.resolve():
         films = [path for path in films if not _MASK_ENDING.search(stem_of(path))]
-        labels = [path for path in labels if _MASK_ENDING.search(stem_of(path))]
+        drawn = [one for one in drawn if suffix_of(one.path) or _MASK_ENDING.search(one.name)]
     if not films:
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
-    if not labels:
+    if not drawn:
         raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
-    pairs, unpaired_masks = _pair(films, labels)
+    pairs, unpaired_masks = _pair(films, drawn)
+    if labels:
+        _check_labels(labels, list(pairs.values()))
     root = data if data is not None else films_folder.parent
     remarks: list[str] = []
     groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
@@ -102,7 +154,16 @@ def open_dataset(
     return Dataset(
         root,
         tuple(
-            Case(n, names[n], pairs[names[n]], groups.get(n), parts.get(n)) for n in sorted(names)
+            Case(
+                name,
+                film,
+                pairs[film].path,
+                groups.get(name),
+                parts.get(name),
+                pairs[film].film,
+                tuple(labels),
+            )
+            for name, film in sorted(names.items())
         ),
         tuple(film for film in films if film not in pairs),
         tuple(unpaired_masks),
@@ -111,32 +172,116 @@ def open_dataset(
 
 
 def films_and_masks(images: Path, masks: Path) -> dict[Path, Path | None]:
-    """Each film of a folder with its mask, or None; as `open_dataset` pairs them.
+    """Each film of a folder with its mask, a picture, or None; as `open_dataset` pairs them.
 
     Raises DatasetError where a folder cannot be read, or names are not clear.
     """
-    films, labels = _files(images, dicom=True), _files(masks, dicom=False)
-    pairs, _ = _pair(films, labels)
-    return {film: pairs.get(film) for film in films}
+    films, pictures = _files(images, dicom=True), _files(masks, dicom=False)
+    pairs, _ = _pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
+    return {film: pairs[film].path if film in pairs else None for film in films}
+
+
+def mask_files(place: Path) -> list[MaskFile]:
+    """The masks in a folder, or in one file of annotations, by name.
+
+    Raises DatasetError where it cannot be read.
+    """
+    if place.is_file():
+        found = masks_in(place)
+        if any(mask.loose for mask in found):
+            raise DatasetError(f"{place}: holds no masks of a known kind; see docs/formats.md")
+        return found
+    try:
+        paths = [path for path in place.iterdir() if not path.name.startswith(".")]
+        files = sorted(path for path in paths if path.is_file() and _may_be_mask(path))
+    except OSError as error:
+        raise DatasetError(f"{place}: cannot be read ({error.strerror})") from None
+    texts = [path for path in files if suffix_of(path) == ".txt"]
+    if not any(map(holds_polygons, texts)):  # empty ones say "no bone" beside others alone
+        files = [path for path in files if path not in texts]
+    return [mask for path in files for mask in masks_in(path)]
+
+
+def masks_in(path: Path) -> list[MaskFile]:
+    """The masks that a file holds: one, or one for each film it speaks of. Raises DatasetError."""
+    suffix, name = suffix_of(path), stem_of(path)
+    if not is_annotation(path) or suffix not in (".json", ".xml", ""):
+        return [MaskFile(path, name, loose=suffix == ".txt")]  # a README may lie there, too
+    try:
+        found = open_annotations(path)
+    except UnknownAnnotationError:
+        return [MaskFile(path, name, loose=True)]
+    except MaskError as error:
+        if suffix:
+            raise DatasetError(str(error)) from None
+        return [MaskFile(path, name)]  # and whoever reads it is told
+    return [
+        MaskFile(path, name, drawing.uid, drawing.uid)
+        if drawing.name is None
+        else MaskFile(path, stem_of(_named(drawing.name)), drawing.name)
+        for drawing in found
+    ]
+
+
+def _named(name: str) -> Path:
+    return Path(PurePosixPath(name.replace("\\", "/")).name)
+
+
+def _may_be_mask(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_annotation(path)
+
+
+def _check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
+    """Refuse labels that nobody has drawn: their masks would all be empty."""
+    found: set[str] = set()
+    for mask in masks:
+        if not is_annotation(mask.path):
+            raise UsageError(f"--label: {mask.path} is a picture, which names no labels")
+        with suppress(MaskError):  # told when it is read
+            for drawing in open_annotations(mask.path):
+                if mask.film in (None, drawing.name, drawing.uid):
+                    found.update(labels_of(drawing.read()))
+    unknown = [label for label in labels if label not in found]
+    if unknown:
+        raise UsageError(
+            f"--label {unknown[0]}: is in no mask; there are {listed(sorted(found)) or 'none'}"
+        )
 
 
 def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
     for folder in (data, images, masks):
-        if folder is not None and not folder.is_dir():
+        if folder is None or folder.is_dir():
+            continue
+        if folder is not masks or not folder.is_file():
             raise DatasetError(f"{folder}: is no folder; check the name")
+        if not is_annotation(folder):
+            raise DatasetError(f"{folder}: is a file without annotations; give the folder of masks")
     if images is not None and masks is not None:
         return images, masks
     if data is None:
         raise UsageError("give a data folder, or both the folder of images and that of masks")
     for first, second in LAYOUTS:
         folders = images or data / first, masks or data / second
-        if all(folder.is_dir() for folder in folders):
+        if folders[0].is_dir() and (folders[1].is_dir() or masks is not None):
             return folders
+    if masks is None and (document := _document(data)) is not None:
+        return images or data / LAYOUTS[0][0], document
     found = [f"{name}/" for pair in LAYOUTS for name in pair if (data / name).is_dir()]
     raise DatasetError(
         f"{data}: holds {'only ' + listed(found) if found else 'neither films nor masks'}; "
         "a data folder has images/ and masks/, or all_images/ and labels/"
     )
+
+
+def _document(data: Path) -> Path | None:
+    """The one file of annotations beside a folder of images, as annotation tools export them."""
+    if not (data / LAYOUTS[0][0]).is_dir():
+        return None
+    found = []
+    for path in sorted(data.iterdir()):
+        if suffix_of(path) in (".json", ".xml") and path.is_file():
+            found += [path] if not any(mask.loose for mask in masks_in(path)) else []
+    return found[0] if len(found) == 1 else None
 
 
 def _files(folder: Path, *, dicom: bool) -> list[Path]:
@@ -158,11 +303,16 @@ def _files(folder: Path, *, dicom: bool) -> list[Path]:
 
 def stem_of(path: Path) -> str:
     """The name without its image suffix: a DICOM file named by its UID keeps all of it."""
+    suffix = suffix_of(path)
+    if suffix and len(path.name) > len(suffix):
+        return path.name[: -len(suffix)]
     known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
     return path.stem if known else path.name
 
 
-def _pair(films: Sequence[Path], labels: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+def _pair(
+    films: Sequence[Path], masks: Sequence[MaskFile]
+) -> tuple[dict[Path, MaskFile], list[Path]]:
     """The mask of each film that has one, and the masks that have no film."""
     by_name: dict[str, Path] = {}
     aliases: dict[str, list[Path]] = defaultdict(list)
@@ -171,22 +321,47 @@ def _pair(films: Sequence[Path], labels: Sequence[Path]) -> tuple[dict[Path, Pat
         if other is not film:
             raise DatasetError(f"{film}: has the same name as {other.name}; rename one of the two")
         aliases[_FILM_ENDING.sub("", stem_of(film)).casefold()].append(film)
-    pairs: dict[Path, Path] = {}
+    uids = _uids(films) if any(mask.uid for mask in masks) else {}
+    pairs: dict[Path, MaskFile] = {}
     alone = []
-    for label in labels:
-        names = [stem_of(label).casefold(), _MASK_ENDING.sub("", stem_of(label)).casefold()]
-        found = [by_name[name] for name in names if name in by_name]
+    for mask in masks:
+        names = _names(mask)
+        pointed = uids.get(mask.uid or "")
+        found = [pointed] if pointed else [by_name[name] for name in names if name in by_name]
         found = found or next((aliases[name] for name in names if name in aliases), [])
         if not found:
-            alone.append(label)
+            if not mask.loose:
+                alone.append(mask.path if mask.film is None else mask.path / mask.film)
             continue
         film = found[0]
         if len(found) > 1 and names[0] not in by_name:
-            raise DatasetError(f"{label}: fits {listed([f.name for f in found])}; rename one")
-        other = pairs.setdefault(film, label)
-        if other is not label:
-            raise DatasetError(f"{film}: {other.name} and {label.name} both fit it; keep one mask")
+            raise DatasetError(f"{mask.path}: fits {listed([f.name for f in found])}; rename one")
+        if mask.uid and pointed is None and film in uids.values():
+            raise DatasetError(f"{mask.path}: points at another film than {film}; rename it")
+        first = pairs.setdefault(film, mask)
+        if first is not mask:
+            both = f"{first.path.name} and {mask.path.name}"
+            raise DatasetError(f"{film}: {both} both fit it; keep one mask")
     return pairs, alone
+
+
+def _names(mask: MaskFile) -> list[str]:
+    """What the film of a mask may be called, the likeliest first, in small letters."""
+    names = [mask.name, _MASK_ENDING.sub("", mask.name)]
+    if mask.film is not None:
+        names.append(_TASK_ENDING.sub("", mask.name))
+    return [name.casefold() for name in names]
+
+
+def _uids(films: Sequence[Path]) -> dict[str, Path]:
+    """The SOP Instance UID of each DICOM film."""
+    from boneseg.writers.dicom_seg import read_source
+
+    found = {}
+    for film in films:
+        with suppress(RadiographError):
+            found[str(read_source(film).get("SOPInstanceUID"))] = film
+    return found
 
 
 def _table(

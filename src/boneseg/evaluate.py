@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.dataset import Case, Dataset, stem_of
+from boneseg.annotations import MaskSizeError
+from boneseg.dataset import Case, Dataset, MaskFile, masks_in
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
@@ -103,19 +104,20 @@ def evaluate_predictions(pairs: Iterable[Pair]) -> Summary:
 def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     """Score the predicted masks in a folder against the truth of a dataset.
 
-    The prediction for a film `knee.png` is `knee_mask.*`, or else `knee.*`, in `masks_dir` itself.
+    The prediction for a film `knee.png` is `knee_mask.*`, or else `knee.*`, in `masks_dir` itself;
+    that may also be one file of annotations.
     Distances are in mm too where the film states its pixel spacing. Raises UsageError where
     `masks_dir` is no folder that can be read, and DatasetError where the dataset has no case; what
     is wrong with one case is in `failures`, and the others are scored.
     """
-    files = _files_by_stem(masks_dir)
-    owners: dict[Path, str] = {}
+    files = _files_by_name(masks_dir)
+    owners: dict[MaskFile, str] = {}
 
     def score_case(case: Case) -> Scores:
-        path = _prediction(case, files, masks_dir)
-        if owners.setdefault(path, case.name) != case.name:
-            raise MaskError(f"{path}: is taken by case {owners[path]}; name one mask a film")
-        return _score_file(case, path)
+        mask = _prediction(case, files, masks_dir)
+        if owners.setdefault(mask, case.name) != case.name:
+            raise MaskError(f"{mask.path}: is taken by case {owners[mask]}; name one mask a film")
+        return _score_file(case, mask)
 
     return _evaluate(dataset, score_case)
 
@@ -131,7 +133,7 @@ def evaluate_model(dataset: Dataset, segment: Callable[[Floats], Mask]) -> Evalu
     def score_case(case: Case) -> Scores:
         film = read_radiograph(case.image)
         height, width = film.pixels.shape
-        truth = read_mask(case.mask, shape=(height, width))
+        truth = case.read_mask((height, width))
         return score(segment(film.pixels), truth, film.spacing_mm)
 
     return _evaluate(dataset, score_case)
@@ -161,36 +163,44 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
     return Evaluation(summary, parts, tuple(failures))
 
 
-def _score_file(case: Case, path: Path) -> Scores:
-    truth = read_mask(case.mask)
-    prediction = read_mask(path)
-    if prediction.shape != truth.shape:
-        (height, width), (true_height, true_width) = prediction.shape, truth.shape
-        raise MaskError(
-            f"{path}: is {height} x {width} pixels, the truth {true_height} x {true_width} "
-            "(height x width); predict on the film's own pixel grid"
-        )
-    return score(prediction, truth, read_radiograph(case.image).spacing_mm)
-
-
-def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+def _score_file(case: Case, mask: MaskFile) -> Scores:
+    film = read_radiograph(case.image)
+    truth = case.read_mask((film.pixels.shape[0], film.pixels.shape[1]))
     try:
-        found = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        prediction = read_mask(mask.path, (truth.shape[0], truth.shape[1]), film=mask.film)
+    except MaskSizeError as error:
+        (height, width), (true_height, true_width) = error.size, error.film
+        raise MaskError(
+            f"{mask.path}: is {height} x {width} pixels, the truth {true_height} x {true_width} "
+            "(height x width); predict on the film's own pixel grid"
+        ) from None
+    return score(prediction, truth, film.spacing_mm)
+
+
+def _files_by_name(place: Path) -> dict[str, list[MaskFile]]:
+    try:
+        files = [place] if place.is_file() else sorted(place.iterdir())
+        paths = [p for p in files if p.is_file() and not p.name.startswith(".")]
     except OSError as error:
         raise UsageError(
-            f"{folder}: cannot be read ({error.strerror}); give the folder of predicted masks"
+            f"{place}: cannot be read ({error.strerror}); give the folder of predicted masks"
         ) from None
-    stems: dict[str, list[Path]] = {}
-    for path in found:
-        stems.setdefault(stem_of(path), []).append(path)
-    return stems
+    found: dict[str, list[MaskFile]] = {}
+    for path in paths:
+        for mask in masks_in(path):
+            found.setdefault(mask.name, []).append(mask)
+    return found
 
 
-def _prediction(case: Case, files: Mapping[str, Sequence[Path]], folder: Path) -> Path:
-    candidates = files.get(f"{case.name}_mask") or files.get(case.name)
+def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path) -> MaskFile:
+    candidates = next((files[name] for name in _prediction_names(case) if name in files), None)
     if not candidates:
         raise MaskError(f"{folder / case.name}_mask.png: is missing; predict this film, too")
     if len(candidates) > 1:
-        names = ", ".join(path.name for path in candidates)
+        names = ", ".join(mask.path.name for mask in candidates)
         raise MaskError(f"{folder}: holds {names} for one film; keep one of them")
     return candidates[0]
+
+
+def _prediction_names(case: Case) -> tuple[str, ...]:
+    return f"{case.name}_mask", case.name, f"{case.name}.seg"

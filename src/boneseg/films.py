@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boneseg.dataset import Case
-from boneseg.masks import read_mask
 from boneseg.prepare import Placement, Preparation
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.words import listed
@@ -40,7 +39,7 @@ def read_films(
     def read(case: Case) -> Film:
         radiograph = read_radiograph(case.image)
         shape = radiograph.pixels.shape
-        return Film(case, radiograph, read_mask(case.mask, shape=(shape[0], shape[1])))
+        return Film(case, radiograph, case.read_mask((shape[0], shape[1])))
 
     films = []
     with ThreadPoolExecutor(2) as pool:

@@ -15,6 +15,8 @@ What counts as bone in a file that is read:
 
 A colour table (palette) is judged by its colours, and what is transparent is black. Everything
 else could be read in two ways, and is refused by the values that were found.
+
+Files of annotation tools, of 3D Slicer and DICOM Segmentations are read in `annotations/`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from boneseg.annotations import MaskSizeError, is_annotation, read_annotation
 from boneseg.errors import MaskError
 from boneseg.files import whole_file
 
@@ -45,20 +48,29 @@ class UnclearMaskError(MaskError):
     """The file can be decoded, but its values can be read in more than one way."""
 
 
-def read_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+def read_mask(
+    path: Path,
+    shape: tuple[int, int] | None = None,
+    *,
+    film: str | None = None,
+    labels: Sequence[str] = (),
+) -> NDArray[np.bool_]:
     """Read a mask: bool, height x width, True = bone, as the EXIF orientation shows it.
 
-    All black is an empty mask, all white a full one. Raises MaskError where the file cannot be
-    decoded or differs from `shape` (height, width), and UnclearMaskError where its values could
-    mean more than one thing.
+    All black is an empty mask, all white a full one. Of a file of annotations, `film` chooses one
+    of several films, and `labels` what is bone.
+
+    Raises MaskError where the file cannot be decoded, MaskSizeError where it differs from `shape`
+    (height, width), and UnclearMaskError where its values could mean more than one thing.
     """
+    if is_annotation(path):
+        return read_annotation(path, shape, film=film, labels=labels)
+    if labels:
+        raise MaskError(f"{path}: is a picture, which names no labels; leave --label out")
     image = _decode(path)
     size = (image.height, image.width)
     if shape is not None and size != tuple(shape):
-        raise MaskError(
-            f"{path}: mask is {size[0]} x {size[1]} pixels but its film is {shape[0]} x {shape[1]} "
-            "(height x width); draw it on the film's own grid"
-        )
+        raise MaskSizeError(path, size, shape)
     if image.mode in ("P", "PA"):
         return _from_palette(image, path)
     values = np.asarray(image)

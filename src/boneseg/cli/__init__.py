@@ -10,7 +10,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from boneseg.cli.films import check, evaluate, segment
+from boneseg.cli.films import check, convert, evaluate, segment
 from boneseg.cli.learning import compare, crossval, recipes, train, tune
 from boneseg.cli.making import demo, simulate
 from boneseg.cli.services import node, pacs, serve
@@ -41,6 +41,7 @@ for verb in (
     compare,
     tune,
     evaluate,
+    convert,
     simulate,
     recipes,
     serve,

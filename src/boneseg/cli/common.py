@@ -10,7 +10,10 @@ import typer
 
 Data = Annotated[Path | None, typer.Argument(help="A folder with images/ and masks/;")]
 Images = Annotated[Path | None, typer.Option(help="or a folder of films")]
-Masks = Annotated[Path | None, typer.Option(help="and one of their masks.")]
+Masks = Annotated[Path | None, typer.Option(help="and one of their masks, or a file of all.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", help="What is bone in annotations; else all is.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 

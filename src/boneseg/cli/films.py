@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from boneseg.cli.common import Data, Images, Json, Masks, print_json
+from boneseg.cli.common import Data, Images, Json, Labels, Masks, print_json
 from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
@@ -76,6 +76,7 @@ def check(
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
+    labels: Labels = None,
     sheet: Annotated[Path | None, typer.Option(help="A contact sheet of overlays, PNG.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -83,7 +84,7 @@ def check(
     from boneseg.check import check_dataset, contact_sheet
     from boneseg.dataset import open_dataset
 
-    dataset = open_dataset(data, images=images, masks=masks)
+    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
     found = check_dataset(dataset)
     if sheet is not None:
         contact_sheet(dataset, sheet, report=found)
@@ -106,8 +107,11 @@ def evaluate(
     data: Data = None,
     images: Images = None,
     truth: Masks = None,
+    labels: Labels = None,
     model: Annotated[Path | None, typer.Option(help="A bundle to score,")] = None,
-    masks: Annotated[Path | None, typer.Option(help="or a folder of masks to score.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="or a folder of masks to score, or a file of all.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV with a row for each film.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -117,7 +121,7 @@ def evaluate(
 
     if (model is None) == (masks is None):
         raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
-    dataset = open_dataset(data, images=images, masks=truth)
+    dataset = open_dataset(data, images=images, masks=truth, labels=labels or ())
     if model is not None:
         from boneseg.bundle import load_bundle
         from boneseg.engine import Engine
@@ -134,6 +138,41 @@ def evaluate(
     else:
         print(result.table())
     return 1 if result.failures else 0
+
+
+def convert(
+    out: Annotated[Path, typer.Option(help="Where the masks go.")],
+    to: Annotated[str, typer.Option(help="Formats with commas between; docs/formats.md has them.")],
+    data: Data = None,
+    images: Images = None,
+    masks: Masks = None,
+    labels: Labels = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="px that polygons may stray from the mask; fewer points.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write the masks of a dataset in other formats, each on its film's own pixel grid."""
+    from boneseg.convert import convert_dataset
+    from boneseg.dataset import open_dataset
+    from boneseg.polygons import TOLERANCE
+
+    wanted = chosen_formats("--to", ",".join("mask" if w == "png" else w for w in to.split(",")))
+    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
+    with Progress("converting") as progress:
+        results = convert_dataset(
+            dataset,
+            out,
+            wanted,
+            tolerance=TOLERANCE if tolerance is None else tolerance,
+            report=lambda done, name: progress.at(done, name),
+        )
+    for result in results:
+        if result.error:
+            say(f"error: {result.error}")
+    if as_json:
+        print_json([asdict(result) for result in results])
+    return 1 if any(result.error for result in results) else 0
 
 
 def chosen_formats(option: str, words: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boneseg.cli.common import Data, Images, Json, Masks, print_json
+from boneseg.cli.common import Data, Images, Json, Labels, Masks, print_json
 from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
@@ -22,6 +22,7 @@ def train(
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
+    labels: Labels = None,
     recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train as well as these allow.")] = None,
@@ -39,7 +40,7 @@ def train(
 
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
-    dataset = open_dataset(data, images=images, masks=masks)
+    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
     with Progress("training") as progress:
 
         def report(check: Check) -> None:
@@ -65,6 +66,7 @@ def crossval(
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
+    labels: Labels = None,
     folds: Annotated[int, typer.Option(help="How many.")] = 5,
     recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
@@ -81,7 +83,7 @@ def crossval(
     from boneseg.report.crossval import write_crossval_report
 
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
-    dataset = open_dataset(data, images=images, masks=masks)
+    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
     with Progress("cross-validating") as progress:
         behind: dict[int, float] = {}  # of each fold: they may end in any order
 
@@ -115,6 +117,7 @@ def compare(
     epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
     parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> int:
     """Cross-validate recipes on the same folds and say which differences are no chance."""
@@ -124,7 +127,7 @@ def compare(
     from boneseg.report.compare import write_compare_report
 
     asked = _asked_settings("compare", settings, minutes, epochs)
-    dataset = open_dataset(data)
+    dataset = open_dataset(data, labels=labels or ())
     with Progress("comparing") as progress:
         behind: dict[tuple[str, int], float] = {}
 
@@ -157,6 +160,7 @@ def tune(
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
+    labels: Labels = None,
     trials: Annotated[int, typer.Option(help="How many recipes to try.")] = 20,
     recipe: Annotated[str, typer.Option(help="The one to start from.")] = "default",
     space: Annotated[Path | None, typer.Option(help="What to vary, TOML.")] = None,
@@ -175,7 +179,7 @@ def tune(
 
     chosen = _chosen_recipe("tune", recipe, settings, minutes, epochs)
     asked = read_space(space) if space is not None else SPACE
-    dataset = open_dataset(data, images=images, masks=masks)
+    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
     with Progress("tuning") as progress:
         ended: set[int] = set()
 

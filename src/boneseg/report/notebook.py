@@ -16,7 +16,6 @@ from PIL import Image
 from boneseg.chance import p_words
 from boneseg.errors import BonesegError
 from boneseg.history import Check, read_curve
-from boneseg.masks import read_mask
 from boneseg.metrics import Summary
 from boneseg.prepare import Floats
 from boneseg.radiograph import read_radiograph
@@ -73,7 +72,7 @@ def dataset_html(dataset: Dataset) -> str:
 def _case_figure(case: Case) -> str:
     try:
         pixels = read_radiograph(case.image).pixels
-        mask = read_mask(case.mask, shape=(pixels.shape[0], pixels.shape[1]))
+        mask = case.read_mask((pixels.shape[0], pixels.shape[1]))
     except BonesegError as error:  # a notebook shows what there is; training names the film
         return f"<p>{escape(str(error))}</p>"
     return _figure(pixels, escape(case.name), mask, side=SMALL)

@@ -1,0 +1,59 @@
+"""What the formats have in common: polygons and run lengths from numbers that nobody has checked.
+
+All raise ValueError for numbers that cannot be what they should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.annotations import Mask, Region, Shape
+from boneseg.polygons import Ring, fill
+
+
+def polygon(label: str, points: Any) -> Region:
+    """A region inside a ring of (x, y), px from the corner of the film."""
+    return Region(label, partial(fill, [ring(points)]), "a polygon")
+
+
+def ring(points: Any) -> Ring:
+    """(x, y) in pairs, or all numbers in a row, as N x 2."""
+    numbers = np.asarray(points, np.float64)
+    if numbers.ndim == 1:
+        numbers = numbers.reshape(-1, 2)
+    if numbers.ndim != 2 or numbers.shape[1] != 2 or len(numbers) < 3:
+        raise ValueError("no polygon")
+    if not np.isfinite(numbers).all():
+        raise ValueError("points that are no numbers")
+    return numbers
+
+
+def by_runs(counts: Sequence[int], shape: Shape, *, by_columns: bool = False) -> Mask:
+    """Run lengths, the first outside the mask, row by row or column by column."""
+    lengths = np.asarray(counts, np.int64)
+    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
+        raise ValueError("run lengths that do not fill the picture")
+    values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return np.ascontiguousarray(values.reshape(shape, order="F" if by_columns else "C"))
+
+
+def placed(part: NDArray[np.bool_], left: int, top: int) -> Any:
+    """A painter that lays a part on the film; what lies outside of it is cut off."""
+    return partial(_place, part, left, top)
+
+
+def _place(part: NDArray[np.bool_], left: int, top: int, shape: Shape) -> Mask:
+    whole = np.zeros(shape, bool)
+    rows = slice(max(top, 0), max(top + part.shape[0], 0))
+    columns = slice(max(left, 0), max(left + part.shape[1], 0))
+    target = whole[rows, columns]
+    target[...] = part[
+        rows.start - top : rows.start - top + target.shape[0],
+        columns.start - left : columns.start - left + target.shape[1],
+    ]
+    return whole
