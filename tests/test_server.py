@@ -37,6 +37,7 @@ from boneseg.server.packing import packed_mask, packed_probability, unpacked_mas
 from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
 from boneseg.server.teach import Candidate, teaching_order
 from boneseg.server.worker import Desk
+from boneseg.writers import FORMATS
 from films import dicom
 from lightbox import COMMAND, fill, refused, served
 
@@ -275,10 +276,18 @@ def test_a_draft_outlives_the_tab_until_the_mask_is_saved(client: TestClient) ->
 def test_every_download_of_a_film(client: TestClient) -> None:
     film = film_of(client, "knee")
     shape = (film["height"], film["width"])
-    for form in ("mask", "overlay"):
+    assert film["state"] == "accepted"  # by the test of two tabs: a mask of bone all over
+    for form, written in FORMATS.items():
         answer = client.get(f"/api/films/{film['id']}/download?form={form}")
-        assert f"knee_{form}.png" in answer.headers["content-disposition"]
-        assert np.asarray(Image.open(io.BytesIO(answer.content))).shape[:2] == shape
+        if form.startswith("dicom-seg"):  # the film is a PNG
+            assert answer.status_code == 422
+            continue
+        assert answer.status_code == 200, answer.text
+        assert f"knee{written.suffix or '_' + written.document}" in str(answer.headers)
+        if form in ("mask", "overlay", "probability"):
+            assert np.asarray(Image.open(io.BytesIO(answer.content))).shape[:2] == shape
+        if form == "coco":
+            assert answer.json()["annotations"][0]["area"] == shape[0] * shape[1]
     assert client.get(f"/api/films/{film['id']}/download?form=exe").status_code == 400
 
 

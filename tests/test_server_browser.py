@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from boneseg.bundle import sample_films
+from boneseg.server.packing import unpacked_mask
 from boneseg.simulate import simulate
 from browser import CHROMIUM, needs_browser
 from films import DATA, needs_data
@@ -60,10 +62,16 @@ class Page:
 
     def mask(self) -> np.ndarray:
         """The mask on the page, bool, height x width."""
-        values = self.tab.evaluate(
-            "[lightbox.editor.row.height, ...lightbox.editor.mask.values.map((v) => v & 1)]"
+        height, width, bits = self.tab.evaluate(
+            """async () => {
+                const { packBits } = await import("/static/raster.js");
+                const { mask } = lightbox.editor;
+                const bits = packBits(mask.values);
+                const letters = Array.from(bits, (byte) => String.fromCharCode(byte));
+                return [mask.height, mask.width, btoa(letters.join(""))];
+            }"""
         )
-        return np.array(values[1:], bool).reshape(values[0], -1)
+        return unpacked_mask(base64.b64decode(bits), (height, width), "")
 
     def screen(self, x: float, y: float) -> tuple[float, float]:
         """Where a place of the film is in the window."""
@@ -83,11 +91,12 @@ class Page:
 
     def drop(self, path: Path) -> None:
         """Drop a file on the page, as a person does from a folder."""
-        packed = list(path.read_bytes())
+        packed = base64.b64encode(path.read_bytes()).decode()
         self.tab.evaluate(
-            """([bytes, name]) => {
+            """([packed, name]) => {
                 const transfer = new DataTransfer();
-                transfer.items.add(new File([new Uint8Array(bytes)], name));
+                const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+                transfer.items.add(new File([bytes], name));
                 const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
                 for (const kind of ["dragenter", "dragover", "drop"])
                     document.body.dispatchEvent(new DragEvent(kind, how));
@@ -386,6 +395,7 @@ def test_retrain_on_12_films_to_the_end_and_take_the_new_model(
         page.ready()
         model = page.tab.locator("#model").inner_text()
         page.tab.click("#train-open")
+        page.wait("document.getElementById('train').open")
         assert "12 accepted films" in page.tab.locator("[data-part=accepted]").inner_text()
         page.tab.fill("[data-part=minutes]", "0.15")
         page.tab.click("[data-part=start]")

@@ -366,17 +366,17 @@ def _safe_name(name: str, path: Path) -> tuple[str, str]:
     """A stem and a suffix that are plain names: what comes from outside never becomes a path."""
     last = re.split(r"[\\/]", name)[-1]
     plain = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
-    suffix = Path(plain).suffix.lower()
+    stem = stem_of(Path(plain))
+    suffix = plain[len(stem) :].lower()
     with path.open("rb") as file:
         head = file.read(132)
     dicom = head[128:] == b"DICM"
     if dicom and suffix not in DICOM_SUFFIXES:
         suffix = ".dcm"
     elif not dicom and suffix not in IMAGE_SUFFIXES:
-        marks = (known for mark, known in _MARKS.items() if head.startswith(mark))
-        suffix = next(marks, ".dcm" if suffix in DICOM_SUFFIXES else "")
-    stem = stem_of(Path(plain)).encode()[:120].decode(errors="ignore")  # a name has 255 bytes
-    return stem or "film", suffix
+        suffix = next((known for mark, known in _MARKS.items() if head.startswith(mark)), suffix)
+    short = stem.encode()[:120].decode(errors="ignore")  # a name has 255 bytes
+    return short or "film", suffix
 
 
 def _digest(content: bytes) -> str:

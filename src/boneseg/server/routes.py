@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import json
+import mimetypes
 import re
 import shutil
 import time
@@ -24,15 +25,11 @@ from boneseg.server.box import LightBox
 from boneseg.server.library import NONE, Entry
 from boneseg.server.packing import Mask, packed_mask, png_mask, unpacked_mask
 from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
-from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts, Form
+from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+from boneseg.writers import FORMATS
 
 router = APIRouter()
 BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
-FORMS = {  # of a download: (ending of the file's name, media type)
-    "mask": ("_mask.png", PNG),
-    "overlay": ("_overlay.png", PNG),
-    "dicom-seg": ("_seg.dcm", DICOM),
-}
 _FILE_BODY = {
     "requestBody": {
         "required": True,
@@ -277,8 +274,10 @@ async def earlier(request: Request, film: str, revision: str) -> Response:
 
 
 @router.get("/api/films/{film}/download", response_class=Response, tags=["masks"])
-async def download(request: Request, film: str, form: Form = "mask") -> Response:
-    """The saved mask of a film, or else the suggested one, as a file."""
+async def download(request: Request, film: str, form: str = "mask") -> Response:
+    """The saved mask of a film, or else the suggested one, in a format of `segment --format`."""
+    if form not in FORMATS:
+        raise BadRequestError(f"form {form[:40]}: is not known; one of {', '.join(FORMATS)}")
     box = _box(request)
     entry = box.library.entry(film)
     await box.look(entry)
@@ -286,10 +285,12 @@ async def download(request: Request, film: str, form: Form = "mask") -> Response
     if shown is None:
         file = box.library.cache.file(entry.id, SUGGESTION)
         shown = await asyncio.to_thread(file.read_bytes)
-    hand = box.library.hand(entry)
-    content = await box.run("download", entry.name, entry.image, form, shown, hand)
-    ending, kind = FORMS[form]
-    return Response(content, media_type=kind, headers=_attachment(f"{entry.name}{ending}"))
+    name, hand = entry.image.name, box.library.hand(entry)
+    content = await box.run("download", name, entry.image, form, shown, hand, box.spool)
+    written = FORMATS[form]
+    file_name = entry.name + (written.suffix or f"_{written.document}")
+    kind = mimetypes.guess_type(file_name)[0] or (DICOM if file_name.endswith(".dcm") else BITS)
+    return Response(content, media_type=kind, headers=_attachment(file_name))
 
 
 @router.get("/api/next", tags=["films"])

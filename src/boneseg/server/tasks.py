@@ -10,32 +10,32 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.engine import Engine, Finding, agreement
 from boneseg.files import whole_file
 from boneseg.masks import read_mask
-from boneseg.prepare import Floats
 from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.segment import find
 from boneseg.server.packing import (
-    Mask,
     packed_film,
     packed_mask,
     packed_probability,
     png,
-    png_mask,
     unpacked_mask,
 )
-from boneseg.writers.overlay import overlay
+from boneseg.writers import FORMATS, Reading
 
-Form = Literal["mask", "overlay", "dicom-seg"]
 Hand = Literal["model", "both", "person"]  # who made a mask; both: a person corrected the model's
 THUMBNAIL = 160  # px, the longer side
 FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
@@ -63,8 +63,8 @@ class Facts:
 def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Facts:
     """Read a film, find its bones, and leave what a page shows of both in `folder`."""
     film = read_radiograph(path)
-    finding, seconds = _timed(engine, film.pixels)
-    trust = finding.trust if finding.trust is not None else mirror_trust(engine, finding)
+    finding, seconds = _timed(engine, film)
+    trust = finding.trust if finding.trust is not None else mirror_trust(engine, film, finding)
     facts = _facts(engine, film, finding, trust, seconds, stamp)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -80,31 +80,43 @@ def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Fac
     return facts
 
 
-def answer(engine: Engine, path: Path, name: str, form: Form) -> tuple[dict[str, Any], bytes]:
+def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, Any], bytes]:
     """Find the bones of one film for a program: what is known of it, and its mask as `form`."""
     film = read_radiograph(path)
-    finding, seconds = _timed(engine, film.pixels)
+    finding, seconds = _timed(engine, film)
     facts = asdict(_facts(engine, film, finding, finding.trust, seconds, stamp=""))
     del facts["stamp"]
-    return facts, _written(engine, film, finding.mask, form, name, "model")
+    reading = Reading(film, finding, engine.bundle.card, Path(name))
+    return facts, _written(reading, form, path.parent)
 
 
 def download(
-    engine: Engine, path: Path, name: str, form: Form, mask: Path | bytes, hand: Hand
+    engine: Engine, path: Path, name: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
 ) -> bytes:
-    """A film's mask in another form. `mask` is its file, or gzipped bits; `hand` is whose it is."""
+    """A film's mask in one of the formats of `writers`.
+
+    mask: its file, or gzipped bits; hand: whose it is. A format of probabilities is of the model.
+    """
     film = read_radiograph(path)
+    if not FORMATS[form].drawn:
+        finding, _ = _timed(engine, film)
+        return _written(Reading(film, finding, engine.bundle.card, Path(name)), form, spool)
     height, width = film.pixels.shape
     if isinstance(mask, Path):
         shown = read_mask(mask, shape=(height, width))
     else:
         shown = unpacked_mask(gzip.decompress(mask), (height, width), name)
-    return _written(engine, film, shown, form, name, hand)
+    finding = Finding(shown.astype(np.float32), shown, None, film.pixels)
+    card = None if hand == "person" else engine.bundle.card
+    if form == "dicom-seg" and hand == "both":
+        return _corrected_seg(film, finding, engine, name)
+    return _written(Reading(film, finding, card, Path(name)), form, spool)
 
 
-def mirror_trust(engine: Engine, finding: Finding) -> float:
+def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
     """How far what is found on a film agrees with what is found on its mirror image: Dice."""
-    mirrored = engine.find(np.ascontiguousarray(finding.pixels[:, ::-1])).probability[:, ::-1]
+    turned = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
+    mirrored = find(engine, turned).probability[:, ::-1]
     views = np.stack([finding.probability, mirrored])
     step = max(1, round((finding.mask.size / 1_000_000) ** 0.5))  # a megapixel tells as much
     return agreement(views[:, ::step, ::step], engine.bundle.card.threshold)
@@ -113,9 +125,9 @@ def mirror_trust(engine: Engine, finding: Finding) -> float:
 TASKS: dict[str, Callable[..., Any]] = {"look": look, "answer": answer, "download": download}
 
 
-def _timed(engine: Engine, pixels: Floats) -> tuple[Finding, float]:
+def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
     started = time.perf_counter()
-    finding = engine.find(pixels)
+    finding = find(engine, film)
     return finding, time.perf_counter() - started
 
 
@@ -144,28 +156,34 @@ def _facts(
     )
 
 
-def _thumbnail(pixels: Floats) -> Image.Image:
+def _thumbnail(pixels: NDArray[np.float32]) -> Image.Image:
     image = Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return image
 
 
-def _written(
-    engine: Engine, film: Radiograph, mask: Mask, form: Form, name: str, hand: Hand
-) -> bytes:
-    if form == "overlay":
-        return png(Image.fromarray(overlay(film.pixels, mask)))
-    if form == "dicom-seg":
-        return _dicom_seg(engine, film, mask, name, hand)
-    return png_mask(mask)
+def _written(reading: Reading, form: str, spool: Path) -> bytes:
+    """What the writer of a format makes of a film."""
+    written, path = FORMATS[form], spool / f".{secrets.token_hex(8)}"
+    try:
+        if written.document:
+            written.write_document(path, [written.entry(reading)])
+        else:
+            path = path.with_name(path.name + written.suffix)
+            written.write(path, reading)
+        return path.read_bytes()
+    finally:
+        with suppress(OSError):
+            path.unlink()
 
 
-def _dicom_seg(engine: Engine, film: Radiograph, mask: Mask, name: str, hand: Hand) -> bytes:
+def _corrected_seg(film: Radiograph, finding: Finding, engine: Engine, name: str) -> bytes:
+    """A DICOM Segmentation that says that a person has corrected what the model found."""
     from boneseg.writers.dicom_seg import dicom_seg, read_source
 
-    finding = Finding(mask.astype(np.float32), mask, None, film.pixels)
-    card = None if hand == "person" else engine.bundle.card
+    source = read_source(film.source, Path(name))
+    card = engine.bundle.card
+    found = dicom_seg(source, finding, card, frame=film.frame, corrected=True, name=name)
     written = io.BytesIO()
-    found = dicom_seg(read_source(film.source), finding, card, corrected=hand == "both", name=name)
     found.save_as(written, enforce_file_format=True)
     return written.getvalue()

@@ -598,7 +598,21 @@ tools.size = Number(localStorage.getItem("brush")) || 12;
 editor.onchange = show;
 tools.onchange = showTool;
 tools.choose("brush");
-const FORMS = { mask: "mask, PNG", overlay: "overlay, PNG", "dicom-seg": "DICOM Segmentation" };
+const FORMS = {
+  mask: "mask, PNG",
+  overlay: "overlay, PNG",
+  probability: "probability, PNG",
+  "dicom-seg": "DICOM Segmentation",
+  nrrd: "3D Slicer, .seg.nrrd",
+  nifti: "NIfTI",
+  coco: "COCO, run lengths",
+  "coco-polygons": "COCO, polygons",
+  labelme: "LabelMe",
+  cvat: "CVAT",
+  "label-studio": "Label Studio",
+  yolo: "YOLO",
+  measurements: "measurements, CSV",
+};
 for (const [form, name] of Object.entries(FORMS)) $("download").append(new Option(name, form));
 showLayers();
 show();
