@@ -1,18 +1,17 @@
-"""Running a bundle on a film, without torch: OpenVINO on the CPU."""
+"""Running a bundle on a film."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.bundle import ONNX, Bundle
-from boneseg.errors import BonesegError, BundleError
+from boneseg.backends import open_backend
+from boneseg.bundle import Bundle
+from boneseg.errors import BonesegError
 from boneseg.prepare import Floats
-
-KEPT = 8  # sizes for which a compiled network is kept, where a grid takes each film's shape
+from boneseg.tiles import magnified, merged, tiled
 
 
 @dataclass(frozen=True)
@@ -36,36 +35,33 @@ class Finding:
 
 
 class Engine:
-    """A bundle, compiled for this machine; bfloat16 where the CPU has the instructions.
+    """A bundle, ready to run on this machine.
 
     >>> engine = Engine(load_bundle(Path("runs/knees/bundle")))
     >>> mask = engine.segment(film.pixels)
+
+    `backend` names what runs the network (`backends.BACKENDS`); by default what suits the machine.
+    With `full_resolution` films larger than the working grid are looked at a second time, in tiles
+    of up to `tiles.MAGNIFIED` times its scale.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        import openvino
-
+    def __init__(
+        self, bundle: Bundle, *, backend: str | None = None, full_resolution: bool = False
+    ) -> None:
         self.bundle = bundle
-        self._core = openvino.Core()
-        self._compiled: dict[tuple[int, int], Any] = {}
+        self._network = open_backend(bundle, backend)
+        self._full_resolution = full_resolution
         if not bundle.card.fitted:  # a bundle that cannot run is told before the first film
-            self._at(bundle.card.height, bundle.card.width)
+            self._network.prepare((self._looks, 1, bundle.card.height, bundle.card.width))
 
-    def _at(self, height: int, width: int) -> Any:
-        """The network compiled for a working grid; that of the last few sizes is kept."""
-        if (height, width) not in self._compiled:
-            card, path = self.bundle.card, self.bundle.path
-            try:
-                model = self._core.read_model(path / ONNX)
-                model.reshape([2 if card.flips else 1, 1, height, width])
-                compiled = self._core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-            except RuntimeError:  # OpenVINO's own message fills a screen
-                problem = f"OpenVINO cannot run its {ONNX} at {height} x {width}"
-                raise BundleError(f"{path}: {problem}; copy the bundle again") from None
-            while len(self._compiled) >= KEPT:
-                self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[height, width] = compiled
-        return self._compiled[height, width]
+    @property
+    def name(self) -> str:
+        """What runs the network, and in what arithmetic."""
+        return self._network.name
+
+    @property
+    def _looks(self) -> int:
+        return 2 if self.bundle.card.flips else 1
 
     def find(self, pixels: Floats) -> Finding:
         """float32 H x W in [0, 1], bone bright, to its bones.
@@ -75,22 +71,31 @@ class Engine:
         card = self.bundle.card
         preparation = self.bundle.preparation((pixels.shape[0], pixels.shape[1]))
         grid, place = preparation.film(pixels)
-        films = np.stack([grid, grid[:, ::-1]])[:, None] if card.flips else grid[None, None]
-        network = self._at(preparation.height, preparation.width)
-        found = np.asarray(network(films)[0], np.float32)
-        if not np.isfinite(found).all():
-            raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")
-        if card.flips:
-            found = np.stack([found[0], found[1, :, :, ::-1]])
-        views = found.reshape(-1, *found.shape[-2:])
-        mean = calibrated(views.mean(axis=0), card.temperature)
-        probability = preparation.restore(mean, place)
+        views = self._views(grid)
+        mean = views.mean(axis=0)
+        if self._full_resolution and (finer := magnified(preparation, place)) is not None:
+            grid, finer_place = finer.film(pixels)
+            tiles = tiled(lambda tile: self._views(tile).mean(axis=0), grid, preparation)
+            mean, place = merged(mean, place, tiles, finer_place), finer_place
+            preparation = finer
+        probability = preparation.restore(calibrated(mean, card.temperature), place)
         trust = (
             agreement(calibrated(views, card.temperature), card.threshold)
             if len(views) > 1
             else None
         )
         return Finding(probability, probability >= card.threshold, trust, pixels)
+
+    def _views(self, grid: Floats) -> Floats:
+        """float32 height x width to the probability that each member finds on each look, K x ..."""
+        flips = self.bundle.card.flips
+        films = np.stack([grid, grid[:, ::-1]])[:, None] if flips else grid[None, None]
+        found = self._network(np.ascontiguousarray(films))
+        if not np.isfinite(found).all():
+            raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")
+        if flips:
+            found = np.stack([found[0], found[1, :, :, ::-1]])
+        return found.reshape(-1, *found.shape[-2:])
 
     def probability(self, pixels: Floats) -> Floats:
         """float32 H x W in [0, 1], bone bright, to the probability of bone on the same grid."""

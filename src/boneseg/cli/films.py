@@ -31,6 +31,12 @@ def segment(
     keep_names: Annotated[
         bool, typer.Option("--keep-names", help="Even where they hold the patient's.")
     ] = False,
+    full_resolution: Annotated[
+        bool, typer.Option("--full-resolution", help="Look at large films twice: closer, in tiles.")
+    ] = False,
+    backend: Annotated[
+        str | None, typer.Option("--engine", help="openvino, onnxruntime, torch; else what suits.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
@@ -41,7 +47,9 @@ def segment(
 
     wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
-    engine = Engine(load_bundle(model or bundled()))
+    bundle = load_bundle(model or bundled())
+    engine = Engine(bundle, backend=backend, full_resolution=full_resolution)
+    say(f"engine: {engine.name}")
     counter = itertools.count(1)
     with Progress("segmenting") as progress:
 

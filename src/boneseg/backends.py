@@ -1,0 +1,212 @@
+"""What runs a bundle's network: OpenVINO on CPUs, PyTorch on CUDA, ONNX Runtime elsewhere.
+
+    backend = open_backend(bundle)
+    backend(films)        # float32 N x 1 x H x W to the probability, float32 N x members x H x W
+
+OpenVINO compiles the network for a shape when it first meets it, and keeps it for the last few.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from boneseg.bundle import ONNX, Bundle
+from boneseg.errors import BundleError, UsageError
+from boneseg.prepare import Floats
+
+KEPT = 8  # shapes for which a compiled network is kept in memory,
+KEPT_ON_DISK = 16  # and on disk: some 20 MB each
+CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # of Linux, and of WSL
+
+Shape = tuple[int, ...]
+
+
+class Backend(Protocol):
+    """A network, ready to run."""
+
+    name: str  # as a user is told it
+
+    def __call__(self, films: Floats) -> Floats:
+        """float32 N x 1 x H x W to the probability of bone, float32 N x members x H x W."""
+
+    def prepare(self, shape: Shape) -> None:
+        """Be ready for films of this shape. Raises BundleError where that cannot be."""
+
+
+def open_backend(bundle: Bundle, name: str | None = None) -> Backend:
+    """The backend of this name, or the one that suits the machine.
+
+    Raises UsageError for one that is not known or not installed, and BundleError where it cannot
+    run the bundle's network.
+    """
+    if name is not None and name not in BACKENDS:
+        raise UsageError(f"--engine {name}: is not known; choose from {', '.join(BACKENDS)}")
+    chosen = name or suitable()
+    if find_spec(chosen) is None:
+        raise UsageError(f"--engine {chosen}: is not installed; pip install {chosen}")
+    return BACKENDS[chosen](bundle)
+
+
+def suitable() -> str:
+    """PyTorch where there is CUDA, else the first that is installed."""
+    if any(path.exists() for path in CUDA_DRIVER) and find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            return "torch"
+    return next((name for name in BACKENDS if find_spec(name)), "openvino")
+
+
+class OpenVino:
+    """OpenVINO on the CPU; bfloat16 where the CPU multiplies it."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        openvino = _openvino()
+        self._bundle, self._core = bundle, openvino.Core()
+        self._settings = {"PERFORMANCE_HINT": "LATENCY"}
+        folder = compiled_folder(bundle, openvino.__version__)
+        if folder is not None:
+            self._settings["CACHE_DIR"] = str(folder)
+        self._networks: dict[Shape, Any] = {}
+        types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.name = f"OpenVINO {version('openvino')}, {'bf16' if 'BF16' in types else 'fp32'}, CPU"
+
+    def __call__(self, films: Floats) -> Floats:
+        self.prepare(films.shape)
+        return np.asarray(self._networks[films.shape](films)[0], np.float32)
+
+    def prepare(self, shape: Shape) -> None:
+        found = self._networks.pop(shape, None) or self._compiled(shape)
+        while len(self._networks) >= KEPT:
+            self._networks.pop(next(iter(self._networks)))
+        self._networks[shape] = found  # the last used comes last
+
+    def _compiled(self, shape: Shape) -> Any:
+        try:
+            model = self._core.read_model(self._bundle.path / ONNX)
+            model.reshape(list(shape))
+            return self._core.compile_model(model, "CPU", self._settings)
+        except RuntimeError:  # OpenVINO's own message fills a screen
+            raise _cannot_run(self._bundle, "OpenVINO", shape) from None
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU: the plain fallback where OpenVINO has no wheel."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors alone
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.path / ONNX, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception:  # it raises classes of its own that it does not export
+            raise _cannot_run(bundle, "ONNX Runtime", None) from None
+        self.name = f"ONNX Runtime {version('onnxruntime')}, fp32, CPU"
+
+    def __call__(self, films: Floats) -> Floats:
+        return np.asarray(self._session.run(None, {"film": films})[0], np.float32)
+
+    def prepare(self, shape: Shape) -> None:
+        """It takes every shape as it comes."""
+
+
+class Torch:
+    """PyTorch: bfloat16 and channels last on CUDA, float32 on the CPU."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        import torch
+
+        from boneseg.bundle import load_network
+
+        cuda = torch.cuda.is_available()
+        self._device = torch.device("cuda" if cuda else "cpu")
+        self._dtype = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float32
+        network = load_network(bundle).to(self._device, self._dtype)
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        words = "bf16, CUDA" if self._dtype == torch.bfloat16 else f"fp32, {self._device.type}"
+        self.name = f"PyTorch {torch.__version__}, {words}"
+
+    def __call__(self, films: Floats) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            batch = torch.from_numpy(films).to(self._device, self._dtype)
+            logits = self._network(batch.to(memory_format=torch.channels_last))
+            return np.asarray(logits.float().sigmoid().cpu().numpy(), np.float32)
+
+    def prepare(self, shape: Shape) -> None:
+        """It takes every shape as it comes."""
+
+
+BACKENDS: dict[str, Callable[[Bundle], Backend]] = {
+    "openvino": OpenVino,
+    "onnxruntime": OnnxRuntime,
+    "torch": Torch,
+}
+
+
+def _openvino() -> Any:
+    """The package, but for its model converter, which would tell its maker of every import.
+
+    (openvino_telemetry posts to the network.) Without it the import takes half the time, too.
+    """
+    converter = "openvino.tools.ovc"
+    blocked = converter not in sys.modules
+    if blocked:
+        sys.modules[converter] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        if blocked:
+            del sys.modules[converter]
+
+
+def compiled_folder(bundle: Bundle, release: str) -> Path | None:
+    """Where networks compiled from this bundle by this release are kept; None without a place.
+
+    It lies where the system keeps what can be made again. Of all bundles the last few networks are
+    kept, and the older removed.
+    """
+    root = _cache_root()
+    if root is None:
+        return None
+    folder = root / f"{bundle.card.card_sha256[:16]}-{release.partition('-')[0]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            return None
+        blobs = sorted(root.glob("*/*.blob"), key=lambda path: path.stat().st_mtime)
+    except OSError:  # no home, no room, or another process that clears up as well
+        return None
+    for old in blobs[: -KEPT_ON_DISK or None]:
+        with suppress(OSError):
+            old.unlink()
+    return folder
+
+
+def _cache_root() -> Path | None:
+    if sys.platform == "win32":
+        home = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        home = str(Path("~/Library/Caches").expanduser())
+    else:
+        home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(home) / "boneseg" if home and not home.startswith("~") else None
+
+
+def _cannot_run(bundle: Bundle, who: str, shape: Shape | None) -> BundleError:
+    at = f" at {shape[2]} x {shape[3]}" if shape else ""
+    return BundleError(f"{bundle.path}: {who} cannot run its {ONNX}{at}; copy the bundle again")

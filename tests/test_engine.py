@@ -1,0 +1,141 @@
+"""One interface, whatever runs the network; and a closer look at large films."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boneseg.backends import BACKENDS, KEPT_ON_DISK, compiled_folder, suitable
+from boneseg.bundle import Bundle, bundled, load_bundle, sample_films
+from boneseg.engine import Engine
+from boneseg.errors import UsageError
+from boneseg.metrics import score
+from boneseg.prepare import Preparation
+from boneseg.radiograph import find_radiographs, read_radiograph
+from boneseg.tiles import MAGNIFIED, magnified, merged, tiled
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle(bundled())
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "boneseg"
+
+
+def test_every_backend_finds_the_same_bones(bundle: Bundle) -> None:
+    engines = {name: Engine(bundle, backend=name) for name in BACKENDS}
+    assert all(engine.name for engine in engines.values())
+    film = read_radiograph(find_radiographs([sample_films()])[0])
+    found = {name: engine.find(film.pixels) for name, engine in engines.items()}
+    for finding in found.values():
+        assert score(finding.mask, found["torch"].mask, None).dice > 0.995
+        assert np.abs(finding.probability - found["torch"].probability).mean() < 0.005
+
+
+def test_the_choice_is_openvino_where_there_is_no_cuda() -> None:
+    torch = pytest.importorskip("torch")
+    assert suitable() == ("torch" if torch.cuda.is_available() else "openvino")
+
+
+def test_an_engine_that_is_not_known_or_not_there_is_named(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="--engine tensorrt: is not known; choose from openvino"):
+        Engine(bundle, backend="tensorrt")
+    monkeypatch.setattr("boneseg.backends.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="not installed; pip install onnxruntime"):
+        Engine(bundle, backend="onnxruntime")
+
+
+def test_a_compiled_network_is_kept_for_the_next_process(bundle: Bundle, cache: Path) -> None:
+    film = np.random.default_rng(0).random((90, 70), np.float32)
+    first = Engine(bundle).find(film).probability
+    assert len(list(cache.glob("*/*.blob"))) == 1
+    assert next(cache.glob("*")).name.startswith(bundle.card.card_sha256[:16])
+    assert np.array_equal(Engine(bundle).find(film).probability, first)
+    assert len(list(cache.glob("*/*.blob"))) == 1
+
+
+def test_of_compiled_networks_the_oldest_go(bundle: Bundle, cache: Path) -> None:
+    old = cache / "older" / "one.blob"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"")
+    os.utime(old, (1, 1))
+    for number in range(KEPT_ON_DISK):
+        (cache / "older" / f"{number}.blob").write_bytes(b"")
+    compiled_folder(bundle, "1.0")
+    assert not old.exists()
+    assert len(list(cache.glob("*/*.blob"))) == KEPT_ON_DISK
+
+
+def test_without_a_place_to_keep_it_the_network_is_compiled_anew(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert compiled_folder(bundle, "1.0") is None
+    assert Engine(bundle).find(np.zeros((64, 64), np.float32)).mask.shape == (64, 64)
+
+
+def test_a_damaged_compiled_network_is_made_again(bundle: Bundle, cache: Path) -> None:
+    film = np.random.default_rng(0).random((90, 70), np.float32)
+    first = Engine(bundle).find(film).probability
+    blob = next(cache.glob("*/*.blob"))
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes()[:1000])
+    assert np.array_equal(Engine(bundle).find(film).probability, first)
+
+
+@given(height=st.integers(40, 200), width=st.integers(40, 200), tile=st.sampled_from([32, 40, 64]))
+def test_tiles_cover_a_grid_without_a_seam(height: int, width: int, tile: int) -> None:
+    grid = np.random.default_rng(height * width).random((height, width), np.float32)
+    own = Preparation(min(tile, height), min(tile, width))
+    seen = []
+
+    def network(window: np.ndarray) -> np.ndarray:
+        seen.append(window.shape)
+        return window
+
+    assert np.allclose(tiled(network, grid, own), grid, atol=1e-5)
+    assert set(seen) == {(own.height, own.width)}
+
+
+@given(height=st.integers(16, 3000), width=st.integers(16, 3000))
+def test_a_film_is_magnified_no_further_than_it_is_sharp(height: int, width: int) -> None:
+    grid = Preparation(256, 192)
+    place = grid.place((height, width))
+    finer = magnified(grid, place)
+    if finer is None:
+        assert place.height >= 0.9 * height or place.width >= 0.9 * width
+        return
+    laid = finer.place((height, width))
+    assert laid.height <= height + 1 and laid.width <= width + 1
+    assert laid.height <= MAGNIFIED * place.height + 2
+
+
+def test_where_the_first_look_is_sure_the_second_changes_nothing() -> None:
+    grid, finer = Preparation(8, 8), Preparation(16, 16)
+    place, finer_place = grid.place((16, 16)), finer.place((16, 16))
+    coarse = np.zeros((8, 8), np.float32)
+    coarse[:, 4:] = 1
+    found = merged(coarse, place, np.full((16, 16), 0.5, np.float32), finer_place)
+    assert (found[:, :5] == 0).all() and (found[:, 11:] == 1).all()
+    assert ((found[:, 7:9] > 0) & (found[:, 7:9] < 1)).all()
+
+
+def test_a_large_film_is_looked_at_more_closely(bundle: Bundle) -> None:
+    film = read_radiograph(find_radiographs([sample_films()])[0]).pixels
+    large = np.kron(film, np.ones((4, 4), np.float32))
+    whole = Engine(bundle).find(large)
+    close = Engine(bundle, full_resolution=True).find(large)
+    assert close.mask.shape == large.shape
+    assert 0.9 < score(close.mask, whole.mask, None).dice < 1
