@@ -55,6 +55,8 @@ def test_a_verb_that_needs_more_names_the_extra_that_brings_it(tmp_path: Path) -
         (["train", tmp_path / "films", "--out", tmp_path / "run"], "train"),
         (["tune", tmp_path / "films", "--out", tmp_path / "tuned"], "train"),
         (["simulate", "--kind", "skeleton", "--meshes", tmp_path, "--count", "1"], "simulate"),
+        (["pacs", "https://pacs.example/dicom-web", "--watch"], "pacs"),
+        (["node", "--to", "ARCHIVE@127.0.0.1:104"], "pacs"),
     ):
         if words[0] == "simulate":
             words += ["--out", tmp_path / "more"]

@@ -65,17 +65,17 @@ def pacs(
     as_json: Json = False,
 ) -> int:
     """Segment films on a DICOMweb server; their DICOM Segmentations are stored beside them."""
-    from boneseg.bundle import bundled, load_bundle
-    from boneseg.engine import Engine
-    from boneseg.pacs.dicomweb import DicomWeb
-    from boneseg.pacs.watch import Outcome, Watch
-
     if (study is None) != watching:
         raise UsageError("pacs: give either --study UID or --watch")
     if study is not None and not re.fullmatch(r"[0-9.]{1,64}", study):
         raise UsageError("pacs: --study takes a Study Instance UID, digits and dots")
     if since is not None and not re.fullmatch(r"[0-9]{8}", since):
         raise UsageError(f"--since {since}: write the date as YYYYMMDD")
+    from boneseg.bundle import bundled, load_bundle
+    from boneseg.engine import Engine
+    from boneseg.pacs.dicomweb import DicomWeb
+    from boneseg.pacs.watch import Outcome, Watch
+
     wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
 
     def report(outcome: Outcome) -> None:
@@ -120,14 +120,14 @@ def node(
     ] = None,
 ) -> int:
     """Be a DICOM node: films come by C-STORE, their segmentations go by C-STORE to another."""
+    if not allow and host not in ("127.0.0.1", "::1", "localhost"):
+        raise UsageError("node: say with --from AET who may send, where other machines can")
     from boneseg.bundle import bundled, load_bundle
     from boneseg.engine import Engine
     from boneseg.pacs.node import Node, peer, title
     from boneseg.pacs.spool import Spool
 
     known = [title(name) for name in allow or []]
-    if not known and host not in ("127.0.0.1", "::1", "localhost"):
-        raise UsageError("node: say with --from AET who may send, where other machines can")
     there, ours = peer(to), title(aet)
     waiting = Spool(spool, limit)
     engine = Engine(load_bundle(model or bundled()))
