@@ -35,6 +35,7 @@ from boneseg.server.box import LightBox
 from boneseg.server.library import NONE, Library
 from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
 from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
+from boneseg.server.study import deal
 from boneseg.server.teach import Candidate, teaching_order
 from boneseg.server.worker import Desk
 from boneseg.writers import FORMATS
@@ -613,3 +614,12 @@ def test_the_next_film_is_in_doubt_and_unlike_those_before() -> None:
     assert order[2] == "sure"
     order = teaching_order(films, [kinds[0], kinds[2]])
     assert order[0] == "other"  # what is like the labelled films teaches less
+
+
+@given(st.lists(st.text(max_size=8), max_size=60, unique=True), st.integers(0, 60))
+@settings(max_examples=100, deadline=None)
+def test_what_is_held_back_stays_held_back(units: list[str], first: int) -> None:
+    before = deal(units[:first], {})
+    after = deal(units, before)
+    assert after.items() >= before.items()
+    assert sum(after.values()) == (max(1, round(0.2 * len(units))) if units else 0)

@@ -4,9 +4,8 @@ RUN/plan.json (written by `retrain.py`) says from which bundle and with which se
 holds the films. How it goes is told in lines of JSON on stdout. The process ends when its stdin
 does: with the server, however that ends.
 
-A fifth of the films, by the hash of their names (or of their patients' groups), is never trained on
-here, whatever films are added later: the model before and the model after are both scored on these,
-and so is every later one.
+A fifth of the films is held back: never trained on here, and never let go, whatever films are added
+later. The model before and the model after are both scored on these, and so is every later one.
 """
 
 from __future__ import annotations
@@ -16,16 +15,19 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from boneseg.bundle import load_bundle
-from boneseg.dataset import Case, name_hash_split, open_dataset, twins
+from boneseg.dataset import Case, open_dataset, twins
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, DatasetError
+from boneseg.files import whole_file
 from boneseg.history import Check
 
+SHARE = 0.2  # of the films are held back
 SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default's: the weights are no guess
 
 
@@ -58,9 +60,13 @@ def retrain(run: Path) -> None:
     tell(stage="reading the films")
     films = read_films(dataset.cases)
     clusters = twins(dataset.cases, [film.radiograph.pixels for film in films])
-    kept, held = held_back(dataset.cases, clusters)
+    record = run.parent / "held-back.json"
+    dealt = deal([unit_of(case) for case in dataset.cases], _remembered(record))
+    with whole_file(record) as temporary:
+        temporary.write_text(json.dumps(dealt, indent=0) + "\n", encoding="utf-8")
+    kept, held = held_back(dataset.cases, clusters, dealt)
     tell(stage="scoring the model of today", training=len(kept), held_back=len(held))
-    scored = [film for film in films if film.case in held]
+    scored = [film for film in films if film.case in set(held)]
     del films
     dice_before = _dice(Engine(before), scored)
     tell(stage="training", before=dice_before)
@@ -78,27 +84,39 @@ def retrain(run: Path) -> None:
     tell(outcome={"before": dice_before, "after": _dice(Engine(after), scored)})
 
 
-def held_back(
-    cases: tuple[Case, ...], clusters: list[int]
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """(to train on, held back): about a fifth, no patient on both sides, no twin of one kept.
+def unit_of(case: Case) -> str:
+    """What may not stand on both sides: a patient's films, where `groups.csv` tells them."""
+    return f"group {case.group}" if case.group is not None else f"film {case.name}"
 
-    Where the hashes hold nobody back, the film with the lowest one is. Raises DatasetError where
-    too few films are left.
+
+def deal(units: Iterable[str], before: Mapping[str, bool]) -> dict[str, bool]:
+    """Which units are held back: as they were, and about a fifth of all that are known.
+
+    New ones are dealt in the order of their hashes, so that no property of a film has a say.
     """
-    units = {case: case.group or case.name for case in cases}
-    _, names = name_hash_split(sorted(set(units.values())))
-    chosen = set(names) or set(sorted(set(units.values()), key=_hash)[:1])
-    held = tuple(case for case in cases if units[case] in chosen)
-    seen = {cluster for case, cluster in zip(cases, clusters, strict=True) if case in held}
+    dealt = dict(before)
+    for unit in sorted(set(units) - dealt.keys(), key=_hash):
+        held, count = sum(dealt.values()), len(dealt) + 1
+        dealt[unit] = held < max(1, round(SHARE * count))
+    return dealt
+
+
+def held_back(
+    cases: Sequence[Case], clusters: Sequence[int], dealt: Mapping[str, bool]
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """(to train on, held back); what is the twin of a film held back is in neither.
+
+    Raises DatasetError where too few films are left.
+    """
+    held = tuple(case for case in cases if dealt[unit_of(case)])
+    pairs = list(zip(cases, clusters, strict=True))
+    seen = {cluster for case, cluster in pairs if dealt[unit_of(case)]}
     kept = tuple(
-        case
-        for case, cluster in zip(cases, clusters, strict=True)
-        if case not in held and cluster not in seen
+        case for case, cluster in pairs if not dealt[unit_of(case)] and cluster not in seen
     )
     if len(kept) < 2 or not held:
         raise DatasetError(
-            f"{len(kept)} of {len(cases)} accepted films are left to train on, the others are held "
+            f"of {len(cases)} accepted films {len(kept)} may be trained on, {len(held)} are held "
             "back to score with; accept more"
         )
     return kept, held
@@ -107,6 +125,14 @@ def held_back(
 def tell(**facts: Any) -> None:
     """A line for the server."""
     print(json.dumps(facts), flush=True)
+
+
+def _remembered(record: Path) -> dict[str, bool]:
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        return {str(unit): bool(held) for unit, held in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _hash(name: str) -> bytes:
@@ -125,7 +151,8 @@ def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
 
 
 def _end_with_the_server() -> None:
-    sys.stdin.buffer.read()  # nobody writes: it is at its end once the server is gone
+    while os.read(sys.stdin.fileno(), 1):  # nobody writes: it ends once the server is gone
+        pass
     os._exit(1)
 
 
