@@ -12,9 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 import films
+from boneseg.bundle import bundled
+from boneseg.dataset import open_dataset
+from boneseg.errors import DatasetError
 from boneseg.patients import gives_away, public_path
 from boneseg.writers import FORMATS
 
@@ -117,3 +121,58 @@ def test_no_byte_that_segment_writes_is_the_patients(tmp_path, how):
         names = {path.name for path in (tmp_path / "out").glob("film-*")}
         assert len(names) > 10 and results[2]["outputs"]["mask"] in names
         assert np.char.startswith([result["input"] for result in results], "film-").all()
+
+
+def test_no_line_about_a_dataset_names_a_patient(tmp_path):
+    """Films and masks named by their patients: paired by that, and called otherwise."""
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    patient_id = f"ZQ{films.WORDS.index('PatientID'):02}X"
+    stems = ("Quux06^Mark", "ZQ00X", patient_id, "Quux04")
+    for stem in stems:
+        markers = films.marked(tmp_path / "data" / "images" / f"{stem}.dcm")
+        mask = np.where(films.bone() > 2000, 255, 0).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{stem}_mask.png")
+    (tmp_path / "data" / "masks" / "ZQ00X_mask.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "masks" / "Quux04_mask.png").unlink()
+    table = "name,patient\n" + "".join(f"{stem},{n}\n" for n, stem in enumerate(stems))
+    (tmp_path / "data" / "groups.csv").write_text(table)
+    dataset = open_dataset(tmp_path / "data")
+    assert all(case.name.startswith("film-") for case in dataset.cases)
+    assert {case.group for case in dataset.cases} == {"0", "1", "2"}
+    kept = open_dataset(tmp_path / "data", keep_names=True)
+    assert {case.name for case in kept.cases} == {"Quux06^Mark", "ZQ00X", patient_id}
+    written = b""
+    for words in (
+        ["check", "data"],
+        ["evaluate", "data", "--model", str(bundled()), "--out", "cases.csv"],
+        ["convert", "data", "--to", "labelme,mask", "--out", "converted"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "from boneseg.cli import main; main()", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=300,
+        )
+        assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr.decode()
+        written += done.stdout + done.stderr
+    for path in [tmp_path / "cases.csv", *sorted((tmp_path / "converted").rglob("*"))]:
+        written += path.name.encode() + path.read_bytes()
+    assert [marker for marker in markers if marker.lower() in written.lower()] == []
+    assert written.count(b"film-") > 10
+
+
+def test_what_is_wrong_with_names_is_said_without_them(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    films.marked(tmp_path / "images" / "ZQ00X.dcm")
+    for name in ("ZQ00X.png", "zq00x_mask.png"):
+        Image.new("L", (64, 48)).save(tmp_path / "masks" / name)
+    with pytest.raises(DatasetError, match="both fit it") as refusal:
+        open_dataset(tmp_path)
+    assert "zq00x" not in str(refusal.value).lower() and "film-" in str(refusal.value)
+    (tmp_path / "masks" / "ZQ00X.png").unlink()
+    (tmp_path / "groups.csv").write_text("name,patient\n")
+    with pytest.raises(DatasetError, match="leaves out film-") as refusal:
+        open_dataset(tmp_path)
+    assert "zq00x" not in str(refusal.value).lower()

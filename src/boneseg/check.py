@@ -26,6 +26,7 @@ from boneseg.annotations import MaskSizeError
 from boneseg.dataset import Case, Dataset, hold_out, thumbnail, twins
 from boneseg.errors import BonesegError, DatasetError, MaskError
 from boneseg.masks import UnclearMaskError, save_png
+from boneseg.patients import public_path
 
 # Okabe & Ito's palette, told apart with any colour vision: bone, and the frame of a problem.
 _ORANGE, _BLUE = (230, 159, 0), (86, 180, 233)
@@ -142,7 +143,7 @@ def _look(case: Case) -> _Look:
         pixels = _film(case)
         look = _Look(small=thumbnail(pixels), size=(pixels.shape[0], pixels.shape[1]))
         if pixels.min() == pixels.max():
-            problems.append(("blank film", f"{case.image}: all pixels are equal"))
+            problems.append(("blank film", f"{case.image_name}: all pixels are equal"))
     except BonesegError as error:
         problems.append(("unreadable film", str(error)))
     try:
@@ -177,7 +178,7 @@ def _doubts(
         detail = f"{case.mask_name}: {share:.0%} is bone; maybe black and white are swapped"
         return [("maybe inverted", detail)]
     if small is not None and _contrast(small, mask) < _DARKER:
-        detail = f"{case.image}: bone is darker than what is around it; the film may be a negative"
+        detail = f"{case.image_name}: bone is darker than what is around it; it may be a negative"
         return [("maybe inverted", f"{detail}, or black and white of the mask may be swapped")]
     return []
 
@@ -235,7 +236,8 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
         ("unpaired mask", dataset.unpaired_masks),
     ):
         lacks = "has no mask" if kind == "unpaired image" else "has no film"
-        problems += [Problem(kind, (p.name,), f"{p}: {lacks}; left out", False) for p in paths]
+        called = [public_path(path) for path in paths]
+        problems += [Problem(kind, (p.name,), f"{p}: {lacks}; left out", False) for p in called]
     problems += [Problem("table", (), remark, False) for remark in dataset.remarks]
     return sorted(problems, key=lambda problem: not problem.serious)
 

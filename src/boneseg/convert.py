@@ -40,6 +40,7 @@ def convert_dataset(
     formats: Sequence[str],
     *,
     tolerance: float = TOLERANCE,
+    keep_names: bool = False,
     report: Callable[[float, str], None] | None = None,
 ) -> list[Converted]:
     """Write every mask of a dataset into `out`, in formats of `writers.FORMATS`.
@@ -56,7 +57,7 @@ def convert_dataset(
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another") from None
     results: list[Converted] = []
     entries: dict[str, list[Any]] = {kind: [] for kind in documents(formats)}
-    names = [public_path(case.image) for case in dataset.cases]
+    names = [public_path(case.image, keep_names=keep_names) for case in dataset.cases]
     for case, name, stem in zip(dataset.cases, names, unique_stems(names), strict=True):
         try:
             reading = _reading(case, name, tolerance)

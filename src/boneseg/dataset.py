@@ -15,7 +15,7 @@ import csv
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,7 @@ from boneseg.annotations import (
 )
 from boneseg.annotations.yolo import holds_polygons
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
+from boneseg.patients import public_name
 from boneseg.words import counted, listed
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))
@@ -54,6 +55,7 @@ _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case
 class Case:
     """A film and its mask. `group` is the patient, `part` the body part, where they are known.
 
+    name: of the film, or a hash where that gives its patient away.
     film: what the mask's file calls the film, where it holds the masks of several.
     labels: what is bone in there; all that is drawn where there are none.
     """
@@ -69,13 +71,26 @@ class Case:
     @property
     def mask_name(self) -> str:
         """What messages call the mask."""
-        return str(self.mask) if self.film is None else f"{self.mask}: {self.film}"
+        return self._hide(str(self.mask) if self.film is None else f"{self.mask}: {self.film}")
+
+    @property
+    def image_name(self) -> str:
+        """What messages call the film."""
+        return self._hide(str(self.image))
 
     def read_mask(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
         """The mask, bool H x W; see `masks.read_mask`. Raises MaskError."""
         from boneseg.masks import read_mask
 
-        return read_mask(self.mask, shape, film=self.film, labels=self.labels)
+        try:
+            return read_mask(self.mask, shape, film=self.film, labels=self.labels)
+        except MaskError as error:
+            error.args = (self._hide(str(error)),)
+            raise
+
+    def _hide(self, words: str) -> str:
+        """Words about the film or its mask, without a name that gives the patient away."""
+        return words if self.name == stem_of(self.image) else _hidden(words, self.image, self.name)
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,7 @@ def open_dataset(
     images: Path | None = None,
     masks: Path | None = None,
     labels: Sequence[str] = (),
+    keep_names: bool = False,
 ) -> Dataset:
     """Pair the films and masks of a folder by name. No pixel is read.
 
@@ -128,6 +144,9 @@ def open_dataset(
     Masks are also read from the files of annotation tools (see `annotations/`), in the folder of
     masks or in place of it; `labels` chooses what is bone there. A DICOM Segmentation belongs to
     the film that it points at.
+
+    Cases whose DICOM film is named after its patient are called by a hash (see `patients.py`),
+    unless `keep_names`.
 
     Raises UsageError where no folder is given or no mask has a label, and DatasetError where a
     folder is missing or empty, where two films have one name or two masks fit one film, and where
@@ -143,32 +162,49 @@ def open_dataset(
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
     if not drawn:
         raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
-    pairs, unpaired_masks = _pair(films, drawn)
-    if labels:
-        _check_labels(labels, list(pairs.values()))
+    called = {film: film.name if keep_names else public_name(film) for film in films}
     root = data if data is not None else films_folder.parent
     remarks: list[str] = []
-    groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
-    parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
-    names = {stem_of(film): film for film in pairs}
+    try:
+        pairs, unpaired_masks = _pair(films, drawn)
+        groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
+        parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
+    except DatasetError as error:
+        raise DatasetError(_all_hidden(str(error), called)) from None
+    if labels:
+        _check_labels(labels, list(pairs.values()))
+    cases = [
+        Case(
+            stem_of(Path(called[film])),
+            film,
+            mask.path,
+            groups.get(stem_of(film)),
+            parts.get(stem_of(film)),
+            mask.film,
+            tuple(labels),
+        )
+        for film, mask in pairs.items()
+    ]
     return Dataset(
         root,
-        tuple(
-            Case(
-                name,
-                film,
-                pairs[film].path,
-                groups.get(name),
-                parts.get(name),
-                pairs[film].film,
-                tuple(labels),
-            )
-            for name, film in sorted(names.items())
-        ),
+        tuple(sorted(cases, key=lambda case: case.name)),
         tuple(film for film in films if film not in pairs),
         tuple(unpaired_masks),
-        tuple(remarks),
+        tuple(_all_hidden(remark, called) for remark in remarks),
     )
+
+
+def _hidden(words: str, film: Path, name: str) -> str:
+    """Words in which a film, and a mask named like it, are called by another name."""
+    base = _FILM_ENDING.sub("", stem_of(film))
+    return re.sub(re.escape(base), lambda _: name, words, flags=re.IGNORECASE)
+
+
+def _all_hidden(words: str, called: Mapping[Path, str]) -> str:
+    for film, name in called.items():
+        if name != film.name:
+            words = _hidden(words, film, stem_of(Path(name)))
+    return words
 
 
 def films_and_masks(images: Path, masks: Path) -> dict[Path, Path | None]:

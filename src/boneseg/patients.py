@@ -42,11 +42,22 @@ def public_path(path: Path, *, keep_names: bool = False) -> Path:
 
     Never raises: of a file that cannot be read nothing is known, and it keeps its name.
     """
+    return path if keep_names else _alias(path, str(path)) or path
+
+
+def public_name(path: Path) -> str:
+    """As `public_path`, of the name of the file alone."""
+    alias = _alias(path, path.name)
+    return alias.name if alias else path.name
+
+
+def _alias(film: Path, text: str) -> Path | None:
+    """What a film is called where a text would tell whose it is."""
     with suppress(OSError):
-        if not keep_names and is_dicom(path) and gives_away(str(path), path):
-            with path.open("rb") as file:
+        if is_dicom(film) and gives_away(text, film):
+            with film.open("rb") as file:
                 return Path(f"film-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}.dcm")
-    return path
+    return None
 
 
 def gives_away(text: str, film: Path) -> bool:

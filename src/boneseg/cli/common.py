@@ -14,6 +14,9 @@ Masks = Annotated[Path | None, typer.Option(help="and one of their masks, or a f
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="What is bone in annotations; else all is.")
 ]
+KeepNames = Annotated[
+    bool, typer.Option("--keep-names", help="Name films even after their patients.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 

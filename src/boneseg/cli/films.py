@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from boneseg.cli.common import Data, Images, Json, Labels, Masks, print_json
+from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
 from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
@@ -28,9 +28,7 @@ def segment(
     formats: Formats = "mask,overlay",
     invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
     frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
-    keep_names: Annotated[
-        bool, typer.Option("--keep-names", help="Even where they hold the patient's.")
-    ] = False,
+    keep_names: KeepNames = False,
     full_resolution: Annotated[
         bool, typer.Option("--full-resolution", help="Look at large films twice: closer, in tiles.")
     ] = False,
@@ -86,13 +84,16 @@ def check(
     masks: Masks = None,
     labels: Labels = None,
     sheet: Annotated[Path | None, typer.Option(help="A contact sheet of overlays, PNG.")] = None,
+    keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Name what would spoil training on a folder of films and masks."""
     from boneseg.check import check_dataset, contact_sheet
     from boneseg.dataset import open_dataset
 
-    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
     found = check_dataset(dataset)
     if sheet is not None:
         contact_sheet(dataset, sheet, report=found)
@@ -121,6 +122,7 @@ def evaluate(
         Path | None, typer.Option(help="or a folder of masks to score, or a file of all.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV with a row for each film.")] = None,
+    keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Score a model, or masks, against the masks of a dataset."""
@@ -129,7 +131,9 @@ def evaluate(
 
     if (model is None) == (masks is None):
         raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
-    dataset = open_dataset(data, images=images, masks=truth, labels=labels or ())
+    dataset = open_dataset(
+        data, images=images, masks=truth, labels=labels or (), keep_names=keep_names
+    )
     if model is not None:
         from boneseg.bundle import load_bundle
         from boneseg.engine import Engine
@@ -158,6 +162,7 @@ def convert(
     tolerance: Annotated[
         float | None, typer.Option(help="px that polygons may stray from the mask; fewer points.")
     ] = None,
+    keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Write the masks of a dataset in other formats, each on its film's own pixel grid."""
@@ -166,13 +171,16 @@ def convert(
     from boneseg.polygons import TOLERANCE
 
     wanted = chosen_formats("--to", ",".join("mask" if w == "png" else w for w in to.split(",")))
-    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
     with Progress("converting") as progress:
         results = convert_dataset(
             dataset,
             out,
             wanted,
             tolerance=TOLERANCE if tolerance is None else tolerance,
+            keep_names=keep_names,
             report=lambda done, name: progress.at(done, name),
         )
     for result in results:

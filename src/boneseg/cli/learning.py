@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boneseg.cli.common import Data, Images, Json, Labels, Masks, print_json
+from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
 from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
@@ -29,6 +29,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
     init: Annotated[Path | None, typer.Option(help="A bundle whose weights to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    keep_names: KeepNames = False,
 ) -> int:
     """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
     from boneseg.bundle import load_bundle, save_bundle
@@ -40,7 +41,9 @@ def train(
 
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
-    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
     with Progress("training") as progress:
 
         def report(check: Check) -> None:
@@ -74,6 +77,7 @@ def crossval(
     epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
     parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Train a model for each fold, score it on the films it never saw, and join them in one."""
@@ -83,7 +87,9 @@ def crossval(
     from boneseg.report.crossval import write_crossval_report
 
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
-    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
     with Progress("cross-validating") as progress:
         behind: dict[int, float] = {}  # of each fold: they may end in any order
 
@@ -118,6 +124,7 @@ def compare(
     parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     labels: Labels = None,
+    keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Cross-validate recipes on the same folds and say which differences are no chance."""
@@ -127,7 +134,7 @@ def compare(
     from boneseg.report.compare import write_compare_report
 
     asked = _asked_settings("compare", settings, minutes, epochs)
-    dataset = open_dataset(data, labels=labels or ())
+    dataset = open_dataset(data, labels=labels or (), keep_names=keep_names)
     with Progress("comparing") as progress:
         behind: dict[tuple[str, int], float] = {}
 
@@ -169,6 +176,7 @@ def tune(
     epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
     parallel: Annotated[int, typer.Option(help="Trials at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Search for a better recipe on your films; OUT/best.toml is for train --recipe."""
@@ -179,7 +187,9 @@ def tune(
 
     chosen = _chosen_recipe("tune", recipe, settings, minutes, epochs)
     asked = read_space(space) if space is not None else SPACE
-    dataset = open_dataset(data, images=images, masks=masks, labels=labels or ())
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
     with Progress("tuning") as progress:
         ended: set[int] = set()
 

@@ -27,7 +27,8 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
     except MemoryError:
         raise RadiographError(f"{name}: is too large for the memory; reduce it") from None
     except BonesegError as error:
-        raise type(error)(str(error).replace(str(path), name)) from None
+        error.args = (str(error).replace(str(path), name),)
+        raise
 
 
 def called(uid: str, path: Path) -> str:
