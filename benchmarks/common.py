@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,8 +30,9 @@ from boneseg.metrics import Summary
 from boneseg.recipe import Recipe
 from boneseg.training import TrainedRun, train
 
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results.md"
-KEPT = RESULTS.parent / "figures"  # what a run has measured: it is not run again
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
+KEPT = DOCS / "figures"  # what a run has measured: it is not run again
 
 
 @dataclass(frozen=True)
@@ -128,16 +131,38 @@ def _settle(free: SimpleQueue[int]) -> None:
     torch.set_num_threads(1)
 
 
-def write_section(title: str, lines: Sequence[str]) -> None:
-    """Put a section into docs/results.md, in the place of the one with its title if it is there."""
-    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
+def write_section(title: str, lines: Sequence[str], page: Path = RESULTS) -> None:
+    """Put a section into a page of docs, in the place of the one with its title if it is there."""
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# {page.stem.capitalize()}\n"
     section = f"## {title}\n\n" + "\n".join(lines).strip() + "\n"
     known = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if known.search(text):
         text = known.sub(lambda _: section + "\n", text)
     else:
         text = f"{text.rstrip()}\n\n{section}"
-    RESULTS.write_text(text.rstrip() + "\n", encoding="utf-8")
+    page.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """What a figure was measured on, in a few words."""
+    facts = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    names = re.findall(r"^model name\s*: (.*)$", facts, re.MULTILINE)
+    has = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in facts]
+    return f"{len(cores())} cores of {(names or ['a CPU'])[0]}, {(has or ['no AVX2'])[0]}"
+
+
+def side_by_side(
+    runs: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2
+) -> dict[str, float]:
+    """The median seconds of each, run in turn, so that a slow spell of the machine meets all."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(warm + rounds):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if turn >= warm:
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def interval(low_high: Sequence[float], digits: int = 4) -> str:

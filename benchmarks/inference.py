@@ -1,0 +1,221 @@
+"""One network, every engine: latency, films a second, and how near to the machine's limit.
+
+    python benchmarks/inference.py [--quick] [--json]
+
+The default network with the same weights in our engine (OpenVINO), PyTorch eager (float32 and
+bfloat16, channels last), torch.compile, and ONNX Runtime; at 256, 512 and 1024 squared, one film
+and eight at a time, in turn. The peak is that of a matrix product of the same cores in the same
+run. Cold is a whole process: start, load, one film, end. `--quick` takes 512 squared alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import PERFORMANCE, machine, side_by_side, write_section
+from torch.utils.flop_counter import FlopCounterMode
+
+from boneseg.backends import OnnxRuntime, OpenVino
+from boneseg.bundle import Bundle, Card, load_network, save_bundle
+from boneseg.networks import build
+from boneseg.recipes import load_recipe
+
+OURS = "boneseg (OpenVINO)"
+MATRIX = 2048
+COLD_TORCH = """
+import sys, numpy, torch
+from pathlib import Path
+from boneseg.bundle import load_bundle, load_network
+from boneseg.radiograph import read_radiograph
+from boneseg.masks import write_mask
+bundle = load_bundle(Path(sys.argv[1]))
+film = read_radiograph(sys.argv[2])
+prepared, place = bundle.preparation(film.pixels.shape).film(film.pixels)
+with torch.inference_mode():
+    found = load_network(bundle)(torch.from_numpy(prepared[None, None])).sigmoid()
+write_mask(Path(sys.argv[3]) / "torch_mask.png", found[0, 0].numpy() > 0.5)
+"""
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--quick", action="store_true", help="512 squared alone, few rounds")
+    words.add_argument("--json", action="store_true")
+    words.add_argument("--compile", action="store_true", help="torch.compile, too: minutes more")
+    asked = words.parse_args()
+    sizes = (512,) if asked.quick else (256, 512, 1024)
+    rounds = 5 if asked.quick else 15
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = untrained(Path(folder) / "bundle")
+        network = load_network(bundle)
+        peaks = {kind: peak(kind) for kind in (torch.float32, torch.bfloat16)}
+        rows = [
+            row(bundle, network, size, batch, rounds, peaks, asked.compile or not asked.quick)
+            for size in sizes
+            for batch in ((1,) if asked.quick else (1, 8))
+        ]
+        cold = cold_starts(bundle, Path(folder))
+    found = {
+        "machine": machine(),
+        "peak_tflops": {str(kind)[6:]: value / 1e12 for kind, value in peaks.items()},
+        "rows": rows,
+        "cold_seconds": cold,
+    }
+    if asked.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(report(found)))
+    if not asked.quick:
+        write_section("Inference, side by side", report(found), PERFORMANCE)
+
+
+def untrained(path: Path) -> Bundle:
+    """The default network for 512 x 512 with random weights, as a bundle of any grid."""
+    recipe = load_recipe("default").with_settings(["prepare.height=512", "prepare.width=512"])
+    recipe = recipe.settle([(512, 512)])
+    torch.manual_seed(0)
+    card = Card(
+        architecture=recipe.network,
+        height=512,
+        width=512,
+        fitted=True,
+        threshold=0.5,
+        metrics={},
+        restarts=0,
+        data={},
+        recipe={},
+        versions={},
+    )
+    return save_bundle(path, build(recipe.network), card)
+
+
+def row(
+    bundle: Bundle,
+    network: torch.nn.Module,
+    size: int,
+    batch: int,
+    rounds: int,
+    peaks: dict[torch.dtype, float],
+    compiled: bool,
+) -> dict[str, Any]:
+    """Seconds a batch of every engine, and what share of the peak ours reaches."""
+    films = np.random.default_rng(0).normal(size=(batch, 1, size, size)).astype(np.float32)
+    runs = engines(bundle, network, films, compiled)
+    seconds = side_by_side(runs, max(3, rounds // max(1, size * size * batch // 2**20)))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.from_numpy(films[:1]))
+    flops = counter.get_total_flops() * batch
+    best = min(value for name, value in seconds.items() if name.startswith("PyTorch"))
+    return {
+        "size": size,
+        "batch": batch,
+        "gflop": flops / 1e9,
+        "seconds": seconds,
+        "against_torch": best / seconds[OURS],
+        "share_of_bf16_peak": flops / seconds[OURS] / peaks[torch.bfloat16],
+        "share_of_fp32_peak": flops / seconds[OURS] / peaks[torch.float32],
+    }
+
+
+def engines(
+    bundle: Bundle, network: torch.nn.Module, films: np.ndarray, compiled: bool
+) -> dict[str, Callable[[], object]]:
+    """Each engine as a call that finds the probability of bone on the films."""
+    ours, runtime = OpenVino(bundle), OnnxRuntime(bundle)
+    ours.prepare(films.shape)
+
+    def eager(kind: torch.dtype, compile_: bool = False) -> Callable[[], object]:
+        own: Any = load_network(bundle).to(kind).to(memory_format=torch.channels_last)
+        own = torch.compile(own) if compile_ else own
+        given = torch.from_numpy(films).to(kind).to(memory_format=torch.channels_last)
+
+        def run() -> object:
+            with torch.inference_mode():
+                return own(given).float().sigmoid().numpy()
+
+        return run
+
+    runs: dict[str, Callable[[], object]] = {
+        OURS: lambda: ours(films),
+        "PyTorch fp32": eager(torch.float32),
+        "PyTorch bf16": eager(torch.bfloat16),
+        "ONNX Runtime fp32": lambda: runtime(films),
+    }
+    if compiled:
+        runs["PyTorch fp32, compiled"] = eager(torch.float32, True)
+        runs["PyTorch bf16, compiled"] = eager(torch.bfloat16, True)
+    return runs
+
+
+def peak(kind: torch.dtype) -> float:
+    """FLOP a second of the fastest of some matrix products."""
+    a, b = (torch.randn(MATRIX, MATRIX).to(kind) for _ in range(2))
+    best = min(_timed(lambda: a @ b) for _ in range(12))
+    return 2 * MATRIX**3 / best
+
+
+def _timed(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def cold_starts(bundle: Bundle, folder: Path) -> dict[str, float]:
+    """Seconds of a whole process that segments one film of 512 x 512."""
+    from PIL import Image
+
+    grey = np.random.default_rng(0).integers(0, 255, (512, 512), np.uint8)
+    Image.fromarray(grey).save(folder / "film.png")
+    film, out = str(folder / "film.png"), str(folder)
+    ours = "from boneseg.cli import main; main()"
+    words = ["segment", film, "--model", str(bundle.path), "--out", str(folder / "out")]
+    calls = {
+        OURS: [sys.executable, "-c", ours, *words],
+        "PyTorch": [sys.executable, "-c", COLD_TORCH, str(bundle.path), film, out],
+        "import torch": [sys.executable, "-c", "import torch"],
+    }
+
+    def runner(call: list[str]) -> Callable[[], object]:
+        return lambda: subprocess.run(call, check=True, capture_output=True)
+
+    return side_by_side({name: runner(call) for name, call in calls.items()}, 5, warm=1)
+
+
+def report(found: dict[str, Any]) -> list[str]:
+    names = list(found["rows"][0]["seconds"])
+    peaks = ", ".join(f"{kind} {value:.2f}" for kind, value in found["peak_tflops"].items())
+    cold = found["cold_seconds"]
+    lines = [
+        f"Made by `python benchmarks/inference.py` on {found['machine']}; matrix products in the",
+        f"same run reach {peaks} TFLOP/s. ms a batch, the median of runs in turn.",
+        "",
+        f"| size | films | GFLOP | {' | '.join(names)} | PyTorch's best : ours | bf16 peak |",
+        f"|{'---|' * (len(names) + 5)}",
+    ]
+    for one in found["rows"]:
+        times = " | ".join(f"{1000 * one['seconds'][name]:.0f}" for name in names)
+        lines.append(
+            f"| {one['size']} | {one['batch']} | {one['gflop']:.0f} | {times} "
+            f"| {one['against_torch']:.1f} | {one['share_of_bf16_peak']:.0%} |"
+        )
+    lines += [
+        "",
+        "A whole process for one film: "
+        + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in cold.items())
+        + f" (PyTorch : ours {cold['PyTorch'] / cold[OURS]:.1f}).",
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
