@@ -1,0 +1,148 @@
+"""How time and memory grow with the number of films and with their size.
+
+    python benchmarks/scaling.py [--quick]
+
+`boneseg segment`, as a process, on 10 to 10,000 films of 256 squared (the curve should be flat), on
+films of 256 squared to 4096 squared, and on one of 12 and one of 48 megapixels: milliseconds a film
+beyond the start of the process, and the peak of its memory. And where the time of a film goes,
+stage by stage, at three sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import PERFORMANCE, machine, write_section
+from PIL import Image
+
+from boneseg.backends import open_backend
+from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.masks import write_mask
+from boneseg.radiograph import find_radiographs, read_radiograph
+from boneseg.writers.overlay import overlay
+
+COUNTS, SIDES = (10, 100, 1000, 10_000), (256, 512, 1024, 2048, 4096)
+LARGE = {"12 megapixels": (4000, 3000), "48 megapixels": (8000, 6000)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a process: seconds in all, and the peak of its memory."""
+
+    seconds: float
+    megabytes: float
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--quick", action="store_true", help="no more than 100 films, or 1024 px")
+    asked = words.parse_args()
+    counts, sides = (COUNTS[:2], SIDES[:3]) if asked.quick else (COUNTS, SIDES)
+    film = read_radiograph(find_radiographs([sample_films()])[0]).pixels
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        start = cost(films(root / "start", film, (256, 256), 1), root / "out-start").seconds
+        lines = [
+            f"Made by `python benchmarks/scaling.py` on {machine()}:",
+            "`boneseg segment` with the model that ships, mask and overlay; ms a film after the",
+            "first, and the peak memory of the process.",
+            "",
+            "| films | of | ms a film | peak MB |",
+            "|---|---|---|---|",
+        ]
+        trials = [(count, (256, 256), "256 x 256") for count in counts]
+        trials += [(11, (side, side), f"{side} x {side}") for side in sides[1:]]
+        trials += [] if asked.quick else [(3, shape, name) for name, shape in LARGE.items()]
+        for count, shape, name in trials:
+            place = root / name.replace(" ", "-") / str(count)
+            spent = cost(films(place, film, shape, count), root / "out" / place.name / name)
+            each = 1000 * (spent.seconds - start) / (count - 1)
+            lines.append(f"| {count} | {name} | {each:.1f} | {spent.megabytes:.0f} |")
+            print(lines[-1], flush=True)
+        lines += [
+            "",
+            "Where the time of a film goes (median of 9):",
+            "",
+            *stages(root, film, sides),
+        ]
+    print("\n".join(lines))
+    if not asked.quick:
+        write_section("Scaling", lines, PERFORMANCE)
+
+
+def films(folder: Path, film: np.ndarray, shape: tuple[int, int], count: int) -> Path:
+    """A folder of so many films of (height, width): one file, under many names."""
+    folder.mkdir(parents=True)
+    grey = Image.fromarray((film * 255).astype(np.uint8)).resize(shape[::-1])
+    grey.save(folder / "0.png")
+    for number in range(1, count):
+        os.link(folder / "0.png", folder / f"{number}.png")
+    return folder
+
+
+def cost(folder: Path, out: Path) -> Cost:
+    """What `boneseg segment` of a folder takes."""
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", "segment"]
+    started = time.perf_counter()
+    process = subprocess.Popen([*call, str(folder), "--out", str(out)], stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"segment of {folder} failed")
+    return Cost(time.perf_counter() - started, usage.ru_maxrss / 1024)
+
+
+def stages(root: Path, film: np.ndarray, sides: tuple[int, ...]) -> list[str]:
+    """A row a size: the share of each stage."""
+    bundle = load_bundle(bundled())
+    backend = open_backend(bundle)
+    rows: list[str] = []
+    for side in dict.fromkeys((256, 1024, sides[-1])):
+        path = films(root / f"stages-{side}", film, (side, side), 1) / "0.png"
+        pixels = read_radiograph(path).pixels
+        preparation = bundle.preparation((side, side))
+        grid, place = preparation.film(pixels)
+        found = backend(grid[None, None])[0, 0]
+        mask = preparation.restore(found, place) >= bundle.card.threshold
+        painted = overlay(pixels, mask)
+        parts: dict[str, Callable[[], object]] = {
+            "read": lambda path=path: read_radiograph(path),
+            "prepare": lambda p=preparation, x=pixels: p.film(x),
+            "network": lambda g=grid: backend(g[None, None]),
+            "restore": lambda p=preparation, f=found, at=place: p.restore(f, at),
+            "write the mask": lambda m=mask: write_mask(root / "mask.png", m),
+            "draw the overlay": lambda x=pixels, m=mask: overlay(x, m),
+            "write the overlay": lambda o=painted: Image.fromarray(o).save(
+                root / "overlay.png", compress_level=1
+            ),
+        }
+        taken = {name: median(part) for name, part in parts.items()}
+        whole = sum(taken.values())
+        if not rows:
+            rows += [f"| size | ms | {' | '.join(taken)} |", f"|{'---|' * (len(taken) + 2)}"]
+        shares = " | ".join(f"{one / whole:.0%}" for one in taken.values())
+        rows.append(f"| {side} x {side} | {1000 * whole:.0f} | {shares} |")
+    return rows
+
+
+def median(run: Callable[[], object], times: int = 9) -> float:
+    """Seconds."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+if __name__ == "__main__":
+    main()
