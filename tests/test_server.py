@@ -571,15 +571,19 @@ def test_another_address_asks_for_a_token() -> None:
         assert "/?token=" in address
 
 
-def test_ctrl_c_ends_the_server_and_its_worker(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "films", "hand")
-    call = [*COMMAND, "serve", "--port", "0", "--data", str(folder)]
-    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_server_ends_with_its_worker_and_leaves_nothing(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    call, env = [*COMMAND, "serve", "--port", "0"], os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=env) as server:
         assert server.stderr is not None
         assert server.stderr.readline().startswith("the light box: ")
-        server.send_signal(signal.SIGINT)
+        assert list(tmp_path.glob("boneseg-*"))
+        server.send_signal(how)
         _, said = server.communicate(timeout=30)  # the worker holds stderr open, too
     assert "Traceback" not in said
+    assert not list(tmp_path.glob("boneseg-*"))
 
 
 # -- what goes over the line, and what comes next -------------------------------------------------

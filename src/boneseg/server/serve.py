@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -39,6 +41,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     token = settings.token or (None if local else secrets.token_urlsafe(24))
     if settings.token is not None and not settings.token.isascii():
         raise UsageError("--token: use letters, digits and signs of ASCII")
+    # uvicorn ends in order and then raises the signal again: this stack is to be unwound, too
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings.host, settings.port))
         port = listening.getsockname()[1]
@@ -59,7 +63,12 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         if not local:
             say("anybody who has the token can see the films; there is no encryption on the way")
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, lifespan="on"
+            app,
+            log_level="warning",
+            access_log=False,  # it would tell the names of films
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
         )
         try:
             uvicorn.Server(config).run(sockets=[listening])

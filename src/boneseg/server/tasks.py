@@ -32,6 +32,7 @@ from boneseg.server.packing import (
     packed_mask,
     packed_probability,
     png,
+    png_mask,
     unpacked_mask,
 )
 from boneseg.writers import FORMATS, Reading
@@ -164,6 +165,8 @@ def _thumbnail(pixels: NDArray[np.float32]) -> Image.Image:
 
 def _written(reading: Reading, form: str, spool: Path) -> bytes:
     """What the writer of a format makes of a film."""
+    if form == "mask":  # as that writer does, but for the file: it is what programs ask for
+        return png_mask(reading.finding.mask)
     written, path = FORMATS[form], spool / f".{secrets.token_hex(8)}"
     try:
         if written.document:

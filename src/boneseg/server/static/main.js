@@ -54,8 +54,8 @@ async function trying(what) {
 
 let wanted = null; // the film asked for last: an earlier one may still be on its way
 
-async function open(id) {
-  if (id === editor.row?.id) return;
+async function open(id, again = false) {
+  if (id === editor.row?.id && !again) return;
   if (!(await leave())) return;
   wanted = id;
   $("busy").hidden = false;
@@ -197,11 +197,10 @@ async function refresh(force = false) {
   refreshing = true;
   try {
     const health = await api.health();
-    if (server === null || health.model.digest !== server.model.digest || health.folder !== server.folder) {
-      server = health;
-      showServer();
-    }
+    const old = server;
     server = health;
+    if (old?.model.digest !== health.model.digest || old.folder !== health.folder) showServer();
+    if (old && old.model.digest !== health.model.digest) newModel();
     if (force || health.version !== version) {
       const { films, version: now } = await api.films();
       version = now;
@@ -226,6 +225,13 @@ async function refresh(force = false) {
   }
 }
 let gone = false;
+
+// The suggestion on the screen is of the old model: look again, unless somebody is drawing.
+function newModel() {
+  if (!editor.row) return;
+  if (editor.dirty) say("What the new model suggests is shown once the film is opened again", "info");
+  else trying(() => open(editor.row.id, true));
+}
 
 function showServer() {
   const kept = server.folder !== null;
