@@ -1,0 +1,66 @@
+"""Readings made for tests: a film, a mask on it, and all that writers ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.uid import generate_uid
+
+from boneseg.bundle import Card
+from boneseg.engine import Finding
+from boneseg.radiograph import read_radiograph
+from boneseg.recipe import NetworkSettings
+from boneseg.writers import Reading
+from films import bone, dicom
+
+Mask = NDArray[np.bool_]
+
+
+def card(digest: str = "ab" * 32) -> Card:
+    return Card(
+        architecture=NetworkSettings(),
+        height=64,
+        width=64,
+        threshold=0.5,
+        metrics={},
+        restarts=0,
+        data={},
+        recipe={},
+        versions={},
+        card_sha256=digest,
+    )
+
+
+def picture(path: Path, height: int = 60, width: int = 80) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((bone(height, width, 255)).astype(np.uint8)).save(path)
+    return path
+
+
+def dicom_film(path: Path, height: int = 60, width: int = 80, **more: Any) -> Path:
+    facts = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return dicom(path, bone(height, width), **(facts | more))
+
+
+def reading(
+    path: Path, mask: Mask, model: Card | None = None, *, frame: int | None = None
+) -> Reading:
+    """What a model (or, without one, a person) found on a film: bone at 0.9, the rest at 0.1."""
+    film = read_radiograph(path, frame=frame)
+    probability = np.where(mask, np.float32(0.9), np.float32(0.1))
+    return Reading(film, Finding(probability, mask, None, film.pixels), model, path)
+
+
+def blobs(height: int = 60, width: int = 80) -> Mask:
+    """A ring with an island in its hole, a bar at the border, and a single pixel."""
+    rows, columns = np.mgrid[:height, :width]
+    distance = np.hypot(rows - height / 2, columns - 30)
+    mask = ((distance < 24) & (distance > 14)) | (distance < 6)
+    mask[5 : height - 5, width - 10 :] = True
+    mask[2, 2] = True
+    return np.asarray(mask)
