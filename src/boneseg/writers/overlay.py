@@ -13,6 +13,17 @@ from boneseg.prepare import Floats
 from boneseg.writers import Reading
 
 COLOUR = (230, 159, 0)  # the orange of Okabe and Ito, told apart by every kind of colour vision
+_TINT = 0.3
+
+
+def _table() -> NDArray[np.uint8]:
+    """The colour of each grey outside a mask, of each inside, and of its edge: 513 x 3."""
+    grey = np.repeat(np.arange(256.0)[:, None], 3, axis=1)
+    tinted = grey + (np.array(COLOUR) - grey) * _TINT
+    return np.concatenate([grey, tinted, [COLOUR]]).round().astype(np.uint8)
+
+
+_TABLE = _table()
 
 
 def write(path: Path, reading: Reading) -> None:
@@ -22,11 +33,10 @@ def write(path: Path, reading: Reading) -> None:
 
 def overlay(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """uint8 H x W x 3: a third of the colour inside the mask, all of it on its edge."""
-    share = np.where(mask, np.float32(0.3), np.float32(0))
-    share[_edge(mask)] = 1
-    grey = (pixels * 255)[..., None]
-    tinted = grey + (np.array(COLOUR, np.float32) - grey) * share[..., None]
-    return (tinted + 0.5).astype(np.uint8)
+    index = (pixels * 255 + 0.5).astype(np.uint16)
+    index += mask * np.uint16(256)
+    index[_edge(mask)] = 2 * 256
+    return _TABLE.take(index, axis=0)
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
