@@ -438,6 +438,12 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
         ("knee.json", labelme(("bone", [[1, 1], [2, "x"], [3, 3]])), "is damaged"),
         ("knee.json", labelme(("bone", [[1, 1], [float("nan"), 2], [3, 3]])), "is damaged"),
         ("knee.json", labelme(("bone", SQUARE), size=(61, 80)), "mask is 61 x 80 pixels but"),
+        ("knee.json", labelme(("bone", [[1, 1], [1e300, 2], [3, 3]])), "is damaged"),
+        (
+            "knee.json",
+            labelme(("bone", [[1, 1]]), shape_type="mask", mask="no"),
+            "is damaged, or no LabelMe JSON",
+        ),
         ("a.json", coco_document({"image_id": 9}), "draws on image 9, which it does not list"),
         (
             "a.json",
@@ -460,6 +466,19 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
         ("knee.xml", "<annotation/>", "is no CVAT for images"),
         ("knee.txt", "0 0.1 0.1 0.2 0.2", "a box labelled 0"),
         ("knee.seg.nrrd", "NRRD0004\n", "is damaged, or no NRRD"),
+        (
+            "knee.nrrd",
+            "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 80 60\nencoding: raw\n"
+            "data file: ../images/knee.png\n\n",
+            "keeps its pixels in another file",
+        ),
+        (
+            "a.xml",
+            CVAT.format(
+                '<mask label="b" rle="9999999999" left="0" top="0" width="99999" height="99999"/>'
+            ),
+            "is damaged, or no CVAT",
+        ),
         ("knee.nii", "no", "is damaged, or no NIFTI"),
         ("knee.dcm", "no", "is damaged, or no DICOM file"),
     ],
@@ -472,6 +491,24 @@ def test_bad_files_are_told_in_one_line(
         only_mask(root)
     assert str(root / "masks" / file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_probability_is_no_mask(tmp_path: Path) -> None:
+    film = dicom_film(tmp_path / "images" / "knee.dcm")
+    (tmp_path / "masks").mkdir()
+    path = tmp_path / "masks" / "knee.dcm"
+    FORMATS["dicom-seg-fractional"].write(path, reading(film, MASK))
+    with pytest.raises(MaskError, match="is a fractional segmentation, not a binary one"):
+        only_mask(tmp_path)
+
+
+def test_a_file_for_many_films_asks_which(tmp_path: Path) -> None:
+    root = drawn(tmp_path, "a.json", coco_document(films=("a.png", "b.png")))
+    with pytest.raises(MaskError, match=r"holds a.png, b.png; say which film is meant"):
+        read_mask(root / "masks" / "a.json")
+    assert not read_mask(root / "masks" / "a.json", film="b.png").any()
+    with pytest.raises(MaskError, match=r"holds nothing of c.png"):
+        read_mask(root / "masks" / "a.json", film="c.png")
 
 
 def test_a_film_of_dicom_is_no_mask(tmp_path: Path) -> None:

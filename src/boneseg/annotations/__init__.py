@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import MaskError
+from boneseg.radiograph import MAX_PIXELS
 from boneseg.words import listed
 
 Mask = NDArray[np.bool_]
@@ -131,6 +132,13 @@ def read_annotation(
 
     film: what the file calls it, where it holds several. Raises MaskError.
     """
+    try:
+        return _read(path, shape, film, labels)
+    except MemoryError:
+        raise MaskError(f"{path}: there is not enough memory to read it; is it a mask?") from None
+
+
+def _read(path: Path, shape: Shape | None, film: str | None, labels: Sequence[str]) -> Mask:
     found = open_annotations(path)
     chosen = [drawing for drawing in found if film is None or film in (drawing.name, drawing.uid)]
     if len(chosen) != 1:
@@ -152,6 +160,8 @@ def merged(drawn: Drawn, path: Path, shape: Shape | None, labels: Sequence[str] 
         raise MaskError(f"{path}: does not say how large its film is; put the film beside it")
     if drawn.size not in (None, size):
         raise MaskSizeError(path, drawn.size or size, size)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise MaskError(f"{path}: is drawn on more pixels than a film may have; is it a mask?")
     _refuse_doubt(drawn, path, labels)
     mask = np.zeros(size, bool)
     for region in drawn.regions:

@@ -47,5 +47,8 @@ def _region(shape: dict[str, Any]) -> Region:
 
 
 def _mask(packed: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
-        return np.asarray(image.convert("L")) > 0
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
+            return np.asarray(image.convert("L")) > 0
+    except Exception:  # a damaged picture makes the decoder raise nearly anything
+        raise ValueError("a mask that is no PNG") from None

@@ -32,8 +32,10 @@ def _read(path: Path) -> Drawn:
     import nrrd
 
     try:
+        if {"data file", "datafile"} & nrrd.read_header(str(path)).keys():
+            raise MaskError(f"{path}: keeps its pixels in another file; save it as one")
         data, header = nrrd.read(str(path))
-    except MemoryError:
+    except (MaskError, MemoryError):
         raise
     except Exception:  # pynrrd raises nearly anything for a damaged file
         raise damaged(path, "nrrd") from None

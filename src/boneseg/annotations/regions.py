@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from boneseg.annotations import Mask, Region, Shape
 from boneseg.polygons import Ring, fill
+from boneseg.radiograph import MAX_PIXELS
+
+_FAR = 1e7  # px
 
 
 def polygon(label: str, points: Any) -> Region:
@@ -28,14 +31,16 @@ def ring(points: Any) -> Ring:
         numbers = numbers.reshape(-1, 2)
     if numbers.ndim != 2 or numbers.shape[1] != 2 or len(numbers) < 3:
         raise ValueError("no polygon")
-    if not np.isfinite(numbers).all():
-        raise ValueError("points that are no numbers")
+    if not (np.abs(numbers) < _FAR).all():  # nor is what is no number
+        raise ValueError("points that are nowhere near a film")
     return numbers
 
 
 def by_runs(counts: Sequence[int], shape: Shape, *, by_columns: bool = False) -> Mask:
     """Run lengths, the first outside the mask, row by row or column by column."""
     lengths = np.asarray(counts, np.int64)
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise ValueError("more pixels than a film may have")
     if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
         raise ValueError("run lengths that do not fill the picture")
     values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
