@@ -28,6 +28,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from boneseg.cli.films import NAMES
 from boneseg.dicom import hush
 from boneseg.errors import RadiographError
 from boneseg.writers import FORMATS, Reading
@@ -40,6 +41,10 @@ MASK = blobs()
 needs_dciodvfy = pytest.mark.skipif(
     shutil.which("dciodvfy") is None, reason="needs dciodvfy, of Debian's dicom3tools"
 )
+
+
+def test_the_help_names_every_format() -> None:
+    assert NAMES.split(", ") == list(FORMATS)
 
 
 def written(kind: str, one: Reading, folder: Path) -> Path:

@@ -14,9 +14,11 @@ from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
-Formats = Annotated[
-    str, typer.Option("--format", help="Names with commas between; docs/formats.md has them all.")
-]
+NAMES = (  # a test holds them against writers.FORMATS, which would be slow to import here
+    "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
+    "coco, coco-polygons, cvat, label-studio, measurements"
+)
+Formats = Annotated[str, typer.Option("--format", help=f"Commas between: {NAMES}.")]
 
 
 def segment(
@@ -154,7 +156,7 @@ def evaluate(
 
 def convert(
     out: Annotated[Path, typer.Option(help="Where the masks go.")],
-    to: Annotated[str, typer.Option(help="Formats with commas between; docs/formats.md has them.")],
+    to: Annotated[str, typer.Option(help="png, or any of the formats that segment writes.")],
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
