@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from pydicom.uid import (
 from boneseg.cli.films import NAMES
 from boneseg.dicom import hush
 from boneseg.errors import RadiographError
+from boneseg.masks import read_mask
+from boneseg.simulate import simulate
 from boneseg.writers import FORMATS, Reading
 from boneseg.writers.dicom_seg import dicom_seg, read_source, segmentation_uid
 from boneseg.writers.measurements import extent
@@ -344,3 +347,71 @@ def test_a_slanting_bar_keeps_its_length_and_tells_its_angle(degrees: float) -> 
     assert found.length == pytest.approx(300, abs=2.5)
     assert found.width == pytest.approx(40, abs=2.5)
     assert found.degrees == pytest.approx(degrees, abs=0.5)
+
+
+# --- the command line ---
+
+
+def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
+    return subprocess.run(call, capture_output=True, text=True, check=False)
+
+
+def test_segment_writes_every_format_and_all_say_the_same(tmp_path: Path) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    simulate(films, 1, seed=3, size=(96, 80))
+    dicom_film(films / "images" / "hip.dcm", 96, 80, ImagerPixelSpacing=[0.2, 0.2])
+    kinds = [kind for kind in FORMATS if not kind.startswith("dicom-seg")]
+    done = boneseg("segment", films / "images", "--out", out, "--format", ",".join(kinds))
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "segment.json").read_text())
+    assert [list(result["outputs"]) for result in results] == [sorted(kinds, key=order)] * 2
+    assert {path.name for path in out.iterdir()} == {
+        "segment.json",
+        *(name for result in results for name in result["outputs"].values()),
+    }
+    for result in results:
+        mask = read_mask(out / result["outputs"]["mask"])
+        assert mask.sum() == result["area_px"]
+        for kind in ("nrrd", "nifti", "labelme", "yolo"):
+            assert np.array_equal(read_mask(out / result["outputs"][kind], mask.shape), mask)
+        film = Path(result["input"]).name
+        for kind in ("coco", "coco-polygons", "cvat"):
+            found = read_mask(out / result["outputs"][kind], mask.shape, film=film)
+            assert np.array_equal(found, mask)
+
+
+def order(kind: str) -> bool:
+    """Files come before documents."""
+    return bool(FORMATS[kind].document)
+
+
+def test_a_film_without_dicom_fails_alone_and_leaves_nothing(tmp_path: Path) -> None:
+    knee, hip = picture(tmp_path / "knee.png"), dicom_film(tmp_path / "hip.dcm")
+    words = ["--out", tmp_path / "out", "--format", "mask,coco,dicom-seg"]
+    done = boneseg("segment", knee, hip, *words)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert "knee.png: is no DICOM film" in line
+    names = {"coco.json", "hip.seg.dcm", "hip_mask.png", "segment.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    images = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["hip.dcm"]
+
+
+def test_a_document_beside_the_films_is_spared(tmp_path: Path) -> None:
+    knee = picture(tmp_path / "knee.png")
+    (tmp_path / "coco.json").write_text("mine")
+    done = boneseg("segment", knee, "--out", tmp_path, "--format", "coco")
+    assert done.returncode == 2
+    assert "coco.json: would be replaced" in done.stderr
+    assert (tmp_path / "coco.json").read_text() == "mine"
+
+
+def test_a_film_called_as_a_document_does_not_replace_it(tmp_path: Path) -> None:
+    picture(tmp_path / "coco.png")
+    words = ["--out", tmp_path / "out", "--format", "coco,labelme"]
+    done = boneseg("segment", tmp_path / "coco.png", *words)
+    assert done.returncode == 0, done.stderr
+    names = {"coco-2.json", "coco.json", "segment.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
