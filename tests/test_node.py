@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 import pydicom
 import pytest
-
-pytest.importorskip("pynetdicom", reason="needs boneseg[pacs]")
+from pynetdicom import AE, evt
 
 import films
 import orthanc
@@ -200,6 +199,38 @@ def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
     again.done(first)
     assert again.next("films").read_bytes() == b"two, again"
     assert not (tmp_path / "films" / ".half.new").exists()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words", "left"),
+    [
+        ([0x0000], None, []),
+        ([0xB000], None, []),  # a warning: it is stored
+        ([0xA700, 0x0000], "has no room; trying again in 1 s", []),
+        ([0xC000], "refuses a segmentation (C000H)", ["failed"]),
+    ],
+)
+def test_an_archive_may_answer_in_every_way(tmp_path, engine, lines, statuses, words, left):
+    answers = iter(statuses)
+    entity = AE("ARCHIVE")
+    entity.add_supported_context(pydicom.uid.SegmentationStorage)
+    handlers = [(evt.EVT_C_STORE, lambda event: next(answers))]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    to = Peer("ARCHIVE", "127.0.0.1", server.server_address[1])
+    film = films.dicom(
+        tmp_path / "a.dcm", films.bone(), StudyInstanceUID="1.2", SeriesInstanceUID="1.2.3"
+    )
+    spool = Spool(tmp_path / "spool", 9)
+    spool.put("films", "1.2.3.4", [film.read_bytes()])
+    try:
+        with Node(spool, engine, to, tell=lines.append).running("127.0.0.1", 0):
+            until(lambda: spool.count() == 0)
+    finally:
+        server.shutdown()
+    assert next(answers, None) is None
+    assert words is None or any(words in line for line in lines)
+    kept = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+    assert [path.parent.name for path in kept] == left
 
 
 @orthanc.needs_dcmtk

@@ -244,6 +244,15 @@ def test_oblong_pixels_change_nothing_of_what_is_found(engine, aspect):
     assert dice(found.mask) > dice(ignored.mask)
 
 
+def test_a_private_encoding_is_refused_by_name_of_its_kind(tmp_path):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), **FULL)
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"  # of a maker's own
+    dataset.save_as(path, implicit_vr=False, little_endian=True)
+    with pytest.raises(RadiographError, match=r"cannot be decoded \(unknown transfer syntax\)"):
+        read_radiograph(path)
+
+
 def test_every_file_of_pydicom_is_segmented_or_refused_in_one_line(tmp_path, engine):
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -9,19 +9,19 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pydicom
 import pytest
-
-pytest.importorskip("httpx", reason="needs boneseg[pacs]")
-pytest.importorskip("pynetdicom", reason="needs boneseg[pacs]")
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import films
 import orthanc
 from boneseg.bundle import bundled, load_bundle
 from boneseg.engine import Engine
 from boneseg.errors import ServiceError, UsageError
-from boneseg.pacs.dicomweb import DicomWeb
+from boneseg.pacs.dicomweb import DicomWeb, _first_part
 from boneseg.pacs.watch import Watch
 from boneseg.radiograph import read_radiograph
 from boneseg.segment import find
@@ -160,6 +160,87 @@ def test_wrong_words_are_told_before_anybody_is_asked(words, message):
     with pytest.raises(UsageError, match=message) as refusal:
         DicomWeb(**words)
     assert "secret" not in str(refusal.value)
+
+
+class Fake(httpx.BaseTransport):
+    """A server of which each path has a list of answers; the last one is given again."""
+
+    def __init__(self, **answers):
+        self.answers, self.asked = answers, []
+
+    def handle_request(self, request):
+        kind = request.url.path.rsplit("/", 1)[-1]
+        self.asked.append((kind, dict(request.url.params)))
+        answers = self.answers[kind]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+
+
+def row(**elements):
+    return {tag.strip("t"): {"vr": "UI", "Value": [value]} for tag, value in elements.items()}
+
+
+def fake(*, pauses=None, **answers):
+    transport = Fake(**answers)
+    sleep = (pauses if pauses is not None else []).append
+    return transport, DicomWeb("https://pacs.example/rs", transport=transport, sleep=sleep)
+
+
+def test_a_busy_server_is_asked_again_and_again_later_each_time():
+    pauses, lines = [], []
+    busy = [httpx.Response(503), httpx.Response(429), httpx.Response(502)]
+    _, web = fake(pauses=pauses, studies=[*busy, [row(t0020000D="1.2")]])
+    assert [study.uid for study in web.studies()] == ["1.2"]
+    assert pauses == [1, 2, 4] and not lines
+
+
+def test_long_lists_come_in_pages_and_odd_rows_are_passed_over():
+    rows = [row(t0020000D=f"1.{n}", t00201208=n) for n in range(450)]
+    odd = [row(t0020000D="../../1.2"), {"0020000D": {"vr": "UI"}}, {"0020000D": 5}, {}]
+    transport, web = fake(studies=[rows[:200], rows[200:400], [*rows[400:], *odd]])
+    studies = list(web.studies("20260101"))
+    assert [study.count for study in studies] == list(range(450))
+    assert [words["offset"] for _, words in transport.asked] == ["0", "200", "400"]
+    assert transport.asked[0][1]["00080020"] == "20260101-"
+
+
+@pytest.mark.parametrize("answer", [{"a": 1}, ["text"], httpx.Response(200, text="<html>")])
+def test_what_is_no_dicomweb_is_said_to_be_none(answer):
+    _, web = fake(studies=[answer])
+    with pytest.raises(ServiceError, match="does not answer as DICOMweb; check the URL"):
+        list(web.studies())
+
+
+@pytest.mark.parametrize("answer", [[], httpx.Response(204), httpx.Response(200)])
+def test_nothing_found_is_no_error(answer):
+    _, web = fake(studies=[answer])
+    assert list(web.studies()) == []
+
+
+@pytest.mark.parametrize("refusal", [httpx.Response(409), {"00081198": {"Value": [{}]}}])
+def test_stored_is_what_the_server_says_it_has(tmp_path, refusal):
+    dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", films.bone(), StudyInstanceUID="1.2"))
+    there = row(t00080018=str(dataset.SOPInstanceUID))
+    _, web = fake(**{"1.2": [refusal], "instances": [[there]]})
+    web.store(dataset)  # it was there before
+    _, web = fake(**{"1.2": [refusal], "instances": [[]]})
+    with pytest.raises(ServiceError, match="does not take the segmentation"):
+        web.store(dataset)
+
+
+@given(st.binary(max_size=300), st.sampled_from(["abc", "--", "=_x"]))
+def test_the_first_part_of_an_answer_is_the_object(content, boundary):
+    mark = f"\r\n--{boundary}".encode()
+    assume(mark not in content)
+    body = b"--%b\r\nContent-Type: application/dicom\r\n\r\n%b%b--" % (
+        boundary.encode(),
+        content,
+        mark,
+    )
+    kind = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
+    answer = httpx.Response(200, headers={"Content-Type": kind}, content=body)
+    assert _first_part(answer) == content
+    assert _first_part(httpx.Response(200, content=content)) == content
 
 
 def test_what_is_not_encrypted_is_told():

@@ -29,6 +29,11 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
     except BonesegError as error:
         error.args = (str(error).replace(str(path), name),)
         raise
+    except Exception as error:  # a service lives on, whatever a film does to a library
+        raise RadiographError(
+            f"{name}: no segmentation can be made of it ({type(error).__name__}); try boneseg "
+            "segment on it"
+        ) from None
 
 
 def called(uid: str, path: Path) -> str:

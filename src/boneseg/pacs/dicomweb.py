@@ -10,6 +10,7 @@ once. Nothing is believed to be stored but what the server says it has.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
         patience: float = 300,
         tell: Callable[[str], None] = lambda line: None,
         sleep: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.patience, self._tell, self._sleep = patience, tell, sleep
         try:
@@ -96,7 +98,9 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
                 f"{self.name}: is not encrypted; whoever is on the way can read films and password"
             )
         base = self.name.rstrip("/") + "/"
-        self._http = httpx.Client(base_url=base, auth=auth, headers=headers, timeout=TIMEOUT)
+        self._http = httpx.Client(
+            base_url=base, auth=auth, headers=headers, timeout=TIMEOUT, transport=transport
+        )
 
     def __exit__(
         self,
@@ -113,17 +117,20 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
         """All studies, or those of a date (YYYYMMDD) and later."""
         words = {"includefield": _COUNT} | ({_DATE: f"{since}-"} if since else {})
         for row in self._search("studies", words):
-            count = _value(row, _COUNT)
-            yield Study(_value(row, _STUDY), int(count) if count.isdigit() else None)
+            count, uid = _value(row, _COUNT), _value(row, _STUDY)
+            if _is_uid(uid):
+                yield Study(uid, int(count) if count.isdecimal() else None)
 
     def instances(self, study: str) -> Iterator[Instance]:
         """Everything that a study holds, each once."""
         told: set[str] = set()  # a study of two patients, by a slip, may be listed twice
         for row in self._search(f"studies/{study}/series", {}):
             series, modality = _value(row, _SERIES), _value(row, _MODALITY)
+            if not _is_uid(series):
+                continue
             for item in self._search(f"studies/{study}/series/{series}/instances", {}):
                 uid = _value(item, _INSTANCE)
-                if uid not in told:
+                if _is_uid(uid) and uid not in told:
                     told.add(uid)
                     yield Instance(study, series, uid, modality)
 
@@ -160,8 +167,8 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
         while True:
             page = {"limit": str(PAGE), "offset": str(seen)}
             answer = self._ask("GET", where, headers=headers, params=words | page)
-            rows = _json(answer, []) if answer.status_code == 200 else []  # 204: nothing found
-            if not isinstance(rows, list):
+            rows = _json(answer, None) if answer.content else []  # 204: nothing found
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise ServiceError(f"{self.name}: does not answer as DICOMweb; check the URL")
             yield from rows
             seen += len(rows)
@@ -258,8 +265,14 @@ def _json(answer: httpx.Response, none: Any) -> Any:
 
 def _value(row: dict[str, Any], tag: str) -> str:
     """The first value of an element in DICOM JSON (PS3.18 F.2), or "" where there is none."""
-    values = row.get(tag, {}).get("Value") or [""]
-    return str(values[0])
+    element = row.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
+def _is_uid(text: str) -> bool:
+    """Whether a server's word is a UID: it becomes a part of what it is asked next."""
+    return re.fullmatch(r"[0-9.]{1,64}", text) is not None and ".." not in text
 
 
 def _first_part(answer: httpx.Response) -> bytes:

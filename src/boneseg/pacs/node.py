@@ -108,6 +108,7 @@ class Node:
         self.spool, self.engine, self.to, self.title = spool, engine, to, title
         self._tell, self._allow, self._max_bytes = tell, list(allow), max_bytes
         self._stop, self._news = threading.Event(), threading.Condition()
+        self._pause = 1.0  # between two tries to send, longer from one to the next
         self._received: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     @contextmanager
@@ -175,7 +176,11 @@ class Node:
     def _repeat(self, step: Callable[[], float]) -> None:
         """Do a step until we stop; it says for how many seconds there is nothing more to do."""
         while not self._stop.is_set():
-            pause = step()
+            try:
+                pause = step()
+            except Exception as error:  # the node lives on; the next start would meet it again
+                self._tell(f"error: {type(error).__name__} in the node; trying again")
+                pause = LONGEST_PAUSE
             if pause:
                 with self._news:
                     if not self._stop.is_set():
@@ -201,6 +206,7 @@ class Node:
             self.spool.put("answers", str(found.SOPInstanceUID), [packed.getvalue()])
         except OutputError as error:  # the disk is full, which is not the film's fault
             self._tell(f"error: {error}")
+            self.spool.put_back(path)
             return LONGEST_PAUSE
         except Exception as error:  # the node must live on, whatever a film does to it
             reason = str(error) if isinstance(error, BonesegError) else type(error).__name__
@@ -212,8 +218,6 @@ class Node:
         self.spool.done(path)
         self._wake()
         return 0
-
-    _pause = 1.0  # between two tries to send, longer from one to the next
 
     def _send_waiting(self) -> float:
         """Send what waits, in one association."""
@@ -229,22 +233,24 @@ class Node:
             return self._later("refuses us" if link.is_rejected else "cannot be reached")
         try:
             while (path := self.spool.next("answers")) is not None and not self._stop.is_set():
-                status = self._send(link, path)
-                if status is None or status & 0xFF00 == _FULL:
-                    reason = "does not answer" if status is None else "has no room"
-                    return self._later(reason)
+                if (trouble := self._send(link, path)) is not None:
+                    return self._later(trouble)
         except ValueError:  # no presentation context for it
             return self._later("takes no segmentations")
+        except RuntimeError:  # the association has ended
+            return self._later("stopped answering")
         finally:
             link.release()
         self._pause = 1.0
         return 0
 
-    def _send(self, link: Any, path: Path) -> int | None:
-        """Send one; the status (PS3.4 B.2.3), None where there is no answer."""
+    def _send(self, link: Any, path: Path) -> str | None:
+        """Send one; why it must be sent again, None where it need not (statuses: PS3.4 B.2.3)."""
         status = link.send_c_store(pydicom.dcmread(path)).get("Status")
-        if status is None or status & 0xFF00 == _FULL:
-            return None if status is None else int(status)
+        if status is None:
+            return "does not answer"
+        if status & 0xFF00 == _FULL:
+            return "has no room"
         if status == _SUCCESS or status in _WARNINGS:
             self.spool.done(path)
         else:
@@ -253,7 +259,7 @@ class Node:
                 f"{self.spool.folder / 'failed'}"
             )
             self.spool.fail(path)
-        return int(status)
+        return None
 
     def _later(self, reason: str) -> float:
         self._tell(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")

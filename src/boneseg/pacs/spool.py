@@ -84,6 +84,10 @@ class Spool:
             return file.tell()
         return 1
 
+    def put_back(self, path: Path) -> None:
+        """Work on a film is given up for now, and not for anything it did."""
+        path.with_suffix(".begun").unlink(missing_ok=True)
+
     def done(self, path: Path) -> None:
         """Forget a film that is answered, or an answer that is sent."""
         path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,13 +76,10 @@ class Watch:
                 continue
             found = self.study(study.uid)
             outcomes += found
-            if study.count is not None and not self._again(found):
+            failed = any(outcome.state == "failed" for outcome in found)  # it is looked at again
+            if study.count is not None and not failed:
                 self._looked[study.uid] = study.count
         return outcomes
-
-    def _again(self, outcomes: Iterable[Outcome]) -> bool:
-        """Whether a film failed that may do better another time."""
-        return any(outcome.state == "failed" for outcome in outcomes)
 
     def _film(self, film: Instance, there: Collection[str]) -> Outcome:
         name = f"film {hashlib.sha256(film.uid.encode()).hexdigest()[:12]}"
