@@ -16,7 +16,6 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,27 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.annotations import DICOM_SUFFIXES as DICOM_SUFFIXES
-from boneseg.annotations import (
-    UnknownAnnotationError,
-    is_annotation,
-    labels_of,
-    open_annotations,
-    suffix_of,
+from boneseg.annotations import is_annotation, suffix_of
+from boneseg.errors import DatasetError, MaskError, UsageError
+from boneseg.pairing import (
+    FILM_ENDING,
+    MASK_ENDING,
+    MaskFile,
+    check_labels,
+    film_files,
+    mask_files,
+    masks_in,
+    pair,
+    picture_files,
+    stem_of,
 )
-from boneseg.annotations.yolo import holds_polygons
-from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
 from boneseg.patients import public_name
 from boneseg.words import counted, listed
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))
-IMAGE_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
-    *(".jp2", ".j2k", ".jpx", ".pgm", ".pnm", ".ppm"),
-)
-_MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
-_TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # before names, by Label Studio
-_FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
 _GRID = 128
 _COARSE, _TWINS, _SHIFT = 0.9, 0.88, 3
 _BLOCK = 128  # views compared at once
@@ -94,21 +90,6 @@ class Case:
 
 
 @dataclass(frozen=True)
-class MaskFile:
-    """A mask on disk: a file of its own, or one film of a file that speaks of several.
-
-    name: of the film, as far as the mask tells. film: what the file calls it. uid: of the DICOM
-    instance it points at. loose: passed over in silence where no film has its name.
-    """
-
-    path: Path
-    name: str
-    film: str | None = None
-    uid: str | None = None
-    loose: bool = False
-
-
-@dataclass(frozen=True)
 class Dataset:
     """The cases in the order of their names; what has no partner; and remarks on the tables."""
 
@@ -154,10 +135,10 @@ def open_dataset(
     """
     data = Path(data) if data is not None else None
     films_folder, masks_folder = _folders(data, images, masks)
-    films, drawn = _files(films_folder, dicom=True), mask_files(masks_folder)
+    films, drawn = film_files(films_folder), mask_files(masks_folder)
     if films_folder.resolve() == masks_folder.resolve():
-        films = [path for path in films if not _MASK_ENDING.search(stem_of(path))]
-        drawn = [one for one in drawn if suffix_of(one.path) or _MASK_ENDING.search(one.name)]
+        films = [path for path in films if not MASK_ENDING.search(stem_of(path))]
+        drawn = [one for one in drawn if suffix_of(one.path) or MASK_ENDING.search(one.name)]
     if not films:
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
     if not drawn:
@@ -166,13 +147,13 @@ def open_dataset(
     root = data if data is not None else films_folder.parent
     remarks: list[str] = []
     try:
-        pairs, unpaired_masks = _pair(films, drawn)
+        pairs, unpaired_masks = pair(films, drawn)
         groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
         parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
     except DatasetError as error:
         raise DatasetError(_all_hidden(str(error), called)) from None
     if labels:
-        _check_labels(labels, list(pairs.values()))
+        check_labels(labels, list(pairs.values()))
     cases = [
         Case(
             stem_of(Path(called[film])),
@@ -196,7 +177,7 @@ def open_dataset(
 
 def _hidden(words: str, film: Path, name: str) -> str:
     """Words in which a film, and a mask named like it, are called by another name."""
-    base = _FILM_ENDING.sub("", stem_of(film))
+    base = FILM_ENDING.sub("", stem_of(film))
     return re.sub(re.escape(base), lambda _: name, words, flags=re.IGNORECASE)
 
 
@@ -212,76 +193,9 @@ def films_and_masks(images: Path, masks: Path) -> dict[Path, Path | None]:
 
     Raises DatasetError where a folder cannot be read, or names are not clear.
     """
-    films, pictures = _files(images, dicom=True), _files(masks, dicom=False)
-    pairs, _ = _pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
+    films, pictures = film_files(images), picture_files(masks)
+    pairs, _ = pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
     return {film: pairs[film].path if film in pairs else None for film in films}
-
-
-def mask_files(place: Path) -> list[MaskFile]:
-    """The masks in a folder, or in one file of annotations, by name.
-
-    Raises DatasetError where it cannot be read.
-    """
-    if place.is_file():
-        found = masks_in(place)
-        if any(mask.loose for mask in found):
-            raise DatasetError(f"{place}: holds no masks of a known kind; see docs/formats.md")
-        return found
-    try:
-        paths = [path for path in place.iterdir() if not path.name.startswith(".")]
-        files = sorted(path for path in paths if path.is_file() and _may_be_mask(path))
-    except OSError as error:
-        raise DatasetError(f"{place}: cannot be read ({error.strerror})") from None
-    texts = [path for path in files if suffix_of(path) == ".txt"]
-    if not any(map(holds_polygons, texts)):  # empty ones say "no bone" beside others alone
-        files = [path for path in files if path not in texts]
-    return [mask for path in files for mask in masks_in(path)]
-
-
-def masks_in(path: Path) -> list[MaskFile]:
-    """The masks that a file holds: one, or one for each film it speaks of. Raises DatasetError."""
-    suffix, name = suffix_of(path), stem_of(path)
-    if not is_annotation(path) or suffix not in (".json", ".xml", ""):
-        return [MaskFile(path, name, loose=suffix == ".txt")]  # a README may lie there, too
-    try:
-        found = open_annotations(path)
-    except UnknownAnnotationError:
-        return [MaskFile(path, name, loose=True)]
-    except MaskError as error:
-        if suffix:
-            raise DatasetError(str(error)) from None
-        return [MaskFile(path, name)]  # and whoever reads it is told
-    return [
-        MaskFile(path, name, drawing.uid, drawing.uid)
-        if drawing.name is None
-        else MaskFile(path, stem_of(_named(drawing.name)), drawing.name)
-        for drawing in found
-    ]
-
-
-def _named(name: str) -> Path:
-    return Path(PurePosixPath(name.replace("\\", "/")).name)
-
-
-def _may_be_mask(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES or is_annotation(path)
-
-
-def _check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
-    """Refuse labels that nobody has drawn: their masks would all be empty."""
-    found: set[str] = set()
-    for mask in masks:
-        if not is_annotation(mask.path):
-            raise UsageError(f"--label: {mask.path} is a picture, which names no labels")
-        with suppress(MaskError):  # told when it is read
-            for drawing in open_annotations(mask.path):
-                if mask.film in (None, drawing.name, drawing.uid):
-                    found.update(labels_of(drawing.read()))
-    unknown = [label for label in labels if label not in found]
-    if unknown:
-        raise UsageError(
-            f"--label {unknown[0]}: is in no mask; there are {listed(sorted(found)) or 'none'}"
-        )
 
 
 def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
@@ -318,86 +232,6 @@ def _document(data: Path) -> Path | None:
         if suffix_of(path) in (".json", ".xml") and path.is_file():
             found += [path] if not any(mask.loose for mask in masks_in(path)) else []
     return found[0] if len(found) == 1 else None
-
-
-def _files(folder: Path, *, dicom: bool) -> list[Path]:
-    """The images in a folder, by name; hidden files and other kinds are passed over."""
-
-    def fits(path: Path) -> bool:
-        if path.name.startswith(".") or not path.is_file():
-            return False
-        if path.suffix.lower() in IMAGE_SUFFIXES or not dicom:
-            return path.suffix.lower() in IMAGE_SUFFIXES
-        with path.open("rb") as file:  # the mark of DICOM: PS3.10, section 7.1
-            return path.suffix.lower() in DICOM_SUFFIXES or file.read(132)[128:] == b"DICM"
-
-    try:
-        return sorted(path for path in folder.iterdir() if fits(path))
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be read ({error.strerror})") from None
-
-
-def stem_of(path: Path) -> str:
-    """The name without its image suffix: a DICOM file named by its UID keeps all of it."""
-    suffix = suffix_of(path)
-    if suffix and len(path.name) > len(suffix):
-        return path.name[: -len(suffix)]
-    known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
-    return path.stem if known else path.name
-
-
-def _pair(
-    films: Sequence[Path], masks: Sequence[MaskFile]
-) -> tuple[dict[Path, MaskFile], list[Path]]:
-    """The mask of each film that has one, and the masks that have no film."""
-    by_name: dict[str, Path] = {}
-    aliases: dict[str, list[Path]] = defaultdict(list)
-    for film in films:
-        other = by_name.setdefault(stem_of(film).casefold(), film)
-        if other is not film:
-            raise DatasetError(f"{film}: has the same name as {other.name}; rename one of the two")
-        aliases[_FILM_ENDING.sub("", stem_of(film)).casefold()].append(film)
-    uids = _uids(films) if any(mask.uid for mask in masks) else {}
-    pairs: dict[Path, MaskFile] = {}
-    alone = []
-    for mask in masks:
-        names = _names(mask)
-        pointed = uids.get(mask.uid or "")
-        found = [pointed] if pointed else [by_name[name] for name in names if name in by_name]
-        found = found or next((aliases[name] for name in names if name in aliases), [])
-        if not found:
-            if not mask.loose:
-                alone.append(mask.path if mask.film is None else mask.path / mask.film)
-            continue
-        film = found[0]
-        if len(found) > 1 and names[0] not in by_name:
-            raise DatasetError(f"{mask.path}: fits {listed([f.name for f in found])}; rename one")
-        if mask.uid and pointed is None and film in uids.values():
-            raise DatasetError(f"{mask.path}: points at another film than {film}; rename it")
-        first = pairs.setdefault(film, mask)
-        if first is not mask:
-            both = f"{first.path.name} and {mask.path.name}"
-            raise DatasetError(f"{film}: {both} both fit it; keep one mask")
-    return pairs, alone
-
-
-def _names(mask: MaskFile) -> list[str]:
-    """What the film of a mask may be called, the likeliest first, in small letters."""
-    names = [mask.name, _MASK_ENDING.sub("", mask.name)]
-    if mask.film is not None:
-        names.append(_TASK_ENDING.sub("", mask.name))
-    return [name.casefold() for name in names]
-
-
-def _uids(films: Sequence[Path]) -> dict[str, Path]:
-    """The SOP Instance UID of each DICOM film."""
-    from boneseg.writers.dicom_seg import read_source
-
-    found = {}
-    for film in films:
-        with suppress(RadiographError):
-            found[str(read_source(film).get("SOPInstanceUID"))] = film
-    return found
 
 
 def _table(

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.annotations import MaskSizeError
-from boneseg.dataset import Case, Dataset, MaskFile, masks_in
+from boneseg.dataset import Case, Dataset
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
+from boneseg.pairing import MaskFile, masks_in
 from boneseg.prepare import Floats
 from boneseg.radiograph import read_radiograph
 

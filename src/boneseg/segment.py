@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from boneseg.dataset import stem_of
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import same_place, whole_file
+from boneseg.pairing import stem_of
 from boneseg.patients import public_path
 from boneseg.prepare import resize
 from boneseg.radiograph import Radiograph, read_radiograph

@@ -24,15 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from boneseg.dataset import (
-    DICOM_SUFFIXES,
-    IMAGE_SUFFIXES,
-    LAYOUTS,
-    films_and_masks,
-    stem_of,
-)
+from boneseg.annotations import DICOM_SUFFIXES
+from boneseg.dataset import LAYOUTS, films_and_masks
 from boneseg.errors import OutputError, UsageError
 from boneseg.files import whole_file
+from boneseg.pairing import IMAGE_SUFFIXES, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.packing import Mask, packed_mask, png_mask
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
