@@ -217,6 +217,33 @@ def test_every_tool_does_what_it_says(opened: Callable[..., Page]) -> None:
     assert abs(float(length.split()[0]) - 50) < 1.5 and length.endswith("px")
 
 
+def test_a_mask_is_drawn_and_saved_by_keys_alone(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    keys, name = page.tab.keyboard, page.tab.evaluate("lightbox.editor.row.name")
+    before = page.mask()
+    keys.press("e")
+    for _ in range(30):
+        keys.press("[")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Enter"):
+        keys.press(key)
+    keys.press("b")
+    for key in ("Control+ArrowRight", "Enter"):
+        keys.press(key)
+    height, width = before.shape
+    y, x = height // 2 + 1, width // 2 + 2
+    expected = before.copy()
+    expected[y, x], expected[y, x + 10] = False, True
+    assert np.array_equal(page.mask(), expected)
+    keys.press("s")
+    page.wait("!lightbox.editor.dirty")
+    assert np.array_equal(on_disk(tmp_path, name), expected)
+    keys.press("?")
+    assert page.tab.locator("#help").is_visible()
+
+
 def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
@@ -273,6 +300,7 @@ def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..
 
 
 def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_path: Path) -> None:
+    (tmp_path / "films" / "images" / "broken.png").write_bytes(b"nothing")
     page = opened()
     page.ready()
     bad = tmp_path / "notes.txt"

@@ -8,6 +8,7 @@ Where to begin reading:
     app.py        the application, put together from its settings
     guard.py      who may ask: host, origin, token, size; and the headers of every answer
     routes.py     what a page or a program may ask of films; training.py: of retraining
+    exchange.py   what comes in with a request, and goes out
     library.py    the data folder as films with a state; saving with a history
     cache.py      what was found on each film, so that it is found once
     worker.py     the process that holds the model, and the bounded queue before it

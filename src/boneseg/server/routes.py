@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gzip
 import json
 import mimetypes
-import re
-import shutil
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from starlette.datastructures import UploadFile
 
 import boneseg
-from boneseg.errors import OutputError
-from boneseg.masks import read_mask
 from boneseg.server.box import LightBox
-from boneseg.server.library import NONE, Entry
-from boneseg.server.packing import Mask, packed_mask, png_mask, unpacked_mask
+from boneseg.server.exchange import (
+    BITS,
+    DICOM,
+    PNG,
+    accepted_kind,
+    attachment,
+    drawn_mask,
+    mask_answer,
+    packed_file,
+    read_saved,
+    suggested_mask,
+    take_upload,
+)
+from boneseg.server.library import NONE
+from boneseg.server.packing import png_mask
 from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
-from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE
 from boneseg.writers import FORMATS
 
 router = APIRouter()
-BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
 _FILE_BODY = {
     "requestBody": {
         "required": True,
@@ -81,9 +86,9 @@ async def segment(request: Request) -> Response:
     application/dicom: a Segmentation that points at the film, which must be DICOM itself.
     """
     box, started = _box(request), time.perf_counter()
-    wanted = _accepted(request, (PNG, "application/json", DICOM))
+    wanted = accepted_kind(request, (PNG, "application/json", DICOM))
     box.desk.check_room()
-    name, path = await _upload(request, box)
+    name, path = await take_upload(request, box)
     try:
         form = "dicom-seg" if wanted == DICOM else "mask"
         facts, content = await box.run("answer", name, path, form)
@@ -109,7 +114,7 @@ async def add_film(request: Request) -> dict[str, Any]:
     """Drop a film: it is looked at at once, and joins the dataset when its mask is saved."""
     box = _box(request)
     box.desk.check_room()
-    name, path = await _upload(request, box)
+    name, path = await take_upload(request, box)
     try:
         entry = await asyncio.to_thread(box.library.drop, name, path)
     finally:
@@ -164,12 +169,12 @@ async def probability(request: Request, film: str) -> Response:
 )
 async def suggestion(request: Request, film: str) -> Response:
     """The mask that the model suggests: PNG, or bits (application/octet-stream)."""
-    if _accepted(request, (PNG, BITS)) == BITS:
+    if accepted_kind(request, (PNG, BITS)) == BITS:
         return await _found(request, film, SUGGESTION, BITS)
     box = _box(request)
     entry = box.library.entry(film)
     facts = await box.look(entry)
-    mask = await asyncio.to_thread(_suggested, box, entry, facts)
+    mask = await asyncio.to_thread(suggested_mask, box, entry, facts)
     return Response(await asyncio.to_thread(png_mask, mask), media_type=PNG)
 
 
@@ -179,14 +184,14 @@ async def suggestion(request: Request, film: str) -> Response:
 async def mask(request: Request, film: str) -> Response:
     """The mask that was saved, as PNG or bits; its revision is the ETag. 404 where none is."""
     box = _box(request)
-    wanted = _accepted(request, (PNG, BITS))
+    wanted = accepted_kind(request, (PNG, BITS))
     entry = box.library.entry(film)
     facts = await box.look(entry)
     if entry.mask is None:
         raise NotFoundError(f"{entry.name}: has no mask yet")
     revision = box.library.revision(entry)
-    saved = await asyncio.to_thread(_read, entry.mask, facts)
-    return await asyncio.to_thread(_mask_answer, saved, wanted, {"ETag": f'"{revision}"'})
+    saved = await asyncio.to_thread(read_saved, entry.mask, facts)
+    return await asyncio.to_thread(mask_answer, saved, wanted, {"ETag": f'"{revision}"'})
 
 
 @router.put("/api/films/{film}/mask", openapi_extra=_MASK_BODY, tags=["masks"])
@@ -207,7 +212,7 @@ async def save_mask(
     if if_match is None and entry.mask is not None:
         raise ConflictError(f"{entry.name}: has a mask; send the revision you drew on (If-Match)")
     facts = await box.look(entry)
-    drawn = await _drawn(request, box, entry, facts)
+    drawn = await drawn_mask(request, box, entry, facts)
     seen = (if_match or NONE).strip('"')
     saved, _ = await asyncio.to_thread(box.library.save, film, drawn, state, seen)
     return box.row(saved)
@@ -224,7 +229,7 @@ async def keep_draft(request: Request, film: str) -> Response:
     """Keep what is drawn and not saved, in case the tab closes."""
     box = _box(request)
     entry = box.library.entry(film)
-    drawn = await _drawn(request, box, entry, await box.look(entry))
+    drawn = await drawn_mask(request, box, entry, await box.look(entry))
     await asyncio.to_thread(box.library.keep_draft, film, drawn)
     return Response(status_code=204)
 
@@ -235,7 +240,7 @@ def draft(request: Request, film: str) -> Response:
     path = _box(request).library.draft(film)
     if path is None:
         raise NotFoundError("there is no draft")
-    return _packed_file(path)
+    return packed_file(path)
 
 
 @router.delete("/api/films/{film}/draft", status_code=204, response_class=Response, tags=["masks"])
@@ -263,13 +268,13 @@ def history(request: Request, film: str) -> list[dict[str, str]]:
 async def earlier(request: Request, film: str, revision: str) -> Response:
     """An earlier mask of a film, as PNG or bits."""
     box = _box(request)
-    wanted = _accepted(request, (PNG, BITS))
+    wanted = accepted_kind(request, (PNG, BITS))
     entry = box.library.entry(film)
     facts = await box.look(entry)
     for version in box.library.history(entry):
         if version.revision == revision:
-            found = await asyncio.to_thread(_read, version.path, facts)
-            return await asyncio.to_thread(_mask_answer, found, wanted, {})
+            found = await asyncio.to_thread(read_saved, version.path, facts)
+            return await asyncio.to_thread(mask_answer, found, wanted, {})
     raise NotFoundError(f"{entry.name}: has no version {revision[:16]}")
 
 
@@ -290,7 +295,7 @@ async def download(request: Request, film: str, form: str = "mask") -> Response:
     written = FORMATS[form]
     file_name = entry.name + (written.suffix or f"_{written.document}")
     kind = mimetypes.guess_type(file_name)[0] or (DICOM if file_name.endswith(".dcm") else BITS)
-    return Response(content, media_type=kind, headers=_attachment(file_name))
+    return Response(content, media_type=kind, headers=attachment(file_name))
 
 
 @router.get("/api/next", tags=["films"])
@@ -332,71 +337,6 @@ def _check_keeps(box: LightBox) -> None:
         raise ConflictError("no folder to save into; start with boneseg serve --data DIR")
 
 
-async def _upload(request: Request, box: LightBox) -> tuple[str, Path]:
-    """The name and a temporary path of the one file of a multipart body."""
-    async with request.form(max_files=1, max_fields=8) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise BadRequestError("there is no file; send one as multipart/form-data, named file")
-        name = _shown(file.filename or "film")
-        suffix = Path(name).suffix.lower()
-        path = box.spooled(suffix if re.fullmatch(r"\.\w{1,5}", suffix) else "")
-        await asyncio.to_thread(_copy, file, path, name)
-    return name, path
-
-
-def _copy(file: UploadFile, path: Path, name: str) -> None:
-    try:
-        with path.open("wb") as target:
-            shutil.copyfileobj(file.file, target, 2**20)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        reason = f"cannot be taken in ({error.strerror})"
-        raise OutputError(f"{name}: {reason}; free space in the data folder") from None
-
-
-def _shown(name: str) -> str:
-    """A name from outside as messages show it: its last part, one line, not too long."""
-    last = re.split(r"[\\/]", name)[-1]
-    return "".join(letter for letter in last if letter.isprintable())[:120] or "film"
-
-
-async def _drawn(request: Request, box: LightBox, entry: Entry, facts: Facts) -> Mask:
-    """The mask in a request's body. Raises MaskError for what is none, or of another size."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    shape = (facts.height, facts.width)
-    body = await request.body()
-    if kind == BITS:
-        return await asyncio.to_thread(unpacked_mask, body, shape, entry.name)
-    if kind != PNG:
-        raise BadRequestError(f"{entry.name}: send the mask as {PNG} or {BITS}, not {kind[:40]!r}")
-    path = box.spooled(".png")
-    try:
-        await asyncio.to_thread(path.write_bytes, body)
-        return await asyncio.to_thread(read_mask, path, shape)
-    except OSError as error:
-        raise OutputError(f"{entry.name}: cannot be taken in ({error.strerror})") from None
-    finally:
-        await asyncio.to_thread(path.unlink, missing_ok=True)
-
-
-def _read(path: Path, facts: Facts) -> Mask:
-    return read_mask(path, shape=(facts.height, facts.width))
-
-
-def _suggested(box: LightBox, entry: Entry, facts: Facts) -> Mask:
-    packed = box.library.cache.file(entry.id, SUGGESTION).read_bytes()
-    return unpacked_mask(gzip.decompress(packed), (facts.height, facts.width), entry.name)
-
-
-def _mask_answer(found: Mask, wanted: str, headers: dict[str, str]) -> Response:
-    if wanted == PNG:
-        return Response(png_mask(found), media_type=PNG, headers=headers)
-    return Response(
-        packed_mask(found), media_type=BITS, headers=headers | {"Content-Encoding": "gzip"}
-    )
-
-
 async def _found(
     request: Request, film: str, name: str, kind: str, *, packed: bool = True
 ) -> Response:
@@ -408,35 +348,4 @@ async def _found(
         await box.look(entry)
     if not packed:
         return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
-    return _packed_file(path)
-
-
-def _packed_file(path: Path) -> Response:
-    return FileResponse(path, media_type=BITS, headers={"Content-Encoding": "gzip"})
-
-
-def _accepted(request: Request, offered: tuple[str, ...]) -> str:
-    """The kind among those offered that the Accept header likes best; the first for any."""
-    weights: dict[str, float] = {}
-    for part in request.headers.get("accept", "*/*").split(","):
-        kind, *more = (piece.strip().lower() for piece in part.split(";"))
-        q = next((piece[2:] for piece in more if piece.startswith("q=")), "1")
-        try:
-            weights[kind] = float(q)
-        except ValueError:
-            weights[kind] = 0.0
-
-    def weight(kind: str) -> float:
-        family = f"{kind.partition('/')[0]}/*"
-        return next((weights[k] for k in (kind, family, "*/*") if k in weights), 0.0)
-
-    best = max(offered, key=weight)
-    if weight(best) <= 0:
-        raise BadRequestError(f"Accept: {', '.join(offered)} are given, none of what is asked for")
-    return best
-
-
-def _attachment(name: str) -> dict[str, str]:
-    plain = re.sub(r"[^A-Za-z0-9._ ()+-]", "_", name)
-    quoted = quote(name, safe="")
-    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"}
+    return packed_file(path)

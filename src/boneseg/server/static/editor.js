@@ -255,7 +255,7 @@ export class Editor {
       }
       return row;
     } catch (error) {
-      if (error.status === 409 && conflict) return conflict(error);
+      if (error.status === 409 && conflict) return conflict(error, state);
       this.keepDraft();
       throw error;
     }

@@ -35,8 +35,9 @@ export class FilmList {
   sorted() {
     const shown = this.rows.filter((row) => this.filter === "all" || (this.filter === "todo" ? row.state === "suggested" || row.state === "unlabelled" : row.state === this.filter));
     const name = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });
+    const rank = (row) => (row.error ? 9 : FIRST[row.state]);
     const worst = (a, b) =>
-      FIRST[a.state] - FIRST[b.state] || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
+      rank(a) - rank(b) || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
     const teach = (a, b) => (a.place ?? 1e9) - (b.place ?? 1e9) || worst(a, b);
     const by = { worst, teach, name }[this.order];
     return shown.sort((a, b) => Number(b.inbox) - Number(a.inbox) || by(a, b));

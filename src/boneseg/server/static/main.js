@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Editor } from "./editor.js";
+import { fillSheet, listenToKeys } from "./keys.js";
 import { FilmList } from "./list.js";
 import { TOOLS, Tools } from "./tools.js";
 import { Training } from "./train.js";
@@ -115,12 +116,12 @@ async function next() {
 }
 
 // Somebody else has saved since: ask, and do that.
-async function conflict(error) {
+async function conflict(error, state) {
   $("conflict-why").textContent = error.message;
   const choice = await ask($("conflict"));
   if (!choice) return null;
   const theirs = await editor.seeTheirs();
-  if (choice === "mine") return editor.save("corrected", conflict);
+  if (choice === "mine") return editor.save(state, conflict);
   if (choice === "theirs") editor.replaceBy(theirs, "take theirs");
   $("show-compare").checked = true;
   $("reference").value = "saved";
@@ -192,6 +193,7 @@ async function download(form) {
 // -- following the server ----------------------------------------------------------------------
 
 let refreshing = false;
+let trouble = null; // what the server answered last, where that was an error
 async function refresh(force = false) {
   if (refreshing || (document.hidden && !force)) return;
   refreshing = true;
@@ -216,15 +218,14 @@ async function refresh(force = false) {
     }
     $("train-open").classList.toggle("primary", health.training === "running");
     $("train-open").textContent = health.training === "running" ? "Training…" : "Retrain…";
-    gone = false;
+    trouble = null;
   } catch (error) {
-    if (!gone) say(error.message, "error");
-    gone = error.status === 0;
+    if (error.message !== trouble) say(error.message, "error"); // once, and not every time
+    trouble = error.message;
   } finally {
     refreshing = false;
   }
 }
-let gone = false;
 
 // The suggestion on the screen is of the old model: look again, unless somebody is drawing.
 function newModel() {
@@ -400,7 +401,7 @@ const KEYS = {
   "By keys alone": [
     ["Arrows", "Move the cross a pixel; with Ctrl, farther", [], null],
     ["Enter", "Use the tool at the cross; close the polygon", [], null],
-    ["Shift + arrows", "Move the film", [], null],
+    ["Shift  arrows", "Move the film", [], null],
   ],
   Films: [
     ["S", "Save", ["s", "ctrl+s"], () => !$("save").disabled && save(editor.row?.state === "accepted" ? "accepted" : "corrected")],
@@ -411,52 +412,12 @@ const KEYS = {
     ["?", "This sheet", ["?"], () => $("help").showModal()],
   ],
 };
-const BY_KEY = new Map();
-for (const rows of Object.values(KEYS)) for (const [, , keys, act] of rows) for (const key of keys) BY_KEY.set(key, act);
-
 function resetGrey() {
   view.window.centre = 0.5;
   view.window.width = 1;
   view.redraw();
   showGrey();
 }
-
-document.addEventListener("keydown", (event) => {
-  if (document.querySelector("dialog[open]")) return;
-  const field = event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea");
-  if (field) return;
-  const key = event.key.toLowerCase();
-  const control = event.ctrlKey || event.metaKey;
-  const onFilm = event.target === $("marks") || event.target === document.body;
-  if (key.startsWith("arrow") && onFilm) {
-    const [dx, dy] = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] }[key];
-    if (event.shiftKey) view.pan(-dx * 60, -dy * 60);
-    else tools.moveCursor(dx, dy, control);
-    event.preventDefault();
-    return;
-  }
-  if (key === "enter" && onFilm) {
-    tools.clickCursor(event.shiftKey);
-    event.preventDefault();
-    return;
-  }
-  if (key === " " && onFilm) {
-    tools.space = true;
-    $("marks").classList.add("moving");
-    event.preventDefault();
-    return;
-  }
-  const pressed = `${control ? "ctrl+" : ""}${control && event.shiftKey ? "shift+" : ""}${key}`;
-  const act = BY_KEY.get(pressed);
-  if (!act || event.altKey) return;
-  event.preventDefault();
-  act();
-});
-document.addEventListener("keyup", (event) => {
-  if (event.key !== " ") return;
-  tools.space = false;
-  $("marks").classList.remove("moving");
-});
 
 for (const [tool, { key, name, help }] of Object.entries(TOOLS)) {
   const button = document.createElement("button");
@@ -478,25 +439,8 @@ for (const [tool, { key, name, help }] of Object.entries(TOOLS)) {
   button.addEventListener("click", () => tools.choose(tool));
   $("tools").append(button);
 }
-for (const [title, rows] of Object.entries(KEYS)) {
-  const head = document.createElement("h3");
-  head.textContent = title;
-  $("keys").append(head);
-  for (const [keys, what] of rows) {
-    if (!keys) continue;
-    const line = document.createElement("div");
-    const shown = document.createElement("span");
-    for (const key of keys.split("  ")) {
-      const cap = document.createElement("kbd");
-      cap.textContent = key;
-      shown.append(cap, " ");
-    }
-    const words = document.createElement("span");
-    words.textContent = what;
-    line.append(shown, words);
-    $("keys").append(line);
-  }
-}
+fillSheet(KEYS, $("keys"));
+listenToKeys(KEYS, view, tools, $("marks"));
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
 on("add", "click", () => $("files").click());
@@ -623,9 +567,10 @@ for (const [form, name] of Object.entries(FORMS)) $("download").append(new Optio
 showLayers();
 show();
 await refresh(true);
-const before = localStorage.getItem("film");
-const first = list.rows.find((row) => row.id === before)?.id ?? list.neighbour(0);
-if (first) await open(first);
+const before = list.rows.find((row) => row.id === localStorage.getItem("film"));
+for (const row of [before, ...list.sorted()].filter(Boolean).slice(0, 6)) {
+  if (!editor.row && !row.error) await open(row.id); // the next one, where that cannot be read
+}
 setInterval(refresh, EVERY);
 
 // For tests and the curious: what the page is made of.
