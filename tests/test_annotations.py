@@ -301,6 +301,21 @@ def test_one_file_may_stand_in_place_of_the_folder(tmp_path: Path) -> None:
     assert np.array_equal(case.read_mask(FRAME), square())
 
 
+def test_films_and_annotations_may_lie_in_one_folder(tmp_path: Path) -> None:
+    picture(tmp_path / "knee.png")
+    (tmp_path / "knee.json").write_text(json.dumps(labelme(("bone", SQUARE))))  # as LabelMe saves
+    found = open_dataset(None, images=tmp_path, masks=tmp_path)
+    assert [(case.image.name, case.mask.name) for case in found.cases] == [
+        ("knee.png", "knee.json")
+    ]
+    study = tmp_path / "study"  # as it comes from a PACS
+    film = dicom_film(study / "IM0001")
+    FORMATS["dicom-seg"].write(study / "IM0002", reading(film, MASK))
+    (case,) = open_dataset(None, images=study, masks=study).cases
+    assert (case.image.name, case.mask.name) == ("IM0001", "IM0002")
+    assert np.array_equal(case.read_mask(FRAME), MASK)
+
+
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version>
 <image id="0" name="set/knee.png" width="80" height="60">
@@ -565,6 +580,10 @@ def test_predictions_may_be_one_file(tmp_path: Path) -> None:
     found = evaluate_masks(open_dataset(root), tmp_path / "x" / "coco.json")
     assert found.summary.mean["dice"] == 1
     assert not found.failures
+    picture(root / "images" / "c.png")
+    write_mask(root / "masks" / "c.png", MASK)
+    (failure,) = evaluate_masks(open_dataset(root), tmp_path / "x" / "coco.json").failures
+    assert "coco.json: holds nothing of c; predict this film, too" in failure.reason
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,8 @@ def open_dataset(
 
     The mask of `knee.dcm` is `knee.png` or `knee_mask.png` (or _label, _seg, _gt; upper or lower
     case; after a space, "-" or "." too), in any image format. A film `knee_image.png` also answers
-    to `knee`, if no other film does. One folder may hold both, if every mask has such an ending.
+    to `knee`, if no other film does. One folder may hold both, if every mask has such an ending or
+    is a file of annotations.
 
     Masks are also read from the files of annotation tools (see `annotations/`), in the folder of
     masks or in place of it; `labels` chooses what is bone there. A DICOM Segmentation belongs to
@@ -137,8 +138,9 @@ def open_dataset(
     films_folder, masks_folder = _folders(data, images, masks)
     films, drawn = film_files(films_folder), mask_files(masks_folder)
     if films_folder.resolve() == masks_folder.resolve():
-        films = [path for path in films if not MASK_ENDING.search(stem_of(path))]
-        drawn = [one for one in drawn if suffix_of(one.path) or MASK_ENDING.search(one.name)]
+        drawn = [one for one in drawn if _is_mask_beside_films(one)]
+        taken = {one.path for one in drawn}
+        films = [path for path in films if path not in taken]
     if not films:
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
     if not drawn:
@@ -173,6 +175,11 @@ def open_dataset(
         tuple(unpaired_masks),
         tuple(_all_hidden(remark, called) for remark in remarks),
     )
+
+
+def _is_mask_beside_films(one: MaskFile) -> bool:
+    """Whether a file among films is a mask: annotations, or a picture that is called so."""
+    return bool(suffix_of(one.path) or one.uid or MASK_ENDING.search(one.name))
 
 
 def _hidden(words: str, film: Path, name: str) -> str:

@@ -195,6 +195,8 @@ def _files_by_name(place: Path) -> dict[str, list[MaskFile]]:
 
 def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path) -> MaskFile:
     candidates = next((files[name] for name in _prediction_names(case) if name in files), None)
+    if not candidates and folder.is_file():
+        raise MaskError(f"{folder}: holds nothing of {case.name}; predict this film, too")
     if not candidates:
         raise MaskError(f"{folder / case.name}_mask.png: is missing; predict this film, too")
     if len(candidates) > 1:
