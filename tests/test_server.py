@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 import zipfile
 import zlib
@@ -564,6 +565,29 @@ def test_a_wrong_word_is_one_line(words: tuple, status: int, told: str) -> None:
     done = refused(*words)
     assert done.returncode == status
     assert told in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "python_multipart"])
+def test_what_is_not_installed_is_named_with_its_extra(missing: str) -> None:
+    code = f"import sys; sys.modules['{missing}'] = None; from boneseg.cli import main; main()"
+    call = [sys.executable, "-c", code, "serve"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {missing} is not installed; pip install 'boneseg[serve]'\n"
+
+
+def test_without_a_folder_nothing_is_saved(tmp_path: Path) -> None:
+    box = LightBox(Library(fill(tmp_path / "films", "hand")), bundled(), keeps=False)
+    try:
+        client = TestClient(create_app(box), base_url=HERE)
+        film = film_of(client, "hand")
+        headers = {"content-type": "application/octet-stream", "if-match": '"none"'}
+        answer = client.put(f"/api/films/{film['id']}/mask", content=b"", headers=headers)
+        assert answer.status_code == 409
+        assert "start with boneseg serve --data DIR" in answer.json()["error"]
+        assert client.post("/api/train", json={"minutes": 1}).status_code == 409
+    finally:
+        box.close()
 
 
 def test_another_address_asks_for_a_token() -> None:

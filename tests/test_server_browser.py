@@ -299,6 +299,25 @@ def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..
     assert "had not saved is back" in page.says()
 
 
+def test_without_a_folder_films_are_looked_at_and_downloaded(browser: Any) -> None:
+    with served() as address:
+        page = Page(browser, address)
+        page.wait("Boolean(window.lightbox) && document.getElementById('empty').hidden === false")
+        page.drop(sample_films() / "foot.png")
+        page.ready("foot")
+        assert "--data" in page.tab.locator("#folder").inner_text()
+        assert page.tab.locator("#save").is_disabled()
+        assert page.tab.locator("#train-open").is_hidden()
+        found = page.mask()
+        with page.tab.expect_download() as download:
+            page.tab.select_option("#download", "mask")
+        assert download.value.suggested_filename == "foot_mask.png"
+        assert np.array_equal(np.asarray(Image.open(download.value.path())) > 0, found)
+        page.drop(sample_films() / "hand.png")
+        page.ready("hand")
+        page.close()
+
+
 def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_path: Path) -> None:
     (tmp_path / "films" / "images" / "broken.png").write_bytes(b"nothing")
     page = opened()

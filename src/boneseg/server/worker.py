@@ -48,7 +48,6 @@ class Counts:
     failed: int = 0
     died: int = 0
     refused: int = 0
-    total_seconds: float = 0.0
     usual_seconds: float = 0.2  # of a film, of late
 
 
@@ -130,7 +129,6 @@ class Desk:
             finally:
                 self._busy = False
             took = time.perf_counter() - started
-            self.counts.total_seconds += took
             self.counts.usual_seconds += 0.1 * (took - self.counts.usual_seconds)
 
     def _do(self, job: _Job) -> Any:
