@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import itertools
+import json
 import os
 import re
 import signal
@@ -29,7 +30,7 @@ from PIL import Image
 
 from boneseg.bundle import bundled, load_bundle, sample_films
 from boneseg.engine import Engine
-from boneseg.errors import OutputError
+from boneseg.errors import OutputError, UsageError
 from boneseg.radiograph import read_radiograph
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
@@ -588,6 +589,18 @@ def test_without_a_folder_nothing_is_saved(tmp_path: Path) -> None:
         assert client.post("/api/train", json={"minutes": 1}).status_code == 409
     finally:
         box.close()
+
+
+def test_masks_of_another_tool_are_not_joined_by_a_second_one(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "films", "hand")
+    (folder / "masks").mkdir()
+    drawn = {"version": "5.5.0", "shapes": [], "imagePath": "hand.png", "imageData": None}
+    drawn |= {"imageHeight": 300, "imageWidth": 241, "flags": {}}
+    (folder / "masks" / "hand.json").write_text(json.dumps(drawn))
+    with pytest.raises(UsageError, match=r"hand\.json: masks are kept as pictures here"):
+        Library(folder)
+    (folder / "masks" / "hand.json").rename(folder / "masks" / "README.txt")
+    assert len(Library(folder).entries()) == 1
 
 
 def test_another_address_asks_for_a_token() -> None:

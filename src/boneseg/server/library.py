@@ -24,11 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from boneseg.annotations import DICOM_SUFFIXES
+from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import LAYOUTS, films_and_masks
 from boneseg.errors import OutputError, UsageError
 from boneseg.files import whole_file
-from boneseg.pairing import IMAGE_SUFFIXES, stem_of
+from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.packing import Mask, packed_mask, png_mask
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
@@ -93,6 +93,7 @@ class Library:
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
             raise OutputError(f"{root}: {reason}; give --data a folder of your own") from None
+        _refuse_annotations(self.masks)
         self.version = 0  # goes up with every change
         self._lock = threading.RLock()
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
@@ -336,6 +337,16 @@ def _layout(root: Path) -> tuple[Path, Path]:
 
 def _known_suffixes() -> tuple[str, ...]:
     return IMAGE_SUFFIXES + DICOM_SUFFIXES
+
+
+def _refuse_annotations(masks: Path) -> None:
+    """Masks of other tools stay as they are: one saved beside them would be a film's second."""
+    for mask in mask_files(masks):
+        if is_annotation(mask.path) and not mask.loose:
+            raise UsageError(
+                f"{mask.path}: masks are kept as pictures here; make them with "
+                "boneseg convert DATA --to png --out DIR, and serve these"
+            )
 
 
 def _entry(path: Path, mask: Path | None, *, inbox: bool = False) -> Entry:
