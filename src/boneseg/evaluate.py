@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.annotations import MaskSizeError
+from boneseg.annotations import MaskSizeError, is_annotation
 from boneseg.dataset import Case, Dataset
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
@@ -166,7 +166,9 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
 
 def _score_file(case: Case, mask: MaskFile) -> Scores:
     film = read_radiograph(case.image)
-    truth = case.read_mask((film.pixels.shape[0], film.pixels.shape[1]))
+    # a picture has a size of its own; annotations may have none but their film's
+    annotated = is_annotation(case.mask)
+    truth = case.read_mask(film.pixels.shape[:2] if annotated else None)
     try:
         prediction = read_mask(mask.path, (truth.shape[0], truth.shape[1]), film=mask.film)
     except MaskSizeError as error:
@@ -186,10 +188,12 @@ def _files_by_name(place: Path) -> dict[str, list[MaskFile]]:
         raise UsageError(
             f"{place}: cannot be read ({error.strerror}); give the folder of predicted masks"
         ) from None
+    masks = [mask for path in paths for mask in masks_in(path)]
+    if place.is_file() and (not is_annotation(place) or any(mask.loose for mask in masks)):
+        raise UsageError(f"{place}: holds no masks of films; give the folder of predicted masks")
     found: dict[str, list[MaskFile]] = {}
-    for path in paths:
-        for mask in masks_in(path):
-            found.setdefault(mask.name, []).append(mask)
+    for mask in masks:
+        found.setdefault(mask.name, []).append(mask)
     return found
 
 
