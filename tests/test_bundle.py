@@ -11,8 +11,9 @@ import onnx
 import pytest
 import torch
 
+from boneseg.backends import KEPT, OpenVino
 from boneseg.bundle import CARD, ONNX, WEIGHTS, Bundle, Card, load_bundle, load_network, save_bundle
-from boneseg.engine import KEPT, Engine
+from boneseg.engine import Engine
 from boneseg.errors import BundleError
 from boneseg.networks import build
 from boneseg.recipe import NetworkSettings
@@ -58,10 +59,10 @@ def test_a_long_film_is_not_squashed_into_a_square(tmp_path: Path) -> None:
 
 
 def test_only_the_networks_of_the_last_few_sizes_are_kept(tmp_path: Path) -> None:
-    engine = Engine(bundle(tmp_path / "bundle", half=False))
+    network = OpenVino(bundle(tmp_path / "bundle", half=False))
     for width in range(64, 64 + 32 * (KEPT + 3), 32):
-        engine.find(np.zeros((64, width), np.float32))
-    assert len(engine._compiled) == KEPT
+        network(np.zeros((1, 1, 64, width), np.float32))
+    assert len(network._networks) == KEPT
 
 
 def test_half_precision_halves_the_weights_and_finds_the_same(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boneseg import int8
 from boneseg.backends import BACKENDS, KEPT_ON_DISK, compiled_folder, suitable
-from boneseg.bundle import Bundle, bundled, load_bundle, sample_films
+from boneseg.bundle import INT8, Bundle, bundled, load_bundle, sample_films
+from boneseg.dataset import open_dataset
 from boneseg.engine import Engine
 from boneseg.errors import UsageError
+from boneseg.films import read_films
+from boneseg.int8 import quantise
 from boneseg.metrics import score
 from boneseg.prepare import Preparation
 from boneseg.radiograph import find_radiographs, read_radiograph
+from boneseg.recipe import Recipe
+from boneseg.simulate import simulate
 from boneseg.tiles import MAGNIFIED, magnified, merged, tiled
+from boneseg.training import train
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +147,32 @@ def test_a_large_film_is_looked_at_more_closely(bundle: Bundle) -> None:
     close = Engine(bundle, full_resolution=True).find(large)
     assert close.mask.shape == large.shape
     assert 0.9 < score(close.mask, whole.mask, None).dice < 1
+
+
+def test_a_bundle_is_quantised_where_that_is_as_good(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    simulate(tmp_path / "films", 12, size=(96, 96))
+    words = ["run.epochs=40", "network.width=8"]
+    run = train(open_dataset(tmp_path / "films"), Recipe().with_settings(words), tmp_path / "run")
+    bundle = run.save(tmp_path / "run" / "bundle")
+    found = quantise(bundle, run.training, run.validation)
+    assert found.kept == (found.int8_dice > found.dice - 0.002)
+    whole = load_bundle(tmp_path / "run")
+    assert (INT8 in whole.card.files) == found.kept
+    assert ("int8" in Engine(whole).name) == found.kept
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+def test_int8_that_is_worse_is_left_out(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    shutil.copytree(bundle.path, tmp_path / "bundle")
+    simulate(tmp_path / "films", 3, size=(96, 96))
+    films = read_films(open_dataset(tmp_path / "films").cases)
+    monkeypatch.setattr(int8, "LOSS", -1.0)  # nothing is good enough
+    before = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
+    found = quantise(load_bundle(tmp_path / "bundle"), films, films)
+    assert not found.kept
+    assert abs(found.int8_dice - found.dice) < 0.1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()} == before

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from boneseg.bundle import ONNX, Bundle
+from boneseg.bundle import INT8, ONNX, Bundle
 from boneseg.errors import BundleError, UsageError
 from boneseg.prepare import Floats
 
@@ -71,15 +71,17 @@ class OpenVino:
     """OpenVINO on the CPU; bfloat16 where the CPU multiplies it."""
 
     def __init__(self, bundle: Bundle) -> None:
-        openvino = _openvino()
+        openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         folder = compiled_folder(bundle, openvino.__version__)
         if folder is not None:
             self._settings["CACHE_DIR"] = str(folder)
         self._networks: dict[Shape, Any] = {}
+        self._file = INT8 if INT8 in bundle.card.files else ONNX
         types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.name = f"OpenVINO {version('openvino')}, {'bf16' if 'BF16' in types else 'fp32'}, CPU"
+        kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"
+        self.name = f"OpenVINO {version('openvino')}, {kind}, CPU"
 
     def __call__(self, films: Floats) -> Floats:
         self.prepare(films.shape)
@@ -93,11 +95,11 @@ class OpenVino:
 
     def _compiled(self, shape: Shape) -> Any:
         try:
-            model = self._core.read_model(self._bundle.path / ONNX)
+            model = self._core.read_model(self._bundle.path / self._file)
             model.reshape(list(shape))
             return self._core.compile_model(model, "CPU", self._settings)
         except RuntimeError:  # OpenVINO's own message fills a screen
-            raise _cannot_run(self._bundle, "OpenVINO", shape) from None
+            raise _cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
 
 
 class OnnxRuntime:
@@ -113,7 +115,7 @@ class OnnxRuntime:
                 bundle.path / ONNX, options, providers=["CPUExecutionProvider"]
             )
         except Exception:  # it raises classes of its own that it does not export
-            raise _cannot_run(bundle, "ONNX Runtime", None) from None
+            raise _cannot_run(bundle.path / ONNX, "ONNX Runtime", None) from None
         self.name = f"ONNX Runtime {version('onnxruntime')}, fp32, CPU"
 
     def __call__(self, films: Floats) -> Floats:
@@ -158,7 +160,7 @@ BACKENDS: dict[str, Callable[[Bundle], Backend]] = {
 }
 
 
-def _openvino() -> Any:
+def openvino_package() -> Any:
     """The package, but for its model converter, which would tell its maker of every import.
 
     (openvino_telemetry posts to the network.) Without it the import takes half the time, too.
@@ -207,6 +209,7 @@ def _cache_root() -> Path | None:
     return Path(home) / "boneseg" if home and not home.startswith("~") else None
 
 
-def _cannot_run(bundle: Bundle, who: str, shape: Shape | None) -> BundleError:
+def _cannot_run(file: Path, who: str, shape: Shape | None) -> BundleError:
     at = f" at {shape[2]} x {shape[3]}" if shape else ""
-    return BundleError(f"{bundle.path}: {who} cannot run its {ONNX}{at}; copy the bundle again")
+    problem = f"{who} cannot run its {file.name}{at}"
+    return BundleError(f"{file.parent}: {problem}; copy the bundle again")

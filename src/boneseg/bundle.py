@@ -4,6 +4,7 @@
     RUN/bundle/weights.safetensors   float32
     RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W;
                                      it takes from weights.safetensors what is the same there
+    RUN/bundle/int8.xml, int8.bin    the same in 8-bit integers for OpenVINO, where it was asked for
 
 Nothing is ever unpickled, and the SHA-256 of each file is checked before it is used.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
+INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
 
 
 class Card(BaseModel):
@@ -97,12 +99,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
         save_file(weights, building / WEIGHTS)
         _export(network, building / ONNX, card)
         _share_weights(building)
-        sums = {name: _sha256(building / name) for name in (WEIGHTS, ONNX)}
-        card = card.model_copy(update={"files": sums})
-        digest = _card_digest(card.model_dump(mode="json"))
-        card = card.model_copy(update={"card_sha256": digest})
-        text = json.dumps(card.model_dump(mode="json"), indent=2)
-        (building / CARD).write_text(text + "\n", encoding="utf-8")
+        card = sign(building, card)
         if path.exists():
             shutil.rmtree(path)
         building.rename(path)
@@ -112,6 +109,17 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
     finally:
         shutil.rmtree(building, ignore_errors=True)  # moved into place, or left by an error
     return Bundle(path, card)
+
+
+def sign(folder: Path, card: Card) -> Card:
+    """Write the card into a bundle's folder, with the SHA-256 of every other file and its own."""
+    sums = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD}
+    card = card.model_copy(update={"files": sums})
+    digest = _card_digest(card.model_dump(mode="json"))
+    card = card.model_copy(update={"card_sha256": digest})
+    text = json.dumps(card.model_dump(mode="json"), indent=2)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    return card
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -128,7 +136,7 @@ def load_bundle(path: Path | str) -> Bundle:
         raise BundleError(f"{folder}: is no bundle ({CARD} is missing); check the path") from None
     except (ValueError, ValidationError, TypeError):
         raise BundleError(f"{card_path}: is damaged; copy the bundle again") from None
-    if set(card.files) != {WEIGHTS, ONNX}:
+    if set(card.files) not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}):
         raise BundleError(f"{card_path}: does not vouch for its files; copy the bundle again")
     if card.card_sha256 != _card_digest(data):
         raise BundleError(f"{card_path}: has changed since it was saved; copy the bundle again")

@@ -22,6 +22,7 @@ RESUMABLE = ("train", "crossval", "compare", "tune")
 EXTRAS = {  # the extra that brings a library which the base install has not
     **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), "train"),
     "trimesh": "simulate",
+    "nncf": "int8",
     **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), "serve"),
     **dict.fromkeys(("pynetdicom", "httpx"), "pacs"),
 }

@@ -49,15 +49,17 @@ def segment(
     films = find_radiographs(inputs, out)
     bundle = load_bundle(model or bundled())
     engine = Engine(bundle, backend=backend, full_resolution=full_resolution)
-    say(f"engine: {engine.name}")
     counter = itertools.count(1)
     with Progress("segmenting") as progress:
 
         def report(result: Result) -> None:
+            number = next(counter)
+            if number == 1:
+                progress.say(f"engine: {engine.name}")
             if result.error:
                 progress.say(f"error: {result.error}")
             words = "failed" if result.error else f"{result.area_px} px of bone"
-            progress.at(next(counter) / len(films), f"{result.input}: {words}")
+            progress.at(number / len(films), f"{result.input}: {words}")
 
         results = segment_files(
             films,

@@ -14,7 +14,11 @@ from boneseg.progress import Progress, say
 from boneseg.words import counted
 
 if TYPE_CHECKING:
+    from boneseg.bundle import Bundle
     from boneseg.recipe import Recipe
+    from boneseg.training import TrainedRun
+
+PRECISIONS = ("float", "int8")
 
 
 def train(
@@ -29,6 +33,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
     init: Annotated[Path | None, typer.Option(help="A bundle whose weights to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="Of the bundle; int8 where that is as good.")
+    ] = "float",
     keep_names: KeepNames = False,
 ) -> int:
     """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
@@ -39,6 +46,8 @@ def train(
     from boneseg.report.page import write_report
     from boneseg.training import train as run_training
 
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
     dataset = open_dataset(
@@ -57,6 +66,8 @@ def train(
     dice = bundle.card.metrics["dice"]
     films = counted(len(run.validation), "film")
     say(f"validation Dice {dice:.4f} on {films}; the model: {bundle.path}")
+    if precision == "int8":
+        say(_quantised(bundle, run))
     say(f"the report: {out / 'report.html'}")
     if run.depths:
         found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
@@ -232,6 +243,15 @@ def recipes(
     else:
         print(load_recipe(name).to_toml(), end="")
     return 0
+
+
+def _quantised(bundle: Bundle, run: TrainedRun) -> str:
+    """Quantise a bundle, and say how that went."""
+    from boneseg.int8 import quantise
+
+    found = quantise(bundle, run.training, run.validation)
+    change = f"validation Dice {found.int8_dice:.4f} instead of {found.dice:.4f}"
+    return f"int8: {change}; {'it is used' if found.kept else 'too far off, and left out'}"
 
 
 def _chosen_recipe(

@@ -1,0 +1,105 @@
+"""A bundle in 8-bit integers: quantised after training, and kept only where it is as good.
+
+    found = quantise(bundle, run.training, run.validation)
+    found.kept, found.dice, found.int8_dice
+
+The scales of weights and activations are taken from the training films (Jacob et al.,
+"Quantization and training of neural networks for efficient integer-arithmetic-only inference",
+2018; the algorithm is NNCF's). Only OpenVINO runs it; other backends run the float network.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boneseg.backends import openvino_package
+from boneseg.bundle import INT8, ONNX, Bundle, sign
+from boneseg.engine import Engine
+from boneseg.errors import OutputError
+from boneseg.evaluate import evaluate_predictions
+from boneseg.films import Film
+
+LOSS = 0.002  # of Dice, at most
+SAMPLE = 300  # films that the scales are taken from, at most
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The bundle, with its int8 network where that is kept, and the Dice of both networks."""
+
+    bundle: Bundle
+    kept: bool
+    dice: float
+    int8_dice: float
+
+
+def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film]) -> Quantised:
+    """Add the int8 network to a bundle, if its Dice on the validation films falls by < `LOSS`.
+
+    Raises OutputError, and ModuleNotFoundError where NNCF is not installed.
+    """
+    building = bundle.path.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        shutil.copytree(bundle.path, building)
+        _write_int8(building, bundle, training)
+        card = sign(building, bundle.card)
+        dice = _dice(bundle, validation)
+        int8_dice = _dice(Bundle(building, card), validation)
+        kept = int8_dice > dice - LOSS
+        if kept:
+            shutil.rmtree(bundle.path)
+            building.rename(bundle.path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{bundle.path}: cannot be written ({reason}); free space") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Quantised(Bundle(bundle.path, card) if kept else bundle, kept, dice, int8_dice)
+
+
+def _write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
+    openvino, nncf = openvino_package(), _nncf()
+    step = max(1, len(training) // SAMPLE)
+
+    def prepared(film: Film) -> Any:
+        grid, _ = bundle.preparation(film.shape).film(film.radiograph.pixels)
+        return np.ascontiguousarray(grid[None, None])
+
+    model = openvino.Core().read_model(folder / ONNX)
+    films = nncf.Dataset(list(training[::step][:SAMPLE]), prepared)
+    found = nncf.quantize(
+        model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
+    )
+    openvino.save_model(found, folder / INT8, compress_to_fp16=True)
+
+
+def _nncf() -> Any:
+    """NNCF without its telemetry, its progress bars and its advice."""
+    blocked = "openvino_telemetry" not in sys.modules
+    if blocked:  # it would post to the network
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        nncf = import_module("nncf")
+    finally:
+        if blocked:
+            del sys.modules["openvino_telemetry"]
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+def _dice(bundle: Bundle, films: Sequence[Film]) -> float:
+    engine = Engine(bundle, backend="openvino")
+    summary = evaluate_predictions(
+        (film.case.name, engine.segment(film.radiograph.pixels), film.mask, None) for film in films
+    )
+    return float(summary.mean["dice"])
