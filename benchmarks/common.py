@@ -21,13 +21,14 @@ import torch
 from numpy.typing import NDArray
 
 from boneseg.bundle import Bundle, load_bundle
-from boneseg.dataset import Dataset, name_hash_split, open_dataset
+from boneseg.dataset import Dataset, open_dataset
 from boneseg.engine import Engine
 from boneseg.evaluate import evaluate_predictions
 from boneseg.films import Film, read_films
 from boneseg.history import Check
 from boneseg.metrics import Summary
 from boneseg.recipe import Recipe
+from boneseg.splits import name_hash_split
 from boneseg.training import TrainedRun, train
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

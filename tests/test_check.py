@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.check import CheckReport, Problem, check_dataset, contact_sheet
-from boneseg.dataset import Dataset, hold_out, open_dataset
+from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import DatasetError, OutputError
+from boneseg.splits import hold_out
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SERIOUS = ["no pairs", "unreadable film", "unreadable mask", "unexpected values", "size mismatch"]

@@ -14,17 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from boneseg.dataset import (
-    Case,
-    Dataset,
-    hold_out,
-    name_hash_split,
-    open_dataset,
-    split_folds,
-    thumbnail,
-    twins,
-)
+from boneseg.dataset import Case, Dataset, open_dataset
 from boneseg.errors import DatasetError, UsageError
+from boneseg.splits import hold_out, name_hash_split, split_folds, thumbnail, twins
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 Film = NDArray[np.float32]

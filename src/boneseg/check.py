@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from boneseg.annotations import MaskSizeError
-from boneseg.dataset import Case, Dataset, hold_out, thumbnail, twins
+from boneseg.dataset import Case, Dataset
 from boneseg.errors import BonesegError, DatasetError, MaskError
 from boneseg.masks import UnclearMaskError, save_png
 from boneseg.patients import public_path
+from boneseg.splits import hold_out, thumbnail, twins
 
 # Okabe & Ito's palette, told apart with any colour vision: bone, and the frame of a problem.
 _ORANGE, _BLUE = (230, 159, 0), (86, 180, 233)

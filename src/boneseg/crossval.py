@@ -28,7 +28,7 @@ from PIL import Image
 
 from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
 from boneseg.calibrate import Calibration, calibrate, judge
-from boneseg.dataset import Case, Dataset, split_folds, twins
+from boneseg.dataset import Case, Dataset
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
 from boneseg.files import whole_file, write_table
@@ -39,6 +39,7 @@ from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, sc
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
+from boneseg.splits import split_folds, twins
 from boneseg.training import train
 from boneseg.words import counted, listed
 from boneseg.workers import workers

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from boneseg import checkpoint, hardware
 from boneseg.augment import Augmenter, with_views
 from boneseg.bundle import Bundle, load_network, save_bundle
-from boneseg.dataset import Dataset, hold_out, twins
+from boneseg.dataset import Dataset
 from boneseg.errors import DatasetError, OutputError, TrainingError
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, what_changed
 from boneseg.history import Check, write_history
@@ -33,6 +33,7 @@ from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
 from boneseg.schedule import Plateau, rate
+from boneseg.splits import hold_out, twins
 from boneseg.validation import collapse, constant_dice, mean_dice, predict
 from boneseg.words import counted
 

@@ -31,7 +31,7 @@ import numpy as np
 from boneseg.bundle import Bundle, save_bundle
 from boneseg.calibrate import judge
 from boneseg.chance import p_words, paired_p
-from boneseg.dataset import Dataset, split_folds, twins
+from boneseg.dataset import Dataset
 from boneseg.engine import Engine
 from boneseg.errors import OutputError, RecipeError, TrainingError, UsageError
 from boneseg.files import whole_file
@@ -40,6 +40,7 @@ from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
 from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
+from boneseg.splits import split_folds, twins
 from boneseg.training import TrainedRun, train
 from boneseg.words import counted
 from boneseg.workers import workers

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from boneseg.bundle import load_bundle
-from boneseg.dataset import Case, open_dataset, twins
+from boneseg.dataset import Case, open_dataset
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, DatasetError
 from boneseg.files import whole_file
 from boneseg.history import Check
+from boneseg.splits import twins
 
 SHARE = 0.2  # of the films are held back
 SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default's: the weights are no guess
