@@ -246,7 +246,9 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
     through = float(np.median(transmit(shadow, kvp)))
     least = 1000 if rng.random() < 0.05 else 5000
     behind = float(np.exp(rng.uniform(np.log(least), np.log(200_000))))  # photons a pixel
-    drawn = replace(drawn, photons=behind / max(through, 1e-4))
+    # A detector's own noise is some percent of what reaches it behind the body, not of the beam.
+    own = drawn.electronic * through * float(rng.uniform(1, 5))
+    drawn = replace(drawn, photons=behind / max(through, 1e-4), electronic=own)
     if thick < 140:
         return drawn
     # Films of the trunk are worked on hardest, or nothing would be seen in the lungs or beside.
