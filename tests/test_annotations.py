@@ -83,7 +83,7 @@ def only_mask(root: Path, **more: Any) -> Mask:
 
 @pytest.mark.parametrize("kind", READ)
 @given(mask=masks)
-@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_every_mask_comes_back_pixel_for_pixel(
     kind: str, mask: Mask, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -149,7 +149,6 @@ def test_real_masks_come_back_from_polygons(part: str, tmp_path: Path) -> None:
 
 
 @given(masks)
-@settings(deadline=None)
 def test_run_lengths_are_those_of_their_own_libraries(mask: Mask) -> None:
     counts = coco.encode(np.asfortranarray(mask, np.uint8))["counts"]
     values = np.repeat(np.arange(len(coco_unpacked(counts))) % 2 == 1, coco_unpacked(counts))

@@ -86,7 +86,7 @@ def test_a_small_p_is_not_written_as_0() -> None:
     assert [p_words(p) for p in (None, 0.25, 0.001, 0.0001)] == ["–", "0.250", "0.001", "< 0.001"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
 def test_a_recipe_does_not_differ_from_itself(scores: list[float]) -> None:
     assert paired_p(scores, scores, 200) == 1

@@ -294,7 +294,7 @@ def made_up(groups: list[str | None]) -> list[Case]:
     return [case(f"film{i}", group, "knee" if i % 3 else "hip") for i, group in enumerate(groups)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(groups=groups, k=st.integers(2, 6), seed=st.integers(0, 99), data=st.data())
 def test_folds_hold_each_case_once_and_divide_no_group_or_cluster(
     groups: list[str | None], k: int, seed: int, data: st.DataObject
@@ -320,7 +320,7 @@ def test_folds_hold_each_case_once_and_divide_no_group_or_cluster(
         assert all(len(home) == 1 for home in homes.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(n=st.integers(2, 90), k=st.integers(2, 10), seed=st.integers(0, 99))
 def test_folds_of_single_films_differ_by_one_at_most(n: int, k: int, seed: int) -> None:
     cases = made_up([None] * n)
@@ -333,7 +333,7 @@ def test_folds_of_single_films_differ_by_one_at_most(n: int, k: int, seed: int) 
     assert max(sizes) - min(sizes) <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(groups=groups, seed=st.integers(0, 99), data=st.data())
 def test_the_order_of_listing_changes_nothing(
     groups: list[str | None], seed: int, data: st.DataObject
@@ -372,7 +372,7 @@ def test_body_parts_and_shares_of_bone_are_spread_evenly() -> None:
     assert 3 <= sum(cases[i].part == "knee" for i in validation) <= 5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(k=st.integers(2, 6), more=st.integers(0, 40), seed=st.integers(0, 99), data=st.data())
 def test_no_fold_is_without_bone_while_there_is_enough_of_it(
     k: int, more: int, seed: int, data: st.DataObject
@@ -389,7 +389,7 @@ def test_large_groups_leave_the_folds_balanced() -> None:
     assert sizes == [10] * 5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(groups=groups, fraction=st.floats(0.01, 0.99), seed=st.integers(0, 99))
 def test_held_out_films_are_about_the_fraction_and_share_no_patient(
     groups: list[str | None], fraction: float, seed: int
@@ -415,7 +415,7 @@ def test_of_two_large_patients_one_is_held_out(fraction: float) -> None:
     assert len(train) == len(validation) == 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(names=st.lists(st.text(max_size=12), unique=True), data=st.data())
 def test_a_name_keeps_its_side_whatever_else_is_there(
     names: list[str], data: st.DataObject

@@ -39,7 +39,7 @@ def coloured(bone: tuple[int, ...], background: tuple[int, ...]) -> Array:
     return np.where(BONE[..., None], bone, background).astype(np.uint8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_what_is_written_is_read_again(
     mask: NDArray[np.bool_], tmp_path_factory: pytest.TempPathFactory
@@ -59,7 +59,7 @@ def test_a_written_mask_is_8_bit_grey_0_and_255_and_nothing_else_is_left(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(x=st.integers(1, 65535))
 def test_any_one_value_beside_0_is_bone(x: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("masks")

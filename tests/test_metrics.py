@@ -25,7 +25,7 @@ from boneseg.metrics import (
 
 OVERLAPS = ("dice", "iou", "precision", "recall")
 DISTANCES = ("hd", "hd95", "assd")
-light = settings(max_examples=60, deadline=None)
+light = settings(max_examples=60)
 
 
 @st.composite
@@ -356,7 +356,7 @@ def test_the_interval_agrees_with_scipy():
     assert_allclose(bootstrap_ci95(values, resamples=9999), expected, atol=0.12)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_the_interval_lies_among_the_values(values):
     low, high = bootstrap_ci95(values, resamples=200)

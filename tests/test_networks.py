@@ -13,7 +13,7 @@ from boneseg.networks.unet import Gate
 from boneseg.recipe import NetworkSettings, Recipe
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     widths=st.lists(st.integers(1, 8), min_size=1, max_size=5),
     height=st.integers(16, 70),

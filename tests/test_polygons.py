@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -29,19 +29,16 @@ def blobs() -> Mask:
 
 
 @given(masks)
-@settings(deadline=None)
 def test_outlines_give_back_every_mask(mask: Mask) -> None:
     assert np.array_equal(fill(rings(outlines(mask, 0)), mask.shape), mask)
 
 
 @given(masks)
-@settings(deadline=None)
 def test_a_tolerance_of_a_third_of_a_pixel_costs_nothing(mask: Mask) -> None:
     assert np.array_equal(fill(rings(outlines(mask, 0.35)), mask.shape), mask)
 
 
 @given(masks)
-@settings(deadline=None)
 def test_a_keyhole_encloses_what_the_rings_do(mask: Mask) -> None:
     found = np.zeros_like(mask)
     for piece in outlines(mask, 0.35):
@@ -90,7 +87,6 @@ def test_a_pixel_is_inside_where_its_centre_is(
 
 
 @given(st.lists(st.tuples(st.floats(-5, 25), st.floats(-5, 25)), min_size=3, max_size=12))
-@settings(deadline=None)
 def test_fill_agrees_with_ray_casting(points: list[tuple[float, float]]) -> None:
     ring = np.array(points)
     expected = np.zeros((20, 20), bool)

@@ -18,7 +18,7 @@ def disc(height: int, width: int) -> np.ndarray:
     return (rows - height / 2 + 0.5) ** 2 + (columns - width / 2 + 0.5) ** 2 < radius**2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=sides, width=sides, tall=sides, wide=sides)
 def test_the_aspect_is_kept_and_the_film_fits(
     height: int, width: int, tall: int, wide: int
@@ -32,7 +32,7 @@ def test_the_aspect_is_kept_and_the_film_fits(
     assert abs(place.width - width * scale) <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=st.integers(60, 300), width=st.integers(60, 300))
 def test_there_and_back_moves_no_outline(height: int, width: int) -> None:
     """Scaling by up to three costs at most a working pixel at the outline."""
@@ -45,7 +45,7 @@ def test_there_and_back_moves_no_outline(height: int, width: int) -> None:
     assert score(back, truth).hd_px <= 1.5 * max(1.0, max(height, width) / 128) + 0.5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(gain=st.floats(0.1, 0.9), offset=st.floats(0, 0.1))
 def test_exposure_makes_no_difference(gain: float, offset: float) -> None:
     film = np.random.default_rng(1).random((70, 90), dtype=np.float32)

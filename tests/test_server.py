@@ -627,7 +627,7 @@ def test_the_server_ends_with_its_worker_and_leaves_nothing(
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.5
     bits = gzip.decompress(packed_mask(mask))
@@ -635,7 +635,7 @@ def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> No
 
 
 @given(st.integers(1, 255), st.floats(0, 1, width=32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_threshold_of_the_page_is_exact(level: int, p: float) -> None:
     packed = gzip.decompress(packed_probability(np.full((1, 1), p, np.float32)))
     assert (packed[0] >= level) == (np.float32(p) >= level / 256)
@@ -658,7 +658,7 @@ def test_the_next_film_is_in_doubt_and_unlike_those_before() -> None:
 
 
 @given(st.lists(st.text(max_size=8), max_size=60, unique=True), st.integers(0, 60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_held_back_stays_held_back(units: list[str], first: int) -> None:
     before = deal(units[:first], {})
     after = deal(units, before)

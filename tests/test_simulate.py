@@ -46,7 +46,7 @@ def test_the_chord_of_a_cylinder_is_the_textbook_one(
     assert found[0] == pytest.approx(truth, abs=2e-3 * depth)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     radius=st.floats(4, 30),
     angle=st.floats(-3, 3),

@@ -47,7 +47,7 @@ def rays(camera: Camera) -> np.ndarray:
     return ray / np.linalg.norm(ray, axis=-1, keepdims=True)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     radius=st.floats(8, 40),
     x=st.floats(-60, 60),
@@ -237,7 +237,7 @@ def some_paths(height: int = 120, width: int = 90) -> Paths:
     return Paths(bone, 0.4 * bone, flesh, 0.1 * flesh, np.zeros_like(bone))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31))
 def test_what_lies_on_a_patient_makes_no_bone(seed: int) -> None:
     paths = some_paths()
@@ -249,7 +249,7 @@ def test_what_lies_on_a_patient_makes_no_bone(seed: int) -> None:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31))
 def test_a_reader_shows_a_film_in_range_and_adds_no_bone(seed: int) -> None:
     rng = np.random.default_rng(seed)
