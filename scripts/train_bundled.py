@@ -1,6 +1,6 @@
 """Train the model that ships with boneseg, on simulated films alone.
 
-    python scripts/train_bundled.py --work runs/bundled --ct cxr.nii.gz --labels mask.nii.gz
+    python scripts/train_bundled.py --work runs/bundled
 
 Films are simulated into WORK, a model is trained on them into WORK/run, and its weights go to
 src/boneseg/models/bones in float16. Stopped, it goes on where it was. The skeleton is OpenSim's
@@ -25,7 +25,7 @@ from boneseg.training import train
 
 MODELS = ("Rajagopal2016", "wrist")
 BONES = (*range(25, 51), *range(69, 79), *range(91, 117))  # of the CT's labels
-SEED = 10_000  # of the first film; those that judge begin at 10 ** 8
+SEED = 10_000  # of the first film, if no other is asked for; those that judge begin at 10 ** 8
 SIZE = 288  # px, the longer side of a film
 SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
 
@@ -60,6 +60,8 @@ def main() -> None:
     words.add_argument("--ct", type=Path, help="a volume; 300 films of it")
     words.add_argument("--labels", type=Path, help="and its labels")
     words.add_argument("--minutes", type=float, default=60)
+    words.add_argument("--seed", type=int, default=SEED, help="of the first film")
+    words.add_argument("--rate", type=float, help="of learning, at its highest")
     words.add_argument("--parallel", type=int, default=2, help="processes that simulate")
     words.add_argument("--init", type=Path, help="the bundle of an earlier generation")
     words.add_argument("--out", type=Path, default=bundled())
@@ -70,8 +72,10 @@ def main() -> None:
     ]
     if asked.ct is not None:
         sources.append((CtSource(asked.ct, asked.labels, BONES), 300))
-    films = pooled(asked.work, sources, asked.parallel)
-    recipe = RECIPE.with_settings([f"run.minutes={asked.minutes}"])
+    films = pooled(asked.work, sources, asked.seed, asked.parallel)
+    settings = [f"run.minutes={asked.minutes}"]
+    settings += [f"optimiser.learning_rate={asked.rate}"] if asked.rate else []
+    recipe = RECIPE.with_settings(settings)
     init = load_bundle(asked.init) if asked.init else None
     run = train(films, recipe, asked.work / "run", resume=True, init=init, report=tell)
     facts = {"fitted": True, "height": SIDE, "width": SIDE, "licence": "Apache-2.0"}
@@ -81,7 +85,7 @@ def main() -> None:
     print(f"simulated Dice {card.metrics['dice']:.4f}; the model: {bundle.path}")
 
 
-def pooled(work: Path, sources: list[tuple[Source, int]], parallel: int) -> Dataset:
+def pooled(work: Path, sources: list[tuple[Source, int]], seed: int, parallel: int) -> Dataset:
     """The films of all sources in one folder, made where they are not there yet."""
     pool = work / "films"
     for kind in ("images", "masks"):
@@ -91,7 +95,7 @@ def pooled(work: Path, sources: list[tuple[Source, int]], parallel: int) -> Data
         if not (films / "views.csv").exists():  # the tables are written last
             shutil.rmtree(films, ignore_errors=True)
             print(f"making {count} films of the {source.kind}", flush=True)
-            simulate(films, count, source=source, seed=SEED, size=(SIZE, SIZE), parallel=parallel)
+            simulate(films, count, source=source, seed=seed, size=(SIZE, SIZE), parallel=parallel)
         for kind in ("images", "masks"):
             for path in (films / kind).iterdir():
                 link = pool / kind / path.name

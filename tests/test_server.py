@@ -445,7 +445,7 @@ def test_a_full_queue_says_when_to_come_again(box: LightBox, large: Path, tmp_pa
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_every_mask_that_was_saved_is_in_the_history(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -484,7 +484,7 @@ def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) ->
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_names_from_outside_never_become_paths(
     tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
