@@ -27,7 +27,7 @@ MODELS = ("Rajagopal2016", "wrist")
 BONES = (*range(25, 51), *range(69, 79), *range(91, 117))  # of the CT's labels
 SEED = 10_000  # of the first film, if no other is asked for; those that judge begin at 10 ** 8
 SIZE = 288  # px, the longer side of a film
-SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
+SIDE = 256  # the working grid has as many pixels as a square of this side, in the film's shape
 
 # Augmentation goes further than a clinic would: it is there to hide what gives simulations away.
 RECIPE = load_recipe("default").with_settings(
