@@ -17,7 +17,7 @@ import numpy as np
 from boneseg.dataset import Case, Dataset
 from boneseg.engine import Finding
 from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError
-from boneseg.files import same_place
+from boneseg.files import make_folder, same_place
 from boneseg.patients import public_path
 from boneseg.polygons import TOLERANCE
 from boneseg.radiograph import read_radiograph
@@ -51,10 +51,7 @@ def convert_dataset(
     OutputError.
     """
     _check(dataset, out, formats, tolerance)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another") from None
+    make_folder(out)
     results: list[Converted] = []
     entries: dict[str, list[Any]] = {kind: [] for kind in documents(formats)}
     names = [public_path(case.image, keep_names=keep_names) for case in dataset.cases]

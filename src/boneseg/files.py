@@ -35,6 +35,14 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def make_folder(path: Path, advice: str = "choose another") -> None:
+    """Make a folder for results, and those above it. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made ({error.strerror}); {advice}") from None
+
+
 def same_place(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file or folder, through any links and in any letter case."""
     try:

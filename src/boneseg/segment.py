@@ -20,7 +20,7 @@ import numpy as np
 
 from boneseg.engine import Engine, Finding
 from boneseg.errors import BonesegError, OutputError, UsageError
-from boneseg.files import same_place, whole_file
+from boneseg.files import make_folder, same_place, whole_file
 from boneseg.pairing import stem_of
 from boneseg.patients import public_path
 from boneseg.prepare import resize
@@ -77,10 +77,7 @@ def segment_files(
     reserved = [Path(name).stem for name in (REPORT, *documents(formats).values())]
     stems = list(unique_stems(names, reserved if "labelme" in formats else ()))
     _spare_the_films(inputs, out, stems, formats)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another") from None
+    make_folder(out)
     results: list[Result] = []
     entries: dict[str, list[Any]] = {name: [] for name in documents(formats)}
     writing: deque[Future[Written]] = deque()

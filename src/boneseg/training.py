@@ -25,7 +25,8 @@ from boneseg import checkpoint, hardware
 from boneseg.augment import Augmenter, with_views
 from boneseg.bundle import Bundle, load_network, save_bundle
 from boneseg.dataset import Dataset
-from boneseg.errors import DatasetError, OutputError, TrainingError
+from boneseg.errors import DatasetError, TrainingError
+from boneseg.files import make_folder
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, what_changed
 from boneseg.history import Check, write_history
 from boneseg.losses import supervised_loss
@@ -198,11 +199,7 @@ class _Loop:
         self.state = State()
         self.started = time.monotonic()
         self.saved_at = -math.inf
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = f"cannot be made ({error.strerror})"
-            raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
+        make_folder(out, "choose another folder for --out")
         self._new_attempt()
 
     def run(self) -> None:

@@ -27,7 +27,7 @@ from typing import Literal
 from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import LAYOUTS, films_and_masks
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import whole_file
+from boneseg.files import make_folder, whole_file
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.packing import Mask, packed_mask, png_mask
@@ -268,10 +268,7 @@ class Library:
     def _write_version(self, entry: Entry, revision: str, content: bytes, suffix: str) -> None:
         folder = self._history_of(entry)
         when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror}); free space") from None
+        make_folder(folder, "free space")
         with whole_file(folder / f"{when}-{revision}{suffix.lower()}") as temporary:
             temporary.write_bytes(content)
 
