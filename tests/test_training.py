@@ -129,6 +129,19 @@ def test_a_run_of_minutes_ends_on_time(phantoms: Dataset, tmp_path: Path) -> Non
     assert run.history[-1].learning_rate < run.recipe.optimiser.learning_rate / 10
 
 
+def test_minutes_of_a_core_do_not_pass_while_the_run_is_kept_waiting(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    def wait(check: Check) -> None:
+        time.sleep(0.5)
+
+    started, worked = time.monotonic(), time.process_time()
+    run = train(phantoms, recipe("run.minutes=0.1", "run.clock=core"), tmp_path, report=wait)
+    assert run.history[-1].seconds < 9
+    assert time.process_time() - worked > 5.5
+    assert time.monotonic() - started > 0.5 * len(run.history)
+
+
 def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: Path) -> None:
     nested = ["network.architecture=unetplusplus", "network.levels=4", "run.epochs=4"]
     whole = train(phantoms, recipe(*nested), tmp_path)

@@ -146,6 +146,9 @@ class RunSettings(_Section):
     minutes: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="or as well as so many minutes allow"
     )
+    clock: Literal["wall", "core"] = Field(
+        "wall", description="core: a core's own minutes, whatever else the machine does"
+    )
     batch: int | None = Field(None, ge=1, description="films a step")
     validation: float = Field(0.15, gt=0, lt=1, description="share of films that choose weights")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights; 0 is none")

@@ -197,7 +197,8 @@ class _Loop:
         self.check_epochs = math.ceil(10 / self.epoch_steps)  # or checks would be most of the work
         self.constant = constant_dice(self.validation.masks)
         self.state = State()
-        self.started = time.monotonic()
+        self.clock = time.monotonic if recipe.run.clock == "wall" else time.process_time
+        self.started = self.clock()
         self.saved_at = -math.inf
         make_folder(out, "choose another folder for --out")
         self._new_attempt()
@@ -218,7 +219,7 @@ class _Loop:
             loss = self._step()
             self.state.loss_sum += loss
             self.state.loss_count += 1
-            self.state.seconds = time.monotonic() - self.started
+            self.state.seconds = self.clock() - self.started
             if not math.isfinite(loss):
                 self._restart("the loss is not finite")
             elif self._check_is_due():
@@ -248,10 +249,11 @@ class _Loop:
         self.network.load_state_dict(tensors["network"])
         self.average.load_state_dict(tensors["average"])
         self.best = tensors["best"]
-        slots = {int(key): value for key, value in tensors.get("optimiser", {}).items()}
+        saved = tensors.get("optimiser", {})
+        slots = {int(key): _laid_as_the_weights(slot) for key, slot in saved.items()}
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        self.started = time.monotonic() - self.state.seconds
+        self.started = self.clock() - self.state.seconds
 
     def _new_attempt(self) -> None:
         torch.manual_seed(self._seed())
@@ -337,7 +339,7 @@ class _Loop:
         state.sound = state.sound or not trouble
         if dice > state.best_dice and "finite" not in trouble:
             state.best_dice, self.best = dice, _copied(self.average)
-        state.seconds = state.checked_at = time.monotonic() - self.started
+        state.seconds = state.checked_at = self.clock() - self.started
         if self.report:
             self.report(row)
         if gave_up:
@@ -445,12 +447,22 @@ def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             parameters, s.learning_rate, s.momentum, weight_decay=decay, nesterov=ahead
         )
     if s.name == "adam":
-        return torch.optim.Adam(parameters, s.learning_rate)
-    return torch.optim.AdamW(parameters, s.learning_rate, weight_decay=s.weight_decay)
+        return torch.optim.Adam(parameters, s.learning_rate, fused=True)
+    decay = s.weight_decay
+    return torch.optim.AdamW(parameters, s.learning_rate, weight_decay=decay, fused=True)
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _laid_as_the_weights(slot: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A fused optimiser walks through weights and slots in the order in which they are stored."""
+    laid = torch.channels_last
+    return {
+        name: value.contiguous(memory_format=laid) if value.dim() == 4 else value
+        for name, value in slot.items()
+    }
 
 
 def _only_tensors(slot: dict[str, Any]) -> dict[str, Tensor]:
