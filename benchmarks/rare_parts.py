@@ -107,8 +107,8 @@ def score(
     training: Dataset, held: Dataset, balance: float, seed: int, asked: argparse.Namespace
 ) -> None:
     """Train, and keep the Dice of each held-back film, by part."""
-    settings = ["prepare.height=512", "prepare.width=256", f"run.minutes={asked.minutes}", "run.clock=core"]
-    settings += [f"run.balance={balance}", f"run.seed={seed}"]
+    settings = ["prepare.height=512", "prepare.width=256", f"run.minutes={asked.minutes}"]
+    settings += ["run.clock=core", f"run.balance={balance}", f"run.seed={seed}"]
     name = name_of(balance, seed)
     recipe = load_recipe("default").with_settings(settings)
     summary = train_and_score(training, held, recipe, asked.work / name, teller(name)).summary

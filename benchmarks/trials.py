@@ -79,7 +79,8 @@ def main() -> None:
 def run(trial: Trial, asked: argparse.Namespace) -> str:
     """Train and score; the figures are kept. Returns them in a line."""
     training, held = held_back(asked.data / trial.films)
-    recipe = load_recipe(trial.recipe).with_settings([f"run.minutes={trial.minutes}", "run.clock=core"])
+    budget = [f"run.minutes={trial.minutes}", "run.clock=core"]
+    recipe = load_recipe(trial.recipe).with_settings(budget)
     figures: dict[str, Any] = {"minutes": trial.minutes, "dice": 0.0}
     try:
         out = asked.work / trial.films / trial.recipe
