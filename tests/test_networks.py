@@ -18,13 +18,15 @@ from boneseg.recipe import NetworkSettings, Recipe
     widths=st.lists(st.integers(1, 8), min_size=1, max_size=5),
     height=st.integers(16, 70),
     width=st.integers(16, 70),
-    block=st.sampled_from(["plain", "residual"]),
+    block=st.sampled_from(["plain", "residual", "separable"]),
     norm=st.sampled_from(["batch", "instance", "none"]),
     settings=st.sampled_from(
         [
             {},
             {"deep_supervision": True},
             {"attention": True},
+            {"stem": 2},
+            {"stem": 3, "deep_supervision": True},
             {"inputs": "copies"},
             {"inputs": "filters"},
             {"architecture": "unetplusplus"},
@@ -67,6 +69,7 @@ def test_the_parameters_are_those_of_the_formula() -> None:
     [
         UNet((4, 8, 16), block="residual", deep_supervision=True),
         UNet((4, 8, 16), deep_supervision=True, attention=True),
+        UNet((4, 8, 16), block="separable", deep_supervision=True, stem=2),
         UNetPlusPlus((4, 8, 16), deep_supervision=True),
     ],
 )
@@ -74,6 +77,22 @@ def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:
     network.train()
     sum(output.square().mean() for output in network(torch.randn(2, 1, 32, 32))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_a_separable_convolution_has_a_weight_a_channel_and_pixel_and_one_a_pair() -> None:
+    plain, light = UNet((16, 32)), UNet((16, 32), block="separable")
+    pairs = [(1, 16), (16, 16), (16, 32), (32, 32), (32, 16), (16, 16)]
+    saved = sum(9 * i * o - (9 * i + i * o) for i, o in pairs)
+    assert weights(plain) - weights(light) == saved
+
+
+def test_a_stem_takes_patches_for_pixels() -> None:
+    coarse = UNet((8, 16), stem=2, deep_supervision=True).train()
+    film = torch.randn(1, 1, 32, 48)
+    finest, *others = coarse(film)
+    assert finest.shape == film.shape
+    assert not others
+    assert Recipe().with_settings(["network.stem=2"]).settle([(512, 512)]).network.levels == 5
 
 
 def test_a_network_is_built_from_a_settled_recipe_only() -> None:

@@ -52,10 +52,13 @@ class NetworkSettings(_Section):
         "film", description="or the film three times, or with its blur and its edges"
     )
     attention: bool = Field(False, description="unet: gates on the skip connections")
-    block: Literal["plain", "residual"] = Field("plain", description="two convolutions, or a sum")
+    block: Literal["plain", "residual", "separable"] = Field(
+        "plain", description="two convolutions, a sum, or two by channel and by pixel"
+    )
     norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
     width: int = Field(16, ge=1, le=512, description="channels of the first level")
     max_width: int = Field(256, ge=1, le=2048, description="channels double down to this many")
+    stem: int = Field(1, ge=1, le=8, description="unet: pixels a side of a patch taken as one")
     levels: int | None = Field(None, ge=1, le=10, description="resolutions, the first included")
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         None, min_length=1, max_length=10, description="channels of each level, outright"
@@ -69,6 +72,8 @@ class NetworkSettings(_Section):
     def _of_one_family(self) -> Self:
         if self.attention and self.architecture != "unet":
             raise ValueError("attention gates belong to architecture unet; leave one of them out")
+        if self.stem > 1 and self.architecture != "unet":
+            raise ValueError("a stem belongs to architecture unet; leave one of them out")
         nested = self.architecture == "unetplusplus" and self.deep_supervision
         if self.depth is not None and not nested:
             raise ValueError("depth asks for architecture unetplusplus with deep_supervision")
@@ -193,7 +198,7 @@ class Recipe(_Section):
         if self.network.widths is not None:
             levels = len(self.network.widths)
         elif levels is None:
-            levels = _levels(height, width)
+            levels = _levels(height // self.network.stem, width // self.network.stem)
         widths = self.network.widths or tuple(
             min(self.network.width * 2**level, self.network.max_width) for level in range(levels)
         )
@@ -220,7 +225,8 @@ class Recipe(_Section):
         """
         norm, levels = self.network.norm, self.network.levels or 1
         height, width = self.prepare.height or 1, self.prepare.width or 1
-        bottom = [math.ceil(side / 2 ** (levels - 1)) for side in (height, width)]
+        stride = self.network.stem * 2 ** (levels - 1)
+        bottom = [math.ceil(side / stride) for side in (height, width)]
         if bottom != [1, 1] or norm == "none" or (norm == "batch" and batch > 1):
             return
         films = "" if norm == "instance" else ", with 1 film a step"

@@ -23,7 +23,7 @@ def build(settings: NetworkSettings) -> nn.Module:
     if settings.architecture == "unetplusplus":
         network = UNetPlusPlus(settings.widths, *words)
     else:
-        network = UNet(settings.widths, *words, attention=settings.attention)
+        network = UNet(settings.widths, *words, attention=settings.attention, stem=settings.stem)
     if settings.inputs == "film":
         return network
     return nn.Sequential(Copies() if settings.inputs == "copies" else Filters(), network)

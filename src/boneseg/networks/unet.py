@@ -19,11 +19,14 @@ class UNet(nn.Module):
 
     Args:
         widths: channels at each level, full resolution first; a level halves the resolution.
-        block: "plain" (two convolutions) or "residual" (the same around a shortcut).
+        block: "plain" (two convolutions), "residual" (the same around a shortcut), or "separable"
+            (each convolution one a channel, then one a pixel; Howard et al., MobileNets, 2017).
         norm: "batch", "instance" or "none".
         deep_supervision: in training mode, return the logits of every decoder level, finest
             first; in evaluation mode always the finest alone.
         attention: gates on the skip connections.
+        stem: patches of so many pixels a side are folded into the channels of the first level,
+            which is then that much coarser than the film, and unfolded at the end; 1 folds nothing.
     """
 
     def __init__(
@@ -34,18 +37,22 @@ class UNet(nn.Module):
         deep_supervision: bool = False,
         in_channels: int = 1,
         attention: bool = False,
+        stem: int = 1,
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
-        steps = list(zip([in_channels, *widths], widths, strict=False))
-        self.encoder = nn.ModuleList(Block(i, o, norm, block == "residual") for i, o in steps)
+        self.stem = nn.Conv2d(in_channels, widths[0], stem, stride=stem) if stem > 1 else None
+        steps = list(zip([widths[0] if self.stem else in_channels, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
         pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]  # coarse to fine
         self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
-        self.decoder = nn.ModuleList(Block(2 * o, o, norm, block == "residual") for _, o in pairs)
+        self.decoder = nn.ModuleList(Block(2 * o, o, norm, block) for _, o in pairs)
         self.gates = nn.ModuleList(Gate(o, norm) for _, o in pairs if attention)
         heads = [o for _, o in pairs] if self.deep_supervision else [widths[0]]
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads)
-        self.stride = 2 ** (len(widths) - 1)
+        if self.stem:
+            self.heads[-1] = nn.ConvTranspose2d(widths[0], 1, stem, stride=stem)
+        self.stride = stem * 2 ** (len(widths) - 1)
         self.apply(initialise)
 
     def forward(self, film: Tensor) -> Tensor | list[Tensor]:
@@ -53,6 +60,7 @@ class UNet(nn.Module):
         rows, columns = -height % self.stride, -width % self.stride
         x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
 
+        x = self.stem(x) if self.stem else x
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(functional.max_pool2d(x, 2) if level else x)
@@ -72,15 +80,16 @@ class UNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions, each normalised and rectified; or the same around a shortcut."""
+    """Two 3 x 3 convolutions, each normalised and rectified; of a kind that `UNet` names."""
 
-    def __init__(self, inputs: int, outputs: int, norm: str, residual: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: str, kind: str) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+        convolution, bias = Separable if kind == "separable" else _whole, norm == "none"
+        self.first = convolution(inputs, outputs, bias)
         self.first_norm = _norm(norm, outputs)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=norm == "none")
+        self.second = convolution(outputs, outputs, bias)
         self.second_norm = _norm(norm, outputs)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if residual else None
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if kind == "residual" else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu(self.first_norm(self.first(x)), inplace=True)
@@ -88,6 +97,18 @@ class Block(nn.Module):
         if self.shortcut is not None:
             y = y + self.shortcut(x)
         return functional.relu(y, inplace=True)
+
+
+def _whole(inputs: int, outputs: int, bias: bool) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+
+
+class Separable(nn.Sequential):
+    """A 3 x 3 convolution of each channel alone, then a 1 x 1 convolution of all."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
+        each = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+        super().__init__(each, nn.Conv2d(inputs, outputs, 1, bias=bias))
 
 
 class Gate(nn.Module):

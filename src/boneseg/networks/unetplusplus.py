@@ -27,7 +27,7 @@ class UNetPlusPlus(nn.Module):
 
     Args:
         widths: channels at each level, full resolution first; a level halves the resolution.
-        block: "plain" (two convolutions) or "residual" (the same around a shortcut).
+        block: "plain", "residual" or "separable", as in `UNet`.
         norm: "batch", "instance" or "none".
         deep_supervision: in training mode, return the logits of every depth, the deepest first,
             all at full resolution; in evaluation mode always the deepest alone.
@@ -46,12 +46,12 @@ class UNetPlusPlus(nn.Module):
         self.in_channels, self.depth = in_channels, len(widths) - 1
         self.deep_supervision = deep_supervision and self.depth > 1
         steps = zip([in_channels, *widths], widths, strict=False)
-        self.encoder = nn.ModuleList(Block(i, o, norm, block == "residual") for i, o in steps)
+        self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
         self.up, self.nodes = nn.ModuleDict(), nn.ModuleDict()
         for level, j in _order(self.depth):
             below, here = widths[level + 1], widths[level]
             self.up[f"{level}-{j}"] = nn.ConvTranspose2d(below, here, 2, stride=2)
-            self.nodes[f"{level}-{j}"] = Block((j + 1) * here, here, norm, block == "residual")
+            self.nodes[f"{level}-{j}"] = Block((j + 1) * here, here, norm, block)
         depths = range(1, self.depth + 1) if self.deep_supervision else [self.depth]
         self.heads = nn.ModuleDict({str(j): nn.Conv2d(widths[0], 1, 1) for j in depths})
         self.stride = 2**self.depth
