@@ -14,12 +14,17 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 import films
-from boneseg.bundle import bundled, load_bundle
+from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.dataset import Case, open_dataset
 from boneseg.engine import Engine
 from boneseg.errors import RadiographError
-from boneseg.prepare import resize
+from boneseg.evaluate import evaluate_model
+from boneseg.films import Film, fingerprint, prepare_films, read_films
+from boneseg.masks import write_mask
+from boneseg.metrics import score
+from boneseg.prepare import Preparation, resize
 from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.segment import find, segment_files
+from boneseg.segment import segment_files
 from boneseg.shutter import open_part
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}
@@ -224,24 +229,55 @@ def test_pixels_that_are_no_squares_are_told(tmp_path, words, aspect):
     assert film.aspect == pytest.approx(aspect)
 
 
-@pytest.mark.parametrize("aspect", [3.0, 1 / 3])
-def test_oblong_pixels_change_nothing_of_what_is_found(engine, aspect):
-    """A sample film, squeezed along one axis and said to be so, has the mask of the film itself."""
-    path = sorted((bundled().parent / "samples").glob("*.png"))[0]
-    film = read_radiograph(path)
+def squeezed(tmp_path, aspect):
+    """A sample film, and the same squeezed along one axis, as DICOM that says so."""
+    film = read_radiograph(sorted(sample_films().glob("*.png"))[0])
     height, width = film.pixels.shape
     size = (round(height / aspect), width) if aspect > 1 else (height, round(width * aspect))
-    squeezed = Radiograph(resize(film.pixels, size), None, "unknown", path, aspect)
-    found = find(engine, squeezed)
+    stored = np.rint(np.clip(resize(film.pixels, size), 0, 1) * 4095).astype(np.uint16)
+    ratio = [round(aspect * 1000), 1000]
+    path = films.dicom(tmp_path / "film.dcm", stored, PixelAspectRatio=ratio, **FULL)
+    return film, read_radiograph(path)
+
+
+@pytest.mark.parametrize("aspect", [3.0, 1 / 3])
+def test_oblong_pixels_change_nothing_of_what_is_found(tmp_path, engine, aspect):
+    film, oblong = squeezed(tmp_path, aspect)
+    found, size = engine.find(oblong), oblong.pixels.shape
     assert found.mask.shape == found.probability.shape == found.pixels.shape == size
-    truth = resize(engine.segment(film.pixels).astype(np.float32), size) >= 0.5
-    ignored = find(engine, Radiograph(squeezed.pixels, None, "unknown", path))
+    truth = resize(engine.segment(film).astype(np.float32), size) >= 0.5
+    ignored = score(engine.segment(oblong.pixels), truth).dice
+    assert score(found.mask, truth).dice > max(0.95, ignored)
 
-    def dice(mask):
-        return 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
 
-    assert dice(found.mask) > 0.95
-    assert dice(found.mask) > dice(ignored.mask)
+@pytest.mark.parametrize("aspect", [3.0, 1 / 3])
+def test_oblong_films_are_trained_on_and_scored_as_the_square_film_is(tmp_path, engine, aspect):
+    (tmp_path / "images").mkdir()
+    film, oblong = squeezed(tmp_path / "images", aspect)
+    mask = engine.segment(film)
+    there = resize(mask.astype(np.float32), oblong.pixels.shape) >= 0.5
+    (tmp_path / "masks").mkdir()
+    write_mask(tmp_path / "masks" / "film.png", there)
+    dataset = open_dataset(tmp_path)
+    (case,) = evaluate_model(dataset, engine.segment).summary.cases
+    ignored = evaluate_model(dataset, lambda film: engine.segment(film.pixels)).summary.cases[0]
+    assert case.scores.dice > max(0.95, ignored.scores.dice)
+    (read,) = read_films(dataset.cases)
+    assert read.shape == oblong.pixels.shape
+    assert read.square_shape == pytest.approx(film.pixels.shape, abs=2)
+    prepared = prepare_films([read], Preparation(96, 96))
+    grid, place = Preparation(96, 96).film(film.pixels)
+    assert np.abs(prepared.films[0, 0].numpy() - grid).mean() < 0.1  # of a standard deviation
+    kept = Preparation(96, 96).mask(mask, place)
+    assert score(prepared.masks[0, 0].numpy(), kept).dice > 0.95
+
+
+def test_the_shape_of_pixels_is_part_of_a_films_fingerprint():
+    def of(aspect):
+        film = Radiograph(BONE, None, "unknown", Path("a.dcm"), aspect)
+        return fingerprint([Film(Case("a", film.source, film.source), film, BONE > 0.5)])
+
+    assert len({of(1.0), of(2.0), of(0.5)}) == 3
 
 
 def test_a_private_encoding_is_refused_by_name_of_its_kind(tmp_path):

@@ -24,7 +24,6 @@ from boneseg.errors import ServiceError, UsageError
 from boneseg.pacs.dicomweb import DicomWeb, _first_part
 from boneseg.pacs.watch import Watch
 from boneseg.radiograph import read_radiograph
-from boneseg.segment import find
 from boneseg.writers.dicom_seg import segmentation_uid
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
@@ -56,7 +55,7 @@ def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engi
     for path in paths:
         film = pydicom.dcmread(path)
         found = stored[segmentation_uid(str(film.SOPInstanceUID), engine.bundle.card)]
-        mask = find(engine, read_radiograph(path)).mask
+        mask = engine.segment(read_radiograph(path))
         np.testing.assert_array_equal(found.pixel_array.reshape(mask.shape).astype(bool), mask)
         assert found.StudyInstanceUID == uid and found.PatientName == "Quux^Mark"
 

@@ -45,6 +45,28 @@ def test_there_and_back_moves_no_outline(height: int, width: int) -> None:
     assert score(back, truth).hd_px <= 1.5 * max(1.0, max(height, width) / 128) + 0.5
 
 
+@settings(max_examples=40)
+@given(height=st.integers(60, 300), width=st.integers(60, 300), aspect=st.floats(0.25, 4))
+def test_oblong_pixels_are_squares_on_the_working_grid(
+    height: int, width: int, aspect: float
+) -> None:
+    """What is round in the patient is round there, and comes back to where it was."""
+    rows, columns = np.mgrid[:height, :width]
+    tall = (rows - height / 2 + 0.5) * aspect
+    radius = min(height * aspect, width) / 3
+    truth = tall**2 + (columns - width / 2 + 0.5) ** 2 < radius**2
+    preparation = Preparation(128, 128)
+    place = preparation.place((height, width), aspect)
+    there = preparation.mask(truth, place)
+    high, wide = (int(there.any(axis=axis).sum()) for axis in (1, 0))
+    step = max(place.height / height, place.width / width)  # a film's pixel, on the grid
+    assert abs(high - wide) <= 2 + 2 * step
+    back = preparation.restore(there.astype(np.float32), place) >= 0.5
+    assert back.shape == truth.shape
+    coarse = 1.5 * max(1.0, height / place.height, width / place.width) + 0.5
+    assert score(back, truth).hd_px <= coarse
+
+
 @settings(max_examples=20)
 @given(gain=st.floats(0.1, 0.9), offset=st.floats(0, 0.1))
 def test_exposure_makes_no_difference(gain: float, offset: float) -> None:

@@ -4,7 +4,7 @@
 
     engine = boneseg.Engine(boneseg.load_bundle("runs/first"))
     film = boneseg.read_radiograph("knee.dcm")
-    mask = engine.segment(film.pixels)          # bool, height x width, True = bone
+    mask = engine.segment(film)                 # bool, height x width, True = bone
 
 Names are loaded when they are first used, so that `import boneseg` is quick and needs no torch.
 """

@@ -67,7 +67,7 @@ class Bundle:
     card: Card
 
     def preparation(self, film: tuple[int, int]) -> Preparation:
-        """The one preparation that a film of (height, width) is segmented with."""
+        """The one preparation that a film of (height, width) square pixels is segmented with."""
         if self.card.fitted:
             return Preparation(*working_size([film], self.card.height * self.card.width))
         return Preparation(self.card.height, self.card.width)

@@ -188,7 +188,7 @@ def cross_validate(
     if parallel < 1:
         raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
     films = read_films(dataset.cases)
-    settled = recipe.settle([film.shape for film in films]) if films else recipe
+    settled = recipe.settle([film.square_shape for film in films]) if films else recipe
     if films and not any(film.mask.any() for film in films):
         raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
     held = _folds(films, folds, settled.run.seed)
@@ -310,7 +310,7 @@ def _run_fold(task: _Task, report: Report | None = None) -> None:
     engine = Engine(save_bundle(folder / "bundle", run.network, card))
     cases, trust = [], []
     for film in read_films(outside):
-        found = engine.find(film.radiograph.pixels)
+        found = engine.find(film.radiograph)
         save_probability(task.out / "out_of_fold" / f"{film.case.name}.png", found.probability)
         write_mask(task.out / "out_of_fold" / f"{film.case.name}_mask.png", found.mask)
         scores = score(found.mask, film.mask, film.radiograph.spacing_mm)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from boneseg.backends import open_backend
 from boneseg.bundle import Bundle
 from boneseg.errors import BonesegError
-from boneseg.prepare import Floats
+from boneseg.prepare import Floats, in_squares
+from boneseg.radiograph import Radiograph
 from boneseg.tiles import magnified, merged, tiled
 
 
@@ -38,8 +39,10 @@ class Engine:
     """A bundle, ready to run on this machine.
 
     >>> engine = Engine(load_bundle(Path("runs/knees/bundle")))
-    >>> mask = engine.segment(film.pixels)
+    >>> mask = engine.segment(film)
 
+    Films are taken as `read_radiograph` gives them, or as their pixels alone (float32 H x W in
+    [0, 1], bone bright), which are then squares. What is found lies on the film's own grid.
     `backend` names what runs the network (`backends.BACKENDS`); by default what suits the machine.
     With `full_resolution` films larger than the working grid are looked at a second time, in tiles
     of up to `tiles.MAGNIFIED` times its scale.
@@ -63,18 +66,20 @@ class Engine:
     def _looks(self) -> int:
         return 2 if self.bundle.card.flips else 1
 
-    def find(self, pixels: Floats) -> Finding:
-        """float32 H x W in [0, 1], bone bright, to its bones.
+    def find(self, film: Radiograph | Floats) -> Finding:
+        """The bones of a film.
 
         Raises BonesegError where the network answers with what is no number.
         """
+        pixels, aspect = (film.pixels, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        preparation = self.bundle.preparation((pixels.shape[0], pixels.shape[1]))
-        grid, place = preparation.film(pixels)
+        square = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
+        preparation = self.bundle.preparation(square)
+        grid, place = preparation.film(pixels, aspect)
         views = self._views(grid)
         mean = views.mean(axis=0)
         if self._full_resolution and (finer := magnified(preparation, place)) is not None:
-            grid, finer_place = finer.film(pixels)
+            grid, finer_place = finer.film(pixels, aspect)
             tiles = tiled(lambda tile: self._views(tile).mean(axis=0), grid, preparation)
             mean, place = merged(mean, place, tiles, finer_place), finer_place
             preparation = finer
@@ -97,13 +102,13 @@ class Engine:
             found = np.stack([found[0], found[1, :, :, ::-1]])
         return found.reshape(-1, *found.shape[-2:])
 
-    def probability(self, pixels: Floats) -> Floats:
-        """float32 H x W in [0, 1], bone bright, to the probability of bone on the same grid."""
-        return self.find(pixels).probability
+    def probability(self, film: Radiograph | Floats) -> Floats:
+        """The probability of bone on a film: float32 H x W."""
+        return self.find(film).probability
 
-    def segment(self, pixels: Floats) -> NDArray[np.bool_]:
-        """float32 H x W in [0, 1], bone bright, to bool H x W, True where there is bone."""
-        return self.find(pixels).mask
+    def segment(self, film: Radiograph | Floats) -> NDArray[np.bool_]:
+        """The mask of a film: bool H x W, True where there is bone."""
+        return self.find(film).mask
 
 
 def calibrated(probability: Floats, temperature: float) -> Floats:

@@ -24,8 +24,7 @@ from boneseg.files import write_table
 from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.pairing import MaskFile, masks_in
-from boneseg.prepare import Floats
-from boneseg.radiograph import read_radiograph
+from boneseg.radiograph import Radiograph, read_radiograph
 
 Mask = NDArray[np.bool_]
 Pair = tuple[str, Mask, Mask, tuple[float, float] | None]
@@ -123,10 +122,10 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     return _evaluate(dataset, score_case)
 
 
-def evaluate_model(dataset: Dataset, segment: Callable[[Floats], Mask]) -> Evaluation:
+def evaluate_model(dataset: Dataset, segment: Callable[[Radiograph], Mask]) -> Evaluation:
     """Score what a model finds on the films of a dataset, read one at a time.
 
-    `segment` takes float32 H x W in [0, 1], bone bright, to bool H x W, as `Engine.segment` does.
+    `segment` finds the mask of a film on the film's own grid, bool H x W, as `Engine.segment` does.
     Raises DatasetError where the dataset has no case; a film or mask that cannot be read is in
     `failures`, and the others are scored.
     """
@@ -135,7 +134,7 @@ def evaluate_model(dataset: Dataset, segment: Callable[[Floats], Mask]) -> Evalu
         film = read_radiograph(case.image)
         height, width = film.pixels.shape
         truth = case.read_mask((height, width))
-        return score(segment(film.pixels), truth, film.spacing_mm)
+        return score(segment(film), truth, film.spacing_mm)
 
     return _evaluate(dataset, score_case)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boneseg.dataset import Case
-from boneseg.prepare import Placement, Preparation
+from boneseg.prepare import Placement, Preparation, in_squares
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.words import listed
 
@@ -29,6 +29,11 @@ class Film:
     @property
     def shape(self) -> tuple[int, int]:
         return self.mask.shape[0], self.mask.shape[1]
+
+    @property
+    def square_shape(self) -> tuple[int, int]:
+        """As `shape`, once its pixels are squares: what a network sees."""
+        return in_squares(self.shape, self.radiograph.aspect)
 
 
 def read_films(
@@ -51,12 +56,17 @@ def read_films(
 
 
 def fingerprint(films: Sequence[Film]) -> str:
-    """SHA-256 over the names, pixels and masks of the films, in the order of their names."""
+    """SHA-256 over the names, pixels and masks of the films, in the order of their names.
+
+    Where pixels are no squares, over their shape, too.
+    """
     digest = hashlib.sha256()
     for film in sorted(films, key=lambda film: film.case.name):
         digest.update(f"{film.case.name} {film.shape}".encode())
         digest.update(film.radiograph.pixels.tobytes())
         digest.update(film.mask.tobytes())
+        if film.radiograph.aspect != 1:
+            digest.update(f"{film.radiograph.aspect:.6g}".encode())
     return digest.hexdigest()
 
 
@@ -91,7 +101,7 @@ def prepare_films(films: Sequence[Film], preparation: Preparation) -> PreparedFi
     pixels, masks = torch.empty(shape), torch.empty(shape, dtype=torch.bool)
     places = []
     for index, film in enumerate(films):
-        grid, place = preparation.film(film.radiograph.pixels)
+        grid, place = preparation.film(film.radiograph.pixels, film.radiograph.aspect)
         pixels[index, 0] = torch.from_numpy(grid)
         masks[index, 0] = torch.from_numpy(preparation.mask(film.mask, place))
         places.append(place)

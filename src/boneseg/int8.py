@@ -72,7 +72,8 @@ def _write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
     step = max(1, len(training) // SAMPLE)
 
     def prepared(film: Film) -> Any:
-        grid, _ = bundle.preparation(film.shape).film(film.radiograph.pixels)
+        preparation = bundle.preparation(film.square_shape)
+        grid, _ = preparation.film(film.radiograph.pixels, film.radiograph.aspect)
         return np.ascontiguousarray(grid[None, None])
 
     model = openvino.Core().read_model(folder / ONNX)
@@ -100,6 +101,6 @@ def _nncf() -> Any:
 def _dice(bundle: Bundle, films: Sequence[Film]) -> float:
     engine = Engine(bundle, backend="openvino")
     summary = evaluate_predictions(
-        (film.case.name, engine.segment(film.radiograph.pixels), film.mask, None) for film in films
+        (film.case.name, engine.segment(film.radiograph), film.mask, None) for film in films
     )
     return float(summary.mean["dice"])

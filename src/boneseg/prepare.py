@@ -20,6 +20,7 @@ class Placement:
     """Where a film lies on the working grid: rows [top, top + height), likewise columns."""
 
     film: tuple[int, int]  # height, width of the film, px
+    square: tuple[int, int]  # the same, of the film in square pixels
     top: int
     left: int
     height: int
@@ -32,22 +33,28 @@ class Preparation:
 
     The film is scaled to fit (area average when it shrinks, cubic when it grows), centred, and
     its grey values are brought to mean 0 and standard deviation 1 over the film; around it is 0.
+    Pixels of the working grid are squares, whatever those of the film are: bones have their
+    proportions there.
     """
 
     height: int
     width: int
 
-    def place(self, film: tuple[int, int]) -> Placement:
-        """Where a film of (height, width) px lies on the working grid."""
-        scale = min(self.height / film[0], self.width / film[1])
-        height = min(self.height, max(1, round(film[0] * scale)))
-        width = min(self.width, max(1, round(film[1] * scale)))
-        top, left = (self.height - height) // 2, (self.width - width) // 2
-        return Placement(film, top, left, height, width)
+    def place(self, film: tuple[int, int], aspect: float = 1.0) -> Placement:
+        """Where a film of (height, width) px lies on the working grid.
 
-    def film(self, pixels: Floats) -> tuple[Floats, Placement]:
+        aspect: the height of its pixels over their width.
+        """
+        square = in_squares(film, aspect)
+        scale = min(self.height / square[0], self.width / square[1])
+        height = min(self.height, max(1, round(square[0] * scale)))
+        width = min(self.width, max(1, round(square[1] * scale)))
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        return Placement(film, square, top, left, height, width)
+
+    def film(self, pixels: Floats, aspect: float = 1.0) -> tuple[Floats, Placement]:
         """Lay a film (float32 H x W) on the working grid; returns float32 height x width."""
-        place = self.place((pixels.shape[0], pixels.shape[1]))
+        place = self.place((pixels.shape[0], pixels.shape[1]), aspect)
         small = resize(pixels, (place.height, place.width))
         spread = float(small.std())
         small = (small - small.mean()) / spread if spread > 1e-6 else np.zeros_like(small)
@@ -69,6 +76,16 @@ class Preparation:
         grid = np.zeros((self.height, self.width), np.float32)
         grid[place.top : place.top + place.height, place.left : place.left + place.width] = small
         return grid
+
+
+def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:
+    """The (height, width) of a film once its pixels are squares: it only grows, and loses nothing.
+
+    >>> in_squares((100, 80), 1.5), in_squares((100, 80), 0.5)
+    ((150, 80), (100, 160))
+    """
+    height, width = film
+    return (round(height * aspect), width) if aspect > 1 else (height, round(width / aspect))
 
 
 def resize(pixels: Floats, size: tuple[int, int]) -> Floats:

@@ -12,18 +12,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boneseg.engine import Engine, Finding
+from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import make_folder, same_place, whole_file
 from boneseg.pairing import stem_of
 from boneseg.patients import public_path
-from boneseg.prepare import resize
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.writers import FORMATS, Reading
 
@@ -160,29 +159,12 @@ def _segment_one(
     """Find the bones now; write them while the next film is looked at."""
     started = time.perf_counter()
     try:
-        finding = find(engine, film)
+        finding = engine.find(film)
     except (BonesegError, MemoryError) as error:
         return pool.submit(_failure, name, _reason(name, error))
     seconds = time.perf_counter() - started
     reading = Reading(film, finding, engine.bundle.card, name)
     return pool.submit(_write_one, reading, out, formats, seconds)
-
-
-def find(engine: Engine, film: Radiograph) -> Finding:
-    """The bones of a film, on its own grid, whatever the shape of its pixels.
-
-    A film whose pixels are no squares is stretched until they are, for bones have their proportions
-    there, and what is found goes the same way back. Raises BonesegError.
-    """
-    if film.aspect == 1:
-        return engine.find(film.pixels)
-    height, width = film.pixels.shape
-    tall = film.aspect > 1  # the film only grows, so that nothing of it is lost
-    square = (round(height * film.aspect), width) if tall else (height, round(width / film.aspect))
-    finding = engine.find(resize(film.pixels, square))
-    probability = np.clip(resize(finding.probability, (height, width)), 0, 1)
-    mask = probability >= engine.bundle.card.threshold
-    return replace(finding, probability=probability, mask=mask, pixels=film.pixels)
 
 
 def _failure(name: Path, reason: str | None) -> Written:

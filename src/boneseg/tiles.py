@@ -25,7 +25,7 @@ OVERLAP = 0.25  # of a tile, with each neighbour
 
 def magnified(preparation: Preparation, place: Placement) -> Preparation | None:
     """The grid of the closer look at a film; None where the working grid shows all there is."""
-    scale = min(MAGNIFIED, place.film[0] / place.height, place.film[1] / place.width)
+    scale = min(MAGNIFIED, place.square[0] / place.height, place.square[1] / place.width)
     if scale <= 1.05:
         return None
     return Preparation(

@@ -129,7 +129,7 @@ def train(
     if len(films) < 2:
         found = counted(len(films), "film")
         raise DatasetError(f"{dataset.root}: {found} with a mask; at least 2 are needed")
-    settled = recipe.settle([film.shape for film in films])
+    settled = recipe.settle([film.square_shape for film in films])
     cases = [film.case for film in films]
     clusters = twins(cases, [film.radiograph.pixels for film in films])
     shares = [float(film.mask.mean()) for film in films]

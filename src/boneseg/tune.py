@@ -164,7 +164,7 @@ def tune_recipe(
         raise UsageError("tune: ask for one or more trials, and one or more at once")
     out = Path(out)
     films = read_films(dataset.cases)
-    check_space(space, base, [film.shape for film in films])
+    check_space(space, base, [film.square_shape for film in films])
     kept, held = _hold_back(films, base.run.seed)
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))
     facts = {
@@ -384,7 +384,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
 
 
 def _scores(engine: Engine, films: Sequence[Film]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    found = ((engine.segment(film.radiograph.pixels), film.mask) for film in films)
+    found = ((engine.segment(film.radiograph), film.mask) for film in films)
     return np.array([score(mask, truth).dice for mask, truth in found])
 
 

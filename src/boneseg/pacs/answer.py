@@ -11,7 +11,6 @@ from boneseg.engine import Engine
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.patients import gives_away
 from boneseg.radiograph import read_radiograph
-from boneseg.segment import find
 from boneseg.writers.dicom_seg import dicom_seg, read_source
 
 
@@ -22,7 +21,7 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
     """
     try:
         film = read_radiograph(path, keep_names=True)
-        finding = find(engine, film)
+        finding = engine.find(film)
         return dicom_seg(read_source(path), finding, engine.bundle.card, name=name)
     except MemoryError:
         raise RadiographError(f"{name}: is too large for the memory; reduce it") from None

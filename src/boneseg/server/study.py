@@ -145,7 +145,7 @@ def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
     from boneseg.evaluate import evaluate_predictions
 
     summary = evaluate_predictions(
-        (film.case.name, engine.segment(film.radiograph.pixels), film.mask, None) for film in films
+        (film.case.name, engine.segment(film.radiograph), film.mask, None) for film in films
     )
     cases = {case.name: round(case.scores.dice, 4) for case in summary.cases}
     return {"dice": round(summary.mean["dice"], 4), "cases": cases}

@@ -26,7 +26,6 @@ from boneseg.engine import Engine, Finding, agreement
 from boneseg.files import whole_file
 from boneseg.masks import read_mask
 from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.segment import find
 from boneseg.server.packing import (
     packed_film,
     packed_mask,
@@ -63,7 +62,7 @@ class Facts:
 
 def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Facts:
     """Read a film, find its bones, and leave what a page shows of both in `folder`."""
-    film = read_radiograph(path)
+    film = read_radiograph(path, keep_names=True)  # the worker puts the name in its place
     finding, seconds = _timed(engine, film)
     trust = finding.trust if finding.trust is not None else mirror_trust(engine, film, finding)
     facts = _facts(engine, film, finding, trust, seconds, stamp)
@@ -83,7 +82,7 @@ def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Fac
 
 def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, Any], bytes]:
     """Find the bones of one film for a program: what is known of it, and its mask as `form`."""
-    film = read_radiograph(path)
+    film = read_radiograph(path, keep_names=True)
     finding, seconds = _timed(engine, film)
     facts = asdict(_facts(engine, film, finding, finding.trust, seconds, stamp=""))
     del facts["stamp"]
@@ -98,7 +97,7 @@ def download(
 
     mask: its file, or gzipped bits; hand: whose it is. A format of probabilities is of the model.
     """
-    film = read_radiograph(path)
+    film = read_radiograph(path, keep_names=True)
     if not FORMATS[form].drawn:
         finding, _ = _timed(engine, film)
         return _written(Reading(film, finding, engine.bundle.card, Path(name)), form, spool)
@@ -117,7 +116,7 @@ def download(
 def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
     """How far what is found on a film agrees with what is found on its mirror image: Dice."""
     turned = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
-    mirrored = find(engine, turned).probability[:, ::-1]
+    mirrored = engine.find(turned).probability[:, ::-1]
     views = np.stack([finding.probability, mirrored])
     step = max(1, round((finding.mask.size / 1_000_000) ** 0.5))  # a megapixel tells as much
     return agreement(views[:, ::step, ::step], engine.bundle.card.threshold)
@@ -128,7 +127,7 @@ TASKS: dict[str, Callable[..., Any]] = {"look": look, "answer": answer, "downloa
 
 def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
     started = time.perf_counter()
-    finding = find(engine, film)
+    finding = engine.find(film)
     return finding, time.perf_counter() - started
 
 

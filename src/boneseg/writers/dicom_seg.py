@@ -1,7 +1,7 @@
 """DICOM Segmentation (PS3.3 A.51): the bones as a PACS keeps them, beside the film they are of.
 
     source = pydicom.dcmread("knee.dcm")
-    dicom_seg(source, engine.find(film.pixels), bundle.card).save_as("knee.seg.dcm")
+    dicom_seg(source, engine.find(film), bundle.card).save_as("knee.seg.dcm")
 
 The segmentation lies on the pixel matrix of its film, pixel for pixel, and points at it. It has no
 Frame of Reference of its own: a projection has no place in the patient, and without one the
