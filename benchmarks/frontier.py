@@ -1,0 +1,174 @@
+"""Dice against the work of a film: what fewer operations cost, and where to save them.
+
+    python benchmarks/frontier.py --data ../shared/data --work runs/frontier [--sets spine]
+
+The default recipe, and the same with a narrower, shallower, separable or coarser network, or with
+half the pixels; each for 6 minutes of a CPU core, scored on a fifth of the films that none has
+seen. The work is counted in a pass of the network over a film at its working size, and timed in our
+engine, on one core, all in turn. Trainings are kept in docs/figures/frontier; times are new.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import (
+    DOCS,
+    PERFORMANCE,
+    held_back,
+    interval,
+    keep,
+    known,
+    machine,
+    one_a_core,
+    side_by_side,
+    train_and_score,
+    write_section,
+)
+from torch.utils.flop_counter import FlopCounterMode
+
+from boneseg.backends import OpenVino
+from boneseg.bundle import load_bundle
+from boneseg.recipes import load_recipe
+from boneseg.report.charts import logarithmic, scatter, spanning
+
+MINUTES = 6
+VARIANTS = {
+    "default": "",
+    "width 12": "network.width=12 network.max_width=192",
+    "width 8": "network.width=8 network.max_width=128",
+    "width 4": "network.width=4 network.max_width=64",
+    "4 levels": "network.levels=4",
+    "half the pixels": "prepare.max_pixels=65536",
+    "half the pixels, width 8": "prepare.max_pixels=65536 network.width=8 network.max_width=128",
+    "separable": "network.block=separable",
+    "separable, width 24": "network.block=separable network.width=24",
+    "stem 2": "network.stem=2",
+    "stem 2, width 24": "network.stem=2 network.width=24",
+    "stem 2, width 32": "network.stem=2 network.width=32",
+    "stem 2, separable, width 32": "network.stem=2 network.block=separable network.width=32",
+    "stem 4, width 32": "network.stem=4 network.width=32",
+}
+STYLE = (
+    "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot{fill:#1667b0}"
+    "@media(prefers-color-scheme:dark){text{fill:#bbb}.grid{stroke:#444}.dot{fill:#6ab0f3}}</style>"
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variant on a labelled set."""
+
+    films: str
+    variant: str
+
+    @property
+    def name(self) -> str:
+        return f"frontier/{self.films}-{self.variant.replace(', ', '-').replace(' ', '-')}"
+
+    @property
+    def figures(self) -> Any:
+        """What it scored; None where it has not run."""
+        return known(self.name)
+
+    def run(self, data: Path, work: Path) -> str:
+        """Train, and score; the figures are kept."""
+        training, held = held_back(data / self.films)
+        settings = [*VARIANTS[self.variant].split(), f"run.minutes={MINUTES}", "run.clock=core"]
+        recipe = load_recipe("default").with_settings(settings)
+        scored = train_and_score(training, held, recipe, work / self.name, lambda _: None)
+        size = scored.run.recipe.prepare
+        figures = {
+            "dice": scored.summary.mean["dice"],
+            "ci95": scored.summary.ci95["dice"],
+            "hd95_px": scored.summary.mean["hd95_px"],
+            "steps": scored.run.history[-1].step,
+            "parameters": sum(p.numel() for p in scored.run.network.parameters()),
+            "size": [size.height, size.width],
+            "gflop": gflop(scored.run.network, size.height or 0, size.width or 0),
+        }
+        keep(self.name, figures)
+        return f"{self.films}, {self.variant}: {figures['dice']:.4f}, {figures['gflop']:.2f} GFLOP"
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--data", type=Path, default=Path("../shared/data"))
+    words.add_argument("--work", type=Path, default=Path("runs/frontier"))
+    words.add_argument("--sets", nargs="*", default=["spine"])
+    words.add_argument("--train-only", action="store_true", help="the networks are timed later")
+    asked = words.parse_args()
+    trials = [Trial(films, variant) for films in asked.sets for variant in VARIANTS]
+    with one_a_core() as pool:
+        left = [trial for trial in trials if not trial.figures]
+        for end in as_completed([pool.submit(t.run, asked.data, asked.work) for t in left]):
+            print(end.result(), flush=True)
+    if not asked.train_only:
+        for films in asked.sets:
+            report(films, [trial for trial in trials if trial.films == films], asked.work)
+
+
+def gflop(network: torch.nn.Module, height: int, width: int) -> float:
+    """The work of a film, a multiplication and an addition counting as two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 1, height, width))
+    return float(counter.get_total_flops() / 1e9)
+
+
+def report(films: str, trials: list[Trial], work: Path) -> None:
+    """The table and the picture, the most work first."""
+    trials = sorted(trials, key=lambda trial: -trial.figures["gflop"])
+    seconds = times(trials, work)
+    picture = f"frontier-{films}.svg"
+    lines = [
+        f"Made by `python benchmarks/frontier.py` on {machine()}: {films},",
+        f"{MINUTES} minutes of a core each, seed 0. ms: the network alone, in our engine.",
+        "",
+        "| | variant | working size | GFLOP | weights | ms | steps | Dice (95 %) | HD95 px |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for number, trial in enumerate(trials, 1):
+        f = trial.figures
+        lines.append(
+            f"| {number} | {trial.variant} | {f['size'][0]} x {f['size'][1]} | {f['gflop']:.2f} "
+            f"| {f['parameters']:,} | {1000 * seconds[trial.variant]:.1f} | {f['steps']} "
+            f"| {f['dice']:.4f} ({interval(f['ci95'])}) | {f['hd95_px']:.2f} |"
+        )
+    lines += ["", f"![Dice against GFLOP a film, the variants by number](images/{picture})"]
+    points = [(trial.figures["gflop"], trial.figures["dice"]) for trial in trials]
+    drawn = scatter(
+        "Dice against the work of a film",
+        logarithmic([x for x, _ in points]),
+        spanning([y for _, y in points]),
+        points,
+        unit="GFLOP a film",
+        names=[str(number) for number in range(1, len(trials) + 1)],
+    )
+    head, mark, rest = drawn.partition(">")
+    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="600" ')
+    (DOCS / "images" / picture).write_text(head + mark + STYLE + rest + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    write_section(f"Dice against work: {films}", lines, PERFORMANCE)
+
+
+def times(trials: list[Trial], work: Path) -> dict[str, float]:
+    """Seconds that each network takes for a film, in our engine."""
+    return side_by_side({trial.variant: engine(trial, work) for trial in trials}, 15)
+
+
+def engine(trial: Trial, work: Path) -> Callable[[], object]:
+    """A call that takes a film through the network."""
+    backend = OpenVino(load_bundle(work / trial.name / "bundle"))
+    film = np.zeros((1, 1, *trial.figures["size"]), np.float32)
+    return lambda: backend(film)
+
+
+if __name__ == "__main__":
+    main()
