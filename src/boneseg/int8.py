@@ -51,7 +51,7 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
     building = bundle.path.with_name(f".{secrets.token_hex(8)}.new")
     try:
         shutil.copytree(bundle.path, building)
-        _write_int8(building, bundle, training)
+        write_int8(building, bundle, training)
         card = sign(building, bundle.card)
         dice = _dice(bundle, validation)
         int8_dice = _dice(Bundle(building, card), validation)
@@ -67,7 +67,8 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
     return Quantised(Bundle(bundle.path, card) if kept else bundle, kept, dice, int8_dice)
 
 
-def _write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
+def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
+    """Write the int8 network of a bundle into a copy of it, which must be signed anew."""
     openvino, nncf = openvino_package(), _nncf()
     step = max(1, len(training) // SAMPLE)
 
