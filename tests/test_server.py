@@ -294,6 +294,38 @@ def test_every_download_of_a_film(client: TestClient) -> None:
     assert client.get(f"/api/films/{film['id']}/download?form=exe").status_code == 400
 
 
+def test_a_download_does_not_say_whose_film_it_is(client: TestClient, box: LightBox) -> None:
+    path = box.library.images / "Beeblebrox_hand.dcm"
+    dicom(path, (np.asarray(Image.open(FOOT).convert("L")).astype(np.uint16) * 16)[:100, :100])
+    try:
+        film = film_of(client, "Beeblebrox_hand")  # on the page: it is the name in the folder
+        for form in ("mask", "coco", "labelme", "measurements"):
+            answer = client.get(f"/api/films/{film['id']}/download?form={form}")
+            assert answer.status_code == 200, answer.text
+            told = answer.headers["content-disposition"].encode() + answer.content
+            assert re.search(rb"film-[0-9a-f]{12}|coco|measurements", told)
+            assert b"beeblebrox" not in told.lower()
+    finally:
+        path.unlink()
+
+
+def test_what_another_program_does_in_the_folder_is_seen(tmp_path: Path) -> None:
+    library = Library(fill(tmp_path / "films", "hand", "knee"))
+    seen = [library.version]
+    for change in (
+        (library.images / "knee.png").unlink,
+        lambda: (library.images / "foot.png").write_bytes(FOOT.read_bytes()),
+        lambda: Image.new("L", (8, 8)).save(library.masks / "foot.png"),
+    ):
+        time.sleep(0.02)  # a folder's time has a grain
+        change()
+        library.entries()
+        seen.append(library.version)
+    assert seen == sorted(set(seen))
+    assert [entry.name for entry in library.entries()] == ["foot", "hand"]
+    assert library.version == seen[-1]
+
+
 def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "gone.png"
     path.write_bytes(FOOT.read_bytes())

@@ -290,13 +290,113 @@ def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..
     page.ready()
     page.drag((50, 50), (90, 50))
     drawn = page.mask()
-    page.wait("lightbox.editor.draftAt === lightbox.editor.mask.changes")
+    page.wait("lightbox.editor.kept")
     page.tab.close()
     again = page.tab = page.context.new_page()
     again.goto(page.asked[0])
     page.ready()
     assert np.array_equal(page.mask(), drawn)
     assert "had not saved is back" in page.says()
+
+
+def test_what_was_undone_is_no_correction(opened: Callable[..., Page], tmp_path: Path) -> None:
+    page = opened()
+    page.ready()
+    name = page.tab.evaluate("lightbox.editor.row.name")
+    suggested = page.mask()
+    page.drag((50, 50), (90, 50))
+    page.wait("lightbox.editor.dirty && lightbox.editor.kept")  # as a draft
+    page.tab.keyboard.press("z")
+    page.wait("!lightbox.editor.dirty && lightbox.editor.kept")
+    page.tab.reload()
+    page.ready(name)
+    assert np.array_equal(page.mask(), suggested)
+    assert not page.tab.evaluate("lightbox.editor.dirty")
+    other = {"hand": "knee", "knee": "hand"}[name]
+    page.tab.click(f"text={other}")
+    page.ready(other)
+    assert page.tab.evaluate("lightbox.list.rows.every((row) => row.state === 'suggested')")
+    assert not (tmp_path / "films" / "masks" / f"{name}.png").exists()
+
+
+def test_a_key_that_is_held_accepts_one_film(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    page.wait("lightbox.list.rows.every((row) => row.state === 'suggested')")
+    for _ in range(20):  # all but the first are repeats
+        page.tab.keyboard.down("a")
+        time.sleep(0.05)
+    page.tab.keyboard.up("a")
+    page.ready()
+    assert page.tab.evaluate("lightbox.list.rows.map((row) => row.state).sort()") == [
+        "accepted",
+        "suggested",
+    ]
+
+
+def test_saving_at_once_and_again_is_no_conflict(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.tab.click("text=hand")
+    page.ready("hand")
+    for y in (40, 80, 120):
+        page.drag((50, y), (90, y))
+        page.tab.keyboard.press("s")
+        page.tab.keyboard.press("s")
+    page.tab.click("text=knee")  # what the last S did not take goes with the film
+    page.ready("knee")
+    assert not page.tab.evaluate("document.getElementById('conflict').open")
+    saved = on_disk(tmp_path, "hand")
+    assert all(saved[y, 52:88].all() for y in (40, 80, 120))
+
+
+def test_what_is_drawn_while_another_film_is_on_its_way_is_saved(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.tab.click("text=hand")
+    page.ready("hand")
+    page.tab.evaluate(
+        """() => {
+            const ask = window.fetch;
+            const late = async (...words) => {
+                await new Promise((done) => (window.arrive = done));
+                return ask(...words);
+            };
+            window.fetch = (path, ...how) =>
+                (path.endsWith("/pixels") ? late : ask)(path, ...how);
+        }"""
+    )
+    page.tab.click("text=knee")
+    page.wait("Boolean(window.arrive)")
+    page.drag((50, 40), (90, 40))
+    page.tab.mouse.move(*page.screen(50, 80))
+    page.tab.mouse.down()  # and this one is not finished yet
+    page.tab.mouse.move(*page.screen(90, 80), steps=4)
+    page.tab.evaluate("window.arrive()")
+    page.ready("knee")
+    page.tab.mouse.move(*page.screen(90, 120), steps=4)
+    page.tab.mouse.up()
+    assert not page.tab.evaluate("lightbox.editor.dirty")
+    saved = on_disk(tmp_path, "hand")
+    assert saved[40, 52:88].all() and saved[80, 52:88].all()
+
+
+def test_a_film_that_somebody_removes_can_be_left(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.tab.click("text=hand")
+    page.ready("hand")
+    page.drag((50, 50), (90, 50))
+    (tmp_path / "films" / "images" / "hand.png").unlink()
+    page.wait(lambda: "hand: is gone" in page.says())
+    page.tab.click("text=knee")  # the question is answered with yes: see Page
+    page.ready("knee")
 
 
 def test_without_a_folder_films_are_looked_at_and_downloaded(browser: Any) -> None:
@@ -313,6 +413,11 @@ def test_without_a_folder_films_are_looked_at_and_downloaded(browser: Any) -> No
             page.tab.select_option("#download", "mask")
         assert download.value.suggested_filename == "foot_mask.png"
         assert np.array_equal(np.asarray(Image.open(download.value.path())) > 0, found)
+        page.drag((50, 50), (120, 50))
+        assert (drawn := page.mask()).sum() > found.sum()
+        with page.tab.expect_download() as download:
+            page.tab.select_option("#download", "mask")
+        assert np.array_equal(np.asarray(Image.open(download.value.path())) > 0, drawn)
         page.drop(sample_films() / "hand.png")
         page.ready("hand")
         page.close()
@@ -326,6 +431,14 @@ def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_pa
     bad.write_text("no film")
     page.drop(bad)
     page.wait(lambda: "notes.txt: is no image that can be read" in page.says())
+    page.tab.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File(Array(257).fill(new Uint8Array(2 ** 20)), "huge.png"));
+            dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+        }"""
+    )
+    page.wait(lambda: "huge.png: 257 MiB are more than the 256" in page.says())
 
 
 def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> None:

@@ -51,7 +51,7 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
         docs_url=None,  # they would be fetched from elsewhere; /api is ours
         redoc_url=None,
     )
-    app.state.box, app.state.requests = box, Requests()
+    app.state.box, app.state.requests, app.state.max_bytes = box, Requests(), max_bytes
     app.include_router(routes.router)
     app.include_router(training.router)
     app.mount("/static", _Static(directory=STATIC))

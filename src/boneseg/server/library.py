@@ -106,14 +106,16 @@ class Library:
     def entries(self) -> list[Entry]:
         """Every film by name, those of the inbox first. Raises DatasetError for unclear names."""
         with self._lock:
-            now = (self.version, *(_changed(f) for f in (self.images, self.masks, self.inbox)))
-            if now != self._seen:
+            folders = tuple(_changed(f) for f in (self.images, self.masks, self.inbox))
+            if folders != self._seen[1:]:  # by us, or by anybody else
+                self.version += 1
+            if (self.version, *folders) != self._seen:
                 pairs = films_and_masks(self.images, self.masks)
                 kept = [_entry(path, mask) for path, mask in pairs.items()]
                 taken = {entry.id for entry in kept}
                 dropped = [_entry(path, None, inbox=True) for path in _dropped(self.inbox)]
                 self._entries = [entry for entry in dropped if entry.id not in taken] + kept
-                self._seen = now
+                self._seen = (self.version, *folders)
             return self._entries
 
     def entry(self, film: str) -> Entry:

@@ -14,6 +14,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 import boneseg
+from boneseg.pairing import stem_of
+from boneseg.patients import public_name
 from boneseg.server.box import LightBox
 from boneseg.server.exchange import (
     BITS,
@@ -28,10 +30,10 @@ from boneseg.server.exchange import (
     suggested_mask,
     take_upload,
 )
-from boneseg.server.library import NONE
+from boneseg.server.library import NONE, Entry
 from boneseg.server.packing import png_mask
 from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
-from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE
+from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Hand
 from boneseg.writers import FORMATS
 
 router = APIRouter()
@@ -280,20 +282,21 @@ async def earlier(request: Request, film: str, revision: str) -> Response:
 
 @router.get("/api/films/{film}/download", response_class=Response, tags=["masks"])
 async def download(request: Request, film: str, form: str = "mask") -> Response:
-    """The saved mask of a film, or else the suggested one, in a format of `segment --format`."""
+    """The saved mask of a film, or else the suggested one, in a format of `segment --format`.
+
+    Without a folder to save into: the one that was drawn, where one was. It leaves the box by the
+    name that `segment` would give it: a hash where the film's own says whose it is.
+    """
     if form not in FORMATS:
         raise BadRequestError(f"form {form[:40]}: is not known; one of {', '.join(FORMATS)}")
     box = _box(request)
     entry = box.library.entry(film)
     await box.look(entry)
-    shown: Path | bytes | None = entry.mask
-    if shown is None:
-        file = box.library.cache.file(entry.id, SUGGESTION)
-        shown = await asyncio.to_thread(file.read_bytes)
-    name, hand = entry.image.name, box.library.hand(entry)
+    shown, hand = await asyncio.to_thread(_newest_mask, box, entry)
+    name = await asyncio.to_thread(public_name, entry.image)
     content = await box.run("download", name, entry.image, form, shown, hand, box.spool)
     written = FORMATS[form]
-    file_name = entry.name + (written.suffix or f"_{written.document}")
+    file_name = stem_of(Path(name)) + (written.suffix or f"_{written.document}")
     kind = mimetypes.guess_type(file_name)[0] or (DICOM if file_name.endswith(".dcm") else BITS)
     return Response(content, media_type=kind, headers=attachment(file_name))
 
@@ -318,6 +321,7 @@ def health(request: Request) -> dict[str, Any]:
         "version": box.library.version,
         "waiting": box.desk.waiting,
         "deaths": box.desk.counts.died,
+        "upload_bytes": request.app.state.max_bytes,
         "model": {
             "digest": box.digest,
             "threshold": box.model.card.threshold,
@@ -335,6 +339,16 @@ def _box(request: Request) -> LightBox:
 def _check_keeps(box: LightBox) -> None:
     if not box.keeps:
         raise ConflictError("no folder to save into; start with boneseg serve --data DIR")
+
+
+def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Hand]:
+    """A film's mask as a file or as gzipped bits, and whose it is."""
+    draft = None if box.keeps else box.library.draft(entry.id)
+    if draft is not None:
+        return draft.read_bytes(), "both"
+    if entry.mask is not None:
+        return entry.mask, box.library.hand(entry)
+    return box.library.cache.file(entry.id, SUGGESTION).read_bytes(), "model"
 
 
 async def _found(

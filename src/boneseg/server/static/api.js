@@ -68,8 +68,11 @@ export async function download(id, form) {
   return { content: await response.blob(), name: decodeURIComponent(name) };
 }
 
-// Drop one film; waits and comes again while the queue is full.
-export async function addFilm(file) {
+// Drop one film, of `most` bytes; waits and comes again while the queue is full. A server that will not
+// read a large body to its end can tell a browser nothing: so it is told here.
+export async function addFilm(file, most = Infinity) {
+  const [size, allowed] = [file.size, most].map((bytes) => Math.round(bytes / 2 ** 20));
+  if (file.size > most) throw new ApiError(`${file.name}: ${size} MiB are more than the ${allowed} that a film may have`, 413);
   for (let attempt = 0; ; attempt++) {
     const form = new FormData();
     form.append("file", file, file.name);

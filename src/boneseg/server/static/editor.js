@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { BONE, Mask } from "./mask.js";
 import { boxOf, flood, packBits, smallRegions, unpackBits } from "./raster.js";
 
+// Where a millimetre is one: see `radiograph.SpacingKind`.
+export const SPACINGS = { calibrated: "in the patient", detector: "on the detector", uncalibrated: "uncalibrated" };
 const DRAFT_AFTER = 2000; // ms after the last change
 const OPEN_SEA = 0.25; // share of the film that a fill which reaches the border may have
 
@@ -14,17 +16,25 @@ export class Editor {
     this.row = null; // what the server knows of the film
     this.mask = null;
     this.onchange = () => {};
-    this.savedAt = 0; // mask.changes when it was last saved
+    this.ongrey = () => {}; // window and level alone: the mask is not counted again
+    this.savedAt = 0; // the mask's version that is saved
+    this.keptAt = 0; // the one that the server has, saved or as a draft
+    this.turn = Promise.resolve();
   }
 
   get dirty() {
-    return Boolean(this.mask) && this.mask.changes !== this.savedAt;
+    return Boolean(this.mask) && this.mask.version !== this.savedAt;
   }
 
-  async open(id) {
+  get kept() {
+    return !this.mask || this.mask.version === this.keptAt;
+  }
+
+  // A film and all that the server has of it; the one on the screen stays there. Null where another was
+  // asked for meanwhile.
+  async load(id) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
-    clearTimeout(this.drafting);
     const row = await api.film(id, signal);
     const saved = row.revision === "none" ? null : api.savedMask(id, signal).catch((error) => error);
     const draft = row.draft ? api.draft(id, signal).catch(() => null) : null;
@@ -35,10 +45,13 @@ export class Editor {
     ]);
     const drawn = await saved;
     const kept = await draft;
-    if (signal.aborted) return;
+    return signal.aborted ? null : { row, pixels, probability, suggested, drawn, kept };
+  }
+
+  show({ row, pixels, probability, suggested, drawn, kept }) {
+    clearTimeout(this.drafting);
     const size = row.width * row.height;
     this.row = row;
-    this.revision = row.revision;
     this.probability = probability;
     this.suggestion = unpackBits(suggested, size);
     this.level = Math.ceil(row.threshold * 256);
@@ -46,13 +59,14 @@ export class Editor {
     this.mask = new Mask(row.width, row.height);
     const values = this.saved ?? this.suggestion;
     for (let i = 0; i < size; i++) this.mask.values[i] = values[i] | (values[i] !== this.suggestion[i] ? 2 : 0);
-    this.savedAt = 0;
+    this.savedAt = this.keptAt = 0;
     this.view.window = { centre: 0.5, width: 1, invert: this.view.window.invert };
     this.view.open({ width: row.width, height: row.height, pixels }, this.mask, probability);
     this.chooseReference("suggestion");
     if (drawn instanceof Error) this.say(`${drawn.message}; the model's suggestion is shown instead`, "error");
     if (kept) {
       this.replaceBy(unpackBits(kept, size), "draft", false);
+      this.keptAt = this.mask.version;
       this.say("What you drew and had not saved is back. Undo brings the saved mask.", "info");
     }
     this.onchange();
@@ -81,21 +95,30 @@ export class Editor {
     this.onchange();
   }
 
+  // Let the server have what is drawn and not saved. False where it does not take it.
   async keepDraft() {
     clearTimeout(this.drafting);
-    if (!this.dirty || !this.row) return;
-    const at = this.mask.changes;
-    if (this.draftAt === at) return;
+    const { mask } = this;
     try {
-      await api.keepDraft(this.row.id, this.bits());
-      this.draftAt = at;
+      await this.#inTurn(async () => {
+        if (this.kept || this.mask !== mask) return;
+        const at = mask.version;
+        if (this.dirty) await api.keepDraft(this.row.id, packBits(mask.values));
+        else await api.dropDraft(this.row.id);
+        if (this.mask === mask) this.keptAt = at;
+      });
+      return true;
     } catch (error) {
       this.say(`The draft is not kept: ${error.message}`, "error");
+      return false;
     }
   }
 
-  bits() {
-    return packBits(this.mask.values);
+  // One request that writes at a time: each stands on what the one before has left.
+  #inTurn(what) {
+    const turn = this.turn.then(what);
+    this.turn = turn.catch(() => {});
+    return turn;
   }
 
   draw(spans, bone, name) {
@@ -107,11 +130,11 @@ export class Editor {
 
   // A stroke that a second finger has shown to be none.
   takeBack() {
+    const { undone } = this.mask;
     const box = this.mask.end("");
     if (!box) return;
     this.mask.undo();
-    this.mask.undone.pop();
-    this.mask.changes -= 2;
+    this.mask.undone = undone;
     this.view.relayer(box);
   }
 
@@ -206,7 +229,7 @@ export class Editor {
     window.width = Math.min(4, Math.max(0.004, window.width * Math.exp(dx * 0.006)));
     window.centre = Math.min(1.5, Math.max(-0.5, window.centre - dy * 0.0025 * window.width));
     this.view.redraw();
-    this.onchange();
+    this.ongrey();
   }
 
   // What the mask is compared with: "suggestion", "saved", or values of another version.
@@ -235,25 +258,15 @@ export class Editor {
     const px = `${Math.hypot(dx, dy).toFixed(1)} px`;
     const spacing = this.row?.spacing_mm;
     if (!spacing) return px;
-    return `${Math.hypot(dx * spacing[1], dy * spacing[0]).toFixed(1)} mm (${px})`;
+    return `${Math.hypot(dx * spacing[1], dy * spacing[0]).toFixed(1)} mm ${SPACINGS[this.row.spacing_kind] ?? ""} (${px})`;
   }
 
   // Save; where somebody else has saved since, `conflict` is asked what to do.
   async save(state, conflict) {
-    const { id } = this.row;
-    const at = this.mask.changes;
     clearTimeout(this.drafting);
     try {
-      const row = await api.saveMask(id, this.bits(), state, this.revision);
-      if (this.row?.id === id) {
-        this.row = row;
-        this.revision = row.revision;
-        this.saved = this.mask.values.map((value) => value & BONE);
-        if (this.referenceName === "saved") this.chooseReference("saved");
-        this.savedAt = at;
-        this.onchange();
-      }
-      return row;
+      const { row, mask } = this;
+      return await this.#inTurn(() => this.#send(row, mask, state));
     } catch (error) {
       if (error.status === 409 && conflict) return conflict(error, state);
       this.keepDraft();
@@ -261,12 +274,26 @@ export class Editor {
     }
   }
 
+  async #send(asked, mask, state) {
+    const { id, revision } = this.mask === mask ? this.row : asked;
+    const at = mask.version;
+    const values = mask.values.map((value) => value & BONE);
+    const saved = await api.saveMask(id, packBits(values), state, revision);
+    if (this.mask === mask) {
+      this.row = saved;
+      this.saved = values;
+      if (this.referenceName === "saved") this.chooseReference("saved");
+      this.savedAt = this.keptAt = at;
+      this.onchange();
+    }
+    return saved;
+  }
+
   // Somebody else's mask, as it is saved now: to compare with, and to save over knowingly.
   async seeTheirs() {
     const row = await api.film(this.row.id);
     this.saved = unpackBits(await api.savedMask(row.id), this.mask.values.length);
     this.row = row;
-    this.revision = row.revision;
     this.chooseReference("saved");
     return this.saved;
   }

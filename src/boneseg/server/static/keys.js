@@ -27,6 +27,8 @@ function line(keys, what) {
 }
 
 const ARROWS = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
+// What a key does again while it is held; held, "accept and next" would accept films that nobody saw.
+const REPEATED = new Set(["[", "]", ",", ".", "j", "k", "+", "=", "-", "z", "y", ...Object.keys(ARROWS)]);
 const TYPED_IN = "input:not([type=range]):not([type=checkbox]), select, textarea";
 
 // The keys of the table work everywhere but in fields and dialogs; arrows, Enter and Space on the film.
@@ -53,6 +55,10 @@ export function listenToKeys(table, view, tools, canvas) {
     const key = event.key.toLowerCase();
     const control = event.ctrlKey || event.metaKey;
     const free = event.target === canvas || event.target === document.body;
+    if (event.repeat && !REPEATED.has(key) && key !== "tab") {
+      event.preventDefault();
+      return;
+    }
     if (free && onFilm(key, event, control)) {
       event.preventDefault();
       return;

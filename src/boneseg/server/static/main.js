@@ -1,111 +1,127 @@
-// The page: its parts, put together; buttons, keys, dropped files.
+// The page: its parts, put together; films that are opened, left, saved, added.
 
 import * as api from "./api.js";
+import { listenToDrops } from "./drop.js";
 import { Editor } from "./editor.js";
 import { fillSheet, listenToKeys } from "./keys.js";
 import { FilmList } from "./list.js";
+import { Panel } from "./panel.js";
+import { unpackBits } from "./raster.js";
+import { say, trying } from "./says.js";
+import { fillToolbar } from "./toolbar.js";
 import { TOOLS, Tools } from "./tools.js";
 import { Training } from "./train.js";
-import { unpackBits } from "./raster.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const EVERY = 1500; // ms between two looks at the server
-const ICONS = {
-  brush: "M4 20c3 0 5-1 5-4 0-2 4-7 9-12l2 2c-5 5-10 9-12 9",
-  eraser: "M8 20h12M5 14l8-9 6 5-8 9H8z",
-  polygon: "M5 8l8-4 7 7-4 9-10-3z",
-  fill: "M12 4c4 5 6 8 6 11a6 6 0 0 1-12 0c0-3 2-6 6-11z",
-  grow: "M12 3v18M3 12h18M7 7a7 7 0 1 0 10 0a7 7 0 0 0-10 0",
-  measure: "M3 16L16 3l5 5L8 21zM8 11l2 2M11 8l2 2M14 5l2 2",
-  window: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",
-  hand: "M12 3v18M3 12h18M9 6l3-3 3 3M9 18l3 3 3-3M6 9l-3 3 3 3M18 9l3 3-3 3",
+const FORMS = {
+  mask: "mask, PNG",
+  overlay: "overlay, PNG",
+  probability: "probability, PNG",
+  "dicom-seg": "DICOM Segmentation",
+  nrrd: "3D Slicer, .seg.nrrd",
+  nifti: "NIfTI",
+  coco: "COCO, run lengths",
+  "coco-polygons": "COCO, polygons",
+  labelme: "LabelMe",
+  cvat: "CVAT",
+  "label-studio": "Label Studio",
+  yolo: "YOLO",
+  measurements: "measurements, CSV",
 };
 
 const view = new View($("film"), $("marks"));
 const editor = new Editor(view, say);
 const tools = new Tools(editor, view, $("marks"));
+const panel = new Panel(editor, view, tools);
 const list = new FilmList($("films"), $("count"), open);
 const training = new Training($("train"), say, () => refresh(true));
 let server = null; // what /api/health said last
-let version = null;
-
-// -- what is said ------------------------------------------------------------------------------
-
-function say(words, kind = "info") {
-  const line = document.createElement("p");
-  line.textContent = words;
-  line.className = kind;
-  if (kind === "quiet") document.querySelectorAll("#says .quiet").forEach((old) => old.remove());
-  $("says").append(line);
-  const stay = { quiet: 1600, good: 2500, info: 6000, error: 10000 }[kind];
-  setTimeout(() => line.remove(), stay);
-}
-
-async function trying(what) {
-  try {
-    return await what();
-  } catch (error) {
-    if (error.name !== "AbortError") say(error.message, "error");
-    return null;
-  }
-}
+let version = null; // of the list of films
 
 // -- films -------------------------------------------------------------------------------------
 
 let wanted = null; // the film asked for last: an earlier one may still be on its way
 
 async function open(id, again = false) {
-  if (id === editor.row?.id && !again) return;
-  if (!(await leave())) return;
   wanted = id;
+  if (id === editor.row?.id && !again) {
+    stay();
+    return;
+  }
   $("busy").hidden = false;
   $("empty").hidden = true;
   list.mark(id);
   $("list").classList.remove("open");
-  try {
-    await editor.open(id);
+  const film = await trying(() => editor.load(id));
+  // Until here the other film could be drawn on, and what was drawn goes with it.
+  if (film && wanted === id && (await leave()) && wanted === id) {
+    tools.giveUp();
+    editor.show(film);
     localStorage.setItem("film", id);
     list.replace(editor.row);
-    list.mark(id);
-    tools.giveUp();
+    panel.opened();
     showHistory();
-    $("small").value = Math.max(16, Math.round((editor.row.width * editor.row.height) / 4000));
     $("marks").focus({ preventScroll: true });
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    say(error.message, "error");
-    editor.close();
-  } finally {
-    if (wanted === id) $("busy").hidden = true;
-    show();
   }
+  if (wanted === id) stay();
 }
 
-// What was drawn goes with the film that is left: as corrected, with its history. False: stay.
+// The film on the screen is the one that is open; another on its way is given up.
+function stay() {
+  editor.loading?.abort();
+  list.mark(editor.row?.id ?? null);
+  $("busy").hidden = true;
+  panel.show();
+}
+
+// What was drawn is saved with the film that is left, as corrected; without a folder it is kept as a
+// draft. False: stay.
 async function leave() {
-  if (!editor.dirty) return true;
-  if (!server?.folder) {
-    await editor.keepDraft();
+  tools.settle();
+  while (server?.folder ? editor.dirty : !editor.kept) {
+    if (!(await (server?.folder ? saveLeft() : editor.keepDraft()))) return false;
+    tools.settle(); // what was drawn while that was on its way
+  }
+  return true;
+}
+
+async function saveLeft() {
+  const { id, name } = editor.row;
+  if (!list.rows.some((row) => row.id === id)) {
+    if (!confirm(`${name}: is gone, and what you drew on it cannot be saved. Leave it?`)) return false;
+    editor.close();
     return true;
   }
   const saved = await trying(() => editor.save("corrected", conflict));
-  if (saved) {
-    list.replace(saved);
-    say(`${saved.name}: saved as corrected`, "good");
-  }
-  return Boolean(saved);
+  if (!saved) return false;
+  list.replace(saved);
+  say(`${saved.name}: saved as corrected`, "good");
+  return true;
 }
 
+let saving = false;
+
 async function save(state) {
-  if (!editor.row) return;
-  const saved = await trying(() => editor.save(state, conflict));
-  if (!saved) return;
-  list.replace(saved);
-  say(`${saved.name}: ${state}`, "good");
-  showHistory();
-  if (state === "accepted") await next();
+  if (!editor.row || saving) return;
+  saving = true;
+  try {
+    const saved = await editor.save(state, conflict);
+    if (!saved) return;
+    list.replace(saved);
+    say(`${saved.name}: ${state}`, "good");
+    showHistory();
+    if (state === "accepted") await next();
+  } catch (error) {
+    say(error.message, "error");
+  } finally {
+    saving = false;
+  }
 }
+
+// A film that was accepted stays so where it is saved again.
+const saveAsItIs = () => save(editor.row?.state === "accepted" ? "accepted" : "corrected");
 
 async function next() {
   await refresh(true);
@@ -123,9 +139,7 @@ async function conflict(error, state) {
   const theirs = await editor.seeTheirs();
   if (choice === "mine") return editor.save(state, conflict);
   if (choice === "theirs") editor.replaceBy(theirs, "take theirs");
-  $("show-compare").checked = true;
-  $("reference").value = "saved";
-  showLayers();
+  panel.compare("saved");
   say(choice === "theirs" ? "Undo brings yours back" : "Blue is theirs, orange yours; save when it is right", "info");
   return null;
 }
@@ -141,7 +155,7 @@ async function add(files) {
   let last = null;
   $("busy").hidden = false;
   for (const file of many) {
-    const row = await trying(() => api.addFilm(file));
+    const row = await trying(() => api.addFilm(file, server?.upload_bytes));
     if (!row) continue;
     list.replace(row);
     last = row;
@@ -171,17 +185,15 @@ async function showHistory() {
 }
 
 async function bringBack(revision) {
-  const bits = await trying(() => api.earlier(editor.row.id, revision));
-  if (bits) editor.replaceBy(unpackBits(bits, editor.mask.values.length), "earlier version");
+  const { mask, row } = editor;
+  const bits = await trying(() => api.earlier(row.id, revision));
+  if (bits && editor.mask === mask) editor.replaceBy(unpackBits(bits, mask.values.length), "earlier version");
 }
 
 async function download(form) {
-  if (editor.dirty) {
-    if (!server?.folder) {
-      say("The file holds the model's mask; what you drew cannot be saved without --data", "error");
-    } else if (!(await leave())) return;
-  }
-  const file = await trying(() => api.download(editor.row.id, form));
+  const { id } = editor.row;
+  if (!(await leave())) return;
+  const file = await trying(() => api.download(id, form));
   if (!file) return;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(file.content);
@@ -194,6 +206,7 @@ async function download(form) {
 
 let refreshing = false;
 let trouble = null; // what the server answered last, where that was an error
+
 async function refresh(force = false) {
   if (refreshing || (document.hidden && !force)) return;
   refreshing = true;
@@ -203,13 +216,7 @@ async function refresh(force = false) {
     server = health;
     if (old?.model.digest !== health.model.digest || old.folder !== health.folder) showServer();
     if (old && old.model.digest !== health.model.digest) newModel();
-    if (force || health.version !== version) {
-      const { films, version: now } = await api.films();
-      version = now;
-      list.update(films);
-      if (editor.row && !films.some((row) => row.id === editor.row.id))
-        say(`${editor.row.name}: is gone; somebody has removed the film`, "error");
-    }
+    if (force || health.version !== version) await refreshFilms();
     if ($("train").open || (training.run?.state === "running" && health.training !== "running")) {
       const before = training.run?.state;
       const run = await training.refresh();
@@ -227,142 +234,39 @@ async function refresh(force = false) {
   }
 }
 
+async function refreshFilms() {
+  const { films, version: now } = await api.films();
+  const there = (id) => films.some((row) => row.id === id);
+  if (editor.row && !there(editor.row.id) && list.rows.some((row) => row.id === editor.row.id))
+    say(`${editor.row.name}: is gone; somebody has removed the film`, "error");
+  version = now;
+  list.update(films);
+}
+
 // The suggestion on the screen is of the old model: look again, unless somebody is drawing.
 function newModel() {
   if (!editor.row) return;
   if (editor.dirty) say("What the new model suggests is shown once the film is opened again", "info");
-  else trying(() => open(editor.row.id, true));
+  else open(editor.row.id, true);
 }
 
 function showServer() {
-  const kept = server.folder !== null;
-  $("folder").textContent = kept ? server.folder : "Nothing is kept: start with --data DIR to save masks";
-  $("folder").classList.toggle("warn", !kept);
-  $("save").disabled = $("accept").disabled = !kept;
-  $("train-open").hidden = !kept;
-  const dice = server.model.dice;
-  $("model").textContent = `model ${server.model.digest.slice(0, 6)}`;
+  panel.keeps = server.folder !== null;
+  $("folder").textContent = server.folder ?? "Nothing is kept: start with --data DIR to save masks";
+  $("folder").classList.toggle("warn", !panel.keeps);
+  $("train-open").hidden = !panel.keeps;
+  const { digest, dice } = server.model;
+  $("model").textContent = `model ${digest.slice(0, 6)}`;
   $("model").title = dice ? `Its validation Dice was ${dice.toFixed(3)}` : "";
+  panel.show();
 }
-
-// -- what is shown -----------------------------------------------------------------------------
-
-function show() {
-  const { row, mask } = editor;
-  $("empty").hidden = Boolean(row) || !$("busy").hidden;
-  document.title = row ? `${editor.dirty ? "● " : ""}${row.name} – boneseg light box` : "boneseg light box";
-  for (const id of ["undo", "redo", "islands", "holes", "over", "level", "history", "download", "fit", "whole", "next"])
-    $(id).disabled = !row;
-  $("save").disabled = $("accept").disabled = !row || !server?.folder;
-  $("remove").hidden = !row?.inbox;
-  $("facts").replaceChildren();
-  if (!row) {
-    $("marks").setAttribute("aria-label", "No film is open");
-    $("dice").textContent = "";
-    return;
-  }
-  $("undo").disabled = !mask.done.length;
-  $("redo").disabled = !mask.undone.length;
-  $("level").value = editor.level;
-  $("level-out").textContent = (editor.level / 256).toFixed(2);
-  const area = mask.area();
-  const spacing = row.spacing_mm;
-  const kind = { calibrated: "in the patient", detector: "on the detector", uncalibrated: "uncalibrated" };
-  const facts = {
-    Name: row.name,
-    Size: `${row.width} × ${row.height} px`,
-    Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${kind[row.spacing_kind] ?? ""}` : "size unknown",
-    Bone: `${area.toLocaleString()} px` + (spacing ? `, ${((area * spacing[0] * spacing[1]) / 100).toFixed(1)} cm²` : ""),
-    Trust: row.trust === null ? "–" : row.trust.toFixed(3),
-    State: editor.dirty ? `${row.state}, with changes` : row.state,
-  };
-  for (const [term, value] of Object.entries(facts)) {
-    const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
-    dt.textContent = term;
-    dd.textContent = value;
-    $("facts").append(dt, dd);
-  }
-  $("marks").setAttribute(
-    "aria-label",
-    `${row.name}, ${row.width} by ${row.height} pixels, ${((100 * area) / mask.values.length).toFixed(1)} percent bone, ${row.state}`,
-  );
-  showGrey();
-  showDice();
-}
-
-function showGrey() {
-  const { centre, width } = view.window;
-  $("contrast").value = Math.round(-100 * Math.log2(width));
-  $("contrast-out").textContent = `× ${(1 / width).toFixed(2)}`;
-  $("brightness").value = Math.round(100 * (1 - 2 * centre));
-  $("brightness-out").textContent = Math.round(100 * (1 - 2 * centre));
-}
-
-function showDice() {
-  const compare = view.show.compare;
-  $("legend").hidden = !compare;
-  const dice = compare ? editor.dice() : null;
-  $("dice").textContent = dice === null ? (compare ? "Nothing is saved to compare with" : "") : `Dice ${dice.toFixed(4)}`;
-}
-
-function showLayers() {
-  Object.assign(view.show, {
-    mask: $("show-mask").checked,
-    outline: $("show-outline").checked,
-    probability: $("show-probability").checked,
-    compare: $("show-compare").checked,
-    opacity: $("opacity").value / 100,
-  });
-  $("opacity-out").textContent = `${$("opacity").value} %`;
-  if (view.window.invert !== $("show-invert").checked) {
-    view.window.invert = $("show-invert").checked;
-    view.redraw();
-  }
-  if (editor.row) {
-    editor.chooseReference($("reference").value);
-    showDice();
-  }
-  view.relayer();
-  const kept = ["show-mask", "show-outline", "show-invert"].map((id) => [id, $(id).checked]);
-  localStorage.setItem("layers", JSON.stringify([...kept, ["opacity", $("opacity").value]]));
-}
-
-function showTool() {
-  for (const button of $("tools").children) button.setAttribute("aria-pressed", String(button.dataset.tool === tools.tool));
-  $("size").value = tools.size;
-  $("size-out").textContent = `${tools.size} px`;
-  localStorage.setItem("brush", tools.size);
-}
-
-tools.onmove = (place) => {
-  const { film } = view;
-  if (!film || !place) {
-    $("readout").textContent = "";
-    return;
-  }
-  const [x, y] = place.map(Math.floor);
-  const inside = x >= 0 && y >= 0 && x < film.width && y < film.height;
-  const at = y * film.width + x;
-  const zoom = `${Math.round((100 * view.scale) / view.ratio)} %`;
-  $("readout").textContent = inside
-    ? `${x}, ${y}  grey ${(film.pixels[at] / 65535).toFixed(3)}  bone ${(view.probability[at] / 256).toFixed(2)}  ${zoom}`
-    : zoom;
-};
 
 // -- buttons and keys --------------------------------------------------------------------------
 
-const toggle = (id) => () => {
-  $(id).checked = !$(id).checked;
-  showLayers();
-};
-const slide = (id, step) => () => {
-  if ($(id).disabled) return;
-  $(id).value = Number($(id).value) + step;
-  $(id).dispatchEvent(new Event("input"));
-  $(id).dispatchEvent(new Event("change"));
-};
-const small = () => Math.max(1, Number($("small").value) || 1);
+const toggle = (id) => () => panel.toggle(id);
+const slide = (id, step) => () => panel.slide(id, step);
 const withFilm = (what) => () => editor.row && what();
+const enabled = (id, what) => () => !$(id).disabled && what();
 const neighbour = (step) => () => {
   const id = list.neighbour(step);
   if (id) open(id);
@@ -370,14 +274,14 @@ const neighbour = (step) => () => {
 
 // [keys as shown, what for, keys as told, what to do]; the help sheet is made of it.
 const KEYS = {
-  Tools: Object.entries(TOOLS).map(([tool, { key, help }]) => [key.toUpperCase(), help, [key], () => tools.choose(tool)]),
+  Tools: Object.entries(TOOLS).map(([tool, { key, name, help }]) => [key.toUpperCase(), `${name}. ${help}`, [key], () => tools.choose(tool)]),
   Mask: [
     ["[  ]", "Smaller or larger brush (Alt + wheel too)", ["["], () => tools.resizeBrush(tools.size / 1.2 - 0.5)],
     [null, null, ["]"], () => tools.resizeBrush(tools.size * 1.2 + 0.5)],
     [",  .", "Lower or higher threshold", [","], slide("level", -3)],
     [null, null, ["."], slide("level", 3)],
-    ["D", "Remove islands", ["d"], withFilm(() => editor.removeIslands(small()))],
-    ["X", "Fill holes", ["x"], withFilm(() => editor.fillHoles(small()))],
+    ["D", "Remove islands", ["d"], withFilm(() => editor.removeIslands(panel.small))],
+    ["X", "Fill holes", ["x"], withFilm(() => editor.fillHoles(panel.small))],
     ["Z  Ctrl Z", "Undo", ["z", "ctrl+z"], withFilm(() => editor.undo())],
     ["Y  Ctrl Y", "Redo", ["y", "ctrl+y", "ctrl+shift+z"], withFilm(() => editor.redo())],
     ["Esc", "Give up what was begun", ["escape"], () => tools.giveUp()],
@@ -391,7 +295,7 @@ const KEYS = {
     ["I", "Invert the film", ["i"], toggle("show-invert")],
     ["J  K", "Less or more fill", ["j"], slide("opacity", -5)],
     [null, null, ["k"], slide("opacity", 5)],
-    ["Q", "Window and level as they were", ["q"], () => resetGrey()],
+    ["Q", "Window and level as they were", ["q"], () => panel.resetGrey()],
     ["+  −", "Zoom (the wheel, or two fingers)", ["+", "="], () => view.zoom(1.3)],
     [null, null, ["-"], () => view.zoom(1 / 1.3)],
     ["0", "The whole film", ["0"], () => view.fit()],
@@ -404,133 +308,58 @@ const KEYS = {
     ["Shift  arrows", "Move the film", [], null],
   ],
   Films: [
-    ["S", "Save", ["s", "ctrl+s"], () => !$("save").disabled && save(editor.row?.state === "accepted" ? "accepted" : "corrected")],
-    ["A", "Accept, and on to the next", ["a"], () => !$("accept").disabled && save("accepted")],
+    ["S", "Save", ["s", "ctrl+s"], enabled("save", saveAsItIs)],
+    ["A", "Accept, and on to the next", ["a"], enabled("accept", () => save("accepted"))],
     ["N", "The film that should teach most", ["n"], () => next()],
     ["PgDn  PgUp", "The next or the previous in the list", ["pagedown"], neighbour(1)],
     [null, null, ["pageup"], neighbour(-1)],
     ["?", "This sheet", ["?"], () => $("help").showModal()],
   ],
 };
-function resetGrey() {
-  view.window.centre = 0.5;
-  view.window.width = 1;
-  view.redraw();
-  showGrey();
-}
-
-for (const [tool, { key, name, help }] of Object.entries(TOOLS)) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.tool = tool;
-  button.title = `${name} (${key.toUpperCase()}): ${help}`;
-  button.setAttribute("aria-label", name);
-  button.setAttribute("aria-keyshortcuts", key);
-  const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  icon.setAttribute("viewBox", "0 0 24 24");
-  icon.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", ICONS[tool]);
-  icon.append(path);
-  const letter = document.createElement("span");
-  letter.textContent = key.toUpperCase();
-  letter.setAttribute("aria-hidden", "true");
-  button.append(icon, letter);
-  button.addEventListener("click", () => tools.choose(tool));
-  $("tools").append(button);
-}
-fillSheet(KEYS, $("keys"));
-listenToKeys(KEYS, view, tools, $("marks"));
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
-on("add", "click", () => $("files").click());
-on("empty-add", "click", () => $("files").click());
+const BUTTONS = {
+  add: () => $("files").click(),
+  "empty-add": () => $("files").click(),
+  accept: () => save("accepted"),
+  save: saveAsItIs,
+  undo: () => editor.undo(),
+  redo: () => editor.redo(),
+  next,
+  islands: () => editor.removeIslands(panel.small),
+  holes: () => editor.fillHoles(panel.small),
+  over: () => editor.startOver(),
+  fit: () => view.fit(),
+  whole: () => view.zoomTo(1),
+  "level-reset": () => panel.resetGrey(),
+  remove,
+  "train-open": () => trying(() => training.open()),
+  "help-open": () => $("help").showModal(),
+  "list-toggle": () => $("list-toggle").setAttribute("aria-expanded", String($("list").classList.toggle("open"))),
+  theme: () => {
+    const { dataset } = document.documentElement;
+    const dark = (dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches && "dark")) === "dark";
+    dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("theme", dataset.theme);
+  },
+};
+for (const [id, act] of Object.entries(BUTTONS)) on(id, "click", () => act());
 on("files", "change", () => {
   add($("files").files);
   $("files").value = "";
 });
-on("accept", "click", () => save("accepted"));
-on("save", "click", () => save(editor.row?.state === "accepted" ? "accepted" : "corrected"));
-on("undo", "click", () => editor.undo());
-on("redo", "click", () => editor.redo());
-on("next", "click", () => next());
-on("islands", "click", () => editor.removeIslands(small()));
-on("holes", "click", () => editor.fillHoles(small()));
-on("over", "click", () => editor.startOver());
-on("level", "input", () => {
-  editor.tryThreshold(Number($("level").value));
-  $("level-out").textContent = (editor.level / 256).toFixed(2);
-});
-on("level", "change", () => editor.setThreshold(Number($("level").value)));
-on("size", "input", () => tools.resizeBrush(Number($("size").value)));
-for (const id of ["show-mask", "show-outline", "show-probability", "show-invert", "show-compare"]) on(id, "change", showLayers);
-on("reference", "change", () => {
-  $("show-compare").checked = true;
-  showLayers();
-});
-on("opacity", "input", showLayers);
-on("contrast", "input", () => {
-  view.window.width = 2 ** (-$("contrast").value / 100);
-  view.redraw();
-  showGrey();
-});
-on("brightness", "input", () => {
-  view.window.centre = (1 - $("brightness").value / 100) / 2;
-  view.redraw();
-  showGrey();
-});
-on("fit", "click", () => view.fit());
-on("whole", "click", () => view.zoomTo(1));
-on("level-reset", "click", resetGrey);
-on("history", "change", () => {
-  if ($("history").value) bringBack($("history").value);
-});
+on("history", "change", () => $("history").value && bringBack($("history").value));
 on("download", "change", () => {
   if ($("download").value) download($("download").value);
   $("download").value = "";
 });
-on("remove", "click", remove);
-on("order", "change", () => {
-  list.order = $("order").value;
-  list.draw();
-});
-on("filter", "change", () => {
-  list.filter = $("filter").value;
-  list.draw();
-});
-on("train-open", "click", () => trying(() => training.open()));
-on("help-open", "click", () => $("help").showModal());
-on("list-toggle", "click", () => {
-  const open = $("list").classList.toggle("open");
-  $("list-toggle").setAttribute("aria-expanded", String(open));
-});
-on("theme", "click", () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", document.documentElement.dataset.theme);
-});
-
-let dragging = 0;
-const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-addEventListener("dragenter", (event) => {
-  if (!hasFiles(event)) return;
-  dragging++;
-  $("drop").hidden = false;
-});
-addEventListener("dragleave", (event) => {
-  if (!hasFiles(event)) return;
-  dragging = Math.max(0, dragging - 1);
-  $("drop").hidden = dragging === 0;
-});
-addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  dragging = 0;
-  $("drop").hidden = true;
-  if (event.dataTransfer.files.length) add(event.dataTransfer.files);
-});
+for (const which of ["order", "filter"])
+  on(which, "change", () => {
+    list[which] = $(which).value;
+    list.draw();
+  });
 addEventListener("beforeunload", (event) => {
-  if (!editor.dirty || editor.draftAt === editor.mask.changes) return;
+  if (editor.kept) return;
   editor.keepDraft();
   event.preventDefault();
 });
@@ -539,33 +368,17 @@ new ResizeObserver(() => view.resize()).observe($("stage"));
 
 // -- the start ---------------------------------------------------------------------------------
 
-for (const [id, value] of JSON.parse(localStorage.getItem("layers") ?? "[]")) {
-  if (typeof value === "boolean") $(id).checked = value;
-  else $(id).value = value;
-}
-if (!localStorage.getItem("layers")) $("opacity").value = 30;
-tools.size = Number(localStorage.getItem("brush")) || 12;
-editor.onchange = show;
-tools.onchange = showTool;
-tools.choose("brush");
-const FORMS = {
-  mask: "mask, PNG",
-  overlay: "overlay, PNG",
-  probability: "probability, PNG",
-  "dicom-seg": "DICOM Segmentation",
-  nrrd: "3D Slicer, .seg.nrrd",
-  nifti: "NIfTI",
-  coco: "COCO, run lengths",
-  "coco-polygons": "COCO, polygons",
-  labelme: "LabelMe",
-  cvat: "CVAT",
-  "label-studio": "Label Studio",
-  yolo: "YOLO",
-  measurements: "measurements, CSV",
-};
+fillToolbar($("tools"), (tool) => {
+  tools.choose(tool);
+  say(`${TOOLS[tool].name}: ${TOOLS[tool].help}`, "quiet"); // by touch nothing else tells
+});
+fillSheet(KEYS, $("keys"));
+listenToKeys(KEYS, view, tools, $("marks"));
+listenToDrops($("drop"), add);
 for (const [form, name] of Object.entries(FORMS)) $("download").append(new Option(name, form));
-showLayers();
-show();
+tools.choose("brush");
+panel.showLayers();
+panel.show();
 await refresh(true);
 const before = list.rows.find((row) => row.id === localStorage.getItem("film"));
 for (const row of [before, ...list.sorted()].filter(Boolean).slice(0, 6)) {

@@ -18,7 +18,8 @@ export class Mask {
     this.undone = [];
     this.done = [];
     this.before = null; // tile: its pixels, while an action is under way
-    this.changes = 0;
+    this.version = 0; // of the pixels: undo brings back the number, too
+    this.versions = 0; // given so far
   }
 
   // One action from begin() to end(); what it returns is what changed, or null.
@@ -34,9 +35,9 @@ export class Mask {
     this.before = null;
     if (!tiles.size) return null;
     this.undone = [];
-    this.done.push({ name, tiles });
+    this.done.push({ name, tiles, version: this.version });
     this.#forget();
-    this.changes++;
+    this.version = ++this.versions;
     return this.#boxOf(tiles);
   }
 
@@ -89,8 +90,8 @@ export class Mask {
       now.set(tile, shrink(this.#tile(tile)));
       this.#write(tile, pixels);
     }
-    to.push({ name: action.name, tiles: now });
-    this.changes++;
+    to.push({ name: action.name, tiles: now, version: this.version });
+    this.version = action.version;
     return { name: action.name, box: this.#boxOf(now) };
   }
 

@@ -142,11 +142,17 @@ export class Tools {
       if (!this.pointers.size) this.action = null;
       return;
     }
-    this.action = null;
-    if (action.kind === "stroke") this.editor.finish(action.bone ? "brush" : "eraser");
-    else if (action.kind === "lasso" && action.dragged && this.points.length > 5)
+    this.settle();
+    if (action.kind === "lasso" && action.dragged && this.points.length > 5)
       this.closePolygon(event.shiftKey || event.altKey);
     this.drawMarks();
+  }
+
+  // What is under way ends where it is.
+  settle() {
+    const { action } = this;
+    this.action = null;
+    if (action?.kind === "stroke") this.editor.finish(action.bone ? "brush" : "eraser");
   }
 
   cancelled(event) {
@@ -264,11 +270,7 @@ export class Tools {
       return;
     }
     this.press(this.cursor, erase);
-    if (this.action?.kind === "stroke") {
-      const { bone } = this.action;
-      this.action = null;
-      this.editor.finish(bone ? "brush" : "eraser");
-    } else if (this.action?.kind === "lasso") this.action = null;
+    if (this.action?.kind !== "measure") this.settle();
   }
 
   same([x, y]) {

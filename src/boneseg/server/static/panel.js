@@ -1,0 +1,186 @@
+// The panel at the side: what is shown of the film, and what is known of it.
+
+import { SPACINGS } from "./editor.js";
+import { markTool } from "./toolbar.js";
+
+const $ = (id) => document.getElementById(id);
+const NEED_A_FILM = ["undo", "redo", "islands", "holes", "over", "level", "history", "download", "fit", "whole", "next"];
+const LAYERS = ["show-mask", "show-outline", "show-probability", "show-invert", "show-compare"];
+const FILL = 30; // per cent, for who has not chosen yet
+
+export class Panel {
+  constructor(editor, view, tools) {
+    Object.assign(this, { editor, view, tools });
+    this.keeps = false; // whether there is a folder to save into
+    this.#remember();
+    const on = (id, name, act) => $(id).addEventListener(name, act);
+    on("level", "input", () => {
+      editor.tryThreshold(Number($("level").value));
+      this.#showLevel();
+    });
+    on("level", "change", () => editor.setThreshold(Number($("level").value)));
+    on("size", "input", () => tools.resizeBrush(Number($("size").value)));
+    for (const id of LAYERS) on(id, "change", () => this.showLayers());
+    on("reference", "change", () => this.compare($("reference").value));
+    on("opacity", "input", () => this.showLayers());
+    on("contrast", "input", () => this.#setGrey("width", 2 ** (-$("contrast").value / 100)));
+    on("brightness", "input", () => this.#setGrey("centre", (1 - $("brightness").value / 100) / 2));
+    editor.onchange = () => this.show();
+    editor.ongrey = () => this.#showGrey();
+    tools.onchange = () => this.showTool();
+    tools.onmove = (place) => this.#read(place);
+  }
+
+  get small() {
+    return Math.max(1, Number($("small").value) || 1);
+  }
+
+  // A film was opened: islands and holes are small beside it.
+  opened() {
+    const { width, height } = this.editor.row;
+    $("small").value = Math.max(16, Math.round((width * height) / 4000));
+  }
+
+  toggle(id) {
+    $(id).checked = !$(id).checked;
+    this.showLayers();
+  }
+
+  // Move a slider from the keyboard.
+  slide(id, step) {
+    if ($(id).disabled) return;
+    $(id).value = Number($(id).value) + step;
+    $(id).dispatchEvent(new Event("input"));
+    $(id).dispatchEvent(new Event("change"));
+  }
+
+  compare(which) {
+    $("show-compare").checked = true;
+    $("reference").value = which;
+    this.showLayers();
+  }
+
+  resetGrey() {
+    this.view.window.centre = 0.5;
+    this.#setGrey("width", 1);
+  }
+
+  show() {
+    const { row, mask, dirty } = this.editor;
+    $("empty").hidden = Boolean(row) || !$("busy").hidden;
+    document.title = row ? `${dirty ? "● " : ""}${row.name} – boneseg light box` : "boneseg light box";
+    for (const id of NEED_A_FILM) $(id).disabled = !row;
+    $("save").disabled = $("accept").disabled = !row || !this.keeps;
+    $("remove").hidden = !row?.inbox;
+    $("facts").replaceChildren();
+    if (!row) {
+      $("marks").setAttribute("aria-label", "No film is open");
+      $("dice").textContent = "";
+      return;
+    }
+    $("undo").disabled = !mask.done.length;
+    $("redo").disabled = !mask.undone.length;
+    $("level").value = this.editor.level;
+    this.#showLevel();
+    const area = mask.area();
+    for (const [term, value] of Object.entries(factsOf(row, area, dirty))) {
+      const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
+      dt.textContent = term;
+      dd.textContent = value;
+      $("facts").append(dt, dd);
+    }
+    const share = ((100 * area) / mask.values.length).toFixed(1);
+    $("marks").setAttribute("aria-label", `${row.name}, ${row.width} by ${row.height} pixels, ${share} percent bone, ${row.state}`);
+    this.#showGrey();
+    this.#showDice();
+  }
+
+  showLayers() {
+    const { view, editor } = this;
+    Object.assign(view.show, {
+      mask: $("show-mask").checked,
+      outline: $("show-outline").checked,
+      probability: $("show-probability").checked,
+      compare: $("show-compare").checked,
+      opacity: $("opacity").value / 100,
+    });
+    $("opacity-out").textContent = `${$("opacity").value} %`;
+    if (view.window.invert !== $("show-invert").checked) {
+      view.window.invert = $("show-invert").checked;
+      view.redraw();
+    }
+    if (editor.row) {
+      editor.chooseReference($("reference").value);
+      this.#showDice();
+    }
+    view.relayer();
+    const kept = ["show-mask", "show-outline", "show-invert"].map((id) => [id, $(id).checked]);
+    localStorage.setItem("layers", JSON.stringify([...kept, ["opacity", $("opacity").value]]));
+  }
+
+  showTool() {
+    markTool($("tools"), this.tools.tool);
+    $("size").value = this.tools.size;
+    $("size-out").textContent = `${this.tools.size} px`;
+    localStorage.setItem("brush", this.tools.size);
+  }
+
+  // As the page was left.
+  #remember() {
+    $("opacity").value = FILL;
+    for (const [id, value] of JSON.parse(localStorage.getItem("layers") ?? "[]")) {
+      if (typeof value === "boolean") $(id).checked = value;
+      else $(id).value = value;
+    }
+    this.tools.size = Number(localStorage.getItem("brush")) || this.tools.size;
+  }
+
+  #setGrey(which, value) {
+    this.view.window[which] = value;
+    this.view.redraw();
+    this.#showGrey();
+  }
+
+  #showLevel() {
+    $("level-out").textContent = (this.editor.level / 256).toFixed(2);
+  }
+
+  #showGrey() {
+    const { centre, width } = this.view.window;
+    $("contrast").value = Math.round(-100 * Math.log2(width));
+    $("contrast-out").textContent = `× ${(1 / width).toFixed(2)}`;
+    $("brightness").value = Math.round(100 * (1 - 2 * centre));
+    $("brightness-out").textContent = Math.round(100 * (1 - 2 * centre));
+  }
+
+  #showDice() {
+    const { compare } = this.view.show;
+    $("legend").hidden = !compare;
+    const dice = compare ? this.editor.dice() : null;
+    $("dice").textContent = dice === null ? (compare ? "Nothing is saved to compare with" : "") : `Dice ${dice.toFixed(4)}`;
+  }
+
+  // Where the pointer is, and what is there.
+  #read(place) {
+    const { film, scale, ratio, probability } = this.view;
+    $("readout").textContent = "";
+    if (!film || !place) return;
+    const [x, y] = place.map(Math.floor);
+    const inside = x >= 0 && y >= 0 && x < film.width && y < film.height;
+    const at = y * film.width + x;
+    const values = () => `${x}, ${y}  grey ${(film.pixels[at] / 65535).toFixed(3)}  bone ${(probability[at] / 256).toFixed(2)}  `;
+    $("readout").textContent = `${inside ? values() : ""}${Math.round((100 * scale) / ratio)} %`;
+  }
+}
+
+function factsOf(row, area, dirty) {
+  const spacing = row.spacing_mm;
+  return {
+    Name: row.name,
+    Size: `${row.width} × ${row.height} px`,
+    Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : "size unknown",
+    Bone: `${area.toLocaleString()} px` + (spacing ? `, ${((area * spacing[0] * spacing[1]) / 100).toFixed(1)} cm²` : ""),
+    Trust: row.trust === null ? "–" : row.trust.toFixed(3),
+    State: dirty ? `${row.state}, with changes` : row.state,
+  };
+}
