@@ -2,9 +2,10 @@
 
     python benchmarks/inference.py [--quick] [--json]
 
-The default network with the same weights in our engine (OpenVINO), PyTorch eager (float32 and
-bfloat16, channels last), torch.compile, and ONNX Runtime; at 256, 512 and 1024 squared, one film
-and eight at a time, in turn. The peak is that of a matrix product of the same cores in the same
+The default network with the same weights in our engine (OpenVINO; bfloat16 where the CPU has it,
+and 8-bit integers), PyTorch eager (float32 and bfloat16, channels last), torch.compile (one film of
+512 squared), and ONNX Runtime; at 256, 512 and 1024 squared, one film and eight at a time, in turn.
+The peak is that of a matrix product of the same cores in the same
 run. Cold is a whole process: start, load, one film, end. `--quick` takes 512 squared alone.
 """
 
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,15 @@ from common import PERFORMANCE, machine, side_by_side, write_section
 from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg.backends import OnnxRuntime, OpenVino
-from boneseg.bundle import Bundle, Card, load_network, save_bundle
+from boneseg.bundle import Bundle, Card, load_network, save_bundle, sign
+from boneseg.dataset import open_dataset
+from boneseg.films import read_films
+from boneseg.int8 import write_int8
 from boneseg.networks import build
 from boneseg.recipes import load_recipe
+from boneseg.simulate import simulate
 
-OURS = "boneseg (OpenVINO)"
+OURS, INT8 = "boneseg (OpenVINO)", "boneseg, int8"
 MATRIX = 2048
 COLD_TORCH = """
 import sys, numpy, torch
@@ -51,16 +58,17 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--quick", action="store_true", help="512 squared alone, few rounds")
     words.add_argument("--json", action="store_true")
-    words.add_argument("--compile", action="store_true", help="torch.compile, too: minutes more")
+    words.add_argument("--compile", action="store_true", help="torch.compile, too: a minute more")
     asked = words.parse_args()
     sizes = (512,) if asked.quick else (256, 512, 1024)
     rounds = 5 if asked.quick else 15
     with tempfile.TemporaryDirectory() as folder:
         bundle = untrained(Path(folder) / "bundle")
         network = load_network(bundle)
+        small = quantised(bundle, Path(folder))
         peaks = {kind: peak(kind) for kind in (torch.float32, torch.bfloat16)}
         rows = [
-            row(bundle, network, size, batch, rounds, peaks, asked.compile or not asked.quick)
+            row(bundle, small, network, size, batch, rounds, peaks, asked.compile and batch == 1)
             for size in sizes
             for batch in ((1,) if asked.quick else (1, 8))
         ]
@@ -99,8 +107,18 @@ def untrained(path: Path) -> Bundle:
     return save_bundle(path, build(recipe.network), card)
 
 
+def quantised(bundle: Bundle, folder: Path) -> Bundle:
+    """The bundle with its network in 8-bit integers, scaled on phantom films."""
+    simulate(folder / "films", 12, size=(512, 512))
+    copy = folder / "int8"
+    shutil.copytree(bundle.path, copy)
+    write_int8(copy, bundle, read_films(open_dataset(folder / "films").cases))
+    return Bundle(copy, sign(copy, bundle.card))
+
+
 def row(
     bundle: Bundle,
+    small: Bundle,
     network: torch.nn.Module,
     size: int,
     batch: int,
@@ -110,7 +128,9 @@ def row(
 ) -> dict[str, Any]:
     """Seconds a batch of every engine, and what share of the peak ours reaches."""
     films = np.random.default_rng(0).normal(size=(batch, 1, size, size)).astype(np.float32)
-    runs = engines(bundle, network, films, compiled)
+    runs = engines(bundle, films, compiled and size == 512) | {
+        INT8: partial(OpenVino(small), films)
+    }
     seconds = side_by_side(runs, max(3, rounds // max(1, size * size * batch // 2**20)))
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.from_numpy(films[:1]))
@@ -122,14 +142,13 @@ def row(
         "gflop": flops / 1e9,
         "seconds": seconds,
         "against_torch": best / seconds[OURS],
+        "int8_against_bf16": seconds[OURS] / seconds[INT8],
         "share_of_bf16_peak": flops / seconds[OURS] / peaks[torch.bfloat16],
         "share_of_fp32_peak": flops / seconds[OURS] / peaks[torch.float32],
     }
 
 
-def engines(
-    bundle: Bundle, network: torch.nn.Module, films: np.ndarray, compiled: bool
-) -> dict[str, Callable[[], object]]:
+def engines(bundle: Bundle, films: np.ndarray, compiled: bool) -> dict[str, Callable[[], object]]:
     """Each engine as a call that finds the probability of bone on the films."""
     ours, runtime = OpenVino(bundle), OnnxRuntime(bundle)
     ours.prepare(films.shape)
@@ -192,21 +211,24 @@ def cold_starts(bundle: Bundle, folder: Path) -> dict[str, float]:
 
 
 def report(found: dict[str, Any]) -> list[str]:
-    names = list(found["rows"][0]["seconds"])
+    names = list(max((one["seconds"] for one in found["rows"]), key=len))
     peaks = ", ".join(f"{kind} {value:.2f}" for kind, value in found["peak_tflops"].items())
     cold = found["cold_seconds"]
     lines = [
         f"Made by `python benchmarks/inference.py` on {found['machine']}; matrix products in the",
         f"same run reach {peaks} TFLOP/s. ms a batch, the median of runs in turn.",
         "",
-        f"| size | films | GFLOP | {' | '.join(names)} | PyTorch's best : ours | bf16 peak |",
-        f"|{'---|' * (len(names) + 5)}",
+        f"| size | films | GFLOP | {' | '.join(names)} | PyTorch's best : ours "
+        "| ours : int8 | bf16 peak |",
+        f"|{'---|' * (len(names) + 6)}",
     ]
     for one in found["rows"]:
-        times = " | ".join(f"{1000 * one['seconds'][name]:.0f}" for name in names)
+        taken = one["seconds"]
+        times = " | ".join(f"{1000 * taken[name]:.0f}" if name in taken else "" for name in names)
         lines.append(
             f"| {one['size']} | {one['batch']} | {one['gflop']:.0f} | {times} "
-            f"| {one['against_torch']:.1f} | {one['share_of_bf16_peak']:.0%} |"
+            f"| {one['against_torch']:.1f} | {one['int8_against_bf16']:.1f} "
+            f"| {one['share_of_bf16_peak']:.0%} |"
         )
     lines += [
         "",
