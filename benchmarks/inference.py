@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PERFORMANCE, machine, side_by_side, write_section
+from common import PERFORMANCE, machine, seconds, side_by_side, write_section
 from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg.backends import OnnxRuntime, OpenVino
@@ -131,20 +130,20 @@ def row(
     runs = engines(bundle, films, compiled and size == 512) | {
         INT8: partial(OpenVino(small), films)
     }
-    seconds = side_by_side(runs, max(3, rounds // max(1, size * size * batch // 2**20)))
+    taken = side_by_side(runs, max(3, rounds // max(1, size * size * batch // 2**20)))
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.from_numpy(films[:1]))
     flops = counter.get_total_flops() * batch
-    best = min(value for name, value in seconds.items() if name.startswith("PyTorch"))
+    best = min(value for name, value in taken.items() if name.startswith("PyTorch"))
     return {
         "size": size,
         "batch": batch,
         "gflop": flops / 1e9,
-        "seconds": seconds,
-        "against_torch": best / seconds[OURS],
-        "int8_against_bf16": seconds[OURS] / seconds[INT8],
-        "share_of_bf16_peak": flops / seconds[OURS] / peaks[torch.bfloat16],
-        "share_of_fp32_peak": flops / seconds[OURS] / peaks[torch.float32],
+        "seconds": taken,
+        "against_torch": best / taken[OURS],
+        "int8_against_bf16": taken[OURS] / taken[INT8],
+        "share_of_bf16_peak": flops / taken[OURS] / peaks[torch.bfloat16],
+        "share_of_fp32_peak": flops / taken[OURS] / peaks[torch.float32],
     }
 
 
@@ -179,14 +178,8 @@ def engines(bundle: Bundle, films: np.ndarray, compiled: bool) -> dict[str, Call
 def peak(kind: torch.dtype) -> float:
     """FLOP a second of the fastest of some matrix products."""
     a, b = (torch.randn(MATRIX, MATRIX).to(kind) for _ in range(2))
-    best = min(_timed(lambda: a @ b) for _ in range(12))
+    best = min(seconds(lambda: a @ b) for _ in range(12))
     return 2 * MATRIX**3 / best
-
-
-def _timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
 
 
 def cold_starts(bundle: Bundle, folder: Path) -> dict[str, float]:
@@ -233,7 +226,7 @@ def report(found: dict[str, Any]) -> list[str]:
     lines += [
         "",
         "A whole process for one film: "
-        + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in cold.items())
+        + ", ".join(f"{name} {taken:.2f} s" for name, taken in cold.items())
         + f" (PyTorch : ours {cold['PyTorch'] / cold[OURS]:.1f}).",
     ]
     return lines
