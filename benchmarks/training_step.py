@@ -1,0 +1,219 @@
+"""Where the time of a training step goes, and what each way of making it quicker brings.
+
+    python benchmarks/training_step.py [--json]
+
+A run of the default recipe on phantom films, its stages timed; the kinds of operation in a forward
+and backward pass; its arithmetic beside the fastest matrix product of the same cores; and the same
+step with one thing undone (bfloat16, channels last, the fused optimiser, glibc kept from giving
+memory back), or compiled. Films of 224 squared (as knees) and of 1024 x 128 (as legs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from common import PERFORMANCE, machine, write_section
+from inference import peak
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from boneseg import hardware, training
+from boneseg.augment import Augmenter
+from boneseg.dataset import open_dataset
+from boneseg.losses import supervised_loss
+from boneseg.networks import build
+from boneseg.recipe import Recipe
+from boneseg.recipes import load_recipe
+from boneseg.simulate import simulate
+
+SIZES = {"224 x 224": (224, 224), "1024 x 128": (1024, 128)}
+VALIDATION = "looks at the validation films"
+EPOCHS, STEPS = 12, 12
+UNDONE = ("as it is", "float32", "not channels last", "optimiser not fused", "memory given back")
+KINDS = {
+    "convolutions": ("conv",),
+    "normalisation": ("batch_norm",),
+    "pooling, joining": ("pool", "cat", "copy_"),
+    "rectifying": ("threshold", "clamp"),
+}
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--json", action="store_true")
+    words.add_argument("--step", nargs=2, help=argparse.SUPPRESS)  # a size and a way, in a process
+    asked = words.parse_args()
+    if asked.step:
+        print(json.dumps(timed_step(SIZES[asked.step[0]], asked.step[1])))
+        return
+    limit = peak(torch.bfloat16)
+    found: dict[str, Any] = {"machine": machine(), "peak_tflops": limit / 1e12, "sizes": {}}
+    for name, size in SIZES.items():
+        ways = {way: in_a_process(name, way) for way in (*UNDONE, "compiled")}
+        found["sizes"][name] = {
+            "stages": stages(size),
+            "kinds": kinds(size),
+            "ways": {way: one["seconds"] for way, one in ways.items()},
+            "gflop": ways[UNDONE[0]]["gflop"],
+            "films": ways[UNDONE[0]]["films"],
+        }
+    if asked.json:
+        print(json.dumps(found, indent=2))
+        return
+    lines = report(found)
+    print("\n".join(lines))
+    write_section("A training step", lines, PERFORMANCE)
+
+
+def settled(size: tuple[int, int]) -> Recipe:
+    height, width = size
+    sizes = [f"prepare.height={height}", f"prepare.width={width}"]
+    return load_recipe("default").with_settings(sizes).settle([size])
+
+
+def stages(size: tuple[int, int]) -> dict[str, float]:
+    """Seconds a step of each stage of a run."""
+    spent: Counter[str] = Counter()
+
+    def watched(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            answer = run(*given, **named)
+            spent[name] += time.perf_counter() - started
+            return answer
+
+        return call
+
+    places = {
+        "augmentation": (Augmenter, "__call__"),
+        "loss": (training, "supervised_loss"),
+        "backward": (torch.Tensor, "backward"),
+        "clipping": (torch.nn.utils, "clip_grad_norm_"),
+        "optimiser": (torch.optim.AdamW, "step"),
+        "averaged weights": (training._Loop, "_follow"),
+        VALIDATION: (training._Loop, "_check"),
+        "step": (training._Loop, "_step"),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        simulate(Path(folder) / "films", 24, size=size)
+        films = open_dataset(Path(folder) / "films")
+        recipe = settled(size).with_settings([f"run.epochs={EPOCHS}"])
+        patches = [
+            patch.object(owner, name, watched(stage, getattr(owner, name)))
+            for stage, (owner, name) in places.items()
+        ]
+        for one in patches:
+            one.start()
+        run = training.train(films, recipe, Path(folder) / "run")
+        for one in patches:
+            one.stop()
+    steps = run.history[-1].step
+    inside = sum(value for name, value in spent.items() if name not in ("step", VALIDATION))
+    spent["forward"] = spent.pop("step") - inside  # it is what is left of the step
+    return {name: value / steps for name, value in spent.most_common()}
+
+
+class Step:
+    """A training step of the default recipe on films of noise."""
+
+    def __init__(self, size: tuple[int, int], way: str) -> None:
+        recipe = settled(size)
+        laid = torch.contiguous_format if "channels" in way else torch.channels_last
+        torch.manual_seed(0)
+        network: Any = build(recipe.network).to(memory_format=laid)
+        self.films = recipe.run.batch or 1
+        self.given = torch.randn(self.films, 1, *size).to(memory_format=laid)
+        self.masks = (torch.rand(self.films, 1, *size) > 0.5).float()
+        self.bfloat16 = hardware.multiplies_bf16() and way != "float32"
+        self.network = torch.compile(network) if way == "compiled" else network
+        self.optimiser = torch.optim.AdamW(network.parameters(), fused="fused" not in way)
+        self.loss = recipe.loss
+
+    def __call__(self) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            outputs = self.network(self.given)
+        supervised_loss(outputs, self.masks, self.loss).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+
+
+def timed_step(size: tuple[int, int], way: str) -> dict[str, float]:
+    """Median seconds of a step, its GFLOP, and its films."""
+    if way != "memory given back":
+        hardware.keep_freed_memory()
+    step = Step(size, way)
+    taken = []
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - started)
+    gflop = 0.0
+    if way == UNDONE[0]:
+        with FlopCounterMode(display=False) as counter:
+            step()
+        gflop = counter.get_total_flops() / 1e9
+    return {"seconds": sorted(taken[2:])[STEPS // 2 - 1], "gflop": gflop, "films": step.films}
+
+
+def in_a_process(size: str, way: str) -> dict[str, float]:
+    """`timed_step` in a process of its own: what glibc was told cannot be untold."""
+    call = [sys.executable, __file__, "--step", size, way]
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def kinds(size: tuple[int, int]) -> dict[str, float]:
+    """The share of each kind of operation in the time of a step without augmentation."""
+    step = Step(size, UNDONE[0])
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(3):
+            step()
+    spent: Counter[str] = Counter()
+    for row in seen.key_averages():
+        kind = next((k for k, words in KINDS.items() if any(w in row.key for w in words)), "rest")
+        spent[kind] += row.self_cpu_time_total
+    whole = sum(spent.values())
+    return {kind: value / whole for kind, value in spent.most_common()}
+
+
+def report(found: dict[str, Any]) -> list[str]:
+    lines = [f"Made by `python benchmarks/training_step.py` on {found['machine']}."]
+    for name, one in found["sizes"].items():
+        ours = one["ways"][UNDONE[0]]
+        whole = sum(one["stages"].values())
+        share = one["gflop"] / ours / 1000 / found["peak_tflops"]
+        lines += [
+            "",
+            f"**{one['films']} films of {name}**: {one['gflop']:.0f} GFLOP in "
+            f"{1000 * ours:.0f} ms, {share:.0%} of the {found['peak_tflops']:.2f} TFLOP/s that a "
+            f"bfloat16 matrix product reaches; {one['films'] / whole:.1f} films a second with all "
+            "that is below.",
+            "",
+            "| stage | share |",
+            "|---|---|",
+            *(f"| {stage} | {spent / whole:.1%} |" for stage, spent in one["stages"].items()),
+            "",
+            "By operation: "
+            + ", ".join(f"{kind} {share:.0%}" for kind, share in one["kinds"].items())
+            + ". With one thing undone, times the time: "
+            + ", ".join(f"{way} {t / ours:.2f}" for way, t in list(one["ways"].items())[1:])
+            + ".",
+        ]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
