@@ -122,11 +122,11 @@ def table(done: list[tuple[Trial, dict[str, Any]]]) -> list[str]:
     best = max((dice for _, dice in first["curve"]), default=None) if first else None
     lines = [
         "Made by `python benchmarks/trials.py`, seed 0, a CPU core each; held back as above.",
-        f"p: of the difference to `{FIRST}` (paired bootstrap over the films held back). Minutes to",
-        f"a validation Dice of 0.95, of 0.97, and to the best of `{FIRST}`.",
+        f"p: of the difference to `{FIRST}` (paired bootstrap over the films held back).",
+        f"Minutes to a validation Dice of 0.95, of 0.97, and to the best of `{FIRST}`.",
         "",
-        f"| recipe | Dice (95 %) | p | HD95 px | to 0.95 | to 0.97 | to `{FIRST}` | weights | steps "
-        "| restarts |",
+        f"| recipe | Dice (95 %) | p | HD95 px | to 0.95 | to 0.97 | to `{FIRST}` | weights "
+        "| steps | restarts |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for trial, figures in sorted(done, key=lambda one: -one[1]["dice"]):
