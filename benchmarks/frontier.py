@@ -42,19 +42,17 @@ from boneseg.report.charts import logarithmic, scatter, spanning
 MINUTES = 6
 VARIANTS = {
     "default": "",
-    "width 12": "network.width=12 network.max_width=192",
+    "stem 2": "network.stem=2",
+    "stem 2, width 32": "network.stem=2 network.width=32",
     "width 8": "network.width=8 network.max_width=128",
-    "width 4": "network.width=4 network.max_width=64",
+    "stem 4, width 32": "network.stem=4 network.width=32",
+    "half the pixels, width 8": "prepare.max_pixels=65536 network.width=8 network.max_width=128",
+    "stem 2, separable, width 32": "network.stem=2 network.block=separable network.width=32",
+    "separable, width 24": "network.block=separable network.width=24",
     "4 levels": "network.levels=4",
     "half the pixels": "prepare.max_pixels=65536",
-    "half the pixels, width 8": "prepare.max_pixels=65536 network.width=8 network.max_width=128",
+    "width 4": "network.width=4 network.max_width=64",
     "separable": "network.block=separable",
-    "separable, width 24": "network.block=separable network.width=24",
-    "stem 2": "network.stem=2",
-    "stem 2, width 24": "network.stem=2 network.width=24",
-    "stem 2, width 32": "network.stem=2 network.width=32",
-    "stem 2, separable, width 32": "network.stem=2 network.block=separable network.width=32",
-    "stem 4, width 32": "network.stem=4 network.width=32",
 }
 STYLE = (
     "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot{fill:#1667b0}"
