@@ -181,6 +181,13 @@ DATES = (
 )
 
 
+NESTED = (
+    *("OtherPatientIDsSequence", "OriginalAttributesSequence", "RequestAttributesSequence"),
+    *("ReferencedPatientSequence", "ReferencedStudySequence", "SourceImageSequence"),
+    *("PatientPrimaryLanguageCodeSequence", "PersonIdentificationCodeSequence"),
+)
+
+
 def marked(path: Path, **more: Any) -> list[bytes]:
     """A film with a marker of its own in every identifying element; the markers."""
     dicom(path, bone(), **more)
@@ -199,8 +206,17 @@ def marked(path: Path, **more: Any) -> list[bytes]:
     for number, keyword in enumerate(DATES):
         dataset.add_new(keyword, "DA", f"193{number}1127")
         markers.append(f"193{number}1127")
-    private = dataset.private_block(0x0009, "ZQPRIVATE", create=True)
-    private.add_new(0x01, "LO", "ZQPRIVATE DATUM")
+    for number, keyword in enumerate(NESTED):
+        outer, inner = Dataset(), Dataset()
+        inner.PatientName, inner.PatientID = f"Nest{number:02}X^Mark", f"ZN{number:02}X"
+        inner.AccessionNumber, inner.PatientComments = f"ZA{number:02}X", f"ZC{number:02}X said"
+        outer.ModifiedAttributesSequence = [inner]
+        setattr(dataset, keyword, [outer])
+        markers += [f"{letters}{number:02}X" for letters in ("Nest", "ZN", "ZA", "ZC")]
+    for group in (0x0009, 0x0019, 0x0029, 0x7FE1):
+        private = dataset.private_block(group, "ZQPRIVATE", create=True)
+        private.add_new(0x01, "LO", "ZQPRIVATE DATUM")
+        private.add_new(0x02, "PN", "ZQPRIVATE^Person")
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.save_as(path)
     return [marker.encode() for marker in (*markers, "ZQPRIVATE")]

@@ -19,6 +19,7 @@ import films
 from boneseg.bundle import bundled
 from boneseg.dataset import open_dataset
 from boneseg.errors import DatasetError
+from boneseg.evaluate import evaluate_masks
 from boneseg.patients import gives_away, public_path
 from boneseg.writers import FORMATS
 
@@ -39,6 +40,8 @@ TELLING = [
     "RX-2291.7 knee.dcm",
     "1969-07-20.dcm",
     "knee 20.07.1969.dcm",
+    "20.7.1969.dcm",
+    "690720.dcm",
     "strangelove1.dcm",
 ]
 SILENT = ["knee.dcm", "1.2.840.10008.5.dcm", "left_0042.dcm", "1969.dcm"]
@@ -58,11 +61,34 @@ def test_names_that_tell_whose_film_it_is_become_a_hash_of_the_content(tmp_path)
     assert public_path(moved, keep_names=True) == moved
 
 
+@pytest.mark.parametrize(
+    ("person", "telling", "silent"),
+    [
+        ("Müller^Jürgen", ["mueller.dcm", "MULLER.dcm", "juergen_x.dcm"], ["mull.dcm"]),
+        ("Sørensen^Łukasz", ["soerensen", "Sorensen", "lukasz"], ["sor"]),
+        ("Li^Bo", ["libo-knee", "Bo Li", "xboli"], ["bone", "slim", "elbow"]),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", ["山田太郎", "膝山田", "やまだたろう"], ["山"]),
+        ("Wang^XiaoMing=王^明", ["王明の膝", "wang"], ["明日"]),
+        ("Kim^MinSu=김^민수", ["김민수", "민수 무릎"], ["무릎"]),
+    ],
+)
+def test_names_of_every_script_are_known(tmp_path, person, telling, silent):
+    words = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": person, "PatientID": "QX-0"}
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), **words)
+    assert all(gives_away(name, path) for name in telling)
+    assert not any(gives_away(name, path) for name in silent)
+
+
 def test_other_names_and_ids_in_sequences_count(tmp_path):
-    other = Dataset()
+    """At any depth, and behind the group of the patient: what the film was called before."""
+    other, changed, before = Dataset(), Dataset(), Dataset()
     other.PatientID = "HOSP-99812"
-    path = films.dicom(tmp_path / "a.dcm", films.bone(), OtherPatientIDsSequence=[other])
+    before.PatientID, before.PatientName = "OLD-31337", "Maiden^Name"
+    changed.ModifiedAttributesSequence = [before]
+    sequences = {"OtherPatientIDsSequence": [other], "OriginalAttributesSequence": [changed]}
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), AdmissionID="ADM-7", **sequences)
     assert gives_away("hosp99812.dcm", path) and not gives_away("hosp.dcm", path)
+    assert gives_away("old_31337", path) and gives_away("maiden", path) and gives_away("adm7", path)
 
 
 def test_pictures_and_damaged_files_keep_their_names(tmp_path):
@@ -160,6 +186,22 @@ def test_no_line_about_a_dataset_names_a_patient(tmp_path):
         written += path.name.encode() + path.read_bytes()
     assert [marker for marker in markers if marker.lower() in written.lower()] == []
     assert written.count(b"film-") > 10
+
+
+def test_masks_named_like_their_hidden_films_are_scored_and_not_named(tmp_path):
+    for folder in ("images", "masks", "found"):
+        (tmp_path / folder).mkdir()
+    mask = Image.fromarray(np.where(films.bone() > 2000, 255, 0).astype(np.uint8))
+    for stem in ("Quux06^Mark", "ZQ00X"):
+        films.marked(tmp_path / "images" / f"{stem}.dcm")
+        mask.save(tmp_path / "masks" / f"{stem}_mask.png")
+    mask.save(tmp_path / "found" / "Quux06^Mark_mask.png")
+    mask.crop((0, 0, 9, 9)).save(tmp_path / "found" / "ZQ00X.png")
+    found = evaluate_masks(open_dataset(tmp_path), tmp_path / "found")
+    assert [case.scores.dice for case in found.summary.cases] == [1.0]
+    (failure,) = found.failures
+    assert "is 9 x 9 pixels" in failure.reason and "film-" in failure.reason
+    assert "zq00x" not in failure.reason.lower()
 
 
 def test_what_is_wrong_with_names_is_said_without_them(tmp_path):

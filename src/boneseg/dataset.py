@@ -58,12 +58,12 @@ class Case:
     @property
     def mask_name(self) -> str:
         """What messages call the mask."""
-        return self._hide(str(self.mask) if self.film is None else f"{self.mask}: {self.film}")
+        return self.hide(str(self.mask) if self.film is None else f"{self.mask}: {self.film}")
 
     @property
     def image_name(self) -> str:
         """What messages call the film."""
-        return self._hide(str(self.image))
+        return self.hide(str(self.image))
 
     def read_mask(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
         """The mask, bool H x W; see `masks.read_mask`. Raises MaskError."""
@@ -72,10 +72,10 @@ class Case:
         try:
             return read_mask(self.mask, shape, film=self.film, labels=self.labels)
         except MaskError as error:
-            error.args = (self._hide(str(error)),)
+            error.args = (self.hide(str(error)),)
             raise
 
-    def _hide(self, words: str) -> str:
+    def hide(self, words: str) -> str:
         """Words about the film or its mask, without a name that gives the patient away."""
         return words if self.name == stem_of(self.image) else _hidden(words, self.image, self.name)
 

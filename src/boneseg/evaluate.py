@@ -23,7 +23,7 @@ from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
-from boneseg.pairing import MaskFile, masks_in
+from boneseg.pairing import MaskFile, masks_in, stem_of
 from boneseg.radiograph import Radiograph, read_radiograph
 
 Mask = NDArray[np.bool_]
@@ -157,7 +157,7 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
         try:
             scored.append(CaseScores(case.name, score_case(case)))
         except BonesegError as error:
-            failures.append(Failure(case.name, str(error)))
+            failures.append(Failure(case.name, case.hide(str(error))))
     summary = summarise(scored)
     parts = by_part(summary, {case.name: case.part for case in dataset.cases})
     return Evaluation(summary, parts, tuple(failures))
@@ -209,4 +209,5 @@ def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Pat
 
 
 def _prediction_names(case: Case) -> tuple[str, ...]:
-    return f"{case.name}_mask", case.name, f"{case.name}.seg"
+    called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's is hidden
+    return tuple(f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))

@@ -25,16 +25,20 @@ from boneseg.radiograph import is_dicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-# Of PS3.15 Table E.1-1 what names a person, a stay or an examination, in groups 0008 and 0010; and
-# every name of a person (VR PN) there.
+# Of PS3.15 Table E.1-1 what names a person, a stay or an examination, anywhere in the header; and
+# every name of a person (VR PN).
 _NUMBERS = frozenset(
     (
         *("PatientID", "OtherPatientIDs", "AccessionNumber", "MedicalRecordLocator"),
-        *("PatientTelephoneNumbers", "PatientAddress"),
+        *("PatientTelephoneNumbers", "PatientAddress", "AdmissionID"),
     )
 )
 _DATES = frozenset(("PatientBirthDate", "PatientBirthDateInAlternativeCalendar"))
 _LONG = 3  # letters or digits: shorter ones count as a whole word alone, else every name has them
+_PIXELS = 0x50000000  # curves, overlays and pixels, behind all that is told of the patient
+# Letters that Unicode does not take apart, and those that some write as two.
+_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
+_PAIRS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
 def public_path(path: Path, *, keep_names: bool = False) -> Path:
@@ -69,9 +73,15 @@ def gives_away(text: str, film: Path) -> bool:
     words = _words(text)
     joined = "".join(words)
     return any(
-        identifier in joined if len(identifier) >= _LONG else identifier in words
+        identifier in joined if _is_long(identifier) else identifier in words
         for identifier in _identifiers(film)
     )
+
+
+def _is_long(identifier: str) -> bool:
+    """Whether it says whose film it is within other letters: of ideographs, two do."""
+    wide = sum(unicodedata.east_asian_width(letter) == "W" for letter in identifier)
+    return len(identifier) + wide // 2 >= _LONG
 
 
 def _words(text: str) -> list[str]:
@@ -80,7 +90,7 @@ def _words(text: str) -> list[str]:
     ['muller', 'ludenscheidt', '0042', 'b']
     """
     bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return re.findall(r"[^\W\d_]+|\d+", bare.casefold())
+    return re.findall(r"[^\W\d_]+|\d+", bare.casefold().translate(_LETTERS))
 
 
 def _identifiers(film: Path) -> Iterator[str]:
@@ -90,7 +100,7 @@ def _identifiers(film: Path) -> Iterator[str]:
 
     hush()
     with suppress(Exception), film.open("rb") as file:  # a header may be damaged anywhere
-        yield from _told(read_partial(file, lambda tag, vr, length: tag >= 0x00110000, force=True))
+        yield from _told(read_partial(file, lambda tag, vr, length: tag >= _PIXELS, force=True))
 
 
 def _told(dataset: Dataset) -> Iterator[str]:
@@ -104,7 +114,7 @@ def _told(dataset: Dataset) -> Iterator[str]:
                     yield from _told(item)
             elif element.VR == "PN":
                 for value in values:
-                    yield from (word for word in _words(str(value)) if len(word) > 1)
+                    yield from _names(str(value))
             elif element.keyword in _DATES:
                 for value in values:
                     yield from _orders("".join(_words(str(value))))
@@ -114,11 +124,33 @@ def _told(dataset: Dataset) -> Iterator[str]:
                     yield from {number, number.lstrip("0")} - {""}
 
 
+def _names(person: str) -> Iterator[str]:
+    """The words of a name (PS3.5 6.2.1), and its first two together, in both orders.
+
+    >>> sorted(_names("Li^Bo=李^博"))
+    ['bo', 'boli', 'li', 'libo', '博李', '李博']
+    >>> "muller" in _names("Müller"), "mueller" in _names("Müller")
+    (True, True)
+    """
+    for spelled in {
+        person.casefold(),
+        unicodedata.normalize("NFC", person).casefold().translate(_PAIRS),
+    }:
+        for group in spelled.split("="):
+            words = _words(group)
+            yield from (word for word in words if len(word) > 1)
+            if len(words) > 1:
+                yield from (words[0] + words[1], words[1] + words[0])
+
+
 def _orders(date: str) -> Iterator[str]:
     """
-    >>> sorted(_orders("19690720"))
-    ['07201969', '19690720', '20071969']
+    >>> "20071969" in _orders("19690720"), "2071969" in _orders("19690720")
+    (True, True)
     """
-    year, month, day = date[:4], date[4:6], date[6:8]
-    if len(date) == 8:
-        yield from (year + month + day, day + month + year, month + day + year)
+    if len(date) != 8 or not date.isdecimal():
+        return
+    year, month, day = date[:4], date[4:6], date[6:]
+    for m, d in ((month, day), (month.lstrip("0"), day.lstrip("0"))):
+        yield from {year + m + d, d + m + year, m + d + year}
+    yield from {year[2:] + month + day, day + month + year[2:], month + day + year[2:]}
