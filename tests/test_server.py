@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -37,6 +38,7 @@ from boneseg.server.box import LightBox
 from boneseg.server.library import NONE, Library
 from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
 from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
+from boneseg.server.retrain import Retraining, Run
 from boneseg.server.study import deal
 from boneseg.server.teach import Candidate, teaching_order
 from boneseg.server.worker import Desk
@@ -656,6 +658,20 @@ def test_the_server_ends_with_its_worker_and_leaves_nothing(
 
 
 # -- what goes over the line, and what comes next -------------------------------------------------
+
+
+def test_a_finished_run_is_offered_after_a_restart(tmp_path: Path) -> None:
+    library = Library(fill(tmp_path / "films", "hand"))
+    root = library.hidden / "runs"
+    for number, state in ((1, "done"), (2, "done"), (3, "stopped")):
+        run = Run(number, root / f"{number:04}", films=12, minutes=1, state=state)
+        run.folder.mkdir(parents=True)
+        run.keep()
+        if number == 1:
+            shutil.copytree(bundled(), run.bundle)
+    assert Retraining(library).offered(1).films == 12  # the second has lost its model
+    (root / "0001" / "outcome.json").write_text("{")
+    assert Retraining(library).run is None
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))

@@ -285,6 +285,26 @@ def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
     assert any(np.array_equal(np.asarray(Image.open(path)), first) for path in kept)
 
 
+def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) -> None:
+    one, two, three = opened(), opened(), opened()
+    for page in (one, two, three):
+        page.ready()
+        page.tab.click("text=hand")
+        page.ready("hand")
+    two.drag((50, 120), (90, 120))
+    drawn = two.mask()
+    two.wait("lightbox.editor.dirty && lightbox.editor.kept")
+    one.drag((50, 50), (90, 50))
+    one.tab.click("#save")
+    one.wait("!lightbox.editor.dirty")
+    two.wait(lambda: "was saved elsewhere" in two.says())
+    two.wait("lightbox.editor.kept")
+    three.wait(lambda: np.array_equal(three.mask(), one.mask()))  # nobody was drawing here
+    two.tab.reload()
+    two.ready("hand")
+    assert np.array_equal(two.mask(), drawn)
+
+
 def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
@@ -577,6 +597,9 @@ def test_retrain_on_12_films_to_the_end_and_take_the_new_model(
         page = Page(browser, address)
         page.ready()
         assert page.tab.locator("#model").inner_text() != model
+        page.tab.click("#train-open")  # and so is what was made
+        page.wait("document.querySelector('[data-part=offer]').hidden === false")
+        assert page.tab.locator("[data-part=use]").inner_text() == "In use"
         page.close()
 
 

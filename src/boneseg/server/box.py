@@ -154,6 +154,7 @@ class LightBox:
         self.desk.use(bundle.path)
         self.failures.clear()
         run.used = True
+        run.keep()
         self.library.version += 1
 
     def spooled(self, suffix: str = "") -> Path:

@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from boneseg.bundle import CARD
 from boneseg.errors import OutputError
 from boneseg.files import whole_file
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
 
 FEWEST = 4  # accepted films: two to train on, one to validate with, one held back
+OUTCOME = "outcome.json"
 TABLES = ("groups.csv", "parts.csv")
 
 
@@ -64,6 +66,11 @@ class Run:
             "used": self.used,
         }
 
+    def keep(self) -> None:
+        """Write how it ended: what was made is offered after a restart of the server, too."""
+        with suppress(OutputError), whole_file(self.folder / OUTCOME) as temporary:
+            temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+
 
 class Retraining:
     """Starts runs, follows them, stops them. Safe to use from any thread."""
@@ -71,7 +78,7 @@ class Retraining:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.root = library.hidden / "runs"
-        self.run: Run | None = None
+        self.run: Run | None = _last_run(self.root)
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
@@ -153,8 +160,7 @@ class Retraining:
             else:
                 run.state = "failed"
                 run.error = run.error or _last_words(run.folder / "log.txt", status)
-        with suppress(OutputError), whole_file(run.folder / "outcome.json") as temporary:
-            temporary.write_text(json.dumps(run.to_json(), indent=2) + "\n", encoding="utf-8")
+        run.keep()
         shutil.rmtree(run.folder / "films", ignore_errors=True)
         with suppress(OSError):
             (run.folder / "checkpoint.safetensors").unlink()
@@ -168,6 +174,20 @@ class Retraining:
             run.checks.append(told["check"])
         if "outcome" in told:
             run.after = told["outcome"]["after"]
+
+
+def _last_run(root: Path) -> Run | None:
+    """The newest run that was finished and whose model is there."""
+    folders: list[Path] = []
+    with suppress(OSError):
+        folders = sorted((path for path in root.iterdir() if path.name.isdigit()), reverse=True)
+    for folder in folders:
+        with suppress(OSError, ValueError, TypeError):
+            told = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+            run = Run(folder=folder, **told)
+            if run.state == "done" and (run.bundle / CARD).is_file():
+                return run
+    return None
 
 
 def _lay_out(folder: Path, root: Path, films: list[Entry], plan: dict[str, Any]) -> None:

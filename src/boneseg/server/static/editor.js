@@ -20,6 +20,7 @@ export class Editor {
     this.savedAt = 0; // the mask's version that is saved
     this.keptAt = 0; // the one that the server has, saved or as a draft
     this.turn = Promise.resolve();
+    this.writing = 0; // requests that wait for their turn, or are on their way
   }
 
   get dirty() {
@@ -114,9 +115,16 @@ export class Editor {
     }
   }
 
+  // The server lets a draft go when the film is saved, from wherever that was.
+  keepDraftAgain() {
+    this.keptAt = null;
+    return this.keepDraft();
+  }
+
   // One request that writes at a time: each stands on what the one before has left.
   #inTurn(what) {
-    const turn = this.turn.then(what);
+    this.writing++;
+    const turn = this.turn.then(what).finally(() => this.writing--);
     this.turn = turn.catch(() => {});
     return turn;
   }

@@ -109,7 +109,7 @@ export class FilmList {
     const key = JSON.stringify([row.name, row.state, row.trust, row.error, row.draft, row.stamp, row.inbox, row.id === this.current]);
     if (item.shown === key) return;
     item.shown = key;
-    item.name.textContent = row.name;
+    item.name.replaceChildren(...row.name.split(/(?<=[_.-])/).flatMap((part) => [part, document.createElement("wbr")]));
     item.name.title = row.name;
     item.button.dataset.state = row.error ? "failed" : row.state;
     const more = [row.inbox ? "dropped" : "", row.draft ? "unsaved drawing" : ""].filter(Boolean);

@@ -44,6 +44,8 @@ let version = null; // of the list of films
 
 let wanted = null; // the film asked for last: an earlier one may still be on its way
 
+const openAgain = (id) => open(id, true);
+
 async function open(id, again = false) {
   wanted = id;
   if (id === editor.row?.id && !again) {
@@ -208,7 +210,7 @@ let refreshing = false;
 let trouble = null; // what the server answered last, where that was an error
 
 async function refresh(force = false) {
-  if (refreshing || (document.hidden && !force)) return;
+  if (refreshing || (document.hidden && !force && !editor.dirty)) return;
   refreshing = true;
   try {
     const health = await api.health();
@@ -235,19 +237,32 @@ async function refresh(force = false) {
 }
 
 async function refreshFilms() {
+  const { row: shown, writing } = editor;
   const { films, version: now } = await api.films();
-  const there = (id) => films.some((row) => row.id === id);
-  if (editor.row && !there(editor.row.id) && list.rows.some((row) => row.id === editor.row.id))
-    say(`${editor.row.name}: is gone; somebody has removed the film`, "error");
+  const known = list.rows.find((row) => row.id === shown?.id);
   version = now;
   list.update(films);
+  if (!known || editor.row !== shown) return;
+  const row = films.find(({ id }) => id === shown.id);
+  if (!row) say(`${shown.name}: is gone; somebody has removed the film`, "error");
+  else if (row.revision !== known.revision && row.revision !== shown.revision && !writing && !editor.writing)
+    savedElsewhere(shown);
+}
+
+function savedElsewhere({ id, name }) {
+  if (!editor.dirty) {
+    openAgain(id);
+    return;
+  }
+  editor.keepDraftAgain();
+  say(`${name}: was saved elsewhere since you opened it; yours is not lost, save to see both`, "error");
 }
 
 // The suggestion on the screen is of the old model: look again, unless somebody is drawing.
 function newModel() {
   if (!editor.row) return;
   if (editor.dirty) say("What the new model suggests is shown once the film is opened again", "info");
-  else open(editor.row.id, true);
+  else openAgain(editor.row.id);
 }
 
 function showServer() {

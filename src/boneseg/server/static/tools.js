@@ -13,7 +13,7 @@ export const TOOLS = {
   hand: { key: "h", name: "Move", help: "Drag the film (or hold Space, or the middle button)" },
 };
 
-const CLOSE = 9; // screen px within which a polygon's first corner closes it
+const CLOSE = { mouse: 9, pen: 12, touch: 24 }; // screen px within which a polygon's first corner closes it
 
 export class Tools {
   constructor(editor, view, canvas) {
@@ -25,6 +25,7 @@ export class Tools {
     this.byKeys = false;
     this.points = []; // of a polygon
     this.line = null; // of a measurement
+    this.pointer = "mouse";
     this.space = false;
     this.onchange = () => {};
     const on = (name, handler, options) => canvas.addEventListener(name, handler.bind(this), options);
@@ -72,6 +73,7 @@ export class Tools {
     const place = this.at(event);
     this.pointers.set(event.pointerId, place);
     this.byKeys = false;
+    this.pointer = event.pointerType;
     if (this.pointers.size === 2) {
       this.giveUpStroke();
       this.action = { kind: "pinch" };
@@ -214,7 +216,7 @@ export class Tools {
   closes(x, y) {
     if (this.points.length < 3) return false;
     const [fx, fy] = this.points[0];
-    return Math.hypot(x - fx, y - fy) * this.view.scale < CLOSE * this.view.ratio;
+    return Math.hypot(x - fx, y - fy) * this.view.scale < (CLOSE[this.pointer] ?? CLOSE.mouse) * this.view.ratio;
   }
 
   closePolygon(erase) {

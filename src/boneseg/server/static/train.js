@@ -43,7 +43,8 @@ export class Training {
     this.part("stage").textContent = run.error ?? ended[run.state] ?? `${stage}…`;
     this.part("stage").classList.toggle("bad", run.state === "failed");
     this.part("progress").hidden = run.state !== "running";
-    this.part("progress").value = last?.done ?? 0;
+    if (last) this.part("progress").value = last.done;
+    else this.part("progress").removeAttribute("value"); // under way, nobody knows how far
     this.part("detail").textContent = last
       ? `validation Dice ${last.dice.toFixed(3)}, loss ${last.loss.toFixed(3)}`
       : "";
