@@ -1,9 +1,35 @@
-"""What holds for every test."""
+"""What holds for every test, and what several share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+from boneseg.bundle import bundled, load_bundle
+from boneseg.engine import Engine
+
+if TYPE_CHECKING:
+    from orthanc import Orthanc
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("boneseg", deadline=None)
 settings.load_profile("boneseg")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The model that ships, ready to run."""
+    return Engine(load_bundle(bundled()))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Orthanc]:
+    """A PACS of the test's own."""
+    import orthanc
+
+    with orthanc.running(tmp_path / "orthanc") as running:
+        yield running

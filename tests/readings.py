@@ -20,19 +20,21 @@ from films import bone, dicom
 Mask = NDArray[np.bool_]
 
 
-def card(digest: str = "ab" * 32) -> Card:
-    return Card(
-        architecture=NetworkSettings(),
-        height=64,
-        width=64,
-        threshold=0.5,
-        metrics={},
-        restarts=0,
-        data={},
-        recipe={},
-        versions={},
-        card_sha256=digest,
-    )
+def card(**facts: Any) -> Card:
+    """The card of a model of which nothing is known but the `facts`."""
+    known: dict[str, Any] = {
+        "architecture": NetworkSettings(),
+        "height": 64,
+        "width": 64,
+        "threshold": 0.5,
+        "metrics": {},
+        "restarts": 0,
+        "data": {},
+        "recipe": {},
+        "versions": {},
+        "card_sha256": "ab" * 32,
+    }
+    return Card(**known | facts)
 
 
 def picture(path: Path, height: int = 60, width: int = 80) -> Path:

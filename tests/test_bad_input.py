@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import films
-from boneseg.bundle import Bundle, Card, load_bundle, load_network, save_bundle
+from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
 from boneseg.cli import main
 from boneseg.dataset import open_dataset
 from boneseg.engine import Engine, Finding
@@ -27,6 +27,7 @@ from boneseg.masks import read_mask
 from boneseg.prepare import Floats
 from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
+from readings import card
 
 SIDE = 64
 SETTINGS = (
@@ -177,18 +178,9 @@ def bundle(room: Path) -> Path:
     from boneseg.networks import build
 
     small = load_recipe("fast").with_settings(SETTINGS).settle([(SIDE, SIDE)])
-    card = Card(
-        architecture=small.network,
-        height=SIDE,
-        width=SIDE,
-        threshold=0.5,
-        metrics={},
-        restarts=0,
-        data={},
-        recipe=small.model_dump(mode="json"),
-        versions={},
-    )
-    return save_bundle(room / "bundle", build(small.network), card).path
+    facts = {"height": SIDE, "width": SIDE, "recipe": small.model_dump(mode="json")}
+    blank = card(architecture=small.network, **facts)
+    return save_bundle(room / "bundle", build(small.network), blank).path
 
 
 @pytest.fixture(scope="module")

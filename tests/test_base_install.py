@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boneseg.bundle import Card, save_bundle
+from boneseg.bundle import save_bundle
 from boneseg.masks import read_mask
 from boneseg.networks import build
 from boneseg.recipe import Recipe
 from boneseg.simulate import simulate
+from readings import card
 
 BASE = Path(__file__).parents[1] / ".venv-base" / "bin" / "python"
 
@@ -24,18 +25,8 @@ def test_segment_runs_where_torch_is_not_installed(tmp_path: Path) -> None:
     assert subprocess.run([BASE, "-c", "import torch"], capture_output=True).returncode == 1
     simulate(tmp_path / "films", 3, size=(90, 70))
     recipe = Recipe().with_settings(["network.width=4"]).settle([(90, 70)])
-    card = Card(
-        architecture=recipe.network,
-        height=96,
-        width=64,
-        threshold=0.5,
-        metrics={},
-        restarts=0,
-        data={},
-        recipe={},
-        versions={},
-    )
-    save_bundle(tmp_path / "bundle", build(recipe.network), card)
+    blank = card(architecture=recipe.network, height=96, width=64)
+    save_bundle(tmp_path / "bundle", build(recipe.network), blank)
     for python, out in ((BASE, "base"), (sys.executable, "full")):
         call = [python, "-c", "from boneseg.cli import main; main()", "segment"]
         words = [tmp_path / "films" / "images", "--out", tmp_path / out]

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from boneseg.backends import KEPT, OpenVino
-from boneseg.bundle import CARD, ONNX, WEIGHTS, Bundle, Card, load_bundle, load_network, save_bundle
+from boneseg.bundle import CARD, ONNX, WEIGHTS, Bundle, load_bundle, load_network, save_bundle
 from boneseg.engine import Engine
 from boneseg.errors import BundleError
 from boneseg.networks import build
 from boneseg.recipe import NetworkSettings
 from boneseg.validation import predict
+from readings import card
 
 SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
 
@@ -25,11 +26,8 @@ SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
 def bundle(path: Path, *, half: bool, norm: str = "instance", fitted: bool = True) -> Bundle:
     torch.manual_seed(3)
     settings = NetworkSettings(widths=(8, 16, 32), levels=3, norm=norm)
-    card = Card(
-        architecture=settings, height=128, width=128, fitted=fitted, threshold=0.5,
-        metrics={}, restarts=0, data={}, recipe={}, versions={},
-    )  # fmt: skip
-    save_bundle(path, build(settings).eval(), card, half=half)
+    blank = card(architecture=settings, height=128, width=128, fitted=fitted)
+    save_bundle(path, build(settings).eval(), blank, half=half)
     return load_bundle(path)
 
 

@@ -23,11 +23,6 @@ def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine(load_bundle(bundled()))
-
-
 def test_it_is_under_20_megabytes_and_free() -> None:
     size = sum(path.stat().st_size for path in bundled().iterdir())
     assert size < 20_000_000

@@ -116,7 +116,7 @@ def test_one_film_and_model_give_one_uid_and_others_another(tmp_path: Path) -> N
     assert first.SOPInstanceUID == segmentation_uid(read_source(knee).SOPInstanceUID, card())
     others = [
         segmentation(hip),
-        segmentation(knee, model=card("cd" * 32)),
+        segmentation(knee, model=card(card_sha256="cd" * 32)),
         segmentation(knee, fractional=True),
         segmentation(knee, corrected=True),
         segmentation(knee, model=None),

@@ -15,8 +15,6 @@ from pynetdicom import AE, evt
 
 import films
 import orthanc
-from boneseg.bundle import bundled, load_bundle
-from boneseg.engine import Engine
 from boneseg.errors import ServiceError, UsageError
 from boneseg.pacs.node import Node, Peer, peer
 from boneseg.pacs.node import title as title_of
@@ -24,17 +22,6 @@ from boneseg.pacs.spool import FullError, Spool
 from boneseg.writers.dicom_seg import segmentation_uid
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(load_bundle(bundled()))
-
-
-@pytest.fixture
-def server(tmp_path):
-    with orthanc.running(tmp_path / "orthanc") as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 import films
-from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.bundle import sample_films
 from boneseg.dataset import Case, open_dataset
-from boneseg.engine import Engine
 from boneseg.errors import RadiographError
 from boneseg.evaluate import evaluate_model
 from boneseg.films import Film, fingerprint, prepare_films, read_films
@@ -33,11 +32,6 @@ BONE = films.bone() / np.float32(4095)
 
 def read(path, **more):
     return read_radiograph(films.dicom(path / "a.dcm", films.bone(), **(FULL | more))).pixels
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(load_bundle(bundled()))
 
 
 RECTANGLE = {

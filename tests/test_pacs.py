@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 
 import films
 import orthanc
-from boneseg.bundle import bundled, load_bundle
-from boneseg.engine import Engine
 from boneseg.errors import ServiceError, UsageError
 from boneseg.pacs.dicomweb import DicomWeb, _first_part
 from boneseg.pacs.watch import Watch
@@ -27,17 +25,6 @@ from boneseg.radiograph import read_radiograph
 from boneseg.writers.dicom_seg import segmentation_uid
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return Engine(load_bundle(bundled()))
-
-
-@pytest.fixture
-def server(tmp_path):
-    with orthanc.running(tmp_path / "orthanc") as running:
-        yield running
 
 
 @orthanc.needs_orthanc
