@@ -70,10 +70,18 @@ def plain_study(folder, count, **more):
     return paths
 
 
+def rename(path, uid):
+    dataset = pydicom.dcmread(path)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+    dataset.save_as(path)
+
+
 @orthanc.needs_orthanc
 @orthanc.needs_dcmtk
 def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, server, engine, lines):
-    paths = plain_study(tmp_path / "films", 4, PatientName="Quux^Mark", PatientID="ZQ77X")
+    person = {"PatientName": "Quux^Mark", "PatientID": "ZQ77X", "AccessionNumber": "ZQ78X"}
+    paths = plain_study(tmp_path / "films", 4, **person, PatientBirthDate="19321127")
+    rename(paths[0], "1.2.19321127.4")  # a UID that tells, as those of some archives do
     node = Node(Spool(tmp_path / "spool", 9), engine, archive(server), tell=lines.append)
     with node.running("127.0.0.1", 0) as port:
         assert echo(port) == 0
@@ -88,7 +96,7 @@ def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, serve
     found = server.segmentations()
     assert {str(one.SOPInstanceUID) for one in found} == wanted and len(found) == 4
     assert all(one.PatientName == "Quux^Mark" for one in found)
-    assert not any(mark in line for line in lines for mark in ("Quux", "ZQ77X"))
+    assert not any(m in line for line in lines for m in ("Quux", "ZQ77X", "ZQ78X", "19321127"))
     assert not [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
 
 
