@@ -102,15 +102,17 @@ def main() -> None:
     words.add_argument("--work", type=Path, default=Path("runs/frontier"))
     words.add_argument("--sets", nargs="*", default=["spine"])
     words.add_argument("--train-only", action="store_true", help="the networks are timed later")
+    words.add_argument("--report-only", action="store_true", help="of what is trained already")
     asked = words.parse_args()
     trials = [Trial(films, variant) for films in asked.sets for variant in VARIANTS]
     with one_a_core() as pool:
-        left = [trial for trial in trials if not trial.figures]
+        left = [trial for trial in trials if not (trial.figures or asked.report_only)]
         for end in as_completed([pool.submit(t.run, asked.data, asked.work) for t in left]):
             print(end.result(), flush=True)
     if not asked.train_only:
         for films in asked.sets:
-            report(films, [trial for trial in trials if trial.films == films], asked.work)
+            done = [trial for trial in trials if trial.films == films and trial.figures]
+            report(films, done, asked.work)
 
 
 def gflop(network: torch.nn.Module, height: int, width: int) -> float:
