@@ -35,13 +35,13 @@ from boneseg.errors import OutputError, UsageError
 from boneseg.radiograph import read_radiograph
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
+from boneseg.server.desk import Desk, shares
 from boneseg.server.library import NONE, Library
 from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
 from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
 from boneseg.server.retrain import Retraining, Run
 from boneseg.server.study import deal
 from boneseg.server.teach import Candidate, teaching_order
-from boneseg.server.worker import Desk
 from boneseg.writers import FORMATS
 from films import dicom
 from lightbox import COMMAND, fill, refused, served
@@ -78,14 +78,20 @@ def post(client: TestClient, name: str, content: bytes, path: str = "/api/segmen
 
 def test_a_film_in_and_the_engines_mask_out(client: TestClient) -> None:
     engine = Engine(load_bundle(bundled()))
-    expected = engine.segment(read_radiograph(FOOT).pixels)
+    expected = engine.find(read_radiograph(FOOT))
     answer = post(client, "foot.png", FOOT.read_bytes())
     assert answer.status_code == 200
     mask = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert mask.dtype == np.uint8
-    assert np.array_equal(mask, expected * np.uint8(255))
+    assert set(np.unique(mask)) == {0, 255}
+    # Of 16-bit floats the last digits hang on how many cores share the network
+    clear = abs(expected.probability - engine.bundle.card.threshold) > 0.03
+    assert clear.mean() > 0.95
+    assert np.array_equal((mask > 0)[clear], expected.mask[clear])
+    again = [post(client, "foot.png", FOOT.read_bytes()).content for _ in range(4)]
+    assert set(again) == {answer.content}  # whichever worker it was
     told = post(client, "foot.png", FOOT.read_bytes(), accept="application/json").json()
-    assert told["area_px"] == expected.sum()
+    assert told["area_px"] == (mask > 0).sum()
     assert base64.b64decode(told["mask_png"]) == answer.content
 
 
@@ -334,11 +340,12 @@ def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: Light
     film = next(row for row in client.get("/api/films").json()["films"] if row["name"] == "gone")
     big = np.zeros((4000, 4000), np.uint8)
     Image.fromarray(big).save(box.library.root / "big.png")
-    waiting = box.desk.submit("answer", "big", box.library.root / "big.png", "mask")
+    big_one = ("answer", "big", box.library.root / "big.png", "mask")
+    waiting = [box.desk.submit(*big_one) for _ in box.desk.workers]
     entry = box.library.entry(film["id"])
     queued = box.desk.submit("look", entry.name, path, box.library.cache.folder(entry.id), "")
     path.unlink()
-    waiting.result()
+    [future.result() for future in waiting]
     with pytest.raises(Exception, match=r"^gone: there is no such file"):
         queued.result()
     answer = client.get(f"/api/films/{film['id']}")
@@ -418,7 +425,7 @@ def test_metrics_are_counted(client: TestClient) -> None:
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(samples['boneseg_requests_total{route="/api/segment",status="200"}']) >= 1
     assert float(samples["boneseg_segment_seconds_count"]) >= 1
-    assert float(samples['boneseg_resident_bytes{process="worker"}']) > 5e7
+    assert float(samples['boneseg_resident_bytes{process="worker 1"}']) > 5e7
 
 
 # -- the worker -----------------------------------------------------------------------------------
@@ -432,23 +439,22 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_worker_that_dies_is_replaced_and_the_film_named(large: Path) -> None:
-    desk = Desk(bundled())
+    desk = Desk(bundled(), workers=1)
     try:
         doomed = desk.submit("answer", "large.png", large, "mask")
         time.sleep(0.1)
-        assert desk.pid is not None
-        os.kill(desk.pid, signal.SIGKILL)
+        os.kill(desk.pids[0], signal.SIGKILL)
         with pytest.raises(WorkerDiedError, match=r"^large.png: ended the process .*SIGKILL"):
             doomed.result(60)
         facts, _ = desk.submit("answer", "foot.png", FOOT, "mask").result(60)
         assert facts["area_px"] > 0
-        assert desk.counts.died == 1
+        assert desk.deaths == 1
     finally:
         desk.close()
 
 
 def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
-    desk = Desk(bundled(), patience=0.05)
+    desk = Desk(bundled(), patience=0.05, workers=1)
     try:
         with pytest.raises(WorkerDiedError, match=r"^large.png: took more than 0.05 s"):
             desk.submit("answer", "large.png", large, "mask").result(60)
@@ -456,8 +462,32 @@ def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
         desk.close()
 
 
+def test_a_film_that_takes_long_holds_up_one_worker(large: Path) -> None:
+    desk = Desk(bundled(), workers=2)
+    try:
+        slow = desk.submit("answer", "large.png", large, "mask")
+        for _ in desk.workers[1:]:
+            desk.submit("answer", "foot.png", FOOT, "mask").result(60)
+            assert not slow.done() or len(desk.workers) == 1
+        slow.result(60)
+    finally:
+        desk.close()
+
+
+@given(st.integers(1, 9))
+def test_cores_are_dealt_to_workers_evenly(workers: int) -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system does not tell which cores there are")
+    dealt = shares(workers)
+    assert 1 <= len(dealt) <= workers and all(dealt)
+    assert len({len(share) for share in dealt}) == 1
+    cores = [core for share in dealt for core in share]
+    assert len(cores) == len(set(cores)) and set(cores) <= os.sched_getaffinity(0)
+    assert len(os.sched_getaffinity(0)) - len(cores) < len(dealt)
+
+
 def test_a_full_queue_says_when_to_come_again(box: LightBox, large: Path, tmp_path: Path) -> None:
-    small = LightBox(Library(fill(tmp_path / "films")), bundled(), waiting=1)
+    small = LightBox(Library(fill(tmp_path / "films")), bundled(), waiting=1, workers=1)
     client = TestClient(create_app(small), base_url=HERE)  # no look_around: it is not entered
     try:
         first = small.desk.submit("answer", "large.png", large, "mask")

@@ -11,8 +11,8 @@ Where to begin reading:
     exchange.py   what comes in with a request, and goes out
     library.py    the data folder as films with a state; saving with a history
     cache.py      what was found on each film, so that it is found once
-    worker.py     the process that holds the model, and the bounded queue before it
-    tasks.py      what that process does with a film
+    desk.py       the bounded queue of films, and the workers that take from it
+    worker.py     a process that holds the model; tasks.py: what it does with a film
     teach.py      which film's correction should teach most
     retrain.py    training in a process of its own; study.py: what that process does
     static/       the page

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from boneseg.bundle import CARD, Bundle, load_bundle
 from boneseg.errors import BonesegError
 from boneseg.files import whole_file
+from boneseg.server.desk import WAITING, WORKERS, Desk
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import BusyError
 from boneseg.server.retrain import Retraining, Run
 from boneseg.server.tasks import THUMBNAIL_FILE, Facts
 from boneseg.server.teach import Candidate, appearance, teaching_order
-from boneseg.server.worker import WAITING, Desk
 
 BREATH = 0.5  # seconds between two looks for films that nobody has looked at
 
@@ -31,14 +31,21 @@ class LightBox:
     """What the routes ask. `keeps` is False where the folder is gone when the server is."""
 
     def __init__(
-        self, library: Library, model: Path, *, keeps: bool = True, waiting: int = WAITING
+        self,
+        library: Library,
+        model: Path,
+        *,
+        keeps: bool = True,
+        waiting: int = WAITING,
+        workers: int = WORKERS,
     ) -> None:
         self.library, self.keeps = library, keeps
         self.model: Bundle = load_bundle(model)
-        self.desk = Desk(self.model.path, waiting=waiting)
+        self.desk = Desk(self.model.path, waiting=waiting, workers=workers)
         self.retraining = Retraining(library)
         self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, why)
         self._looks: dict[str, tuple[str, NDArray[np.float32]]] = {}
+        self._looking: dict[str, asyncio.Task[Facts]] = {}  # at films, at this moment
         self.spool = library.hidden / "spool"
         shutil.rmtree(self.spool, ignore_errors=True)  # of a server that was killed
         self.spool.mkdir(parents=True, exist_ok=True)
@@ -59,7 +66,15 @@ class LightBox:
         facts = self.facts(entry)
         if facts is not None and self.library.cache.whole(entry.id):
             return facts
-        return await self._look(entry)
+        return await self._look_once(entry)
+
+    async def _look_once(self, entry: Entry) -> Facts:
+        """Whoever asks while a film is looked at gets what is found then."""
+        looking = self._looking.get(entry.id)
+        if looking is None:
+            looking = self._looking[entry.id] = asyncio.create_task(self._look(entry))
+            looking.add_done_callback(lambda _: self._looking.pop(entry.id, None))
+        return await asyncio.shield(looking)
 
     async def _look(self, entry: Entry) -> Facts:
         cache, stamp = self.library.cache, entry.stamp
@@ -87,7 +102,7 @@ class LightBox:
                 await asyncio.sleep(BREATH)
                 continue
             with suppress(BonesegError):
-                await self._look(entry)
+                await self._look_once(entry)
 
     def _unseen(self) -> Entry | None:
         with suppress(BonesegError):

@@ -86,7 +86,7 @@ def metrics_text(box: LightBox, requests: Requests) -> str:
         ('{outcome="done"}', counts.done),
         ('{outcome="failed"}', counts.failed),
     )
-    family("worker_deaths_total", "counter", "Workers replaced.", ("", counts.died))
+    family("worker_deaths_total", "counter", "Workers replaced.", ("", box.desk.deaths))
     family("refused_total", "counter", "Films refused, the queue being full.", ("", counts.refused))
     family("queue_waiting", "gauge", "Films that wait.", ("", box.desk.waiting))
     family(
@@ -94,7 +94,10 @@ def metrics_text(box: LightBox, requests: Requests) -> str:
         "gauge",
         "Memory of each process.",
         ('{process="server"}', resident_bytes(None)),
-        ('{process="worker"}', resident_bytes(box.desk.pid)),
+        *(
+            (f'{{process="worker {number}"}}', resident_bytes(pid))
+            for number, pid in enumerate(box.desk.pids, 1)
+        ),
     )
     return "\n".join(lines) + "\n"
 

@@ -320,7 +320,7 @@ def health(request: Request) -> dict[str, Any]:
         "folder": box.library.root.name if box.keeps else None,
         "version": box.library.version,
         "waiting": box.desk.waiting,
-        "deaths": box.desk.counts.died,
+        "deaths": box.desk.deaths,
         "upload_bytes": request.app.state.max_bytes,
         "model": {
             "digest": box.digest,

@@ -1,140 +1,59 @@
-"""A process that holds the model, and the bounded queue before it.
+"""A process that holds the model and takes one film at a time.
 
-    desk = Desk(bundle_path)
-    facts = desk.submit("look", "knee.dcm", path, folder, stamp).result()
+    worker = Worker(cores={0}, patience=120)
+    facts = worker.do(bundle_path, Job("look", "knee.dcm", (path, folder, stamp)))
 
 Films are read in that process too: decoders are native code, and a file made to break them breaks
-a process that can be replaced. It takes one film at a time (the engine uses every core), so the
-film that it died over is known.
+a process that can be replaced. It takes one film at a time, so the film that it died over is known.
 """
 
 from __future__ import annotations
 
-import math
-import queue
+import os
 import signal
-import threading
-import time
+from collections.abc import Set
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from boneseg.errors import BonesegError, BundleError, RadiographError
-from boneseg.server.refusals import BusyError, ServerError, WorkerDiedError
+from boneseg.server.refusals import ServerError, WorkerDiedError
 
-WAITING = 32  # films in the queue, at most
-PATIENCE = 120.0  # seconds for one film, before the worker is taken to hang
-START = 120.0  # seconds for it to load the model
-MEMORY = 6 * 2**30  # bytes it may take for a film, beside the model
+START = 120.0  # seconds for a worker to load the model
+MEMORY = 4 * 2**30  # bytes it may take for a film, beside the model
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """One of `tasks.TASKS` for a film, and its result to come."""
+
     task: str
     film: str  # the name by which people know it
     arguments: tuple[Any, ...]
-    future: Future[Any]
+    future: Future[Any] = field(default_factory=Future)
 
 
-@dataclass
-class Counts:
-    """What the desk has done, for /metrics and /api/health."""
+class Worker:
+    """The process, as the server holds it: started when it is needed, replaced when it dies."""
 
-    done: int = 0
-    failed: int = 0
-    died: int = 0
-    refused: int = 0
-    usual_seconds: float = 0.2  # of a film, of late
-
-
-class Desk:
-    """The queue and the worker; safe to use from any thread."""
-
-    def __init__(self, bundle: Path, *, waiting: int = WAITING, patience: float = PATIENCE) -> None:
-        self.bundle, self.patience, self.counts = bundle, patience, Counts()
-        self._queue: queue.Queue[_Job | None] = queue.Queue(waiting)
+    def __init__(self, cores: Set[int], patience: float) -> None:
+        self.cores, self.patience, self.died = cores, patience, 0
         self._process: Any = None
         self._pipe: Connection | None = None
         self._loaded: Path | None = None
-        self._busy = False
-        self._thread = threading.Thread(target=self._serve, name="desk", daemon=True)
-        self._start()
-        self._thread.start()
-
-    def submit(self, task: str, film: str, *arguments: Any) -> Future[Any]:
-        """Queue one of `tasks.TASKS` for a film. Raises BusyError where the queue is full."""
-        job = _Job(task, film, arguments, Future())
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            self.refuse()
-        return job.future
-
-    def check_room(self) -> None:
-        """Raise BusyError where the queue is full, before an upload is taken in."""
-        if self._queue.full():
-            self.refuse()
-
-    def refuse(self) -> None:
-        self.counts.refused += 1
-        seconds = math.ceil(self._queue.qsize() * self.counts.usual_seconds) or 1
-        raise BusyError(
-            f"{self._queue.qsize()} films wait already; come again in {seconds} s", seconds
-        )
-
-    @property
-    def waiting(self) -> int:
-        return self._queue.qsize()
-
-    @property
-    def idle(self) -> bool:
-        return not self._busy and self._queue.empty()
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
-    def use(self, bundle: Path) -> None:
-        """Look at films with another model from now on; the film at hand is finished first."""
-        self.bundle = bundle
-
-    def close(self) -> None:
-        """End the worker; what waits is given up."""
-        while True:
-            with suppress(queue.Empty):
-                while (job := self._queue.get_nowait()) is not None:
-                    job.future.cancel()
-            with suppress(queue.Full):
-                self._queue.put_nowait(None)
-                break
-        self._kill()
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            self._busy = True
-            started = time.perf_counter()
-            try:
-                job.future.set_result(self._do(job))
-                self.counts.done += 1
-            except BaseException as error:
-                self.counts.failed += 1
-                job.future.set_exception(error)
-            finally:
-                self._busy = False
-            took = time.perf_counter() - started
-            self.counts.usual_seconds += 0.1 * (took - self.counts.usual_seconds)
-
-    def _do(self, job: _Job) -> Any:
-        if self._loaded != self.bundle or self._process is None or not self._process.is_alive():
-            self._kill()
-            self._start()
+    def do(self, bundle: Path, job: Job) -> Any:
+        """What the task gives. Raises what it raises, and WorkerDiedError."""
+        if self._loaded != bundle or self._process is None or not self._process.is_alive():
+            self.start(bundle)
         try:
             assert self._pipe is not None
             self._pipe.send((job.task, job.film, job.arguments))
@@ -142,57 +61,61 @@ class Desk:
                 raise TimeoutError
             kind, value = self._pipe.recv()
         except (EOFError, OSError) as error:  # TimeoutError is an OSError
-            raise self._died(job, isinstance(error, TimeoutError)) from None
+            raise self._death(job.film, isinstance(error, TimeoutError)) from None
         if kind == "error":
             raise value
         return value
 
-    def _died(self, job: _Job, hung: bool) -> WorkerDiedError:
-        if not hung:
-            self._process.join(5)
-        code = self._process.exitcode
-        self.counts.died += 1
-        self._kill()
-        if hung:
-            reason = f"took more than {self.patience:g} s"
-        elif code is not None and code < 0:
-            reason = f"ended the process that looked at it ({signal.Signals(-code).name})"
-        else:
-            reason = f"ended the process that looked at it (exit status {code})"
-        return WorkerDiedError(f"{job.film}: {reason}; another has taken its place, leave it out")
-
-    def _start(self) -> None:
+    def start(self, bundle: Path) -> None:
+        """Have a fresh process that holds this model. Raises BundleError and ServerError."""
+        self.kill()
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        bundle = self.bundle
-        self._process = context.Process(target=_work, args=(theirs, bundle), daemon=True)
-        self._process.start()
+        process = context.Process(target=_work, args=(theirs, bundle, self.cores), daemon=True)
+        self._process, self._pipe = process, ours
+        process.start()
         theirs.close()
-        self._pipe = ours
         try:
             if not ours.poll(START):
                 raise ServerError(f"{bundle}: was not loaded in {START:g} s; close other programs")
             kind, value = ours.recv()
         except (EOFError, OSError):
-            self._kill()
+            self.kill()
             raise BundleError(f"{bundle}: ends the process that loads it; copy it again") from None
         if kind == "error":
-            self._kill()
+            self.kill()
             raise value
         self._loaded = bundle
 
-    def _kill(self) -> None:
-        if self._process is not None:
+    def kill(self) -> None:
+        if self._process is not None and self._process.pid is not None:
             self._process.kill()
             self._process.join(10)
         if self._pipe is not None:
             self._pipe.close()
         self._process = self._pipe = self._loaded = None
 
+    def _death(self, film: str, hung: bool) -> WorkerDiedError:
+        if not hung:
+            self._process.join(5)
+        code = self._process.exitcode
+        self.died += 1
+        self.kill()
+        if hung:
+            reason = f"took more than {self.patience:g} s"
+        elif code is not None and code < 0:
+            reason = f"ended the process that looked at it ({signal.Signals(-code).name})"
+        else:
+            reason = f"ended the process that looked at it (exit status {code})"
+        return WorkerDiedError(f"{film}: {reason}; another has taken its place, leave it out")
 
-def _work(pipe: Connection, bundle: Path) -> None:
-    """The worker's life: load the model, then one film after the other."""
+
+def _work(pipe: Connection, bundle: Path, cores: Set[int]) -> None:
+    """The process's life: load the model, then one film after the other."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+    if cores and hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)  # the engine takes as many threads as it has cores
     from boneseg.bundle import load_bundle
     from boneseg.engine import Engine
     from boneseg.server.tasks import TASKS

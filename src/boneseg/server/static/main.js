@@ -1,6 +1,7 @@
 // The page: its parts, put together; films that are opened, left, saved, added.
 
 import * as api from "./api.js";
+import { keepFile, offerDownloads } from "./downloads.js";
 import { listenToDrops } from "./drop.js";
 import { Editor } from "./editor.js";
 import { fillSheet, listenToKeys } from "./keys.js";
@@ -15,21 +16,6 @@ import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const EVERY = 1500; // ms between two looks at the server
-const FORMS = {
-  mask: "mask, PNG",
-  overlay: "overlay, PNG",
-  probability: "probability, PNG",
-  "dicom-seg": "DICOM Segmentation",
-  nrrd: "3D Slicer, .seg.nrrd",
-  nifti: "NIfTI",
-  coco: "COCO, run lengths",
-  "coco-polygons": "COCO, polygons",
-  labelme: "LabelMe",
-  cvat: "CVAT",
-  "label-studio": "Label Studio",
-  yolo: "YOLO",
-  measurements: "measurements, CSV",
-};
 
 const view = new View($("film"), $("marks"));
 const editor = new Editor(view, say);
@@ -196,12 +182,7 @@ async function download(form) {
   const { id } = editor.row;
   if (!(await leave())) return;
   const file = await trying(() => api.download(id, form));
-  if (!file) return;
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(file.content);
-  link.download = file.name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  if (file) keepFile(file);
 }
 
 // -- following the server ----------------------------------------------------------------------
@@ -236,6 +217,8 @@ async function refresh(force = false) {
   }
 }
 
+let told = null; // the revision of another tab that was told last
+
 async function refreshFilms() {
   const { row: shown, writing } = editor;
   const { films, version: now } = await api.films();
@@ -245,8 +228,12 @@ async function refreshFilms() {
   if (!known || editor.row !== shown) return;
   const row = films.find(({ id }) => id === shown.id);
   if (!row) say(`${shown.name}: is gone; somebody has removed the film`, "error");
-  else if (row.revision !== known.revision && row.revision !== shown.revision && !writing && !editor.writing)
+  else if (row.revision === shown.revision || row.revision === told) return;
+  else if (writing || editor.writing) version = null; // it may be our own: look again
+  else {
+    told = row.revision;
     savedElsewhere(shown);
+  }
 }
 
 function savedElsewhere({ id, name }) {
@@ -364,10 +351,6 @@ on("files", "change", () => {
   $("files").value = "";
 });
 on("history", "change", () => $("history").value && bringBack($("history").value));
-on("download", "change", () => {
-  if ($("download").value) download($("download").value);
-  $("download").value = "";
-});
 for (const which of ["order", "filter"])
   on(which, "change", () => {
     list[which] = $(which).value;
@@ -390,7 +373,7 @@ fillToolbar($("tools"), (tool) => {
 fillSheet(KEYS, $("keys"));
 listenToKeys(KEYS, view, tools, $("marks"));
 listenToDrops($("drop"), add);
-for (const [form, name] of Object.entries(FORMS)) $("download").append(new Option(name, form));
+offerDownloads($("download"), download);
 tools.choose("brush");
 panel.showLayers();
 panel.show();

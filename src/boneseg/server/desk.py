@@ -1,0 +1,160 @@
+"""The bounded queue of films, and the workers that take from it.
+
+    desk = Desk(bundle_path)
+    facts = desk.submit("look", "knee.dcm", path, folder, stamp).result()
+
+Two workers, each on half of the cores: an engine on half of them does more than half of the work,
+reading one film goes beside looking at another, and a film that takes long holds up half of them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boneseg.errors import BonesegError
+from boneseg.server.refusals import BusyError
+from boneseg.server.worker import Job, Worker
+
+WAITING = 32  # films in the queue, at most
+PATIENCE = 120.0  # seconds for one film, before its worker is taken to hang
+WORKERS = 2  # or one, where there is one core
+
+
+@dataclass
+class Counts:
+    """What the desk has done, for /metrics and /api/health."""
+
+    done: int = 0
+    failed: int = 0
+    refused: int = 0
+    usual_seconds: float = 0.2  # of a film, of late
+
+
+class Desk:
+    """The queue and its workers; safe to use from any thread."""
+
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        waiting: int = WAITING,
+        patience: float = PATIENCE,
+        workers: int = WORKERS,
+    ) -> None:
+        self.bundle, self.counts = bundle, Counts()
+        self.workers = [Worker(cores, patience) for cores in shares(workers)]
+        self._queue: queue.Queue[Job | None] = queue.Queue(waiting)
+        self._lock = threading.Lock()
+        self._busy, self._closed = 0, False
+        self.workers[0].start(bundle)  # what cannot be loaded is told here
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), name="desk", daemon=True)
+            for worker in self.workers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: str, film: str, *arguments: Any) -> Future[Any]:
+        """Queue one of `tasks.TASKS` for a film. Raises BusyError where the queue is full."""
+        job = Job(task, film, arguments)
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            self.refuse()
+        return job.future
+
+    def check_room(self) -> None:
+        """Raise BusyError where the queue is full, before an upload is taken in."""
+        if self._queue.full():
+            self.refuse()
+
+    def refuse(self) -> None:
+        self.counts.refused += 1
+        ahead = self._queue.qsize()
+        seconds = math.ceil(ahead * self.counts.usual_seconds / len(self.workers)) or 1
+        raise BusyError(f"{ahead} films wait already; come again in {seconds} s", seconds)
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
+
+    @property
+    def deaths(self) -> int:
+        """Workers that were replaced."""
+        return sum(worker.died for worker in self.workers)
+
+    @property
+    def idle(self) -> bool:
+        return not self._busy and self._queue.empty()
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self.workers if worker.pid is not None]
+
+    def use(self, bundle: Path) -> None:
+        """Look at films with another model from now on; those at hand are finished first."""
+        self.bundle = bundle
+
+    def close(self) -> None:
+        """End the workers; what waits is given up."""
+        self._closed = True
+        with suppress(queue.Empty):
+            while (job := self._queue.get_nowait()) is not None:
+                job.future.cancel()
+        self._queue.put(None)
+        for worker, thread in zip(self.workers, self._threads, strict=True):
+            worker.kill()
+            thread.join(10)
+            worker.kill()  # one that was just being started
+
+    def _serve(self, worker: Worker) -> None:
+        if worker.pid is None:
+            with suppress(BonesegError):  # it is told to the film that comes
+                worker.start(self.bundle)
+        while (job := self._queue.get()) is not None and not self._closed:
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            started = time.perf_counter()
+            self._count(busy=1)
+            try:
+                result = worker.do(self.bundle, job)
+            except BaseException as error:
+                self._count(busy=-1, failed=1, seconds=time.perf_counter() - started)
+                job.future.set_exception(error)
+            else:
+                self._count(busy=-1, done=1, seconds=time.perf_counter() - started)
+                job.future.set_result(result)
+        self._queue.put(None)  # for the other worker
+
+    def _count(
+        self, *, busy: int, done: int = 0, failed: int = 0, seconds: float | None = None
+    ) -> None:
+        with self._lock:
+            self._busy += busy
+            self.counts.done += done
+            self.counts.failed += failed
+            if seconds is not None:
+                self.counts.usual_seconds += 0.1 * (seconds - self.counts.usual_seconds)
+
+
+def shares(workers: int) -> list[frozenset[int]]:
+    """The cores of this process for so many workers, or for fewer: each has one or more.
+
+    All have as many, for the last digits of a network's answer hang on that, and no film may be
+    found otherwise by another worker. Empty sets where the system does not tell.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return [frozenset()] * min(workers, os.cpu_count() or 1)
+    cores = sorted(os.sched_getaffinity(0))
+    workers = min(workers, len(cores))
+    each = len(cores) // workers
+    return [frozenset(cores[each * place : each * (place + 1)]) for place in range(workers)]
