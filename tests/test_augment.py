@@ -87,7 +87,7 @@ def test_grey_values_change_and_the_mask_does_not(name: str) -> None:
 
 def test_fixed_views_stand_behind_the_films_they_are_of() -> None:
     films, masks = bones()
-    places = (Placement((96, 64), 0, 0, 96, 64),) * len(films)
+    places = (Placement((96, 64), (96, 64), 0, 0, 96, 64),) * len(films)
     prepared = PreparedFilms(films, masks > 0, places)
     settings = AugmentSettings().off().model_copy(update={"flip_horizontal": 1.0, "views": 2})
     more = with_views(prepared, settings, seed=3)
