@@ -74,18 +74,20 @@ def main() -> None:
             assert server.stderr is not None
             address = server.stderr.readline().removeprefix("the light box: ").strip()
             clients = Clients(address, [path.read_bytes() for path in films], asked.clients)
-            for thread in clients.threads:
-                thread.start()
-            started = time.monotonic()
-            while time.monotonic() - started < 60 * asked.minutes:
-                time.sleep(15)
-                passed, done = time.monotonic() - started, len(clients.seconds)
-                print(f"{passed:4.0f} s  {done} films  RSS {memory(address)} MiB", flush=True)
-            clients.stop.set()
-            for thread in clients.threads:
-                thread.join()
-            spent = time.monotonic() - started
-            server.terminate()
+            try:
+                for thread in clients.threads:
+                    thread.start()
+                started = time.monotonic()
+                while time.monotonic() - started < 60 * asked.minutes:
+                    time.sleep(15)
+                    passed, done = time.monotonic() - started, len(clients.seconds)
+                    print(f"{passed:4.0f} s  {done} films  RSS {memory(address)} MiB", flush=True)
+            finally:
+                clients.stop.set()
+                for thread in clients.threads:
+                    thread.join()
+                spent = time.monotonic() - started
+                server.terminate()
         alone.append(engine_alone(films, 20))
     rate = len(clients.seconds) / spent
     p50, p95 = np.percentile(clients.seconds, (50, 95))
@@ -99,7 +101,7 @@ def main() -> None:
 def memory(address: str) -> str:
     """What the server says of the memory of its processes."""
     lines = httpx.get(f"{address}metrics", timeout=60).text.splitlines()
-    told = [line.split() for line in lines if line.startswith("boneseg_resident_bytes")]
+    told = [line.rsplit(" ", 1) for line in lines if line.startswith("boneseg_resident_bytes")]
     return ", ".join(f"{name.split(chr(34))[1]} {float(size) / 2**20:.0f}" for name, size in told)
 
 
