@@ -29,7 +29,7 @@ from boneseg.recipe import NetworkSettings, Recipe
             {"stem": 3, "deep_supervision": True},
             {"inputs": "copies"},
             {"inputs": "filters"},
-            {"architecture": "unetplusplus"},
+            {"architecture": "unetplusplus", "stem": 2},
             {"architecture": "unetplusplus", "deep_supervision": True, "inputs": "filters"},
         ]
     ),
@@ -71,6 +71,7 @@ def test_the_parameters_are_those_of_the_formula() -> None:
         UNet((4, 8, 16), deep_supervision=True, attention=True),
         UNet((4, 8, 16), block="separable", deep_supervision=True, stem=2),
         UNetPlusPlus((4, 8, 16), deep_supervision=True),
+        UNetPlusPlus((4, 8, 16), deep_supervision=True, stem=2),
     ],
 )
 def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:

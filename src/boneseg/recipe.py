@@ -58,7 +58,7 @@ class NetworkSettings(_Section):
     norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
     width: int = Field(16, ge=1, le=512, description="channels of the first level")
     max_width: int = Field(256, ge=1, le=2048, description="channels double down to this many")
-    stem: int = Field(1, ge=1, le=8, description="unet: pixels a side of a patch taken as one")
+    stem: int = Field(1, ge=1, le=8, description="pixels a side of a patch taken as one")
     levels: int | None = Field(None, ge=1, le=10, description="resolutions, the first included")
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         None, min_length=1, max_length=10, description="channels of each level, outright"
@@ -72,8 +72,6 @@ class NetworkSettings(_Section):
     def _of_one_family(self) -> Self:
         if self.attention and self.architecture != "unet":
             raise ValueError("attention gates belong to architecture unet; leave one of them out")
-        if self.stem > 1 and self.architecture != "unet":
-            raise ValueError("a stem belongs to architecture unet; leave one of them out")
         nested = self.architecture == "unetplusplus" and self.deep_supervision
         if self.depth is not None and not nested:
             raise ValueError("depth asks for architecture unetplusplus with deep_supervision")

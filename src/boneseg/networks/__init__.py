@@ -21,7 +21,7 @@ def build(settings: NetworkSettings) -> nn.Module:
     words = (settings.block, settings.norm, settings.deep_supervision, channels)
     network: nn.Module
     if settings.architecture == "unetplusplus":
-        network = UNetPlusPlus(settings.widths, *words)
+        network = UNetPlusPlus(settings.widths, *words, stem=settings.stem)
     else:
         network = UNet(settings.widths, *words, attention=settings.attention, stem=settings.stem)
     if settings.inputs == "film":

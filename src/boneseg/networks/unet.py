@@ -41,17 +41,16 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
-        self.stem = nn.Conv2d(in_channels, widths[0], stem, stride=stem) if stem > 1 else None
-        steps = list(zip([widths[0] if self.stem else in_channels, *widths], widths, strict=False))
+        self.stem, first = folding(in_channels, widths[0], stem)
+        steps = list(zip([first, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
         pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]  # coarse to fine
         self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
         self.decoder = nn.ModuleList(Block(2 * o, o, norm, block) for _, o in pairs)
         self.gates = nn.ModuleList(Gate(o, norm) for _, o in pairs if attention)
         heads = [o for _, o in pairs] if self.deep_supervision else [widths[0]]
-        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads)
-        if self.stem:
-            self.heads[-1] = nn.ConvTranspose2d(widths[0], 1, stem, stride=stem)
+        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads[:-1])
+        self.heads.append(unfolding(widths[0], stem))
         self.stride = stem * 2 ** (len(widths) - 1)
         self.apply(initialise)
 
@@ -59,8 +58,8 @@ class UNet(nn.Module):
         height, width = film.shape[-2:]
         rows, columns = -height % self.stride, -width % self.stride
         x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
+        x = self.stem(x)
 
-        x = self.stem(x) if self.stem else x
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(functional.max_pool2d(x, 2) if level else x)
@@ -77,6 +76,20 @@ class UNet(nn.Module):
             return [outputs[0][..., :height, :width], *outputs[1:]] if rows or columns else outputs
         logits: Tensor = self.heads[-1](finished[-1])
         return logits[..., :height, :width] if rows or columns else logits
+
+
+def folding(channels: int, width: int, stem: int) -> tuple[nn.Module, int]:
+    """What takes patches of stem x stem pixels as one, and the channels that it gives."""
+    if stem == 1:
+        return nn.Identity(), channels
+    return nn.Conv2d(channels, width, stem, stride=stem), width
+
+
+def unfolding(width: int, stem: int) -> nn.Module:
+    """The logit of every pixel of such patches."""
+    if stem == 1:
+        return nn.Conv2d(width, 1, 1)
+    return nn.ConvTranspose2d(width, 1, stem, stride=stem)
 
 
 class Block(nn.Module):

@@ -14,12 +14,13 @@ of them the network can be cut at any depth when it has learned.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from boneseg.networks.unet import Block, initialise
+from boneseg.networks.unet import Block, folding, initialise, unfolding
 
 
 class UNetPlusPlus(nn.Module):
@@ -31,6 +32,7 @@ class UNetPlusPlus(nn.Module):
         norm: "batch", "instance" or "none".
         deep_supervision: in training mode, return the logits of every depth, the deepest first,
             all at full resolution; in evaluation mode always the deepest alone.
+        stem: patches of so many pixels a side are taken as one, as in `UNet`.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class UNetPlusPlus(nn.Module):
         norm: str = "batch",
         deep_supervision: bool = False,
         in_channels: int = 1,
+        stem: int = 1,
     ) -> None:
         super().__init__()
-        self.widths, self.block, self.norm = tuple(widths), block, norm
-        self.in_channels, self.depth = in_channels, len(widths) - 1
+        self.settings: dict[str, Any] = {"block": block, "norm": norm, "stem": stem}
+        self.settings["in_channels"] = in_channels
+        self.widths, self.depth = tuple(widths), len(widths) - 1
         self.deep_supervision = deep_supervision and self.depth > 1
-        steps = zip([in_channels, *widths], widths, strict=False)
+        self.stem, first = folding(in_channels, widths[0], stem)
+        steps = zip([first, *widths], widths, strict=False)
         self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
         self.up, self.nodes = nn.ModuleDict(), nn.ModuleDict()
         for level, j in _order(self.depth):
@@ -53,14 +58,15 @@ class UNetPlusPlus(nn.Module):
             self.up[f"{level}-{j}"] = nn.ConvTranspose2d(below, here, 2, stride=2)
             self.nodes[f"{level}-{j}"] = Block((j + 1) * here, here, norm, block)
         depths = range(1, self.depth + 1) if self.deep_supervision else [self.depth]
-        self.heads = nn.ModuleDict({str(j): nn.Conv2d(widths[0], 1, 1) for j in depths})
-        self.stride = 2**self.depth
+        self.heads = nn.ModuleDict({str(j): unfolding(widths[0], stem) for j in depths})
+        self.stride = stem * 2**self.depth
         self.apply(initialise)
 
     def forward(self, film: Tensor) -> Tensor | list[Tensor]:
         height, width = film.shape[-2:]
         rows, columns = -height % self.stride, -width % self.stride
         x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
+        x = self.stem(x)
 
         found: dict[tuple[int, int], Tensor] = {}
         for level, block in enumerate(self.encoder):
@@ -85,9 +91,7 @@ class UNetPlusPlus(nn.Module):
         """
         if str(depth) not in self.heads:
             raise ValueError(f"there is no head at depth {depth}; train with deep supervision")
-        small = UNetPlusPlus(
-            self.widths[: depth + 1], self.block, self.norm, in_channels=self.in_channels
-        )
+        small = UNetPlusPlus(self.widths[: depth + 1], **self.settings)
         ours = self.state_dict()
         small.load_state_dict({name: ours[name].clone() for name in small.state_dict()})
         return small.train(self.training)
