@@ -42,17 +42,20 @@ from boneseg.report.charts import logarithmic, scatter, spanning
 MINUTES = 6
 VARIANTS = {
     "default": "",
-    "stem 2": "network.stem=2",
-    "stem 2, width 32": "network.stem=2 network.width=32",
-    "width 8": "network.width=8 network.max_width=128",
+    "stem 1": "network.stem=1",
+    "fast": "network.stem=4",
+    "width 32": "network.width=32",
     "stem 4, width 32": "network.stem=4 network.width=32",
-    "half the pixels, width 8": "prepare.max_pixels=65536 network.width=8 network.max_width=128",
-    "stem 2, separable, width 32": "network.stem=2 network.block=separable network.width=32",
-    "separable, width 24": "network.block=separable network.width=24",
-    "4 levels": "network.levels=4",
-    "half the pixels": "prepare.max_pixels=65536",
-    "width 4": "network.width=4 network.max_width=64",
-    "separable": "network.block=separable",
+    "separable, width 32": "network.block=separable network.width=32",
+    "stem 1, width 8": "network.stem=1 network.width=8 network.max_width=128",
+    "stem 1, width 4": "network.stem=1 network.width=4 network.max_width=64",
+    "stem 1, 4 levels": "network.stem=1 network.levels=4",
+    "stem 1, half the pixels": "network.stem=1 prepare.max_pixels=65536",
+    "stem 1, half the pixels, width 8": (
+        "network.stem=1 prepare.max_pixels=65536 network.width=8 network.max_width=128"
+    ),
+    "stem 1, separable": "network.stem=1 network.block=separable",
+    "stem 1, separable, width 24": "network.stem=1 network.block=separable network.width=24",
 }
 STYLE = (
     "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot{fill:#1667b0}"

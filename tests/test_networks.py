@@ -129,7 +129,7 @@ def test_the_parameters_are_those_of_monai() -> None:
 
 def test_a_pruned_network_answers_as_the_head_of_its_depth() -> None:
     asked = NetworkSettings(
-        architecture="unetplusplus", inputs="filters", widths=(4, 6, 8, 10), depth=2
+        architecture="unetplusplus", inputs="filters", widths=(4, 6, 8, 10), depth=2, stem=1
     )
     network = build(asked)
     film = torch.randn(2, 1, 40, 56)

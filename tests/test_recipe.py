@@ -155,17 +155,18 @@ def test_a_depth_beyond_the_network_is_named() -> None:
         deep.settle([(256, 256)])
 
 
-BOTTOM_OF_ONE = ("prepare.height=64", "prepare.width=64", "network.levels=7")
+BOTTOM_OF_ONE = ("prepare.height=64", "prepare.width=64", "network.stem=2", "network.levels=6")
 
 
 @pytest.mark.parametrize(
     ("settings", "answer"),
     [
-        (["network.norm=instance"], "norm instance: 7 levels leave 1 pixel of 64 x 64, and"),
-        (["run.batch=1"], "norm batch: 7 levels leave 1 pixel of 64 x 64, with 1 film a step"),
+        (["network.norm=instance"], "norm instance: 6 levels leave 1 pixel of 64 x 64, and"),
+        (["run.batch=1"], "norm batch: 6 levels leave 1 pixel of 64 x 64, with 1 film a step"),
         (["run.batch=2"], ""),
         (["network.norm=none", "run.batch=1"], ""),
-        (["network.norm=instance", "network.levels=6"], ""),
+        (["network.norm=instance", "network.levels=5"], ""),
+        (["network.norm=instance", "network.stem=1"], ""),
         (["network.norm=instance", "prepare.height=96"], ""),
     ],
 )

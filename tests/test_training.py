@@ -25,7 +25,8 @@ from boneseg.schedule import Plateau
 from boneseg.simulate import simulate
 from boneseg.training import train
 
-SMALL = ["prepare.height=64", "prepare.width=64", "network.width=8", "network.levels=3"]
+SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.width=8"]
+SMALL += ["network.levels=3"]
 
 
 @pytest.fixture(scope="module")

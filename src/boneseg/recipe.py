@@ -58,7 +58,7 @@ class NetworkSettings(_Section):
     norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
     width: int = Field(16, ge=1, le=512, description="channels of the first level")
     max_width: int = Field(256, ge=1, le=2048, description="channels double down to this many")
-    stem: int = Field(1, ge=1, le=8, description="pixels a side of a patch taken as one")
+    stem: int = Field(2, ge=1, le=8, description="pixels a side of a patch taken as one")
     levels: int | None = Field(None, ge=1, le=10, description="resolutions, the first included")
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         None, min_length=1, max_length=10, description="channels of each level, outright"

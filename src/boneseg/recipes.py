@@ -26,7 +26,10 @@ _SEED_DEEP = Recipe(
     summary="the original's deep U-Net: 8 levels, focal + 0.15 Dice loss, Adam 8.3e-4, 256 x 256",
     prepare=PrepareSettings(height=256, width=256),
     network=NetworkSettings(
-        widths=(32, 32, 64, 64, 128, 128, 256, 512), norm="none", deep_supervision=False
+        stem=1,
+        widths=(32, 32, 64, 64, 128, 128, 256, 512),
+        norm="none",
+        deep_supervision=False,
     ),
     augment=AugmentSettings().off(),
     loss=LossSettings(dice=0.15, bce=0, focal=1),
@@ -52,21 +55,20 @@ _FIVE_LEVELS = ("network.widths=[32, 64, 128, 256, 512]", "network.norm=batch")
 BUILT_IN: dict[str, Recipe] = {
     "default": Recipe(),
     "fast": Recipe(
-        summary="an eighth of the default's work a film: for a phone or an old laptop",
-        prepare=PrepareSettings(max_pixels=65_536),
-        network=NetworkSettings(width=8, max_width=128),
+        summary="a fifth of the default's work a film: for a phone or an old laptop",
+        network=NetworkSettings(stem=4),
     ),
     "large": Recipe(
         summary="four times the weights at up to 1024 x 1024: for a GPU",
         prepare=PrepareSettings(max_pixels=1_048_576),
-        network=NetworkSettings(width=32, max_width=512, block="residual"),
+        network=NetworkSettings(stem=1, width=32, max_width=512, block="residual"),
         run=RunSettings(epochs=300, batch=8),
     ),
     "seed-unet": Recipe(
         summary="the original's U-Net: 5 levels, no normalisation, Dice loss, Adam 1e-3, 256 x 256",
         prepare=PrepareSettings(height=256, width=256),
         network=NetworkSettings(
-            widths=(32, 64, 128, 256, 512), norm="none", deep_supervision=False
+            stem=1, widths=(32, 64, 128, 256, 512), norm="none", deep_supervision=False
         ),
         augment=AugmentSettings().off(),
         loss=LossSettings(dice=1, bce=0, dice_smooth=100),

@@ -70,6 +70,7 @@ SPACE: Space = {
     "optimiser.learning_rate": Range(low=3e-4, high=1e-2, log=True),
     "optimiser.weight_decay": Range(low=1e-4, high=1e-1, log=True),
     "network.width": Choices(choices=(12, 16, 24)),
+    "network.stem": Choices(choices=(1, 2, 4)),
     "network.block": Choices(choices=("plain", "residual", "separable")),
     "network.deep_supervision": Choices(choices=(True, False)),
     "augment.rotation": Range(low=0.0, high=20.0),
