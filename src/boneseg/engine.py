@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from boneseg.backends import open_backend
 from boneseg.bundle import Bundle
 from boneseg.errors import BonesegError
+from boneseg.film_check import LEAST, likeness
 from boneseg.prepare import Floats, in_squares
 from boneseg.radiograph import Radiograph
 from boneseg.tiles import magnified, merged, tiled
@@ -23,6 +25,18 @@ class Finding:
     mask: NDArray[np.bool_]  # H x W, True where there is bone
     trust: float | None  # in [0, 1]; None where one view alone was taken
     pixels: Floats  # of the film, H x W
+
+    @cached_property
+    def likeness(self) -> float:
+        """How much the film looks like a radiograph, in [0, 1]: see `film_check`."""
+        return likeness(self.pixels)
+
+    @property
+    def warning(self) -> str | None:
+        """What to know before the mask is believed; None where there is nothing."""
+        if self.likeness >= LEAST:
+            return None
+        return f"does not look like a radiograph (likeness {self.likeness:.2f}); check the film"
 
     def __repr__(self) -> str:
         height, width = self.mask.shape

@@ -42,6 +42,8 @@ class Result:
     area_mm2: float | None = None
     confidence: float | None = None  # mean over pixels of the probability of the answer given
     trust: float | None = None  # how far the model's views agree; the lowest want a look
+    likeness: float | None = None  # how much the film looks like a radiograph, in [0, 1]
+    warning: str | None = None  # where it hardly does
     seconds: float | None = None  # in the engine
     error: str | None = None
 
@@ -192,6 +194,8 @@ def _write_one(reading: Reading, out: Path, formats: Sequence[str], seconds: flo
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
         confidence=round(float(np.maximum(probability, 1 - probability).mean()), 4),
         trust=round(finding.trust, 4) if finding.trust is not None else None,
+        likeness=round(finding.likeness, 4),
+        warning=finding.warning,
         seconds=round(seconds, 4),
     )
     return result, entries

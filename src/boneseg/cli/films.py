@@ -58,6 +58,8 @@ def segment(
                 progress.say(f"engine: {engine.name}")
             if result.error:
                 progress.say(f"error: {result.error}")
+            if result.warning:
+                progress.say(f"warning: {result.input}: {result.warning}")
             words = "failed" if result.error else f"{result.area_px} px of bone"
             progress.at(number / len(films), f"{result.input}: {words}")
 

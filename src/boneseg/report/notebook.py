@@ -81,7 +81,8 @@ def _case_figure(case: Case) -> str:
 def finding_html(found: Finding) -> str:
     """The film with its bones tinted and outlined, and how far the mask can be trusted."""
     trust = "" if found.trust is None else f", trust {found.trust:.2f}"
-    words = f"bone: {found.mask.mean():.1%} of the film{trust}"
+    caution = f"; warning: {found.warning}" if found.warning else ""
+    words = f"bone: {found.mask.mean():.1%} of the film{trust}{caution}"
     return _frame(_figure(found.pixels, words, found.mask))
 
 
