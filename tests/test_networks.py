@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
@@ -39,6 +39,8 @@ def test_the_answer_has_the_film_s_size(
 ) -> None:
     asked = {"widths": widths, "block": block, "norm": norm, "deep_supervision": False, **settings}
     network = build(NetworkSettings.model_validate(asked)).eval()
+    stride = NetworkSettings.model_validate(asked).stem * 2 ** (len(widths) - 1)
+    assume(norm != "instance" or max(height, width) > stride)  # which refuses a single value
     with torch.no_grad():
         assert network(torch.zeros(2, 1, height, width)).shape == (2, 1, height, width)
 
