@@ -97,6 +97,8 @@ class OpenVino:
         try:
             model = self._core.read_model(self._bundle.path / self._file)
             model.reshape(list(shape))
+            if list(model.output(0).shape)[2:] != list(shape)[2:]:
+                raise RuntimeError("made for another size")
             return self._core.compile_model(model, "CPU", self._settings)
         except RuntimeError:  # OpenVINO's own message fills a screen
             raise _cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
