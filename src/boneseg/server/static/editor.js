@@ -31,14 +31,14 @@ export class Editor {
     return !this.mask || this.mask.version === this.keptAt;
   }
 
-  // A film and all that the server has of it; the one on the screen stays there. Null where another was
-  // asked for meanwhile.
-  async load(id) {
+  // A film and all that the server has of it, a draft only where it is wanted; the one on the screen stays
+  // there. Null where another was asked for meanwhile.
+  async load(id, withDraft = true) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
     const row = await api.film(id, signal);
     const saved = row.revision === "none" ? null : api.savedMask(id, signal).catch((error) => error);
-    const draft = row.draft ? api.draft(id, signal).catch(() => null) : null;
+    const draft = row.draft && withDraft ? api.draft(id, signal).catch(() => null) : null;
     const [pixels, probability, suggested] = await Promise.all([
       api.pixels(id, signal),
       api.probability(id, signal),

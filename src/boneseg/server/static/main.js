@@ -30,6 +30,7 @@ let version = null; // of the list of films
 
 let wanted = null; // the film asked for last: an earlier one may still be on its way
 
+// For a page on which nobody has drawn: a draft there is another's.
 const openAgain = (id) => open(id, true);
 
 async function open(id, again = false) {
@@ -42,7 +43,7 @@ async function open(id, again = false) {
   $("empty").hidden = true;
   list.mark(id);
   $("list").classList.remove("open");
-  const film = await trying(() => editor.load(id));
+  const film = await trying(() => editor.load(id, !again));
   // Until here the other film could be drawn on, and what was drawn goes with it.
   if (film && wanted === id && (await leave()) && wanted === id) {
     tools.giveUp();
