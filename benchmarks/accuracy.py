@@ -45,10 +45,10 @@ class Goal:
 
 
 GOALS = (
-    Goal("knee-femur", 10, 0.98, 4),
-    Goal("knee-tibia", 10, 0.975, 5),
-    Goal("spine", 15, 0.92, 15),
-    Goal("legs", 45, 0.975, 4),
+    Goal("legs", 20, 0.975, 4),
+    Goal("knee-tibia", 8, 0.975, 5),
+    Goal("knee-femur", 6, 0.98, 4),
+    Goal("spine", 10, 0.92, 15),
 )
 
 
