@@ -20,8 +20,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PERFORMANCE, held_back, machine, side_by_side, write_section
-from inference import untrained
+from common import (
+    PERFORMANCE,
+    default_at,
+    held_back,
+    machine,
+    side_by_side,
+    untrained,
+    write_section,
+)
 from monai.data import CacheDataset, DataLoader
 from monai.inferers import SlidingWindowInferer
 from monai.losses import DiceCELoss
@@ -140,7 +147,7 @@ def their_rate(
 
 def large_films(folder: Path) -> dict[str, float]:
     """Seconds for a film of 2048 squared in windows of 512 squared that overlap by a quarter."""
-    bundle = untrained(folder / "bundle")
+    bundle = untrained(default_at(512, 512), folder / "bundle")
     grid = np.random.default_rng(0).normal(size=(2048, 2048)).astype(np.float32)
     network, backend = load_network(bundle), OpenVino(bundle)
     inferer = SlidingWindowInferer((512, 512), sw_batch_size=4, overlap=0.25, mode="gaussian")

@@ -20,14 +20,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from boneseg.bundle import Bundle, load_bundle
+from boneseg.bundle import Bundle, Card, load_bundle, save_bundle
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.engine import Engine
 from boneseg.evaluate import evaluate_predictions
 from boneseg.films import Film, read_films
 from boneseg.history import Check
 from boneseg.metrics import Summary
+from boneseg.networks import build
 from boneseg.recipe import Recipe
+from boneseg.recipes import load_recipe
 from boneseg.splits import name_hash_split
 from boneseg.training import TrainedRun, train
 
@@ -84,6 +86,30 @@ def score_films(
         for film, mask in zip(films, found, strict=True)
     )
     return films, found, summary
+
+
+def default_at(height: int, width: int) -> Recipe:
+    """The default recipe, settled for films of a size."""
+    size = [f"prepare.height={height}", f"prepare.width={width}"]
+    return load_recipe("default").with_settings(size).settle([(height, width)])
+
+
+def untrained(recipe: Recipe, path: Path) -> Bundle:
+    """The network of a settled recipe with random weights, as a bundle of any grid."""
+    torch.manual_seed(0)
+    card = Card(
+        architecture=recipe.network,
+        height=recipe.prepare.height or 0,
+        width=recipe.prepare.width or 0,
+        fitted=True,
+        threshold=0.5,
+        metrics={},
+        restarts=0,
+        data={},
+        recipe={},
+        versions={},
+    )
+    return save_bundle(path, build(recipe.network), card)
 
 
 def teller(name: str) -> Callable[[Check], None]:

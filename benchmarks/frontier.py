@@ -11,6 +11,7 @@ engine, on one core, all in turn. Trainings are kept in docs/figures/frontier; t
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -30,12 +31,13 @@ from common import (
     one_a_core,
     side_by_side,
     train_and_score,
+    untrained,
     write_section,
 )
 from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg.backends import OpenVino
-from boneseg.bundle import load_bundle
+from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
 from boneseg.report.charts import logarithmic, scatter, spanning
 
@@ -79,12 +81,15 @@ class Trial:
         """What it scored; None where it has not run."""
         return known(self.name)
 
+    @property
+    def recipe(self) -> Recipe:
+        return load_recipe("default").with_settings(VARIANTS[self.variant].split())
+
     def run(self, data: Path, work: Path) -> str:
         """Train, and score; the figures are kept."""
         training, held = held_back(data / self.films)
-        settings = [*VARIANTS[self.variant].split(), f"run.minutes={MINUTES}", "run.clock=core"]
-        recipe = load_recipe("default").with_settings(settings)
-        scored = train_and_score(training, held, recipe, work / self.name, lambda _: None)
+        timed = self.recipe.with_settings([f"run.minutes={MINUTES}", "run.clock=core"])
+        scored = train_and_score(training, held, timed, work / self.name, lambda _: None)
         size = scored.run.recipe.prepare
         figures = {
             "dice": scored.summary.mean["dice"],
@@ -115,7 +120,7 @@ def main() -> None:
     if not asked.train_only:
         for films in asked.sets:
             done = [trial for trial in trials if trial.films == films and trial.figures]
-            report(films, done, asked.work)
+            report(films, done)
 
 
 def gflop(network: torch.nn.Module, height: int, width: int) -> float:
@@ -125,10 +130,10 @@ def gflop(network: torch.nn.Module, height: int, width: int) -> float:
     return float(counter.get_total_flops() / 1e9)
 
 
-def report(films: str, trials: list[Trial], work: Path) -> None:
+def report(films: str, trials: list[Trial]) -> None:
     """The table and the picture, the most work first."""
     trials = sorted(trials, key=lambda trial: -trial.figures["gflop"])
-    seconds = times(trials, work)
+    seconds = times(trials)
     picture = f"frontier-{films}.svg"
     lines = [
         f"Made by `python benchmarks/frontier.py` on {machine()}: {films},",
@@ -161,15 +166,18 @@ def report(films: str, trials: list[Trial], work: Path) -> None:
     write_section(f"Dice against work: {films}", lines, PERFORMANCE)
 
 
-def times(trials: list[Trial], work: Path) -> dict[str, float]:
-    """Seconds that each network takes for a film, in our engine."""
-    return side_by_side({trial.variant: engine(trial, work) for trial in trials}, 15)
+def times(trials: list[Trial]) -> dict[str, float]:
+    """Seconds that each network takes for a film, in our engine, whatever its weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        calls = {trial.variant: engine(trial, Path(folder) / trial.name) for trial in trials}
+        return side_by_side(calls, 15)
 
 
-def engine(trial: Trial, work: Path) -> Callable[[], object]:
+def engine(trial: Trial, path: Path) -> Callable[[], object]:
     """A call that takes a film through the network."""
-    backend = OpenVino(load_bundle(work / trial.name / "bundle"))
-    film = np.zeros((1, 1, *trial.figures["size"]), np.float32)
+    size = trial.figures["size"]
+    backend = OpenVino(untrained(trial.recipe.settle([size]), path))
+    film = np.zeros((1, 1, *size), np.float32)
     return lambda: backend(film)
 
 

@@ -24,16 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PERFORMANCE, machine, seconds, side_by_side, write_section
+from common import PERFORMANCE, default_at, machine, seconds, side_by_side, untrained, write_section
 from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg.backends import OnnxRuntime, OpenVino
-from boneseg.bundle import Bundle, Card, load_network, save_bundle, sign
+from boneseg.bundle import Bundle, load_network, sign
 from boneseg.dataset import open_dataset
 from boneseg.films import read_films
 from boneseg.int8 import write_int8
-from boneseg.networks import build
-from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
 
 OURS, INT8 = "boneseg (OpenVINO)", "boneseg, int8"
@@ -62,7 +60,7 @@ def main() -> None:
     sizes = (512,) if asked.quick else (256, 512, 1024)
     rounds = 5 if asked.quick else 15
     with tempfile.TemporaryDirectory() as folder:
-        bundle = untrained(Path(folder) / "bundle")
+        bundle = untrained(default_at(512, 512), Path(folder) / "bundle")
         network = load_network(bundle)
         small = quantised(bundle, Path(folder))
         peaks = {kind: peak(kind) for kind in (torch.float32, torch.bfloat16)}
@@ -84,26 +82,6 @@ def main() -> None:
         print("\n".join(report(found)))
     if not asked.quick:
         write_section("Inference, side by side", report(found), PERFORMANCE)
-
-
-def untrained(path: Path) -> Bundle:
-    """The default network for 512 x 512 with random weights, as a bundle of any grid."""
-    recipe = load_recipe("default").with_settings(["prepare.height=512", "prepare.width=512"])
-    recipe = recipe.settle([(512, 512)])
-    torch.manual_seed(0)
-    card = Card(
-        architecture=recipe.network,
-        height=512,
-        width=512,
-        fitted=True,
-        threshold=0.5,
-        metrics={},
-        restarts=0,
-        data={},
-        recipe={},
-        versions={},
-    )
-    return save_bundle(path, build(recipe.network), card)
 
 
 def quantised(bundle: Bundle, folder: Path) -> Bundle:

@@ -30,8 +30,8 @@ from boneseg.radiograph import read_radiograph
 from boneseg.recipe import Recipe
 from boneseg.recipes import BUILT_IN
 from boneseg.report.crossval import write_crossval_report
+from boneseg.sampling import balancing_weights
 from boneseg.simulate import simulate
-from boneseg.training import balancing_weights
 
 SETTINGS = [
     *("prepare.height=64", "prepare.width=64", "network.width=6", "network.levels=3"),
@@ -248,7 +248,7 @@ def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None
 
 
 def test_balancing_draws_every_part_alike() -> None:
-    from boneseg.training import _epoch
+    from boneseg.sampling import _epoch
 
     parts = ["hand"] * 5 + ["leg"] * 45
     weights = balancing_weights(parts, 1.0)

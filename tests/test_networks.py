@@ -39,7 +39,7 @@ def test_the_answer_has_the_film_s_size(
 ) -> None:
     asked = {"widths": widths, "block": block, "norm": norm, "deep_supervision": False, **settings}
     network = build(NetworkSettings.model_validate(asked)).eval()
-    stride = NetworkSettings.model_validate(asked).stem * 2 ** (len(widths) - 1)
+    stride = (NetworkSettings.model_validate(asked).stem or 1) * 2 ** (len(widths) - 1)
     assume(norm != "instance" or max(height, width) > stride)  # which refuses a single value
     with torch.no_grad():
         assert network(torch.zeros(2, 1, height, width)).shape == (2, 1, height, width)
@@ -95,7 +95,11 @@ def test_a_stem_takes_patches_for_pixels() -> None:
     finest, *others = coarse(film)
     assert finest.shape == film.shape
     assert not others
-    assert Recipe().with_settings(["network.stem=2"]).settle([(512, 512)]).network.levels == 5
+
+
+def test_small_films_are_taken_pixel_by_pixel_and_others_in_patches() -> None:
+    settled = [Recipe().settle([(side, side)]).network for side in (128, 224, 512)]
+    assert [(network.stem, network.levels) for network in settled] == [(1, 5), (2, 5), (2, 5)]
 
 
 def test_a_network_is_built_from_a_settled_recipe_only() -> None:

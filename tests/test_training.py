@@ -19,9 +19,9 @@ from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError
 from boneseg.history import Check
+from boneseg.optimiser import Plateau
 from boneseg.recipe import OptimiserSettings, Recipe
 from boneseg.recipes import BUILT_IN
-from boneseg.schedule import Plateau
 from boneseg.simulate import simulate
 from boneseg.training import train
 

@@ -37,8 +37,8 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     from boneseg.simulate import simulate
     from boneseg.training import train
 
-    chosen = load_recipe("fast").with_settings(
-        [f"run.minutes={minutes}", "prepare.max_pixels=16384", "network.stem=1"]
+    chosen = load_recipe("default").with_settings(
+        [f"run.minutes={minutes}", "prepare.max_pixels=16384"]
     )
     say("finding bones in the sample films with the model that ships")
     ours = Engine(load_bundle(bundled()))

@@ -28,6 +28,7 @@ from boneseg.errors import RecipeError
 from boneseg.words import counted
 
 RECIPE_VERSION = 1
+FINE = 32_768  # pixels of a working grid from which 2 x 2 of them are fine enough as one
 
 
 class _Section(BaseModel):
@@ -58,7 +59,7 @@ class NetworkSettings(_Section):
     norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
     width: int = Field(16, ge=1, le=512, description="channels of the first level")
     max_width: int = Field(256, ge=1, le=2048, description="channels double down to this many")
-    stem: int = Field(2, ge=1, le=8, description="pixels a side of a patch taken as one")
+    stem: int | None = Field(None, ge=1, le=8, description="pixels a side of a patch taken as one")
     levels: int | None = Field(None, ge=1, le=10, description="resolutions, the first included")
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         None, min_length=1, max_length=10, description="channels of each level, outright"
@@ -184,19 +185,21 @@ class Recipe(_Section):
         """Fill what the recipe leaves open from the (height, width) of the films.
 
         The working size keeps the films' median shape, never above their median size nor
-        `prepare.max_pixels`. The network halves it until about eight pixels are left of a side.
-        A step holds about as many pixels as four films of 256 x 256. Raises RecipeError where they
-        contradict what it says, or leave a network that cannot be trained.
+        `prepare.max_pixels`. The network takes 2 x 2 pixels as one where the grid is large enough,
+        and halves it until about eight are left of a side. A step holds about as many pixels as
+        four films of 256 x 256. Raises RecipeError where they contradict what it says, or leave a
+        network that cannot be trained.
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
             tall, wide = working_size(shapes, self.prepare.max_pixels)
             height, width = height or tall, width or wide
+        stem = self.network.stem or (2 if height * width >= FINE else 1)
         levels = self.network.levels
         if self.network.widths is not None:
             levels = len(self.network.widths)
         elif levels is None:
-            levels = _levels(height // self.network.stem, width // self.network.stem)
+            levels = _levels(height // stem, width // stem)
         widths = self.network.widths or tuple(
             min(self.network.width * 2**level, self.network.max_width) for level in range(levels)
         )
@@ -209,7 +212,9 @@ class Recipe(_Section):
         settled = self.model_copy(
             update={
                 "prepare": self.prepare.model_copy(update={"height": height, "width": width}),
-                "network": self.network.model_copy(update={"levels": levels, "widths": widths}),
+                "network": self.network.model_copy(
+                    update={"stem": stem, "levels": levels, "widths": widths}
+                ),
                 "run": self.run.model_copy(update={"batch": batch}),
             }
         )
@@ -221,9 +226,9 @@ class Recipe(_Section):
 
         batch: films a step, which are fewer than `run.batch` where there are fewer films.
         """
-        norm, levels = self.network.norm, self.network.levels or 1
+        norm, levels, stem = self.network.norm, self.network.levels or 1, self.network.stem or 1
         height, width = self.prepare.height or 1, self.prepare.width or 1
-        stride = self.network.stem * 2 ** (levels - 1)
+        stride = stem * 2 ** (levels - 1)
         bottom = [math.ceil(side / stride) for side in (height, width)]
         if bottom != [1, 1] or norm == "none" or (norm == "batch" and batch > 1):
             return

@@ -12,8 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,10 @@ from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_f
 from boneseg.history import Check, write_history
 from boneseg.losses import supervised_loss
 from boneseg.networks import build, depths, prune, pruned_settings
+from boneseg.optimiser import Plateau, build_optimiser, rate, restore_slots, slots
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
-from boneseg.schedule import Plateau, rate
+from boneseg.sampling import balancing_weights, order
 from boneseg.splits import hold_out, twins
 from boneseg.validation import collapse, constant_dice, mean_dice, predict
 from boneseg.words import counted
@@ -249,10 +249,7 @@ class _Loop:
         self.network.load_state_dict(tensors["network"])
         self.average.load_state_dict(tensors["average"])
         self.best = tensors["best"]
-        saved = tensors.get("optimiser", {})
-        slots = {int(key): _laid_as_the_weights(slot) for key, slot in saved.items()}
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        restore_slots(self.optimiser, tensors.get("optimiser", {}))
         self.started = self.clock() - self.state.seconds
 
     def _new_attempt(self) -> None:
@@ -264,7 +261,7 @@ class _Loop:
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network)
         self.best = _copied(self.average)
-        self.optimiser = _optimiser(self.network, self.recipe)
+        self.optimiser = build_optimiser(self.network, self.recipe.optimiser)
 
     def _seed(self) -> int:
         return self.recipe.run.seed + 7919 * self.state.attempt
@@ -279,7 +276,7 @@ class _Loop:
     def _step(self) -> float:
         """One batch through; the loss."""
         state = self.state
-        chosen = _order(self._seed(), state.step, self.weights_of_films, self.batch)
+        chosen = order(self._seed(), state.step, self.weights_of_films, self.batch)
         generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
         films, masks = self.films.films[chosen], self.films.masks[chosen].float()
         films, masks = self.augment(films, masks, generator)
@@ -385,12 +382,11 @@ class _Loop:
         self._save()
 
     def _save(self) -> None:
-        slots = self.optimiser.state_dict()["state"]
         tensors = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "best": self.best,
-            "optimiser": {str(key): _only_tensors(value) for key, value in slots.items()},
+            "optimiser": slots(self.optimiser),
         }
         facts = {
             "fingerprint": self.fingerprint,
@@ -403,70 +399,8 @@ class _Loop:
         self.saved_at = time.monotonic()
 
 
-def _order(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
-    """Which films make up a step, in an order drawn anew for each epoch.
-
-    weights: how often each film is due in an epoch, of mean 1; where all are 1, each comes once.
-    """
-    count = len(weights)
-    wanted = range(step * batch, (step + 1) * batch)
-    orders = {
-        epoch: _epoch(seed * 2**20 + epoch, weights) for epoch in {i // count for i in wanted}
-    }
-    return torch.stack([orders[index // count][index % count] for index in wanted])
-
-
-def _epoch(seed: int, weights: Tensor) -> Tensor:
-    """As many films as there are, each as often as its weight says but for less than once."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(weights), generator=generator)
-    if bool((weights == 1).all()):
-        return order
-    ends = weights[order].cumsum(0).double()
-    start = torch.rand((), generator=generator, dtype=torch.float64)
-    points = (torch.arange(len(weights)) + start) * ends[-1] / len(weights)
-    drawn = order[torch.searchsorted(ends, points).clamp_max(len(weights) - 1)]
-    return drawn[torch.randperm(len(weights), generator=generator)]
-
-
-def balancing_weights(parts: Sequence[str | None], balance: float) -> Tensor:
-    """How often a film of each part is due in an epoch: float32, of mean 1.
-
-    With balance 0 every film once; with 1 every part as often as the others, however few its films.
-    """
-    counts = Counter(parts)
-    weights = torch.tensor([counts[part] ** -balance for part in parts])
-    return weights / weights.mean() if balance else torch.ones(len(parts))
-
-
-def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    s, parameters = recipe.optimiser, network.parameters()
-    if s.name == "sgd":
-        ahead, decay = s.momentum > 0, s.weight_decay  # torch has no Nesterov without momentum
-        return torch.optim.SGD(
-            parameters, s.learning_rate, s.momentum, weight_decay=decay, nesterov=ahead
-        )
-    if s.name == "adam":
-        return torch.optim.Adam(parameters, s.learning_rate, fused=True)
-    decay = s.weight_decay
-    return torch.optim.AdamW(parameters, s.learning_rate, weight_decay=decay, fused=True)
-
-
 def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
-def _laid_as_the_weights(slot: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A fused optimiser walks through weights and slots in the order in which they are stored."""
-    laid = torch.channels_last
-    return {
-        name: value.contiguous(memory_format=laid) if value.dim() == 4 else value
-        for name, value in slot.items()
-    }
-
-
-def _only_tensors(slot: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: value for name, value in slot.items() if isinstance(value, Tensor)}
 
 
 def _state(facts: dict[str, Any]) -> State:

@@ -19,11 +19,12 @@ def build(settings: NetworkSettings) -> nn.Module:
         raise ValueError("settle the recipe before a network is built from it")
     channels = 1 if settings.inputs == "film" else CHANNELS
     words = (settings.block, settings.norm, settings.deep_supervision, channels)
+    stem = settings.stem or 1
     network: nn.Module
     if settings.architecture == "unetplusplus":
-        network = UNetPlusPlus(settings.widths, *words, stem=settings.stem)
+        network = UNetPlusPlus(settings.widths, *words, stem=stem)
     else:
-        network = UNet(settings.widths, *words, attention=settings.attention, stem=settings.stem)
+        network = UNet(settings.widths, *words, attention=settings.attention, stem=stem)
     if settings.inputs == "film":
         return network
     return nn.Sequential(Copies() if settings.inputs == "copies" else Filters(), network)
