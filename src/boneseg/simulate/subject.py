@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 
 _LONG = 2.6  # length to width from which a bone has a shaft
 _HOLLOW = ("skull",)  # meshes of a shell around something that is no marrow
+_BELOW_KNEE = ("tibia", "talus", "calcn", "toes")
+_JOINT_SPACE = 8.0  # mm, between an adult's femur and tibia in the models, and more
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,24 @@ def draw_subject(
         stretch = np.clip(rng.normal(1.0, 0.04, 3), 0.9, 1.1) * size
         scales[body] = stretch * np.array([stout, 1.0, stout])
     mirrored = {name: scales.get(name[:-2] + "_r", scale) for name, scale in scales.items()}
-    places = skeleton.pose(pose, mirrored)
+    places = _narrowed(rng, skeleton.pose(pose, mirrored), size)
     parts = [
         _grown(rng, bone, mirrored[bone.body], places[bone.body], (cortex, marrow, ossified), young)
         for bone in skeleton.bones
         if bone.body in scales
     ]
     return Subject(tuple(parts), places, size, young)
+
+
+def _narrowed(rng: Rng, places: Mapping[str, Floats], size: float) -> Mapping[str, Floats]:
+    """The places with tibia and foot nearer to the femur: cartilage wears, and models have much."""
+    moved = {body: place.copy() for body, place in places.items()}
+    for side in "rl":
+        lift = float(rng.uniform(0, _JOINT_SPACE)) * size
+        if (tibia := places.get(f"tibia_{side}")) is not None:
+            for body in moved.keys() & {f"{name}_{side}" for name in _BELOW_KNEE}:
+                moved[body][:3, 3] += lift * tibia[:3, 1]
+    return moved
 
 
 def _grown(

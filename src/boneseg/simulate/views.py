@@ -263,15 +263,19 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
 
 
 def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32]:
-    """Trabeculae: 1 on average, drawn out one way or the other, finer than they are seen."""
+    """Trabeculae: 1 on average, drawn out one way or the other, finer than they are seen.
+
+    Many films show next to none of them: worn bone, a large focal spot, a coarse detector.
+    """
     total = np.ones(shape, np.float32)
+    strongest = 0.3 if rng.random() < 0.6 else 0.06
     for stretch in (2.2, 4.0):
         tile = noise_tile(stretch)
         tile = tile.T if rng.random() < 0.5 else tile
         step = max(0.5, 0.18 / pitch * float(rng.uniform(0.6, 1.6)))
         rows = (np.arange(shape[0]) / step + rng.integers(256)).astype(int) % 256
         columns = (np.arange(shape[1]) / step + rng.integers(256)).astype(int) % 256
-        total += np.float32(rng.uniform(0, 0.3)) * tile[np.ix_(rows, columns)]
+        total += np.float32(rng.uniform(0, strongest)) * tile[np.ix_(rows, columns)]
     return np.maximum(total, 0)
 
 
