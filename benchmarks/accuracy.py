@@ -45,7 +45,7 @@ class Goal:
 
 
 GOALS = (
-    Goal("legs", 20, 0.975, 4),
+    Goal("legs", 40, 0.975, 4),
     Goal("knee-tibia", 8, 0.975, 5),
     Goal("knee-femur", 6, 0.98, 4),
     Goal("spine", 10, 0.92, 15),
