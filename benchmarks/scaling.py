@@ -27,6 +27,7 @@ from PIL import Image
 
 from boneseg.backends import open_backend
 from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.film_check import likeness
 from boneseg.masks import write_mask
 from boneseg.radiograph import find_radiographs, read_radiograph
 from boneseg.writers.overlay import overlay
@@ -117,6 +118,7 @@ def stages(root: Path, film: np.ndarray, sides: tuple[int, ...]) -> list[str]:
         parts: dict[str, Callable[[], object]] = {
             "read": lambda path=path: read_radiograph(path),
             "prepare": lambda p=preparation, x=pixels: p.film(x),
+            "a film at all?": lambda x=pixels: likeness(x),
             "network": lambda g=grid: backend(g[None, None]),
             "restore": lambda p=preparation, f=found, at=place: p.restore(f, at),
             "write the mask": lambda m=mask: write_mask(root / "mask.png", m),

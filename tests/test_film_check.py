@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from threadpoolctl import threadpool_info
 
 from boneseg.bundle import sample_films
 from boneseg.engine import Finding
@@ -119,3 +121,13 @@ def test_damaged_weights_are_told(tmp_path: Path) -> None:
     for path in (broken, tmp_path / "none.safetensors"):
         with pytest.raises(BundleError, match="install boneseg again"):
             load_film_check(path)
+
+
+def test_films_may_be_looked_at_side_by_side_and_numpy_keeps_its_threads() -> None:
+    pixels = [read_radiograph(path).pixels for path in find_radiographs([sample_films()])]
+    one_by_one = [likeness(film) for film in pixels]
+    before = [library["num_threads"] for library in threadpool_info()]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(likeness, pixels * 8))
+    assert together == one_by_one * 8
+    assert [library["num_threads"] for library in threadpool_info()] == before

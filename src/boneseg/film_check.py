@@ -15,9 +15,11 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from threadpoolctl import ThreadpoolController
 
 from boneseg.errors import BundleError
 from boneseg.prepare import Floats, resize
@@ -26,6 +28,15 @@ SIDE = 128  # px; the film's own shape is given up
 STRIDES = (2, 2, 2, 1, 2, 1)  # of the layers
 LEAST = 0.5  # likeness under which a user is warned
 BLANK = 0.04  # standard deviation of a blank, at SIDE x SIDE; of 469 real films the least is 0.08
+
+# NumPy's threads wait by spinning, each longer than its share of such a small network takes, and
+# the cores are wanted for the bones. How many there are is set for all of NumPy.
+_one_at_a_time = Lock()
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,10 @@ class FilmCheck:
         small = np.clip(resize(pixels, (SIDE, SIDE)), 0, 1)
         if small.std() < BLANK:
             return -math.inf
-        features = 2 * small[None] - 1
+        with _one_at_a_time, _threads().limit(limits=1, user_api="blas"):
+            return self._answer(2 * small[None] - 1)
+
+    def _answer(self, features: Floats) -> float:
         for (weight, bias), stride in zip(self.layers, STRIDES, strict=True):
             features = np.maximum(_convolved(features, weight, stride) + bias[:, None, None], 0)
         pooled = np.concatenate([features.mean(axis=(1, 2)), features.max(axis=(1, 2))])
