@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg.bundle import Bundle, Card, load_bundle, save_bundle
 from boneseg.dataset import Dataset, open_dataset
@@ -36,6 +37,7 @@ from boneseg.training import TrainedRun, train
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
 SHORT = 0.3  # seconds
+MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 KEPT = DOCS / "figures"  # what a run has measured: it is not run again
 
 
@@ -195,6 +197,24 @@ def side_by_side(
             if turn >= warm:
                 times[name].append(taken)
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def product(kind: torch.dtype) -> Callable[[], object]:
+    """A matrix product, which is as fast as a network could be: for a turn beside what is timed."""
+    a, b = (torch.randn(MATRIX, MATRIX).to(kind) for _ in range(2))
+    return lambda: a @ b
+
+
+def tflops(taken: float) -> float:
+    """TFLOP a second of a matrix product that took so many seconds."""
+    return 2 * MATRIX**3 / taken / 1e12
+
+
+def gflop(network: torch.nn.Module, height: int, width: int) -> float:
+    """The work of a film, a multiplication and an addition counting as two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 1, height, width))
+    return float(counter.get_total_flops() / 1e9)
 
 
 def seconds(run: Callable[[], object]) -> float:

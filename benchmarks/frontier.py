@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from common import (
     DOCS,
     PERFORMANCE,
+    gflop,
     held_back,
     interval,
     keep,
@@ -34,7 +34,6 @@ from common import (
     untrained,
     write_section,
 )
-from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg.backends import OpenVino
 from boneseg.recipe import Recipe
@@ -121,13 +120,6 @@ def main() -> None:
         for films in asked.sets:
             done = [trial for trial in trials if trial.films == films and trial.figures]
             report(films, done)
-
-
-def gflop(network: torch.nn.Module, height: int, width: int) -> float:
-    """The work of a film, a multiplication and an addition counting as two."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(1, 1, height, width))
-    return float(counter.get_total_flops() / 1e9)
 
 
 def report(films: str, trials: list[Trial]) -> None:

@@ -24,8 +24,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PERFORMANCE, default_at, machine, side_by_side, untrained, write_section
-from torch.utils.flop_counter import FlopCounterMode
+from common import (
+    MATRIX,
+    PERFORMANCE,
+    default_at,
+    gflop,
+    machine,
+    product,
+    side_by_side,
+    tflops,
+    untrained,
+    write_section,
+)
 
 from boneseg.backends import OnnxRuntime, OpenVino
 from boneseg.bundle import Bundle, load_network, sign
@@ -35,7 +45,7 @@ from boneseg.int8 import write_int8
 from boneseg.simulate import simulate
 
 OURS, INT8 = "boneseg (OpenVINO)", "boneseg, int8"
-MATRIX, KINDS = 2048, (torch.float32, torch.bfloat16)
+KINDS = (torch.float32, torch.bfloat16)
 COLD_TORCH = """
 import sys, numpy, torch
 from pathlib import Path
@@ -106,20 +116,20 @@ def row(
     runs |= {INT8: partial(OpenVino(small), films)}
     runs |= {str(kind): product(kind) for kind in KINDS}
     taken = side_by_side(runs, max(3, rounds // max(1, size * size * batch // 2**20)))
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.from_numpy(films[:1]))
-    flops = counter.get_total_flops() * batch
-    peaks = {kind: 2 * MATRIX**3 / taken.pop(str(kind)) for kind in KINDS}
+    work = gflop(network, size, size) * batch
+    peaks = {str(kind)[6:]: tflops(taken.pop(str(kind))) for kind in KINDS}
+    reached = work / 1000 / taken[OURS]  # TFLOP a second
     best = min(value for name, value in taken.items() if name.startswith("PyTorch"))
     return {
         "size": size,
         "batch": batch,
-        "gflop": flops / 1e9,
+        "gflop": work,
         "seconds": taken,
         "against_torch": best / taken[OURS],
         "int8_against_bf16": taken[OURS] / taken[INT8],
-        "peak_tflops": {str(kind)[6:]: value / 1e12 for kind, value in peaks.items()},
-        "share_of_bf16_peak": flops / taken[OURS] / peaks[torch.bfloat16],
+        "peak_tflops": peaks,
+        "share_of_bf16_peak": reached / peaks["bfloat16"],
+        "share_of_fp32_peak": reached / peaks["float32"],
     }
 
 
@@ -149,12 +159,6 @@ def engines(bundle: Bundle, films: np.ndarray, compiled: bool) -> dict[str, Call
         runs["PyTorch fp32, compiled"] = eager(torch.float32, True)
         runs["PyTorch bf16, compiled"] = eager(torch.bfloat16, True)
     return runs
-
-
-def product(kind: torch.dtype) -> Callable[[], object]:
-    """A matrix product, which is as fast as a network could be."""
-    a, b = (torch.randn(MATRIX, MATRIX).to(kind) for _ in range(2))
-    return lambda: a @ b
 
 
 def cold_starts(bundle: Bundle, folder: Path) -> dict[str, float]:
