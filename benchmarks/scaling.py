@@ -28,9 +28,9 @@ from PIL import Image
 from boneseg.backends import open_backend
 from boneseg.bundle import bundled, load_bundle, sample_films
 from boneseg.film_check import likeness
-from boneseg.masks import write_mask
+from boneseg.masks import save_png, write_mask
 from boneseg.radiograph import find_radiographs, read_radiograph
-from boneseg.writers.overlay import overlay
+from boneseg.writers.overlay import picture
 
 COUNTS, SIDES = (10, 100, 1000, 10_000), (256, 512, 1024, 2048, 4096)
 LARGE = {"12 megapixels": (4000, 3000), "48 megapixels": (8000, 6000)}
@@ -114,7 +114,7 @@ def stages(root: Path, film: np.ndarray, sides: tuple[int, ...]) -> list[str]:
         grid, place = preparation.film(pixels)
         found = backend(grid[None, None])[0, 0]
         mask = preparation.restore(found, place) >= bundle.card.threshold
-        painted = overlay(pixels, mask)
+        painted = picture(pixels, mask)
         parts: dict[str, Callable[[], object]] = {
             "read": lambda path=path: read_radiograph(path),
             "prepare": lambda p=preparation, x=pixels: p.film(x),
@@ -122,10 +122,8 @@ def stages(root: Path, film: np.ndarray, sides: tuple[int, ...]) -> list[str]:
             "network": lambda g=grid: backend(g[None, None]),
             "restore": lambda p=preparation, f=found, at=place: p.restore(f, at),
             "write the mask": lambda m=mask: write_mask(root / "mask.png", m),
-            "draw the overlay": lambda x=pixels, m=mask: overlay(x, m),
-            "write the overlay": lambda o=painted: Image.fromarray(o).save(
-                root / "overlay.png", compress_level=1
-            ),
+            "draw the overlay": lambda x=pixels, m=mask: picture(x, m),
+            "write the overlay": lambda o=painted: save_png(root / "overlay.png", o),
         }
         taken = {name: median(part) for name, part in parts.items()}
         whole = sum(taken.values())

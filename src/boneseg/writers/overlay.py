@@ -16,27 +16,42 @@ COLOUR = (230, 159, 0)  # the orange of Okabe and Ito, told apart by every kind 
 _TINT = 0.3
 
 
-def _table() -> NDArray[np.uint8]:
-    """The colour of each grey outside a mask, of each inside, and of its edge: 513 x 3."""
-    grey = np.repeat(np.arange(256.0)[:, None], 3, axis=1)
+_GREYS = 127  # twice these, and the edge, are one byte: a third of the bytes to pack
+
+
+def _palette() -> NDArray[np.uint8]:
+    """The colour of each grey outside a mask, of each inside, and of its edge: 255 x 3."""
+    grey = np.repeat(np.linspace(0.0, 255.0, _GREYS)[:, None], 3, axis=1)
     tinted = grey + (np.array(COLOUR) - grey) * _TINT
     return np.concatenate([grey, tinted, [COLOUR]]).round().astype(np.uint8)
 
 
-_TABLE = _table()
+_PALETTE = _palette()
 
 
 def write(path: Path, reading: Reading) -> None:
-    """Write the film with its mask on it as 8-bit RGB. Raises OutputError."""
-    save_png(path, Image.fromarray(overlay(reading.film.pixels, reading.finding.mask)))
+    """Write the film with its mask on it as a PNG with a palette. Raises OutputError."""
+    save_png(path, picture(reading.film.pixels, reading.finding.mask))
+
+
+def picture(pixels: Floats, mask: NDArray[np.bool_]) -> Image.Image:
+    """The overlay as an image with a palette."""
+    image = Image.fromarray(_painted(pixels, mask))
+    image.putpalette(_PALETTE.tobytes())
+    return image
 
 
 def overlay(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """uint8 H x W x 3: a third of the colour inside the mask, all of it on its edge."""
-    index = (pixels * 255 + 0.5).astype(np.uint16)
-    index += mask * np.uint16(256)
-    index[_edge(mask)] = 2 * 256
-    return _TABLE.take(index, axis=0)
+    return _PALETTE.take(_painted(pixels, mask), axis=0)
+
+
+def _painted(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """uint8 H x W: the colour of each pixel, as a row of the palette."""
+    index = (pixels * (_GREYS - 1) + 0.5).astype(np.uint8)
+    index += mask * np.uint8(_GREYS)
+    index[_edge(mask)] = 2 * _GREYS
+    return index
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
