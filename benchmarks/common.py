@@ -67,10 +67,15 @@ def only(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
 
 def train_and_score(
-    training: Dataset, held: Dataset, recipe: Recipe, out: Path, report: Callable[[Check], None]
+    training: Dataset,
+    held: Dataset,
+    recipe: Recipe,
+    out: Path,
+    report: Callable[[Check], None],
+    init: Bundle | None = None,
 ) -> Scored:
-    """Train, or go on where it was, and score on the films held back."""
-    run = train(training, recipe, out, resume=True, report=report)
+    """Train, from `init` if there is one, or go on, and score on the films held back."""
+    run = train(training, recipe, out, resume=True, init=init, report=report)
     run.save(out / "bundle")
     engine = Engine(load_bundle(out / "bundle"))
     films, found, summary = score_films(engine, held)
