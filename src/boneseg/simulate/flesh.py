@@ -208,12 +208,15 @@ def _arch(away: Floats | Array, reach: float, depth: Floats | Array) -> Array:
 
 def _smooth(rng: Rng, shape: tuple[int, int], sigma: float) -> Floats:
     """Smooth noise of about unit variance and of about `sigma` cells."""
+    from scipy.ndimage import gaussian_filter
+
     cells = max(2.0, sigma)
     coarse = rng.normal(size=(int(shape[0] / cells) + 4, int(shape[1] / cells) + 4))
     big = (int(coarse.shape[0] * cells), int(coarse.shape[1] * cells))
     fine = enlarged(np.asarray(coarse, np.float32), big)
+    fine = gaussian_filter(fine, 0.4 * cells)  # or it shows the grid that it comes from
     top, left = int(rng.uniform(0, cells)), int(rng.uniform(0, cells))
-    return np.asarray(fine[top : top + shape[0], left : left + shape[1]] / 0.75, np.float64)
+    return np.asarray(fine[top : top + shape[0], left : left + shape[1]] / 0.57, np.float64)
 
 
 def _strands(rng: Rng, shape: tuple[int, int]) -> Floats:
@@ -252,19 +255,19 @@ def _lungs(rng: Rng, subject: Subject, seen: Sequence[Floats], shape: tuple[int,
     centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1)
     y, x = np.indices(shape, dtype=float)
     u, v = (x - centre[0]) / half[0], (y - centre[1]) / half[1]  # -1 to 1 within the cage
-    floor, wide = float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.84, 0.96))
+    floor, wide = float(rng.uniform(0.2, 0.55)), float(rng.uniform(0.88, 0.97))
     above = np.clip((0.5 - v) / 1.47, 0, 1)  # of the base: 0, of the apex: 1
     inside = np.abs(u) < wide * (1 - above**2.6) ** 0.45
     inside &= v < floor + 0.9 * (np.abs(u) - 0.45) ** 2 - 0.04 * np.sign(u)
     middle = (np.median(back[:, 0]) - centre[0]) / half[0]
     frontal = abs(middle) < 0.35
     at = middle + 0.14 if frontal else -0.4 * np.sign(middle)
-    size = float(rng.uniform(0.8, 1.3))
+    size = float(rng.uniform(0.5, 1.2))
     heart = ((u - at) / 0.33) ** 2 + ((v - floor + 0.14) / 0.4) ** 2 < size
     if frontal:
-        ragged = float(rng.uniform(0.1, 0.18)) + 0.03 * _smooth(rng, shape, 0.2 * float(half[1]))
+        ragged = float(rng.uniform(0.07, 0.16)) + 0.03 * _smooth(rng, shape, 0.2 * float(half[1]))
         heart |= np.abs(u - middle) < ragged
-    share = gaussian_filter((inside & ~heart).astype(float), 1.2) * float(rng.uniform(0.5, 0.85))
+    share = gaussian_filter((inside & ~heart).astype(float), 1.2) * float(rng.uniform(0.6, 0.92))
     hila = np.exp(-np.square((np.abs(u - middle) - 0.22) / 0.15) - np.square((v + 0.1) / 0.4))
     vessels = np.abs(_strands(rng, shape)) * (0.04 + 0.1 * hila)
     if rng.random() < 0.2:  # shadows of illness

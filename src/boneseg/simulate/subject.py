@@ -127,7 +127,7 @@ def _inside(
     tube = shaft * np.clip(1.6 * middle - 0.4, 0, 1)
     wall = 0.02 + 0.13 * np.exp(-np.square(thick / 14)) + 0.2 * tube
     plate = shaft * (1 - np.clip(2 * middle, 0, 1)) * np.abs(surface.normals @ surface.axis) ** 3
-    rim = np.maximum(wall * thick, 0.6) + float(rng.uniform(0.3, 2.2)) * plate
+    rim = np.maximum(wall * thick, 1.0) + float(rng.uniform(0.3, 2.2)) * plate
     full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))
     return np.minimum(rim * cortex, 9.0), full
 

@@ -32,6 +32,10 @@ Floats = NDArray[np.float64]
 FRONT, BACK, SIDE, OTHER_SIDE = (0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0)
 
 
+# Where gas gathers, in the frame of a body: the bowel's loops, and the rectum. mm.
+BOWELS = {"torso": (20.0, 40.0, 0.0), "pelvis": (-60.0, -40.0, 0.0)}
+
+
 @dataclass(frozen=True)
 class Region:
     """A part of the body as clinics film it. Lengths are mm of an adult."""
@@ -194,12 +198,12 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
     outer = tuple(view(part.outer) for part in subject.parts)
     inner = tuple(view(part.inner) for part in subject.parts)
     belly = None
-    if "torso" in region.bodies:
-        torso = subject.places["torso"]
+    bowels = [body for body in BOWELS if body in region.bodies]
+    if bowels:
+        body = bowels[int(rng.integers(len(bowels)))]
+        at = subject.places[body]
         column, row = camera.project(
-            view(
-                (torso[:3, :3] @ (np.array([20.0, 40.0, 0.0]) * subject.size) + torso[:3, 3])[None]
-            )
+            view((at[:3, :3] @ (np.array(BOWELS[body]) * subject.size) + at[:3, 3])[None])
         )[0]
         belly = (float(column), float(row))
     seen = tuple(camera.project(points) for points in outer)
@@ -228,6 +232,7 @@ def measure(rng: Rng, scene: Scene) -> Paths:
     within = np.minimum(within, envelope)
     marrow = np.minimum(marrow, within)
     mineral = (envelope - within) + marrow * _grain(rng, envelope.shape, scene.camera.pitch)
+    mineral *= np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.2))))  # worn bone, or sound
     if rng.random() < 0.06:
         mineral = mineral * _fracture(rng, envelope > 1, scene.camera.pitch)
     flesh = grow_flesh(rng, scene.subject, scene.seen, scene.camera, scene.belly)
@@ -258,7 +263,7 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
         black=float(rng.uniform(-0.15, 0.05)),
         gamma=float(rng.uniform(0.6, 1.1)),
         steepness=float(rng.uniform(1, 3)),
-        level=float(rng.uniform(0.0, 0.6)),
+        level=float(rng.uniform(0.0, 0.85)),
     )
 
 
