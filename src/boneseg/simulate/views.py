@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
-from boneseg.simulate.clutter import add_objects, frame_film
+from boneseg.simulate.clutter import add_objects
 from boneseg.simulate.film import MIN_SIDE, Film, View, check_size
 from boneseg.simulate.flesh import grow_flesh
+from boneseg.simulate.framing import frame_film
 from boneseg.simulate.projector import Exposure, Paths, expose, noise_tile, transmit
 from boneseg.simulate.raster import Camera
 from boneseg.simulate.skeleton import Skeleton
