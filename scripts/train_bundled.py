@@ -26,14 +26,14 @@ from boneseg.training import train
 MODELS = ("Rajagopal2016", "wrist")
 BONES = (*range(25, 51), *range(69, 79), *range(91, 117))  # of the CT's labels
 SEED = 10_000  # of the first film, if no other is asked for; those that judge begin at 10 ** 8
-SIZE = 288  # px, the longer side of a film
-SIDE = 256  # the working grid has as many pixels as a square of this side, in the film's shape
+SIZE = 320  # px, the longer side of a film
+SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
 
 # Augmentation goes further than a clinic would: it is there to hide what gives simulations away.
 RECIPE = load_recipe("default").with_settings(
     [
-        "prepare.height=224",
-        "prepare.width=224",
+        "prepare.height=288",
+        "prepare.width=288",
         "network.norm=instance",  # no statistics of simulated films are kept
         "augment.rotation=20",
         "augment.zoom=0.35",
@@ -78,8 +78,8 @@ def main() -> None:
     recipe = RECIPE.with_settings(settings)
     init = load_bundle(asked.init) if asked.init else None
     run = train(films, recipe, asked.work / "run", resume=True, init=init, report=tell)
-    facts = {"fitted": True, "height": SIDE, "width": SIDE, "licence": "Apache-2.0"}
-    card = judge(run).card.model_copy(update=facts)
+    facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True}
+    card = judge(run).card.model_copy(update={**facts, "licence": "Apache-2.0"})
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     bundle = save_bundle(asked.out, run.network, card, half=True)
     print(f"simulated Dice {card.metrics['dice']:.4f}; the model: {bundle.path}")

@@ -39,7 +39,7 @@ def test_a_fitted_grid_keeps_each_films_shape(tmp_path: Path, norm: str) -> None
         pixels = np.random.default_rng(1).random(shape, dtype=np.float32)
         preparation = made.preparation(shape)
         assert preparation.height % 32 == 0 and preparation.width % 32 == 0
-        assert preparation.height * preparation.width <= 1.6 * 128 * 128
+        assert preparation.height * preparation.width <= 2.6 * 128 * 128  # small films grow
         grid, place = preparation.film(pixels)
         expected = predict(network, torch.from_numpy(grid)[None, None])[0, 0].numpy()
         found = engine.find(pixels)

@@ -47,7 +47,10 @@ def test_segment_finds_bones_without_a_model_being_named(tmp_path: Path) -> None
 
 
 @needs_data
-@pytest.mark.parametrize(("films", "floor"), [("legs", 0.9), ("spine", 0.85)])
+@pytest.mark.parametrize(
+    ("films", "floor"),
+    [("legs", 0.94), ("spine", 0.95), ("knee-femur", 0.94), ("knee-tibia", 0.93)],
+)
 def test_it_finds_what_is_labelled_on_real_films(films: str, floor: float, engine: Engine) -> None:
     found = [
         (engine.segment(film.radiograph.pixels) & film.mask).sum() / film.mask.sum()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boneseg.metrics import score
-from boneseg.prepare import Preparation
+from boneseg.prepare import Preparation, fitted
 
 sides = st.integers(20, 300)
 
@@ -30,6 +30,26 @@ def test_the_aspect_is_kept_and_the_film_fits(
     scale = min(tall / height, wide / width)
     assert abs(place.height - height * scale) <= 1
     assert abs(place.width - width * scale) <= 1
+
+
+@given(height=st.integers(100, 4000), width=st.integers(100, 4000))
+def test_a_fitted_grid_has_the_films_shape_and_about_as_many_pixels(
+    height: int, width: int
+) -> None:
+    """Large films shrink to the pixels asked for; small ones grow to twice that, and themselves."""
+    pixels = 320 * 320
+    grid = fitted((height, width), pixels)
+    assert grid.height % 32 == 0 and grid.width % 32 == 0
+    least, most = (grid.height - 16) * (grid.width - 16), (grid.height + 16) * (grid.width + 16)
+    assert least <= (pixels if height * width >= pixels else 2 * pixels)
+    assert most >= min(pixels, height * width)
+    assert grid.height <= 2 * height + 16 and grid.width <= 2 * width + 16
+
+
+def test_a_small_film_is_a_crop_and_grows() -> None:
+    assert fitted((224, 224), 320 * 320) == Preparation(448, 448)
+    assert fitted((320, 320), 320 * 320) == Preparation(320, 320)
+    assert fitted((640, 640), 320 * 320) == Preparation(320, 320)
 
 
 @settings(max_examples=40)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from boneseg.errors import UsageError
 from boneseg.simulate import REGIONS, SkeletonSource, skeleton_film
 from boneseg.simulate.clutter import add_objects
 from boneseg.simulate.framing import frame_film
-from boneseg.simulate.projector import MASK_PATH_MM, Paths
+from boneseg.simulate.projector import MASK_PATH_MM, Exposure, Paths, expose
 from boneseg.simulate.raster import Camera
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
 from boneseg.simulate.surface import read_surface
@@ -248,6 +249,12 @@ def test_what_lies_on_a_patient_makes_no_bone(seed: int) -> None:
         np.isfinite(way).all() and (way >= 0).all()
         for way in (after.bone, after.muscle, after.fat, after.lead)
     )
+
+
+def test_a_film_that_lead_covers_is_a_film() -> None:
+    paths = replace(some_paths(), lead=np.ones_like(some_paths().lead))
+    film = expose(paths, Exposure(), np.random.default_rng(0))
+    assert np.isfinite(film).all() and 0 <= film.min() < film.max() <= 1
 
 
 @settings(max_examples=60)

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boneseg.errors import BundleError, OutputError
-from boneseg.prepare import Preparation
-from boneseg.recipe import NetworkSettings, working_size
+from boneseg.prepare import Preparation, fitted
+from boneseg.recipe import NetworkSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +69,7 @@ class Bundle:
     def preparation(self, film: tuple[int, int]) -> Preparation:
         """The one preparation that a film of (height, width) square pixels is segmented with."""
         if self.card.fitted:
-            return Preparation(*working_size([film], self.card.height * self.card.width))
+            return fitted(film, self.card.height * self.card.width)
         return Preparation(self.card.height, self.card.width)
 
 

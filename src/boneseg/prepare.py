@@ -6,6 +6,7 @@ written into its bundle, and is the only one used to segment with it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
+
+_MOST = 2.0  # times its size that a film grows for a grid of its shape
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,21 @@ class Preparation:
         grid = np.zeros((self.height, self.width), np.float32)
         grid[place.top : place.top + place.height, place.left : place.left + place.width] = small
         return grid
+
+
+def fitted(film: tuple[int, int], pixels: int) -> Preparation:
+    """The working grid of about so many pixels in the shape of a film (height, width).
+
+    Its sides are multiples of 32. A film of fewer pixels is a part of one more often than a small
+    one, and what is on it close: it grows beyond so many pixels, to twice its size at most.
+
+    >>> fitted((1024, 128), 320 * 320), fitted((256, 256), 320 * 320)
+    (Preparation(height=896, width=128), Preparation(height=384, width=384))
+    """
+    scale = math.sqrt(pixels / (film[0] * film[1]))
+    scale = min(_MOST, scale**2) if scale > 1 else scale
+    height, width = (max(32, round(side * scale / 32) * 32) for side in film)
+    return Preparation(height, width)
 
 
 def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:

@@ -304,6 +304,7 @@ def expose(paths: Paths, exposure: Exposure, rng: np.random.Generator) -> Array:
     if exposure.level:
         density -= np.float32(exposure.level) * _veil(density, span / 7)
     body = density[paths.lead == 0]
+    body = body if body.size else density.ravel()  # all of it behind a shield
     air, top = np.percentile(body[:: max(1, body.size // 20000)], (1.0, 99.6))
     low = air + exposure.black * (top - air)
     shown = (density - low) / max(float(exposure.white * (top - low)), 1e-3)
