@@ -92,8 +92,12 @@ def fitted(film: tuple[int, int], pixels: int) -> Preparation:
     """
     scale = math.sqrt(pixels / (film[0] * film[1]))
     scale = min(_MOST, scale**2) if scale > 1 else scale
-    height, width = (max(32, round(side * scale / 32) * 32) for side in film)
-    return Preparation(height, width)
+    return Preparation(multiple_of_32(film[0] * scale), multiple_of_32(film[1] * scale))
+
+
+def multiple_of_32(length: float) -> int:
+    """The nearest side of a working grid, px: no network pads it."""
+    return max(32, round(length / 32) * 32)
 
 
 def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from boneseg.errors import RecipeError
+from boneseg.prepare import multiple_of_32
 from boneseg.words import counted
 
 RECIPE_VERSION = 1
@@ -275,7 +276,7 @@ def working_size(shapes: Sequence[tuple[int, int]], max_pixels: int) -> tuple[in
     aspects = sorted(shape[1] / shape[0] for shape in shapes)
     height, aspect = heights[len(heights) // 2], aspects[len(aspects) // 2]
     tall = min(float(height), math.sqrt(max_pixels / aspect))
-    return _multiple_of_32(tall), _multiple_of_32(tall * aspect)
+    return multiple_of_32(tall), multiple_of_32(tall * aspect)
 
 
 def _levels(height: int, width: int) -> int:
@@ -283,10 +284,6 @@ def _levels(height: int, width: int) -> int:
     mean_side = 1 + round(math.log2(math.sqrt(height * width) / 8))
     shorter_side = 1 + int(math.log2(min(height, width) / 4))
     return max(2, min(6, mean_side, shorter_side))
-
-
-def _multiple_of_32(length: float) -> int:
-    return max(32, round(length / 32) * 32)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -213,8 +213,10 @@ def _smooth(rng: Rng, shape: tuple[int, int], sigma: float) -> Floats:
     cells = max(2.0, sigma)
     coarse = rng.normal(size=(int(shape[0] / cells) + 4, int(shape[1] / cells) + 4))
     big = (int(coarse.shape[0] * cells), int(coarse.shape[1] * cells))
-    fine = enlarged(np.asarray(coarse, np.float32), big)
-    fine = gaussian_filter(fine, 0.4 * cells)  # or it shows the grid that it comes from
+    knots = min(cells, 4.0)  # of each cell: as smooth as pixels are, and far fewer
+    some = (int(coarse.shape[0] * knots), int(coarse.shape[1] * knots))
+    blurred = gaussian_filter(enlarged(np.asarray(coarse, np.float32), some), 0.4 * knots)
+    fine = enlarged(blurred, big)  # unblurred it would show the grid that it comes from
     top, left = int(rng.uniform(0, cells)), int(rng.uniform(0, cells))
     return np.asarray(fine[top : top + shape[0], left : left + shape[1]] / 0.57, np.float64)
 
