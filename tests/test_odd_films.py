@@ -263,7 +263,7 @@ def test_oblong_films_are_trained_on_and_scored_as_the_square_film_is(tmp_path, 
     grid, place = Preparation(96, 96).film(film.pixels)
     assert np.abs(prepared.films[0, 0].numpy() - grid).mean() < 0.1  # of a standard deviation
     kept = Preparation(96, 96).mask(mask, place)
-    assert score(prepared.masks[0, 0].numpy(), kept).dice > 0.95
+    assert score(prepared.masks[0, 0].numpy(), kept).dice > 0.93  # a third of the rows is left
 
 
 def test_the_shape_of_pixels_is_part_of_a_films_fingerprint():
