@@ -100,7 +100,7 @@ def stages(size: tuple[int, int]) -> dict[str, float]:
         "backward": (torch.Tensor, "backward"),
         "clipping": (torch.nn.utils, "clip_grad_norm_"),
         "optimiser": (torch.optim.AdamW, "step"),
-        "averaged weights": (training._Loop, "_follow"),
+        "averaged weights": (training, "follow"),
         VALIDATION: (training._Loop, "_check"),
         "step": (training._Loop, "_step"),
     }

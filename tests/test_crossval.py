@@ -19,12 +19,13 @@ from PIL import Image
 from boneseg import crossval
 from boneseg.bundle import load_bundle, load_network
 from boneseg.calibrate import calibration_error, fitted_temperature
-from boneseg.crossval import CrossValidation, cross_validate, read_probability, trust_quality
+from boneseg.crossval import cross_validate
+from boneseg.crossval_result import CrossValidation
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.engine import Engine, agreement, calibrated
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.history import Check
-from boneseg.masks import read_mask
+from boneseg.masks import read_mask, read_probability
 from boneseg.prepare import Preparation
 from boneseg.radiograph import read_radiograph
 from boneseg.recipe import Recipe
@@ -32,6 +33,7 @@ from boneseg.recipes import BUILT_IN
 from boneseg.report.crossval import write_crossval_report
 from boneseg.sampling import balancing_weights
 from boneseg.simulate import simulate
+from boneseg.trust import trust_quality
 
 SETTINGS = [
     *("prepare.height=64", "prepare.width=64", "network.width=6", "network.levels=3"),
@@ -68,6 +70,20 @@ def test_every_film_is_predicted_once_by_a_model_that_never_saw_it(
     kept = done.out / "out_of_fold" / f"{case.name}.png"
     assert np.abs(read_probability(kept) - found.probability).max() <= 1 / 65535
     assert (read_mask(kept.with_name(f"{case.name}_mask.png")) == found.mask).all()
+
+
+def test_folds_start_from_a_bundle(
+    phantoms: Dataset, done: CrossValidation, tmp_path: Path
+) -> None:
+    begun = load_bundle(done.out / "fold-1" / "bundle")
+    slow = recipe("run.epochs=1", "optimiser.learning_rate=1e-6", "network.width=4")
+    tuned = cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=begun)
+    assert tuned.recipe.network == begun.card.architecture
+    assert tuned.summary.mean["dice"] > done.summary.mean["dice"] - 0.2  # one epoch brings 0.3
+    with pytest.raises(TrainingError, match="began with another bundle to start from"):
+        cross_validate(phantoms, tuned.recipe, tmp_path / "run", folds=2, resume=True)
+    with pytest.raises(TrainingError, match="is an ensemble; start from one of its folds"):
+        cross_validate(phantoms, slow, tmp_path / "other", folds=2, init=done.bundle)
 
 
 def test_crossval_json_keeps_the_contract(done: CrossValidation) -> None:

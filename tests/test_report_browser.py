@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from boneseg.compare import compared
-from boneseg.crossval import CrossValidation, cross_validate
+from boneseg.crossval import cross_validate
+from boneseg.crossval_result import CrossValidation
 from boneseg.dataset import open_dataset
 from boneseg.recipes import load_recipe
 from boneseg.report.compare import write_compare_report

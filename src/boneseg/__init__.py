@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from boneseg.bundle import Bundle, bundled, load_bundle
     from boneseg.compare import Comparison, compare_recipes
-    from boneseg.crossval import CrossValidation, cross_validate
+    from boneseg.crossval import cross_validate
+    from boneseg.crossval_result import CrossValidation
     from boneseg.dataset import Dataset, open_dataset
     from boneseg.engine import Engine, Finding
     from boneseg.errors import BonesegError
@@ -65,7 +66,8 @@ __all__ = [
 _HOMES = {
     "bundle": ("Bundle", "bundled", "load_bundle"),
     "compare": ("Comparison", "compare_recipes"),
-    "crossval": ("CrossValidation", "cross_validate"),
+    "crossval": ("cross_validate",),
+    "crossval_result": ("CrossValidation",),
     "dataset": ("Dataset", "open_dataset"),
     "engine": ("Engine", "Finding"),
     "errors": ("BonesegError",),

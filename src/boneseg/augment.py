@@ -27,7 +27,8 @@ class Augmenter:
     >>> films, masks = augment(films, masks, torch.Generator().manual_seed(7))
 
     Films are float32 N x 1 x H x W of mean 0 and standard deviation 1; masks are float32 of the
-    same shape, 0 or 1. What enters from beyond the film's edge is 0 in both.
+    same shape, 0 or 1, on the same device; the generator is a CPU's, so that a film is drawn alike
+    on any. What enters from beyond the film's edge is 0 in both.
     """
 
     def __init__(self, settings: AugmentSettings) -> None:
@@ -57,7 +58,7 @@ class Augmenter:
         # In grid_sample's units a side is 2 whatever its length: rotation needs the aspect.
         rows = [cosine * left_right, -sine * height / width * up_down, shift_x]
         columns = [sine * width / height * left_right, cosine * up_down, shift_y]
-        affine = torch.stack([*rows, *columns], 1).view(-1, 2, 3)
+        affine = torch.stack([*rows, *columns], 1).view(-1, 2, 3).to(films.device)
         grid = functional.affine_grid(affine, list(films.shape), align_corners=False)
         if bent.any():
             grid = grid + self._bend(films, bent, chance)
@@ -71,11 +72,12 @@ class Augmenter:
         count, _, height, width = films.shape
         cell = min(height, width) / 4
         coarse = (count, 2, max(2, round(height / cell)) + 1, max(2, round(width / cell)) + 1)
-        vectors = torch.randn(coarse, generator=chance.generator)
+        vectors = torch.randn(coarse, generator=chance.generator).to(films.device)
         field = functional.interpolate(vectors, (height, width), mode="bicubic", align_corners=True)
         reach = 2 * self.settings.elastic_size * min(height, width)
         sides = torch.tensor([1 / width, 1 / height]).view(1, 2, 1, 1)
-        return (field * reach * sides * bent.view(-1, 1, 1, 1)).permute(0, 2, 3, 1)
+        amount = (reach * sides * _each(bent)).to(films.device)
+        return (field * amount).permute(0, 2, 3, 1)
 
     def _shade(self, films: Tensor, chance: _Chance) -> Tensor:
         s = self.settings
@@ -88,7 +90,7 @@ class Augmenter:
             exponent = torch.exp(chance.between(-0.5, 0.5))
             for index in powered.nonzero().flatten().tolist():
                 films[index] = _gamma(films[index], float(exponent[index]))
-        return films * _each(contrast * sign) + _each(brightness)
+        return films * _each(contrast * sign).to(films.device) + _each(brightness).to(films.device)
 
     def _sharpness(self, films: Tensor, chance: _Chance) -> Tensor:
         chosen = chance.of(self.settings.blur)
@@ -108,7 +110,7 @@ class Augmenter:
         s = self.settings
         noisy = chance.of(s.noise).float() * chance.between(0.02, 0.25)
         if noisy.any():
-            films = films + torch.randn(films.shape, generator=chance.generator) * _each(noisy)
+            films = films + chance.noise(films) * _each(noisy).to(films.device)
         for index in chance.of(s.dropout).nonzero().flatten().tolist():
             _blank(films[index, 0], chance.generator)
         for index in chance.of(s.letter).nonzero().flatten().tolist():
@@ -143,6 +145,14 @@ class _Chance:
     def between(self, low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(self.count, generator=self.generator)
 
+    def noise(self, films: Tensor) -> Tensor:
+        """Normal noise of the films' shape, drawn where they are: the CPU's would be waited for."""
+        if films.device.type == "cpu":
+            return torch.randn(films.shape, generator=self.generator)
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        there = Generator(films.device).manual_seed(seed)
+        return torch.randn(films.shape, generator=there, device=films.device)
+
 
 def _each(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
@@ -158,7 +168,7 @@ def _blur(film: Tensor, sigma: float) -> Tensor:
     reach = max(1, math.ceil(2.5 * sigma))
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
+    kernel = (kernel / kernel.sum()).to(film.device)
     x = functional.pad(film[None], (reach, reach, reach, reach), mode="replicate")
     x = functional.conv2d(x, kernel.view(1, 1, 1, -1))
     return functional.conv2d(x, kernel.view(1, 1, -1, 1))[0]
@@ -181,7 +191,9 @@ def _stamp(film: Tensor, generator: Generator) -> None:
     share = torch.rand(4, generator=generator).tolist()
     size = min(height, width, max(8, int(min(height, width) * (0.06 + 0.12 * share[0]))))
     glyph = _glyphs()[int(share[1] * 25.999)]
-    mark = functional.interpolate(glyph[None, None], (size, size), mode="bilinear")[0, 0]
+    mark = functional.interpolate(glyph[None, None], (size, size), mode="bilinear")[0, 0].to(
+        film.device
+    )
     top, left = int(share[2] * (height - size)), int(share[3] * (width - size))
     window = film[top : top + size, left : left + size]
     window.lerp_(torch.full_like(window, 2.5), mark)

@@ -128,7 +128,7 @@ class OnnxRuntime:
 
 
 class Torch:
-    """PyTorch: bfloat16 and channels last on CUDA, float32 on the CPU."""
+    """PyTorch: float32 on the CPU; on CUDA bfloat16, channels last, and a graph for each shape."""
 
     def __init__(self, bundle: Bundle) -> None:
         import torch
@@ -142,17 +142,45 @@ class Torch:
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         words = "bf16, CUDA" if self._dtype == torch.bfloat16 else f"fp32, {self._device.type}"
         self.name = f"PyTorch {torch.__version__}, {words}"
+        self._graphs: dict[Shape, Any] = {}
 
     def __call__(self, films: Floats) -> Floats:
         import torch
 
+        self.prepare(films.shape)
         with torch.inference_mode():
-            batch = torch.from_numpy(films).to(self._device, self._dtype)
-            logits = self._network(batch.to(memory_format=torch.channels_last))
-            return np.asarray(logits.float().sigmoid().cpu().numpy(), np.float32)
+            given = torch.from_numpy(films)
+            if self._device.type == "cpu":
+                return np.asarray(self._probability(given).numpy())
+            graph, batch, probability = self._graphs[films.shape]
+            batch.copy_(given)
+            graph.replay()
+            return np.asarray(probability.cpu().numpy())
+
+    def _probability(self, batch: Any) -> Any:
+        return self._network(batch).float().sigmoid()
 
     def prepare(self, shape: Shape) -> None:
-        """It takes every shape as it comes."""
+        if self._device.type == "cpu":  # it takes every shape as it comes
+            return
+        found = self._graphs.pop(shape, None) or self._recorded(shape)
+        while len(self._graphs) >= KEPT:
+            self._graphs.pop(next(iter(self._graphs)))
+        self._graphs[shape] = found  # the last used comes last
+
+    def _recorded(self, shape: Shape) -> tuple[Any, Any, Any]:
+        """The network as one graph, where it reads its films, and where it leaves what it finds."""
+        import torch
+
+        batch = torch.zeros(shape, device=self._device, dtype=self._dtype)
+        batch = batch.to(memory_format=torch.channels_last)
+        graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with torch.inference_mode(), torch.cuda.stream(aside):
+            self._probability(batch)  # what is set up at first use does not belong into the graph
+            aside.synchronize()
+            with torch.cuda.graph(graph, stream=aside):
+                probability = self._probability(batch)
+        return graph, batch, probability
 
 
 BACKENDS: dict[str, Callable[[Bundle], Backend]] = {

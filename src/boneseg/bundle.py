@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from boneseg.errors import BundleError, OutputError
+from boneseg.errors import BundleError, OutputError, TrainingError
 from boneseg.prepare import Preparation, fitted
-from boneseg.recipe import NetworkSettings
+from boneseg.recipe import NetworkSettings, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -123,8 +123,9 @@ def sign(folder: Path, card: Card) -> Card:
 
 
 def load_bundle(path: Path | str) -> Bundle:
-    """Read and verify a bundle (a run's folder will do). Raises BundleError."""
+    """Read and verify a bundle, a run's, or what ships as "bundled". Raises BundleError."""
     path = Path(path)
+    path = bundled() if str(path) == "bundled" and not path.exists() else path
     folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
     card_path = folder / CARD
     try:
@@ -151,6 +152,15 @@ def load_bundle(path: Path | str) -> Bundle:
         if found != digest:
             raise BundleError(f"{folder / name}: has changed since it was saved; copy it again")
     return Bundle(folder, card)
+
+
+def starting_from(recipe: Recipe, init: Bundle | None) -> Recipe:
+    """The recipe with the network of the bundle to start from. Raises TrainingError for many."""
+    if init is None:
+        return recipe
+    if init.card.members > 1:
+        raise TrainingError(f"{init.path}: is an ensemble; start from one of its folds")
+    return recipe.model_copy(update={"network": init.card.architecture})
 
 
 def load_network(bundle: Bundle) -> nn.Module:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from boneseg.chance import p_words, paired_p
-from boneseg.crossval import CrossValidation, cross_validate
+from boneseg.crossval import cross_validate
+from boneseg.crossval_result import CrossValidation
 from boneseg.dataset import Dataset
 from boneseg.errors import TrainingError, UsageError
 from boneseg.files import whole_file, write_table

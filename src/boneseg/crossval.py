@@ -19,133 +19,30 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
+from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle, starting_from
 from boneseg.calibrate import Calibration, calibrate, judge
-from boneseg.dataset import Case, Dataset
+from boneseg.crossval_result import CrossValidation, Fold
+from boneseg.dataset import Dataset
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
 from boneseg.files import whole_file, write_table
 from boneseg.films import Film, fingerprint, fingerprints, read_films, what_changed
 from boneseg.history import Check, read_history
-from boneseg.masks import save_png, write_mask
-from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
+from boneseg.masks import read_probability, write_mask, write_probability
+from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summarise
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
 from boneseg.splits import split_folds, twins
 from boneseg.training import train
-from boneseg.words import counted, listed
+from boneseg.trust import Trust, trust_quality
+from boneseg.words import listed
 from boneseg.workers import workers
 
 Report = Callable[[int, Check], None]  # the fold, from 1, and a look at its validation films
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One training run, and what it scored on the films that it never saw."""
-
-    number: int  # from 1
-    cases: tuple[CaseScores, ...]
-    trust: tuple[float | None, ...]  # of each case
-    threshold: float
-    restarts: int
-    seconds: float
-    parameters: int
-
-    @property
-    def summary(self) -> Summary:
-        return summarise(self.cases)
-
-
-@dataclass(frozen=True)
-class Trust:
-    """How well the trust score finds the films whose masks are bad."""
-
-    spearman: float  # rank correlation with the true Dice
-    worst_tenth_flagged: float  # share of the worst tenth that the least trusted fifth holds
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """All folds, and the figures over every film's one honest prediction."""
-
-    out: Path
-    recipe: Recipe  # settled
-    fingerprint: str
-    folds: tuple[Fold, ...]
-    failed: tuple[tuple[int, str], ...]  # fold and reason
-    summary: Summary
-    parts: dict[str, Summary]  # by body part, where parts.csv names any
-    calibration: Calibration
-    trust: Trust | None  # None with too few films, or where one view alone was taken
-    bundle: Bundle
-    cases: dict[str, Case]  # by name
-    bone_share: dict[str, float]  # of each film's truth, in [0, 1]
-
-    def __repr__(self) -> str:
-        mean, folds = self.summary.mean, counted(len(self.folds), "fold")
-        return f"CrossValidation(Dice {mean['dice']:.4f}, {folds}, {self.out})"
-
-    def _repr_html_(self) -> str:
-        from boneseg.report.notebook import crossval_html
-
-        return crossval_html(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """The document of crossval.json."""
-        return {
-            "folds": [
-                {
-                    "fold": fold.number,
-                    "films": len(fold.cases),
-                    "threshold": fold.threshold,
-                    "restarts": fold.restarts,
-                    "seconds": round(fold.seconds, 1),
-                    "parameters": fold.parameters,
-                    "mean": fold.summary.mean,
-                    "std": fold.summary.std,
-                }
-                for fold in self.folds
-            ],
-            **self.summary.to_json(),
-            "std": self.summary.std,
-            "failed_folds": [{"fold": number, "reason": why} for number, why in self.failed],
-            "parts": parts_json(self.parts),
-            "calibration": asdict(self.calibration),
-            "trust": asdict(self.trust) if self.trust else None,
-            "fingerprint": self.fingerprint,
-            "recipe": self.recipe.model_dump(mode="json"),
-            "versions": self.bundle.card.versions,
-        }
-
-    def table(self) -> str:
-        """The folds, the parts and the whole, a line each, for a terminal."""
-        rows = [("", "films", "Dice", "std", "HD95 px", "restarts")]
-        for fold in self.folds:
-            rows.append(_row(f"fold {fold.number}", fold.summary, str(fold.restarts)))
-        for number, _ in self.failed:
-            rows.append((f"fold {number}", "", "failed", "", "", ""))
-        rows += [_row(part, found, "") for part, found in self.parts.items()]
-        rows.append(_row("all", self.summary, ""))
-        lines = [
-            f"{a:<12} {b:>6} {c:>8} {d:>8} {e:>8} {f:>9}".rstrip() for a, b, c, d, e, f in rows
-        ]
-        low, high = self.summary.ci95["dice"]
-        lines.append(f"95 % of the mean Dice over films: {low:.4f} to {high:.4f}")
-        return "\n".join(lines)
-
-
-def _row(name: str, summary: Summary, restarts: str) -> tuple[str, str, str, str, str, str]:
-    mean = summary.mean
-    dice, spread = f"{mean['dice']:.4f}", f"{summary.std['dice']:.4f}"
-    return name, str(len(summary.cases)), dice, spread, f"{mean['hd95_px']:.2f}", restarts
 
 
 @dataclass(frozen=True)
@@ -156,6 +53,7 @@ class _Task:
     number: int
     held: frozenset[str]
     threads: int | None
+    init: Bundle | None
 
     @property
     def folder(self) -> Path:
@@ -170,6 +68,7 @@ def cross_validate(
     folds: int = 5,
     resume: bool = False,
     parallel: int = 1,
+    init: Bundle | None = None,
     report: Report | None = None,
 ) -> CrossValidation:
     """Train `folds` models, each without the films of one fold, and predict these with it.
@@ -177,7 +76,8 @@ def cross_validate(
     `run.minutes` and `run.epochs` are of each fold. With `parallel` above 1 so many folds train at
     once in processes of their own, the cores shared among them, and `report` is called once for
     each, with its last check, when it ends; so it is for a fold that was finished before. A fold
-    that collapses for good is in `failed`, and the others are finished.
+    that collapses for good is in `failed`, and the others are finished. With `init` every fold's
+    network is that bundle's, and starts from its weights.
 
     Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them or show
     no bone, RecipeError for a network that these films cannot train, and
@@ -187,12 +87,13 @@ def cross_validate(
     out = Path(out)
     if parallel < 1:
         raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
+    recipe = starting_from(recipe, init)
     films = read_films(dataset.cases)
     settled = recipe.settle([film.square_shape for film in films]) if films else recipe
     if films and not any(film.mask.any() for film in films):
         raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
     held = _folds(films, folds, settled.run.seed)
-    _plan(films, settled, folds, out, resume)
+    _plan(films, settled, folds, init, out, resume)
     rows = [
         (film.case.name, number, film.case.group or "", film.case.part or "")
         for number, indices in enumerate(held, start=1)
@@ -201,7 +102,7 @@ def cross_validate(
     write_table(out / "folds.csv", ["name", "fold", "group", "part"], sorted(rows))
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     tasks = [
-        _Task(dataset, settled, out, number, frozenset(films[i].case.name for i in some), threads)
+        _Task(dataset, settled, out, number, _names(films, some), threads, init)
         for number, some in enumerate(held, start=1)
     ]
     failed = _run_all(tasks, parallel, report)
@@ -209,6 +110,10 @@ def cross_validate(
     with whole_file(out / "crossval.json") as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _names(films: Sequence[Film], some: Sequence[int]) -> frozenset[str]:
+    return frozenset(films[index].case.name for index in some)
 
 
 def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
@@ -225,11 +130,19 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
     return folds
 
 
-def _plan(films: Sequence[Film], recipe: Recipe, folds: int, out: Path, resume: bool) -> None:
+def _plan(
+    films: Sequence[Film],
+    recipe: Recipe,
+    folds: int,
+    init: Bundle | None,
+    out: Path,
+    resume: bool,
+) -> None:
     """Write down what is asked, or hold it against what was asked before."""
     path = out / "plan.json"
     digests = fingerprints(films)
     plan = {"folds": folds, "recipe": recipe.model_dump(mode="json"), "films": digests}
+    plan["init"] = init.card.card_sha256 if init else None
     if not path.exists():
         with whole_file(_made(out) / "plan.json") as temporary:
             temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
@@ -243,7 +156,8 @@ def _plan(films: Sequence[Film], recipe: Recipe, folds: int, out: Path, resume: 
         raise TrainingError(f"{path}: is damaged; start the run anew") from None
     if changed:
         raise TrainingError(f"{out}: {changed}; start the run anew")
-    for name, words in (("folds", "number of folds"), ("recipe", "recipe")):
+    asked = {"folds": "number of folds", "recipe": "recipe", "init": "bundle to start from"}
+    for name, words in asked.items():
         if before.get(name) != plan[name]:
             raise TrainingError(f"{out}: began with another {words}; give that, or start it anew")
 
@@ -304,14 +218,15 @@ def _run_fold(task: _Task, report: Report | None = None) -> None:
         if report:
             report(task.number, check)
 
-    run = train(replace(task.dataset, cases=inside), task.recipe, folder, resume=True, report=tell)
+    dataset, init = replace(task.dataset, cases=inside), task.init
+    run = train(dataset, task.recipe, folder, resume=True, init=init, report=tell)
     mirrored = task.recipe.augment.flip_horizontal > 0  # else it never saw a mirrored film
     card = judge(run).card.model_copy(update={"flips": mirrored})
     engine = Engine(save_bundle(folder / "bundle", run.network, card))
     cases, trust = [], []
     for film in read_films(outside):
         found = engine.find(film.radiograph)
-        save_probability(task.out / "out_of_fold" / f"{film.case.name}.png", found.probability)
+        write_probability(task.out / "out_of_fold" / f"{film.case.name}.png", found.probability)
         write_mask(task.out / "out_of_fold" / f"{film.case.name}_mask.png", found.mask)
         scores = score(found.mask, film.mask, film.radiograph.spacing_mm)
         cases.append(CaseScores(film.case.name, scores))
@@ -343,7 +258,7 @@ def _gather(
     cases = [case for fold in folds for case in fold.cases]
     summary = summarise(sorted(cases, key=lambda case: case.name))
     names = [case.name for case in summary.cases]
-    probabilities = [read_probability(out / "out_of_fold" / f"{name}.png") for name in names]
+    probabilities = [_read_probability(out / "out_of_fold" / f"{name}.png") for name in names]
     calibration = calibrate(probabilities, [known[name].mask for name in names])
     return CrossValidation(
         out=out,
@@ -383,18 +298,6 @@ def _trust(folds: Sequence[Fold]) -> Trust | None:
     return trust_quality([t for t, _ in pairs], [d for _, d in pairs])
 
 
-def trust_quality(trust: Sequence[float], dice: Sequence[float]) -> Trust | None:
-    """How well trust ranks films by their Dice; None with fewer than ten films, or no spread."""
-    from scipy.stats import spearmanr
-
-    if len(dice) < 10 or len(set(trust)) == 1 or len(set(dice)) == 1:
-        return None
-    worst = set(np.argsort(dice, kind="stable")[: -(-len(dice) // 10)].tolist())
-    doubted = set(np.argsort(trust, kind="stable")[: -(-len(dice) // 5)].tolist())
-    rank = float(spearmanr(trust, dice).statistic)
-    return Trust(round(rank, 4), len(worst & doubted) / len(worst))
-
-
 def _ensemble(
     out: Path,
     folds: Sequence[Fold],
@@ -420,15 +323,8 @@ def _ensemble(
     return save_bundle(out / "bundle", network, card)
 
 
-def save_probability(path: Path, probability: Floats) -> None:
-    """Write float32 H x W in [0, 1] as a 16-bit PNG. Raises OutputError."""
-    save_png(path, Image.fromarray(np.rint(probability * 65535).astype(np.uint16)))
-
-
-def read_probability(path: Path) -> Floats:
-    """What `save_probability` wrote. Raises TrainingError where it is gone or damaged."""
+def _read_probability(path: Path) -> Floats:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image, np.float32) / np.float32(65535)
+        return read_probability(path)
     except (OSError, ValueError):
         raise TrainingError(f"{path}: is missing or damaged; start the run anew") from None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -38,6 +40,31 @@ def multiplies_bf16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def kept_near(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The same on the device, where they leave three quarters of its free memory; else as is."""
+    if device.type != "cuda":
+        return tensors
+    needed = sum(tensor.nbytes for tensor in tensors)
+    if needed > torch.cuda.mem_get_info(device)[0] / 4:
+        return tensors
+    return tuple(tensor.to(device) for tensor in tensors)
+
+
+def record(objective: nn.Module, shape: tuple[int, ...]) -> None:
+    """Have what takes films and masks of this shape to a loss replay as one graph, on CUDA.
+
+    A U-Net's step is some thousand kernels of microseconds each: started one by one, they wait for
+    the CPU. To be called in the arithmetic of the training; the weights must stay where they are.
+    """
+    # Recording leaves the weights' gradients on a stream of its own; replaying waits for it.
+    warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
+    kept = {name: value.clone() for name, value in objective.state_dict().items()}
+    films = torch.zeros(shape, device="cuda").to(memory_format=torch.channels_last)
+    objective.train()
+    torch.cuda.make_graphed_callables(objective, (films, torch.zeros(shape, device="cuda")))
+    objective.load_state_dict(kept)  # recording has moved the norms' statistics
 
 
 def keep_freed_memory() -> None:

@@ -6,7 +6,7 @@ computed in float32 whatever the network's arithmetic.
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg.recipe import LossSettings
@@ -50,6 +50,19 @@ def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor
         focal = focal_loss(logits, target, settings.focal_gamma, settings.focal_alpha)
         loss = loss + settings.focal * focal
     return loss
+
+
+class Objective(nn.Module):
+    """A network and its loss in one: films and masks, both N x 1 x H x W, to a scalar."""
+
+    def __init__(self, network: nn.Module, settings: LossSettings) -> None:
+        super().__init__()
+        self.network, self.settings = network, settings
+
+    def forward(self, films: Tensor, masks: Tensor) -> Tensor:
+        outputs = self.network(films)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return supervised_loss(outputs, masks, self.settings)
 
 
 def supervised_loss(outputs: list[Tensor], target: Tensor, settings: LossSettings) -> Tensor:

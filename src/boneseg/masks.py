@@ -231,3 +231,14 @@ def _unclear(path: Path, found: Sequence[float | tuple[int, int, int]]) -> Uncle
     listed = ", ".join(shown if len(shown) <= 6 else [*shown[:3], "...", shown[-1]])
     count = f"{len(shown)} {kind}" if len(shown) > 1 else f"only the {kind[:-1]}"
     return UnclearMaskError(f"{path}: holds {count} ({listed}), unclear which is bone; {_ADVICE}")
+
+
+def write_probability(path: Path, probability: NDArray[np.float32]) -> None:
+    """Write float32 H x W in [0, 1] as a 16-bit PNG, in steps of 1/65535. Raises OutputError."""
+    save_png(path, Image.fromarray(np.rint(probability * 65535).astype(np.uint16)))
+
+
+def read_probability(path: Path) -> NDArray[np.float32]:
+    """What `write_probability` wrote. Raises OSError or ValueError where it is gone or damaged."""
+    with Image.open(path) as image:
+        return np.asarray(image, np.float32) / np.float32(65535)

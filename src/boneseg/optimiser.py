@@ -1,4 +1,4 @@
-"""The optimiser, its learning rate over a run, and what it remembers between steps."""
+"""The optimiser, its learning rate over a run, and the average of the weights it leaves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from boneseg.recipe import OptimiserSettings
 
@@ -57,6 +58,22 @@ def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.op
     if s.name == "adam":
         return torch.optim.Adam(parameters, s.learning_rate, fused=True)
     return torch.optim.AdamW(parameters, s.learning_rate, weight_decay=s.weight_decay, fused=True)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, step: int, ema: float) -> None:
+    """The averaged weights trail the network's: quickly at first, then over 1 / (1 - ema) steps."""
+    decay = min(ema, (1 + step) / (10 + step)) if ema else 0.0
+    pairs = list(zip(_tensors(average), _tensors(network), strict=True))
+    ours, theirs = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    get_ema_multi_avg_fn(decay)(ours, theirs, 0)  # type: ignore[no-untyped-call]
+    for our, their in pairs:
+        if not our.is_floating_point():  # how many batches a norm has seen
+            our.copy_(their)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def slots(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 
 from boneseg import checkpoint, hardware
 from boneseg.augment import Augmenter, with_views
-from boneseg.bundle import Bundle, load_network, save_bundle
+from boneseg.bundle import Bundle, load_network, save_bundle, starting_from
 from boneseg.dataset import Dataset
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.files import make_folder
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, what_changed
 from boneseg.history import Check, write_history
-from boneseg.losses import supervised_loss
+from boneseg.losses import Objective
 from boneseg.networks import build, depths, prune, pruned_settings
-from boneseg.optimiser import Plateau, build_optimiser, rate, restore_slots, slots
+from boneseg.optimiser import Plateau, build_optimiser, follow, rate, restore_slots, slots
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
 from boneseg.sampling import balancing_weights, order
@@ -121,10 +121,7 @@ def train(
     saved = out / "checkpoint.safetensors"
     if saved.exists() and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
-    if init is not None:
-        if init.card.members > 1:
-            raise TrainingError(f"{init.path}: is an ensemble; start from one of its folds")
-        recipe = recipe.model_copy(update={"network": init.card.architecture})
+    recipe = starting_from(recipe, init)
     films = read_films(dataset.cases)
     if len(films) < 2:
         found = counted(len(films), "film")
@@ -181,19 +178,20 @@ class _Loop:
         self.recipe, self.out, self.digests, self.report = recipe, out, digests, report
         self.fingerprint = fingerprint([*training, *validation])
         self.weights = weights
-        self.films = prepare_films(training, preparation)
+        films = prepare_films(training, preparation)
         self.augment = Augmenter(recipe.augment)
         if recipe.augment.views:
-            self.films = with_views(self.films, recipe.augment, recipe.run.seed)
+            films = with_views(films, recipe.augment, recipe.run.seed)
             self.augment = Augmenter(recipe.augment.off())
         parts = [film.case.part for film in training] * (recipe.augment.views + 1)
         self.weights_of_films = balancing_weights(parts, recipe.run.balance)
         self.validation = prepare_films(validation, preparation)
-        self.batch = min(recipe.run.batch, len(self.films))
+        self.batch = min(recipe.run.batch, len(films))
         recipe.check_normalisation(self.batch)
         self.device = hardware.device()
         self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
-        self.epoch_steps = math.ceil(len(self.films) / self.batch)
+        self.films, self.masks = hardware.kept_near(self.device, films.films, films.masks)
+        self.epoch_steps = math.ceil(len(films) / self.batch)
         self.check_epochs = math.ceil(10 / self.epoch_steps)  # or checks would be most of the work
         self.constant = constant_dice(self.validation.masks)
         self.state = State()
@@ -262,6 +260,18 @@ class _Loop:
         self.average = copy.deepcopy(self.network)
         self.best = _copied(self.average)
         self.optimiser = build_optimiser(self.network, self.recipe.optimiser)
+        self.objective = Objective(self.network, self.recipe.loss)
+        if self.device.type == "cuda":
+            with self._arithmetic():
+                hardware.record(self.objective, (self.batch, *self.validation.films.shape[1:]))
+
+    def _arithmetic(self) -> torch.autocast:
+        """What the network computes in; weights are cast anew at each step, as a graph asks."""
+        enabled = self.dtype != torch.float32
+        caching = self.device.type != "cuda"
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=caching
+        )
 
     def _seed(self) -> int:
         return self.recipe.run.seed + 7919 * self.state.attempt
@@ -278,40 +288,27 @@ class _Loop:
         state = self.state
         chosen = order(self._seed(), state.step, self.weights_of_films, self.batch)
         generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
-        films, masks = self.films.films[chosen], self.films.masks[chosen].float()
+        films = self.films[chosen].to(self.device)
+        masks = self.masks[chosen].to(self.device).float()
         films, masks = self.augment(films, masks, generator)
-        films = films.to(self.device, memory_format=torch.channels_last)
+        films = films.contiguous(memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
-        self.network.train()
+        self.objective.train()
         self.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype != torch.float32):
-            outputs = self.network(films)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        loss = supervised_loss(outputs, masks.to(self.device), self.recipe.loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._arithmetic():
+            loss = self.objective(films, masks)
+        loss.backward()
         if self.recipe.optimiser.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
         state.step += 1
-        self._follow()
+        follow(self.average, self.network, state.step, self.recipe.run.ema)
         return float(loss.detach())
 
     def _rate(self) -> float:
         full = rate(self.recipe.optimiser, self._done(), self.state.plateau)
         return full * SLOWER**self.state.attempt
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """The averaged weights trail the network's: quickly at first, then over ~1000 steps."""
-        step = self.state.step
-        decay = min(self.recipe.run.ema, (1 + step) / (10 + step)) if self.recipe.run.ema else 0.0
-        ours, theirs = self.average.state_dict(), self.network.state_dict()
-        for name, value in ours.items():
-            if value.dtype.is_floating_point:
-                value.lerp_(theirs[name], 1 - decay)
-            else:
-                value.copy_(theirs[name])
 
     def _check_is_due(self) -> bool:
         state, run = self.state, self.recipe.run

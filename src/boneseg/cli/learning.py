@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float", "int8")
 
+Init = Annotated[Path | None, typer.Option(help="A bundle to start from; bundled is ours.")]
+
 
 def train(
     out: Annotated[Path, typer.Option(help="The run's folder.")],
@@ -31,7 +33,9 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train as well as these allow.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
-    init: Annotated[Path | None, typer.Option(help="A bundle whose weights to start from.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="A bundle to start from; bundled is ours.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     precision: Annotated[
         str, typer.Option(help="Of the bundle; int8 where that is as good.")
@@ -86,18 +90,23 @@ def crossval(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
     epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="A bundle to start from; bundled is ours.")
+    ] = None,
     parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Train a model for each fold, score it on the films it never saw, and join them in one."""
+    from boneseg.bundle import load_bundle
     from boneseg.crossval import cross_validate
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
     from boneseg.report.crossval import write_crossval_report
 
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
+    start = load_bundle(init) if init is not None else None
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
@@ -110,7 +119,14 @@ def crossval(
             progress.at(sum(behind.values()) / folds, words)
 
         result = cross_validate(
-            dataset, chosen, out, folds=folds, resume=resume, parallel=parallel, report=report
+            dataset,
+            chosen,
+            out,
+            folds=folds,
+            resume=resume,
+            parallel=parallel,
+            init=start,
+            report=report,
         )
     write_crossval_report(out / "report.html", result)
     for number, reason in result.failed:

@@ -20,7 +20,7 @@ from boneseg.report.style import STYLE
 from boneseg.words import counted
 
 if TYPE_CHECKING:
-    from boneseg.crossval import CrossValidation
+    from boneseg.crossval_result import CrossValidation
     from boneseg.metrics import CaseScores, Summary
 
 

@@ -25,7 +25,7 @@ from boneseg.writers.overlay import overlay
 
 if TYPE_CHECKING:
     from boneseg.compare import Comparison
-    from boneseg.crossval import CrossValidation
+    from boneseg.crossval_result import CrossValidation
     from boneseg.dataset import Case, Dataset
     from boneseg.engine import Finding
     from boneseg.evaluate import Evaluation

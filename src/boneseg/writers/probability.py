@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from boneseg.masks import save_png
+from boneseg.masks import write_probability
 from boneseg.writers import Reading
 
 
 def write(path: Path, reading: Reading) -> None:
     """Write the probability, in steps of 1/65535. Raises OutputError."""
-    levels = np.rint(reading.finding.probability * 65535).astype(np.uint16)
-    save_png(path, Image.fromarray(levels))
+    write_probability(path, reading.finding.probability)

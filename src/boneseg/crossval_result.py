@@ -1,0 +1,108 @@
+"""What a cross-validation leaves: its folds, and the figures over all films."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from boneseg.bundle import Bundle
+from boneseg.calibrate import Calibration
+from boneseg.dataset import Case
+from boneseg.metrics import CaseScores, Summary, parts_json, summarise
+from boneseg.recipe import Recipe
+from boneseg.trust import Trust
+from boneseg.words import counted
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training run, and what it scored on the films that it never saw."""
+
+    number: int  # from 1
+    cases: tuple[CaseScores, ...]
+    trust: tuple[float | None, ...]  # of each case
+    threshold: float
+    restarts: int
+    seconds: float
+    parameters: int
+
+    @property
+    def summary(self) -> Summary:
+        return summarise(self.cases)
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """All folds, and the figures over every film's one honest prediction."""
+
+    out: Path
+    recipe: Recipe  # settled
+    fingerprint: str
+    folds: tuple[Fold, ...]
+    failed: tuple[tuple[int, str], ...]  # fold and reason
+    summary: Summary
+    parts: dict[str, Summary]  # by body part, where parts.csv names any
+    calibration: Calibration
+    trust: Trust | None  # None with too few films, or where one view alone was taken
+    bundle: Bundle
+    cases: dict[str, Case]  # by name
+    bone_share: dict[str, float]  # of each film's truth, in [0, 1]
+
+    def __repr__(self) -> str:
+        mean, folds = self.summary.mean, counted(len(self.folds), "fold")
+        return f"CrossValidation(Dice {mean['dice']:.4f}, {folds}, {self.out})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.report.notebook import crossval_html
+
+        return crossval_html(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of crossval.json."""
+        return {
+            "folds": [
+                {
+                    "fold": fold.number,
+                    "films": len(fold.cases),
+                    "threshold": fold.threshold,
+                    "restarts": fold.restarts,
+                    "seconds": round(fold.seconds, 1),
+                    "parameters": fold.parameters,
+                    "mean": fold.summary.mean,
+                    "std": fold.summary.std,
+                }
+                for fold in self.folds
+            ],
+            **self.summary.to_json(),
+            "std": self.summary.std,
+            "failed_folds": [{"fold": number, "reason": why} for number, why in self.failed],
+            "parts": parts_json(self.parts),
+            "calibration": asdict(self.calibration),
+            "trust": asdict(self.trust) if self.trust else None,
+            "fingerprint": self.fingerprint,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "versions": self.bundle.card.versions,
+        }
+
+    def table(self) -> str:
+        """The folds, the parts and the whole, a line each, for a terminal."""
+        rows = [("", "films", "Dice", "std", "HD95 px", "restarts")]
+        for fold in self.folds:
+            rows.append(_row(f"fold {fold.number}", fold.summary, str(fold.restarts)))
+        for number, _ in self.failed:
+            rows.append((f"fold {number}", "", "failed", "", "", ""))
+        rows += [_row(part, found, "") for part, found in self.parts.items()]
+        rows.append(_row("all", self.summary, ""))
+        lines = [
+            f"{a:<12} {b:>6} {c:>8} {d:>8} {e:>8} {f:>9}".rstrip() for a, b, c, d, e, f in rows
+        ]
+        low, high = self.summary.ci95["dice"]
+        lines.append(f"95 % of the mean Dice over films: {low:.4f} to {high:.4f}")
+        return "\n".join(lines)
+
+
+def _row(name: str, summary: Summary, restarts: str) -> tuple[str, str, str, str, str, str]:
+    mean = summary.mean
+    dice, spread = f"{mean['dice']:.4f}", f"{summary.std['dice']:.4f}"
+    return name, str(len(summary.cases)), dice, spread, f"{mean['hd95_px']:.2f}", restarts
