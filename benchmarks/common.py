@@ -38,7 +38,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
 SHORT = 0.3  # seconds
 MATRIX = 2048  # rows and columns of the matrices whose product is the peak
-KEPT = DOCS / "figures"  # what a run has measured: it is not run again
+ON_GPU = torch.cuda.is_available()
+KEPT = DOCS / "figures" / ("gpu" if ON_GPU else "")  # what is measured: it is not run again
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,26 @@ def keep(name: str, figures: Any) -> None:
     path = KEPT / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+
+
+def budget(minutes: float, epochs: int | None = None) -> list[str]:
+    """The settings of a run of so many minutes of a CPU core; on a GPU of so many epochs.
+
+    Without `epochs` a GPU gives a recipe its own. (Where runs share a GPU, its clock says little.)
+    """
+    if ON_GPU:
+        return [f"run.epochs={epochs}"] if epochs else []
+    return [f"run.minutes={minutes}", "run.clock=core"]
+
+
+def where() -> str:
+    """What runs were trained on, for the words above a table."""
+    return f"on an {torch.cuda.get_device_name()}" if ON_GPU else "on a CPU core each"
+
+
+def titled(title: str) -> str:
+    """A section's title: what a GPU measured stands beside what a CPU did."""
+    return f"{title}, on a GPU" if ON_GPU else title
 
 
 def cores() -> list[int]:
