@@ -47,7 +47,6 @@ RECIPE = load_recipe("default").with_settings(
         "augment.dropout=0.15",
         "augment.flip_vertical=0.15",
         "run.validation=0.03",
-        "run.batch=8",
     ]
 )
 
@@ -62,6 +61,7 @@ def main() -> None:
     words.add_argument("--minutes", type=float, default=60)
     words.add_argument("--seed", type=int, default=SEED, help="of the first film")
     words.add_argument("--rate", type=float, help="of learning, at its highest")
+    words.add_argument("--batch", type=int, default=8, help="films a step; 32 suit a GPU")
     words.add_argument("--parallel", type=int, default=2, help="processes that simulate")
     words.add_argument("--init", type=Path, help="the bundle of an earlier generation")
     words.add_argument("--out", type=Path, default=bundled())
@@ -73,7 +73,7 @@ def main() -> None:
     if asked.ct is not None:
         sources.append((CtSource(asked.ct, asked.labels, BONES), 300))
     films = pooled(asked.work, sources, asked.seed, asked.parallel)
-    settings = [f"run.minutes={asked.minutes}"]
+    settings = [f"run.minutes={asked.minutes}", f"run.batch={asked.batch}"]
     settings += [f"optimiser.learning_rate={asked.rate}"] if asked.rate else []
     recipe = RECIPE.with_settings(settings)
     init = load_bundle(asked.init) if asked.init else None
