@@ -8,7 +8,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -141,6 +141,31 @@ def keep(name: str, figures: Any) -> None:
     path = KEPT / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+
+
+class Trial:
+    """What is trained and scored, under a name of its own, and not again once it has been."""
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def figures(self) -> Any:
+        """What it scored; None where it has not run."""
+        return known(self.name)
+
+    def run(self, data: Path, work: Path) -> str:
+        """Train and score; the figures are kept. Returns them in a line."""
+        raise NotImplementedError
+
+
+def run_what_is_left(trials: Sequence[Trial], data: Path, work: Path) -> Iterator[str]:
+    """Run the trials without figures, as many at once as there are cores; a line as each ends."""
+    left = [trial for trial in trials if not trial.figures]
+    with one_a_core() as pool:
+        for end in as_completed([pool.submit(trial.run, data, work) for trial in left]):
+            yield end.result()
 
 
 def budget(minutes: float, epochs: int | None = None) -> list[str]:

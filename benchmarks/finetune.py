@@ -11,22 +11,20 @@ was: what is measured is kept in docs/figures/finetune, for each bundled model a
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from common import (
     DOCS,
     ON_GPU,
+    Trial,
     budget,
     held_back,
     interval,
     keep,
-    known,
-    one_a_core,
     only,
+    run_what_is_left,
     titled,
     train_and_score,
     where,
@@ -46,7 +44,7 @@ PAGE = DOCS / "bundled-model.md"
 
 
 @dataclass(frozen=True)
-class Trial:
+class Beginning(Trial):
     """Films of a set, so many of them, and whether the bundled model is the beginning."""
 
     films: str
@@ -57,13 +55,7 @@ class Trial:
     def name(self) -> str:
         return f"finetune/{self.films}-{self.count}-{self.beginning}"
 
-    @property
-    def figures(self) -> Any:
-        """What it scored; None where it has not run."""
-        return known(self.name)
-
     def run(self, data: Path, work: Path) -> str:
-        """Train and score; the figures are kept. Returns them in a line."""
         training, held = held_back(data / self.films)
         names = [case.name for case in training.cases]
         some = np.linspace(0, len(names) - 1, min(self.count, len(names))).round().astype(int)
@@ -89,15 +81,13 @@ def main() -> None:
     asked = words.parse_args()
     model = load_bundle(bundled()).card.card_sha256[:8]
     trials = [
-        Trial(films, count, beginning)
+        Beginning(films, count, beginning)
         for films in asked.sets
         for count in COUNTS
         for beginning in ("nothing", model)
     ]
-    with one_a_core() as pool:
-        left = [trial for trial in trials if not trial.figures]
-        for end in as_completed([pool.submit(t.run, asked.data, asked.work) for t in left]):
-            print(end.result(), flush=True)
+    for line in run_what_is_left(trials, asked.data, asked.work):
+        print(line, flush=True)
     write_section(titled("As a beginning"), table(model), PAGE)
 
 
@@ -113,8 +103,8 @@ def table(model: str) -> list[str]:
     ]
     for films in SETS:
         for count in COUNTS:
-            plain = Trial(films, count, "nothing").figures
-            tuned = Trial(films, count, model).figures
+            plain = Beginning(films, count, "nothing").figures
+            tuned = Beginning(films, count, model).figures
             if not (plain and tuned):
                 continue
             before, after = (list(one["dice"].values()) for one in (plain, tuned))

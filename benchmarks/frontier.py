@@ -13,22 +13,20 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from common import (
     DOCS,
     PERFORMANCE,
+    Trial,
     gflop,
     held_back,
     interval,
     keep,
-    known,
     machine,
-    one_a_core,
+    run_what_is_left,
     side_by_side,
     train_and_score,
     untrained,
@@ -65,7 +63,7 @@ STYLE = (
 
 
 @dataclass(frozen=True)
-class Trial:
+class Variant(Trial):
     """A variant on a labelled set."""
 
     films: str
@@ -76,16 +74,10 @@ class Trial:
         return f"frontier/{self.films}-{self.variant.replace(', ', '-').replace(' ', '-')}"
 
     @property
-    def figures(self) -> Any:
-        """What it scored; None where it has not run."""
-        return known(self.name)
-
-    @property
     def recipe(self) -> Recipe:
         return load_recipe("default").with_settings(VARIANTS[self.variant].split())
 
     def run(self, data: Path, work: Path) -> str:
-        """Train, and score; the figures are kept."""
         training, held = held_back(data / self.films)
         timed = self.recipe.with_settings([f"run.minutes={MINUTES}", "run.clock=core"])
         scored = train_and_score(training, held, timed, work / self.name, lambda _: None)
@@ -111,18 +103,17 @@ def main() -> None:
     words.add_argument("--train-only", action="store_true", help="the networks are timed later")
     words.add_argument("--report-only", action="store_true", help="of what is trained already")
     asked = words.parse_args()
-    trials = [Trial(films, variant) for films in asked.sets for variant in VARIANTS]
-    with one_a_core() as pool:
-        left = [trial for trial in trials if not (trial.figures or asked.report_only)]
-        for end in as_completed([pool.submit(t.run, asked.data, asked.work) for t in left]):
-            print(end.result(), flush=True)
+    trials = [Variant(films, variant) for films in asked.sets for variant in VARIANTS]
+    if not asked.report_only:
+        for line in run_what_is_left(trials, asked.data, asked.work):
+            print(line, flush=True)
     if not asked.train_only:
         for films in asked.sets:
             done = [trial for trial in trials if trial.films == films and trial.figures]
             report(films, done)
 
 
-def report(films: str, trials: list[Trial]) -> None:
+def report(films: str, trials: list[Variant]) -> None:
     """The table and the picture, the most work first."""
     trials = sorted(trials, key=lambda trial: -trial.figures["gflop"])
     seconds = times(trials)
@@ -158,14 +149,14 @@ def report(films: str, trials: list[Trial]) -> None:
     write_section(f"Dice against work: {films}", lines, PERFORMANCE)
 
 
-def times(trials: list[Trial]) -> dict[str, float]:
+def times(trials: list[Variant]) -> dict[str, float]:
     """Seconds that each network takes for a film, in our engine, whatever its weights."""
     with tempfile.TemporaryDirectory() as folder:
         calls = {trial.variant: engine(trial, Path(folder) / trial.name) for trial in trials}
         return side_by_side(calls, 15)
 
 
-def engine(trial: Trial, path: Path) -> Callable[[], object]:
+def engine(trial: Variant, path: Path) -> Callable[[], object]:
     """A call that takes a film through the network."""
     size = trial.figures["size"]
     backend = OpenVino(untrained(trial.recipe.settle([size]), path))

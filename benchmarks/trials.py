@@ -13,19 +13,18 @@ recipe trains in full, for its own epochs, which for the original's are those of
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common import (
     ON_GPU,
+    Trial,
     budget,
     held_back,
     interval,
     keep,
-    known,
-    one_a_core,
+    run_what_is_left,
     titled,
     train_and_score,
     where,
@@ -41,7 +40,7 @@ FIRST = "seed-deep"  # what every other recipe is held against
 
 
 @dataclass(frozen=True)
-class Trial:
+class Timed(Trial):
     """A recipe on a labelled set for so many minutes."""
 
     films: str
@@ -52,27 +51,49 @@ class Trial:
     def name(self) -> str:
         return f"trials/{self.films}-{self.recipe}"
 
-    @property
-    def figures(self) -> Any:
-        """What it scored; None where it has not run."""
-        return known(self.name)
+    def run(self, data: Path, work: Path) -> str:
+        training, held = held_back(data / self.films)
+        recipe = load_recipe(self.recipe).with_settings(budget(self.minutes))
+        figures: dict[str, Any] = {"minutes": self.minutes, "dice": 0.0}
+        try:
+            out = work / self.films / self.recipe
+            scored = train_and_score(training, held, recipe, out, lambda _: None)
+        except TrainingError as error:
+            figures["failed"] = str(error).partition(": ")[2]
+        else:
+            cases, mean = scored.summary.cases, scored.summary.mean
+            figures |= {
+                "dice": mean["dice"],
+                "hd95_px": mean["hd95_px"],
+                "parameters": sum(p.numel() for p in scored.run.network.parameters()),
+                "steps": scored.run.history[-1].step,
+                "epochs": scored.run.history[-1].epoch,
+                "restarts": scored.run.restarts,
+                "films": {case.name: round(case.scores.dice, 6) for case in cases},
+                "curve": [
+                    [row.epoch if ON_GPU else row.seconds, round(row.dice, 5)]
+                    for row in scored.run.history
+                ],
+            }
+        keep(self.name, figures)
+        return f"{self.films} {self.recipe}: Dice {figures['dice']:.4f}"
 
 
 NAMES = [FIRST, "default", *(n for n in BUILT_IN if n not in (FIRST, "default", "large"))]
 NAMES += ["large"] if ON_GPU else []
-WIDE = [Trial("knee-femur", name, 6) for name in NAMES]
+WIDE = [Timed("knee-femur", name, 6) for name in NAMES]
 SIDE_BY_SIDE = [
-    Trial(films, name, minutes)
+    Timed(films, name, minutes)
     for films, minutes in (("knee-tibia", 6), ("spine", 12))
     for name in (FIRST, "default")
 ]
 
 
-def deep() -> list[Trial]:
+def deep() -> list[Timed]:
     """The five best on knee-femur, and what they are held against, on legs."""
     done = [(figures["dice"], trial.recipe) for trial in WIDE if (figures := trial.figures)]
     best = [name for _, name in sorted(done, reverse=True)[:5]]
-    return [Trial("legs", name, 20) for name in dict.fromkeys([FIRST, "default", *best])]
+    return [Timed("legs", name, 20) for name in dict.fromkeys([FIRST, "default", *best])]
 
 
 def main() -> None:
@@ -80,43 +101,11 @@ def main() -> None:
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
     words.add_argument("--work", type=Path, default=Path("runs/trials"))
     asked = words.parse_args()
-    with one_a_core() as pool:
-        for trials in (lambda: WIDE[:2] + SIDE_BY_SIDE + WIDE[2:], deep):
-            left = [trial for trial in trials() if not trial.figures]
-            ends = [pool.submit(run, trial, asked) for trial in left]
-            for end in as_completed(ends):
-                print(end.result(), flush=True)
-                write_results()
+    for trials in (lambda: WIDE[:2] + SIDE_BY_SIDE + WIDE[2:], deep):
+        for line in run_what_is_left(trials(), asked.data, asked.work):
+            print(line, flush=True)
+            write_results()
     write_results()
-
-
-def run(trial: Trial, asked: argparse.Namespace) -> str:
-    """Train and score; the figures are kept. Returns them in a line."""
-    training, held = held_back(asked.data / trial.films)
-    recipe = load_recipe(trial.recipe).with_settings(budget(trial.minutes))
-    figures: dict[str, Any] = {"minutes": trial.minutes, "dice": 0.0}
-    try:
-        out = asked.work / trial.films / trial.recipe
-        scored = train_and_score(training, held, recipe, out, lambda _: None)
-    except TrainingError as error:
-        figures["failed"] = str(error).partition(": ")[2]
-    else:
-        cases, mean = scored.summary.cases, scored.summary.mean
-        figures |= {
-            "dice": mean["dice"],
-            "hd95_px": mean["hd95_px"],
-            "parameters": sum(p.numel() for p in scored.run.network.parameters()),
-            "steps": scored.run.history[-1].step,
-            "epochs": scored.run.history[-1].epoch,
-            "restarts": scored.run.restarts,
-            "films": {case.name: round(case.scores.dice, 6) for case in cases},
-            "curve": [
-                [row.epoch if ON_GPU else row.seconds, round(row.dice, 5)]
-                for row in scored.run.history
-            ],
-        }
-    keep(trial.name, figures)
-    return f"{trial.films} {trial.recipe}: Dice {figures['dice']:.4f}"
 
 
 def write_results() -> None:
@@ -131,7 +120,7 @@ def write_results() -> None:
             write_section(titled(title), table(done))
 
 
-def table(done: list[tuple[Trial, dict[str, Any]]]) -> list[str]:
+def table(done: list[tuple[Timed, dict[str, Any]]]) -> list[str]:
     """A row a trial, the best first; p and the time are held against `FIRST`."""
     first = next((figures for trial, figures in done if trial.recipe == FIRST), None)
     if first is not None and "failed" in first:
