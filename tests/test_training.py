@@ -47,6 +47,17 @@ def test_a_run_learns_to_find_bone(phantoms: Dataset, tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text().count("\n") == len(run.history) + 1
 
 
+def test_a_gpu_that_is_too_small_is_told_in_a_line(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(_: object) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
+
+    monkeypatch.setattr(training._Loop, "_step", step)
+    with pytest.raises(TrainingError, match=r"no memory for 8 films of 64 x 64 a step; set run\.b"):
+        train(phantoms, recipe("run.epochs=1"), tmp_path / "run")
+
+
 class KilledError(Exception):
     pass
 

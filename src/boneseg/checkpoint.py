@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,34 @@ from torch import Tensor
 
 from boneseg.errors import OutputError, TrainingError
 from boneseg.files import whole_file
+from boneseg.history import Check
+from boneseg.optimiser import Plateau
+
+
+@dataclass
+class State:
+    """Where a run stands, but for its tensors."""
+
+    attempt: int = 0
+    step: int = 0  # of this attempt
+    seconds: float = 0.0  # of the whole run
+    attempt_start: float = 0.0
+    strikes: int = 0
+    sound: bool = False  # whether any check was better than a constant mask
+    best_dice: float = -1.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    checked_at: float = 0.0
+    plateau: Plateau = field(default_factory=Plateau)
+    history: list[Check] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> State:
+        """What `asdict` made of one."""
+        plateau = Plateau(**facts["plateau"])
+        return cls(
+            **facts | {"plateau": plateau, "history": [Check(**r) for r in facts["history"]]}
+        )
 
 
 def save(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

@@ -13,9 +13,8 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from boneseg import checkpoint, hardware
 from boneseg.augment import Augmenter, with_views
 from boneseg.bundle import Bundle, load_network, save_bundle, starting_from
+from boneseg.checkpoint import State
 from boneseg.dataset import Dataset
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.files import make_folder
@@ -30,7 +30,7 @@ from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_f
 from boneseg.history import Check, write_history
 from boneseg.losses import Objective
 from boneseg.networks import build, depths, prune, pruned_settings
-from boneseg.optimiser import Plateau, build_optimiser, follow, rate, restore_slots, slots
+from boneseg.optimiser import build_optimiser, follow, rate, restore_slots, slots
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
 from boneseg.sampling import balancing_weights, order
@@ -45,24 +45,6 @@ FIRST_STEPS = 30  # before that no network has had the time to learn
 SAVE_EVERY = 10.0  # seconds between checkpoints, at least
 
 Report = Callable[["Check"], None]
-
-
-@dataclass
-class State:
-    """Where a run stands, but for its tensors."""
-
-    attempt: int = 0
-    step: int = 0  # of this attempt
-    seconds: float = 0.0  # of the whole run
-    attempt_start: float = 0.0
-    strikes: int = 0
-    sound: bool = False  # whether any check was better than a constant mask
-    best_dice: float = -1.0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    checked_at: float = 0.0
-    plateau: Plateau = field(default_factory=Plateau)
-    history: list[Check] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -140,10 +122,16 @@ def train(
     # Where a U-Net++ is cut matters to nothing before: a finished run can be cut again.
     cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
     uncut = settled.model_copy(update={"network": whole})
-    loop = _Loop(uncut, training, validation, out, fingerprints(films), weights, report)
-    if resume and saved.exists():
-        loop.restore()
-    loop.run()
+    try:
+        loop = _Loop(uncut, training, validation, out, fingerprints(films), weights, report)
+        if resume and saved.exists():
+            loop.restore()
+        loop.run()
+    except torch.OutOfMemoryError:
+        size = f"{settled.run.batch} films of {settled.prepare.height} x {settled.prepare.width}"
+        raise TrainingError(
+            f"{out}: the GPU has no memory for {size} a step; set run.batch lower"
+        ) from None
     network = loop.best_network()
     return TrainedRun(
         network=network if cut.depth is None else prune(network, cut.depth),
@@ -242,7 +230,7 @@ class _Loop:
             raise TrainingError(f"{path}: {changed}; start the run anew")
         if facts["recipe"] != self.recipe.model_dump(mode="json"):
             raise TrainingError(f"{path}: the recipe has changed since; start the run anew")
-        self.state = _state(facts["state"])
+        self.state = State.of(facts["state"])
         self._new_attempt()
         self.network.load_state_dict(tensors["network"])
         self.average.load_state_dict(tensors["average"])
@@ -398,13 +386,3 @@ class _Loop:
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
-def _state(facts: dict[str, Any]) -> State:
-    return State(
-        **facts
-        | {
-            "plateau": Plateau(**facts["plateau"]),
-            "history": [Check(**row) for row in facts["history"]],
-        }
-    )
