@@ -257,14 +257,14 @@ def _lungs(rng: Rng, subject: Subject, seen: Sequence[Floats], shape: tuple[int,
     centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1)
     y, x = np.indices(shape, dtype=float)
     u, v = (x - centre[0]) / half[0], (y - centre[1]) / half[1]  # -1 to 1 within the cage
-    floor, wide = float(rng.uniform(0.2, 0.55)), float(rng.uniform(0.88, 0.97))
+    floor, wide = float(rng.uniform(0.25, 0.62)), float(rng.uniform(0.88, 0.98))
     above = np.clip((0.5 - v) / 1.47, 0, 1)  # of the base: 0, of the apex: 1
     inside = np.abs(u) < wide * (1 - above**2.6) ** 0.45
     inside &= v < floor + 0.9 * (np.abs(u) - 0.45) ** 2 - 0.04 * np.sign(u)
     middle = (np.median(back[:, 0]) - centre[0]) / half[0]
     frontal = abs(middle) < 0.35
     at = middle + 0.14 if frontal else -0.4 * np.sign(middle)
-    size = float(rng.uniform(0.5, 1.2))
+    size = float(rng.uniform(0.35, 1.1))
     heart = ((u - at) / 0.33) ** 2 + ((v - floor + 0.14) / 0.4) ** 2 < size
     if frontal:
         ragged = float(rng.uniform(0.07, 0.16)) + 0.03 * _smooth(rng, shape, 0.2 * float(half[1]))

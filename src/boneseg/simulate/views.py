@@ -255,16 +255,18 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
     # A detector's own noise is some percent of what reaches it behind the body, not of the beam.
     own = drawn.electronic * through * float(rng.uniform(1, 5))
     drawn = replace(drawn, photons=behind / max(through, 1e-4), electronic=own)
-    if thick < 140:
+    if thick < 90:
         return drawn
-    # Films of the trunk are worked on hardest, or nothing would be seen in the lungs or beside.
+    # Films of the trunk are worked on hardest, or nothing would be seen in the lungs or beside; and
+    # a grid before the detector takes most of the scatter.
     return replace(
         drawn,
-        detail=drawn.detail + float(rng.uniform(0.2, 1.6)),
+        scatter=drawn.scatter * float(rng.uniform(0.15, 0.6)),
+        detail=drawn.detail + float(rng.uniform(0.4, 2.2)),
         black=float(rng.uniform(-0.15, 0.05)),
         gamma=float(rng.uniform(0.6, 1.1)),
         steepness=float(rng.uniform(1, 3)),
-        level=float(rng.uniform(0.0, 0.85)),
+        level=max(0.0, float(rng.uniform(-0.5, 0.85))),
     )
 
 
