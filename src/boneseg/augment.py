@@ -190,10 +190,8 @@ def _stamp(film: Tensor, generator: Generator) -> None:
     height, width = film.shape
     share = torch.rand(4, generator=generator).tolist()
     size = min(height, width, max(8, int(min(height, width) * (0.06 + 0.12 * share[0]))))
-    glyph = _glyphs()[int(share[1] * 25.999)]
-    mark = functional.interpolate(glyph[None, None], (size, size), mode="bilinear")[0, 0].to(
-        film.device
-    )
+    glyph = _glyphs()[int(share[1] * 25.999)].to(film.device)
+    mark = functional.interpolate(glyph[None, None], (size, size), mode="bilinear")[0, 0]
     top, left = int(share[2] * (height - size)), int(share[3] * (width - size))
     window = film[top : top + size, left : left + size]
     window.lerp_(torch.full_like(window, 2.5), mark)
