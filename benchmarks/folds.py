@@ -62,8 +62,8 @@ PLANS = (
     Plan("knee-femur", 0.98, 8, 300),
     Plan("knee-tibia", 0.975, 10, 350),
     Plan("spine", 0.92, 6, 300),
-    Plan("legs", 0.975, 24, 60),
-    Plan("legs", 0.975, 18, 60, bundled=True),
+    Plan("legs", 0.975, 24, 100),
+    Plan("legs", 0.975, 18, 75, bundled=True),
 )
 
 
