@@ -35,10 +35,10 @@ from common import (
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from boneseg import hardware, training
+from boneseg import hardware, losses, training
 from boneseg.augment import Augmenter
 from boneseg.dataset import open_dataset
-from boneseg.losses import supervised_loss
+from boneseg.losses import Objective
 from boneseg.networks import build
 from boneseg.simulate import simulate
 
@@ -51,6 +51,23 @@ KINDS = {
     "normalisation": ("batch_norm",),
     "pooling, joining": ("pool", "cat", "copy_"),
     "rectifying": ("threshold", "clamp"),
+}
+
+
+def place(owner: Any, name: str) -> tuple[Any, str, Callable[..., Any]]:
+    """Where a stage of a run is called; AttributeError where it no longer is."""
+    return owner, name, getattr(owner, name)
+
+
+STAGES = {
+    "augmentation": place(Augmenter, "__call__"),
+    "loss": place(losses, "supervised_loss"),
+    "backward": place(torch.Tensor, "backward"),
+    "clipping": place(torch.nn.utils, "clip_grad_norm_"),
+    "optimiser": place(torch.optim.AdamW, "step"),
+    "averaged weights": place(training, "follow"),
+    VALIDATION: place(training._Loop, "_check"),
+    "step": place(training._Loop, "_step"),
 }
 
 
@@ -94,23 +111,13 @@ def stages(size: tuple[int, int]) -> dict[str, float]:
 
         return call
 
-    places = {
-        "augmentation": (Augmenter, "__call__"),
-        "loss": (training, "supervised_loss"),
-        "backward": (torch.Tensor, "backward"),
-        "clipping": (torch.nn.utils, "clip_grad_norm_"),
-        "optimiser": (torch.optim.AdamW, "step"),
-        "averaged weights": (training, "follow"),
-        VALIDATION: (training._Loop, "_check"),
-        "step": (training._Loop, "_step"),
-    }
     with tempfile.TemporaryDirectory() as folder:
         simulate(Path(folder) / "films", 24, size=size)
         films = open_dataset(Path(folder) / "films")
         recipe = default_at(*size).with_settings([f"run.epochs={EPOCHS}"])
         patches = [
-            patch.object(owner, name, watched(stage, getattr(owner, name)))
-            for stage, (owner, name) in places.items()
+            patch.object(owner, name, watched(stage, run))
+            for stage, (owner, name, run) in STAGES.items()
         ]
         for one in patches:
             one.start()
@@ -135,16 +142,16 @@ class Step:
         self.given = torch.randn(self.films, 1, *size).to(memory_format=laid)
         self.masks = (torch.rand(self.films, 1, *size) > 0.5).float()
         self.bfloat16 = hardware.multiplies_bf16() and way != "float32"
-        self.network = torch.compile(network) if way == "compiled" else network
+        network = torch.compile(network) if way == "compiled" else network
+        self.objective = Objective(network, recipe.loss)
         self.optimiser = torch.optim.AdamW(network.parameters(), fused="fused" not in way)
-        self.loss = recipe.loss
 
     def __call__(self) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            outputs = self.network(self.given)
-        supervised_loss(outputs, self.masks, self.loss).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            loss = self.objective(self.given, self.masks)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 5.0)
         self.optimiser.step()
 
 
