@@ -117,7 +117,8 @@ def resized(film: Floats, shape: tuple[int, int]) -> Floats:
 def films(folder: Path, film: Floats, shape: tuple[int, int], count: int) -> Path:
     """A folder of so many films of (height, width): one file, under many names."""
     folder.mkdir(parents=True)
-    Image.fromarray((resized(film, shape) * 255).astype(np.uint8)).save(folder / "0.png")
+    grey = np.rint(resized(film, shape) * 255).astype(np.uint8)
+    Image.fromarray(grey).save(folder / "0.png")
     for number in range(1, count):
         os.link(folder / "0.png", folder / f"{number}.png")
     return folder
