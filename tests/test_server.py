@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 import zlib
@@ -42,6 +43,7 @@ from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
 from boneseg.server.retrain import Retraining, Run
 from boneseg.server.study import deal
 from boneseg.server.teach import Candidate, teaching_order
+from boneseg.server.worker import Worker
 from boneseg.writers import FORMATS
 from films import dicom
 from lightbox import COMMAND, fill, refused, served
@@ -460,6 +462,28 @@ def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
             desk.submit("answer", "large.png", large, "mask").result(60)
     finally:
         desk.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_a_desk_closed_early_closes_each_pipe_once(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(bundled(), workers=2)  # the second worker is being started
+    threads = dict(zip(desk.workers, desk._threads, strict=True))
+    time.sleep(seconds)
+    strangers: list[threading.Thread] = []
+    kill = Worker.kill
+
+    def spied(worker: Worker) -> None:
+        if threads[worker].is_alive() and threads[worker] is not threading.current_thread():
+            strangers.append(threading.current_thread())
+        kill(worker)
+
+    monkeypatch.setattr(Worker, "kill", spied)
+    desk.close()
+    assert not strangers  # two threads that close one pipe may close a file that came after it
+    assert not any(thread.is_alive() for thread in desk._threads)
+    assert not desk.pids
 
 
 def test_a_film_that_takes_long_holds_up_one_worker(large: Path) -> None:

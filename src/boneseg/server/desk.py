@@ -112,9 +112,11 @@ class Desk:
                 job.future.cancel()
         self._queue.put(None)
         for worker, thread in zip(self.workers, self._threads, strict=True):
+            given_up = time.monotonic() + 10
+            while thread.is_alive() and time.monotonic() < given_up:
+                worker.end()  # again and again, for one may just be starting
+                thread.join(0.05)
             worker.kill()
-            thread.join(10)
-            worker.kill()  # one that was just being started
 
     def _serve(self, worker: Worker) -> None:
         if worker.pid is None:

@@ -48,7 +48,8 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process is not None else None
+        process = self._process  # another thread may be replacing it
+        return process.pid if process is not None else None
 
     def do(self, bundle: Path, job: Job) -> Any:
         """What the task gives. Raises what it raises, and WorkerDiedError."""
@@ -87,7 +88,14 @@ class Worker:
             raise value
         self._loaded = bundle
 
+    def end(self) -> None:
+        """Kill the process from any thread; the thread that uses the worker then tidies up."""
+        process = self._process
+        if process is not None and process.pid is not None:
+            process.kill()
+
     def kill(self) -> None:
+        """Kill the process and close its pipe, from the one thread that uses the worker."""
         if self._process is not None and self._process.pid is not None:
             self._process.kill()
             self._process.join(10)
