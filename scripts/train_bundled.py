@@ -51,6 +51,7 @@ RECIPE = load_recipe("default").with_settings(
         "augment.noise=0.3",
         "augment.dropout=0.15",
         "augment.flip_vertical=0.15",
+        "augment.level=0.5",  # half, as the engine's second look is
         "run.validation=0.03",
     ]
 )
@@ -86,7 +87,7 @@ def main() -> None:
     run = train(films, recipe, asked.work / "run", resume=True, init=init, report=tell)
     if init is not None:
         run = replace(run, network=between(run.network, load_network(init), asked.stay))
-    facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True}
+    facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True, "levels": True}
     card = judge(run).card.model_copy(update={**facts, "licence": "Apache-2.0"})
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     bundle = save_bundle(asked.out, run.network, card, half=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from boneseg.errors import UsageError
 from boneseg.films import read_films
 from boneseg.int8 import quantise
 from boneseg.metrics import score
-from boneseg.prepare import Preparation
+from boneseg.prepare import Preparation, levelled
 from boneseg.radiograph import find_radiographs, read_radiograph
 from boneseg.recipe import Recipe
 from boneseg.simulate import simulate
@@ -47,6 +48,25 @@ def test_every_backend_finds_the_same_bones(bundle: Bundle) -> None:
     for finding in found.values():
         assert score(finding.mask, found["torch"].mask, None).dice > 0.995
         assert np.abs(finding.probability - found["torch"].probability).mean() < 0.005
+
+
+def test_the_second_look_is_at_the_mirrored_film_with_its_contrast_levelled(
+    bundle: Bundle,
+) -> None:
+    film = read_radiograph(find_radiographs([sample_films()])[0])
+
+    def engine(**looks: bool) -> Engine:
+        return Engine(replace(bundle, card=bundle.card.model_copy(update=looks)))
+
+    both = engine(flips=True, levels=True).probability(film)
+    one = engine(flips=False)
+    preparation = bundle.preparation((film.pixels.shape[0], film.pixels.shape[1]))
+    grid, place = preparation.film(film.pixels)
+    second = one._views(levelled(grid)[:, ::-1])[0, :, ::-1]
+    mean = (one._views(grid)[0] + second) / 2
+    off = np.abs(both - preparation.restore(mean, place)).mean()
+    plain = engine(flips=True, levels=False).probability(film)
+    assert off < 0.2 * np.abs(both - plain).mean()
 
 
 def test_the_choice_is_openvino_where_there_is_no_cuda() -> None:

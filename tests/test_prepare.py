@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from boneseg.metrics import score
-from boneseg.prepare import Preparation, fitted
+from boneseg.prepare import Preparation, fitted, levelled, standardised
 
 sides = st.integers(20, 300)
 
@@ -103,3 +104,20 @@ def test_exposure_makes_no_difference(gain: float, offset: float) -> None:
 def test_a_blank_film_is_all_zero() -> None:
     grid, _ = Preparation(64, 64).film(np.full((50, 80), 0.4, np.float32))
     assert not grid.any()
+    assert not levelled(grid).any()
+
+
+@given(gain=st.floats(0.05, 0.9), offset=st.floats(-1, 1))
+def test_levelled_what_is_faint_shows_more_like_the_rest(gain: float, offset: float) -> None:
+    texture = np.random.default_rng(0).normal(size=(128, 256)).astype(np.float32)
+    film = standardised(np.hstack([texture, np.float32(gain) * texture + np.float32(offset)]))
+    level = levelled(film)
+    assert abs(level.mean()) < 1e-3
+    assert abs(level.std() - 1) < 1e-3
+
+    def halves(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return pixels[:, 64:192], pixels[:, 320:448]  # away from the seam
+
+    (clear, faint), (clear_before, faint_before) = halves(level), halves(film)
+    assert faint_before.std() / clear_before.std() < faint.std() / clear.std() <= 1
+    assert abs(faint.mean() - clear.mean()) < 0.05 + 0.1 * abs(offset)

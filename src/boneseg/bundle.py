@@ -48,6 +48,7 @@ class Card(BaseModel):
     threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
     members: int = Field(1, ge=1)  # networks of this architecture, one a fold
     flips: bool = False  # whether the mirrored film is looked at, too
+    levels: bool = False  # and that with its contrast levelled
     temperature: float = Field(1.0, gt=0)  # logits are divided by it: Guo et al., 2017
     metrics: dict[str, float]  # on the validation films, on their own grids
     restarts: int  # how often the run collapsed and began again

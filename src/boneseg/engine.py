@@ -12,7 +12,7 @@ from boneseg.backends import open_backend
 from boneseg.bundle import Bundle
 from boneseg.errors import BonesegError
 from boneseg.film_check import LEAST, likeness
-from boneseg.prepare import Floats, in_squares
+from boneseg.prepare import Floats, in_squares, levelled
 from boneseg.radiograph import Radiograph
 from boneseg.tiles import magnified, merged, tiled
 
@@ -107,8 +107,9 @@ class Engine:
 
     def _views(self, grid: Floats) -> Floats:
         """float32 height x width to the probability that each member finds on each look, K x ..."""
-        flips = self.bundle.card.flips
-        films = np.stack([grid, grid[:, ::-1]])[:, None] if flips else grid[None, None]
+        flips, levels = self.bundle.card.flips, self.bundle.card.levels
+        second = levelled(grid) if levels else grid
+        films = np.stack([grid, second[:, ::-1]])[:, None] if flips else grid[None, None]
         found = self._network(np.ascontiguousarray(films))
         if not np.isfinite(found).all():
             raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")

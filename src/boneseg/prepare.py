@@ -15,6 +15,8 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
+CELLS = 8  # along the longer side of a film whose contrast is levelled
+FLOOR = 0.4  # of its deviation, beside the local one: keeps noise down where nothing is
 _MOST = 2.0  # times its size that a film grows for a grid of its shape
 
 
@@ -59,9 +61,7 @@ class Preparation:
         """Lay a film (float32 H x W) on the working grid; returns float32 height x width."""
         place = self.place((pixels.shape[0], pixels.shape[1]), aspect)
         small = resize(pixels, (place.height, place.width))
-        spread = float(small.std())
-        small = (small - small.mean()) / spread if spread > 1e-6 else np.zeros_like(small)
-        return self._lay(small, place), place
+        return self._lay(standardised(small), place), place
 
     def mask(self, mask: NDArray[np.bool_], place: Placement) -> NDArray[np.bool_]:
         """Lay a mask (bool H x W) where its film lies: pixels at least half bone are bone."""
@@ -98,6 +98,39 @@ def fitted(film: tuple[int, int], pixels: int) -> Preparation:
 def multiple_of_32(length: float) -> int:
     """The nearest side of a working grid, px: no network pads it."""
     return max(32, round(length / 32) * 32)
+
+
+def standardised(pixels: Floats) -> Floats:
+    """Grey values at mean 0 and standard deviation 1; all 0 where there is but one."""
+    spread = float(pixels.std())
+    return (pixels - pixels.mean()) / spread if spread > 1e-6 else np.zeros_like(pixels)
+
+
+def levelled(grid: Floats) -> Floats:
+    """A film on its working grid with its contrast levelled, float32 height x width, mean 0, std 1.
+
+    Most of what is bright or dark, and of what is sharp or flat, by and large is taken out, so that
+    bone shows where a film is nearly black or white. After the local contrast normalisation of
+    Jarrett et al., "What is the best multi-stage architecture for object recognition?", 2009.
+    """
+    size = (grid.shape[0], grid.shape[1])
+
+    def local(values: Floats) -> Floats:
+        return resize(resize(values, cells(size)), size)
+
+    rest = grid - local(grid)
+    spread = np.sqrt(np.maximum(local(rest**2), 0))
+    return standardised(np.asarray(rest / (spread + FLOOR), np.float32))
+
+
+def cells(size: tuple[int, int]) -> tuple[int, int]:
+    """How many nearly square cells a grid of (height, width) is levelled by.
+
+    >>> cells((320, 320)), cells((896, 128))
+    ((8, 8), (8, 1))
+    """
+    side = max(size) / CELLS
+    return max(1, round(size[0] / side)), max(1, round(size[1] / side))
 
 
 def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:
