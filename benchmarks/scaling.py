@@ -36,6 +36,7 @@ from boneseg.radiograph import find_radiographs, read_radiograph
 from boneseg.writers.overlay import picture
 
 COUNTS, SIDES = (10, 100, 1000, 10_000), (256, 512, 1024, 2048, 4096)
+MANY = {512: 201, 1024: 101, 2048: 31, 4096: 11}  # films of each side: some 10 s of them
 LARGE = {"12 megapixels": (4000, 3000), "48 megapixels": (8000, 6000)}
 
 
@@ -67,7 +68,7 @@ def main() -> None:
             "|---|---|---|---|---|",
         ]
         trials = [(count, (256, 256), "256 x 256") for count in counts]
-        trials += [(11, (side, side), f"{side} x {side}") for side in sides[1:]]
+        trials += [(MANY[side], (side, side), f"{side} x {side}") for side in sides[1:]]
         trials += [] if asked.quick else [(3, shape, name) for name, shape in LARGE.items()]
         for count, shape, name in trials:
             place = root / name.replace(" ", "-") / str(count)

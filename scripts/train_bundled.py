@@ -73,6 +73,8 @@ def main() -> None:
     words.add_argument("--stay", type=float, default=0.0, help="share of its weights that stays")
     words.add_argument("--out", type=Path, default=bundled())
     asked = words.parse_args()
+    if asked.stay and asked.init is None:
+        words.error("--stay is a share of the weights of --init; name that, too")
     models = tuple(asked.data / "models" / f"{name}.osim" for name in MODELS)
     sources: list[tuple[Source, int]] = [
         (SkeletonSource(asked.data / "meshes", models), asked.films)
