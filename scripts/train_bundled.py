@@ -51,7 +51,6 @@ RECIPE = load_recipe("default").with_settings(
         "augment.noise=0.3",
         "augment.dropout=0.15",
         "augment.flip_vertical=0.15",
-        "augment.level=0.5",  # half, as the engine's second look is
         "run.validation=0.03",
     ]
 )

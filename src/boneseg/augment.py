@@ -17,7 +17,6 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from boneseg.films import PreparedFilms
-from boneseg.prepare import FLOOR, cells
 from boneseg.recipe import AugmentSettings
 
 
@@ -41,7 +40,6 @@ class Augmenter:
         films = self._shade(films, chance)
         films = self._sharpness(films, chance)
         films = self._blemish(films, chance)
-        films = self._level(films, chance)
         return films, masks
 
     def _geometry(self, films: Tensor, masks: Tensor, chance: _Chance) -> tuple[Tensor, Tensor]:
@@ -118,27 +116,6 @@ class Augmenter:
         for index in chance.of(s.letter).nonzero().flatten().tolist():
             _stamp(films[index, 0], chance.generator)
         return films
-
-    def _level(self, films: Tensor, chance: _Chance) -> Tensor:
-        """Last, for it is of a whole film, noise and letters with it, that an engine takes it."""
-        if not self.settings.level:  # nothing is drawn for it then
-            return films
-        chosen = _each(chance.of(self.settings.level)).to(films.device)
-        return torch.where(chosen, levelled(films), films)
-
-
-def levelled(films: Tensor) -> Tensor:
-    """`prepare.levelled` of a batch, float32 N x 1 x H x W."""
-    size = (films.shape[-2], films.shape[-1])
-
-    def local(values: Tensor) -> Tensor:
-        coarse = functional.adaptive_avg_pool2d(values, cells(size))
-        return functional.interpolate(coarse, size, mode="bicubic", align_corners=False)
-
-    rest = films - local(films)
-    level = rest / (local(rest**2).clamp_min(0).sqrt() + FLOOR)
-    level = level - level.mean((-2, -1), keepdim=True)
-    return level / level.std((-2, -1), correction=0, keepdim=True).clamp_min(1e-6)
 
 
 def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) -> PreparedFilms:

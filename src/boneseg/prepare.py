@@ -15,8 +15,8 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
-CELLS = 8  # along the longer side of a film whose contrast is levelled
-FLOOR = 0.4  # of its deviation, beside the local one: keeps noise down where nothing is
+_CELLS = 8  # along the longer side of a film whose contrast is levelled
+_FLOOR = 0.4  # of its deviation, beside the local one: keeps noise down where nothing is
 _MOST = 2.0  # times its size that a film grows for a grid of its shape
 
 
@@ -114,23 +114,15 @@ def levelled(grid: Floats) -> Floats:
     Jarrett et al., "What is the best multi-stage architecture for object recognition?", 2009.
     """
     size = (grid.shape[0], grid.shape[1])
+    side = max(size) / _CELLS
+    cells = (max(1, round(size[0] / side)), max(1, round(size[1] / side)))
 
     def local(values: Floats) -> Floats:
-        return resize(resize(values, cells(size)), size)
+        return resize(resize(values, cells), size)
 
     rest = grid - local(grid)
     spread = np.sqrt(np.maximum(local(rest**2), 0))
-    return standardised(np.asarray(rest / (spread + FLOOR), np.float32))
-
-
-def cells(size: tuple[int, int]) -> tuple[int, int]:
-    """How many nearly square cells a grid of (height, width) is levelled by.
-
-    >>> cells((320, 320)), cells((896, 128))
-    ((8, 8), (8, 1))
-    """
-    side = max(size) / CELLS
-    return max(1, round(size[0] / side)), max(1, round(size[1] / side))
+    return standardised(np.asarray(rest / (spread + _FLOOR), np.float32))
 
 
 def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:

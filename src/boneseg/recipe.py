@@ -98,7 +98,6 @@ class AugmentSettings(_Section):
     noise: float = Field(0.2, ge=0, le=1, description="probability")
     dropout: float = Field(0.0, ge=0, le=1, description="probability of blanked rectangles")
     letter: float = Field(0.05, ge=0, le=1, description="probability of a burned-in letter")
-    level: float = Field(0.0, ge=0, le=1, description="probability of levelled contrast")
     views: int = Field(
         0, ge=0, le=100, description="fixed views added to each film; 0: a new view at each step"
     )
