@@ -5,7 +5,7 @@
 On 10, 20 and 40 films of each labelled set the default recipe is trained for 3 minutes of a CPU
 core, from nothing and from the bundled model, and scored on the fifth of the set that is held back
 (by the hash of the films' names). The spines that are left are 29. Stopped, it goes on where it
-was: what is measured is kept in docs/figures/finetune, for each bundled model anew.
+was: what is measured is kept in docs/figures/finetune, for each bundled model's weights anew.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from common import (
     write_section,
 )
 
-from boneseg.bundle import bundled, load_bundle
+from boneseg.bundle import WEIGHTS, bundled, load_bundle
 from boneseg.chance import paired_p
 from boneseg.metrics import bootstrap_ci95
 from boneseg.recipes import load_recipe
@@ -49,7 +49,7 @@ class Beginning(Trial):
 
     films: str
     count: int
-    beginning: str  # the first digits of the bundled model's hash, or "nothing"
+    beginning: str  # the first digits of the bundled weights' hash, or "nothing"
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ def main() -> None:
     words.add_argument("--work", type=Path, default=Path("runs/finetune"))
     words.add_argument("--sets", nargs="*", default=list(SETS))
     asked = words.parse_args()
-    model = load_bundle(bundled()).card.card_sha256[:8]
+    model = load_bundle(bundled()).card.files[WEIGHTS][:8]
     trials = [
         Beginning(films, count, beginning)
         for films in asked.sets
