@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def test_every_backend_finds_the_same_bones(bundle: Bundle) -> None:
     for finding in found.values():
         assert score(finding.mask, found["torch"].mask, None).dice > 0.995
         assert np.abs(finding.probability - found["torch"].probability).mean() < 0.005
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_threads_find_what_one_does(bundle: Bundle, backend: str) -> None:
+    path = find_radiographs([sample_films()])[0]
+    whole = read_radiograph(path).pixels
+    films = [whole[:, : whole.shape[1] - 60 * (number % 3)] for number in range(12)]
+    expected = [Engine(bundle, backend=backend).find(film).probability for film in films[:3]]
+    engine = Engine(bundle, backend=backend, at_once=len(films))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda film: engine.find(film).probability, films))
+    for number, probability in enumerate(found):
+        assert np.allclose(probability, expected[number % 3], atol=1e-3)
 
 
 def test_the_second_look_is_at_the_mirrored_film_with_its_contrast_levelled(

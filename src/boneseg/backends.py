@@ -3,7 +3,8 @@
     backend = open_backend(bundle)
     backend(films)        # float32 N x 1 x H x W to the probability, float32 N x members x H x W
 
-OpenVINO compiles the network for a shape when it first meets it, and keeps it for the last few.
+Any of them may be called by several threads at once. OpenVINO compiles the network for a shape when
+it first meets it, and keeps it for the last few.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,8 +46,11 @@ class Backend(Protocol):
         """Be ready for films of this shape. Raises BundleError where that cannot be."""
 
 
-def open_backend(bundle: Bundle, name: str | None = None) -> Backend:
+def open_backend(bundle: Bundle, name: str | None = None, at_once: int = 1) -> Backend:
     """The backend of this name, or the one that suits the machine.
+
+    at_once: the calls at once at which it should be at its quickest. (OpenVINO alone has a choice:
+    to share the cores out, a film to each, or to have all of them wait for one another's part.)
 
     Raises UsageError for one that is not known or not installed, and BundleError where it cannot
     run the bundle's network.
@@ -54,7 +60,7 @@ def open_backend(bundle: Bundle, name: str | None = None) -> Backend:
     chosen = name or suitable()
     if find_spec(chosen) is None:
         raise UsageError(f"--engine {chosen}: is not installed; pip install {chosen}")
-    return BACKENDS[chosen](bundle)
+    return BACKENDS[chosen](bundle, at_once)
 
 
 def suitable() -> str:
@@ -70,44 +76,68 @@ def suitable() -> str:
 class OpenVino:
     """OpenVINO on the CPU; bfloat16 where the CPU multiplies it."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
+        self._at_once, self._one_at_a_time = at_once, Lock()
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
+        if at_once > 1:
+            self._settings["NUM_STREAMS"] = str(at_once)
         folder = compiled_folder(bundle, openvino.__version__)
         if folder is not None:
             self._settings["CACHE_DIR"] = str(folder)
-        self._networks: dict[Shape, Any] = {}
+        self._networks: dict[Shape, _Requests] = {}
         self._file = INT8 if INT8 in bundle.card.files else ONNX
         types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"
         self.name = f"OpenVINO {version('openvino')}, {kind}, CPU"
 
     def __call__(self, films: Floats) -> Floats:
-        self.prepare(films.shape)
-        return np.asarray(self._networks[films.shape](films)[0], np.float32)
+        return self._network(films.shape)(films)
 
     def prepare(self, shape: Shape) -> None:
-        found = self._networks.pop(shape, None) or self._compiled(shape)
-        while len(self._networks) >= KEPT:
-            self._networks.pop(next(iter(self._networks)))
-        self._networks[shape] = found  # the last used comes last
+        self._network(shape)
 
-    def _compiled(self, shape: Shape) -> Any:
+    def _network(self, shape: Shape) -> _Requests:
+        with self._one_at_a_time:
+            found = self._networks.pop(shape, None) or self._compiled(shape)
+            while len(self._networks) >= KEPT:
+                self._networks.pop(next(iter(self._networks)))
+            self._networks[shape] = found  # the last used comes last
+        return found
+
+    def _compiled(self, shape: Shape) -> _Requests:
         try:
             model = self._core.read_model(self._bundle.path / self._file)
             model.reshape(list(shape))
             if list(model.output(0).shape)[2:] != list(shape)[2:]:
                 raise RuntimeError("made for another size")
-            return self._core.compile_model(model, "CPU", self._settings)
+            compiled = self._core.compile_model(model, "CPU", self._settings)
+            return _Requests(compiled, self._at_once)
         except RuntimeError:  # OpenVINO's own message fills a screen
             raise _cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
+
+
+class _Requests:
+    """A compiled network and what it works in, which is of one thread at a time."""
+
+    def __init__(self, compiled: Any, count: int) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(compiled.create_infer_request())
+
+    def __call__(self, films: Floats) -> Floats:
+        request = self._free.get()
+        try:
+            return np.asarray(request.infer(films)[0], np.float32)
+        finally:
+            self._free.put(request)
 
 
 class OnnxRuntime:
     """ONNX Runtime on the CPU: the plain fallback where OpenVINO has no wheel."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -130,7 +160,7 @@ class OnnxRuntime:
 class Torch:
     """PyTorch: float32 on the CPU; on CUDA bfloat16, channels last, and a graph for each shape."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         import torch
 
         from boneseg.bundle import load_network
@@ -143,15 +173,17 @@ class Torch:
         words = "bf16, CUDA" if self._dtype == torch.bfloat16 else f"fp32, {self._device.type}"
         self.name = f"PyTorch {torch.__version__}, {words}"
         self._graphs: dict[Shape, Any] = {}
+        self._one_at_a_time = Lock()  # a graph has one place for its films
 
     def __call__(self, films: Floats) -> Floats:
         import torch
 
-        self.prepare(films.shape)
-        with torch.inference_mode():
-            given = torch.from_numpy(films)
-            if self._device.type == "cpu":
+        given = torch.from_numpy(films)
+        if self._device.type == "cpu":
+            with torch.inference_mode():
                 return np.asarray(self._probability(given).numpy())
+        with self._one_at_a_time, torch.inference_mode():
+            self.prepare(films.shape)
             graph, batch, probability = self._graphs[films.shape]
             batch.copy_(given)
             graph.replay()
@@ -183,7 +215,7 @@ class Torch:
         return graph, batch, probability
 
 
-BACKENDS: dict[str, Callable[[Bundle], Backend]] = {
+BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
     "openvino": OpenVino,
     "onnxruntime": OnnxRuntime,
     "torch": Torch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,8 @@ from boneseg.film_check import LEAST, likeness
 from boneseg.prepare import Floats, in_squares, levelled
 from boneseg.radiograph import Radiograph
 from boneseg.tiles import magnified, merged, tiled
+
+MOST = 4  # films looked at side by side: each holds some twenty times its file in memory
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,21 @@ class Engine:
     [0, 1], bone bright), which are then squares. What is found lies on the film's own grid.
     `backend` names what runs the network (`backends.BACKENDS`); by default what suits the machine.
     With `full_resolution` films larger than the working grid are looked at a second time, in tiles
-    of up to `tiles.MAGNIFIED` times its scale.
+    of up to `tiles.MAGNIFIED` times its scale. Any number of threads may give it films; `at_once`
+    says how many do, of whose films it looks at MOST side by side.
     """
 
     def __init__(
-        self, bundle: Bundle, *, backend: str | None = None, full_resolution: bool = False
+        self,
+        bundle: Bundle,
+        *,
+        backend: str | None = None,
+        full_resolution: bool = False,
+        at_once: int = 1,
     ) -> None:
         self.bundle = bundle
-        self._network = open_backend(bundle, backend)
+        self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
+        self._network = open_backend(bundle, backend, self.at_once)
         self._full_resolution = full_resolution
         if not bundle.card.fitted:  # a bundle that cannot run is told before the first film
             self._network.prepare((self._looks, 1, bundle.card.height, bundle.card.width))

@@ -1,16 +1,16 @@
 """Files in, masks out: each film on its own, so that one bad file never stops the rest.
 
-Reading, the engine and writing overlap; the results keep the order of the inputs.
+A thread takes a film from file to mask, while others are at other films; the results keep the order
+of the inputs. No more films are in memory than there are threads.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,8 +28,6 @@ from boneseg.writers import FORMATS, Reading
 
 USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
 REPORT = "segment.json"
-THREADS = 2  # read and write films while the engine looks at another
-AHEAD = 4  # films read, and films waiting to be written, at most
 
 
 @dataclass(frozen=True)
@@ -81,27 +79,29 @@ def segment_files(
     make_folder(out)
     results: list[Result] = []
     entries: dict[str, list[Any]] = {name: [] for name in documents(formats)}
-    writing: deque[Future[Written]] = deque()
 
-    def finish(waiting: int) -> None:
-        while writing and (len(writing) > waiting or writing[0].done()):
-            result, said = writing.popleft().result()
-            results.append(result)
-            for name, entry in said.items():
-                entries[name].append(entry)
-            if report:
-                report(results[-1])
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        films = _read_ahead(pool, inputs, names, invert, frame)
+    def segment(path: Path, name: Path, stem: str) -> Written:
         try:
-            for stem, name, (film, failed) in zip(stems, names, films, strict=True):
-                if film is None:
-                    writing.append(pool.submit(_failure, name, failed))
-                else:
-                    writing.append(_segment_one(pool, film, name, out / stem, engine, formats))
-                finish(AHEAD)
-            finish(0)
+            film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
+            return _segment_one(film, name, out / stem, engine, formats)
+        except OutputError:  # nor will the other films find room
+            raise
+        except MemoryError:
+            return _failure(name, f"{name}: is too large for the memory; reduce it")
+        except BonesegError as error:
+            return _failure(name, str(error))
+
+    with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one reads or writes while others look
+        films = zip(inputs, names, stems, strict=True)
+        coming = deque(pool.submit(segment, *film) for film in films)
+        try:
+            while coming:
+                result, said = coming.popleft().result()
+                results.append(result)
+                for name, entry in said.items():
+                    entries[name].append(entry)
+                if report:
+                    report(result)
         finally:  # once a result cannot be written, what waits has no room either
             pool.shutdown(cancel_futures=True)
     for kind, document in documents(formats).items():
@@ -127,78 +127,31 @@ def _spare_the_films(
             )
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor,
-    inputs: Sequence[Path],
-    names: Sequence[Path],
-    invert: bool,
-    frame: int | None,
-) -> Iterator[tuple[Radiograph | None, str | None]]:
-    """Each film, or what is wrong with it, in order; never more than AHEAD are in memory."""
-
-    def read(path: Path, name: Path) -> tuple[Radiograph | None, str | None]:
-        kept = name == path
-        try:
-            return read_radiograph(path, invert=invert, frame=frame, keep_names=kept), None
-        except (BonesegError, MemoryError) as error:
-            return None, _reason(name, error)
-
-    coming = zip(inputs, names, strict=True)
-    reading = deque(pool.submit(read, *film) for film in itertools.islice(coming, AHEAD))
-    while reading:
-        yield reading.popleft().result()
-        reading.extend(pool.submit(read, *film) for film in itertools.islice(coming, 1))
-
-
 def _segment_one(
-    pool: ThreadPoolExecutor,
-    film: Radiograph,
-    name: Path,
-    out: Path,
-    engine: Engine,
-    formats: Sequence[str],
-) -> Future[Written]:
-    """Find the bones now; write them while the next film is looked at."""
+    film: Radiograph, name: Path, out: Path, engine: Engine, formats: Sequence[str]
+) -> Written:
+    """Find the bones of a film, and write them. Raises BonesegError."""
     started = time.perf_counter()
-    try:
-        finding = engine.find(film)
-    except (BonesegError, MemoryError) as error:
-        return pool.submit(_failure, name, _reason(name, error))
+    finding = engine.find(film)
     seconds = time.perf_counter() - started
-    reading = Reading(film, finding, engine.bundle.card, name)
-    return pool.submit(_write_one, reading, out, formats, seconds)
-
-
-def _failure(name: Path, reason: str | None) -> Written:
-    return Result(str(name), {}, error=reason), {}
-
-
-def _reason(path: Path, error: Exception) -> str:
-    too_large = f"{path}: is too large for the memory; reduce it"
-    return too_large if isinstance(error, MemoryError) else str(error)
-
-
-def _write_one(reading: Reading, out: Path, formats: Sequence[str], seconds: float) -> Written:
-    try:
-        outputs, entries = write_reading(reading, out, formats)
-    except OutputError:  # nor will the other films find room
-        raise
-    except BonesegError as error:  # this film cannot be written so; another may
-        return _failure(reading.name, str(error))
-    finding, spacing = reading.finding, reading.film.spacing_mm
-    area, probability = int(finding.mask.sum()), finding.probability
+    outputs, entries = write_reading(Reading(film, finding, engine.bundle.card, name), out, formats)
+    spacing, area = film.spacing_mm, int(finding.mask.sum())
     result = Result(
-        input=str(reading.name),
+        input=str(name),
         outputs=outputs,
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
-        confidence=round(float(np.maximum(probability, 1 - probability).mean()), 4),
+        confidence=round(0.5 + float(np.abs(finding.probability - 0.5).mean()), 4),
         trust=round(finding.trust, 4) if finding.trust is not None else None,
         likeness=round(finding.likeness, 4),
         warning=finding.warning,
         seconds=round(seconds, 4),
     )
     return result, entries
+
+
+def _failure(name: Path, reason: str) -> Written:
+    return Result(str(name), {}, error=reason), {}
 
 
 def write_reading(

@@ -48,7 +48,7 @@ def segment(
     wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
     bundle = load_bundle(model or bundled())
-    engine = Engine(bundle, backend=backend, full_resolution=full_resolution)
+    engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
     counter = itertools.count(1)
     with Progress("segmenting") as progress:
 
