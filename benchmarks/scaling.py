@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,6 +29,7 @@ from PIL import Image
 
 from boneseg.backends import open_backend
 from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.engine import MOST, Engine
 from boneseg.film_check import likeness
 from boneseg.masks import save_png, write_mask
 from boneseg.prepare import Floats
@@ -62,7 +63,7 @@ def main() -> None:
             f"Made by `python benchmarks/scaling.py` on {machine()}:",
             "`boneseg segment` with the model that ships, mask and overlay; ms a film after the",
             "first, the peak memory of the process, and the rate of films beside that of the bare",
-            "network, which looks at each film and its mirror image.",
+            "network, which looks at each film and its mirror image, as many side by side.",
             "",
             "| films | of | ms a film | peak MB | of the network's rate |",
             "|---|---|---|---|---|",
@@ -92,9 +93,9 @@ def main() -> None:
 class Network:
     """The bare network of the model that ships, and how it is given a film."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
         self.bundle = load_bundle(bundled())
-        self.backend = open_backend(self.bundle)
+        self.backend = open_backend(self.bundle, at_once=at_once)
 
     def on(self, pixels: Floats) -> Callable[[], Floats]:
         """Its looks at a film, as `Engine` has them: the film, and its mirror image."""
@@ -105,8 +106,17 @@ class Network:
 
 
 def bare(pixels: Floats) -> float:
-    """Seconds of the bare network for a film."""
-    return median(Network().on(pixels))
+    """Seconds of the bare network for a film, given as many at once as `segment` gives it."""
+    at_once = Engine(load_bundle(bundled()), at_once=MOST).at_once
+    look = Network(at_once).on(pixels)
+    with ThreadPoolExecutor(at_once) as pool:
+
+        def round_of_films() -> None:
+            for waiting in [pool.submit(look) for _ in range(5 * at_once)]:
+                waiting.result()
+
+        round_of_films()
+        return median(round_of_films) / (5 * at_once)
 
 
 def resized(film: Floats, shape: tuple[int, int]) -> Floats:
