@@ -145,7 +145,7 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
 ) -> None:
     out = tmp_path / "tuned"
     tune_recipe(phantoms, base, out, trials=1, space=SPACE)
-    with pytest.raises(TrainingError, match="holds a search already"):
+    with pytest.raises(TrainingError, match="holds a run already"):
         tune_recipe(phantoms, base, out, trials=1, space=SPACE)
     other = tmp_path / "other"
     shutil.copytree(phantoms.root, other)

@@ -79,7 +79,7 @@ class OpenVino:
     def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
-        self._at_once, self._one_at_a_time = at_once, Lock()
+        self._at_once, self._begun, self._one_at_a_time = at_once, False, Lock()
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
@@ -93,7 +93,15 @@ class OpenVino:
         self.name = f"OpenVINO {version('openvino')}, {kind}, CPU"
 
     def __call__(self, films: Floats) -> Floats:
-        return self._network(films.shape)(films)
+        network = self._network(films.shape)
+        if self._begun:
+            return network(films)
+        # The first call sets up what all share in OpenVINO's bindings; two first calls at once can
+        # wait for one another for ever, the one with that in hand and the other with Python's lock.
+        with self._one_at_a_time:
+            found = network(films)
+            self._begun = True
+        return found
 
     def prepare(self, shape: Shape) -> None:
         self._network(shape)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle, starting_from
 from boneseg.calibrate import Calibration, calibrate, judge
@@ -28,7 +29,7 @@ from boneseg.crossval_result import CrossValidation, Fold
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
-from boneseg.files import whole_file, write_table
+from boneseg.files import own_folder, whole_file, write_table
 from boneseg.films import Film, fingerprint, fingerprints, read_films, what_changed
 from boneseg.history import Check, read_history
 from boneseg.masks import read_probability, write_mask, write_probability
@@ -93,13 +94,20 @@ def cross_validate(
     if films and not any(film.mask.any() for film in films):
         raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
     held = _folds(films, folds, settled.run.seed)
-    _plan(films, settled, folds, init, out, resume)
-    rows = [
-        (film.case.name, number, film.case.group or "", film.case.part or "")
+    rows = sorted(
+        [film.case.name, number, film.case.group or "", film.case.part or ""]
         for number, indices in enumerate(held, start=1)
         for film in (films[index] for index in indices)
-    ]
-    write_table(out / "folds.csv", ["name", "fold", "group", "part"], sorted(rows))
+    )
+    plan = {
+        "films": fingerprints(films),
+        "folds": folds,
+        "recipe": settled.model_dump(mode="json"),
+        "init": init.card.card_sha256 if init else None,
+        "dealt": rows,
+    }
+    _hold_to(plan, out, resume)
+    write_table(out / "folds.csv", ["name", "fold", "group", "part"], rows)
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     tasks = [
         _Task(dataset, settled, out, number, _names(films, some), threads, init)
@@ -130,33 +138,23 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
     return folds
 
 
-def _plan(
-    films: Sequence[Film],
-    recipe: Recipe,
-    folds: int,
-    init: Bundle | None,
-    out: Path,
-    resume: bool,
-) -> None:
+def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
     """Write down what is asked, or hold it against what was asked before."""
     path = out / "plan.json"
-    digests = fingerprints(films)
-    plan = {"folds": folds, "recipe": recipe.model_dump(mode="json"), "films": digests}
-    plan["init"] = init.card.card_sha256 if init else None
+    own_folder(out, path.name, resume)
     if not path.exists():
         with whole_file(_made(out) / "plan.json") as temporary:
             temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
         return
-    if not resume:
-        raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = what_changed(digests, before["films"])
+        changed = what_changed(plan["films"], before["films"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise TrainingError(f"{path}: is damaged; start the run anew") from None
     if changed:
         raise TrainingError(f"{out}: {changed}; start the run anew")
     asked = {"folds": "number of folds", "recipe": "recipe", "init": "bundle to start from"}
+    asked["dealt"] = "groups.csv or parts.csv"
     for name, words in asked.items():
         if before.get(name) != plan[name]:
             raise TrainingError(f"{out}: began with another {words}; give that, or start it anew")

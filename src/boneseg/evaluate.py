@@ -165,16 +165,14 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
 
 def _score_file(case: Case, mask: MaskFile) -> Scores:
     film = read_radiograph(case.image)
-    # a picture has a size of its own; annotations may have none but their film's
-    annotated = is_annotation(case.mask)
-    truth = case.read_mask(film.pixels.shape[:2] if annotated else None)
+    height, width = film.pixels.shape
+    truth = case.read_mask((height, width))
     try:
-        prediction = read_mask(mask.path, (truth.shape[0], truth.shape[1]), film=mask.film)
+        prediction = read_mask(mask.path, (height, width), film=mask.film)
     except MaskSizeError as error:
-        (height, width), (true_height, true_width) = error.size, error.film
+        found = f"{error.size[0]} x {error.size[1]} pixels, the film {height} x {width}"
         raise MaskError(
-            f"{mask.path}: is {height} x {width} pixels, the truth {true_height} x {true_width} "
-            "(height x width); predict on the film's own pixel grid"
+            f"{mask.path}: is {found} (height x width); predict on the film's own pixel grid"
         ) from None
     return score(prediction, truth, film.spacing_mm)
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from boneseg.errors import OutputError
+from boneseg.errors import OutputError, TrainingError
+
+RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
 
 
 @contextmanager
@@ -41,6 +43,21 @@ def make_folder(path: Path, advice: str = "choose another") -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be made ({error.strerror}); {advice}") from None
+
+
+def own_folder(out: Path, own: str, resume: bool) -> None:
+    """Refuse a folder that holds a run, but for one of one's own that goes on.
+
+    own: which of RUNS the caller writes. Whatever else runs there would lose its model to it.
+    Raises TrainingError.
+    """
+    if (out / own).exists():
+        if not resume:
+            raise TrainingError(
+                f"{out}: holds a run already; add --resume or choose another folder"
+            )
+    elif any((out / name).exists() for name in (*RUNS, "bundle/model.json")):
+        raise TrainingError(f"{out}: holds another run already; choose another folder")
 
 
 def same_place(one: Path, other: Path) -> bool:

@@ -34,7 +34,8 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float 
     """−α_t (1 − p_t)^γ log p_t, averaged over pixels (Lin et al., 2017, eq. 5)."""
     logits, target = logits.float(), target.float()
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    missed = (target - logits.sigmoid()).abs()  # 1 − p_t
+    # 1 − p_t; above 0, where a power under 1 has no gradient
+    missed = (target - logits.sigmoid()).abs().clamp_min(1e-12)
     weight = target * alpha + (1 - target) * (1 - alpha)
     return (weight * missed**gamma * cross_entropy).mean()
 
@@ -53,13 +54,21 @@ def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor
 
 
 class Objective(nn.Module):
-    """A network and its loss in one: films and masks, both N x 1 x H x W, to a scalar."""
+    """A network and its loss in one: films and masks, both N x 1 x H x W, to a scalar.
+
+    Both are padded to what the network divides evenly, or its coarse outputs, which cover what it
+    pads, would be held against a mask stretched over them.
+    """
 
     def __init__(self, network: nn.Module, settings: LossSettings) -> None:
         super().__init__()
         self.network, self.settings = network, settings
 
     def forward(self, films: Tensor, masks: Tensor) -> Tensor:
+        stride = getattr(self.network, "stride", 1)
+        beyond = (0, -films.shape[-1] % stride, 0, -films.shape[-2] % stride)
+        if any(beyond):
+            films, masks = functional.pad(films, beyond), functional.pad(masks, beyond)
         outputs = self.network(films)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         return supervised_loss(outputs, masks, self.settings)

@@ -243,13 +243,19 @@ class Recipe(_Section):
         )
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
-        """This recipe with ``section.key=value`` assignments; values are read as TOML or text."""
+        """This recipe with ``section.key=value`` assignments; values are read as TOML or text.
+
+        Epochs take the place of the recipe's minutes, which would else go before them.
+        """
         data = self.model_dump(mode="json", exclude_none=True)
         for assignment in assignments:
             key, separator, text = assignment.partition("=")
             if not separator:
                 raise RecipeError(f"--set {assignment}: write it as section.key=value")
-            _assign(data, key.strip(), _parse_value(text.strip()), f"--set {key.strip()}")
+            key = key.strip()
+            _assign(data, key, _parse_value(text.strip()), f"--set {key}")
+            if key == "run.epochs":
+                data["run"].pop("minutes", None)
         return parse(data, "--set")
 
     def to_toml(self) -> str:

@@ -189,7 +189,7 @@ def _deal(
     """Deal the units out to the emptiest fold: large ones first, and one kind after the other.
 
     Dealt so, each kind is spread as evenly as the films; the tie goes to where it is scarcest. What
-    shows no bone comes last, so that no fold is without while there is enough of it.
+    shows no bone comes last. No fold is empty, nor without bone while there is enough of it.
     """
     strata = _strata(cases, units, shares)
     bare = [shares is not None and not any(shares[i] for i in unit) for unit in units]
@@ -202,8 +202,9 @@ def _deal(
         return (len(folds[f]) + len(units[u])) / weights[f], kinds[f][strata[u]]
 
     for position, u in enumerate(order):
-        empty = [f for f, fold in enumerate(folds) if not fold]
-        last_chance = len(empty) == len(order) - position  # to leave no fold empty
+        empty = [f for f, fold in enumerate(folds) if not fold]  # while bone is dealt: without any
+        left = (len(order) if bare[u] else bare.count(False)) - position
+        last_chance = 0 < len(empty) >= left  # to leave no fold so
         best = min(empty if last_chance else range(len(folds)), key=lambda f: cost(f, u))
         folds[best].extend(units[u])
         kinds[best][strata[u]] += len(units[u])

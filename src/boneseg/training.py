@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from boneseg.bundle import Bundle, load_network, save_bundle, starting_from
 from boneseg.checkpoint import State
 from boneseg.dataset import Dataset
 from boneseg.errors import DatasetError, TrainingError
-from boneseg.files import make_folder
+from boneseg.files import make_folder, own_folder
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, what_changed
 from boneseg.history import Check, write_history
 from boneseg.losses import Objective
@@ -43,6 +44,11 @@ SLOWER = 1 / 3  # the rate of each attempt, of the rate before it
 STRIKES = 5  # collapsed checks in a row
 FIRST_STEPS = 30  # before that no network has had the time to learn
 SAVE_EVERY = 10.0  # seconds between checkpoints, at least
+ASKED = {  # what a run that goes on must share with its beginning, beside the films
+    "recipe": "recipe has",
+    "dealt": "groups or parts of the films have",
+    "init": "bundle to start from has",
+}
 
 Report = Callable[["Check"], None]
 
@@ -101,8 +107,7 @@ def train(
     hardware.keep_freed_memory()
     out = Path(out)
     saved = out / "checkpoint.safetensors"
-    if saved.exists() and not resume:
-        raise TrainingError(f"{out}: holds a run already; add --resume or choose another folder")
+    own_folder(out, saved.name, resume)
     recipe = starting_from(recipe, init)
     films = read_films(dataset.cases)
     if len(films) < 2:
@@ -119,11 +124,16 @@ def train(
     if not any(film.mask.any() for film in training):
         raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
     weights = load_network(init).state_dict() if init is not None else None
+    asked = {
+        "films": fingerprints(films),
+        "dealt": [[film.case.name for film in validation], [film.case.part for film in training]],
+        "init": init.card.card_sha256 if init is not None else None,
+    }
     # Where a U-Net++ is cut matters to nothing before: a finished run can be cut again.
     cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
     uncut = settled.model_copy(update={"network": whole})
     try:
-        loop = _Loop(uncut, training, validation, out, fingerprints(films), weights, report)
+        loop = _Loop(uncut, training, validation, out, asked, weights, report)
         if resume and saved.exists():
             loop.restore()
         loop.run()
@@ -155,7 +165,7 @@ class _Loop:
         training: list[Film],
         validation: list[Film],
         out: Path,
-        digests: dict[str, str],
+        asked: dict[str, Any],
         weights: dict[str, Tensor] | None,
         report: Report | None,
     ) -> None:
@@ -163,7 +173,8 @@ class _Loop:
         if size.height is None or size.width is None or recipe.run.batch is None:
             raise ValueError("settle the recipe before training with it")
         preparation = Preparation(size.height, size.width)
-        self.recipe, self.out, self.digests, self.report = recipe, out, digests, report
+        self.recipe, self.out, self.report = recipe, out, report
+        self.asked = asked | {"recipe": recipe.model_dump(mode="json")}
         self.fingerprint = fingerprint([*training, *validation])
         self.weights = weights
         films = prepare_films(training, preparation)
@@ -225,11 +236,11 @@ class _Loop:
         """Go on from the checkpoint in the run's folder."""
         path = self.out / "checkpoint.safetensors"
         tensors, facts = checkpoint.load(path)
-        if facts["fingerprint"] != self.fingerprint:
-            changed = what_changed(self.digests, facts.get("films", {}))
+        if changed := what_changed(self.asked["films"], facts.get("films", {})):
             raise TrainingError(f"{path}: {changed}; start the run anew")
-        if facts["recipe"] != self.recipe.model_dump(mode="json"):
-            raise TrainingError(f"{path}: the recipe has changed since; start the run anew")
+        for name, words in ASKED.items():
+            if facts.get(name) != self.asked[name]:
+                raise TrainingError(f"{path}: the {words} changed since; start the run anew")
         self.state = State.of(facts["state"])
         self._new_attempt()
         self.network.load_state_dict(tensors["network"])
@@ -373,12 +384,7 @@ class _Loop:
             "best": self.best,
             "optimiser": slots(self.optimiser),
         }
-        facts = {
-            "fingerprint": self.fingerprint,
-            "films": self.digests,
-            "recipe": self.recipe.model_dump(mode="json"),
-            "state": asdict(self.state),
-        }
+        facts = self.asked | {"state": asdict(self.state)}
         checkpoint.save(self.out / "checkpoint.safetensors", tensors, facts)
         write_history(self.state.history, self.out / "history.csv")
         self.saved_at = time.monotonic()

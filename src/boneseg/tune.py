@@ -34,7 +34,7 @@ from boneseg.chance import p_words, paired_p
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
 from boneseg.errors import OutputError, RecipeError, TrainingError, UsageError
-from boneseg.files import whole_file
+from boneseg.files import own_folder, whole_file
 from boneseg.films import Film, fingerprints, read_films, what_changed
 from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
@@ -169,6 +169,7 @@ def tune_recipe(
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))
     facts = {
         "films": fingerprints(films),
+        "groups.csv or parts.csv": sorted(films[index].case.name for index in held),
         "recipe": base.model_dump(mode="json"),
         "space": {name: one.model_dump(mode="json") for name, one in space.items()},
     }
@@ -204,9 +205,12 @@ def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
     from optuna.trial import TrialState
 
     path = out / "tune.db"
+    if "?" in str(path.absolute()):  # where the address of a database ends
+        raise UsageError(
+            f"{out}: no search can be kept under a name with a ?; choose another --out"
+        )
     known = path.exists()
-    if known and not resume:
-        raise TrainingError(f"{out}: holds a search already; add --resume or another folder")
+    own_folder(out, path.name, resume)
     try:
         (out / "trials").mkdir(parents=True, exist_ok=True)
     except OSError as error:

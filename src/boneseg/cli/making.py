@@ -83,7 +83,12 @@ def _label_numbers(text: str) -> tuple[int, ...] | None:
     try:
         for part in filter(None, text.replace(" ", "").split(",")):
             first, _, last = part.partition("-")
-            numbers += range(int(first), int(last or first) + 1)
+            labels = range(int(first), int(last or first) + 1)
+            if not labels:
+                raise ValueError
+            numbers += labels
     except ValueError:
         raise UsageError(f"--bones {text}: write numbers and ranges, as 25-50,69") from None
+    if text and not numbers:
+        raise UsageError(f"--bones {text}: names no label; write them as 25-50,69")
     return tuple(numbers) or None
