@@ -127,26 +127,27 @@ def open_dataset(
     """
     data = Path(data) if data is not None else None
     films_folder, masks_folder = _folders(data, images, masks)
-    films, drawn = film_files(films_folder), mask_files(masks_folder)
-    if films_folder.resolve() == masks_folder.resolve():
-        drawn = [one for one in drawn if _is_mask_beside_films(one)]
-        taken = {one.path for one in drawn}
-        films = [path for path in films if path not in taken]
-    if not films:
-        raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
-    if not drawn:
-        raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
+    films = film_files(films_folder)
     called = {film: film.name if keep_names else public_name(film) for film in films}
     root = data if data is not None else films_folder.parent
     remarks: list[str] = []
     try:
+        drawn = mask_files(masks_folder)
+        if films_folder.resolve() == masks_folder.resolve():
+            drawn = [one for one in drawn if _is_mask_beside_films(one)]
+            taken = {one.path for one in drawn}
+            films = [path for path in films if path not in taken]
+        if not films:
+            raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
+        if not drawn:
+            raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
         pairs, unpaired_masks = pair(films, drawn)
         groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
         parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
-    except DatasetError as error:
-        raise DatasetError(_all_hidden(str(error), called)) from None
-    if labels:
-        check_labels(labels, list(pairs.values()))
+        if labels:
+            check_labels(labels, list(pairs.values()))
+    except (DatasetError, UsageError) as error:
+        raise type(error)(_all_hidden(str(error), called)) from None
     cases = [
         Case(
             stem_of(Path(called[film])),

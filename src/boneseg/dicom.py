@@ -30,17 +30,15 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEGExtended12Bit,
 )
 
 from boneseg.errors import RadiographError
 from boneseg.patients import public_path
+from boneseg.pixel_data import decode
 from boneseg.radiograph import (
     DEPTHS,
     Radiograph,
@@ -109,7 +107,7 @@ def read_dicom(
         index = pick_frame(path, count, frame)
         check_size(path, height, width)
         _unfold(dataset, index)
-        stored = _decode(dataset, index, source, path)
+        stored = decode(dataset, index, source, path)
         spacing, kind = _spacing(dataset)
         aspect = _aspect(spacing or _pair(dataset, "PixelAspectRatio"))
         hidden = _hidden(stored, dataset, aspect)
@@ -194,40 +192,6 @@ def _unfold(dataset: Dataset, index: int) -> None:
         for keyword in _FRAME_GROUPS:
             for item in (groups.get(keyword) or [])[:1]:
                 dataset.update(item)
-
-
-def _decode(dataset: FileDataset, index: int, source: Path, path: Path) -> NDArray[Any]:
-    """The stored values of one frame: height x width, or height x width x 3 (RGB)."""
-    try:
-        if dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and dataset.BitsStored > 8:
-            return _decode_extended(dataset, index, source)
-        stored = pixel_array(dataset, index=index)
-        if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            stored = apply_color_lut(stored, dataset)[..., :3]
-        return stored
-    except MemoryError:
-        raise
-    except Exception:
-        syntax = dataset.file_meta.TransferSyntaxUID
-        name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
-        raise RadiographError(
-            f"{path}: its image cannot be decoded ({name}), or is cut short; export it again, "
-            "uncompressed"
-        ) from None
-
-
-def _decode_extended(dataset: Dataset, index: int, path: Path) -> NDArray[Any]:
-    """JPEG of 12 bits: GDCM can, but pydicom does not let it (pydicom 3.0)."""
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    if not reader.Read():
-        raise ValueError
-    decoded = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    dtype = np.int16 if dataset.PixelRepresentation else np.uint16
-    frames = np.frombuffer(decoded, dtype).reshape(-1, dataset.Rows, dataset.Columns)
-    return np.asarray(frames[index])
 
 
 def _display(

@@ -116,10 +116,20 @@ def read_radiograph(
         raise
     except OSError as error:
         reason = error.strerror or "the disk gives an error"
-        raise RadiographError(f"{path}: cannot be opened ({reason}); check the file") from None
+        raise RadiographError(
+            f"{_public(path, keep_names)}: cannot be opened ({reason}); check the file"
+        ) from None
     except MemoryError:
-        raise RadiographError(f"{path}: there is not enough memory to read it") from None
+        raise RadiographError(
+            f"{_public(path, keep_names)}: there is not enough memory to read it"
+        ) from None
     return Radiograph(1 - pixels if invert else pixels, None, "unknown", path, frame=frame or 1)
+
+
+def _public(path: Path, keep_names: bool) -> Path:
+    from boneseg.patients import public_path  # which asks here what is DICOM
+
+    return public_path(path, keep_names=keep_names)
 
 
 def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Path]:
