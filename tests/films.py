@@ -74,7 +74,7 @@ def dicom(
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
-    if "BitsStored" in more:
+    if "BitsStored" in more and "HighBit" not in more:
         dataset.HighBit = dataset.BitsStored - 1
     _save(dataset, path, syntax, pixels)
     return path

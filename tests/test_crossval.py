@@ -156,6 +156,11 @@ def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None
         cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=3, resume=True)
     with pytest.raises(TrainingError, match="began with another recipe; give that"):
         cross_validate(open_dataset(copy), recipe(), tmp_path / "run", folds=2, resume=True)
+    groups = "".join(f"{case.name},{n % 4}\n" for n, case in enumerate(open_dataset(copy).cases))
+    (copy / "groups.csv").write_text("name,patient\n" + groups)
+    with pytest.raises(TrainingError, match=r"began with another groups.csv or parts.csv; give"):
+        cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2, resume=True)
+    (copy / "groups.csv").unlink()
     changed = open_dataset(copy).cases[5]
     Image.fromarray(np.zeros((80, 96), np.uint8)).save(changed.image)
     with pytest.raises(TrainingError, match=rf"changed since \({changed.name}\)"):

@@ -383,6 +383,14 @@ def test_no_fold_is_without_bone_while_there_is_enough_of_it(
     assert all(any(shares[i] for i in fold) for fold in folds)
 
 
+@settings(max_examples=50)
+@given(bony=st.integers(2, 8), more=st.integers(0, 40), held=st.floats(0.05, 0.5))
+def test_held_out_films_hold_bone_where_two_have_some(bony: int, more: int, held: float) -> None:
+    shares = [0.2] * bony + [0.0] * more
+    sides = hold_out(made_up([None] * len(shares)), range(len(shares)), held, 0, shares)
+    assert all(any(shares[i] for i in side) for side in sides)
+
+
 def test_large_groups_leave_the_folds_balanced() -> None:
     groups = [name for name in "ABCDEFGH" for _ in range(4)] + [None] * 18
     sizes = [len(fold) for fold in split_folds(made_up(groups), range(50), 5, 0)]

@@ -75,6 +75,19 @@ def test_eight_bit_encodings(tmp_path, syntax):
     np.testing.assert_allclose(read_radiograph(path).pixels, truth / 255, atol=0.02)
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_words_filled_from_the_top_are_read_as_such(tmp_path, syntax):
+    plain = read_radiograph(films.dicom(tmp_path / "plain", films.bone()))
+    path = films.dicom(tmp_path / "left", films.bone() << 4, syntax, BitsStored=12, HighBit=15)
+    assert np.allclose(read_radiograph(path).pixels, plain.pixels, atol=1e-3)
+
+
+def test_a_high_bit_that_the_values_belie_is_not_believed(tmp_path):
+    plain = read_radiograph(films.dicom(tmp_path / "plain", films.bone()))
+    path = films.dicom(tmp_path / "high", films.bone(), BitsStored=12, HighBit=15)
+    assert np.array_equal(read_radiograph(path).pixels, plain.pixels)
+
+
 @named([ExplicitVRLittleEndian, RLELossless, JPEGLosslessSV1, JPEG2000Lossless])
 def test_signed_pixels(tmp_path, syntax):
     stored = films.bone().astype(np.int16) - 2048

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +64,14 @@ def test_many_threads_find_what_one_does(bundle: Bundle, backend: str) -> None:
         found = list(pool.map(lambda film: engine.find(film).probability, films))
     for number, probability in enumerate(found):
         assert np.allclose(probability, expected[number % 3], atol=1e-3)
+
+
+def test_first_calls_of_several_threads_do_not_wait_for_one_another(tmp_path: Path) -> None:
+    for number in range(3):
+        shutil.copy(find_radiographs([sample_films()])[0], tmp_path / f"{number}.png")
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", "segment", str(tmp_path)]
+    for _ in range(6):  # without care, one process in three waits for ever
+        subprocess.run([*call, "--out", str(tmp_path / "out")], check=True, timeout=120)
 
 
 def test_the_second_look_is_at_the_mirrored_film_with_its_contrast_levelled(

@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from boneseg.losses import bce_loss, dice_loss, focal_loss, supervised_loss, total_loss
+from boneseg.losses import (
+    Objective,
+    bce_loss,
+    dice_loss,
+    focal_loss,
+    supervised_loss,
+    total_loss,
+)
 from boneseg.recipe import LossSettings
 
 TARGET = (torch.arange(64).view(1, 1, 8, 8) % 3 == 0).float()
@@ -45,6 +52,29 @@ def test_an_empty_film_has_a_finite_gradient() -> None:
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad > 0).all()  # towards background
+
+
+def test_a_focal_power_under_one_has_a_finite_gradient() -> None:
+    logits = torch.tensor([[[[30.0, -30.0, 0.0]]]], requires_grad=True)
+    focal_loss(logits, torch.tensor([[[[1.0, 0.0, 1.0]]]]), gamma=0.5).backward()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+def test_coarse_outputs_are_held_against_the_bone_that_they_cover() -> None:
+    """Of 40 x 24 a network of stride 16 makes 48 x 32; each output here is exactly right."""
+    mask = torch.zeros(1, 1, 40, 24)
+    mask[..., 16:40, 16:24] = 1
+
+    class Right(torch.nn.Module):
+        stride = 16
+
+        def forward(self, films: torch.Tensor) -> list[torch.Tensor]:
+            assert films.shape[-2:] == (48, 32)
+            whole = torch.zeros(1, 1, 48, 32)
+            whole[..., 16:40, 16:24] = 1
+            return [80 * torch.nn.functional.avg_pool2d(whole, side) - 40 for side in (1, 2, 4, 8)]
+
+    assert Objective(Right(), LossSettings())(torch.zeros_like(mask), mask) < 1e-6
 
 
 def test_deep_supervision_weighs_coarse_levels_less() -> None:

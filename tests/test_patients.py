@@ -18,9 +18,10 @@ from pydicom.dataset import Dataset
 import films
 from boneseg.bundle import bundled
 from boneseg.dataset import open_dataset
-from boneseg.errors import DatasetError
+from boneseg.errors import DatasetError, RadiographError, UsageError
 from boneseg.evaluate import evaluate_masks
 from boneseg.patients import gives_away, public_path
+from boneseg.radiograph import read_radiograph
 from boneseg.writers import FORMATS
 
 PERSON = {
@@ -214,7 +215,27 @@ def test_what_is_wrong_with_names_is_said_without_them(tmp_path):
         open_dataset(tmp_path)
     assert "zq00x" not in str(refusal.value).lower() and "film-" in str(refusal.value)
     (tmp_path / "masks" / "ZQ00X.png").unlink()
+    with pytest.raises(UsageError, match=r"film-.* is a picture") as refusal:
+        open_dataset(tmp_path, labels=["femur"])
+    assert "zq00x" not in str(refusal.value).lower()
+    (tmp_path / "masks" / "ZQ00X.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"film-.*json") as refusal:
+        open_dataset(tmp_path)
+    assert "zq00x" not in str(refusal.value).lower()
+    (tmp_path / "masks" / "ZQ00X.json").unlink()
     (tmp_path / "groups.csv").write_text("name,patient\n")
     with pytest.raises(DatasetError, match="leaves out film-") as refusal:
         open_dataset(tmp_path)
     assert "zq00x" not in str(refusal.value).lower()
+
+
+def test_a_film_too_large_for_the_memory_is_not_named(tmp_path, monkeypatch):
+    film = tmp_path / "ZQ00X.dcm"
+    films.marked(film)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("boneseg.dicom.read_dicom", full)
+    with pytest.raises(RadiographError, match=r"film-.* not enough memory"):
+        read_radiograph(film)

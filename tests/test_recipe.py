@@ -14,6 +14,13 @@ from boneseg.recipe import Recipe, keys, parse
 from boneseg.recipes import BUILT_IN, load_recipe
 
 
+def test_epochs_take_the_place_of_minutes() -> None:
+    timed = Recipe().with_settings(["run.minutes=5"])
+    assert timed.run.minutes == 5
+    counted = timed.with_settings(["run.epochs=40"])
+    assert (counted.run.epochs, counted.run.minutes) == (40, None)
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_recipe_printed_is_the_recipe(name: str, tmp_path: Path) -> None:
     path = tmp_path / "own.toml"

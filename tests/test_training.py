@@ -24,6 +24,7 @@ from boneseg.recipe import OptimiserSettings, Recipe
 from boneseg.recipes import BUILT_IN
 from boneseg.simulate import simulate
 from boneseg.training import train
+from boneseg.validation import collapse
 
 SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.width=8"]
 SMALL += ["network.levels=3"]
@@ -102,6 +103,38 @@ def test_a_run_is_not_overwritten_unasked(phantoms: Dataset, tmp_path: Path) -> 
     train(phantoms, recipe("run.epochs=1"), tmp_path)
     with pytest.raises(TrainingError, match="--resume"):
         train(phantoms, recipe("run.epochs=1"), tmp_path)
+
+
+@pytest.mark.parametrize("change", ["groups", "parts", "beginning"])
+def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
+    phantoms: Dataset, tmp_path: Path, change: str
+) -> None:
+    quick = recipe("run.epochs=1")
+    run = train(phantoms, quick, tmp_path / "run")
+    train(phantoms, quick, tmp_path / "run", resume=True)
+    cases, init = phantoms.cases, None
+    if change == "groups":
+        cases = tuple(replace(case, group=str(n % 3)) for n, case in enumerate(cases))
+    if change == "parts":
+        cases = tuple(replace(case, part="hand") for case in cases)
+    if change == "beginning":
+        init = save_bundle(tmp_path / "bundle", run.network, judge(run).card)
+    with pytest.raises(TrainingError, match="changed since; start the run anew"):
+        train(replace(phantoms, cases=cases), quick, tmp_path / "run", resume=True, init=init)
+
+
+@pytest.mark.parametrize("there", ["plan.json", "tune.db", "bundle/model.json"])
+def test_a_run_takes_no_folder_of_another(phantoms: Dataset, tmp_path: Path, there: str) -> None:
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("")
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match="holds another run already"):
+            train(phantoms, recipe("run.epochs=1"), tmp_path, resume=resume)
+
+
+def test_finding_nothing_where_nothing_is_is_no_collapse() -> None:
+    assert collapse(torch.zeros(3, 1, 8, 8), 1.0, 1.0) == ""
+    assert collapse(torch.zeros(3, 1, 8, 8), 0.9, 0.9) == "all background"
 
 
 def test_a_collapsed_run_restarts_at_most_three_times(tmp_path: Path) -> None:
