@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from scipy.ndimage import gaussian_filter
 
 from boneseg.dataset import Case, Dataset, open_dataset
 from boneseg.errors import DatasetError, UsageError
+from boneseg.evaluate import evaluate_masks, write_cases_csv
+from boneseg.films import fingerprint, read_films
 from boneseg.splits import hold_out, name_hash_split, split_folds, thumbnail, twins
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -452,3 +456,19 @@ def test_settings_out_of_range_are_refused() -> None:
             hold_out(cases, range(4), fraction, 0)
     with pytest.raises(UsageError):
         name_hash_split(["a"], 1.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
+    """From an old archive: `hüfte` in Latin-1."""
+    name = os.fsdecode(b"h\xfcfte.png")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(tmp_path / "film.png")
+        (tmp_path / "film.png").rename(tmp_path / folder / name)
+    dataset = open_dataset(tmp_path)
+    assert len(fingerprint(read_films(dataset.cases))) == 64
+    scored = evaluate_masks(dataset, tmp_path / "masks")
+    assert scored.summary.mean["dice"] == 1
+    write_cases_csv(scored.summary, tmp_path / "cases.csv")
+    assert "h\\udcfcfte,1.0" in (tmp_path / "cases.csv").read_text(encoding="utf-8")

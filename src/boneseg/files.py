@@ -69,6 +69,12 @@ def same_place(one: Path, other: Path) -> bool:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV with a header. Raises OutputError."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    """Write a CSV with a header. Raises OutputError.
+
+    Bytes of a file's name that are no UTF-8 are written as \\udcXX.
+    """
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])

@@ -62,7 +62,8 @@ def fingerprint(films: Sequence[Film]) -> str:
     """
     digest = hashlib.sha256()
     for film in sorted(films, key=lambda film: film.case.name):
-        digest.update(f"{film.case.name} {film.shape}".encode())
+        name = f"{film.case.name} {film.shape}"
+        digest.update(name.encode(errors="surrogateescape"))
         digest.update(film.radiograph.pixels.tobytes())
         digest.update(film.mask.tobytes())
         if film.radiograph.aspect != 1:

@@ -5,6 +5,7 @@ The verbs are listed here in the order that `boneseg --help` shows.
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -55,6 +56,8 @@ for verb in (
 
 def main() -> None:
     """The command: prints one line for an error, and exits with its status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = app(standalone_mode=False)
     except BonesegError as error:
