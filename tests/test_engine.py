@@ -193,13 +193,16 @@ def test_a_large_film_is_looked_at_more_closely(bundle: Bundle) -> None:
     assert 0.9 < score(close.mask, whole.mask, None).dice < 1
 
 
-def test_a_bundle_is_quantised_where_that_is_as_good(tmp_path: Path) -> None:
+def test_a_bundle_is_quantised_where_that_is_as_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("nncf")
     simulate(tmp_path / "films", 12, size=(96, 96))
     words = ["run.epochs=40", "network.width=8"]
     run = train(open_dataset(tmp_path / "films"), Recipe().with_settings(words), tmp_path / "run")
     bundle = run.save(tmp_path / "run" / "bundle")
     found = quantise(bundle, run.training, run.validation)
+    assert capsys.readouterr().out == ""
     assert found.kept == (found.int8_dice > found.dice - 0.002)
     whole = load_bundle(tmp_path / "run")
     assert (INT8 in whole.card.files) == found.kept

@@ -24,7 +24,7 @@ from boneseg.errors import TrainingError, UsageError
 from boneseg.files import whole_file, write_table
 from boneseg.history import Check, read_curve
 from boneseg.metrics import bootstrap_ci95, by_part, summarise
-from boneseg.recipes import load_recipe
+from boneseg.recipes import BUILT_IN, load_recipe
 from boneseg.words import counted
 
 Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a look at its films
@@ -106,7 +106,7 @@ def compare_recipes(
     raises; a recipe of which every fold fails stops the comparison.
     """
     out = Path(out)
-    folders = [Path(name).stem if name.endswith(".toml") else name for name in names]
+    folders = [name if name in BUILT_IN else Path(name).stem for name in names]
     if len(names) < 2 or len(set(folders)) < len(folders):
         raise UsageError("compare: name two or more recipes, each once")
     chosen = [load_recipe(name).with_settings(settings) for name in names]

@@ -10,11 +10,13 @@ The scales of weights and activations are taken from the training films (Jacob e
 
 from __future__ import annotations
 
+import io
 import logging
 import secrets
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -79,9 +81,10 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
 
     model = openvino.Core().read_model(folder / ONNX)
     films = nncf.Dataset(list(training[::step][:SAMPLE]), prepared)
-    found = nncf.quantize(
-        model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
-    )
+    with redirect_stdout(io.StringIO()):  # its bars, which no setting of its own leaves out
+        found = nncf.quantize(
+            model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
+        )
     openvino.save_model(found, folder / INT8, compress_to_fp16=True)
 
 

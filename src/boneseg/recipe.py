@@ -42,7 +42,7 @@ class PrepareSettings(_Section):
     height: int | None = Field(None, ge=32, le=4096, description="working height, px")
     width: int | None = Field(None, ge=32, le=4096, description="working width, px")
     max_pixels: int = Field(
-        131_072, ge=1024, description="working height x width where the films decide; no more"
+        131_072, ge=1024, description="working height x width at most, where the films decide"
     )
 
 
@@ -185,11 +185,11 @@ class Recipe(_Section):
     def settle(self, shapes: Sequence[tuple[int, int]]) -> Recipe:
         """Fill what the recipe leaves open from the (height, width) of the films.
 
-        The working size keeps the films' median shape, never above their median size nor
-        `prepare.max_pixels`. The network takes 2 x 2 pixels as one where the grid is large enough,
-        and halves it until about eight are left of a side. A step holds about as many pixels as
-        four films of 256 x 256. Raises RecipeError where they contradict what it says, or leave a
-        network that cannot be trained.
+        The working size keeps the films' median shape, and is at most their median size and
+        `prepare.max_pixels`, but for being rounded to multiples of 32. The network takes 2 x 2
+        pixels as one where the grid is large enough, and halves it until about eight are left of a
+        side. A step holds about as many pixels as four films of 256 x 256. Raises RecipeError where
+        they contradict what it says, or leave a network that cannot be trained.
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
@@ -295,7 +295,7 @@ def _levels(height: int, width: int) -> int:
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, as plain data. Raises RecipeError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

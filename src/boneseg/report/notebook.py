@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -171,8 +172,8 @@ def _history_figures(history: Sequence[Check]) -> str:
         return ""
     across = linear(history[-1].seconds)
     dice = [[(row.seconds, row.dice) for row in history]]
-    loss = [[(row.seconds, row.loss) for row in history]]
-    top = linear(max(row.loss for row in history))
+    loss = [[(row.seconds, row.loss) for row in history if math.isfinite(row.loss)]]
+    top = linear(max((height for _, height in loss[0]), default=1.0))
     return _titled(
         "Validation Dice", curve("Dice", across, linear(1), dice, unit="seconds")
     ) + _titled("Training loss", curve("Loss", across, top, loss, unit="seconds"))
