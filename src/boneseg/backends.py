@@ -186,16 +186,16 @@ class Torch:
     def __call__(self, films: Floats) -> Floats:
         import torch
 
-        given = torch.from_numpy(films)
-        if self._device.type == "cpu":
-            with torch.inference_mode():
-                return np.asarray(self._probability(given).numpy())
-        with self._one_at_a_time, torch.inference_mode():
+        with self._one_at_a_time:
             self.prepare(films.shape)
-            graph, batch, probability = self._graphs[films.shape]
-            batch.copy_(given)
-            graph.replay()
-            return np.asarray(probability.cpu().numpy())
+            with torch.inference_mode():
+                given = torch.from_numpy(films)
+                if self._device.type == "cpu":
+                    return np.asarray(self._probability(given).numpy())
+                graph, batch, probability = self._graphs[films.shape]
+                batch.copy_(given)
+                graph.replay()
+                return np.asarray(probability.cpu().numpy())
 
     def _probability(self, batch: Any) -> Any:
         return self._network(batch).float().sigmoid()
