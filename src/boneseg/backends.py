@@ -266,6 +266,7 @@ def compiled_folder(bundle: Bundle, release: str) -> Path | None:
     for old in blobs[: -KEPT_ON_DISK or None]:
         with suppress(OSError):
             old.unlink()
+            old.parent.rmdir()  # where it was the last of a bundle
     return folder
 
 
