@@ -363,6 +363,9 @@ def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
     assert client.get("/api/health", headers={"host": "localhost:8000"}).status_code == 200
     evil = {"origin": "http://films.example"}
     assert post(client, "foot.png", FOOT.read_bytes(), **evil).status_code == 403
+    for broken in ("http://[", "null", ""):
+        assert client.post("/api/train/stop", headers={"origin": broken}).status_code == 403
+    assert client.get("/api/health", headers={"host": "["}).status_code == 421
     cross = {"sec-fetch-site": "cross-site"}
     assert client.post("/api/train", json={"minutes": 1}, headers=cross).status_code == 403
     ours = {"origin": HERE, "sec-fetch-site": "same-origin"}
@@ -404,6 +407,15 @@ def test_a_token_is_asked_for_where_one_is_set(box: LightBox) -> None:
     assert "HttpOnly" in welcome.headers["set-cookie"]
     assert "SameSite=Strict" in welcome.headers["set-cookie"]
     assert client.get("/").status_code == 200  # by the cookie
+
+
+@pytest.mark.parametrize("theirs", ["a/b=1", "x@y=1", 'k={"a": 1}', 'k="un', "k=[1,2]", "k", ""])
+def test_cookies_of_other_programs_lock_nobody_out(box: LightBox, theirs: str) -> None:
+    client = TestClient(create_app(box, token="s3cret"), base_url="http://films.example")
+    for token, status in (("s3cret", 200), ("another", 401)):
+        cookie = {"cookie": f"{theirs}; boneseg-token={token}; z=1"}
+        assert client.get("/api/health", headers=cookie).status_code == status
+    assert client.get("/api/health", headers={"cookie": theirs}).status_code == 401
 
 
 def test_the_page_and_its_api_come_from_here_alone(client: TestClient) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
-from http.cookies import SimpleCookie
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -83,7 +83,7 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """(status, why), or None where the request may pass."""
         if self.token is None:
-            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            host = _name_of(headers.get("host", ""))
             if not is_this_machine(host):
                 return 421, f"{host or 'no host'}: is not served here; ask for 127.0.0.1"
         elif not (self._knows_token(headers) or self._brings_token(scope)):
@@ -99,8 +99,9 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return True
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        return cookie is not None and self._is_token(cookie.value)
+        # by hand, for other programs of this host set cookies that http.cookies stumbles over
+        cookies = (cookie.partition("=") for cookie in headers.get("cookie", "").split(";"))
+        return any(n.strip() == COOKIE and self._is_token(v.strip()) for n, _, v in cookies)
 
     def _brings_token(self, scope: Scope) -> bool:
         """Whether this opens the page for the first time: /?token=..."""
@@ -138,7 +139,14 @@ def _from_here(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, without its port; "" where there is none."""
+    with suppress(ValueError):
+        return urlsplit(f"//{host}").hostname or ""
+    return ""
 
 
 def _too_large(limit: int) -> str:
