@@ -186,8 +186,57 @@ def test_long_lists_come_in_pages_and_odd_rows_are_passed_over():
     transport, web = fake(studies=[rows[:200], rows[200:400], [*rows[400:], *odd]])
     studies = list(web.studies("20260101"))
     assert [study.count for study in studies] == list(range(450))
-    assert [words["offset"] for _, words in transport.asked] == ["0", "200", "400"]
+    assert [words["offset"] for _, words in transport.asked] == ["0", "200", "400", "454"]
     assert transport.asked[0][1]["00080020"] == "20260101-"
+
+
+@pytest.mark.parametrize("cap", [1, 100, 200, 1000])
+def test_a_server_that_gives_fewer_rows_than_asked_for_is_asked_on(cap):
+    rows = [row(t0020000D=f"1.{n}") for n in range(450)]
+
+    def answer(request):
+        start = int(request.url.params["offset"])
+        return httpx.Response(200, json=rows[start : start + cap])
+
+    with DicomWeb("https://pacs.example", transport=httpx.MockTransport(answer)) as web:
+        assert [study.uid for study in web.studies()] == [f"1.{n}" for n in range(450)]
+
+
+def test_a_server_that_knows_no_offset_is_asked_twice():
+    transport, web = fake(studies=[[row(t0020000D=f"1.{n}") for n in range(450)]])
+    assert len(list(web.studies())) == 450
+    assert len(transport.asked) == 2
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_study_that_is_refused_holds_up_no_other_and_is_tried_five_times(monkeypatch, status):
+    monkeypatch.setattr("boneseg.pacs.dicomweb._BROKEN_PATIENCE", 0)
+    asked, count = [], 1
+
+    def answer(request):
+        asked.append(request.url.path)
+        if request.url.path == "/studies":
+            studies = [row(t0020000D=uid, t00201208=count) for uid in ("1.2.3", "1.2.4")]
+            return httpx.Response(200, json=studies)
+        return httpx.Response(status) if "1.2.3" in request.url.path else httpx.Response(204)
+
+    told = []
+    with DicomWeb("https://pacs.example", transport=httpx.MockTransport(answer)) as web:
+        watch = Watch(web, None, report=told.append)
+        for _ in range(7):
+            assert [outcome.state for outcome in watch.round()] in (["failed"], [])
+        assert asked.count("/studies/1.2.3/series") == len(told) == 5
+        assert asked.count("/studies/1.2.4/series") == 1
+        count = 2  # something was added to it: another chance
+        assert len(watch.round()) == 1
+    assert told[0].error.startswith("study ") and "1.2.3" not in told[0].error
+
+
+def test_a_watch_ends_where_the_server_does_not_let_it_in():
+    studies = [row(t0020000D="1.2.3")]
+    _, web = fake(studies=[studies], series=[httpx.Response(401)])
+    with pytest.raises(ServiceError, match="does not let us in"):
+        Watch(web, None).round()
 
 
 @pytest.mark.parametrize("answer", [{"a": 1}, ["text"], httpx.Response(200, text="<html>")])

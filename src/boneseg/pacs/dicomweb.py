@@ -32,6 +32,7 @@ MAX_BYTES = 1 << 30  # of one film
 TIMEOUT = httpx.Timeout(60, connect=10)  # seconds without a sign of life
 LONGEST_PAUSE = 60.0  # seconds between two tries
 _BUSY = frozenset((408, 425, 429, 502, 503, 504))  # another time it may be well
+_SHUT_OUT = (401, 403)
 _BROKEN = 500  # perhaps by this one request, so that waiting for long would hold up the rest
 _BROKEN_PATIENCE = 60.0  # seconds
 
@@ -60,6 +61,10 @@ class Instance:
 
 class GoneError(ServiceError):
     """The server did not answer for as long as we were told to wait."""
+
+
+class ShutOutError(ServiceError):
+    """The server does not know us, or gives us no right."""
 
 
 class DicomWeb(AbstractContextManager["DicomWeb"]):
@@ -162,18 +167,25 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
             raise ServiceError(f"{self.name}: does not take the segmentation; see its own log")
 
     def _search(self, where: str, words: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """The rows of a QIDO-RS search, page after page."""
+        """The rows of a QIDO-RS search, each once, page after page.
+
+        A short page need not be the last, for servers have a limit of their own; and one that
+        brings nothing new is, for some know no offset and give the first page for ever.
+        """
         headers, seen = {"Accept": "application/dicom+json"}, 0
+        known: set[tuple[str, ...]] = set()
         while True:
             page = {"limit": str(PAGE), "offset": str(seen)}
             answer = self._ask("GET", where, headers=headers, params=words | page)
             rows = _json(answer, None) if answer.content else []  # 204: nothing found
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise ServiceError(f"{self.name}: does not answer as DICOMweb; check the URL")
-            yield from rows
-            seen += len(rows)
-            if len(rows) < PAGE:
+            new = {uids: row for row in rows if (uids := _uids(row)) not in known}
+            if not new:
                 return
+            yield from new.values()
+            known |= new.keys()
+            seen += len(rows)
 
     def _ask(
         self,
@@ -194,7 +206,8 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
                 waited = time.monotonic() - started + pause
                 tired = answer.status_code == _BROKEN and waited > _BROKEN_PATIENCE
                 if tired or answer.status_code not in (*_BUSY, _BROKEN):
-                    raise ServiceError(f"{self.name}: {_refusal(answer.status_code)}")
+                    kind = ShutOutError if answer.status_code in _SHUT_OUT else ServiceError
+                    raise kind(f"{self.name}: {_refusal(answer.status_code)}")
                 reason = f"answers {answer.status_code}"
             except httpx.TransportError as error:
                 reason = "cannot be reached" if _is_away(error) else "stopped answering"
@@ -245,7 +258,7 @@ def _token(path: Path) -> str:
 
 
 def _refusal(status: int) -> str:
-    if status in (401, 403):
+    if status in _SHUT_OUT:
         return "does not let us in; check the --netrc or --token file"
     if status == 404:
         return "has no such DICOMweb service or study; check the URL and the UID"
@@ -268,6 +281,11 @@ def _value(row: dict[str, Any], tag: str) -> str:
     element = row.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
     return str(values[0]) if isinstance(values, list) and values else ""
+
+
+def _uids(row: dict[str, Any]) -> tuple[str, ...]:
+    """What tells a row from others: the UIDs of study, series and instance."""
+    return tuple(_value(row, tag) for tag in (_STUDY, _SERIES, _INSTANCE))
 
 
 def _is_uid(text: str) -> bool:

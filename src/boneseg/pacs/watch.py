@@ -22,16 +22,16 @@ from typing import Literal
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, ServiceError
 from boneseg.pacs.answer import answer, called
-from boneseg.pacs.dicomweb import DicomWeb, GoneError, Instance
+from boneseg.pacs.dicomweb import DicomWeb, GoneError, Instance, ShutOutError, Study
 from boneseg.writers.dicom_seg import segmentation_uid
 
 MODALITIES = ("CR", "DX")
-TRIES = 5  # of a film whose segmentation the server does not take
+TRIES = 5  # of a film whose segmentation the server does not take, or of a study it does not show
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a film: stored now, there before, or failed."""
+    """What became of a film: stored now, there before, or failed; or of a study, which failed."""
 
     film: str
     state: Literal["stored", "there", "failed"]
@@ -52,7 +52,7 @@ class Watch:
         self.web, self.engine = web, engine
         self.modalities, self.report = frozenset(modalities), report
         self._looked: dict[str, int] = {}  # the instances that a study had at the last look
-        self._failures: Counter[str] = Counter()  # by the UID of the film
+        self._failures: Counter[str | Study] = Counter()  # of films, by their UID, and of studies
 
     def study(self, uid: str) -> list[Outcome]:
         """Segment the films of a study that have no segmentation of this model.
@@ -69,20 +69,40 @@ class Watch:
         return outcomes
 
     def round(self, since: str | None = None) -> list[Outcome]:
-        """Segment what is new on the server; with `since` (YYYYMMDD) in studies from then on."""
+        """Segment what is new on the server; with `since` (YYYYMMDD) in studies from then on.
+
+        Raises ServiceError where the server is gone, does not let us in, or lists no studies.
+        """
         outcomes: list[Outcome] = []
         for study in list(self.web.studies(since)):
             if study.count is not None and self._looked.get(study.uid) == study.count:
                 continue
-            found = self.study(study.uid)
+            if self._failures[study] >= TRIES:  # it has changed in nothing since
+                continue
+            found = self._try(study)
             outcomes += found
             failed = any(outcome.state == "failed" for outcome in found)  # it is looked at again
             if study.count is not None and not failed:
                 self._looked[study.uid] = study.count
         return outcomes
 
+    def _try(self, study: Study) -> list[Outcome]:
+        """What became of a study's films; a study that is refused holds up no other."""
+        try:
+            found = self.study(study.uid)
+        except (GoneError, ShutOutError):
+            raise
+        except ServiceError as error:
+            self._failures[study] += 1
+            name = _hidden("study", study.uid)
+            found = [Outcome(name, "failed", f"{name}: {error}")]
+            self.report(found[0])
+        else:
+            del self._failures[study]
+        return found
+
     def _film(self, film: Instance, there: Collection[str]) -> Outcome:
-        name = f"film {hashlib.sha256(film.uid.encode()).hexdigest()[:12]}"
+        name = _hidden("film", film.uid)
         if segmentation_uid(film.uid, self.engine.bundle.card) in there:
             return Outcome(name, "there")
         try:
@@ -99,3 +119,8 @@ class Watch:
             words = str(error)
             return Outcome(name, "failed", words if words.startswith(name) else f"{name}: {words}")
         return Outcome(name, "stored")
+
+
+def _hidden(kind: str, uid: str) -> str:
+    """What messages call an object whose UID may tell whose it is."""
+    return f"{kind} {hashlib.sha256(uid.encode()).hexdigest()[:12]}"
