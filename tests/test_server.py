@@ -19,7 +19,7 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ from boneseg.radiograph import read_radiograph
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
 from boneseg.server.desk import Desk, shares
-from boneseg.server.library import NONE, Library
+from boneseg.server.library import NONE, Entry, Library
 from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
 from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
 from boneseg.server.retrain import Retraining, Run
@@ -581,6 +581,55 @@ def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) ->
     assert [path.name for path in library.masks.iterdir()] == ["hand.png"]
     oldest = library.history(film)[-1]
     assert np.array_equal(np.asarray(Image.open(oldest.path)), theirs)
+
+
+@pytest.mark.parametrize(
+    ("film", "mask", "dropped"),
+    [
+        ("hand", "knee", "knee"),  # the mask waits for its film
+        ("hand", "knee_mask", "knee"),
+        ("hand", "Knee", "knee_image"),
+        ("knee_image", "knee", "knee"),  # the mask is another film's
+        ("knee", "knee_mask", "knee_mask"),
+        ("knee", "knee_mask", "KNEE_MASK"),
+        ("knee_mask_image", "knee_mask", "knee"),
+    ],
+)
+def test_a_dropped_film_takes_nobodys_mask(
+    tmp_path: Path, film: str, mask: str, dropped: str
+) -> None:
+    library = Library(tmp_path / "films")
+    shutil.copy(FOOT, library.images / f"{film}.png")
+    theirs = library.masks / f"{mask}.png"
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(theirs)
+    content, before = theirs.read_bytes(), library.entries()
+    saved = drop_and_save(library, f"{dropped}.png")
+    assert saved.name == f"{dropped}-2"
+    assert theirs.read_bytes() == content
+    assert set(library.entries()) == {saved, *before}
+
+
+def test_a_mask_put_in_the_way_of_a_dropped_film_is_kept(tmp_path: Path) -> None:
+    library = Library(tmp_path / "films")
+    theirs = library.masks / "knee.png"
+
+    def meanwhile() -> None:
+        Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(theirs)
+
+    saved = drop_and_save(library, "knee.png", meanwhile)
+    assert saved.mask == theirs
+    oldest = library.history(saved)[-1]
+    assert np.array_equal(np.asarray(Image.open(oldest.path)), np.eye(64) * 255)
+
+
+def drop_and_save(
+    library: Library, name: str, meanwhile: Callable[[], None] = lambda: None
+) -> Entry:
+    upload = library.hidden / "upload.png"
+    shutil.copy(FOOT, upload)
+    dropped = library.drop(name, upload)
+    meanwhile()
+    return library.save(dropped.id, np.zeros((64, 64), bool), "accepted", NONE)[0]
 
 
 @given(st.text(max_size=300))

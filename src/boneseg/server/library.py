@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from boneseg.errors import OutputError, UsageError
 from boneseg.files import make_folder, whole_file
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
+from boneseg.server.names import free_name, safe_name
 from boneseg.server.packing import Mask, packed_mask, png_mask
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
 from boneseg.server.tasks import Facts, Hand
@@ -37,14 +37,6 @@ from boneseg.server.tasks import Facts, Hand
 State = Literal["unlabelled", "suggested", "corrected", "accepted"]
 NONE = "none"  # the revision of a film without a mask
 HIDDEN = ".boneseg"
-_MARKS = {  # how the files begin that a browser or a program may send
-    b"\x89PNG": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-    b"BM": ".bmp",
-    b"RIFF": ".webp",
-}
 
 
 @dataclass(frozen=True)
@@ -178,11 +170,12 @@ class Library:
                 )
             encoded = png_mask(mask)
             revision = _digest(encoded)
-            self._remember_current(entry)
+            target = self.masks / f"{stem_of(entry.image)}.png"
+            self._remember(entry, entry.mask)
+            self._remember(entry, target)  # put there meanwhile, perhaps, by another program
             self._write_version(entry, revision, png_mask(mask, small=True), ".png")
             self._set_state(f"{film}-{revision}", state)
             image = self._into_dataset(entry) if entry.inbox else entry.image
-            target = self.masks / f"{stem_of(image)}.png"
             with whole_file(target) as temporary:
                 temporary.write_bytes(encoded)
             if entry.mask is not None and entry.mask.name != target.name:
@@ -219,8 +212,10 @@ class Library:
     def drop(self, name: str, path: Path) -> Entry:
         """Take a film (a file that is moved) into the inbox, by a name that nobody else has."""
         with self._lock:
-            stem, suffix = _safe_name(name, path)
-            target = self.inbox / f"{self._free(stem)}{suffix}"
+            stem, suffix = safe_name(name, path)
+            taken = [entry.name for entry in self.entries()]
+            taken += [mask.name for mask in mask_files(self.masks)]  # some wait for their film
+            target = self.inbox / f"{free_name(stem, taken)}{suffix}"
             try:
                 path.replace(target)
             except OSError as error:
@@ -243,13 +238,6 @@ class Library:
 
     # -- below --------------------------------------------------------------------------------
 
-    def _free(self, stem: str) -> str:
-        taken = {entry.name.casefold() for entry in self.entries()}
-        number, free = 2, stem
-        while free.casefold() in taken:
-            number, free = number + 1, f"{stem}-{number}"
-        return free
-
     def _into_dataset(self, entry: Entry) -> Path:
         target = self.images / entry.image.name
         try:
@@ -259,13 +247,14 @@ class Library:
             raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
         return target
 
-    def _remember_current(self, entry: Entry) -> None:
-        """Take the mask that is about to be replaced into the history, where it is not there."""
-        if entry.mask is None:
+    def _remember(self, entry: Entry, mask: Path | None) -> None:
+        """Take a mask that is about to be replaced into the history, where it is not there."""
+        if mask is None or not mask.is_file():
             return
-        revision = self.revision(entry)
+        content = mask.read_bytes()
+        revision = _digest(content)
         if all(version.revision != revision for version in self.history(entry)):
-            self._write_version(entry, revision, entry.mask.read_bytes(), entry.mask.suffix)
+            self._write_version(entry, revision, content, mask.suffix)
 
     def _write_version(self, entry: Entry, revision: str, content: bytes, suffix: str) -> None:
         folder = self._history_of(entry)
@@ -366,23 +355,6 @@ def _dropped(inbox: Path) -> list[Path]:
         return sorted(path for path in inbox.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
-
-
-def _safe_name(name: str, path: Path) -> tuple[str, str]:
-    """A stem and a suffix that are plain names: what comes from outside never becomes a path."""
-    last = re.split(r"[\\/]", name)[-1]
-    plain = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
-    stem = stem_of(Path(plain))
-    suffix = plain[len(stem) :].lower()
-    with path.open("rb") as file:
-        head = file.read(132)
-    dicom = head[128:] == b"DICM"
-    if dicom and suffix not in DICOM_SUFFIXES:
-        suffix = ".dcm"
-    elif not dicom and suffix not in IMAGE_SUFFIXES:
-        suffix = next((known for mark, known in _MARKS.items() if head.startswith(mark)), suffix)
-    short = stem.encode()[:120].decode(errors="ignore")  # a name has 255 bytes
-    return short or "film", suffix
 
 
 def _digest(content: bytes) -> str:
