@@ -92,6 +92,20 @@ def _join(labels: NDArray[np.int64], first: int, second: int) -> None:
     labels[labels == labels[second]] = labels[first]
 
 
+def units(cases: Sequence[Case], clusters: Sequence[int]) -> list[list[int]]:
+    """What may not be divided: indices joined by group or cluster, in the order of their names."""
+    labels = np.arange(len(cases))
+    first: dict[tuple[str, object], int] = {}
+    for index, (case, cluster) in enumerate(zip(cases, clusters, strict=True)):
+        _join(labels, index, first.setdefault(("cluster", cluster), index))
+        if case.group is not None:
+            _join(labels, index, first.setdefault(("group", case.group), index))
+    found = defaultdict(list)
+    for index in sorted(range(len(cases)), key=lambda i: cases[i].name):
+        found[int(labels[index])].append(index)
+    return list(found.values())
+
+
 def split_folds(
     cases: Sequence[Case],
     clusters: Sequence[int],
@@ -108,13 +122,13 @@ def split_folds(
     """
     if k < 2:
         raise UsageError(f"{counted(k, 'fold')} cannot be made; ask for 2 or more")
-    units = _units(cases, clusters)
-    if len(units) < k:
+    joined = units(cases, clusters)
+    if len(joined) < k:
         raise DatasetError(
-            f"{counted(len(units), 'independent film')} or groups cannot fill {k} folds; "
+            f"{counted(len(joined), 'independent film')} or groups cannot fill {k} folds; "
             "ask for fewer folds"
         )
-    return _deal(cases, units, shares, [1 / k] * k, seed)
+    return _deal(cases, joined, shares, [1 / k] * k, seed)
 
 
 def hold_out(
@@ -130,13 +144,13 @@ def hold_out(
     """
     if not 0 < fraction < 1:
         raise UsageError(f"{fraction} of the films cannot be held out; give a part between 0 and 1")
-    units = _units(cases, clusters)
-    if len(units) < 2:
+    joined = units(cases, clusters)
+    if len(joined) < 2:
         raise DatasetError(
             f"{counted(len(cases), 'film')} in one group cannot be split into two; add films"
         )
     held = min(max(round(fraction * len(cases)), 1), len(cases) - 1) / len(cases)
-    train, validation = _deal(cases, units, shares, [1 - held, held], seed)
+    train, validation = _deal(cases, joined, shares, [1 - held, held], seed)
     return train, validation
 
 
@@ -152,20 +166,6 @@ def name_hash_split(names: Sequence[str], fraction: float = 0.2) -> tuple[list[s
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
         sides[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(name)
     return sides
-
-
-def _units(cases: Sequence[Case], clusters: Sequence[int]) -> list[list[int]]:
-    """What may not be divided: indices joined by group or cluster, in the order of their names."""
-    labels = np.arange(len(cases))
-    first: dict[tuple[str, object], int] = {}
-    for index, (case, cluster) in enumerate(zip(cases, clusters, strict=True)):
-        _join(labels, index, first.setdefault(("cluster", cluster), index))
-        if case.group is not None:
-            _join(labels, index, first.setdefault(("group", case.group), index))
-    units = defaultdict(list)
-    for index in sorted(range(len(cases)), key=lambda i: cases[i].name):
-        units[int(labels[index])].append(index)
-    return list(units.values())
 
 
 def _strata(

@@ -4,18 +4,19 @@ RUN/plan.json (written by `retrain.py`) says from which bundle and with which se
 holds the films. How it goes is told in lines of JSON on stdout. The process ends when its stdin
 does: with the server, however that ends.
 
-A fifth of the films is held back: never trained on here, and never let go, whatever films are added
-later. The model before and the model after are both scored on these, and so is every later one.
+A fifth of the films is held back: never trained on here, and never let go, whatever films or groups
+come later. The model before and the model after are both scored on these, and every later one, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ from boneseg.engine import Engine
 from boneseg.errors import BonesegError, DatasetError
 from boneseg.files import whole_file
 from boneseg.history import Check
-from boneseg.splits import twins
+from boneseg.splits import twins, units
 
-SHARE = 0.2  # of the films are held back
+SHARE = 0.2  # of what belongs together is held back
 SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default's: the weights are no guess
 
 
@@ -61,11 +62,7 @@ def retrain(run: Path) -> None:
     tell(stage="reading the films")
     films = read_films(dataset.cases)
     clusters = twins(dataset.cases, [film.radiograph.pixels for film in films])
-    record = run.parent / "held-back.json"
-    dealt = deal([unit_of(case) for case in dataset.cases], _remembered(record))
-    with whole_file(record) as temporary:
-        temporary.write_text(json.dumps(dealt, indent=0) + "\n", encoding="utf-8")
-    kept, held = held_back(dataset.cases, clusters, dealt)
+    kept, held = hold_back(dataset.cases, clusters, run.parent / "held-back.json")
     tell(stage="scoring the model of today", training=len(kept), held_back=len(held))
     scored = [film for film in films if film.case in set(held)]
     del films
@@ -85,42 +82,48 @@ def retrain(run: Path) -> None:
     tell(outcome={"before": dice_before, "after": _dice(Engine(after), scored)})
 
 
-def unit_of(case: Case) -> str:
-    """What may not stand on both sides: a patient's films, where `groups.csv` tells them."""
-    return f"group {case.group}" if case.group is not None else f"film {case.name}"
-
-
-def deal(units: Iterable[str], before: Mapping[str, bool]) -> dict[str, bool]:
-    """Which units are held back: as they were, and about a fifth of all that are known.
-
-    New ones are dealt in the order of their hashes, so that no property of a film has a say.
-    """
-    dealt = dict(before)
-    for unit in sorted(set(units) - dealt.keys(), key=_hash):
-        held, count = sum(dealt.values()), len(dealt) + 1
-        dealt[unit] = held < max(1, round(SHARE * count))
-    return dealt
-
-
-def held_back(
-    cases: Sequence[Case], clusters: Sequence[int], dealt: Mapping[str, bool]
+def hold_back(
+    cases: Sequence[Case], clusters: Sequence[int], record: Path
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """(to train on, held back); what is the twin of a film held back is in neither.
+    """(to train on, held back), as in every run before: `record` remembers each film's side.
 
     Raises DatasetError where too few films are left.
     """
-    held = tuple(case for case in cases if dealt[unit_of(case)])
-    pairs = list(zip(cases, clusters, strict=True))
-    seen = {cluster for case, cluster in pairs if dealt[unit_of(case)]}
-    kept = tuple(
-        case for case, cluster in pairs if not dealt[unit_of(case)] and cluster not in seen
-    )
+    before = _remembered(record)
+    kept, held = deal(cases, clusters, before)
     if len(kept) < 2 or not held:
         raise DatasetError(
             f"of {len(cases)} accepted films {len(kept)} may be trained on, {len(held)} are held "
             "back to score with; accept more"
         )
+    sides = {case.name: False for case in kept} | {case.name: True for case in held}
+    with whole_file(record) as temporary:
+        temporary.write_text(json.dumps(before | sides, indent=0) + "\n", encoding="utf-8")
     return kept, held
+
+
+def deal(
+    cases: Sequence[Case], clusters: Sequence[int], before: Mapping[str, bool]
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """(to train on, held back): as it was before, by the films' names, and a fifth of what is new.
+
+    What belongs together, by `groups.csv` or as twins, is dealt as one; it is in neither where some
+    of its films were trained on and some held back. What is new is dealt in the order of its hash,
+    so that no property of a film has a say.
+    """
+    kept: list[list[Case]] = []
+    held: list[list[Case]] = []
+    new = []
+    for unit in ([cases[index] for index in joined] for joined in units(cases, clusters)):
+        known = {before[case.name] for case in unit if case.name in before}
+        if not known:
+            new.append(unit)
+        elif len(known) == 1:
+            (held if known.pop() else kept).append(unit)
+    for unit in sorted(new, key=_hash):
+        due = max(1, round(SHARE * (len(kept) + len(held) + 1)))
+        (held if len(held) < due else kept).append(unit)
+    return _by_name(kept), _by_name(held)
 
 
 def tell(**facts: Any) -> None:
@@ -129,15 +132,21 @@ def tell(**facts: Any) -> None:
 
 
 def _remembered(record: Path) -> dict[str, bool]:
+    """Of each film that ever took part whether it was held back."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-        return {str(unit): bool(held) for unit, held in found.items()}
+        return {str(name): bool(held) for name, held in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
-def _hash(name: str) -> bytes:
-    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+def _by_name(dealt: Sequence[Sequence[Case]]) -> tuple[Case, ...]:
+    return tuple(sorted(itertools.chain.from_iterable(dealt), key=lambda case: case.name))
+
+
+def _hash(unit: Sequence[Case]) -> bytes:
+    names = (case.name.encode(errors="surrogateescape") for case in unit)
+    return min(hashlib.sha256(name).digest() for name in names)
 
 
 def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
