@@ -34,6 +34,7 @@ from boneseg.bundle import bundled, load_bundle, sample_films
 from boneseg.dataset import Case
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, UsageError
+from boneseg.files import own_folder
 from boneseg.radiograph import read_radiograph
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
@@ -41,7 +42,7 @@ from boneseg.server.desk import Desk, shares
 from boneseg.server.library import NONE, Entry, Library
 from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
 from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
-from boneseg.server.retrain import Retraining, Run
+from boneseg.server.retrain import Retraining, Run, lay_out
 from boneseg.server.study import deal, hold_back
 from boneseg.server.teach import Candidate, teaching_order
 from boneseg.server.worker import Worker
@@ -775,6 +776,12 @@ def test_the_server_ends_with_its_worker_and_leaves_nothing(
 
 
 # -- what goes over the line, and what comes next -------------------------------------------------
+
+
+def test_a_retraining_may_train_in_the_folder_laid_out_for_it(tmp_path: Path) -> None:
+    library = Library(fill(tmp_path / "films", "hand"))
+    lay_out(tmp_path / "run", library.root, library.entries(), {})
+    own_folder(tmp_path / "run", "checkpoint.safetensors", resume=False)
 
 
 def test_a_finished_run_is_offered_after_a_restart(tmp_path: Path) -> None:

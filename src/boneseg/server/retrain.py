@@ -1,6 +1,6 @@
 """Retraining: one run at a time, in a process of its own, offered and never swapped in unasked.
 
-DATA/.boneseg/runs/0001/    plan.json, films/ (as accepted at that moment), bundle/, report.html,
+DATA/.boneseg/runs/0001/    wish.json, films/ (as accepted at that moment), bundle/, report.html,
                             outcome.json
 """
 
@@ -101,8 +101,8 @@ class Retraining:
             number = self._next()
             folder = self.root / f"{number:04}"
             asked = [f"run.minutes={minutes}", *settings]
-            plan = {"model": str(model.resolve()), "settings": asked}
-            _lay_out(folder, self.library.root, films, plan)
+            wish = {"model": str(model.resolve()), "settings": asked}
+            lay_out(folder, self.library.root, films, wish)
             self.run = Run(number, folder, len(films), minutes)
             call = [sys.executable, "-m", "boneseg.server.study", str(folder)]
             with (folder / "log.txt").open("w", encoding="utf-8") as log:
@@ -190,7 +190,7 @@ def _last_run(root: Path) -> Run | None:
     return None
 
 
-def _lay_out(folder: Path, root: Path, films: list[Entry], plan: dict[str, Any]) -> None:
+def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) -> None:
     """The films as they are accepted now: what is drawn later is for the next run."""
     images, masks = folder / "films" / "images", folder / "films" / "masks"
     try:
@@ -203,7 +203,7 @@ def _lay_out(folder: Path, root: Path, films: list[Entry], plan: dict[str, Any])
         for table in TABLES:
             if (root / table).is_file():
                 shutil.copyfile(root / table, folder / "films" / table)
-        (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+        (folder / "wish.json").write_text(json.dumps(wish, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise OutputError(f"{folder}: cannot be made ({error.strerror}); free space") from None

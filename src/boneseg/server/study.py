@@ -1,6 +1,6 @@
 """What the process of a retraining does: python -m boneseg.server.study RUN
 
-RUN/plan.json (written by `retrain.py`) says from which bundle and with which settings; RUN/films
+RUN/wish.json (written by `retrain.py`) says from which bundle and with which settings; RUN/films
 holds the films. How it goes is told in lines of JSON on stdout. The process ends when its stdin
 does: with the server, however that ends.
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def retrain(run: Path) -> None:
-    """Train on the films of a plan, and score both models on those held back."""
+    """Train on the films of a wish, and score both models on those held back."""
     from boneseg.bundle import save_bundle
     from boneseg.calibrate import judge
     from boneseg.films import read_films
@@ -56,8 +56,8 @@ def retrain(run: Path) -> None:
     from boneseg.report.page import write_report
     from boneseg.training import train
 
-    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
-    before = load_bundle(plan["model"])
+    wish = json.loads((run / "wish.json").read_text(encoding="utf-8"))
+    before = load_bundle(wish["model"])
     dataset = open_dataset(run / "films")
     tell(stage="reading the films")
     films = read_films(dataset.cases)
@@ -68,7 +68,7 @@ def retrain(run: Path) -> None:
     del films
     dice_before = _dice(Engine(before), scored)
     tell(stage="training", before=dice_before)
-    recipe = load_recipe("default").with_settings([*SETTINGS, *plan["settings"]])
+    recipe = load_recipe("default").with_settings([*SETTINGS, *wish["settings"]])
 
     def report(check: Check) -> None:
         tell(check={"done": check.done, "loss": check.loss, "dice": check.dice})
