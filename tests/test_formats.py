@@ -20,6 +20,9 @@ import pydicom
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
+from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
@@ -182,6 +185,22 @@ def test_dciodvfy_finds_no_error_on_real_films(name: str, tmp_path: Path) -> Non
     found = highdicom.seg.segread(path)
     pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID], combine_segments=False)
     assert np.array_equal(pixels[0, ..., 0] > 0, mask)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientBirthDate", "19690100"),
+        ("StudyDate", "20190230"),
+        ("StudyDate", "20190101-20190201"),
+        ("StudyTime", "1000-1200"),
+    ],
+)
+def test_dates_that_are_none_are_left_out(keyword: str, value: str, tmp_path: Path) -> None:
+    source = read_source(dicom_film(tmp_path / "knee.dcm", StudyID="7"))
+    source.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
+    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK).finding, None)
+    assert (str(found[keyword].value), found.StudyID) == ("", "7")
 
 
 def test_a_frame_of_several_is_named(tmp_path: Path) -> None:

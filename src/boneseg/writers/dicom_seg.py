@@ -17,6 +17,7 @@ import hashlib
 import logging
 import uuid
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ComputedRadiographyImageStorage
-from pydicom.valuerep import validate_value
+from pydicom.valuerep import DA, TM, validate_value
 
 from boneseg.dicom import hush
 from boneseg.errors import RadiographError
@@ -54,6 +55,8 @@ _COPIED = (
     *("StudyDescription", "AccessionNumber", "ReferringPhysicianName"),
 )
 _SEXES = ("M", "F", "O", "")
+# 31 February and spans from day to day look right, and are found out where they are made dates.
+_TIMES: dict[str, Callable[[str], object]] = {"DA": DA, "TM": TM}
 
 
 def dicom_seg(
@@ -210,6 +213,7 @@ def _is_sound(source: Dataset, keyword: str) -> bool:
         values = element.value if element.VM > 1 else [element.value]
         for value in values:
             validate_value(element.VR, value, config.RAISE)
+            _TIMES.get(element.VR, str)(value)
     except Exception:  # of whatever kind: a value that pydicom cannot even convert
         return False
     return element.VM <= 1 or keyword == "PatientOrientation"
