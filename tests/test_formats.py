@@ -36,6 +36,7 @@ from boneseg.cli.films import NAMES
 from boneseg.dicom import hush
 from boneseg.errors import RadiographError
 from boneseg.masks import read_mask
+from boneseg.segment import write_reading
 from boneseg.simulate import simulate
 from boneseg.writers import FORMATS, Reading
 from boneseg.writers.dicom_seg import dicom_seg, read_source, segmentation_uid
@@ -416,6 +417,19 @@ def test_a_film_without_dicom_fails_alone_and_leaves_nothing(tmp_path: Path) -> 
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     images = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
     assert [image["file_name"] for image in images] == ["hip.dcm"]
+
+
+def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("a bug of a library")
+
+    monkeypatch.setattr("boneseg.writers.nrrd.write", break_down)
+    one = reading(picture(tmp_path / "knee.png"), MASK)
+    with pytest.raises(RuntimeError, match="a bug"):
+        write_reading(one, tmp_path / "out", ["mask", "nrrd"])
+    assert [path.name for path in tmp_path.iterdir()] == ["knee.png"]
 
 
 def test_a_document_beside_the_films_is_spared(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def write_reading(
             FORMATS[kind].write(out.with_name(file), reading)
             begun = True
         entries = {kind: FORMATS[kind].entry(reading) for kind in documents(formats)}
-    except BonesegError:
+    except BaseException:
         for file in files.values() if begun else ():  # else those of an earlier call are whole
             with suppress(OSError):
                 out.with_name(file).unlink()
