@@ -204,6 +204,14 @@ def test_dates_that_are_none_are_left_out(keyword: str, value: str, tmp_path: Pa
     assert (str(found[keyword].value), found.StudyID) == ("", "7")
 
 
+def test_sides_that_are_written_as_text_are_read(tmp_path: Path) -> None:
+    source = read_source(dicom_film(tmp_path / "knee.dcm"))
+    for keyword, side in zip(("Rows", "Columns"), MASK.shape, strict=True):
+        source[keyword] = DataElement(keyword, "LO", str(side))  # as some archives hand it on
+    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK).finding, None)
+    assert (found.Rows, found.Columns) == MASK.shape
+
+
 def test_a_frame_of_several_is_named(tmp_path: Path) -> None:
     frames = np.stack([np.arange(4800).reshape(60, 80)] * 3).astype(np.uint16)
     more = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}

@@ -167,7 +167,7 @@ def _mend(dataset: Dataset, path: Path) -> None:
     becomes the one of the standard, and one that contradicts the number of samples yields to it.
     """
     for keyword in _COUNTS:
-        if numbers := _numbers(dataset, keyword):
+        if numbers := numbers_of(dataset, keyword):
             dataset.add_new(keyword, "US", int(numbers[0]))
     known = {re.sub("[ _]", "", word): word for word in _GREY + _COLOUR}
     said = str(dataset.get("PhotometricInterpretation") or "").upper()
@@ -233,8 +233,8 @@ def _modality(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     """Stored values to the units of the device: `stored` itself where nothing is to be done."""
     if sequence := dataset.get("ModalityLUTSequence"):
         return _look_up(stored, sequence[0], _is_little(dataset))[0]
-    slope = (_numbers(dataset, "RescaleSlope") or [1.0])[0]
-    intercept = (_numbers(dataset, "RescaleIntercept") or [0.0])[0]
+    slope = (numbers_of(dataset, "RescaleSlope") or [1.0])[0]
+    intercept = (numbers_of(dataset, "RescaleIntercept") or [0.0])[0]
     if (slope, intercept) == (1, 0) or slope == 0:
         return stored
     values: NDArray[Any] = stored.astype(_exact(stored))
@@ -251,7 +251,7 @@ def _voi(values: NDArray[Any], dataset: Dataset, *, finished: bool) -> NDArray[n
     if (sequence := dataset.get("VOILUTSequence")) and sequence[0].get("LUTData") is not None:
         entries, top = _look_up(np.rint(values), sequence[0], _is_little(dataset))
         return entries.astype(np.float32) / np.float32(top)
-    centers, widths = _numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth")
+    centers, widths = numbers_of(dataset, "WindowCenter"), numbers_of(dataset, "WindowWidth")
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
     if centers and widths and widths[0] >= (1 if function == "LINEAR" else 1e-9):
         return window(values, centers[0], widths[0], function)
@@ -322,7 +322,7 @@ def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np
     words = dataset.get("ShutterShape") or ()
     shapes = [words] if isinstance(words, str) else [str(word) for word in words]
     size = (stored.shape[0], stored.shape[1])
-    opened = open_part(shapes, partial(_numbers, dataset), size, aspect)
+    opened = open_part(shapes, partial(numbers_of, dataset), size, aspect)
     parts = (_padding(stored, dataset), None if opened is None else ~opened)
     believed = [part for part in parts if part is not None and part.mean() <= _MOST_HIDDEN]
     return np.logical_or.reduce(believed) if believed else None
@@ -331,10 +331,10 @@ def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np
 def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
     if stored.ndim == 3:
         return None
-    value = _numbers(dataset, "PixelPaddingValue")
+    value = numbers_of(dataset, "PixelPaddingValue")
     if not value:
         return None
-    limit = _numbers(dataset, "PixelPaddingRangeLimit") or value
+    limit = numbers_of(dataset, "PixelPaddingRangeLimit") or value
     low, high = sorted((value[0], limit[0]))
     if stored.dtype.kind == "i" and low > np.iinfo(stored.dtype).max:  # written as unsigned
         low, high = low - (1 << 16), high - (1 << 16)
@@ -363,13 +363,13 @@ def _aspect(sides: tuple[float, float] | None) -> float:
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
-    numbers = _numbers(dataset, keyword)
+    numbers = numbers_of(dataset, keyword)
     if len(numbers) != 2 or min(numbers) <= 0:
         return None
     return numbers[0], numbers[1]
 
 
-def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+def numbers_of(dataset: Dataset, keyword: str) -> list[float]:
     """The finite numbers of an element; none where it is absent, empty or not made of numbers."""
     with suppress(Exception):
         value = dataset.get(keyword)

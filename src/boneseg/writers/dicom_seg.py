@@ -31,7 +31,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ComputedRadiographyImageStorage
 from pydicom.valuerep import DA, TM, validate_value
 
-from boneseg.dicom import hush
+from boneseg.dicom import hush, numbers_of
 from boneseg.errors import RadiographError
 from boneseg.files import whole_file
 from boneseg.radiograph import is_dicom
@@ -166,12 +166,19 @@ def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
             f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot point at it; "
             "export it again, or leave dicom-seg out"
         )
-    stored = source.get("Rows"), source.get("Columns")
+    stored = _matrix(source)
     if stored != shape:
+        said = " x ".join(map(str, stored)) or "unknown"
         raise RadiographError(
-            f"{name}: its pixel matrix is {stored[0]} x {stored[1]} but its bones were found on "
+            f"{name}: its pixel matrix is {said} but its bones were found on "
             f"{shape[0]} x {shape[1]} (height x width); leave dicom-seg out"
         )
+
+
+def _matrix(source: Dataset) -> tuple[int, ...]:
+    """Height and width, which some archives hand on as text."""
+    sides = (numbers_of(source, keyword) for keyword in ("Rows", "Columns"))
+    return tuple(int(side[0]) for side in sides if side)
 
 
 def _anchor(source: Dataset) -> Dataset:
@@ -192,9 +199,9 @@ def _anchor(source: Dataset) -> Dataset:
             anchor.add(source[keyword])
     if anchor.PatientSex not in _SEXES:
         anchor.PatientSex = ""
-    for keyword in (*_NEEDED, "Rows", "Columns"):
+    for keyword in _NEEDED:
         setattr(anchor, keyword, source.get(keyword))
-    anchor.SOPClassUID = ComputedRadiographyImageStorage
+    anchor.Rows, anchor.Columns = _matrix(source)
     anchor.SOPClassUID = ComputedRadiographyImageStorage
     anchor.Modality = str(source.get("Modality") or "OT")
     return anchor
