@@ -92,6 +92,15 @@ def test_a_float_tiff_of_0_and_1_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(path), BONE)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "<u2"])
+def test_a_tiff_whose_0_is_white_is_read_as_it_is_seen(dtype: str, tmp_path: Path) -> None:
+    for bone in (BONE, np.ones_like(BONE)):
+        seen = bone * np.iinfo(dtype).max
+        stored = (seen if dtype == "u1" else ~seen.astype(dtype)).astype(dtype)
+        path = saved(tmp_path, stored, "mask.tif", tiffinfo={262: 0})  # Pillow turns 8 bits
+        np.testing.assert_array_equal(read_mask(path), bone)
+
+
 @pytest.mark.parametrize("colours", [(0, 0, 0, 128, 0, 0), (0, 0, 0, 1, 1, 1)])
 def test_a_colour_table_is_judged_by_its_colours(colours: tuple[int, ...], tmp_path: Path) -> None:
     image = Image.fromarray(BONE.astype(np.uint8), "P")

@@ -33,6 +33,7 @@ from PIL import Image, ImageOps
 from boneseg.annotations import MaskSizeError, is_annotation, read_annotation
 from boneseg.errors import MaskError
 from boneseg.files import whole_file
+from boneseg.radiograph import is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 # A list, so that no EPS starts Ghostscript.
@@ -67,18 +68,12 @@ def read_mask(
         return read_annotation(path, shape, film=film, labels=labels)
     if labels:
         raise MaskError(f"{path}: is a picture, which names no labels; leave --label out")
-    image = _decode(path)
+    image, negative = _decode(path)
     size = (image.height, image.width)
     if shape is not None and size != tuple(shape):
         raise MaskSizeError(path, size, shape)
-    if image.mode in ("P", "PA"):
-        return _from_palette(image, path)
-    values = np.asarray(image)
-    if values.dtype == np.bool_:
-        return values.copy()
-    if values.ndim == 2:
-        return _from_grey(values, path)
-    return _from_colours(_flatten(image, path), path)
+    bone = _bone_of(image, path)
+    return ~bone if negative else bone
 
 
 def write_mask(path: Path, mask: NDArray[Any]) -> None:
@@ -104,7 +99,8 @@ def save_png(path: Path, image: Image.Image) -> None:
         temporary.write_bytes(encoded.getbuffer())
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path) -> tuple[Image.Image, bool]:
+    """A picture, upright, and whether its 0 means white."""
     try:
         # Pillow 13 scrambles a turned, uncompressed TIFF that it opens by name and maps to memory.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
@@ -117,8 +113,9 @@ def _decode(path: Path) -> Image.Image:
                 raise MaskError(f"{path}: holds several images; save the mask alone, as PNG")
             if image.mode in ("LAB", "HSV"):
                 raise MaskError(f"{path}: is a {image.mode} image; {_ADVICE}")
+            negative = is_white_zero(image)
             image.load()
-            return ImageOps.exif_transpose(image)
+            return ImageOps.exif_transpose(image), negative
     except MaskError:
         raise
     except MemoryError:
@@ -130,6 +127,17 @@ def _decode(path: Path) -> Image.Image:
     except Exception as error:  # a damaged file makes the decoders raise nearly anything
         reason = f"{error.strerror}; " if isinstance(error, OSError) and error.strerror else ""
         raise MaskError(f"{path}: cannot be read as an image; {reason}save it as PNG") from None
+
+
+def _bone_of(image: Image.Image, path: Path) -> NDArray[np.bool_]:
+    if image.mode in ("P", "PA"):
+        return _from_palette(image, path)
+    values = np.asarray(image)
+    if values.dtype == np.bool_:
+        return values.copy()
+    if values.ndim == 2:
+        return _from_grey(values, path)
+    return _from_colours(_flatten(image, path), path)
 
 
 def _from_grey(values: NDArray[Any], path: Path) -> NDArray[np.bool_]:

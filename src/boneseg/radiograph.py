@@ -166,6 +166,12 @@ def looks_like_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+def is_white_zero(image: Image.Image) -> bool:
+    """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(262) == 0 and image.mode not in ("1", "L")
+
+
 def check_size(path: Path, height: int, width: int) -> None:
     """Refuse a film too small to show a bone, or too large for memory, before it is decoded."""
     if min(height, width) < MIN_SIDE:
@@ -312,7 +318,7 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             image.seek(pick_frame(path, count, frame))
             check_size(path, image.height, image.width)
-            negative = _is_white_zero(image)
+            negative = is_white_zero(image)
             image.load()
             pixels = _pixels_of(image, path)
             upright = _turn(pixels, image.getexif().get(0x0112, 1))
@@ -332,12 +338,6 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             f"{path}: is damaged or cut short; copy or export it again, as PNG"
         ) from None
     return np.ascontiguousarray(1 - upright if negative else upright)
-
-
-def _is_white_zero(image: Image.Image) -> bool:
-    """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
-    tags = getattr(image, "tag_v2", None)
-    return tags is not None and tags.get(262) == 0 and image.mode not in ("1", "L")
 
 
 def _pixels_of(image: Image.Image, path: Path) -> NDArray[np.float32]:
