@@ -414,6 +414,49 @@ def test_slicer_s_layers_names_and_cut_down_pictures(tmp_path: Path) -> None:
     assert np.array_equal(only_mask(tmp_path, labels=["Femur"]), square())
 
 
+def segments(path: Path, **facts: Any) -> Path:
+    """A `.seg.nrrd` of one layer: a square of 1, in a frame of 2; its header, as far as it goes."""
+    frame = np.where(square(hole=True), np.uint8(2), square().astype(np.uint8))
+    axes = {"space": "left-posterior-superior", "space directions": np.eye(3)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nrrd.write(str(path), frame.T[:, :, None], axes | {"space origin": np.zeros(3)} | facts)
+    return path
+
+
+def test_segments_without_numbers_of_layers_share_the_one_there_is(tmp_path: Path) -> None:
+    facts = {"Segment0_Name": "Marrow", "Segment1_Name": "Cortex", "Segment1_LabelValue": "2"}
+    path = segments(tmp_path / "knee.seg.nrrd", **facts)
+    assert np.array_equal(read_mask(path, labels=["Cortex"]), square(hole=True))
+    assert np.array_equal(read_mask(path), square())
+
+
+@pytest.mark.parametrize(
+    ("space", "sides"), [("LPS", [1, 1, 1]), ("RAS", [-1, -1, 1]), ("LAS", [1, -1, 1])]
+)
+def test_axes_may_be_named_by_their_letters(space: str, sides: list[int], tmp_path: Path) -> None:
+    facts = {"space": space, "space directions": np.diag(sides)}
+    assert np.array_equal(read_mask(segments(tmp_path / "a.seg.nrrd", **facts)), square())
+    turned = facts | {"space directions": np.diag([1, -1, 1]) * sides}
+    with pytest.raises(MaskError, match="is turned or mirrored against its film"):
+        read_mask(segments(tmp_path / "b.seg.nrrd", **turned))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"Segment0_Name": "Femur", "Segment0_Layer": "3"},
+        {"Segment0_Name": "Femur", "Segment0_Layer": "-1"},
+        {"Segment0_Name": "Femur", "Segment0_LabelValue": "x"},
+        {"Segmentation_ReferenceImageExtentOffset": "a b c"},
+        {"Segmentation_ReferenceImageExtentOffset": "3"},
+    ],
+    ids=str,
+)
+def test_odd_headers_of_nrrd_are_told_in_one_line(facts: Any, tmp_path: Path) -> None:
+    with pytest.raises(MaskError, match=r"knee.seg.nrrd: is damaged, or no NRRD"):
+        read_mask(segments(tmp_path / "knee.seg.nrrd", **facts))
+
+
 @pytest.mark.parametrize(
     "affine", [np.eye(4), np.diag([-1, 1, 1, 1]), np.eye(4)[[1, 0, 2, 3]]], ids=str
 )

@@ -21,6 +21,7 @@ from boneseg.annotations.regions import placed
 from boneseg.errors import MaskError
 
 _SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1}
+_SHORT = {"LPS": "left-posterior", "LAS": "left-anterior", "RAS": "right-anterior"}
 
 
 def drawings(path: Path, document: object) -> list[Drawing]:
@@ -29,26 +30,28 @@ def drawings(path: Path, document: object) -> list[Drawing]:
 
 
 def _read(path: Path) -> Drawn:
-    import nrrd
-
     try:
-        if {"data file", "datafile"} & nrrd.read_header(str(path)).keys():
-            raise MaskError(f"{path}: keeps its pixels in another file; save it as one")
-        data, header = nrrd.read(str(path))
+        return _drawn(path)
     except (MaskError, MemoryError):
         raise
-    except Exception:  # pynrrd raises nearly anything for a damaged file
+    except Exception:  # pynrrd raises nearly anything for a damaged file, and headers hold anything
         raise damaged(path, "nrrd") from None
+
+
+def _drawn(path: Path) -> Drawn:
+    import nrrd
+
+    if {"data file", "datafile"} & nrrd.read_header(str(path)).keys():
+        raise MaskError(f"{path}: keeps its pixels in another file; save it as one")
+    data, header = nrrd.read(str(path))
     _refuse_turned(path, header, data.ndim)
     layers = _layers(path, data)
-    offset = [int(n) for n in header.get("Segmentation_ReferenceImageExtentOffset", "0 0").split()]
+    offset = header.get("Segmentation_ReferenceImageExtentOffset", "0 0")
+    left, top = [int(number) for number in offset.split()[:2]]
     regions = _segments(header, layers) or values(path, layers[0])
-    placing = [(label, placed(part, offset[0], offset[1])) for label, part in regions]
-    size = layers[0].shape if not any(offset[:2]) else None
-    return Drawn(
-        tuple(Region(label, paint, "a segment") for label, paint in placing),
-        size and (size[0], size[1]),
-    )
+    placing = [(label, placed(part, left, top)) for label, part in regions]
+    size = None if left or top else (layers[0].shape[0], layers[0].shape[1])
+    return Drawn(tuple(Region(label, paint, "a segment") for label, paint in placing), size)
 
 
 def _refuse_turned(path: Path, header: dict[str, Any], dimensions: int) -> None:
@@ -56,7 +59,7 @@ def _refuse_turned(path: Path, header: dict[str, Any], dimensions: int) -> None:
     directions, space = header.get("space directions"), header.get("space")
     if directions is None or space is None:
         return  # plain pixels
-    words = space.split("-")
+    words = _SHORT.get(space[:3].upper(), space).split("-")
     if len(words) < 2 or not {words[0], words[1]} <= _SIGNS.keys():
         raise turned(path)
     axes = np.asarray(directions, np.float64)[-3 if dimensions > 2 else -2 :][:2, :2]
@@ -86,10 +89,13 @@ def _segments(header: dict[str, Any], layers: list[NDArray[Any]]) -> list[tuple[
     numbers = sorted({int(m[1]) for key in header if (m := re.match(r"Segment(\d+)_", key))})
     found = []
     for number in numbers:
-        fact = partial(header.get, f"Segment{number}_Name", f"Segment {number}")
-        layer = layers[int(header.get(f"Segment{number}_Layer", number))]
+        name = str(header.get(f"Segment{number}_Name", f"Segment {number}"))
+        # Slicer before 4.11 gave each segment a layer, and numbered none; others have one for all.
+        layer = int(header.get(f"Segment{number}_Layer", number if len(layers) > 1 else 0))
         value = int(header.get(f"Segment{number}_LabelValue", 1))
-        found.append((str(fact()), layer == value))
+        if layer < 0:
+            raise ValueError("a layer before the first")
+        found.append((name, layers[layer] == value))
     return found
 
 
