@@ -368,6 +368,60 @@ def test_label_studio_polygons_by_any_address(image: str, tmp_path: Path) -> Non
     assert np.array_equal(only_mask(root), square(hole=True))
 
 
+def labelled_apart(kind: str, label: str, **value: Any) -> list[Any]:
+    """A region and its label, as the tags Brush, Polygon and so on make them with Labels."""
+    sizes = {"original_width": FRAME[1], "original_height": FRAME[0], "id": label}
+    return [
+        sizes | {"type": kind, "value": value},
+        sizes | {"type": "labels", "value": value | {"labels": [label]}},
+        sizes | {"type": "choices", "value": value | {"choices": ["sure"]}},
+    ]
+
+
+def bitmask(mask: Mask) -> str:
+    """As Label Studio has it: black on transparent."""
+    pixels, file = np.zeros((*mask.shape, 4), np.uint8), io.BytesIO()
+    pixels[..., 3] = mask * 255
+    Image.fromarray(pixels).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def test_label_studio_regions_are_joined_to_their_labels(tmp_path: Path) -> None:
+    points = polygon_result(SQUARE)["value"]["points"]
+    hole = packed(square() & ~square(hole=True))
+    results = [
+        *labelled_apart("polygon", "bone", points=points),
+        *labelled_apart("brush", "hole", format="rle", rle=hole),
+    ]
+    root = drawn(tmp_path, "project.json", [task(*results)])
+    assert np.array_equal(only_mask(root), square(hole=True))
+    assert np.array_equal(only_mask(root, labels=["bone"]), square())
+
+
+def test_label_studio_bitmasks_are_what_is_not_transparent(tmp_path: Path) -> None:
+    one = labelled_apart("bitmask", "bone", imageDataURL=bitmask(MASK))
+    assert np.array_equal(only_mask(drawn(tmp_path / "a", "p.json", [task(*one)])), MASK)
+    value = {"imageDataURL": bitmask(MASK), "bitmasklabels": ["bone"]}
+    (own, *_) = labelled_apart("bitmasklabels", "bone", **value)
+    assert np.array_equal(only_mask(drawn(tmp_path / "b", "p.json", [task(own)])), MASK)
+    (small, *_) = labelled_apart("bitmasklabels", "bone", imageDataURL=bitmask(MASK[1:]))
+    with pytest.raises(MaskError, match="a bitmask labelled unlabelled is damaged"):
+        only_mask(drawn(tmp_path / "c", "p.json", [task(small)]), labels=["unlabelled"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("rectangle", "a box"), ("vector", "a line"), ("spline", "a spline")]
+)
+def test_label_studio_regions_that_cannot_be_painted_are_refused(
+    kind: str, told: str, tmp_path: Path
+) -> None:
+    results = [polygon_result(SQUARE), *labelled_apart(kind, "femur", x=1, y=1)]
+    root = drawn(tmp_path, "project.json", [task(*results)])
+    with pytest.raises(MaskError, match=f"holds {told} labelled femur, which does not follow"):
+        only_mask(root)
+    assert np.array_equal(only_mask(root, labels=["bone"]), square())
+
+
 def test_label_studio_tasks_without_one_clear_annotation(tmp_path: Path) -> None:
     open_task = {"data": {"image": "hip.png"}, "predictions": [{"result": []}]}
     done = task(polygon_result(SQUARE))

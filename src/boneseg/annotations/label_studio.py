@@ -1,8 +1,9 @@
 """Label Studio: one JSON of tasks for many films (https://labelstud.io/guide/export).
 
-Brush masks, polygons and ellipses count; boxes and points do not follow a bone. A task that nobody
-has annotated yet, or with predictions alone, is no film with a mask. How brush masks are packed is
-told in `writers/label_studio.py`.
+Masks, polygons and ellipses count; boxes, points and regions of unknown kinds do not follow a bone.
+A region has its label in itself (BrushLabels), or in a result of the same id (Brush and Labels). A
+task that nobody has annotated yet, or with predictions alone, is no film with a mask. How brush
+masks are packed is told in `writers/label_studio.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.annotations import Drawing, Drawn, Mask, Region, Shape
-from boneseg.annotations.regions import polygon
+from boneseg.annotations.regions import png, polygon
 from boneseg.errors import MaskError
 from boneseg.polygons import ellipse
 
 MAX_BYTES = 4 * 100_000_000  # four channels of the largest film
-_AREAS = ("brushlabels", "polygonlabels", "ellipselabels")
-_OTHERS = {"rectanglelabels": "a box", "keypointlabels": "a point", "vectorlabels": "a line"}
+_OTHERS = {"rectangle": "a box", "keypoint": "a point", "vector": "a line"}
+_WORDS = frozenset(  # results that are said of a film or of a region, and draw nothing
+    (
+        *("labels", "choices", "taxonomy", "textarea", "rating", "number", "datetime"),
+        *("pairwise", "ranker", "relation"),
+    )
+)
 
 
 def claims(document: Any) -> bool:
@@ -59,39 +65,50 @@ def film_name(task: dict[str, Any]) -> str:
 
 
 def _drawing(name: str, results: Sequence[dict[str, Any]]) -> Drawing:
-    kinds = (*_AREAS, *_OTHERS)
-    areas = [result for result in results if result.get("type") in kinds]
+    areas = [result for result in results if result["type"] not in _WORDS]
     sizes = {(int(area["original_height"]), int(area["original_width"])) for area in areas}
     if len(sizes) > 1 or any(area.get("image_rotation") for area in areas):
         raise ValueError("regions of several sizes, or of a turned film")
     size = sizes.pop() if sizes else None
-    regions = [_region(area, label, size) for area in areas for label in _labels(area)]
+    said = {one.get("id"): one["value"]["labels"] for one in results if one["type"] == "labels"}
+    regions = [_region(area, label) for area in areas for label in _labels(area, said)]
     drawn = Drawn(tuple(regions), size)
     return Drawing(lambda: drawn, name=name)
 
 
-def _labels(area: dict[str, Any]) -> list[str]:
-    return [str(label) for label in area["value"].get(area["type"]) or ("unlabelled",)]
+def _labels(area: dict[str, Any], said: dict[Any, list[str]]) -> list[str]:
+    own = area["value"].get(area["type"]) or said.get(area.get("id"))
+    return [str(label) for label in own or ("unlabelled",)]
 
 
-def _region(area: dict[str, Any], label: str, size: Shape | None) -> Region:
-    kind, value = area["type"], area["value"]
-    if kind in _OTHERS or size is None:
-        return Region(label, None, _OTHERS.get(kind, "a region"))
-    height, width = size
-    scale = np.array([width, height]) / 100  # places are in percent of the film
-    if kind == "polygonlabels":
+def _region(area: dict[str, Any], label: str) -> Region:
+    kind, value = area["type"].removesuffix("labels"), area["value"]
+    sides = int(area["original_width"]), int(area["original_height"])
+    scale = np.array(sides) / 100  # places are in percent of the film
+    if kind == "polygon":
         return polygon(label, np.asarray(value["points"], np.float64) * scale)
-    if kind == "ellipselabels":
+    if kind == "ellipse":
         x, y = np.array([value["x"], value["y"]]) * scale
         rx, ry = np.array([value["radiusX"], value["radiusY"]]) * scale
         return polygon(label, ellipse(x, y, rx, ry, float(value.get("rotation", 0))))
-    return Region(label, partial(_brushed, value["rle"]), "a brush mask")
+    if kind == "brush":
+        return Region(label, partial(_brushed, value["rle"]), "a brush mask")
+    if kind == "bitmask":
+        return Region(label, partial(_opaque, value["imageDataURL"]), "a bitmask")
+    return Region(label, None, _OTHERS.get(kind, f"a {kind}"))
 
 
 def _brushed(packed: Sequence[int], shape: Shape) -> Mask:
     alpha: Mask = unpacked(packed).reshape(*shape, 4)[..., 3] > 0
     return alpha
+
+
+def _opaque(address: str, shape: Shape) -> Mask:
+    """What is drawn in a PNG within an address: black on transparent, as large as the film."""
+    alpha = np.asarray(png(address.partition(",")[2]).getchannel("A"))
+    if alpha.shape != shape:
+        raise ValueError("a picture of another size")
+    return np.asarray(alpha > 0)
 
 
 def unpacked(packed: Sequence[int]) -> NDArray[np.uint8]:

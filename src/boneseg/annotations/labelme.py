@@ -5,16 +5,13 @@ Polygons and masks count, circles too; boxes, lines and points do not follow a b
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from boneseg.annotations import Drawing, Drawn, Region
-from boneseg.annotations.regions import placed, polygon
+from boneseg.annotations.regions import placed, png, polygon
 from boneseg.polygons import ellipse
 
 
@@ -41,14 +38,7 @@ def _region(shape: dict[str, Any]) -> Region:
         radius = float(np.hypot(edge[0] - x, edge[1] - y))
         return polygon(label, ellipse(x, y, radius, radius))
     if kind == "mask":
+        drawn = np.asarray(png(shape["mask"]).convert("L")) > 0
         left, top = (round(float(place)) for place in points[0])
-        return Region(label, placed(_mask(shape["mask"]), left, top), "a mask")
+        return Region(label, placed(drawn, left, top), "a mask")
     return Region(label, None, f"a {kind}")
-
-
-def _mask(packed: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
-            return np.asarray(image.convert("L")) > 0
-    except Exception:  # a damaged picture makes the decoder raise nearly anything
-        raise ValueError("a mask that is no PNG") from None

@@ -1,16 +1,19 @@
-"""What the formats have in common: polygons and run lengths from numbers that nobody has checked.
+"""What the formats have in common: polygons, run lengths and pictures that nobody has checked.
 
-All raise ValueError for numbers that cannot be what they should be.
+All raise ValueError for what cannot be what it should be.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from boneseg.annotations import Mask, Region, Shape
 from boneseg.polygons import Ring, fill
@@ -45,6 +48,16 @@ def by_runs(counts: Sequence[int], shape: Shape, *, by_columns: bool = False) ->
         raise ValueError("run lengths that do not fill the picture")
     values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return np.ascontiguousarray(values.reshape(shape, order="F" if by_columns else "C"))
+
+
+def png(packed: str) -> Image.Image:
+    """A PNG in base64."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
+            image.load()
+            return image
+    except Exception:  # a damaged picture makes the decoder raise nearly anything
+        raise ValueError("no PNG") from None
 
 
 def placed(part: NDArray[np.bool_], left: int, top: int) -> Any:
