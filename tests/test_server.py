@@ -339,6 +339,27 @@ def test_what_another_program_does_in_the_folder_is_seen(tmp_path: Path) -> None
     assert library.version == seen[-1]
 
 
+def test_a_film_whose_name_is_no_text_is_listed_and_corrected(
+    client: TestClient, box: LightBox
+) -> None:
+    path = box.library.images / os.fsdecode(b"h\xfcfte.png")
+    path.write_bytes(FOOT.read_bytes())
+    film = film_of(client, r"h\udcfcfte")
+    address = f"/api/films/{film['id']}"
+    png = client.get(f"{address}/suggestion").content
+    headers = {"content-type": "image/png", "if-match": '"none"'}
+    try:
+        assert client.put(f"{address}/mask", content=png, headers=headers).status_code == 200
+        assert (box.library.masks / path.name).is_file()
+        assert client.get(f"{address}/download").headers["content-disposition"].isascii()
+        refused = client.put(f"{address}/mask", content=png, headers=headers)
+        assert refused.status_code == 409
+        assert refused.json()["error"].startswith(r"h\udcfcfte: was saved elsewhere")
+    finally:
+        path.unlink()
+        (box.library.masks / path.name).unlink(missing_ok=True)
+
+
 def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "gone.png"
     path.write_bytes(FOOT.read_bytes())

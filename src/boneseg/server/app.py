@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -20,6 +20,7 @@ import boneseg
 from boneseg.errors import BonesegError
 from boneseg.server import routes, training
 from boneseg.server.box import LightBox
+from boneseg.server.exchange import Json
 from boneseg.server.guard import Guard
 from boneseg.server.metrics import Counting, Requests, metrics_text
 from boneseg.server.refusals import BusyError, status_of
@@ -48,6 +49,7 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
         version=boneseg.__version__,
         summary="Finds the bones in radiographs; shows, corrects, saves and retrains.",
         lifespan=life,
+        default_response_class=Json,
         docs_url=None,  # they would be fetched from elsewhere; /api is ours
         redoc_url=None,
     )
@@ -90,18 +92,18 @@ def _tell_errors(app: FastAPI) -> None:
     @app.exception_handler(BonesegError)
     async def ours(_: Request, error: BonesegError) -> Response:
         later = {"Retry-After": str(error.seconds)} if isinstance(error, BusyError) else None
-        return JSONResponse({"error": str(error)}, status_of(error), later)
+        return Json({"error": str(error)}, status_of(error), later)
 
     @app.exception_handler(HTTPException)
     async def theirs(_: Request, error: HTTPException) -> Response:
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+        return Json({"error": str(error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def words(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return JSONResponse({"error": f"{where}: {first['msg']}"}, 400)
+        return Json({"error": f"{where}: {first['msg']}"}, 400)
 
     @app.exception_handler(Exception)
     async def bugs(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": f"the server failed ({type(error).__name__})"}, 500)
+        return Json({"error": f"the server failed ({type(error).__name__})"}, 500)

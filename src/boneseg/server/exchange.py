@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.datastructures import UploadFile
 
 from boneseg.errors import OutputError
@@ -118,8 +120,16 @@ def accepted_kind(request: Request, offered: tuple[str, ...]) -> str:
     return best
 
 
+class Json(JSONResponse):
+    """JSON in which bytes of a film's name that are no UTF-8 are written as \\udcXX."""
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return re.sub("[\ud800-\udfff]", lambda lone: f"\\\\u{ord(lone[0]):x}", text).encode()
+
+
 def attachment(name: str) -> dict[str, str]:
     """The header of a file to keep (RFC 6266)."""
     plain = re.sub(r"[^A-Za-z0-9._ ()+-]", "_", name)
-    quoted = quote(name, safe="")
+    quoted = quote(name, safe="", errors="replace")
     return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"}
