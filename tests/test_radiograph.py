@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zlib
@@ -329,6 +330,53 @@ def test_the_folder_for_results_is_not_searched_for_films(tmp_path, out):
     (tmp_path / "link").symlink_to(tmp_path / "ins" / "out")
     found = find_radiographs([tmp_path / "ins"], tmp_path / out)
     assert found == [tmp_path / "ins" / "a.png", tmp_path / "ins" / "outer" / "b.png"]
+
+
+def test_a_film_named_by_several_paths_is_taken_once(tmp_path, monkeypatch):
+    (tmp_path / "ins").mkdir()
+    film = tmp_path / "ins" / "a.png"
+    film.write_bytes(b"x")
+    (tmp_path / "link.png").symlink_to(film)
+    monkeypatch.chdir(tmp_path)
+    named = [Path("ins/a.png"), film, Path("ins/../ins/a.png"), tmp_path, Path("link.png")]
+    assert find_radiographs(named) == [Path("ins/a.png")]
+    assert find_radiographs(named[::-1]) == [Path("link.png")]
+
+
+def test_links_are_followed_and_circles_end(tmp_path):
+    for name in ("ins/a.png", "ins/deep/b.png", "elsewhere/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for link, target in (
+        ("ins/deep/up", "ins"),
+        ("ins/over", "elsewhere"),
+        ("ins/again", "elsewhere"),
+        ("elsewhere/back", "ins/deep"),
+    ):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    found = find_radiographs([tmp_path / "ins"])
+    assert [path.name for path in found] == ["a.png", "c.png", "b.png"]
+    assert [path.resolve() for path in found] == [
+        tmp_path / name for name in ("ins/a.png", "elsewhere/c.png", "ins/deep/b.png")
+    ]
+
+
+def test_a_folder_that_cannot_be_searched_is_told_and_stops_no_other(tmp_path, monkeypatch):
+    for name in ("a.png", "shut/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        saved(tmp_path / name, GREY)
+    scandir, shut = os.scandir, tmp_path / "shut"
+
+    def refuse(path):  # as to a user without the right, which root is not
+        if Path(path) == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_radiographs([tmp_path]) == [tmp_path / "a.png", shut]
+    assert find_radiographs([shut]) == [shut]
+    with pytest.raises(RadiographError, match=r"shut: cannot be searched \(Permission denied\); "):
+        read_radiograph(shut)
 
 
 def test_nothing_found_is_said(tmp_path):

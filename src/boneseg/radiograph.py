@@ -137,22 +137,24 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
 
     In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one;
     hidden files and folders and the index file DICOMDIR are passed over, and so is a folder `out`
-    below them: it holds the masks and overlays of an earlier call. A film named twice is listed
-    once. Raises UsageError for what does not exist, RadiographError for a folder without
-    films.
+    below them: it holds the masks and overlays of an earlier call. Links are followed. A film named
+    twice, by whichever paths, is listed once. A folder that cannot be searched is listed as it is:
+    whoever reads it is told why, and goes on with the others. Raises UsageError for what does not
+    exist, RadiographError for a folder without films.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # by where they really are
     for path in map(Path, inputs):
         if path.is_dir():
             films = _search(path, out)
             if not films:
                 raise RadiographError(f"{path}: holds no radiographs; give {_FORMAT_WORDS} files")
-            found.update(dict.fromkeys(films))
         elif path.exists():
-            found[path] = None
+            films = [path]
         else:
             raise UsageError(f"{path}: there is no such file or folder; check the name")
-    return list(found)
+        for film in films:
+            found.setdefault(film.resolve(), film)
+    return list(found.values())
 
 
 def is_dicom(path: Path) -> bool:
@@ -281,6 +283,7 @@ def _full_scale(values: NDArray[Any]) -> float | None:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
+        _check_folder(path)
         raise RadiographError(f"{path}: is a folder; give a {_FORMAT_WORDS} file")
     if not path.exists():
         raise RadiographError(f"{path}: there is no such file; check the name")
@@ -290,14 +293,34 @@ def _check_file(path: Path) -> None:
         raise RadiographError(f"{path}: is empty (0 bytes); copy or export it again")
 
 
+def _check_folder(path: Path) -> None:
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        reason = error.strerror or "the disk gives an error"
+        raise RadiographError(f"{path}: cannot be searched ({reason}); check its rights") from None
+
+
 def _search(folder: Path, out: Path | None) -> list[Path]:
-    films = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if out is not None:
-            folders[:] = [name for name in folders if not same_place(out, Path(parent, name))]
+    """The films in a folder and below it, and the folders there that cannot be searched."""
+    films: list[Path] = []
+    closed: list[Path] = []
+    seen = {folder.resolve()}  # for links may lead in circles
+
+    def is_new(path: Path) -> bool:
+        real = path.resolve()
+        if path.name.startswith(".") or (out and same_place(out, path)) or real in seen:
+            return False
+        seen.add(real)
+        return True
+
+    def shut(error: OSError) -> None:
+        closed.append(Path(error.filename))
+
+    for parent, folders, files in os.walk(folder, onerror=shut, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if is_new(Path(parent, name))]
         films += [Path(parent, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in films if _is_film(path))
+    return sorted([*closed, *filter(_is_film, films)])
 
 
 def _is_film(path: Path) -> bool:
@@ -306,8 +329,8 @@ def _is_film(path: Path) -> bool:
             return path.is_file()
         # the names of exported DICOM files often end in the digits of a UID
         return path.name.upper() != "DICOMDIR" and looks_like_dicom(path)
-    except OSError:
-        return False
+    except OSError:  # whoever reads it is told why
+        return path.suffix.lower() in SUFFIXES
 
 
 def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
