@@ -26,7 +26,7 @@ from typing import Literal
 from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import LAYOUTS, films_and_masks
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import make_folder, whole_file
+from boneseg.files import make_folder, same_place, whole_file
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.names import free_name, safe_name
@@ -178,7 +178,7 @@ class Library:
             image = self._into_dataset(entry) if entry.inbox else entry.image
             with whole_file(target) as temporary:
                 temporary.write_bytes(encoded)
-            if entry.mask is not None and entry.mask.name != target.name:
+            if entry.mask is not None and not same_place(entry.mask, target):
                 with suppress(OSError):  # it is in the history; two masks would fit the film
                     entry.mask.unlink()
             self.drop_draft(film)
