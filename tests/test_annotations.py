@@ -115,6 +115,18 @@ def test_a_dataset_is_converted_and_back(kind: str, tmp_path: Path) -> None:
         assert np.array_equal(read_mask(tmp_path / "y" / f"{name}_mask.png"), MASK)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["knee+left", "a&b", "a#b", "a%20b", "50%", "a;b", "q?", "ü", "d=e"],
+)
+@pytest.mark.parametrize("kind", ["label-studio", "coco"])
+def test_films_of_any_name_are_converted_and_back(kind: str, name: str, tmp_path: Path) -> None:
+    root = dataset(tmp_path / "data", name)
+    convert_dataset(open_dataset(root), tmp_path / "x", [kind])
+    other = open_dataset(None, images=root / "images", masks=tmp_path / "x")
+    assert [case.name for case in other.cases] == [name]
+
+
 def test_dicom_films_are_converted_and_back_whatever_the_files_are_called(tmp_path: Path) -> None:
     root = dataset(tmp_path / "data", "a", "b", dicom=True)
     convert_dataset(open_dataset(root), tmp_path / "x", ["dicom-seg"])
@@ -366,6 +378,19 @@ def test_label_studio_polygons_by_any_address(image: str, tmp_path: Path) -> Non
     done = task(polygon_result(SQUARE), polygon_result(HOLE, "hole"), image=image)
     root = drawn(tmp_path, "project.json", [done])
     assert np.array_equal(only_mask(root), square(hole=True))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"patient": "A1", "image": "/data/upload/1/ab12cd34-knee.png"},
+        {"patient": "A1", "film": "s3://bucket/knee.png"},
+        {"thumbnail": "small.png", "image": "knee"},
+    ],
+)
+def test_label_studio_films_may_follow_other_columns(data: Any, tmp_path: Path) -> None:
+    root = drawn(tmp_path, "project.json", [task(polygon_result(SQUARE)) | {"data": data}])
+    assert np.array_equal(only_mask(root), square())
 
 
 def labelled_apart(kind: str, label: str, **value: Any) -> list[Any]:

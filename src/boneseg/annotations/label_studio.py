@@ -21,6 +21,7 @@ from boneseg.annotations import Drawing, Drawn, Mask, Region, Shape
 from boneseg.annotations.regions import png, polygon
 from boneseg.errors import MaskError
 from boneseg.polygons import ellipse
+from boneseg.radiograph import SUFFIXES
 
 MAX_BYTES = 4 * 100_000_000  # four channels of the largest film
 _OTHERS = {"rectangle": "a box", "keypoint": "a point", "vector": "a line"}
@@ -57,11 +58,24 @@ def drawings(path: Path, document: Any) -> list[Drawing]:
 
 
 def film_name(task: dict[str, Any]) -> str:
-    """What a task calls its film: the file at the end of its URL."""
-    values = [value for value in task["data"].values() if isinstance(value, str)]
-    address = urlsplit(values[0])
-    local = parse_qs(address.query).get("d")  # a file of the server's own disk
-    return PurePosixPath(local[0] if local else unquote(address.path)).name
+    """What a task calls its film: `image`, as it is mostly called, or the first name of a picture.
+
+    Other columns of a table that was imported may stand before it. Raises ValueError without any.
+    """
+    texts = {key: value for key, value in task["data"].items() if isinstance(value, str)}
+    names = {key: _file_of(text) for key, text in texts.items()}
+    pictures = [name for name in names.values() if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    for name in (names.get("image"), *pictures, *names.values()):
+        if name:
+            return name
+    raise ValueError("a task without a film")
+
+
+def _file_of(address: str) -> str:
+    """The file at the end of an address."""
+    parts = urlsplit(address)
+    local = parse_qs(parts.query, errors="surrogateescape").get("d")  # of the server's own disk
+    return PurePosixPath(local[0] if local else unquote(parts.path)).name
 
 
 def _drawing(name: str, results: Sequence[dict[str, Any]]) -> Drawing:

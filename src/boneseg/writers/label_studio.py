@@ -17,6 +17,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,8 @@ def entry(reading: Reading) -> dict[str, Any]:
     else:
         model = f"boneseg {reading.card.card_sha256[:12]}"
         found = {"predictions": [{"model_version": model, "result": result}]}
-    return {"data": {"image": LOCAL_FILES + reading.name.name}, **found}
+    address = LOCAL_FILES + quote(reading.name.name, errors="surrogateescape")
+    return {"data": {"image": address}, **found}
 
 
 def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
