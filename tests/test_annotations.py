@@ -734,3 +734,12 @@ def test_convert_goes_on_after_a_bad_mask_and_spares_the_dataset(
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["b.json", "coco.json"]
     with pytest.raises(UsageError, match="is where the dataset lies"):
         convert_dataset(open_dataset(root), root / "masks", ["labelme"])
+
+
+def test_convert_keeps_a_document_and_a_film_of_its_name_apart(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "d", "coco", "knee")
+    convert_dataset(open_dataset(root), tmp_path / "x", ["labelme", "coco"])
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {
+        *("coco.json", "coco-2.json", "knee.json")
+    }
+    assert read_mask(tmp_path / "x" / "coco.json", film="coco.png").sum() == MASK.sum()

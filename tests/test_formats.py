@@ -36,7 +36,7 @@ from boneseg.cli.films import NAMES
 from boneseg.dicom import hush
 from boneseg.errors import RadiographError
 from boneseg.masks import read_mask
-from boneseg.segment import write_reading
+from boneseg.segment import unique_stems, write_reading
 from boneseg.simulate import simulate
 from boneseg.writers import FORMATS, Reading
 from boneseg.writers.dicom_seg import dicom_seg, read_source, segmentation_uid
@@ -456,3 +456,11 @@ def test_a_film_called_as_a_document_does_not_replace_it(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     names = {"coco-2.json", "coco.json", "segment.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_no_output_of_a_film_replaces_that_of_another(tmp_path: Path) -> None:
+    films = [tmp_path / name for name in ("knee.dcm", "knee_probability.dcm", "Knee.png")]
+    kinds = ["dicom-seg", "dicom-seg-fractional"]
+    assert list(unique_stems(films, kinds)) == ["knee", "knee_probability-2", "Knee-2"]
+    assert list(unique_stems(films, ["mask"])) == ["knee", "knee_probability", "Knee-2"]
+    assert next(unique_stems(films, ["labelme"], ["knee.json"])) == "knee-2"

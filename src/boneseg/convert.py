@@ -55,7 +55,8 @@ def convert_dataset(
     results: list[Converted] = []
     entries: dict[str, list[Any]] = {kind: [] for kind in documents(formats)}
     names = [public_path(case.image, keep_names=keep_names) for case in dataset.cases]
-    for case, name, stem in zip(dataset.cases, names, unique_stems(names), strict=True):
+    stems = unique_stems(names, formats)
+    for case, name, stem in zip(dataset.cases, names, stems, strict=True):
         try:
             reading = _reading(case, name, tolerance)
             outputs, said = write_reading(reading, out / stem, formats)

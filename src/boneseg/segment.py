@@ -73,8 +73,7 @@ def segment_files(
     if frame is not None and frame < 1:  # else every film would be blamed for it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
     names = [public_path(path, keep_names=keep_names) for path in inputs]
-    reserved = [Path(name).stem for name in (REPORT, *documents(formats).values())]
-    stems = list(unique_stems(names, reserved if "labelme" in formats else ()))
+    stems = list(unique_stems(names, formats, [REPORT]))
     _spare_the_films(inputs, out, stems, formats)
     make_folder(out)
     results: list[Result] = []
@@ -188,12 +187,22 @@ def documents(formats: Sequence[str]) -> dict[str, str]:
     return {name: FORMATS[name].document for name in formats if FORMATS[name].document}
 
 
-def unique_stems(inputs: Sequence[Path], reserved: Iterable[str] = ()) -> Iterator[str]:
-    """A name for each input's outputs: its stem, with a number where that is taken."""
-    taken = {name.lower() for name in reserved}
+def unique_stems(
+    inputs: Sequence[Path], formats: Sequence[str] = (), reserved: Iterable[str] = ()
+) -> Iterator[str]:
+    """A name for each input's outputs: its stem, with a number where one of its files is taken.
+
+    reserved: files that are no film's; the documents of the formats are reserved in any case.
+    """
+    taken = {name.lower() for name in (*reserved, *documents(formats).values())}
     for path in inputs:
         stem, number = stem_of(path), 2
-        while stem.lower() in taken:
+        while taken & (names := _names(stem, formats)):
             stem, number = f"{stem_of(path)}-{number}", number + 1
-        taken.add(stem.lower())
+        taken |= names
         yield stem
+
+
+def _names(stem: str, formats: Sequence[str]) -> set[str]:
+    """What no other film may have, in small letters: a stem and the files that go by it."""
+    return {name.lower() for name in (stem, *_files(stem, formats).values())}
