@@ -458,6 +458,17 @@ def test_a_film_called_as_a_document_does_not_replace_it(tmp_path: Path) -> None
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 
+def test_films_of_one_name_are_told_apart_in_documents(tmp_path: Path) -> None:
+    films = [picture(tmp_path / place) for place in ("a/knee.png", "b/knee.png", "b/hip.png")]
+    done = boneseg("segment", *films, "--out", tmp_path / "x", "--format", "coco,measurements")
+    assert done.returncode == 0, done.stderr
+    called = [films[0].as_posix(), films[1].as_posix(), "hip.png"]
+    images = json.loads((tmp_path / "x" / "coco.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == called
+    with (tmp_path / "x" / "measurements.csv").open() as file:
+        assert {row["film"] for row in csv.DictReader(file)} == set(called)
+
+
 def test_no_output_of_a_film_replaces_that_of_another(tmp_path: Path) -> None:
     films = [tmp_path / name for name in ("knee.dcm", "knee_probability.dcm", "Knee.png")]
     kinds = ["dicom-seg", "dicom-seg-fractional"]

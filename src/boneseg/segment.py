@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -78,11 +78,13 @@ def segment_files(
     make_folder(out)
     results: list[Result] = []
     entries: dict[str, list[Any]] = {name: [] for name in documents(formats)}
+    namesakes = Counter(name.name for name in names)
 
     def segment(path: Path, name: Path, stem: str) -> Written:
         try:
             film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
-            return _segment_one(film, name, out / stem, engine, formats)
+            alone = namesakes[name.name] == 1
+            return _segment_one(film, name, out / stem, engine, formats, alone=alone)
         except OutputError:  # nor will the other films find room
             raise
         except MemoryError:
@@ -127,13 +129,20 @@ def _spare_the_films(
 
 
 def _segment_one(
-    film: Radiograph, name: Path, out: Path, engine: Engine, formats: Sequence[str]
+    film: Radiograph,
+    name: Path,
+    out: Path,
+    engine: Engine,
+    formats: Sequence[str],
+    *,
+    alone: bool,
 ) -> Written:
     """Find the bones of a film, and write them. Raises BonesegError."""
     started = time.perf_counter()
     finding = engine.find(film)
     seconds = time.perf_counter() - started
-    outputs, entries = write_reading(Reading(film, finding, engine.bundle.card, name), out, formats)
+    reading = Reading(film, finding, engine.bundle.card, name, alone=alone)
+    outputs, entries = write_reading(reading, out, formats)
     spacing, area = film.spacing_mm, int(finding.mask.sum())
     result = Result(
         input=str(name),

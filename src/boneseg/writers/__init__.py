@@ -33,6 +33,7 @@ class Reading:
     card: of the model that found it; None for a mask that a person drew.
     name: what outputs call the film, which is not always its path: see `patients.py`.
     tolerance: px that outlines of polygons may stray from the edge of the mask.
+    alone: whether no other film of the call has a file of the same name.
     """
 
     film: Radiograph
@@ -40,6 +41,12 @@ class Reading:
     card: Card | None
     name: Path
     tolerance: float = TOLERANCE
+    alone: bool = True
+
+    @property
+    def title(self) -> str:
+        """What a document of many films calls it: by its path where its name would not do."""
+        return self.name.name if self.alone else self.name.as_posix()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def entry(reading: Reading) -> dict[str, Any]:
 def film_entry(reading: Reading, annotations: list[dict[str, Any]]) -> dict[str, Any]:
     height, width = reading.finding.mask.shape
     return {
-        "image": {"file_name": reading.name.name, "width": width, "height": height},
+        "image": {"file_name": reading.title, "width": width, "height": height},
         "annotations": annotations,
     }
 

@@ -22,7 +22,7 @@ from boneseg.writers.coco import pieces
 def entry(reading: Reading) -> ElementTree.Element:
     """The image element of one film, without its number."""
     height, width = reading.finding.mask.shape
-    facts = {"name": reading.name.name, "width": str(width), "height": str(height)}
+    facts = {"name": reading.title, "width": str(width), "height": str(height)}
     image = ElementTree.Element("image", facts)
     source = "manual" if reading.card is None else "auto"
     for piece in pieces(reading.finding.mask):

@@ -48,7 +48,7 @@ def entry(reading: Reading) -> dict[str, Any]:
     else:
         model = f"boneseg {reading.card.card_sha256[:12]}"
         found = {"predictions": [{"model_version": model, "result": result}]}
-    address = LOCAL_FILES + quote(reading.name.name, errors="surrogateescape")
+    address = LOCAL_FILES + quote(reading.title, errors="surrogateescape")
     return {"data": {"image": address}, **found}
 
 

@@ -45,7 +45,7 @@ def entry(reading: Reading) -> list[list[Any]]:
     """The rows of one film."""
     from scipy.ndimage import find_objects, label
 
-    name, film = reading.name.name, reading.film
+    name, film = reading.title, reading.film
     numbered, count = label(reading.finding.mask, np.ones((3, 3)))
     if count == 0:
         area = 0.0 if film.spacing_mm else None
