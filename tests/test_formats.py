@@ -6,11 +6,13 @@ import base64
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import highdicom
 import nibabel
@@ -456,6 +458,22 @@ def test_a_film_called_as_a_document_does_not_replace_it(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     names = {"coco-2.json", "coco.json", "segment.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_films_of_long_names_and_of_names_that_are_no_text_are_written(tmp_path: Path) -> None:
+    films = [picture(tmp_path / f"{'x' * 250}.png"), tmp_path / os.fsdecode(b"h\xfcfte.png")]
+    shutil.copy(films[0], films[1])
+    kinds = "mask,overlay,cvat,measurements,labelme,label-studio"
+    done = boneseg("segment", *films, "--out", tmp_path / "out", "--format", kinds)
+    assert done.returncode == 0, done.stderr
+    for result in json.loads((tmp_path / "out" / "segment.json").read_text()):
+        assert all((tmp_path / "out" / name).is_file() for name in result["outputs"].values())
+    told = {films[0].name, "h\\udcfcfte.png"}
+    with (tmp_path / "out" / "measurements.csv").open() as file:
+        assert {row["film"] for row in csv.DictReader(file)} == told
+    document = ElementTree.parse(tmp_path / "out" / "annotations.xml")
+    assert {image.get("name") for image in document.iter("image")} == told
 
 
 def test_films_of_one_name_are_told_apart_in_documents(tmp_path: Path) -> None:

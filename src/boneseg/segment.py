@@ -7,6 +7,7 @@ of the inputs. No more films are in memory than there are threads.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from boneseg.writers import FORMATS, Reading
 
 USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
 REPORT = "segment.json"
+LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,17 @@ def unique_stems(
     """
     taken = {name.lower() for name in (*reserved, *documents(formats).values())}
     for path in inputs:
-        stem, number = stem_of(path), 2
+        own = stem = _shortened(stem_of(path))
+        number = 2
         while taken & (names := _names(stem, formats)):
-            stem, number = f"{stem_of(path)}-{number}", number + 1
+            stem, number = f"{own}-{number}", number + 1
         taken |= names
         yield stem
+
+
+def _shortened(stem: str) -> str:
+    held = os.fsencode(stem)
+    return stem if len(held) <= LONGEST else held[:LONGEST].decode(errors="ignore")
 
 
 def _names(stem: str, formats: Sequence[str]) -> set[str]:

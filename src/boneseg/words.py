@@ -15,6 +15,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def printable(name: str) -> str:
+    """A file's name whose bytes are no UTF-8, with these as \\udcXX: documents hold text alone."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def listed(names: Sequence[str]) -> str:
     """
     >>> listed(["a", "b", "c", "d", "e", "f", "g"])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.files import whole_file
+from boneseg.words import printable
 from boneseg.writers import BONE, Reading
 from boneseg.writers.coco import pieces
 
@@ -22,7 +23,7 @@ from boneseg.writers.coco import pieces
 def entry(reading: Reading) -> ElementTree.Element:
     """The image element of one film, without its number."""
     height, width = reading.finding.mask.shape
-    facts = {"name": reading.title, "width": str(width), "height": str(height)}
+    facts = {"name": printable(reading.title), "width": str(width), "height": str(height)}
     image = ElementTree.Element("image", facts)
     source = "manual" if reading.card is None else "auto"
     for piece in pieces(reading.finding.mask):
