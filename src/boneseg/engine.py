@@ -17,7 +17,7 @@ from boneseg.prepare import Floats, in_squares, levelled
 from boneseg.radiograph import Radiograph
 from boneseg.tiles import magnified, merged, tiled
 
-MOST = 4  # films looked at side by side: each holds some twenty times its file in memory
+MOST = 4  # films looked at side by side: each is in memory, with all that is found on it
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def segment_files(
             film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
             alone = namesakes[name.name] == 1
             return _segment_one(film, name, out / stem, engine, formats, alone=alone)
-        except OutputError:  # nor will the other films find room
+        except OutputError:  # nor will the films that wait find room
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
         except MemoryError:
             return _failure(name, f"{name}: is too large for the memory; reduce it")
@@ -105,7 +106,7 @@ def segment_files(
                     entries[name].append(entry)
                 if report:
                     report(result)
-        finally:  # once a result cannot be written, what waits has no room either
+        finally:  # Ctrl-C, too, is heard before all is done
             pool.shutdown(cancel_futures=True)
     for kind, document in documents(formats).items():
         FORMATS[kind].write_document(out / document, entries[kind])
