@@ -40,6 +40,12 @@ SHORT = 0.3  # seconds
 MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 ON_GPU = torch.cuda.is_available()
 KEPT = DOCS / "figures" / ("gpu" if ON_GPU else "")  # what is measured: it is not run again
+STYLE = (  # of a chart that stands by itself
+    "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot,.best{fill:#1667b0}"
+    ".line{fill:none;stroke:#1667b0;stroke-width:2}.old{stroke:#999}"
+    "@media(prefers-color-scheme:dark){text{fill:#bbb}.grid{stroke:#444}.dot,.best{fill:#6ab0f3}"
+    ".line{stroke:#6ab0f3}.old{stroke:#888}}</style>"
+)
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,13 @@ def write_section(title: str, lines: Sequence[str], page: Path = RESULTS) -> Non
     else:
         text = f"{text.rstrip()}\n\n{section}"
     page.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def write_chart(name: str, drawn: str, width: int) -> None:
+    """Put a chart (`boneseg.report.charts`) into docs/images, px wide, to stand by itself."""
+    head, mark, rest = drawn.partition(">")
+    head = head.replace("<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" ')
+    (DOCS / "images" / name).write_text(head + mark + STYLE + rest + "\n", encoding="utf-8")
 
 
 def machine() -> str:

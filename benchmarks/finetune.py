@@ -29,13 +29,16 @@ from common import (
     titled,
     train_and_score,
     where,
+    write_chart,
     write_section,
 )
+from numpy.typing import NDArray
 
 from boneseg.bundle import WEIGHTS, bundled, load_bundle
 from boneseg.chance import paired_p
 from boneseg.metrics import bootstrap_ci95
 from boneseg.recipes import load_recipe
+from boneseg.report.charts import curve, linear, spanning
 
 SETS = ("legs", "knee-femur", "knee-tibia", "spine")
 COUNTS = (10, 20, 40)
@@ -107,29 +110,68 @@ def table(model: str) -> list[str]:
         "| set | films | seeds | from nothing (95 %) | from it (95 %) | gained | p | HD95 px |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    return lines + [row for films in SETS for count in COUNTS for row in rows(films, count, model)]
-
-
-def rows(films: str, count: int, model: str) -> list[str]:
-    """The row of a set and a number of films; none where nothing has run both ways."""
-    pairs = [
-        [Beginning(films, count, at, seed).figures for at in ("nothing", model)] for seed in SEEDS
+    pictures = []
+    for films in SETS:
+        found = [one for count in COUNTS if (one := gain(films, count, model))]
+        lines += [one.row() for one in found]
+        pictures += [draw(films, found)] if found else []
+    return [
+        *lines,
+        "",
+        "From nothing in grey, from it in colour, over the number of films:",
+        *pictures,
     ]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a beginning is worth: Dice of each film held back (a mean over seeds), both ways."""
+
+    films: str
+    count: int
+    seeds: int
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    hd95_px: tuple[float, float]  # before and after
+
+    def row(self) -> str:
+        ways = (
+            f"{one.mean():.4f} ({interval(bootstrap_ci95(one))})"
+            for one in (self.before, self.after)
+        )
+        return (
+            f"| {self.films} | {self.count} | {self.seeds} | {' | '.join(ways)} "
+            f"| {self.after.mean() - self.before.mean():+.4f} "
+            f"| {paired_p(self.after, self.before):.3f} "
+            f"| {self.hd95_px[0]:.1f} to {self.hd95_px[1]:.1f} |"
+        )
+
+
+def gain(films: str, count: int, model: str) -> Gain | None:
+    """Of the seeds that have run both ways; None where none has."""
+    ways = ("nothing", model)
+    pairs = [[Beginning(films, count, at, seed).figures for at in ways] for seed in SEEDS]
     ran = [pair for pair in pairs if all(pair)]
     if not ran:
-        return []
-    plain, tuned = zip(*ran, strict=True)
+        return None
     before, after = (
-        np.mean([list(one["dice"].values()) for one in runs], axis=0) for runs in (plain, tuned)
+        np.mean([list(pair[way]["dice"].values()) for pair in ran], axis=0) for way in (0, 1)
     )
-    px = [np.mean([one["hd95_px"] for one in runs]) for runs in (plain, tuned)]
-    return [
-        f"| {films} | {tuned[0]['trained_on']} | {len(ran)} "
-        f"| {before.mean():.4f} ({interval(bootstrap_ci95(before))}) "
-        f"| {after.mean():.4f} ({interval(bootstrap_ci95(after))}) "
-        f"| {after.mean() - before.mean():+.4f} | {paired_p(after, before):.3f} "
-        f"| {px[0]:.1f} to {px[1]:.1f} |"
-    ]
+    px = [float(np.mean([pair[way]["hd95_px"] for pair in ran])) for way in (0, 1)]
+    return Gain(films, ran[0][1]["trained_on"], len(ran), before, after, (px[0], px[1]))
+
+
+def draw(films: str, gains: list[Gain]) -> str:
+    """A chart of both ways; the words that show it."""
+    name = f"finetune-{films}{'-gpu' if ON_GPU else ''}.svg"
+    before = [(one.count, float(one.before.mean())) for one in gains]
+    after = [(one.count, float(one.after.mean())) for one in gains]
+    up = spanning([dice for _, dice in before + after])
+    chart = curve(
+        f"Dice on {films}", linear(max(COUNTS)), up, [before, after], unit=f"films of {films}"
+    )
+    write_chart(name, chart, width=400)
+    return f"![Dice on {films}, from nothing and from the model](images/{name})"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from common import (
-    DOCS,
     PERFORMANCE,
     Trial,
     gflop,
@@ -30,6 +29,7 @@ from common import (
     side_by_side,
     train_and_score,
     untrained,
+    write_chart,
     write_section,
 )
 
@@ -56,10 +56,6 @@ VARIANTS = {
     "stem 1, separable": "network.stem=1 network.block=separable",
     "stem 1, separable, width 24": "network.stem=1 network.block=separable network.width=24",
 }
-STYLE = (
-    "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot{fill:#1667b0}"
-    "@media(prefers-color-scheme:dark){text{fill:#bbb}.grid{stroke:#444}.dot{fill:#6ab0f3}}</style>"
-)
 
 
 @dataclass(frozen=True)
@@ -142,9 +138,7 @@ def report(films: str, trials: list[Variant]) -> None:
         unit="GFLOP a film",
         names=[str(number) for number in range(1, len(trials) + 1)],
     )
-    head, mark, rest = drawn.partition(">")
-    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="600" ')
-    (DOCS / "images" / picture).write_text(head + mark + STYLE + rest + "\n", encoding="utf-8")
+    write_chart(picture, drawn, width=600)
     print("\n".join(lines))
     write_section(f"Dice against work: {films}", lines, PERFORMANCE)
 
