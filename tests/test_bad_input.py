@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import films
-from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
+from boneseg.bundle import Bundle, bundled, load_bundle, load_network, save_bundle
 from boneseg.cli import main
 from boneseg.dataset import open_dataset
 from boneseg.engine import Engine, Finding
@@ -26,6 +26,7 @@ from boneseg.errors import BundleError, MaskError, OutputError
 from boneseg.masks import read_mask
 from boneseg.prepare import Floats
 from boneseg.recipes import load_recipe
+from boneseg.segment import segment_files
 from boneseg.simulate import simulate
 from readings import card
 
@@ -660,6 +661,18 @@ def test_a_disk_that_fills_up_leaves_each_film_all_its_outputs_or_none(
     assert masks  # the disk had room for two films and a half
     assert len(names) == 2 * len(masks)
     assert len(looked_at) < 12
+
+
+def test_a_disk_that_is_full_at_once_is_told_however_many_films_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OutputError("no room")
+
+    monkeypatch.setattr("boneseg.segment.read_radiograph", full)
+    films_waiting = [tmp_path / f"{number}.png" for number in range(3000)]
+    with pytest.raises(OutputError, match="no room"):
+        segment_files(films_waiting, tmp_path / "out", Engine(load_bundle(bundled()), at_once=4))
 
 
 def test_on_a_full_disk_the_results_of_an_earlier_call_stay(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -82,13 +83,17 @@ def segment_files(
     entries: dict[str, list[Any]] = {name: [] for name in documents(formats)}
     namesakes = Counter(name.name for name in names)
 
+    full = Event()  # once a result cannot be written, what waits has no room either
+
     def segment(path: Path, name: Path, stem: str) -> Written:
+        if full.is_set():  # and whoever set it is before us in the order of results
+            raise CancelledError
         try:
             film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
             alone = namesakes[name.name] == 1
             return _segment_one(film, name, out / stem, engine, formats, alone=alone)
-        except OutputError:  # nor will the films that wait find room
-            pool.shutdown(wait=False, cancel_futures=True)
+        except OutputError:
+            full.set()
             raise
         except MemoryError:
             return _failure(name, f"{name}: is too large for the memory; reduce it")
@@ -97,10 +102,10 @@ def segment_files(
 
     with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one reads or writes while others look
         films = zip(inputs, names, stems, strict=True)
-        coming = deque(pool.submit(segment, *film) for film in films)
+        coming = [pool.submit(segment, *film) for film in films]
         try:
-            while coming:
-                result, said = coming.popleft().result()
+            for waiting in coming:
+                result, said = waiting.result()
                 results.append(result)
                 for name, entry in said.items():
                     entries[name].append(entry)
