@@ -37,6 +37,9 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
 
 def called(uid: str, path: Path) -> str:
     """What messages call a film: its UID, or a hash of it where that tells whose film it is."""
-    if gives_away(uid, path):
-        return f"film {hashlib.sha256(uid.encode()).hexdigest()[:12]}"
-    return f"film {uid}"
+    return hashed("film", uid) if gives_away(uid, path) else f"film {uid}"
+
+
+def hashed(kind: str, uid: str) -> str:
+    """What messages call an object whose UID may tell whose it is."""
+    return f"{kind} {hashlib.sha256(uid.encode()).hexdigest()[:12]}"

@@ -11,7 +11,6 @@ A kill at any moment loses nothing, and nothing is stored twice.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -21,7 +20,7 @@ from typing import Literal
 
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, ServiceError
-from boneseg.pacs.answer import answer, called
+from boneseg.pacs.answer import answer, called, hashed
 from boneseg.pacs.dicomweb import DicomWeb, GoneError, Instance, ShutOutError, Study
 from boneseg.writers.dicom_seg import segmentation_uid
 
@@ -94,7 +93,7 @@ class Watch:
             raise
         except ServiceError as error:
             self._failures[study] += 1
-            name = _hidden("study", study.uid)
+            name = hashed("study", study.uid)
             found = [Outcome(name, "failed", f"{name}: {error}")]
             self.report(found[0])
         else:
@@ -102,7 +101,7 @@ class Watch:
         return found
 
     def _film(self, film: Instance, there: Collection[str]) -> Outcome:
-        name = _hidden("film", film.uid)
+        name = hashed("film", film.uid)
         if segmentation_uid(film.uid, self.engine.bundle.card) in there:
             return Outcome(name, "there")
         try:
@@ -119,8 +118,3 @@ class Watch:
             words = str(error)
             return Outcome(name, "failed", words if words.startswith(name) else f"{name}: {words}")
         return Outcome(name, "stored")
-
-
-def _hidden(kind: str, uid: str) -> str:
-    """What messages call an object whose UID may tell whose it is."""
-    return f"{kind} {hashlib.sha256(uid.encode()).hexdigest()[:12]}"
