@@ -136,7 +136,22 @@ def test_without_a_place_to_keep_it_the_network_is_compiled_anew(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert compiled_folder(bundle, "1.0") is None
-    assert Engine(bundle).find(np.zeros((64, 64), np.float32)).mask.shape == (64, 64)
+
+
+def test_a_network_taken_away_while_it_is_kept_stops_no_film(bundle: Bundle, cache: Path) -> None:
+    film = np.random.default_rng(0).random((90, 70), np.float32)
+    first = Engine(bundle).find(film).probability
+    [kept] = cache.glob("*/*.blob")
+    taking = (
+        "import os, sys\nwhile True:\n    if os.path.exists(sys.argv[1]): os.remove(sys.argv[1])"
+    )
+    with subprocess.Popen([sys.executable, "-c", taking, kept]) as thief:
+        try:
+            while kept.exists():
+                pass
+            assert np.array_equal(Engine(bundle).find(film).probability, first)
+        finally:
+            thief.kill()
 
 
 def test_a_damaged_compiled_network_is_made_again(bundle: Bundle, cache: Path) -> None:

@@ -120,10 +120,18 @@ class OpenVino:
             model.reshape(list(shape))
             if list(model.output(0).shape)[2:] != list(shape)[2:]:
                 raise RuntimeError("made for another size")
-            compiled = self._core.compile_model(model, "CPU", self._settings)
-            return _Requests(compiled, self._at_once)
+            return _Requests(self._compile(model), self._at_once)
         except RuntimeError:  # OpenVINO's own message fills a screen
             raise _cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
+
+    def _compile(self, model: Any) -> Any:
+        try:
+            return self._core.compile_model(model, "CPU", self._settings)
+        except RuntimeError:
+            # It also fails over what it keeps on disk: another process may meet a network that is
+            # half written, and take it away from under this one.
+            kept_nowhere = {k: v for k, v in self._settings.items() if k != "CACHE_DIR"}
+            return self._core.compile_model(model, "CPU", kept_nowhere)
 
 
 class _Requests:
