@@ -5,7 +5,8 @@
 A run of the default recipe on phantom films, its stages timed; the kinds of operation in a forward
 and backward pass; its arithmetic beside a matrix product that takes its turns with it; and the same
 step with one thing undone (bfloat16, channels last, the fused optimiser, glibc kept from giving
-memory back), or compiled. Films of 224 squared (as knees) and of 1024 x 128 (as legs).
+memory back), or compiled, or with the instance norm that the bundled model has in place of batch
+norm, ours and PyTorch's. Films of 224 squared (as knees) and of 1024 x 128 (as legs).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ SIZES = {"224 x 224": (224, 224), "1024 x 128": (1024, 128)}
 VALIDATION = "looks at the validation films"
 EPOCHS, STEPS = 12, 10
 UNDONE = ("as it is", "float32", "not channels last", "optimiser not fused", "memory given back")
+INSTANCE, THEIRS = "instance norm", "PyTorch's instance norm"
 KINDS = {
     "convolutions": ("conv",),
     "normalisation": ("batch_norm",),
@@ -81,7 +83,7 @@ def main() -> None:
         return
     found: dict[str, Any] = {"machine": machine(), "sizes": {}}
     for name, size in SIZES.items():
-        ways = {way: in_a_process(name, way) for way in (*UNDONE, "compiled")}
+        ways = {way: in_a_process(name, way) for way in (*UNDONE, "compiled", INSTANCE, THEIRS)}
         found["sizes"][name] = {
             "stages": stages(size),
             "kinds": kinds(size),
@@ -134,10 +136,15 @@ class Step:
     """A training step of the default recipe on films of noise."""
 
     def __init__(self, size: tuple[int, int], way: str) -> None:
-        recipe = default_at(*size)
+        norm = "instance" if way in (INSTANCE, THEIRS) else "batch"
+        recipe = default_at(*size).with_settings([f"network.norm={norm}"])
         laid = torch.contiguous_format if "channels" in way else torch.channels_last
         torch.manual_seed(0)
         network: Any = build(recipe.network).to(memory_format=laid)
+        if way == THEIRS:
+            for module in network.modules():
+                if isinstance(module, torch.nn.InstanceNorm2d):
+                    module.forward = super(type(module), module).forward
         self.films = recipe.run.batch or 1
         self.given = torch.randn(self.films, 1, *size).to(memory_format=laid)
         self.masks = (torch.rand(self.films, 1, *size) > 0.5).float()
@@ -216,8 +223,9 @@ def report(found: dict[str, Any]) -> list[str]:
             "By operation: "
             + ", ".join(f"{kind} {share:.0%}" for kind, share in one["kinds"].items())
             + ". With one thing undone, times the time: "
-            + ", ".join(f"{way} {t / ours:.2f}" for way, t in list(one["ways"].items())[1:])
-            + ".",
+            + ", ".join(f"{way} {t / ours:.2f}" for way, t in list(one["ways"].items())[1:-2])
+            + f". With instance norm {one['ways'][INSTANCE] / ours:.2f}, "
+            + f"with PyTorch's own {one['ways'][THEIRS] / ours:.2f} times the time.",
         ]
     return lines
 

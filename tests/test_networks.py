@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
 from boneseg.networks.inputs import Filters
-from boneseg.networks.unet import Gate
+from boneseg.networks.unet import Gate, InstanceNorm
 from boneseg.recipe import NetworkSettings, Recipe
 
 
@@ -80,6 +80,21 @@ def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:
     network.train()
     sum(output.square().mean() for output in network(torch.randn(2, 1, 32, 32))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_instance_norm_in_training_is_pytorch_s_and_leaves_channels_last() -> None:
+    films = torch.randn(3, 4, 10, 6).contiguous(memory_format=torch.channels_last)
+    known, ours = torch.nn.InstanceNorm2d(4, affine=True), InstanceNorm(4, affine=True)
+    torch.nn.init.normal_(known.weight)
+    ours.load_state_dict(known.state_dict())
+    answers = [one(films) for one in (known, ours)]
+    assert torch.allclose(*answers, atol=1e-6)
+    assert torch.allclose(ours.eval()(films), answers[0])
+    assert answers[1].is_contiguous(memory_format=torch.channels_last)
+    (answers[0] ** 3).sum().backward()
+    (answers[1] ** 3).sum().backward()
+    for a, b in zip(known.parameters(), ours.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4)
 
 
 def test_a_separable_convolution_has_a_weight_a_channel_and_pixel_and_one_a_pair() -> None:
