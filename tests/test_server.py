@@ -307,6 +307,25 @@ def test_every_download_of_a_film(client: TestClient) -> None:
     assert client.get(f"/api/films/{film['id']}/download?form=exe").status_code == 400
 
 
+def test_a_mask_of_another_size_in_the_folder_is_told_and_ends_no_worker(
+    client: TestClient, box: LightBox
+) -> None:
+    image, mask = box.library.images / "odd.png", box.library.masks / "odd.png"
+    shutil.copy(FOOT, image)
+    Image.new("L", (60, 50)).save(mask)
+    deaths = box.desk.deaths
+    try:
+        film = film_of(client, "odd")
+        for form in ("mask", "coco"):
+            answer = client.get(f"/api/films/{film['id']}/download?form={form}")
+            assert answer.status_code == 422, answer.text
+            assert "mask is 50 x 60 pixels" in answer.json()["error"]
+    finally:
+        image.unlink()
+        mask.unlink()
+    assert box.desk.deaths == deaths
+
+
 def test_a_download_does_not_say_whose_film_it_is(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "Beeblebrox_hand.dcm"
     dicom(path, (np.asarray(Image.open(FOOT).convert("L")).astype(np.uint16) * 16)[:100, :100])
