@@ -252,9 +252,13 @@ def test_two_tabs_do_not_overwrite_each_other_and_nothing_is_lost(client: TestCl
 
 def test_a_mask_of_another_size_or_kind_is_refused(client: TestClient) -> None:
     address = f"/api/films/{film_of(client, 'hand')['id']}/mask"
-    for content, kind in ((b"123", "application/octet-stream"), (b"123", "image/png")):
+    small = png_that_claims(8, 8)
+    bits, kind_of_png = "application/octet-stream", "image/png"
+    for content, kind in ((b"123", bits), (b"123", kind_of_png), (small, kind_of_png)):
         headers = {"content-type": kind, "if-match": "*"}
-        assert client.put(address, content=content, headers=headers).status_code == 422
+        answer = client.put(address, content=content, headers=headers)
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("hand: ")  # and no path of the server's own
     headers = {"content-type": "text/html", "if-match": "*"}
     assert client.put(address, content=b"1", headers=headers).status_code == 400
 

@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.datastructures import UploadFile
 
-from boneseg.errors import OutputError
+from boneseg.errors import MaskError, OutputError
 from boneseg.masks import read_mask
 from boneseg.server.box import LightBox
 from boneseg.server.library import Entry
@@ -68,6 +68,8 @@ async def drawn_mask(request: Request, box: LightBox, entry: Entry, facts: Facts
     try:
         await asyncio.to_thread(path.write_bytes, body)
         return await asyncio.to_thread(read_mask, path, shape)
+    except MaskError as error:  # it names our own path, which says nothing to anybody
+        raise MaskError(str(error).replace(str(path), entry.name)) from None
     except OSError as error:
         raise OutputError(f"{entry.name}: cannot be taken in ({error.strerror})") from None
     finally:
