@@ -289,6 +289,17 @@ def test_what_is_no_film_is_refused_in_one_line(tmp_path, name, content, words):
     assert str(refusal.value).startswith(f"{path}: ") and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
+def test_a_picture_that_is_called_dicom_is_a_picture(tmp_path, suffix):
+    path = saved(tmp_path / f"a{suffix}", GREY)
+    expected = read_radiograph(path).pixels
+    renamed = path.rename(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read_radiograph(renamed).pixels, expected)
+    renamed.write_bytes(renamed.read_bytes()[:60])
+    with pytest.raises(RadiographError, match="PNG"):  # no word of DICOM
+        read_radiograph(renamed)
+
+
 def test_folders_and_missing_files_are_refused(tmp_path):
     with pytest.raises(RadiographError, match="is a folder"):
         read_radiograph(tmp_path)

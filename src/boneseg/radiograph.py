@@ -39,6 +39,7 @@ SUFFIXES = frozenset(
 )
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # a list, so that no EPS starts Ghostscript
+_PICTURE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF")
 _FORMAT_WORDS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 _PERCENTILES = (0.5, 99.5)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -158,8 +159,14 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is meant as DICOM, by its mark or by its suffix. Raises OSError."""
-    return looks_like_dicom(path) or path.suffix.lower() in (".dcm", ".dicom", ".dic")
+    """Whether a file is meant as DICOM: by its mark, or by its suffix where it is no picture.
+
+    Raises OSError.
+    """
+    if path.suffix.lower() not in (".dcm", ".dicom", ".dic"):
+        return looks_like_dicom(path)
+    with path.open("rb") as file:
+        return looks_like_dicom(path) or not file.read(8).startswith(_PICTURE_MARKS)
 
 
 def looks_like_dicom(path: Path) -> bool:
