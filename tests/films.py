@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,50 @@ def dicom(
     if "BitsStored" in more and "HighBit" not in more:
         dataset.HighBit = dataset.BitsStored - 1
     _save(dataset, path, syntax, pixels)
+    return path
+
+
+def deep_png(path: Path, bands: NDArray[np.uint16]) -> Path:
+    """Write grey, grey and opacity, RGB or RGBA (height x width x bands) as PNG of 16 bits."""
+    height, width, count = bands.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in bands)
+    header = struct.pack(">IIBBBBB", width, height, 16, (0, 4, 2, 6)[count - 1], 0, 0, 0)
+    written = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        written += struct.pack(">I", len(data)) + name + data
+        written += struct.pack(">I", zlib.crc32(name + data))
+    path.write_bytes(written)
+    return path
+
+
+def tiff(
+    path: Path, samples: NDArray[Any], order: str = "<", *, zipped: bool = False, **tags: int
+) -> Path:
+    """Write height x width (x bands) as TIFF of one strip, in byte order "<" or ">".
+
+    tags: photometric (0: white is 0), planes (2: one for each band), extra (2: opacity).
+    """
+    height, width, *rest = samples.shape
+    count, bits = (rest or [1])[0], 8 * samples.dtype.itemsize
+    data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if zipped else data
+    told = {256: [width], 257: [height], 258: [bits] * count, 259: [8 if zipped else 1]}
+    told |= {262: [tags.get("photometric", 2 if count > 2 else 1)], 273: [8], 277: [count]}
+    told |= {278: [height], 279: [len(data)], 284: [tags.get("planes", 1)]}
+    told |= {338: [tags["extra"]]} if "extra" in tags else {}
+    told |= {339: ["_uif".index(samples.dtype.kind)] * count}
+    start = 8 + len(data) + len(data) % 2
+    entries, beyond = b"", b""  # numbers that need more than four bytes stand behind the table
+    for tag, values in told.items():
+        kind = "H" if len(values) > 1 else "I"
+        packed = struct.pack(f"{order}{len(values)}{kind}", *values).ljust(4, b"\0")
+        if len(packed) > 4:
+            place = start + 6 + 12 * len(told) + len(beyond)
+            packed, beyond = struct.pack(f"{order}I", place), beyond + packed
+        entries += struct.pack(f"{order}HHI", tag, 3 if kind == "H" else 4, len(values)) + packed
+    mark = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, start)
+    listed = struct.pack(f"{order}H", len(told)) + entries + bytes(4)
+    path.write_bytes((mark + data).ljust(start, b"\0") + listed + beyond)
     return path
 
 

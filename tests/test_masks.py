@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image
 
+import films
 from boneseg.errors import MaskError, OutputError
 from boneseg.masks import UnclearMaskError, read_mask, write_mask
 
@@ -85,6 +86,18 @@ def test_any_one_value_beside_0_is_bone(x: int, tmp_path_factory: pytest.TempPat
 )
 def test_a_kind_of_mask_that_is_clear_is_read(image: Image.Image, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(saved(tmp_path, image)), BONE)
+
+
+@pytest.mark.parametrize("bone", [1, 255, 4095, 65535])
+@pytest.mark.parametrize("bands", [(0, 0, 0), (0, 3), (0, 0, 0, 3)], ids=["RGB", "LA", "RGBA"])
+def test_low_values_of_deep_colours_are_bone(
+    bone: int, bands: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Pillow hands such colours over with their higher bytes: the mask would be empty."""
+    values = np.where(BONE, bone, 0).astype(np.uint16)
+    stacked = np.stack([values if band == 0 else np.full_like(values, 65535) for band in bands], -1)
+    path = films.deep_png(tmp_path / "mask.png", stacked)
+    np.testing.assert_array_equal(read_mask(path), BONE)
 
 
 def test_a_float_tiff_of_0_and_1_is_read(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -404,18 +403,43 @@ def test_import_is_light():
     assert told.stdout == "set()\n"
 
 
-def test_deep_colour_is_read_with_eight_bits_at_least(tmp_path):
-    """Pillow hands 16-bit colour PNGs over with 8 bits: known, and enough for a colour file."""
-    width, height = 64, 48
-    stored = np.repeat(films.bone(height, width, 65535)[..., None], 3, -1).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in stored)
-    header = width.to_bytes(4) + height.to_bytes(4) + bytes([16, 2, 0, 0, 0])
-    packed = io.BytesIO(b"\x89PNG\r\n\x1a\n")
-    packed.seek(8)
-    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
-        crc = zlib.crc32(name + data).to_bytes(4)
-        packed.write(len(data).to_bytes(4) + name + data + crc)
-    path = tmp_path / "a.png"
-    path.write_bytes(packed.getvalue())
-    expected = stored[..., 0] / 65535
-    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1 / 255)
+BANDS = {"LA": (0, 3), "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 3)}
+
+
+def deep(mode, top):
+    """A film of 0 to `top` as bands of 16 bits, and what it comes to."""
+    grey = films.bone(top=top)
+    bands = np.stack([grey if band == 0 else np.full_like(grey, 65535) for band in BANDS[mode]], -1)
+    return bands, grey / top
+
+
+@pytest.mark.parametrize("top", [4095, 65535])
+@pytest.mark.parametrize("mode", BANDS)
+def test_deep_colours_keep_their_depth(tmp_path, mode, top):
+    """Pillow hands them over with their higher bytes: of 12 bits, 16 greys."""
+    bands, expected = deep(mode, top)
+    path = films.deep_png(tmp_path / "a.png", bands)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-6)
+    if mode == "LA":  # of a TIFF Pillow does not read them
+        return
+    for order, zipped in (("<", False), (">", False), ("<", True), (">", True)):
+        extra = {"extra": 2} if mode == "RGBA" else {}
+        path = films.tiff(tmp_path / "a.tif", bands, order, zipped=zipped, **extra)
+        np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_black_in_deep_colours(tmp_path, mode):
+    bands, expected = deep(mode, 65535)
+    bands[:, :20, -1], bands[:, 20:30, -1] = 0, 32768
+    expected[:, :20], expected[:, 20:30] = 0, expected[:, 20:30] * (32768 / 65535)
+    path = films.deep_png(tmp_path / "a.png", bands)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-4)
+
+
+def test_deep_colours_in_planes_are_refused(tmp_path):
+    """Pillow would read bytes of one colour as those of another."""
+    bands, _ = deep("RGB", 65535)
+    path = films.tiff(tmp_path / "a.tif", bands, planes=2)
+    with pytest.raises(RadiographError, match="lie in planes; save it as PNG"):
+        read_radiograph(path)

@@ -33,7 +33,7 @@ from PIL import Image, ImageOps
 from boneseg.annotations import MaskSizeError, is_annotation, read_annotation
 from boneseg.errors import MaskError
 from boneseg.files import whole_file
-from boneseg.radiograph import is_white_zero
+from boneseg.samples import deep_colours, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 # A list, so that no EPS starts Ghostscript.
@@ -114,7 +114,10 @@ def _decode(path: Path) -> tuple[Image.Image, bool]:
             if image.mode in ("LAB", "HSV"):
                 raise MaskError(f"{path}: is a {image.mode} image; {_ADVICE}")
             negative = is_white_zero(image)
+            deep = deep_colours(image, path, 0)
             image.load()
+            if deep is not None:
+                _keep_low_values(image, deep)
             return ImageOps.exif_transpose(image), negative
     except MaskError:
         raise
@@ -127,6 +130,15 @@ def _decode(path: Path) -> tuple[Image.Image, bool]:
     except Exception as error:  # a damaged file makes the decoders raise nearly anything
         reason = f"{error.strerror}; " if isinstance(error, OSError) and error.strerror else ""
         raise MaskError(f"{path}: cannot be read as an image; {reason}save it as PNG") from None
+
+
+def _keep_low_values(image: Image.Image, deep: NDArray[np.uint16]) -> None:
+    """Put colours of 16 bits of which none is over 255 into their picture, which has the rest."""
+    colours = deep if deep.shape[2] % 2 else deep[..., :-1]
+    if colours.max() <= 255:
+        bands = np.array(image)
+        bands[..., :3] = colours
+        image.paste(Image.fromarray(bands))
 
 
 def _bone_of(image: Image.Image, path: Path) -> NDArray[np.bool_]:

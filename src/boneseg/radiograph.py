@@ -30,6 +30,7 @@ from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.files import same_place
+from boneseg.samples import deep_colours, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
@@ -173,12 +174,6 @@ def looks_like_dicom(path: Path) -> bool:
     """Whether the file bears the mark of a DICOM file (PS3.10 7.1). Raises OSError."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
-
-
-def is_white_zero(image: Image.Image) -> bool:
-    """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
-    tags = getattr(image, "tag_v2", None)
-    return tags is not None and tags.get(262) == 0 and image.mode not in ("1", "L")
 
 
 def check_size(path: Path, height: int, width: int) -> None:
@@ -349,8 +344,9 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             image.seek(pick_frame(path, count, frame))
             check_size(path, image.height, image.width)
             negative = is_white_zero(image)
+            deep = deep_colours(image, path, image.tell())
             image.load()
-            pixels = _pixels_of(image, path)
+            pixels = _pixels_of(image, path) if deep is None else _laid_on_black(deep, path)
             upright = _turn(pixels, image.getexif().get(0x0112, 1))
     except (BonesegError, MemoryError):
         raise
@@ -380,6 +376,14 @@ def _pixels_of(image: Image.Image, path: Path) -> NDArray[np.float32]:
     if image.mode == "L":
         return to_unit(np.asarray(image))
     return grey_of(np.asarray(image.convert("RGB")), path)
+
+
+def _laid_on_black(bands: NDArray[np.uint16], path: Path) -> NDArray[np.float32]:
+    """Grey or colours of 16 bits, height x width x bands, the last one opacity where that is."""
+    colours = bands if bands.shape[2] % 2 else bands[..., :-1]
+    if colours is not bands:
+        colours = np.rint(colours * to_unit(bands[..., -1:])).astype(np.uint16)
+    return grey_of(colours, path) if colours.shape[2] == 3 else to_unit(colours[..., 0])
 
 
 def _turn(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:

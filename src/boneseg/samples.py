@@ -1,0 +1,71 @@
+"""The samples of a picture as its file has them, where Pillow hands over less.
+
+    with path.open("rb") as file, Image.open(file) as image:
+        colours = deep_colours(image, path, index=0)  # uint16, or None where they have 8 bits
+        image.load()
+
+Of colours of 16 bits Pillow hands over the higher byte: of a film of 12 bits that is 16 greys. Told
+that a sample's bytes come in the other order, it hands over the lower one.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from boneseg.errors import RadiographError
+
+_BITS, _WHITE, _PLANES = 258, 262, 284  # tags of a TIFF (6.0, section 8 and on)
+_NATIVE = "L" if sys.byteorder == "little" else "B"  # the order in which libtiff hands samples over
+_OTHER = {"L": "B", "B": "L"}
+
+
+def is_white_zero(image: Image.Image) -> bool:
+    """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(_WHITE) == 0 and image.mode not in ("1", "L")
+
+
+def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[np.uint16] | None:
+    """Samples of 16 bits: height x width x (grey or colours, and opacity where there is one).
+
+    None where the picture has none. `image` is this picture of the file, not loaded yet. Raises
+    RadiographError where each colour has a plane of its own, which Pillow mistakes.
+    """
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) == 2 and tags.get(_BITS, ())[:2] == (16, 16):
+        raise RadiographError(
+            f"{path}: is a TIFF whose 16-bit colours lie in planes; save it as PNG, in grey"
+        )
+    tiles = [_lower(tile) for tile in image.tile]
+    lower = [tile for tile in tiles if tile is not None]
+    animated = image.format == "PNG" and index > 0  # a frame is drawn on those before
+    if not lower or len(lower) < len(tiles) or animated or "transparency" in image.info:
+        return None
+    with path.open("rb") as file, Image.open(file, formats=[image.format or ""]) as again:
+        again.seek(index)
+        again.tile = lower
+        again.load()
+        low = np.asarray(again)
+    if lower[0].args == "RGBA":  # both bytes of grey, and both of the opacity
+        return low.view(">u2").astype(np.uint16)
+    image.load()
+    samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8 | low
+    return samples
+
+
+def _lower(tile: ImageFile._Tile) -> ImageFile._Tile | None:
+    """A tile read for the lower bytes of its samples; None where they have one byte alone."""
+    kind, *more = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
+    word, _, order = kind.partition(";16")
+    if kind == "LA;16B":
+        lower = "RGBA"
+    elif word in ("RGB", "RGBA", "RGBX") and order in (*_OTHER, "N"):
+        lower = f"{word};16{_OTHER[_NATIVE if order == 'N' else order]}"
+    else:
+        return None
+    return tile._replace(args=(lower, *more) if more else lower)
