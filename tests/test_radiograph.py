@@ -103,6 +103,16 @@ def test_floats_and_long_integers(tmp_path):
         assert pixels.min() == 0 and pixels.max() == 1
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiffs_keep_the_sign_of_their_samples(tmp_path, order):
+    """Pillow reads 8 bits as unsigned and 32 as signed, whatever the file says: greys wrapped."""
+    grey = films.bone(top=255).astype(np.int16)
+    eight = films.tiff(tmp_path / "8.tif", (grey - 128).astype(np.int8), order)
+    long = films.tiff(tmp_path / "32.tif", grey.astype(np.uint32) * 2**24, "<")
+    for path in (eight, long):
+        np.testing.assert_allclose(read_radiograph(path).pixels, stretch(grey), atol=1e-5)
+
+
 def test_what_is_no_number_is_black(tmp_path):
     stored = (films.bone() / 4095).astype(np.float32)
     stored[0, :3] = np.nan, np.inf, -np.inf

@@ -30,7 +30,7 @@ from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.files import same_place
-from boneseg.samples import deep_colours, is_white_zero
+from boneseg.samples import deep_colours, grey_values, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
@@ -368,13 +368,13 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
 
 def _pixels_of(image: Image.Image, path: Path) -> NDArray[np.float32]:
     if image.mode in ("1", "I", "F") or image.mode.startswith("I;16"):
-        return to_unit(np.asarray(image))
+        return to_unit(grey_values(image))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
         ground.alpha_composite(image.convert("RGBA"))
         return grey_of(np.asarray(ground)[..., :3], path)
     if image.mode == "L":
-        return to_unit(np.asarray(image))
+        return to_unit(grey_values(image))
     return grey_of(np.asarray(image.convert("RGB")), path)
 
 

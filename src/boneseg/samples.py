@@ -1,17 +1,20 @@
 """The samples of a picture as its file has them, where Pillow hands over less.
 
     with path.open("rb") as file, Image.open(file) as image:
-        colours = deep_colours(image, path, index=0)  # uint16, or None where they have 8 bits
+        colours = deep_colours(image, path, index=0)    # uint16, or None where they have 8 bits
         image.load()
+        grey = grey_values(image)                       # of a picture of one band
 
 Of colours of 16 bits Pillow hands over the higher byte: of a film of 12 bits that is 16 greys. Told
-that a sample's bytes come in the other order, it hands over the lower one.
+that a sample's bytes come in the other order, it hands over the lower one. And of a TIFF it forgets
+that samples of 8 bits have a sign, and that those of 32 have none.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ from PIL import Image, ImageFile
 
 from boneseg.errors import RadiographError
 
-_BITS, _WHITE, _PLANES = 258, 262, 284  # tags of a TIFF (6.0, section 8 and on)
+_BITS, _WHITE, _PLANES, _FORMAT = 258, 262, 284, 339  # tags of a TIFF (6.0, section 8 and on)
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # the order in which libtiff hands samples over
 _OTHER = {"L": "B", "B": "L"}
 
@@ -28,6 +31,18 @@ def is_white_zero(image: Image.Image) -> bool:
     """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
     tags = getattr(image, "tag_v2", None)
     return tags is not None and tags.get(_WHITE) == 0 and image.mode not in ("1", "L")
+
+
+def grey_values(image: Image.Image) -> NDArray[Any]:
+    """The samples of a picture of one band."""
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    signed = 2 in tags.get(_FORMAT, (1,))
+    if image.mode == "L" and signed:
+        return values.view(np.int8)
+    if image.mode == "I" and tags and not signed:
+        return values.view(np.uint32)
+    return values
 
 
 def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[np.uint16] | None:
