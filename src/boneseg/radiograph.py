@@ -30,7 +30,7 @@ from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.files import same_place
-from boneseg.samples import deep_colours, grey_values, is_white_zero
+from boneseg.samples import deep_colours, grey_values, is_tiff, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
@@ -356,9 +356,9 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             "reduce it"
         ) from None
     except UnidentifiedImageError:
-        raise RadiographError(
-            f"{path}: is no image that can be read; give {_FORMAT_WORDS}"
-        ) from None
+        tiff = "is a TIFF of a rare kind, or cut short; save it as PNG, 8 or 16 bit"
+        none = f"is no image that can be read; give {_FORMAT_WORDS}"
+        raise RadiographError(f"{path}: {tiff if is_tiff(path) else none}") from None
     except Exception:  # a damaged file makes the decoders raise nearly anything
         raise RadiographError(
             f"{path}: is damaged or cut short; copy or export it again, as PNG"

@@ -18,13 +18,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from boneseg.errors import RadiographError
 
 _BITS, _WHITE, _PLANES, _FORMAT = 258, 262, 284, 339  # tags of a TIFF (6.0, section 8 and on)
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # the order in which libtiff hands samples over
 _OTHER = {"L": "B", "B": "L"}
+
+# ImageJ writes films with an inverted table so. Pillow 13 reads them in the other byte order alone.
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as a TIFF does. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def is_white_zero(image: Image.Image) -> bool:
