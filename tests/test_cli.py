@@ -121,6 +121,14 @@ def test_wrong_words_end_in_2_and_one_line(words: list[str], hint: str) -> None:
     assert done.returncode == 2
     assert hint in done.stderr
     assert done.stderr.count("\n") == 1
+    assert ".;" not in done.stderr
+
+
+def test_a_call_without_words_shows_the_help_and_no_error() -> None:
+    done = boneseg()
+    assert done.returncode == 2
+    assert "Commands" in done.stdout
+    assert done.stderr == ""
 
 
 def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         status = STOPPED
     except TyperException as error:
-        say(f"error: {getattr(error, 'format_message', error.__str__)()}; see boneseg --help")
+        words = getattr(error, "format_message", error.__str__)().rstrip(".")
+        if words:  # none where all of the help was printed, for a call without any word
+            say(f"error: {words}; see boneseg --help")
         status = 2
     if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
         verb = next(iter(sys.argv[1:]), "")
