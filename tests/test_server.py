@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pydicom
 import pytest
@@ -802,6 +803,17 @@ def test_masks_of_another_tool_are_not_joined_by_a_second_one(tmp_path: Path) ->
 def test_another_address_asks_for_a_token() -> None:
     with served("--host", "0.0.0.0") as address:
         assert "/?token=" in address
+
+
+def test_the_address_that_is_printed_opens_the_page_whatever_the_token() -> None:
+    token = 'a+b;c&d=%41 #"'
+    with served("--token", token) as address, httpx.Client(follow_redirects=True) as browser:
+        assert browser.get(address).status_code == 200
+        health = address.split("?")[0] + "api/health"
+        assert browser.get(health).status_code == 200  # by the cookie
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(health, headers=bearer).status_code == 200
+        assert httpx.get(health).status_code == 401
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -17,7 +17,7 @@ import hmac
 import ipaddress
 import json
 from contextlib import suppress
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -101,7 +101,8 @@ class Guard:
             return True
         # by hand, for other programs of this host set cookies that http.cookies stumbles over
         cookies = (cookie.partition("=") for cookie in headers.get("cookie", "").split(";"))
-        return any(n.strip() == COOKIE and self._is_token(v.strip()) for n, _, v in cookies)
+        ours = [unquote(value.strip()) for name, _, value in cookies if name.strip() == COOKIE]
+        return any(map(self._is_token, ours))
 
     def _brings_token(self, scope: Scope) -> bool:
         """Whether this opens the page for the first time: /?token=..."""
@@ -115,7 +116,7 @@ class Guard:
 
     async def _welcome(self, send: Send) -> None:
         """Keep the token in a cookie, and out of the address bar."""
-        cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{COOKIE}={quote(self.token or '', safe='')}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", b"/"), (b"set-cookie", cookie.encode("latin-1"))]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})

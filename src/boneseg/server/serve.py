@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 
@@ -57,7 +58,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         model = settings.model or adopted(library) or bundled()
         box = LightBox(library, model, keeps=settings.data is not None)
         app = create_app(box, token=token)
-        say(f"the light box: {address}{f'/?token={token}' if token else '/'}")
+        words = f"?token={quote(token, safe='')}" if token else ""
+        say(f"the light box: {address}/{words}")
         if settings.data is None:
             say("nothing is kept: start with --data DIR to save masks and to retrain")
         if not local:
