@@ -292,7 +292,10 @@ def test_what_is_not_encrypted_is_told():
         ["https://pacs.example"],
         ["https://pacs.example", "--watch", "--study", "1.2.3"],
         ["https://pacs.example", "--study", "../../1.2"],
+        ["https://pacs.example", "--study", "..."],
         ["https://pacs.example", "--watch", "--since", "yesterday"],
+        ["https://127.0.0.1:1", "--watch", "--every", "inf"],
+        ["https://127.0.0.1:1", "--watch", "--modality", ","],
         ["pacs.example", "--watch"],
     ],
 )

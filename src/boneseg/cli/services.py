@@ -53,7 +53,7 @@ def pacs(
     since: Annotated[
         str | None, typer.Option(help="watch: in studies from this date on, YYYYMMDD.")
     ] = None,
-    every: Annotated[float, typer.Option(min=1, help="watch: look so often, s.")] = 10,
+    every: Annotated[float, typer.Option(min=1, max=86400, help="watch: look so often, s.")] = 10,
     modality: Annotated[str, typer.Option(help="Which films.")] = "CR,DX",
     netrc: Annotated[
         Path | None, typer.Option(help="A file with user and password; else ~/.netrc.")
@@ -67,16 +67,17 @@ def pacs(
     """Segment films on a DICOMweb server; their DICOM Segmentations are stored beside them."""
     if (study is None) != watching:
         raise UsageError("pacs: give either --study UID or --watch")
-    if study is not None and not re.fullmatch(r"[0-9.]{1,64}", study):
+    if study is not None and not re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)*", study, re.ASCII):
         raise UsageError("pacs: --study takes a Study Instance UID, digits and dots")
     if since is not None and not re.fullmatch(r"[0-9]{8}", since):
         raise UsageError(f"--since {since}: write the date as YYYYMMDD")
+    wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
+    if not wanted:  # a watch would wait for nothing, for ever
+        raise UsageError("--modality: names nothing; write CR,DX, or what else your films are")
     from boneseg.bundle import bundled, load_bundle
     from boneseg.engine import Engine
     from boneseg.pacs.dicomweb import DicomWeb
     from boneseg.pacs.watch import Outcome, Watch
-
-    wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
 
     def report(outcome: Outcome) -> None:
         if outcome.state == "failed":
