@@ -310,7 +310,7 @@ def test_spacing_says_what_it_measures(tmp_path, elements, spacing, kind):
 def test_frames_are_asked_for(tmp_path):
     frames = np.stack([films.bone(), films.bone()[::-1]])
     path = films.dicom(tmp_path / "a.dcm", frames, RLELossless, **FULL)
-    with pytest.raises(RadiographError, match="holds 2 frames; choose one with --frame N"):
+    with pytest.raises(RadiographError, match="holds 2 frames; choose one with segment --frame N"):
         read_radiograph(path)
     second = read_radiograph(path, frame=2).pixels
     np.testing.assert_allclose(second, frames[1] / 4095, atol=1e-6)

@@ -180,7 +180,9 @@ def test_pages_are_asked_for(tmp_path):
     path = tmp_path / "a.tif"
     pages = [Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())]
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    with pytest.raises(RadiographError, match="holds 2 frames; choose one with --frame N, 1 to 2"):
+    with pytest.raises(
+        RadiographError, match="holds 2 frames; choose one with segment --frame N, 1 to 2"
+    ):
         read_radiograph(path)
     assert (read_radiograph(path, frame=2).pixels == to_unit(GREY[::-1])).all()
     with pytest.raises(RadiographError, match="no frame 3"):

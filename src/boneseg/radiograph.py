@@ -194,7 +194,7 @@ def pick_frame(path: Path, count: int, frame: int | None) -> int:
     """The index (from 0) of the frame to read."""
     if frame is None and count > 1:
         raise RadiographError(
-            f"{path}: holds {count} frames; choose one with --frame N, 1 to {count}"
+            f"{path}: holds {count} frames; choose one with segment --frame N, 1 to {count}"
         )
     if frame is not None and frame > count:
         raise RadiographError(f"{path}: has no frame {frame}; it holds {count}")
