@@ -476,6 +476,17 @@ def test_films_of_long_names_and_of_names_that_are_no_text_are_written(tmp_path:
     assert {image.get("name") for image in document.iter("image")} == told
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names have no such signs")
+def test_control_characters_of_a_name_leave_xml_that_can_be_read(tmp_path: Path) -> None:
+    films = [picture(tmp_path / name) for name in ("knee\x1b[1m.png", "two\nlines.png")]
+    done = boneseg("segment", *films, "--out", tmp_path / "out", "--format", "cvat")
+    assert done.returncode == 0, done.stderr
+    document = ElementTree.parse(tmp_path / "out" / "annotations.xml")
+    names = {image.get("name") for image in document.iter("image")}
+    assert names == {"knee\\x1b[1m.png", "two\nlines.png"}
+    assert "\x1b" not in done.stderr and "two\\x0alines.png" in done.stderr
+
+
 def test_films_of_one_name_are_told_apart_in_documents(tmp_path: Path) -> None:
     films = [picture(tmp_path / place) for place in ("a/knee.png", "b/knee.png", "b/hip.png")]
     done = boneseg("segment", *films, "--out", tmp_path / "x", "--format", "coco,measurements")

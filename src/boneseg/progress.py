@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
+from boneseg.words import one_line
+
 
 def say(message: str) -> None:
     """One line for a person."""
-    print(message, file=sys.stderr, flush=True)
+    print(one_line(message), file=sys.stderr, flush=True)
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -49,7 +51,7 @@ class Progress(AbstractContextManager["Progress"]):
     def at(self, done: float, note: str) -> None:
         """The share `done` in [0, 1] is behind; `note` says how it goes."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, note=note)
+            self._bar.update(self._task, completed=done, note=one_line(note))
         elif done >= 1 or done - self._told >= 0.01:  # a log of a hundred lines, not of thousands
             self._told = done
             say(f"{self.title} {done:4.0%}  {note}")
@@ -57,7 +59,8 @@ class Progress(AbstractContextManager["Progress"]):
     def say(self, message: str) -> None:
         """A line that stays, above the bar."""
         if self._bar is not None:
-            self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+            line = one_line(message)
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             say(message)
 

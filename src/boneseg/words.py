@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 SHOWN = 5  # names in a list, before it says how many more there are
@@ -16,8 +17,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A file's name whose bytes are no UTF-8, with these as \\udcXX: documents hold text alone."""
-    return name.encode(errors="backslashreplace").decode()
+    """A file's name as XML can hold it: bytes that are no UTF-8 as \\udcXX, controls as \\xXX."""
+    text = name.encode(errors="backslashreplace").decode()
+    return re.sub("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", lambda c: f"\\x{ord(c[0]):02x}", text)
+
+
+def one_line(message: str) -> str:
+    """A message in which names of files neither break the line nor command the terminal."""
+    return re.sub("[\0-\x1f\x7f-\x9f]", lambda control: f"\\x{ord(control[0]):02x}", message)
 
 
 def listed(names: Sequence[str]) -> str:
