@@ -77,6 +77,10 @@ _COUNTS = (  # US in the standard; some archives hand them on as text
     *("Rows", "Columns", "SamplesPerPixel", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
+_LAYOUT = (  # without these nobody can tell how the pixels lie (type 1 in the standard)
+    *("Rows", "Columns", "SamplesPerPixel"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation"),
+)
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 _FRAME_GROUPS = (  # functional groups that say how a frame is shown
@@ -169,6 +173,11 @@ def _mend(dataset: Dataset, path: Path) -> None:
     for keyword in _COUNTS:
         if numbers := numbers_of(dataset, keyword):
             dataset.add_new(keyword, "US", int(numbers[0]))
+    missing = [keyword for keyword in _LAYOUT if not numbers_of(dataset, keyword)]
+    if missing:
+        raise RadiographError(
+            f"{path}: does not say how its pixels lie ({missing[0]} is missing); export it again"
+        )
     known = {re.sub("[ _]", "", word): word for word in _GREY + _COLOUR}
     said = str(dataset.get("PhotometricInterpretation") or "").upper()
     word = known.get(re.sub(r"[\s_]", "", said))
