@@ -396,6 +396,16 @@ def test_links_are_followed_and_circles_end(tmp_path):
     ]
 
 
+def test_a_film_that_a_link_seeks_in_vain_is_told(tmp_path):
+    saved(tmp_path / "a.png", GREY)
+    for name in ("b.png", "notes"):
+        (tmp_path / name).symlink_to(tmp_path / "away" / name)
+    found = find_radiographs([tmp_path])
+    assert [path.name for path in found] == ["a.png", "b.png"]
+    with pytest.raises(RadiographError, match="no such file"):
+        read_radiograph(found[1])
+
+
 def test_a_folder_that_cannot_be_searched_is_told_and_stops_no_other(tmp_path, monkeypatch):
     for name in ("a.png", "shut/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

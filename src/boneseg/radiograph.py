@@ -327,8 +327,10 @@ def _search(folder: Path, out: Path | None) -> list[Path]:
 
 def _is_film(path: Path) -> bool:
     try:
-        if path.suffix.lower() in SUFFIXES or not path.is_file():
-            return path.is_file()
+        if path.suffix.lower() in SUFFIXES:  # whoever reads a link that leads nowhere is told so
+            return path.is_file() or (path.is_symlink() and not path.exists())
+        if not path.is_file():
+            return False
         # the names of exported DICOM files often end in the digits of a UID
         return path.name.upper() != "DICOMDIR" and looks_like_dicom(path)
     except OSError:  # whoever reads it is told why
