@@ -145,6 +145,9 @@ def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> N
     assert bad.returncode == 1
     found = json.loads(bad.stdout)
     assert ["phantom_000003"] in [p["names"] for p in found["problems"] if p["serious"]]
+    (spoiled / "parts.csv").write_text("name,part\nphantom_000003,hand\n")
+    told = boneseg("check", spoiled).stdout
+    assert f"warning: table: {spoiled / 'parts.csv'}: leaves out" in told
 
 
 def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ def check(
         print(counted(len(found.problems), "problem"))
         for problem in found.problems:
             weight = "error" if problem.serious else "warning"
-            print(f"{weight}: {problem.kind}: {', '.join(problem.names)}: {problem.detail}")
+            words = weight, problem.kind, ", ".join(problem.names), problem.detail
+            print(": ".join(filter(None, words)))  # what is of no film has no names
     return 0 if found.ok else 1
 
 
