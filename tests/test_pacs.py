@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -237,6 +238,25 @@ def test_a_watch_ends_where_the_server_does_not_let_it_in():
     _, web = fake(studies=[studies], series=[httpx.Response(401)])
     with pytest.raises(ServiceError, match="does not let us in"):
         Watch(web, None).round()
+
+
+class Unknown(httpx.BaseTransport):
+    """A server for whose certificate nobody vouches, as httpx tells of it."""
+
+    def handle_request(self, request):
+        raise httpx.ConnectError("no") from ssl.SSLCertVerificationError(1, "no")
+
+
+def test_a_server_that_nobody_vouches_for_is_not_waited_for(engine):
+    web = DicomWeb("https://pacs.example/rs", transport=Unknown(), patience=0)
+    with pytest.raises(ServiceError, match="has a certificate that is not trusted"):
+        Watch(web, engine).round()
+
+
+def test_a_server_that_has_moved_is_told_as_such():
+    _, web = fake(studies=[httpx.Response(301, headers={"Location": "https://other.example"})])
+    with pytest.raises(ServiceError, match="sends us to another address"):
+        list(web.studies())
 
 
 @pytest.mark.parametrize("answer", [{"a": 1}, ["text"], httpx.Response(200, text="<html>")])

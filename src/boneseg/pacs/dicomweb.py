@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -64,7 +65,7 @@ class GoneError(ServiceError):
 
 
 class ShutOutError(ServiceError):
-    """The server does not know us, or gives us no right."""
+    """The server does not know us, or gives us no right; or we do not know it."""
 
 
 class DicomWeb(AbstractContextManager["DicomWeb"]):
@@ -210,6 +211,11 @@ class DicomWeb(AbstractContextManager["DicomWeb"]):
                     raise kind(f"{self.name}: {_refusal(answer.status_code)}")
                 reason = f"answers {answer.status_code}"
             except httpx.TransportError as error:
+                if _is_untrusted(error):  # and waiting would not change that
+                    raise ShutOutError(
+                        f"{self.name}: has a certificate that is not trusted here; name the file "
+                        "of its authority in SSL_CERT_FILE"
+                    ) from None
                 reason = "cannot be reached" if _is_away(error) else "stopped answering"
             if time.monotonic() - started + pause > self.patience:
                 raise GoneError(
@@ -260,9 +266,18 @@ def _token(path: Path) -> str:
 def _refusal(status: int) -> str:
     if status in _SHUT_OUT:
         return "does not let us in; check the --netrc or --token file"
+    if status < 400:
+        return f"sends us to another address ({status}); give that one"
     if status == 404:
         return "has no such DICOMweb service or study; check the URL and the UID"
     return f"refuses what it was asked ({status}); see its own log"
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether this, or what it came of, is that nobody vouches for a server's certificate."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _is_away(error: httpx.TransportError) -> bool:
