@@ -419,9 +419,9 @@ def test_a_folder_that_cannot_be_searched_is_told_and_stops_no_other(tmp_path, m
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert find_radiographs([tmp_path]) == [tmp_path / "a.png", shut]
-    assert find_radiographs([shut]) == [shut]
-    with pytest.raises(RadiographError, match=r"shut: cannot be searched \(Permission denied\); "):
-        read_radiograph(shut)
+    for read in (read_radiograph, lambda folder: find_radiographs([folder])):
+        with pytest.raises(RadiographError, match=r"shut: cannot be searched \(Perm"):
+            read(shut)
 
 
 def test_nothing_found_is_said(tmp_path):
@@ -429,6 +429,15 @@ def test_nothing_found_is_said(tmp_path):
         find_radiographs([tmp_path / "none"])
     with pytest.raises(RadiographError, match="holds no radiographs"):
         find_radiographs([tmp_path])
+
+
+def test_a_folder_without_films_is_told_and_stops_no_other(tmp_path):
+    (tmp_path / "empty").mkdir()
+    film = saved(tmp_path / "a.png", GREY)
+    found = find_radiographs([tmp_path / "empty", film])
+    assert found == [tmp_path / "empty", film]
+    with pytest.raises(RadiographError, match="holds no radiographs"):
+        read_radiograph(found[0])
 
 
 def test_import_is_light():

@@ -140,30 +140,28 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
     In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one;
     hidden files and folders and the index file DICOMDIR are passed over, and so is a folder `out`
     below them: it holds the masks and overlays of an earlier call. Links are followed. A film named
-    twice, by whichever paths, is listed once. A folder that cannot be searched is listed as it is:
-    whoever reads it is told why, and goes on with the others. Raises UsageError for what does not
-    exist, RadiographError for a folder without films.
+    twice, by whichever paths, is listed once. A folder that cannot be searched, or that holds no
+    film, is listed as it is: whoever reads it is told why, and goes on with the others. Raises
+    UsageError for what does not exist, RadiographError where there is no film at all.
     """
     found: dict[Path, Path] = {}  # by where they really are
     for path in map(Path, inputs):
         if path.is_dir():
-            films = _search(path, out)
-            if not films:
-                raise RadiographError(f"{path}: holds no radiographs; give {_FORMAT_WORDS} files")
+            films = _search(path, out) or [path]
         elif path.exists():
             films = [path]
         else:
             raise UsageError(f"{path}: there is no such file or folder; check the name")
         for film in films:
             found.setdefault(film.resolve(), film)
-    return list(found.values())
+    films = list(found.values())
+    if all(map(Path.is_dir, films)):  # nothing to go on with
+        _check_file(films[0])
+    return films
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is meant as DICOM: by its mark, or by its suffix where it is no picture.
-
-    Raises OSError.
-    """
+    """Whether a file is DICOM by its mark, or by its suffix and no picture. Raises OSError."""
     if path.suffix.lower() not in (".dcm", ".dicom", ".dic"):
         return looks_like_dicom(path)
     with path.open("rb") as file:
@@ -286,7 +284,8 @@ def _full_scale(values: NDArray[Any]) -> float | None:
 def _check_file(path: Path) -> None:
     if path.is_dir():
         _check_folder(path)
-        raise RadiographError(f"{path}: is a folder; give a {_FORMAT_WORDS} file")
+        lack = "" if _search(path, None) else " that holds no radiographs"
+        raise RadiographError(f"{path}: is a folder{lack}; give {_FORMAT_WORDS} files")
     if not path.exists():
         raise RadiographError(f"{path}: there is no such file; check the name")
     if not path.is_file():
