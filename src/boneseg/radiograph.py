@@ -155,7 +155,7 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
         for film in films:
             found.setdefault(film.resolve(), film)
     films = list(found.values())
-    if all(map(Path.is_dir, films)):  # nothing to go on with
+    if films and all(map(Path.is_dir, films)):  # nothing to go on with
         _check_file(films[0])
     return films
 
