@@ -67,6 +67,15 @@ def test_one_seed_gives_one_film(volumes: tuple[Path, Path]) -> None:
     assert films[0].pixels.min() >= 0 and films[0].pixels.max() <= 1
 
 
+def test_what_the_scanner_did_not_see_is_air(volumes: tuple[Path, Path], tmp_path: Path) -> None:
+    image = nibabel.load(volumes[0])
+    hounsfield = image.get_fdata(dtype=np.float32)
+    unseen = np.where(hounsfield == -1000, np.float32(np.nan), hounsfield)
+    nibabel.save(nibabel.Nifti1Image(unseen, image.affine), tmp_path / "ct.nii.gz")
+    body, whole = read_ct(tmp_path / "ct.nii.gz", volumes[1]), read_ct(*volumes)
+    assert np.array_equal(body.flesh, whole.flesh) and np.array_equal(body.mineral, whole.mineral)
+
+
 def test_simulate_films_a_volume_through_the_command_line(
     volumes: tuple[Path, Path], tmp_path: Path
 ) -> None:

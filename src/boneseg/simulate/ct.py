@@ -28,6 +28,7 @@ CUBE = 1.5  # mm, the side of a voxel
 _SLABS = 6
 _COMPACT = 1800.0  # HU of compact bone
 _SOFT = 50.0  # HU of muscle: what is denser in a bone is mineral
+_AIR = -1000.0  # HU
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class CtBody:
 def read_ct(ct: Path, labels: Path, bones: Collection[int] | None = None) -> CtBody:
     """Read a CT volume (HU) and its labels; `bones` are the labels of bone, all but 0 if left out.
 
+    A voxel that is no number, as beside what the scanner saw, is air.
     Raises UsageError for volumes that cannot be read, are not alike, or hold no bone.
     """
     from scipy.ndimage import zoom
@@ -58,10 +60,12 @@ def read_ct(ct: Path, labels: Path, bones: Collection[int] | None = None) -> CtB
     if not marked.any():
         raise UsageError(f"{labels}: holds none of the labels of bone; say which with --bones")
     steps = [side / CUBE for side in spacing]
-    hounsfield = zoom(volume.astype(np.float32), steps, order=1)
+    known = volume.astype(np.float32)
+    known[~np.isfinite(known)] = _AIR
+    hounsfield = zoom(known, steps, order=1)
     bone = zoom(marked.astype(np.float32), steps, order=1)
     mineral = np.clip((hounsfield - _SOFT) / (_COMPACT - _SOFT), 0, 1.1) * (bone > 0.3)
-    flesh = np.clip((hounsfield + 1000) / (1000 + _SOFT), 0, 1.2)
+    flesh = np.clip((hounsfield - _AIR) / (_SOFT - _AIR), 0, 1.2)
     flesh = np.where(bone > 0.3, np.clip(1 - mineral, 0, 1), np.minimum(flesh, 1.05))
     return CtBody(*(np.ascontiguousarray(one, np.float32) for one in (flesh, mineral, bone)))
 
