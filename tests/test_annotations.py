@@ -597,7 +597,24 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
             ),
             "labelled femur is damaged",
         ),
+        *(
+            (
+                "a.json",
+                coco_document(
+                    {
+                        "image_id": 7,
+                        "category_id": 3,
+                        "segmentation": {"size": [60, 80], "counts": counts},
+                    }
+                ),
+                "labelled femur is damaged",
+            )
+            for counts in ([None, 4800], [10**30], 4800)
+        ),
+        ("a.json", [task(*labelled_apart("brush", "bone", rle=None))], "labelled bone is damaged"),
+        ("a.json", [task(*labelled_apart("brush", "bone", rle=[1.5]))], "labelled bone is damaged"),
         ("a.xml", "<annotations", "is damaged, or no XML"),
+        ("a.xml", '<?xml version="1.0" encoding="x-y"?><annotations/>', "is damaged, or no XML"),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "is damaged, or no XML"),
         ("knee.xml", "<annotation/>", "is no CVAT for images"),
         ("knee.txt", "0 0.1 0.1 0.2 0.2", "a box labelled 0"),
@@ -627,6 +644,12 @@ def test_bad_files_are_told_in_one_line(
         only_mask(root)
     assert str(root / "masks" / file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_film_without_pixels_is_refused(tmp_path: Path) -> None:
+    root = drawn(tmp_path, "knee.json", labelme(("bone", SQUARE), size=(-60, 80)))
+    with pytest.raises(MaskError, match="says that its film has no pixels"):
+        read_mask(root / "masks" / "knee.json")
 
 
 def test_a_probability_is_no_mask(tmp_path: Path) -> None:

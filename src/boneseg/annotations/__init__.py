@@ -160,6 +160,8 @@ def merged(drawn: Drawn, path: Path, shape: Shape | None, labels: Sequence[str] 
         raise MaskError(f"{path}: does not say how large its film is; put the film beside it")
     if drawn.size not in (None, size):
         raise MaskSizeError(path, drawn.size or size, size)
+    if min(size) < 1:
+        raise MaskError(f"{path}: says that its film has no pixels; export it again")
     if size[0] * size[1] > MAX_PIXELS:
         raise MaskError(f"{path}: is drawn on more pixels than a film may have; is it a mask?")
     _refuse_doubt(drawn, path, labels)
@@ -174,7 +176,7 @@ def merged(drawn: Drawn, path: Path, shape: Shape | None, labels: Sequence[str] 
             )
         try:
             painted = region.paint(size)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):  # of numbers that are none, or too large
             raise MaskError(
                 f"{path}: {region.kind} labelled {region.label} is damaged; export it again"
             ) from None

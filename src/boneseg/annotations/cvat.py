@@ -22,7 +22,7 @@ def drawings(path: Path, document: object) -> list[Drawing]:
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # could make a gigabyte of a line
             raise ValueError
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError):
+    except (ElementTree.ParseError, ValueError, LookupError):  # the last of an encoding
         raise MaskError(f"{path}: is damaged, or no XML; export it again") from None
     if root.tag != "annotations" or root.find("track") is not None:
         raise UnknownAnnotationError(
