@@ -112,6 +112,14 @@ def test_a_killed_search_goes_on_with_the_trial_it_was_in(
     assert len(found.trials) == 3
 
 
+@pytest.mark.parametrize("name", ["a%20b", "{a}", "50% #2 ü"])
+def test_a_search_is_kept_under_any_name(name: str, tmp_path: Path) -> None:
+    out = tmp_path / name
+    for resume in (False, True):
+        tune._open_study(out, {"recipe": 1}, resume)
+    assert list(tmp_path.rglob("*.db")) == [out / "tune.db"]
+
+
 def test_workers_share_the_trials(phantoms: Dataset, base: Recipe, tmp_path: Path) -> None:
     told: list[int] = []
     found = tune_recipe(

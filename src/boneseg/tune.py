@@ -33,8 +33,8 @@ from boneseg.calibrate import judge
 from boneseg.chance import p_words, paired_p
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
-from boneseg.errors import OutputError, RecipeError, TrainingError, UsageError
-from boneseg.files import own_folder, whole_file
+from boneseg.errors import RecipeError, TrainingError, UsageError
+from boneseg.files import make_folder, own_folder, whole_file
 from boneseg.films import Film, fingerprints, read_films, what_changed
 from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
@@ -211,11 +211,7 @@ def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
         )
     known = path.exists()
     own_folder(out, path.name, resume)
-    try:
-        (out / "trials").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"cannot be made ({error.strerror})"
-        raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
+    make_folder(out / "trials", "choose another folder for --out")
     study = _study(out, create=True)
     for name, value in facts.items():
         before = study.user_attrs.get(name)
@@ -233,12 +229,14 @@ def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
 def _study(out: Path, create: bool = False) -> Study:
     """The study in RUN/tune.db. Raises TrainingError where that is none."""
     import optuna
+    from sqlalchemy.engine import URL
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = out / "tune.db"
     try:
-        url = f"sqlite:///{path.absolute()}"
+        address = URL.create("sqlite", database=str(path.absolute())).render_as_string()
+        url = address.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
         storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
         look = optuna.create_study if create else optuna.load_study
         words = {"direction": "maximize", "load_if_exists": True} if create else {}
