@@ -14,7 +14,7 @@ import pytest
 from boneseg import tune
 from boneseg.bundle import Bundle
 from boneseg.dataset import Dataset, open_dataset
-from boneseg.errors import RecipeError, TrainingError, UsageError
+from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.history import Check
 from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
@@ -110,6 +110,15 @@ def test_a_killed_search_goes_on_with_the_trial_it_was_in(
         tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, report=kill)
     found = tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, resume=True)
     assert len(found.trials) == 3
+
+
+def test_too_few_films_to_hold_some_back_are_refused(
+    phantoms: Dataset, base: Recipe, tmp_path: Path
+) -> None:
+    few = replace(phantoms, cases=phantoms.cases[:4])
+    with pytest.raises(DatasetError, match="needs films of 5 patients"):
+        tune_recipe(few, base, tmp_path / "out", space=SPACE)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["a%20b", "{a}", "50% #2 ü"])

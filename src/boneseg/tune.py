@@ -33,7 +33,7 @@ from boneseg.calibrate import judge
 from boneseg.chance import p_words, paired_p
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
-from boneseg.errors import RecipeError, TrainingError, UsageError
+from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.files import make_folder, own_folder, whole_file
 from boneseg.films import Film, fingerprints, read_films, what_changed
 from boneseg.history import Check
@@ -156,9 +156,9 @@ def tune_recipe(
     of its trials, with `resume`.
 
     Raises UsageError for fewer than one trial or worker, RecipeError for a space that holds what no
-    recipe may, TrainingError for a search that exists
-    already, or on other films, from another recipe or over another space, and where a process of
-    those at work is ended from outside.
+    recipe may, DatasetError for too few films, TrainingError for a search that exists already, or
+    on other films, from another recipe or over another space, and where a process of those at work
+    is ended from outside.
     """
     if trials < 1 or parallel < 1:
         raise UsageError("tune: ask for one or more trials, and one or more at once")
@@ -196,7 +196,10 @@ def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
     cases = [film.case for film in films]
     clusters = twins(cases, [film.radiograph.pixels for film in films])
     shares = [float(film.mask.mean()) for film in films]
-    held = split_folds(cases, clusters, 5, seed, shares)[0]
+    try:
+        held = split_folds(cases, clusters, 5, seed, shares)[0]
+    except DatasetError:  # its words are about folds, and nobody has asked for any
+        raise DatasetError("tune: needs films of 5 patients or more; add films") from None
     return [index for index in range(len(films)) if index not in set(held)], held
 
 
@@ -376,10 +379,8 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
     )
     summary = f"the best of {counted(len(trials), 'trial')}: {found.verdict}"
     text = found.recipe.model_copy(update={"summary": summary}).to_toml()
-    for name, content in (
-        ("best.toml", text),
-        ("tune.json", json.dumps(found.to_json(), indent=2) + "\n"),
-    ):
+    document = json.dumps(found.to_json(), indent=2) + "\n"
+    for name, content in (("best.toml", text), ("tune.json", document)):
         with whole_file(search.out / name) as temporary:
             temporary.write_text(content, encoding="utf-8")
     return found
