@@ -150,6 +150,30 @@ def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> N
     assert f"warning: table: {spoiled / 'parts.csv'}: leaves out" in told
 
 
+def test_what_was_found_is_told_though_its_file_cannot_be_written(
+    films: Path, run: Path, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    for words, told in (
+        (("check", films, "--sheet", nowhere / "sheet.png"), "12 pairs"),
+        (("evaluate", films, "--model", run, "--out", nowhere / "cases.csv"), "dice"),
+    ):
+        done = boneseg(*words)
+        assert done.returncode == 1
+        assert told in done.stdout
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_problem_of_no_one_film_has_no_name(films: Path, tmp_path: Path) -> None:
+    for folder, name in (("images", "a.png"), ("masks", "b.png")):
+        (tmp_path / folder).mkdir()
+        film = films / folder / "phantom_000003.png"
+        (tmp_path / folder / name).write_bytes(film.read_bytes())
+    done = boneseg("check", tmp_path, "--sheet", tmp_path / "sheet.png")
+    assert done.returncode == 1
+    assert f"error: no pairs: {tmp_path}: no mask has the name" in done.stdout
+
+
 def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
     words = ("--epochs", 2, "--set", "optimiser.learning_rate=1e-6")  # too low to move it far
     done = boneseg("train", films, "--out", tmp_path / "on", "--init", run, *words)

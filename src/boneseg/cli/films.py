@@ -101,8 +101,6 @@ def check(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
     found = check_dataset(dataset)
-    if sheet is not None:
-        contact_sheet(dataset, sheet, report=found)
     if as_json:
         print_json(found.to_json())
     else:
@@ -116,6 +114,8 @@ def check(
             weight = "error" if problem.serious else "warning"
             words = weight, problem.kind, ", ".join(problem.names), problem.detail
             print(": ".join(filter(None, words)))  # what is of no film has no names
+    if sheet is not None:  # after what was found, which is told whatever becomes of the sheet
+        contact_sheet(dataset, sheet, report=found)
     return 0 if found.ok else 1
 
 
@@ -150,12 +150,12 @@ def evaluate(
         result = evaluate_masks(dataset, masks)
     for failure in result.failures:
         say(f"error: {failure.reason}")
-    if out is not None:
-        write_cases_csv(result.summary, out)
     if as_json:
         print_json(result.to_json())
     else:
         print(result.table())
+    if out is not None:  # after the figures, which are told whatever becomes of the table
+        write_cases_csv(result.summary, out)
     return 1 if result.failures else 0
 
 
