@@ -1,6 +1,7 @@
 """Scoring a folder of predicted masks, and pairs in memory."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,15 @@ def predicted(tmp_path):
     folder = tmp_path / "predicted"
     folder.mkdir()
     return folder
+
+
+def test_one_film_has_no_interval(data, predicted):
+    write(predicted / "hip.png", square(at=(5, 9)))
+    parts = {"hip": "pelvis"}
+    cases = tuple(replace(case, part=parts.get(case.name)) for case in data.cases)
+    lines = evaluate_masks(replace(data, cases=cases), predicted).table().splitlines()
+    assert lines[0] == "dice         0.5000   one film"
+    assert lines[-1] == "pelvis       0.5000   Dice of 1 film"
 
 
 def test_each_prediction_is_scored_against_its_own_truth(data, predicted):

@@ -172,8 +172,9 @@ def test_a_restart_is_told_and_drawn(tmp_path: Path) -> None:
 
 def test_the_page_says_what_its_figures_are_worth(tmp_path: Path) -> None:
     one = page(tmp_path, ["a"], SMOOTH).words
-    assert "flatter the model" in one and "no groups.csv" in one and "wider than stated" in one
-    assert "one film: no interval" in one
+    assert "flatter the model" in one and "no groups.csv" in one
+    assert "one film: no interval" in one and "wider than stated" not in one
+    assert "With only 2 films, the true 95 %" in page(tmp_path, ["a", "b"], SMOOTH).words
     assert "no groups.csv" not in page(tmp_path, ["a"], SMOOTH, group="patient").words
 
 

@@ -25,6 +25,7 @@ from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.pairing import MaskFile, masks_in, stem_of
 from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.words import counted
 
 Mask = NDArray[np.bool_]
 Pair = tuple[str, Mask, Mask, tuple[float, float] | None]
@@ -48,9 +49,9 @@ class Evaluation:
 
     def __repr__(self) -> str:
         if not self.summary.cases:
-            return f"Evaluation(no film scored, {len(self.failures)} failures)"
-        dice, films = self.summary.mean["dice"], len(self.summary.cases)
-        return f"Evaluation(Dice {dice:.4f}, {films} films, {len(self.failures)} failures)"
+            return f"Evaluation(no film scored, {counted(len(self.failures), 'failure')})"
+        dice, films = self.summary.mean["dice"], counted(len(self.summary.cases), "film")
+        return f"Evaluation(Dice {dice:.4f}, {films}, {counted(len(self.failures), 'failure')})"
 
     def _repr_html_(self) -> str:
         from boneseg.report.notebook import evaluation_html
@@ -72,12 +73,14 @@ class Evaluation:
         if not self.summary.cases:
             return self.nothing_scored
         mean, ci95 = self.summary.mean, self.summary.ci95
+        several = len(self.summary.cases) > 1
         lines = [
-            f"{name:<10} {value:8.4f}   95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}"
+            f"{name:<10} {value:8.4f}   "
+            + (f"95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}" if several else "one film")
             for name, value in mean.items()
         ]
         lines += [
-            f"{part:<10} {found.mean['dice']:8.4f}   Dice of {len(found.cases)} films"
+            f"{part:<10} {found.mean['dice']:8.4f}   Dice of {counted(len(found.cases), 'film')}"
             for part, found in self.parts.items()
         ]
         return "\n".join(lines)

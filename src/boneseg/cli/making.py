@@ -9,6 +9,7 @@ import typer
 
 from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
+from boneseg.words import counted
 
 
 def simulate(
@@ -54,7 +55,7 @@ def simulate(
             parallel=parallel,
             progress=lambda done, all_: progress.at(done / all_, f"{done} of {all_} films"),
         )
-    say(f"{count} films in {out}")
+    say(f"{counted(count, 'film')} in {out}")
     return 0
 
 

@@ -112,10 +112,8 @@ def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
         else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
         "may stand on both sides, which flatters, too.",
     ]
-    if count < FEW:
-        lines.append(
-            f"With only {counted(count, 'film')}, the true 95 % intervals are wider than stated."
-        )
+    if 1 < count < FEW:
+        lines.append(f"With only {count} films, the true 95 % intervals are wider than stated.")
     if summary.empty_predictions:
         lines.append(
             f"Nothing was found in {counted(summary.empty_predictions, 'film')} with bone."
