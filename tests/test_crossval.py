@@ -183,6 +183,14 @@ def test_folds_that_cannot_be_filled_are_refused(phantoms: Dataset, tmp_path: Pa
     assert not (tmp_path / "empty").exists()
 
 
+def test_a_film_called_as_the_mask_of_another_is_refused(phantoms: Dataset, tmp_path: Path) -> None:
+    first, second, *others = phantoms.cases
+    clash = (first, replace(second, name=f"{first.name}_mask"), *others)
+    with pytest.raises(DatasetError, match=f"{first.name}_mask is; rename one of the two"):
+        cross_validate(replace(phantoms, cases=clash), recipe("run.epochs=1"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_folds_at_once_give_the_same_figures(
     phantoms: Dataset, done: CrossValidation, tmp_path: Path
 ) -> None:

@@ -80,15 +80,16 @@ def cross_validate(
     that collapses for good is in `failed`, and the others are finished. With `init` every fold's
     network is that bundle's, and starts from its weights.
 
-    Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them or show
-    no bone, RecipeError for a network that these films cannot train, and
-    TrainingError for a run that exists already or whose films have changed, where a process of
-    those training at once is ended from outside, or if every fold fails.
+    Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, show no
+    bone, or are called as another's mask in out_of_fold/, RecipeError for a network that these
+    films cannot train, and TrainingError for a run that exists already or whose films have changed,
+    where a process of those training at once is ended from outside, or if every fold fails.
     """
     out = Path(out)
     if parallel < 1:
         raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
     recipe = starting_from(recipe, init)
+    _refuse_clashes(dataset)
     films = read_films(dataset.cases)
     settled = recipe.settle([film.square_shape for film in films]) if films else recipe
     if films and not any(film.mask.any() for film in films):
@@ -118,6 +119,17 @@ def cross_validate(
     with whole_file(out / "crossval.json") as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _refuse_clashes(dataset: Dataset) -> None:
+    """Refuse a film that is called as the mask found on another one."""
+    names = {case.name for case in dataset.cases}
+    for name in sorted(names):
+        if f"{name}_mask" in names:
+            raise DatasetError(
+                f"{dataset.root}: the mask found on {name} would be called as the film {name}_mask "
+                "is; rename one of the two"
+            )
 
 
 def _names(films: Sequence[Film], some: Sequence[int]) -> frozenset[str]:
