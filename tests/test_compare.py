@@ -15,6 +15,7 @@ from boneseg.chance import p_words, paired_p
 from boneseg.compare import compare_recipes
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import UsageError
+from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
 
 SMALL = (
@@ -57,6 +58,15 @@ def test_one_recipe_is_no_comparison(phantoms: Dataset, tmp_path: Path) -> None:
     for names in (["default"], ["default", "default"]):
         with pytest.raises(UsageError, match="two or more"):
             compare_recipes(phantoms, names, tmp_path / "x")
+
+
+def test_two_files_of_one_name_are_told(phantoms: Dataset, tmp_path: Path) -> None:
+    files = [tmp_path / run / "best.toml" for run in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(load_recipe("fast").to_toml())
+    with pytest.raises(UsageError, match=f"{files[0]} and {files[1]} have one name"):
+        compare_recipes(phantoms, list(map(str, files)), tmp_path / "x")
 
 
 def test_the_p_value_tells_a_difference_from_chance() -> None:

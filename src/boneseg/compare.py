@@ -102,13 +102,16 @@ def compare_recipes(
     `settings` ("section.key=value") are laid over every recipe alike: an equal time, a seed. A
     recipe finished before is not run again. Writes compare.json and compare.csv.
 
-    Raises UsageError for fewer than two recipes or one named twice, and what `cross_validate`
-    raises; a recipe of which every fold fails stops the comparison.
+    Raises UsageError for fewer than two recipes, one named twice or two of one name, and what
+    `cross_validate` raises; a recipe of which every fold fails stops the comparison.
     """
     out = Path(out)
     folders = [name if name in BUILT_IN else Path(name).stem for name in names]
-    if len(names) < 2 or len(set(folders)) < len(folders):
+    if len(names) < 2 or len(set(names)) < len(names):
         raise UsageError("compare: name two or more recipes, each once")
+    alike = [name for name, folder in zip(names, folders, strict=True) if folders.count(folder) > 1]
+    if alike:
+        raise UsageError(f"compare: {' and '.join(alike)} have one name; rename one of the files")
     chosen = [load_recipe(name).with_settings(settings) for name in names]
     seeds = {one.run.seed for one in chosen}
     if len(seeds) > 1:
