@@ -46,7 +46,11 @@ def test_recipes_share_their_folds_and_are_set_against_the_first(
     found = json.loads((out / "fast" / "crossval.json").read_text())
     assert document["rows"][1]["dice"] == pytest.approx(found["mean"]["dice"])
     with (out / "compare.csv").open() as file:
-        assert [row["recipe"] for row in csv.DictReader(file)] == ["default", "fast"]
+        rows = list(csv.DictReader(file))
+    assert [row.pop("recipe") for row in rows] == ["default", "fast"]
+    assert all(float(cell or 0) >= 0 for row in rows for cell in row.values())
+    assert float(rows[1]["dice_ci95_low"]) == table.rows[1].dice_ci95[0]
+    assert float(rows[1]["dice knee"]) == table.rows[1].parts["knee"]
     again = compare_recipes(
         phantoms, ["default", "fast"], out, folds=2, settings=SMALL, resume=True
     )

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -138,9 +139,17 @@ def compare_recipes(
     comparison = compared(folders, results)
     with whole_file(out / "compare.json") as temporary:
         temporary.write_text(json.dumps(asdict(comparison), indent=2) + "\n", encoding="utf-8")
-    rows = [asdict(row) for row in comparison.rows]
+    rows = [_cells(row) for row in comparison.rows]
     write_table(out / "compare.csv", list(rows[0]), [list(row.values()) for row in rows])
     return comparison
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    """A row of compare.csv, one word or number a cell."""
+    facts = asdict(row)
+    low, high = facts.pop("dice_ci95")
+    parts = {f"dice {part}": dice for part, dice in facts.pop("parts").items()}
+    return facts | {"dice_ci95_low": low, "dice_ci95_high": high} | parts
 
 
 def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Comparison:
