@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import boneseg
 
 HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}
@@ -33,6 +35,15 @@ def test_the_names_for_type_checkers_are_the_names_at_run_time() -> None:
         for alias in node.names
     }
     assert typed == set(boneseg.__all__)
+
+
+def test_paths_may_be_given_as_text(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        boneseg.write_mask(str(tmp_path / folder / "knee.png"), np.eye(20, dtype=bool))
+    assert boneseg.read_mask(str(tmp_path / "masks" / "knee.png")).sum() == 20
+    folders = {folder: str(tmp_path / folder) for folder in ("images", "masks")}
+    assert boneseg.open_dataset(None, **folders).cases == boneseg.open_dataset(tmp_path).cases
 
 
 def test_the_import_is_light() -> None:

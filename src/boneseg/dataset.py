@@ -102,8 +102,8 @@ class Dataset:
 def open_dataset(
     data: Path | str | None,
     *,
-    images: Path | None = None,
-    masks: Path | None = None,
+    images: Path | str | None = None,
+    masks: Path | str | None = None,
     labels: Sequence[str] = (),
     keep_names: bool = False,
 ) -> Dataset:
@@ -125,7 +125,9 @@ def open_dataset(
     folder is missing or empty, where two films have one name or two masks fit one film, and where
     `groups.csv` leaves out a film: it could then leak from one fold into another.
     """
-    data = Path(data) if data is not None else None
+    data, images, masks = (
+        Path(place) if place is not None else None for place in (data, images, masks)
+    )
     films_folder, masks_folder = _folders(data, images, masks)
     films = film_files(films_folder)
     called = {film: film.name if keep_names else public_name(film) for film in films}

@@ -50,7 +50,7 @@ class UnclearMaskError(MaskError):
 
 
 def read_mask(
-    path: Path,
+    path: Path | str,
     shape: tuple[int, int] | None = None,
     *,
     film: str | None = None,
@@ -64,6 +64,7 @@ def read_mask(
     Raises MaskError where the file cannot be decoded, MaskSizeError where it differs from `shape`
     (height, width), and UnclearMaskError where its values could mean more than one thing.
     """
+    path = Path(path)
     if is_annotation(path):
         return read_annotation(path, shape, film=film, labels=labels)
     if labels:
@@ -76,13 +77,13 @@ def read_mask(
     return ~bone if negative else bone
 
 
-def write_mask(path: Path, mask: NDArray[Any]) -> None:
+def write_mask(path: Path | str, mask: NDArray[Any]) -> None:
     """Write a mask (height x width; bool, or integers where all but 0 is bone) as 0/255 PNG.
 
     The file appears complete or not at all. Raises MaskError for another shape or type, and
     OutputError where the file cannot be written.
     """
-    mask = np.asarray(mask)
+    path, mask = Path(path), np.asarray(mask)
     if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "bui":
         raise MaskError(
             f"{path}: a mask is bool, height x width, not {mask.dtype} of shape {mask.shape}; "
