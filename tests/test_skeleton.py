@@ -214,7 +214,18 @@ def test_a_stretched_body_takes_its_joints_along(folder: Path) -> None:
     assert long[:3, 3] == pytest.approx([0, -700, 0])
 
 
+def in_millimetres(folder: Path) -> None:
+    for name in ("thigh", "shank"):
+        trimesh.creation.box((30, 400, 30)).export(folder / f"{name}.stl")
+
+
+def test_meshes_in_metres_without_a_model_are_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"the longest bone measures 0\.\d+ mm"):
+        SkeletonSource(folder).check()
+
+
 def test_meshes_without_a_model_stay_where_they_are(folder: Path) -> None:
+    in_millimetres(folder)
     bones = read_skeleton(folder)
     assert sorted(bone.name for bone in bones.bones) == ["shank", "thigh"]
     assert all(np.allclose(place, np.eye(4)) for place in bones.pose({}).values())
@@ -269,8 +280,7 @@ def test_a_reader_shows_a_film_in_range_and_adds_no_bone(seed: int, times: int) 
 
 
 def test_bones_of_any_meshes_are_filmed(folder: Path) -> None:
-    for name in ("thigh", "shank"):  # in mm, as meshes without a model are
-        trimesh.creation.box((30, 400, 30)).export(folder / f"{name}.stl")
+    in_millimetres(folder)
     skeleton = read_skeleton(folder)
     films = [skeleton_film(seed, (96, 96), [skeleton]) for seed in range(8)]
     assert sum(film.mask.any() and not film.mask.all() for film in films) >= 6  # some are flesh

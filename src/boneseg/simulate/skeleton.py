@@ -22,6 +22,7 @@ from boneseg.simulate.surface import SUFFIXES, Surface, read_surface
 
 Matrix = NDArray[np.float64]
 _METRE = 1000.0  # OpenSim writes metres
+_LEAST = 5.0  # mm; no skeleton is as small, but in metres that are taken for mm
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def read_skeleton(meshes: Path, model: Path | None = None) -> Skeleton:
     """The bones of a folder of meshes, placed by an OpenSim 4 model where there is one.
 
     Without one, every mesh is a body of its own that stays where its file has it, in mm. Raises
-    UsageError for a folder without meshes, or a model that cannot be read.
+    UsageError for a folder without meshes, for meshes in metres without a model, or a model that
+    cannot be read.
     """
     files = {
         path.name.lower(): path
@@ -104,9 +106,14 @@ def read_skeleton(meshes: Path, model: Path | None = None) -> Skeleton:
     if not files:
         raise UsageError(f"{meshes}: no meshes; give a folder of VTP, STL, OBJ or PLY files")
     if model is None:
-        return Skeleton(
-            tuple(Bone(path.stem, path.stem, read_surface(path)) for path in files.values())
-        )
+        alone = tuple(Bone(path.stem, path.stem, read_surface(path)) for path in files.values())
+        longest = max(float(np.ptp(bone.surface.points, axis=0).max()) for bone in alone)
+        if longest < _LEAST:
+            raise UsageError(
+                f"{meshes}: the longest bone measures {longest:.2g} mm; give meshes in mm, or the "
+                "OpenSim model of those in metres"
+            )
+        return Skeleton(alone)
     try:
         root = ElementTree.parse(model).getroot().find("Model")
         if root is None:
