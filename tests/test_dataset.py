@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def test_a_film_may_say_that_it_is_one(tmp_path: Path) -> None:
 def test_the_name_itself_is_stronger_than_its_ending(tmp_path: Path) -> None:
     folder(tmp_path, "images/a.png", "images/a_seg.png", "masks/a.png", "masks/a_seg.png")
     assert paired(open_dataset(tmp_path)) == {"a.png": "a.png", "a_seg.png": "a_seg.png"}
+
+
+def test_an_accent_may_be_kept_apart_from_its_letter(tmp_path: Path) -> None:
+    apart, joined = (unicodedata.normalize(form, "hüfte") for form in ("NFD", "NFC"))
+    names = (f"images/{apart}.png", f"masks/{joined}_mask.png")
+    dataset = open_dataset(folder(tmp_path, *names, groups=f"{joined.title()},P1\n"))
+    assert [(case.name, case.group) for case in dataset.cases] == [(apart, "P1")]
 
 
 def test_one_folder_may_hold_films_and_masks(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from boneseg.pairing import (
     FILM_ENDING,
     MASK_ENDING,
     MaskFile,
+    as_compared,
     check_labels,
     film_files,
     mask_files,
@@ -245,11 +246,13 @@ def _table(
     """The second column of a table by the name of the film, which it names in the first."""
     if not path.is_file():
         return {}
-    names = {key.casefold(): stem_of(film) for film in films for key in (film.name, stem_of(film))}
+    names = {
+        as_compared(key): stem_of(film) for film in films for key in (film.name, stem_of(film))
+    }
     values: dict[str, str] = {}
     unknown = []
     for number, row in enumerate(_rows(path)):
-        key = PurePosixPath(row[0].replace("\\", "/")).name.casefold()
+        key = as_compared(PurePosixPath(row[0].replace("\\", "/")).name)
         name = names.get(key) or names.get(stem_of(Path(key)))
         if len(row) < 2 or not row[1]:
             raise DatasetError(f"{path}: has nothing beside {row[0][:40]!r}; give two columns")

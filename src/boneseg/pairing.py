@@ -9,6 +9,7 @@ A mask is of the film whose name it has; a DICOM Segmentation of the one that it
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -58,6 +59,14 @@ def stem_of(path: Path) -> str:
         return path.name[: -len(suffix)]
     known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
     return path.stem if known else path.name
+
+
+def as_compared(name: str) -> str:
+    """A name in small letters, with letters and their accents joined.
+
+    Some disks and archives keep an accent apart from its letter, and keyboards do not.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def film_files(folder: Path) -> list[Path]:
@@ -161,10 +170,10 @@ def pair(
     by_name: dict[str, Path] = {}
     aliases: dict[str, list[Path]] = defaultdict(list)
     for film in films:
-        other = by_name.setdefault(stem_of(film).casefold(), film)
+        other = by_name.setdefault(as_compared(stem_of(film)), film)
         if other is not film:
             raise DatasetError(f"{film}: has the same name as {other.name}; rename one of the two")
-        aliases[FILM_ENDING.sub("", stem_of(film)).casefold()].append(film)
+        aliases[as_compared(FILM_ENDING.sub("", stem_of(film)))].append(film)
     uids = _uids(films) if any(mask.uid for mask in masks) else {}
     pairs: dict[Path, MaskFile] = {}
     alone = []
@@ -190,11 +199,11 @@ def pair(
 
 
 def _names(mask: MaskFile) -> list[str]:
-    """What the film of a mask may be called, the likeliest first, in small letters."""
+    """What the film of a mask may be called, the likeliest first, as names are compared."""
     names = [mask.name, MASK_ENDING.sub("", mask.name)]
     if mask.film is not None:
         names.append(_TASK_ENDING.sub("", mask.name))
-    return [name.casefold() for name in names]
+    return [as_compared(name) for name in names]
 
 
 def _uids(films: Sequence[Path]) -> dict[str, Path]:
