@@ -211,6 +211,17 @@ def test_a_sheet_shows_an_outline_on_each_tile_and_leaves_no_other_file(data: Pa
     assert {path.name for path in data.iterdir()} == {"images", "masks", "sheet.png"}
 
 
+def test_a_sheet_shows_a_letter_in_the_place_of_one_with_an_accent(data: Path) -> None:
+    sheets = []
+    for name in ("hüfte", "hufte"):
+        add(data, name, *limb(9))
+        contact_sheet(open_dataset(data), data / "sheet.png")
+        sheets.append(np.asarray(Image.open(data / "sheet.png")))
+        for folder in ("images", "masks"):
+            (data / folder / f"{name}.png").unlink()
+    assert np.array_equal(*sheets)
+
+
 def test_a_sheet_begins_with_what_is_wrong_and_survives_it(data: Path) -> None:
     (data / "images" / "case5.png").write_bytes(b"broken")
     (data / "masks" / "case4.png").write_bytes(b"broken")

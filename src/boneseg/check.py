@@ -12,6 +12,7 @@ fail or teach something wrong; otherwise it is worth a look.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -331,7 +332,7 @@ def _tile(
         corner = (_GAP + (box[0] - size[0]) // 2, _GAP + (box[1] - size[1]) // 2)
         tile.paste(_overlay(film.resize(size), mask and mask.resize(size)), corner)
     for line, text in enumerate((name, problem or "")):
-        text = " ".join(text.encode(errors="replace").decode().split())
+        text = _plain(text)
         font = ImageFont.load_default(10)
         while text and draw.textlength(text, font) > box[0]:
             text = text[:-2] + "\u2026" if len(text) > 2 else ""
@@ -339,6 +340,12 @@ def _tile(
     if problem is not None:
         draw.rectangle((0, 0, tile.width - 1, tile.height - 1), outline=_BLUE, width=2)
     return tile
+
+
+def _plain(text: str) -> str:
+    """Text as the font has it: on one line, and without the accents that it would show as boxes."""
+    apart = unicodedata.normalize("NFKD", text.encode(errors="replace").decode())
+    return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
 
 
 def _overlay(film: Image.Image, mask: Image.Image | None) -> Image.Image:
