@@ -351,7 +351,7 @@ def test_measurements_are_a_row_a_piece(tmp_path: Path) -> None:
     assert (float(bar["area_px"]), float(bar["area_mm2"])) == (400, 40)
     assert (float(bar["length_px"]), float(bar["length_mm"])) == (40, 20)
     assert (float(bar["width_px"]), float(bar["width_mm"])) == (10, 2)
-    assert (float(bar["angle_degrees"]), bar["spacing"]) == (0, "detector")
+    assert (bar["angle_degrees"], bar["spacing"]) == ("0.0", "detector")
     assert (float(dot["length_px"]), float(dot["width_px"])) == (1, 1)
 
 

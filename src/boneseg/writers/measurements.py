@@ -90,5 +90,5 @@ def _measured(points: NDArray[Any], spacing: tuple[float, float] | None) -> list
         *(round(float(x), 1), round(float(y), 1), len(points), area),
         *(round(pixels.length, 1), round(mm.length, 2) if mm else None),
         *(round(pixels.width, 1), round(mm.width, 2) if mm else None),
-        round((mm or pixels).degrees, 1),
+        round((mm or pixels).degrees, 1) + 0.0,  # an upright piece has no -0.0
     ]
