@@ -124,9 +124,9 @@ def split_folds(
         raise UsageError(f"{counted(k, 'fold')} cannot be made; ask for 2 or more")
     joined = units(cases, clusters)
     if len(joined) < k:
+        advice = "ask for fewer folds" if len(joined) > 1 else "add films of other patients"
         raise DatasetError(
-            f"{counted(len(joined), 'independent film')} or groups cannot fill {k} folds; "
-            "ask for fewer folds"
+            f"{counted(len(joined), 'independent film')} or groups cannot fill {k} folds; {advice}"
         )
     return _deal(cases, joined, shares, [1 / k] * k, seed)
 

@@ -92,4 +92,6 @@ def _label_numbers(text: str) -> tuple[int, ...] | None:
         raise UsageError(f"--bones {text}: write numbers and ranges, as 25-50,69") from None
     if text and not numbers:
         raise UsageError(f"--bones {text}: names no label; write them as 25-50,69")
+    if 0 in numbers:
+        raise UsageError(f"--bones {text}: 0 is all that has no label; leave it out")
     return tuple(numbers) or None

@@ -96,7 +96,7 @@ class Retraining:
             films = self.library.accepted()
             if len(films) < FEWEST:
                 raise ConflictError(
-                    f"{len(films)} films are accepted; accept {FEWEST} or more to train on"
+                    f"accepted films: {len(films)}; accept {FEWEST} or more to train on"
                 )
             number = self._next()
             folder = self.root / f"{number:04}"

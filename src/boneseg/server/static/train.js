@@ -26,7 +26,7 @@ export class Training {
     const running = run?.state === "running";
     this.part("accepted").textContent =
       accepted < needed
-        ? `${accepted} films are accepted. Accept ${needed} or more, and the model can learn from them.`
+        ? `Accepted films: ${accepted}. Accept ${needed} or more, and the model can learn from them.`
         : `${accepted} accepted films. About a fifth of them is held back, never trained on, and scores the model before and after.`;
     this.part("start").disabled = running || accepted < needed;
     this.part("minutes").disabled = running;
