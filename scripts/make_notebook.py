@@ -21,36 +21,38 @@ From a folder of radiographs and masks to a model whose figures can be trusted. 
 phantoms, made by boneseg with exact masks; put your own folder with `images/` and `masks/` in the
 place of `films`, and leave out the settings that make this quick.""",
     """from pathlib import Path
+from tempfile import mkdtemp
 
 import boneseg
 from boneseg.simulate import simulate
 
-simulate(Path("films"), 60, size=(128, 128))
-films = boneseg.open_dataset("films")
+here = Path(mkdtemp(prefix="demo-", dir="."))  # a new folder, however often you run this
+simulate(here / "films", 60, size=(128, 128))
+films = boneseg.open_dataset(here / "films")
 len(films.cases)""",
     """boneseg.read_radiograph(films.cases[0].image)""",
     """## Train
 
 A recipe is every setting of a run. This one is small enough for a minute on two cores.""",
     """recipe = boneseg.load_recipe("fast").with_settings(
-    ["prepare.height=96", "prepare.width=96", "run.epochs=30"]
+    ["prepare.height=96", "prepare.width=96", "network.stem=2", "run.epochs=30"]
 )
-run = boneseg.train(films, recipe, "run")
+run = boneseg.train(films, recipe, here / "run")
 run""",
     """## One film
 
 The model goes into a bundle: weights, threshold, and how films are prepared. With it any film is
 segmented, without PyTorch.""",
-    """engine = boneseg.Engine(boneseg.load_bundle(run.save("run/bundle").path))
-simulate(Path("unseen"), 20, seed=1000, size=(128, 128))
-unseen = boneseg.open_dataset("unseen")
+    """engine = boneseg.Engine(boneseg.load_bundle(run.save(here / "run" / "bundle").path))
+simulate(here / "unseen", 20, seed=1000, size=(128, 128))
+unseen = boneseg.open_dataset(here / "unseen")
 engine.find(boneseg.read_radiograph(unseen.cases[0].image).pixels)""",
     """boneseg.evaluate_model(unseen, engine.segment)""",
     """## Five folds
 
 Every film is predicted once, by the model that never saw it. The table has each fold, the curves
 show how it learned, the histogram how far outlines stray (Hausdorff distance, 95 %).""",
-    """result = boneseg.cross_validate(films, recipe, "folds", folds=5)
+    """result = boneseg.cross_validate(films, recipe, here / "folds", folds=5)
 result""",
     """The five models make one, whose views of a film agree or do not: that is its trust.""",
     """ensemble = boneseg.Engine(result.bundle)
