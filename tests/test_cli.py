@@ -6,12 +6,16 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from boneseg.cli import learning
+from boneseg.errors import TrainingError
+from boneseg.history import Check
 from boneseg.simulate import simulate
 
 
@@ -200,6 +204,22 @@ def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
     assert done.stdout == ""
     assert all(word not in done.stderr for word in ("torchvision", "Warning", "W11"))
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_a_log_tells_of_a_collapse_and_of_what_comes_after(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def collapses(*_: object, report: Callable[[Check], None], **__: object) -> None:
+        for done, note in ((0.5, ""), (0.5, "collapsed: all background"), (0.1, "")):
+            report(Check(0, 80 * done, 9, 3.0, done, 0.01, 0.5, 0.0, note))
+        raise TrainingError("enough")
+
+    monkeypatch.setattr("boneseg.training.train", collapses)
+    with pytest.raises(TrainingError):
+        learning.train(tmp_path / "run", films)
+    first, collapse, after = capsys.readouterr().err.splitlines()
+    assert first.startswith("training  50%") and after.startswith("training  10%")
+    assert collapse == "epoch 40  collapsed: all background"
 
 
 def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path: Path) -> None:

@@ -18,3 +18,11 @@ def test_a_log_is_short_and_ends_with_the_end(capsys: pytest.CaptureFixture[str]
     assert 50 < len(lines) <= 102
     assert "100%  step 5000" in lines[-2]
     assert lines[-1] == "error: one film is damaged"
+
+
+def test_work_that_begins_again_is_told_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("working") as progress:
+        for done in (0.5, 0.9, 0.1, 0.2, 0.201):
+            progress.at(done, "so far")
+    shares = [line.split()[1] for line in capsys.readouterr().err.splitlines()]
+    assert shares == ["50%", "90%", "10%", "20%"]

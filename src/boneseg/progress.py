@@ -52,7 +52,8 @@ class Progress(AbstractContextManager["Progress"]):
         """The share `done` in [0, 1] is behind; `note` says how it goes."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=one_line(note))
-        elif done >= 1 or done - self._told >= 0.01:  # a log of a hundred lines, not of thousands
+        # A log of a hundred lines, not of thousands; but work that begins again is told anew.
+        elif done >= 1 or done < self._told or done - self._told >= 0.01:
             self._told = done
             say(f"{self.title} {done:4.0%}  {note}")
 

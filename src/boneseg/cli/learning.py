@@ -61,7 +61,10 @@ def train(
 
         def report(check: Check) -> None:
             words = f"epoch {check.epoch:g}  loss {check.loss:.4f}  Dice {check.dice:.4f}"
-            progress.at(check.done, f"{words}  {check.seconds:.0f} s  {check.note}".rstrip())
+            if check.note:
+                progress.say(f"epoch {check.epoch:g}  {check.note}")
+            else:
+                progress.at(check.done, f"{words}  {check.seconds:.0f} s")
 
         run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
     judged = judge(run)
@@ -115,8 +118,11 @@ def crossval(
 
         def report(fold: int, check: Check) -> None:
             behind[fold] = check.done
-            words = f"fold {fold} of {folds}  Dice {check.dice:.4f}  {check.note}".rstrip()
-            progress.at(sum(behind.values()) / folds, words)
+            if check.note:
+                progress.say(f"fold {fold} of {folds}  epoch {check.epoch:g}  {check.note}")
+            else:
+                words = f"fold {fold} of {folds}  Dice {check.dice:.4f}"
+                progress.at(sum(behind.values()) / folds, words)
 
         result = cross_validate(
             dataset,
