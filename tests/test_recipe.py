@@ -46,6 +46,8 @@ def test_every_setting_is_printed_with_a_comment() -> None:
         ("network.norm=layer", "'batch', 'instance' or 'none'"),
         ("network.depth=2", "asks for architecture unetplusplus"),
         ("loss.dice=-1", "greater than or equal to 0"),
+        ("loss.dice=inf", "finite"),
+        ("run.minutes=inf", "finite"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(setting: str, answer: str) -> None:

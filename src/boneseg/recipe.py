@@ -33,7 +33,7 @@ FINE = 32_768  # pixels of a working grid from which 2 x 2 of them are fine enou
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PrepareSettings(_Section):
@@ -148,9 +148,7 @@ class RunSettings(_Section):
     """One training run."""
 
     epochs: int = Field(100, ge=1, description="passes over the training films")
-    minutes: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="or as well as so many minutes allow"
-    )
+    minutes: float | None = Field(None, gt=0, description="or as well as so many minutes allow")
     clock: Literal["wall", "core"] = Field(
         "wall", description="core: a core's own minutes, whatever else the machine does"
     )
