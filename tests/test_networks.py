@@ -157,6 +157,7 @@ def test_a_pruned_network_answers_as_the_head_of_its_depth() -> None:
     network.train()(film)  # moves the running statistics away from where they began
     nested = network.eval()[-1]
     assert depths(network) == [1, 2, 3]
+    assert depths(UNetPlusPlus((4, 8, 16))) == []  # it has but the deepest head
     small = prune(network, 2)
     whole_heads = UNetPlusPlus((4, 6, 8, 10), deep_supervision=True, in_channels=3).eval()
     whole_heads.load_state_dict(nested.state_dict())

@@ -31,9 +31,9 @@ def build(settings: NetworkSettings) -> nn.Module:
 
 
 def depths(network: nn.Module) -> list[int]:
-    """The depths at which a network can be cut, each a smaller one; none but for U-Net++."""
+    """The depths at which a network can be cut; none but for a U-Net++ that has several heads."""
     nested = _nested(network)
-    return sorted(map(int, nested.heads)) if nested is not None else []
+    return sorted(map(int, nested.heads)) if nested is not None and len(nested.heads) > 1 else []
 
 
 def prune(network: nn.Module, depth: int) -> nn.Module:
