@@ -183,6 +183,15 @@ def test_folds_that_cannot_be_filled_are_refused(phantoms: Dataset, tmp_path: Pa
     assert not (tmp_path / "empty").exists()
 
 
+def test_folds_that_leave_one_film_to_train_on_are_refused(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match="2 folds would leave 1 independent film or group"):
+        two = replace(phantoms, cases=phantoms.cases[:2])
+        cross_validate(two, recipe(), tmp_path / "run", folds=2)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_film_called_as_the_mask_of_another_is_refused(phantoms: Dataset, tmp_path: Path) -> None:
     first, second, *others = phantoms.cases
     clash = (first, replace(second, name=f"{first.name}_mask"), *others)
