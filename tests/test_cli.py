@@ -206,6 +206,17 @@ def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
 
 
+def test_a_run_for_8_bit_without_nncf_is_refused_before_it_trains(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "find_spec", lambda name: None, raising=False)
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        learning.train(tmp_path / "run", films, epochs=1, precision="int8")
+    assert caught.value.name == "nncf"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_log_tells_of_a_collapse_and_of_what_comes_after(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
