@@ -170,7 +170,7 @@ BOTTOM_OF_ONE = ("prepare.height=64", "prepare.width=64", "network.stem=2", "net
 @pytest.mark.parametrize(
     ("settings", "answer"),
     [
-        (["network.norm=instance"], "norm instance: 6 levels leave 1 pixel of 64 x 64, and"),
+        (["network.norm=instance"], "norm instance: 6 levels leave 1 pixel .* a larger grid"),
         (["run.batch=1"], "norm batch: 6 levels leave 1 pixel of 64 x 64, with 1 film a step"),
         (["run.batch=2"], ""),
         (["network.norm=none", "run.batch=1"], ""),

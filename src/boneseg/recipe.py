@@ -233,7 +233,9 @@ class Recipe(_Section):
             return
         films = "" if norm == "instance" else ", with 1 film a step"
         advice = (
-            "fewer levels, or norm = none" if norm == "instance" else "more films, or fewer levels"
+            "fewer levels, a larger grid, or norm = none"
+            if norm == "instance"
+            else "more films, or fewer levels"
         )
         raise RecipeError(
             f"network.norm {norm}: {levels} levels leave 1 pixel of {height} x {width}{films}, and "
