@@ -123,7 +123,7 @@ def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
         train(replace(phantoms, cases=cases), quick, tmp_path / "run", resume=True, init=init)
 
 
-@pytest.mark.parametrize("there", ["plan.json", "tune.db", "bundle/model.json"])
+@pytest.mark.parametrize("there", ["plan.json", "tune.db", "bundle/model.json", "model.json"])
 def test_a_run_takes_no_folder_of_another(phantoms: Dataset, tmp_path: Path, there: str) -> None:
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("")

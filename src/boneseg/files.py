@@ -46,7 +46,7 @@ def make_folder(path: Path, advice: str = "choose another") -> None:
 
 
 def own_folder(out: Path, own: str, resume: bool) -> None:
-    """Refuse a folder that holds a run, but for one of one's own that goes on.
+    """Refuse a folder that holds a run or is a bundle, but for a run of one's own that goes on.
 
     own: which of RUNS the caller writes. Whatever else runs there would lose its model to it.
     Raises TrainingError.
@@ -56,7 +56,7 @@ def own_folder(out: Path, own: str, resume: bool) -> None:
             raise TrainingError(
                 f"{out}: holds a run already; add --resume or choose another folder"
             )
-    elif any((out / name).exists() for name in (*RUNS, "bundle/model.json")):
+    elif any((out / name).exists() for name in (*RUNS, "model.json", "bundle/model.json")):
         raise TrainingError(f"{out}: holds another run already; choose another folder")
 
 
