@@ -82,18 +82,23 @@ def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
-def test_instance_norm_in_training_is_pytorch_s_and_leaves_channels_last() -> None:
-    films = torch.randn(3, 4, 10, 6).contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize("count", [1, 3])
+def test_instance_norm_in_training_is_pytorch_s_and_leaves_channels_last(count: int) -> None:
     known, ours = torch.nn.InstanceNorm2d(4, affine=True), InstanceNorm(4, affine=True)
     torch.nn.init.normal_(known.weight)
     ours.load_state_dict(known.state_dict())
-    answers = [one(films) for one in (known, ours)]
-    assert torch.allclose(*answers, atol=1e-6)
-    assert torch.allclose(ours.eval()(films), answers[0])
-    assert answers[1].is_contiguous(memory_format=torch.channels_last)
-    (answers[0] ** 3).sum().backward()
-    (answers[1] ** 3).sum().backward()
-    for a, b in zip(known.parameters(), ours.parameters(), strict=True):
+    first = torch.randn(count, 4, 10, 6, requires_grad=True)
+    last = first.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected, found = known(first), ours(last)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert torch.allclose(ours.eval()(last), expected, atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    (expected**3).sum().backward()
+    (found**3).sum().backward()
+    pairs = [(first, last), *zip(known.parameters(), ours.parameters(), strict=True)]
+    for a, b in pairs:
+        assert a.grad is not None
+        assert b.grad is not None
         assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4)
 
 
