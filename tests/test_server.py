@@ -17,10 +17,12 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import numpy as np
@@ -655,6 +657,26 @@ def test_a_dropped_film_takes_nobodys_mask(
     assert saved.name == f"{dropped}-2"
     assert theirs.read_bytes() == content
     assert set(library.entries()) == {saved, *before}
+
+
+@pytest.mark.parametrize("kept", ["NFC", "NFD"])
+@pytest.mark.parametrize("sent", ["NFC", "NFD"])
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_a_dropped_film_is_told_from_others_however_accents_are_kept(
+    tmp_path: Path, folder: str, kept: Literal["NFC", "NFD"], sent: Literal["NFC", "NFD"]
+) -> None:
+    library = Library(tmp_path / "films")
+    name = "schädel.png"
+    theirs = tmp_path / "films" / folder / unicodedata.normalize(kept, name)
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(theirs)
+    saved = drop_and_save(library, unicodedata.normalize(sent, name))
+    assert saved.name == unicodedata.normalize("NFC", "schädel-2")
+    assert saved in library.entries()
+
+
+@pytest.mark.parametrize("name", ["हड्डी", "กระดูก", "q̃1"])
+def test_a_dropped_film_keeps_its_name_in_any_script(tmp_path: Path, name: str) -> None:
+    assert drop_and_save(Library(tmp_path / "films"), f"{name}.png").name == name
 
 
 def test_a_mask_put_in_the_way_of_a_dropped_film_is_kept(tmp_path: Path) -> None:

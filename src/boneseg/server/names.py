@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from boneseg.annotations import DICOM_SUFFIXES
-from boneseg.pairing import FILM_ENDING, IMAGE_SUFFIXES, MASK_ENDING, stem_of
+from boneseg.pairing import FILM_ENDING, IMAGE_SUFFIXES, MASK_ENDING, as_compared, stem_of
 
 _MARKS = {  # how the files begin that a browser or a program may send
     b"\x89PNG": ".png",
@@ -22,7 +23,8 @@ _MARKS = {  # how the files begin that a browser or a program may send
 def safe_name(name: str, path: Path) -> tuple[str, str]:
     """A stem and a suffix that are plain names: what comes from outside never becomes a path."""
     last = re.split(r"[\\/]", name)[-1]
-    plain = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
+    joined = unicodedata.normalize("NFC", last)
+    plain = "".join(letter if _is_plain(letter) else "_" for letter in joined).strip(" .")
     stem = stem_of(Path(plain))
     suffix = plain[len(stem) :].lower()
     with path.open("rb") as file:
@@ -45,7 +47,12 @@ def free_name(stem: str, taken: Iterable[str]) -> str:
     return free
 
 
+def _is_plain(letter: str) -> bool:
+    """Also of vowels and accents that no single letter holds together with the one before."""
+    return bool(re.match(r"[\w .()+-]", letter)) or unicodedata.category(letter).startswith("M")
+
+
 def _forms(name: str) -> set[str]:
     """What a film or a mask of this name answers to: see `pairing.pair`."""
     forms = (name, MASK_ENDING.sub("", name), FILM_ENDING.sub("", name))
-    return {form.casefold() for form in forms}
+    return {as_compared(form) for form in forms}
