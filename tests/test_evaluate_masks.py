@@ -47,6 +47,21 @@ def predicted(tmp_path):
     return folder
 
 
+def test_predictions_are_paired_however_their_letters_are_kept(tmp_path, predicted):
+    named = {
+        "Knee": "knee_MASK",
+        "scha\u0308del": "sch\u00e4del_mask",
+        "f\u00fc\u00df": "fu\u0308\u00df",
+    }
+    for film, prediction in named.items():
+        draw_film(tmp_path / "data" / "images" / f"{film}.png", square())
+        write(tmp_path / "data" / "masks" / f"{film}.png", square())
+        write(predicted / f"{prediction}.png", square())
+    evaluation = evaluate_masks(open_dataset(tmp_path / "data"), predicted)
+    assert evaluation.failures == ()
+    assert {case.name for case in evaluation.summary.cases} == set(named)
+
+
 def test_one_film_has_no_interval(data, predicted):
     write(predicted / "hip.png", square(at=(5, 9)))
     parts = {"hip": "pelvis"}

@@ -23,7 +23,7 @@ from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
-from boneseg.pairing import MaskFile, masks_in, stem_of
+from boneseg.pairing import MaskFile, as_compared, masks_in, stem_of
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.words import counted
 
@@ -193,7 +193,7 @@ def _files_by_name(place: Path) -> dict[str, list[MaskFile]]:
         raise UsageError(f"{place}: holds no masks of films; give the folder of predicted masks")
     found: dict[str, list[MaskFile]] = {}
     for mask in masks:
-        found.setdefault(mask.name, []).append(mask)
+        found.setdefault(as_compared(mask.name), []).append(mask)
     return found
 
 
@@ -211,4 +211,5 @@ def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Pat
 
 def _prediction_names(case: Case) -> tuple[str, ...]:
     called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's is hidden
-    return tuple(f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))
+    names = (f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))
+    return tuple(map(as_compared, names))
