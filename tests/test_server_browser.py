@@ -244,6 +244,23 @@ def test_a_mask_is_drawn_and_saved_by_keys_alone(
     assert page.tab.locator("#help").is_visible()
 
 
+def test_keys_pressed_within_a_stroke_end_it(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    page.tab.evaluate("lightbox.editor.setThreshold(250)")
+    for key in ("d", "x", ",", "z"):
+        before = page.mask()
+        page.tab.mouse.move(*page.screen(30, 60))
+        page.tab.mouse.down()
+        page.tab.mouse.move(*page.screen(60, 60), steps=3)
+        page.tab.keyboard.press(key)
+        page.tab.mouse.move(*page.screen(90, 60), steps=3)
+        page.tab.mouse.up()
+        while page.tab.evaluate("lightbox.editor.mask.done.length") > 1:
+            page.tab.keyboard.press("z")
+        assert np.array_equal(page.mask(), before)
+
+
 def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()

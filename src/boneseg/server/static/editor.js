@@ -16,6 +16,7 @@ export class Editor {
     this.row = null; // what the server knows of the film
     this.mask = null;
     this.onchange = () => {};
+    this.settle = () => {}; // a stroke under way ends where it is: another action begins
     this.ongrey = () => {}; // window and level alone: the mask is not counted again
     this.savedAt = 0; // the mask's version that is saved
     this.keptAt = 0; // the one that the server has, saved or as a draft
@@ -131,6 +132,7 @@ export class Editor {
 
   draw(spans, bone, name) {
     if (!spans.length) return;
+    this.settle();
     this.mask.begin();
     this.mask.set(spans, bone);
     this.finish(name);
@@ -147,6 +149,7 @@ export class Editor {
   }
 
   undo() {
+    this.settle();
     const done = this.mask?.undo();
     if (done) this.view.relayer(done.box);
     this.say(done ? `Undone: ${done.name}` : "There is nothing to undo", "quiet");
@@ -154,6 +157,7 @@ export class Editor {
   }
 
   redo() {
+    this.settle();
     const done = this.mask?.redo();
     if (done) this.view.relayer(done.box);
     this.say(done ? `Done again: ${done.name}` : "There is nothing to redo", "quiet");
@@ -214,6 +218,7 @@ export class Editor {
   }
 
   setThreshold(level) {
+    this.settle();
     this.level = level;
     this.view.level = null;
     this.mask.begin();
@@ -222,6 +227,7 @@ export class Editor {
   }
 
   replaceBy(values, name, touched = true) {
+    this.settle();
     this.mask.begin();
     this.mask.replace(values, touched ? this.suggestion : null);
     if (!this.finish(name)) this.view.relayer();

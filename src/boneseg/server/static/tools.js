@@ -38,6 +38,7 @@ export class Tools {
     on("contextmenu", (event) => event.preventDefault());
     on("wheel", this.wheel, { passive: false });
     view.onchange = () => this.drawMarks();
+    editor.settle = () => this.settle();
   }
 
   choose(tool) {
