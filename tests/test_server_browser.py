@@ -302,6 +302,25 @@ def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
     assert any(np.array_equal(np.asarray(Image.open(path)), first) for path in kept)
 
 
+def test_a_mask_that_is_removed_elsewhere_can_be_saved_again(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    name = page.tab.evaluate("lightbox.editor.row.name")
+    page.drag((50, 50), (90, 50))
+    page.tab.keyboard.press("s")
+    page.wait("!lightbox.editor.dirty")
+    page.drag((50, 120), (90, 120))
+    mine = page.mask()
+    (tmp_path / "films" / "masks" / f"{name}.png").unlink()
+    page.tab.keyboard.press("s")
+    page.wait("document.getElementById('conflict').open")
+    page.tab.click("#conflict [value=mine]")
+    page.wait("!lightbox.editor.dirty")
+    assert np.array_equal(on_disk(tmp_path, name), mine)
+
+
 def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) -> None:
     one, two, three = opened(), opened(), opened()
     for page in (one, two, three):

@@ -306,10 +306,11 @@ export class Editor {
   // Somebody else's mask, as it is saved now: to compare with, and to save over knowingly.
   async seeTheirs() {
     const row = await api.film(this.row.id);
-    this.saved = unpackBits(await api.savedMask(row.id), this.mask.values.length);
+    const none = row.revision === "none"; // they have removed it
+    this.saved = none ? null : unpackBits(await api.savedMask(row.id), this.mask.values.length);
     this.row = row;
     this.chooseReference("saved");
-    return this.saved;
+    return this.saved ?? this.suggestion;
   }
 }
 
