@@ -321,6 +321,21 @@ def test_a_mask_that_is_removed_elsewhere_can_be_saved_again(
     assert np.array_equal(on_disk(tmp_path, name), mine)
 
 
+def test_a_mask_written_in_its_place_by_another_program_is_shown(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    name = page.tab.evaluate("lightbox.editor.row.name")
+    page.tab.keyboard.press("s")
+    page.wait("lightbox.editor.row.state === 'corrected'")
+    time.sleep(2)  # the page looks at its own save
+    height, width = page.mask().shape
+    path = tmp_path / "films" / "masks" / f"{name}.png"
+    Image.new("L", (width, height), 255).save(path)
+    page.wait(lambda: bool(page.mask().all()), 10)
+
+
 def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) -> None:
     one, two, three = opened(), opened(), opened()
     for page in (one, two, three):

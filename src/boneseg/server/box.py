@@ -99,6 +99,8 @@ class LightBox:
         while True:
             entry = self._unseen() if self.desk.idle else None
             if entry is None:
+                with suppress(BonesegError):
+                    self.library.notice()
                 await asyncio.sleep(BREATH)
                 continue
             with suppress(BonesegError):

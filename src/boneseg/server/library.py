@@ -91,6 +91,7 @@ class Library:
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._states = self._read_states()
         self._seen: tuple[int, ...] = ()
+        self._written: list[int] = []  # when each mask was
         self._entries: list[Entry] = []
 
     # -- what is there ------------------------------------------------------------------------
@@ -109,6 +110,17 @@ class Library:
                 self._entries = [entry for entry in dropped if entry.id not in taken] + kept
                 self._seen = (self.version, *folders)
             return self._entries
+
+    def notice(self) -> None:
+        """See masks that others have written in their place, which their folder does not show.
+
+        Raises DatasetError as `entries`.
+        """
+        with self._lock:
+            written = [_changed(entry.mask) for entry in self.entries() if entry.mask is not None]
+            if written != self._written:
+                self.version += 1
+                self._written = written
 
     def entry(self, film: str) -> Entry:
         """The film with this id. Raises NotFoundError."""
@@ -343,9 +355,9 @@ def _entry(path: Path, mask: Path | None, *, inbox: bool = False) -> Entry:
     return Entry(digest[:12], name, path, mask, inbox)
 
 
-def _changed(folder: Path) -> int:
+def _changed(path: Path) -> int:
     try:
-        return folder.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return 0
 
