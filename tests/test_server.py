@@ -386,6 +386,15 @@ def test_a_film_whose_name_is_no_text_is_listed_and_corrected(
         (box.library.masks / path.name).unlink(missing_ok=True)
 
 
+def test_a_folder_has_its_name_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    monkeypatch.chdir(films)
+    assert {Library(Path(way)).name for way in (".", "../films")} == {"films"}
+
+
 def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "gone.png"
     path.write_bytes(FOOT.read_bytes())

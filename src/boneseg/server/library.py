@@ -94,6 +94,12 @@ class Library:
         self._written: list[int] = []  # when each mask was
         self._entries: list[Entry] = []
 
+    @property
+    def name(self) -> str:
+        """What the folder is called, also where it is given as "." or is the root of a disk."""
+        root = self.root.resolve()
+        return root.name or str(root)
+
     # -- what is there ------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:

@@ -317,7 +317,7 @@ def health(request: Request) -> dict[str, Any]:
     return {
         "ok": True,
         "boneseg": boneseg.__version__,
-        "folder": box.library.root.name if box.keeps else None,
+        "folder": box.library.name if box.keeps else None,
         "version": box.library.version,
         "waiting": box.desk.waiting,
         "deaths": box.desk.deaths,
