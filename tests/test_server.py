@@ -386,6 +386,15 @@ def test_a_film_whose_name_is_no_text_is_listed_and_corrected(
         (box.library.masks / path.name).unlink(missing_ok=True)
 
 
+def test_findings_that_somebody_removes_are_found_again(client: TestClient, box: LightBox) -> None:
+    film = film_of(client, "hand")
+    folder = box.library.cache.folder(film["id"])
+    for remove in (lambda: shutil.rmtree(folder), *(path.unlink for path in folder.iterdir())):
+        remove()
+        for what in ("thumbnail", "suggestion", "pixels"):
+            assert client.get(f"/api/films/{film['id']}/{what}").status_code == 200
+
+
 def test_a_folder_has_its_name_wherever_one_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from boneseg.server.tasks import FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL
 
 ROOM = 2 * 2**30  # bytes for films and probabilities
 LARGE = (FILM, PROBABILITY)
+ALL = (FACTS, SUGGESTION, THUMBNAIL_FILE, *LARGE)
 
 
 @dataclass
@@ -51,8 +52,8 @@ class Cache:
         self._make_room(film)
 
     def whole(self, film: str) -> bool:
-        """Whether the large files are there, too."""
-        return all((self.folder(film) / name).is_file() for name in LARGE)
+        """Whether its files are there, the large ones too."""
+        return all((self.folder(film) / name).is_file() for name in ALL)
 
     def file(self, film: str, name: str) -> Path:
         return self.folder(film) / name
@@ -61,7 +62,7 @@ class Cache:
         """Remove the findings of a film that is gone."""
         self._known.pop(film, None)
         folder = self.folder(film)
-        for name in (FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE):
+        for name in ALL:
             with suppress(OSError):
                 (folder / name).unlink()
         with suppress(OSError):

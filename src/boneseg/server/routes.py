@@ -358,7 +358,7 @@ async def _found(
     box = _box(request)
     entry = box.library.entry(film)
     path = box.library.cache.file(entry.id, name)
-    if name != THUMBNAIL_FILE or box.facts(entry) is None:
+    if name != THUMBNAIL_FILE or box.facts(entry) is None or not path.is_file():
         await box.look(entry)
     if not packed:
         return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
