@@ -261,6 +261,13 @@ def test_keys_pressed_within_a_stroke_end_it(opened: Callable[..., Page]) -> Non
         assert np.array_equal(page.mask(), before)
 
 
+def test_each_slider_is_told_by_its_name(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    for name in ("Threshold", "Brush", "Fill", "Contrast", "Brightness"):
+        assert page.tab.get_by_role("slider", name=name).count() == 1
+
+
 def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
