@@ -343,6 +343,32 @@ def test_a_mask_written_in_its_place_by_another_program_is_shown(
     page.wait(lambda: bool(page.mask().all()), 10)
 
 
+def test_a_server_that_comes_back_gets_what_was_drawn_and_tells_what_has_changed(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "films", "hand", "knee")
+    mask = folder / "masks" / "hand.png"
+    mask.parent.mkdir()
+    Image.new("L", Image.open(folder / "images" / "hand.png").size, 255).save(mask)
+    with served("--data", folder) as address:  # looks at both films
+        page = Page(browser, address)
+        page.ready()
+        page.wait("lightbox.list.rows.every((row) => row.trust !== null)")
+        page.close()
+    with served("--data", folder) as address:
+        page = Page(browser, address)
+        page.ready("knee")
+        page.wait("lightbox.list.rows.length === 2")
+        time.sleep(2)
+    page.drag((50, 50), (90, 50))
+    page.wait(lambda: "The draft is not kept" in page.says())
+    mask.rename(mask.with_name("knee.png"))
+    with served("--data", folder, "--port", address.rpartition(":")[2].strip("/")):
+        page.wait("lightbox.editor.kept")
+        page.wait("lightbox.list.rows.find(({ name }) => name === 'hand').state === 'suggested'")
+    page.close()
+
+
 def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) -> None:
     one, two, three = opened(), opened(), opened()
     for page in (one, two, three):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -86,7 +87,7 @@ class Library:
             reason = f"cannot be written ({error.strerror})"
             raise OutputError(f"{root}: {reason}; give --data a folder of your own") from None
         _refuse_annotations(self.masks)
-        self.version = 0  # goes up with every change
+        self.version = secrets.randbelow(2**32)  # goes up with every change; no other server's
         self._lock = threading.RLock()
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._states = self._read_states()

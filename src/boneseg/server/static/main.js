@@ -209,6 +209,7 @@ async function refresh(force = false) {
     }
     $("train-open").classList.toggle("primary", health.training === "running");
     $("train-open").textContent = health.training === "running" ? "Training…" : "Retrain…";
+    if (trouble && !editor.kept) editor.keepDraft(); // what was drawn while the server was away
     trouble = null;
   } catch (error) {
     if (error.message !== trouble) say(error.message, "error"); // once, and not every time
