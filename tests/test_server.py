@@ -871,6 +871,22 @@ def test_the_server_ends_with_its_worker_and_leaves_nothing(
     assert not list(tmp_path.glob("boneseg-*"))
 
 
+def test_the_server_ends_while_it_looks_at_films_without_a_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "films" / "images"
+    folder.mkdir(parents=True)
+    for number in range(8):
+        Image.fromarray(np.zeros((2000, 2000), np.uint8)).save(folder / f"film{number}.png")
+    call = [*COMMAND, "serve", "--port", "0", "--data", str(folder.parent)]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        server.stderr.readline()
+        while not list(folder.parent.glob(".boneseg/cache/*/facts.json")):
+            time.sleep(0.05)
+        server.send_signal(signal.SIGTERM)
+        _, said = server.communicate(timeout=30)
+    assert said == ""
+
+
 # -- what goes over the line, and what comes next -------------------------------------------------
 
 

@@ -73,8 +73,13 @@ class LightBox:
         looking = self._looking.get(entry.id)
         if looking is None:
             looking = self._looking[entry.id] = asyncio.create_task(self._look(entry))
-            looking.add_done_callback(lambda _: self._looking.pop(entry.id, None))
+            looking.add_done_callback(lambda done: self._looked(entry.id, done))
         return await asyncio.shield(looking)
+
+    def _looked(self, film: str, looking: asyncio.Task[Facts]) -> None:
+        del self._looking[film]
+        if not looking.cancelled():
+            looking.exception()  # is heard of, also where all who asked are gone
 
     async def _look(self, entry: Entry) -> Facts:
         cache, stamp = self.library.cache, entry.stamp
