@@ -910,6 +910,15 @@ def test_a_finished_run_is_offered_after_a_restart(tmp_path: Path) -> None:
     assert Retraining(library).run is None
 
 
+def test_a_run_of_a_killed_server_leaves_no_films_and_no_weights(tmp_path: Path) -> None:
+    library = Library(tmp_path / "films")
+    folder = library.hidden / "runs" / "0001"
+    lay_out(folder, library.root, [], {})
+    (folder / "checkpoint.safetensors").write_bytes(b"weights")
+    Retraining(library)
+    assert [path.name for path in folder.iterdir()] == ["wish.json"]
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
 @settings(max_examples=50)
 def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> None:

@@ -79,6 +79,8 @@ class Retraining:
         self.library = library
         self.root = library.hidden / "runs"
         self.run: Run | None = _last_run(self.root)
+        for folder in _folders(self.root):
+            _tidy(folder)  # after a server that was killed
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
@@ -143,10 +145,7 @@ class Retraining:
             self._process.wait(10)
 
     def _next(self) -> int:
-        with suppress(OSError):
-            taken = [int(path.name) for path in self.root.iterdir() if path.name.isdigit()]
-            return max(taken, default=0) + 1
-        return 1
+        return max((int(folder.name) for folder in _folders(self.root)), default=0) + 1
 
     def _follow(self, process: subprocess.Popen[str], run: Run) -> None:
         lines: IO[str] | None = process.stdout
@@ -161,9 +160,7 @@ class Retraining:
                 run.state = "failed"
                 run.error = run.error or _last_words(run.folder / "log.txt", status)
         run.keep()
-        shutil.rmtree(run.folder / "films", ignore_errors=True)
-        with suppress(OSError):
-            (run.folder / "checkpoint.safetensors").unlink()
+        _tidy(run.folder)
 
     def _hear(self, run: Run, told: dict[str, Any]) -> None:
         run.stage = told.get("stage", run.stage)
@@ -178,16 +175,27 @@ class Retraining:
 
 def _last_run(root: Path) -> Run | None:
     """The newest run that was finished and whose model is there."""
-    folders: list[Path] = []
-    with suppress(OSError):
-        folders = sorted((path for path in root.iterdir() if path.name.isdigit()), reverse=True)
-    for folder in folders:
+    for folder in reversed(_folders(root)):
         with suppress(OSError, ValueError, TypeError):
             told = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
             run = Run(folder=folder, **told)
             if run.state == "done" and (run.bundle / CARD).is_file():
                 return run
     return None
+
+
+def _folders(root: Path) -> list[Path]:
+    """Of every run, the oldest first."""
+    with suppress(OSError):
+        return sorted(path for path in root.iterdir() if path.name.isdigit())
+    return []
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only a run under way needs."""
+    shutil.rmtree(folder / "films", ignore_errors=True)
+    with suppress(OSError):
+        (folder / "checkpoint.safetensors").unlink()
 
 
 def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) -> None:
