@@ -124,6 +124,48 @@ def test_a_full_spool_and_a_film_too_large_are_refused(tmp_path, engine, lines):
     assert any("is not taken" in line for line in lines)
 
 
+def offer(port, path):
+    """Send a film; the status that is answered, None where the association is ended."""
+    film = pydicom.dcmread(path)
+    entity = AE("MODALITY")
+    entity.add_requested_context(film.SOPClassUID, film.file_meta.TransferSyntaxUID)
+    link = entity.associate("127.0.0.1", port, ae_title="BONESEG")
+    assert link.is_established
+    status = link.send_c_store(film).get("Status")
+    link.release()
+    return status
+
+
+def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines, monkeypatch):
+    coming = tmp_path / "coming"
+    coming.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(coming))
+    small, large = films_of_two_sizes(tmp_path)
+    spool = Spool(tmp_path / "spool", 9)
+    node = Node(spool, engine, nobody(), max_bytes=100_000, tell=lines.append)
+    with node.running("127.0.0.1", 0) as port:
+        assert offer(port, large) is None
+        until(lambda: not list(coming.iterdir()))
+        assert offer(port, small) == 0
+
+
+def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
+    tmp_path, engine, lines, monkeypatch
+):
+    coming = tmp_path / "coming"
+    coming.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(coming))
+    _, film = films_of_two_sizes(tmp_path)
+    node = Node(Spool(tmp_path / "spool", 9), engine, nobody(), tell=lines.append)
+    with node.running("127.0.0.1", 0) as port:
+        with monkeypatch.context() as full:
+            full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
+            assert offer(port, film) is None
+        until(lambda: not list(coming.iterdir()))
+        assert f"a film is not taken: {coming} has no room left; free space there" in lines
+        assert offer(port, film) == 0
+
+
 def films_of_two_sizes(folder):
     small = films.dicom(folder / "small.dcm", films.bone(64, 64))
     large = films.dicom(folder / "large.dcm", films.bone(400, 400))

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import pydicom
 from pydicom import uid as classes
@@ -35,6 +37,7 @@ from boneseg.pacs.spool import Spool
 
 MAX_BYTES = 1 << 30  # of one film
 MAX_ASSOCIATIONS = 8
+LEAST_ROOM = 4 << 20  # bytes that stay free where films are while they come
 TRIES = 3  # of a film over which the program ends
 TIMEOUT = 30  # seconds without a sign of life
 LONGEST_PAUSE = 60.0  # seconds between two tries to send
@@ -110,6 +113,7 @@ class Node:
         self._stop, self._news = threading.Event(), threading.Condition()
         self._pause = 1.0  # between two tries to send, longer from one to the next
         self._received: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._refused: WeakSet[Any] = WeakSet()
 
     @contextmanager
     def running(self, host: str, port: int) -> Iterator[int]:
@@ -126,7 +130,7 @@ class Node:
         for kind in _FILMS:
             entity.add_supported_context(kind, ALL_TRANSFER_SYNTAXES)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._weigh)]
-        handlers += [(evt.EVT_C_ECHO, lambda event: _SUCCESS)]
+        handlers += [(evt.EVT_C_ECHO, lambda event: _SUCCESS), (evt.EVT_CONN_CLOSE, self._forget)]
         try:
             server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
         except (OSError, OverflowError) as error:
@@ -165,13 +169,29 @@ class Node:
         return _SUCCESS
 
     def _weigh(self, event: Any) -> None:
-        """End an association that sends one film without end: it would fill the disk."""
-        weight = self._received.get(event.assoc, 0) + len(event.data)
-        self._received[event.assoc] = weight
+        """End an association that sends one film without end, or more than there is room for."""
+        link = event.assoc
+        self._received[link] = weight = self._received.get(link, 0) + len(event.data)
+        place = tempfile.gettempdir()
         if weight > self._max_bytes + (self._max_bytes >> 4):  # the film, and its PDU headers
-            self._received[event.assoc] = 0
-            self._tell(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
-            threading.Thread(target=event.assoc.abort, daemon=True).start()  # not of its own thread
+            reason = f"a film of more than {self._max_bytes >> 20} MiB is not taken"
+        elif link.is_established and shutil.disk_usage(place).free < LEAST_ROOM:
+            reason = f"a film is not taken: {place} has no room left; free space there"
+        else:
+            return
+        if link not in self._refused:
+            self._refused.add(link)
+            self._tell(reason)
+            threading.Thread(target=link.abort, daemon=True).start()  # not of its own thread
+
+    def _forget(self, event: Any) -> None:
+        """Remove what had come of a film when its association ended."""
+        message = event.assoc.dimse.message
+        part = getattr(message, "_data_set_file", None)
+        if part is not None:
+            part.close()
+            with suppress(OSError):
+                Path(part.name).unlink()
 
     def _repeat(self, step: Callable[[], float]) -> None:
         """Do a step until we stop; it says for how many seconds there is nothing more to do."""
