@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import films
 import orthanc
-from boneseg.errors import ServiceError, UsageError
-from boneseg.pacs.dicomweb import DicomWeb, _first_part
+from boneseg.errors import OutputError, ServiceError, UsageError
+from boneseg.pacs.dicomweb import DicomWeb, Instance, Study, _first_part
 from boneseg.pacs.watch import Watch
 from boneseg.radiograph import read_radiograph
 from boneseg.writers.dicom_seg import segmentation_uid
@@ -231,6 +231,24 @@ def test_a_study_that_is_refused_holds_up_no_other_and_is_tried_five_times(monke
         count = 2  # something was added to it: another chance
         assert len(watch.round()) == 1
     assert told[0].error.startswith("study ") and "1.2.3" not in told[0].error
+
+
+def test_a_full_disk_is_no_fault_of_the_film(tmp_path, engine, monkeypatch):
+    class OneFilm:
+        def studies(self, since):
+            return [Study("1.2.3", 1)]
+
+        def instances(self, study):
+            return [Instance(study, "1.2.3.4", "1.2.3.4.5", "CR")]
+
+        def fetch(self, film, path):
+            raise OutputError(f"{path}: cannot be written (No space left on device); free some")
+
+    watch = Watch(OneFilm(), engine)
+    for _ in range(7):
+        assert [outcome.state for outcome in watch.round()] == ["failed"]
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    assert "free space there" in watch.round()[0].error
 
 
 def test_a_watch_ends_where_the_server_does_not_let_it_in():

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from boneseg.engine import Engine
-from boneseg.errors import BonesegError, ServiceError
+from boneseg.errors import BonesegError, OutputError, ServiceError
 from boneseg.pacs.answer import answer, called, hashed
 from boneseg.pacs.dicomweb import DicomWeb, GoneError, Instance, ShutOutError, Study
 from boneseg.writers.dicom_seg import segmentation_uid
@@ -105,8 +106,8 @@ class Watch:
         if segmentation_uid(film.uid, self.engine.bundle.card) in there:
             return Outcome(name, "there")
         try:
-            with tempfile.TemporaryDirectory(prefix="boneseg-") as folder:
-                path = Path(folder) / "film.dcm"
+            with _own_folder() as folder:
+                path = folder / "film.dcm"
                 self.web.fetch(film, path)
                 name = called(film.uid, path)
                 self.web.store(answer(path, self.engine, name))
@@ -114,7 +115,21 @@ class Watch:
             raise
         except BonesegError as error:
             # what the server refuses it may take later; a film that is none stays so
-            self._failures[film.uid] += 1 if isinstance(error, ServiceError) else TRIES
+            if not isinstance(error, OutputError):  # a full disk is no fault of the film
+                self._failures[film.uid] += 1 if isinstance(error, ServiceError) else TRIES
             words = str(error)
             return Outcome(name, "failed", words if words.startswith(name) else f"{name}: {words}")
         return Outcome(name, "stored")
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder for a film while it is looked at. Raises OutputError."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="boneseg-")
+    except OSError as error:
+        raise OutputError(
+            f"{tempfile.gettempdir()}: has no place for a film ({error.strerror}); free space there"
+        ) from None
+    with made as folder:
+        yield Path(folder)
