@@ -52,6 +52,18 @@ def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_
         assert (tmp_path / result["outputs"]["overlay"]).is_file()
 
 
+def test_segment_tells_of_films_that_lie_where_the_masks_go(tmp_path: Path) -> None:
+    out = tmp_path / "study" / "masks"
+    for name, folder in (("one", out.parent), ("two", out)):
+        folder.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(np.arange(96 * 80, dtype=np.uint16).reshape(96, 80)).save(
+            folder / f"{name}.png"
+        )
+    told = f"1 film in {out} passed over, for the masks go there"
+    assert told in boneseg("segment", out.parent, "--out", out).stderr
+    assert "passed over" not in boneseg("segment", out.parent, "--out", out).stderr
+
+
 def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> None:
     import torch
 

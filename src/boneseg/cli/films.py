@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +12,7 @@ from typing import Annotated
 import typer
 
 from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
-from boneseg.errors import UsageError
+from boneseg.errors import BonesegError, UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
@@ -47,6 +49,7 @@ def segment(
 
     wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
+    _tell_of_films_in(out, inputs, films)
     bundle = load_bundle(model or bundled())
     engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
     counter = itertools.count(1)
@@ -82,6 +85,21 @@ def segment(
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0
+
+
+def _tell_of_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
+    """Say which films lie in the output folder, and are passed over; but for an earlier call's."""
+    from boneseg.radiograph import find_radiographs
+    from boneseg.segment import REPORT
+
+    parents = out.resolve().parents
+    if (out / REPORT).exists() or not any(path.resolve() in parents for path in inputs):
+        return
+    with suppress(BonesegError):  # there is no such folder yet, or no film in it
+        known = {film.resolve() for film in films}
+        left = [film for film in find_radiographs([out]) if film.resolve() not in known]
+        if left:
+            say(f"{counted(len(left), 'film')} in {out} passed over, for the masks go there")
 
 
 def check(
