@@ -284,6 +284,18 @@ def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]
     assert np.array_equal(page.mask(), expected)
 
 
+def test_what_is_told_while_a_dialog_is_open_is_told_in_it(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    said = "import('/static/says.js').then(({ say }) => say('told', 'error'))"
+    page.tab.keyboard.press("?")
+    page.tab.evaluate(said)
+    assert page.tab.locator("#help[open] #says").inner_text() == "told"
+    page.tab.keyboard.press("Escape")
+    page.tab.evaluate(said)
+    assert page.tab.locator("body > #says p").last.is_visible()
+
+
 def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:

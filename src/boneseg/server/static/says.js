@@ -4,6 +4,9 @@ const STAY = { quiet: 1600, good: 2500, info: 6000, error: 10000 }; // ms
 
 export function say(words, kind = "info") {
   const says = document.getElementById("says");
+  // An open dialog dims all beside it, for eyes and for screen readers.
+  const place = document.querySelector("dialog[open]") ?? document.body;
+  if (says.parentElement !== place) place.append(says);
   const line = document.createElement("p");
   line.textContent = words;
   line.className = kind;
