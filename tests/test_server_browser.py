@@ -296,6 +296,27 @@ def test_what_is_told_while_a_dialog_is_open_is_told_in_it(opened: Callable[...,
     assert page.tab.locator("body > #says p").last.is_visible()
 
 
+def test_a_drawing_goes_with_its_film_only_where_that_is_wanted(
+    opened: Callable[..., Page],
+) -> None:
+    page = opened()
+    page.ready()
+    dropped, gone = sample_films() / "foot.png", "lightbox.editor.row?.name !== 'foot'"
+    page.drop(dropped)
+    page.ready("foot")
+    page.drag((50, 50), (90, 50))
+    page.tab.click("#remove")
+    page.tab.click("#discard [value=keep]")
+    assert page.tab.evaluate("lightbox.editor.dirty")
+    page.tab.click("#remove")
+    page.tab.click("#discard [value=remove]")
+    page.wait(gone)
+    page.drop(dropped)
+    page.ready("foot")
+    page.tab.click("#remove")  # nothing is drawn: nothing is asked
+    page.wait(gone)
+
+
 def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:

@@ -158,6 +158,7 @@ async function add(files) {
 
 async function remove() {
   const { id, name } = editor.row;
+  if (editor.dirty && (await ask($("discard"))) !== "remove") return;
   if (!(await trying(() => api.removeFilm(id)))) return;
   editor.close();
   say(`${name}: removed`, "good");
