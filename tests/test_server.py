@@ -856,6 +856,14 @@ def test_the_address_that_is_printed_opens_the_page_whatever_the_token() -> None
         assert httpx.get(health).status_code == 401
 
 
+def test_a_worker_whose_server_is_gone_ends_in_silence() -> None:
+    lines = "from multiprocessing import Pipe", "from boneseg.server.worker import _work"
+    lines += "from boneseg.bundle import bundled", "ours, theirs = Pipe()", "ours.close()"
+    script = "\n".join([*lines, "_work(theirs, bundled(), set())"])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_server_ends_with_its_worker_and_leaves_nothing(
     tmp_path: Path, how: signal.Signals

@@ -124,6 +124,12 @@ def _work(pipe: Connection, bundle: Path, cores: Set[int]) -> None:
     if cores and hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
             os.sched_setaffinity(0, cores)  # the engine takes as many threads as it has cores
+    with suppress(EOFError, ConnectionError):  # the server is gone
+        _serve(pipe, bundle)
+
+
+def _serve(pipe: Connection, bundle: Path) -> None:
+    """Raises EOFError and ConnectionError once nobody asks, or waits, any more."""
     from boneseg.bundle import load_bundle
     from boneseg.engine import Engine
     from boneseg.server.tasks import TASKS
@@ -136,10 +142,7 @@ def _work(pipe: Connection, bundle: Path, cores: Set[int]) -> None:
     _bound_memory()
     pipe.send(("ready", None))
     while True:
-        try:
-            task, film, arguments = pipe.recv()
-        except EOFError:  # the server is gone
-            return
+        task, film, arguments = pipe.recv()
         path, *rest = arguments
         try:
             reply = ("done", TASKS[task](engine, path, film, *rest))
