@@ -1,11 +1,12 @@
 """Train on each labelled set and score films that were held back: `docs/results.md`.
 
-    python benchmarks/accuracy.py --data ../shared/data --work runs/accuracy
+    python benchmarks/accuracy.py --data ../shared/data --work runs/accuracy [--bundled]
 
 A fifth of each set is held back by the hash of its names and never seen in training, neither for
-weights nor for the threshold. Stopped, it goes on where it was. `--share 0.2` trains for a fifth
-of the time, for a quick look. The worst films of each set are drawn into the work folder, which
-stays outside the repository: the films may not be passed on.
+weights nor for the threshold. Legs are trained from nothing and from the model that ships (with
+`--bundled` from that alone). Stopped, it goes on where it was. `--share 0.2` trains for a fifth of
+the time, for a quick look. The worst films of each set are drawn into the work folder, which stays
+outside the repository: the films may not be passed on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from common import RESULTS, held_back, interval, teller, train_and_score, write_section
 from PIL import Image
 
+from boneseg.bundle import bundled, load_bundle
 from boneseg.engine import Engine
 from boneseg.films import Film
 from boneseg.masks import save_png
@@ -42,10 +44,20 @@ class Goal:
     minutes: float
     dice: float
     hd95_px: float
+    bundled: bool = False  # start from the model that ships
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, from the model that ships" if self.bundled else self.name
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}-bundled" if self.bundled else self.name
 
 
 GOALS = (
     Goal("legs", 40, 0.975, 4),
+    Goal("legs", 40, 0.975, 4, bundled=True),
     Goal("knee-tibia", 8, 0.975, 5),
     Goal("knee-femur", 6, 0.98, 4),
     Goal("spine", 10, 0.92, 15),
@@ -58,18 +70,19 @@ def main() -> None:
     words.add_argument("--work", type=Path, default=Path("runs/accuracy"))
     words.add_argument("--sets", nargs="*", default=[goal.name for goal in GOALS])
     words.add_argument("--share", type=float, default=1.0, help="of each set's minutes")
+    words.add_argument("--bundled", action="store_true", help="only what starts from ours")
     words.add_argument("--recipe", default="default")
     words.add_argument("--set", dest="settings", action="append", default=[])
     asked = words.parse_args()
     for goal in GOALS:
-        if goal.name in asked.sets:
+        if goal.name in asked.sets and goal.bundled >= asked.bundled:
             measure(goal, asked)
     if asked.share == 1 and asked.recipe == "default" and not asked.settings:
         write_results(asked.work)
 
 
 def measure(goal: Goal, asked: argparse.Namespace) -> None:
-    out = asked.work / goal.name
+    out = asked.work / goal.key
     figures = out / "figures.json"
     if figures.exists():
         return
@@ -77,7 +90,8 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     minutes = goal.minutes * asked.share
     recipe = load_recipe(asked.recipe).with_settings([f"run.minutes={minutes}", *asked.settings])
     load = os.getloadavg()[0]
-    scored = train_and_score(training, held, recipe, out, teller(goal.name))
+    init = load_bundle(bundled()) if goal.bundled else None
+    scored = train_and_score(training, held, recipe, out, teller(goal.title), init)
     summary, card = scored.summary, scored.bundle.card
     dice = [case.scores.dice for case in summary.cases]
     for rank, index in enumerate(np.argsort(dice)[:3], start=1):
@@ -98,7 +112,7 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     }
     figures.write_text(json.dumps(document, indent=2))
     mean = summary.mean
-    print(f"{goal.name}: Dice {mean['dice']:.4f}, HD95 {mean['hd95_px']:.2f} px", flush=True)
+    print(f"{goal.title}: Dice {mean['dice']:.4f}, HD95 {mean['hd95_px']:.2f} px", flush=True)
 
 
 def draw(film: Film, mask: np.ndarray, path: Path) -> None:
@@ -141,14 +155,14 @@ def write_results(work: Path) -> None:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for goal in GOALS:
-        path = work / goal.name / "figures.json"
+        path = work / goal.key / "figures.json"
         if not path.exists():
-            lines += [line for line in before if line.startswith(f"| {goal.name} |")]
+            lines += [line for line in before if line.startswith(f"| {goal.title} |")]
             continue
         found = json.loads(path.read_text())
         mean, ci = found["mean"], found["ci95"]
         lines.append(
-            f"| {goal.name} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
+            f"| {goal.title} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
             f"| {mean['dice']:.4f} ({interval(ci['dice'])}) | {goal.dice} "
             f"| {mean['hd95_px']:.2f} ({interval(ci['hd95_px'], 2)}) "
             f"| {goal.hd95_px:g} | {found['cold_seconds']} s | {found['films_per_second']} |"
