@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import RESULTS, held_back, interval, teller, train_and_score, write_section
+from common import RESULTS, LabelledSet, held_back, interval, teller, train_and_score, write_section
 from PIL import Image
 
-from boneseg.bundle import bundled, load_bundle
 from boneseg.engine import Engine
 from boneseg.films import Film
 from boneseg.masks import save_png
@@ -37,22 +36,12 @@ TITLE = "Trained by the clock, scored on films held back"
 
 
 @dataclass(frozen=True)
-class Goal:
-    """A labelled set, how long to train on it (at most what is allowed), and what to reach."""
+class Goal(LabelledSet):
+    """How long to train on a labelled set (at most what is allowed), and what to reach."""
 
-    name: str
     minutes: float
     dice: float
     hd95_px: float
-    bundled: bool = False  # start from the model that ships
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}, from the model that ships" if self.bundled else self.name
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}-bundled" if self.bundled else self.name
 
 
 GOALS = (
@@ -68,30 +57,29 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
     words.add_argument("--work", type=Path, default=Path("runs/accuracy"))
-    words.add_argument("--sets", nargs="*", default=[goal.name for goal in GOALS])
+    words.add_argument("--sets", nargs="*", default=[goal.films for goal in GOALS])
     words.add_argument("--share", type=float, default=1.0, help="of each set's minutes")
     words.add_argument("--bundled", action="store_true", help="only what starts from ours")
     words.add_argument("--recipe", default="default")
     words.add_argument("--set", dest="settings", action="append", default=[])
     asked = words.parse_args()
     for goal in GOALS:
-        if goal.name in asked.sets and goal.bundled >= asked.bundled:
+        if goal.films in asked.sets and goal.bundled >= asked.bundled:
             measure(goal, asked)
     if asked.share == 1 and asked.recipe == "default" and not asked.settings:
         write_results(asked.work)
 
 
 def measure(goal: Goal, asked: argparse.Namespace) -> None:
-    out = asked.work / goal.key
+    out = asked.work / goal.slug
     figures = out / "figures.json"
     if figures.exists():
         return
-    training, held = held_back(asked.data / goal.name)
+    training, held = held_back(asked.data / goal.films)
     minutes = goal.minutes * asked.share
     recipe = load_recipe(asked.recipe).with_settings([f"run.minutes={minutes}", *asked.settings])
     load = os.getloadavg()[0]
-    init = load_bundle(bundled()) if goal.bundled else None
-    scored = train_and_score(training, held, recipe, out, teller(goal.title), init)
+    scored = train_and_score(training, held, recipe, out, teller(goal.name), goal.beginning())
     summary, card = scored.summary, scored.bundle.card
     dice = [case.scores.dice for case in summary.cases]
     for rank, index in enumerate(np.argsort(dice)[:3], start=1):
@@ -112,7 +100,7 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     }
     figures.write_text(json.dumps(document, indent=2))
     mean = summary.mean
-    print(f"{goal.title}: Dice {mean['dice']:.4f}, HD95 {mean['hd95_px']:.2f} px", flush=True)
+    print(f"{goal.name}: Dice {mean['dice']:.4f}, HD95 {mean['hd95_px']:.2f} px", flush=True)
 
 
 def draw(film: Film, mask: np.ndarray, path: Path) -> None:
@@ -155,14 +143,14 @@ def write_results(work: Path) -> None:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for goal in GOALS:
-        path = work / goal.key / "figures.json"
+        path = work / goal.slug / "figures.json"
         if not path.exists():
-            lines += [line for line in before if line.startswith(f"| {goal.title} |")]
+            lines += [line for line in before if line.startswith(f"| {goal.name} |")]
             continue
         found = json.loads(path.read_text())
         mean, ci = found["mean"], found["ci95"]
         lines.append(
-            f"| {goal.title} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
+            f"| {goal.name} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
             f"| {mean['dice']:.4f} ({interval(ci['dice'])}) | {goal.dice} "
             f"| {mean['hd95_px']:.2f} ({interval(ci['hd95_px'], 2)}) "
             f"| {goal.hd95_px:g} | {found['cold_seconds']} s | {found['films_per_second']} |"

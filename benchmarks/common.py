@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from boneseg.bundle import Bundle, Card, load_bundle, save_bundle
+from boneseg.bundle import Bundle, Card, bundled, load_bundle, save_bundle
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.engine import Engine
 from boneseg.evaluate import evaluate_predictions
@@ -147,6 +147,25 @@ def keep(name: str, figures: Any) -> None:
     path = KEPT / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A labelled set to train on, from nothing or from the model that ships."""
+
+    films: str
+    bundled: bool = field(default=False, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        return f"{self.films}, from the model that ships" if self.bundled else self.films
+
+    @property
+    def slug(self) -> str:
+        return f"{self.films}-bundled" if self.bundled else self.films
+
+    def beginning(self) -> Bundle | None:
+        return load_bundle(bundled()) if self.bundled else None
 
 
 class Trial:

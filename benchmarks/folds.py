@@ -18,6 +18,7 @@ from typing import Any
 
 from common import (
     ON_GPU,
+    LabelledSet,
     budget,
     cores,
     held_back,
@@ -30,7 +31,6 @@ from common import (
     write_section,
 )
 
-from boneseg.bundle import bundled, load_bundle
 from boneseg.crossval import cross_validate
 from boneseg.engine import Engine
 from boneseg.history import Check
@@ -40,22 +40,16 @@ from boneseg.trust import trust_quality
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A labelled set, the Dice to reach, and how long a fold is trained."""
+class Plan(LabelledSet):
+    """The Dice to reach on a labelled set, and how long a fold is trained."""
 
-    films: str
     goal: float
     minutes: float  # of a CPU core
     epochs: int  # or on a GPU
-    bundled: bool = False  # start from the model that ships
-
-    @property
-    def name(self) -> str:
-        return f"{self.films}, from the model that ships" if self.bundled else self.films
 
     @property
     def key(self) -> str:
-        return f"folds/{self.films}{'-bundled' if self.bundled else ''}"
+        return f"folds/{self.slug}"
 
 
 PLANS = (
@@ -83,14 +77,13 @@ def main() -> None:
 def measure(plan: Plan, data: Path, out: Path) -> None:
     training, held = held_back(data)
     recipe = load_recipe("default").with_settings(budget(plan.minutes, plan.epochs))
-    init = load_bundle(bundled()) if plan.bundled else None
 
     def tell(fold: int, check: Check) -> None:
         print(f"{plan.name} fold {fold} {check.done:4.0%}  Dice {check.dice:.4f}", flush=True)
 
     at_once = min(5, len(cores()))
     result = cross_validate(
-        training, recipe, out, resume=True, parallel=at_once, init=init, report=tell
+        training, recipe, out, resume=True, parallel=at_once, init=plan.beginning(), report=tell
     )
     write_crossval_report(out / "report.html", result)
     engine = Engine(result.bundle)

@@ -37,7 +37,7 @@ from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summari
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
-from boneseg.splits import split_folds, twins, units
+from boneseg.splits import all_but, split_folds, twins, units
 from boneseg.training import train
 from boneseg.trust import Trust, trust_quality
 from boneseg.words import listed
@@ -147,7 +147,7 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
             raise DatasetError(
                 f"fold {number} would hold only empty masks ({names}); ask for fewer folds"
             )
-        rest = [index for index in range(len(films)) if index not in indices]
+        rest = all_but(indices, len(films))
         if len(units([cases[i] for i in rest], [clusters[i] for i in rest])) < 2:
             raise DatasetError(
                 f"{count} folds would leave 1 independent film or group to train on, and none to "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,12 @@ def split_folds(
             f"{counted(len(joined), 'independent film')} or groups cannot fill {k} folds; {advice}"
         )
     return _deal(cases, joined, shares, [1 / k] * k, seed)
+
+
+def all_but(some: Collection[int], count: int) -> list[int]:
+    """The indices below `count` that are not among some, in order."""
+    left_out = set(some)
+    return [index for index in range(count) if index not in left_out]
 
 
 def hold_out(

@@ -40,7 +40,7 @@ from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
 from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
-from boneseg.splits import split_folds, twins
+from boneseg.splits import all_but, split_folds, twins
 from boneseg.training import TrainedRun, train
 from boneseg.words import counted
 from boneseg.workers import workers
@@ -200,7 +200,7 @@ def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
         held = split_folds(cases, clusters, 5, seed, shares)[0]
     except DatasetError:  # its words are about folds, and nobody has asked for any
         raise DatasetError("tune: needs films of 5 patients or more; add films") from None
-    return [index for index in range(len(films)) if index not in set(held)], held
+    return all_but(held, len(films)), held
 
 
 def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:

@@ -19,12 +19,17 @@ def counted(number: int, noun: str) -> str:
 def printable(name: str) -> str:
     """A file's name as XML can hold it: bytes that are no UTF-8 as \\udcXX, controls as \\xXX."""
     text = name.encode(errors="backslashreplace").decode()
-    return re.sub("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", lambda c: f"\\x{ord(c[0]):02x}", text)
+    return _spelt("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text)
 
 
 def one_line(message: str) -> str:
     """A message in which names of files neither break the line nor command the terminal."""
-    return re.sub("[\0-\x1f\x7f-\x9f]", lambda control: f"\\x{ord(control[0]):02x}", message)
+    return _spelt("[\0-\x1f\x7f-\x9f]", message)
+
+
+def _spelt(letters: str, text: str) -> str:
+    """Text with these letters as \\xXX."""
+    return re.sub(letters, lambda letter: f"\\x{ord(letter[0]):02x}", text)
 
 
 def listed(names: Sequence[str]) -> str:

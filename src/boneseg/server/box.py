@@ -105,7 +105,7 @@ class LightBox:
             entry = self._unseen() if self.desk.idle else None
             if entry is None:
                 with suppress(BonesegError):
-                    self.library.notice()
+                    await asyncio.to_thread(self.library.notice)  # it asks the disk of every mask
                 await asyncio.sleep(BREATH)
                 continue
             with suppress(BonesegError):
