@@ -189,13 +189,17 @@ class NnUnet(Peer):
             number = str(NUMBERS[self.films])
             self.run("nnUNetv2_plan_and_preprocess", "-d", number, "-c", "2d", "-np", "1")
 
+    def steps(self, changes: str = "") -> int:
+        """Train by its trainer, perhaps with changes to it; how many steps it made."""
+        said = self.run("python", "-c", changes + TRAIN, str(self.planned.parent), PLAN)
+        return int(said.rpartition("STEPS")[2])
+
     def train(self) -> dict[str, Any]:
-        said = self.run("python", "-c", TRAIN, str(self.planned.parent), PLAN)
+        steps = self.steps()
         shutil.rmtree(self.model, ignore_errors=True)
         self.model.with_name(self.model.name.rpartition("__")[0]).rename(self.model)
         facts = json.loads(self.planned.read_text())["configurations"]["2d"]
         size = " x ".join(map(str, facts["patch_size"]))
-        steps = int(said.rpartition("STEPS")[2])
         return {"steps": steps, "step": f"{facts['batch_size']} of {size}"}
 
     def run(self, name: str, *words: str) -> str:
@@ -248,7 +252,14 @@ def install(work: Path) -> None:
     if not (work / "venv").exists():
         subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
         torch = version("torch").partition("+")[0]
-        pip = [work / "venv" / "bin" / "pip", "install", "-q", f"torch=={torch}", "nnunetv2"]
+        pip = [
+            work / "venv" / "bin" / "pip",
+            "install",
+            "-q",
+            f"torch=={torch}",
+            "nnunetv2",
+            "pydantic",
+        ]
         subprocess.run(pip, check=True)
 
 
