@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
 from boneseg.networks.inputs import Filters
-from boneseg.networks.unet import Gate, InstanceNorm
+from boneseg.networks.unet import Gate, InstanceNorm, Rise
 from boneseg.recipe import NetworkSettings, Recipe
 
 
@@ -83,8 +83,19 @@ def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_instance_norm_in_training_is_pytorch_s_and_leaves_channels_last(count: int) -> None:
-    known, ours = torch.nn.InstanceNorm2d(4, affine=True), InstanceNorm(4, affine=True)
+@pytest.mark.parametrize(
+    ("known", "ours"),
+    [
+        (torch.nn.InstanceNorm2d(4, affine=True), InstanceNorm(4, affine=True)),
+        (torch.nn.ConvTranspose2d(4, 3, 2, stride=2), Rise(4, 3, 2, stride=2)),
+        (torch.nn.ConvTranspose2d(4, 1, 3, stride=3, bias=False), Rise(4, 1, 3, 3, bias=False)),
+    ],
+)
+def test_a_layer_of_ours_in_training_is_pytorch_s_and_leaves_channels_last(
+    known: torch.nn.Module, ours: torch.nn.Module, count: int
+) -> None:
+    known.zero_grad()
+    ours.train().zero_grad()
     torch.nn.init.normal_(known.weight)
     ours.load_state_dict(known.state_dict())
     first = torch.randn(count, 4, 10, 6, requires_grad=True)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from boneseg.networks.unet import Block, folding, initialise, unfolding
+from boneseg.networks.unet import Block, Rise, folding, initialise, unfolding
 
 
 class UNetPlusPlus(nn.Module):
@@ -55,7 +55,7 @@ class UNetPlusPlus(nn.Module):
         self.up, self.nodes = nn.ModuleDict(), nn.ModuleDict()
         for level, j in _order(self.depth):
             below, here = widths[level + 1], widths[level]
-            self.up[f"{level}-{j}"] = nn.ConvTranspose2d(below, here, 2, stride=2)
+            self.up[f"{level}-{j}"] = Rise(below, here, 2, stride=2)
             self.nodes[f"{level}-{j}"] = Block((j + 1) * here, here, norm, block)
         depths = range(1, self.depth + 1) if self.deep_supervision else [self.depth]
         self.heads = nn.ModuleDict({str(j): unfolding(widths[0], stem) for j in depths})
