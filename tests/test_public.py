@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import boneseg
+from boneseg.annotations import MaskSizeError
+from boneseg.errors import BonesegError
+from boneseg.server.refusals import BusyError
 
 HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}
 
@@ -53,3 +57,11 @@ def test_the_import_is_light() -> None:
 def test_segmenting_imports_no_torch() -> None:
     code = "import boneseg.segment, boneseg.cli, boneseg.bundle, boneseg.engine"
     assert not modules_after(code) & {"torch", "matplotlib", "scipy", "pydicom"}
+
+
+def test_every_error_passes_between_processes_whole() -> None:
+    size = MaskSizeError(Path("knee.png"), (2, 3), (4, 5))
+    for error in (size, BusyError("come again", 7), BonesegError("no")):
+        passed = pickle.loads(pickle.dumps(error))
+        assert type(passed) is type(error)
+        assert (str(passed), vars(passed)) == (str(error), vars(error))

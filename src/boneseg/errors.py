@@ -15,11 +15,19 @@ The message is one line that says what is wrong, where, and what to do.
 The command line prints it and nothing else; a traceback is a bug.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class BonesegError(Exception):
     """Base of all errors that boneseg raises on purpose."""
 
     exit_status = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pass between processes past `__init__`, which may want more than the message."""
+        return Exception.__new__, (type(self), *self.args), self.__dict__
 
 
 class UsageError(BonesegError):

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from boneseg.errors import BonesegError, BundleError, MaskError, RadiographError
+from boneseg.errors import BonesegError, BundleError, RadiographError
 from boneseg.server.refusals import ServerError, WorkerDiedError
 
 START = 120.0  # seconds for a worker to load the model
@@ -149,9 +149,8 @@ def _serve(pipe: Connection, bundle: Path) -> None:
         except MemoryError:
             reply = ("error", RadiographError(f"{film}: is too large for the memory; reduce it"))
         except BonesegError as error:
-            # kinds of MaskError are made of more than words, and do not pass between processes
-            kind = MaskError if isinstance(error, MaskError) else type(error)
-            reply = ("error", kind(str(error).replace(str(path), film)))
+            error.args = (str(error).replace(str(path), film),)
+            reply = ("error", error)
         except Exception as error:  # a bug: told, and the next film is looked at all the same
             reply = ("error", ServerError(f"{film}: {type(error).__name__}: {error}"))
         pipe.send(reply)
