@@ -1,20 +1,24 @@
-"""Bundles whose working grid takes each film's own shape, and bundles in half precision."""
+"""Bundles: how they are written, grids of each film's own shape, half precision."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from boneseg import checkpoint
 from boneseg.backends import KEPT, OpenVino
 from boneseg.bundle import CARD, ONNX, WEIGHTS, Bundle, load_bundle, load_network, save_bundle
 from boneseg.engine import Engine
-from boneseg.errors import BundleError
+from boneseg.errors import BundleError, OutputError
 from boneseg.networks import build
 from boneseg.recipe import NetworkSettings
 from boneseg.validation import predict
@@ -92,3 +96,63 @@ def test_a_bundle_of_an_older_boneseg_is_still_vouched_for(tmp_path: Path) -> No
     (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest, "height": 96}))
     with pytest.raises(BundleError, match="has changed"):
         load_bundle(made.path)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles without their ONNX, which takes long to write."""
+    monkeypatch.setattr("boneseg.bundle._export", lambda _, path, __: path.write_bytes(b""))
+    monkeypatch.setattr("boneseg.bundle._share_weights", lambda _: None)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("problem", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_the_old_bundle_stays_until_the_new_one_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    before = bundle(tmp_path / "bundle", half=False)
+    move = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.suffix == ".new":
+            raise problem
+        return move(path, target)
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(Path, "rename", fail)
+        with pytest.raises((OutputError, KeyboardInterrupt)):
+            bundle(tmp_path / "bundle", half=True)
+    assert load_bundle(tmp_path / "bundle").card == before.card
+    assert list(tmp_path.iterdir()) == [tmp_path / "bundle"]
+    assert bundle(tmp_path / "bundle", half=True).card != before.card
+    assert list(tmp_path.iterdir()) == [tmp_path / "bundle"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_no_file_is_taken_away_for_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / "bundle").write_text("notes", encoding="utf-8")
+    with pytest.raises(OutputError, match="Not a directory"):
+        bundle(tmp_path / "bundle", half=False)
+    assert (tmp_path / "bundle").read_text(encoding="utf-8") == "notes"
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "free space"), (errno.EROFS, "writable"), (errno.EACCES, "writable")],
+)
+def test_what_cannot_be_written_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    words = f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError(f'{words} at path "{tmp_path}/.tmpYoeYg7"')
+
+    monkeypatch.setattr("boneseg.checkpoint.save_file", refuse)
+    told = f"cannot be written \\({os.strerror(number)}\\); .*{advice}"
+    with pytest.raises(OutputError, match=f"{tmp_path}/run.safetensors: {told}"):
+        checkpoint.save(tmp_path / "run.safetensors", {}, {})
+    with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
+        bundle(tmp_path / "bundle", half=False)
+    assert not list(tmp_path.iterdir())

@@ -14,8 +14,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import secrets
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from boneseg.errors import BundleError, OutputError, TrainingError
+from boneseg.errors import BundleError, TrainingError
+from boneseg.files import folder_beside, replace_folder
 from boneseg.prepare import Preparation, fitted
 from boneseg.recipe import NetworkSettings, Recipe
 
@@ -89,26 +88,16 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
 
     Raises OutputError.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from boneseg.checkpoint import save_tensors
 
-    building = path.with_name(f".{secrets.token_hex(8)}.new")
-    try:
-        building.mkdir(parents=True)
+    with folder_beside(path) as building:
         network = copy.deepcopy(network).half() if half else network
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-        save_file(weights, building / WEIGHTS)
+        save_tensors(weights, building / WEIGHTS)
         _export(network, building / ONNX, card)
         _share_weights(building)
         card = sign(building, card)
-        if path.exists():
-            shutil.rmtree(path)
-        building.rename(path)
-    except (OSError, SafetensorError) as error:  # a full disk is a SafetensorError to safetensors
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path}: cannot be written ({reason}); free space") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)  # moved into place, or left by an error
+        replace_folder(path, building)
     return Bundle(path, card)
 
 

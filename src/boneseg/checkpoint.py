@@ -7,6 +7,7 @@ itself and moved into place, so that there is always one whole checkpoint or non
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from boneseg.errors import OutputError, TrainingError
+from boneseg.errors import TrainingError
 from boneseg.files import whole_file
 from boneseg.history import Check
 from boneseg.optimiser import Plateau
@@ -51,11 +52,19 @@ class State:
 def save(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Write nested mappings of tensors, and facts that JSON can hold. Raises `OutputError`."""
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in _flatten(tensors)}
+    with whole_file(path) as temporary:
+        save_tensors(flat, temporary, {"facts": json.dumps(facts)})
+
+
+def save_tensors(
+    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """As safetensors does, whose own error tells that of the disk in words. Raises OSError."""
     try:
-        with whole_file(path) as temporary:
-            save_file(flat, temporary, metadata={"facts": json.dumps(facts)})
-    except SafetensorError as error:  # what a full disk is to safetensors
-        raise OutputError(f"{path}: cannot be written ({error}); free space there") from None
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        found = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
+        raise OSError(int(found[2]), found[1]) if found else OSError(str(error)) from None
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 from boneseg.errors import OutputError, TrainingError
 
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -24,17 +28,63 @@ def whole_file(path: Path) -> Iterator[Path]:
     Where that fails nothing is left behind, and what stood at `path` stays. An OSError becomes an
     OutputError of one line.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.new")  # short: a long name stays legal
+    temporary = _beside(path, "new")
     try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        advice = "give a folder that exists and has room"
-        raise OutputError(f"{path}: cannot be written ({reason}); {advice}") from None
+        raise unwritable(path, error) from None
     finally:
         with suppress(OSError):  # moved into place, or never made
             temporary.unlink()
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, to build in it what `replace_folder` then moves there.
+
+    It is gone at the end, if it was not moved. An OSError becomes an OutputError of one line.
+    """
+    fresh = _beside(path, "new")
+    try:
+        fresh.mkdir(parents=True)
+        yield fresh
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def replace_folder(path: Path, fresh: Path) -> None:
+    """Move a folder to `path`; what stands there is put aside, and removed last. Raises OSError.
+
+    Where that fails, it is put back. A kill in between leaves both beside `path`.
+    """
+    old = _beside(path, "old")
+    if path.is_dir() and not path.is_symlink():  # else the move below says what is in its way
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Why `path` cannot be written, and what to do."""
+    advice = "give a folder that exists and has room"
+    if error.errno in _FULL:
+        advice = "free space"
+    elif error.errno in _FORBIDDEN:
+        advice = "make its folder writable, or give another"
+    return OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A hidden name that is not taken; short, so that beside a long name it is legal."""
+    return path.with_name(f".{secrets.token_hex(8)}.{suffix}")
 
 
 def make_folder(path: Path, advice: str = "choose another") -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import logging
-import secrets
 import shutil
 import sys
 from collections.abc import Sequence
@@ -27,8 +26,8 @@ import numpy as np
 from boneseg.backends import openvino_package
 from boneseg.bundle import INT8, ONNX, Bundle, sign
 from boneseg.engine import Engine
-from boneseg.errors import OutputError
 from boneseg.evaluate import evaluate_predictions
+from boneseg.files import folder_beside, replace_folder
 from boneseg.films import Film
 
 LOSS = 0.002  # of Dice, at most
@@ -50,22 +49,15 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
 
     Raises OutputError, and ModuleNotFoundError where NNCF is not installed.
     """
-    building = bundle.path.with_name(f".{secrets.token_hex(8)}.new")
-    try:
-        shutil.copytree(bundle.path, building)
+    with folder_beside(bundle.path) as building:
+        shutil.copytree(bundle.path, building, dirs_exist_ok=True)
         write_int8(building, bundle, training)
         card = sign(building, bundle.card)
         dice = _dice(bundle, validation)
         int8_dice = _dice(Bundle(building, card), validation)
         kept = int8_dice > dice - LOSS
         if kept:
-            shutil.rmtree(bundle.path)
-            building.rename(bundle.path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{bundle.path}: cannot be written ({reason}); free space") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+            replace_folder(bundle.path, building)
     return Quantised(Bundle(bundle.path, card) if kept else bundle, kept, dice, int8_dice)
 
 

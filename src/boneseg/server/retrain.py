@@ -21,7 +21,7 @@ from typing import IO, Any, Literal
 
 from boneseg.bundle import CARD
 from boneseg.errors import OutputError
-from boneseg.files import whole_file
+from boneseg.files import unwritable, whole_file
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
 
@@ -214,7 +214,7 @@ def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) 
         (folder / "wish.json").write_text(json.dumps(wish, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); free space") from None
+        raise unwritable(folder, error) from None
 
 
 def _linked(path: Path, link: Path) -> None:
