@@ -136,12 +136,10 @@ def offer(port, path):
     return status
 
 
-def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines, monkeypatch):
-    coming = tmp_path / "coming"
-    coming.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(coming))
+def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines):
     small, large = films_of_two_sizes(tmp_path)
     spool = Spool(tmp_path / "spool", 9)
+    coming = spool.coming
     node = Node(spool, engine, nobody(), max_bytes=100_000, tell=lines.append)
     with node.running("127.0.0.1", 0) as port:
         assert offer(port, large) is None
@@ -152,11 +150,10 @@ def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines, monkeypa
 def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
     tmp_path, engine, lines, monkeypatch
 ):
-    coming = tmp_path / "coming"
-    coming.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(coming))
     _, film = films_of_two_sizes(tmp_path)
-    node = Node(Spool(tmp_path / "spool", 9), engine, nobody(), tell=lines.append)
+    spool = Spool(tmp_path / "spool", 9)
+    coming = spool.coming
+    node = Node(spool, engine, nobody(), tell=lines.append)
     with node.running("127.0.0.1", 0) as port:
         with monkeypatch.context() as full:
             full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
@@ -164,6 +161,22 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
         until(lambda: not list(coming.iterdir()))
         assert f"a film is not taken: {coming} has no room left; free space there" in lines
         assert offer(port, film) == 0
+
+
+def test_what_a_kill_left_of_a_film_that_came_goes_with_the_next_start(
+    tmp_path, engine, monkeypatch
+):
+    small, _ = films_of_two_sizes(tmp_path)
+    spool, left = Spool(tmp_path / "spool", 9), []
+    node = Node(spool, engine, nobody())
+    monkeypatch.setattr(node, "_store", lambda event: left.append(event.dataset_path) or 0)
+    monkeypatch.setattr("os.unlink", lambda *_, **__: None)  # pynetdicom's last step: it is killed
+    with node.running("127.0.0.1", 0) as port:
+        assert offer(port, small) == 0
+    monkeypatch.undo()
+    assert left[0].parent == spool.coming and left[0].exists()
+    Spool(tmp_path / "spool", 9)
+    assert not left[0].exists()
 
 
 def films_of_two_sizes(folder):

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import pydicom
 from pydicom import uid as classes
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, dimse_messages, evt
 
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, RadiographError, ServiceError, UsageError
@@ -122,6 +123,8 @@ class Node:
         Raises ServiceError where the address cannot be had.
         """
         _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as it comes, and not to memory
+        messages: Any = dimse_messages  # it would be left by a kill where nobody knows it for ours
+        messages.NamedTemporaryFile = partial(tempfile.NamedTemporaryFile, dir=self.spool.coming)
         entity = AE(self.title)
         entity.require_called_aet, entity.require_calling_aet = True, self._allow
         entity.maximum_associations = MAX_ASSOCIATIONS
@@ -172,7 +175,7 @@ class Node:
         """End an association that sends one film without end, or more than there is room for."""
         link = event.assoc
         self._received[link] = weight = self._received.get(link, 0) + len(event.data)
-        place = tempfile.gettempdir()
+        place = self.spool.coming
         if weight > self._max_bytes + (self._max_bytes >> 4):  # the film, and its PDU headers
             reason = f"a film of more than {self._max_bytes >> 20} MiB is not taken"
         elif link.is_established and shutil.disk_usage(place).free < LEAST_ROOM:

@@ -1,5 +1,6 @@
 """What a node has received and not yet answered, on disk, so that a kill loses nothing.
 
+    FOLDER/coming/                films while they come
     FOLDER/films/<hash>.dcm       received, and not yet segmented
     FOLDER/films/<hash>.begun     a byte for each time that segmenting it was begun
     FOLDER/answers/<hash>.dcm     segmentations that have not been sent
@@ -36,12 +37,13 @@ class Spool:
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
-        self.folder, self.limit = folder, limit
+        self.folder, self.limit, self.coming = folder, limit, folder / "coming"
         try:
-            for room in ("films", "answers", "failed"):
+            for room in ("coming", "films", "answers", "failed"):
                 (folder / room).mkdir(parents=True, exist_ok=True, mode=0o700)
-                for stale in (folder / room).glob(".*.new"):  # of a kill in the midst of writing
-                    stale.unlink()
+                stale = "*" if room == "coming" else ".*.new"
+                for left in (folder / room).glob(stale):  # by a kill in the midst of writing
+                    left.unlink()
         except OSError as error:
             raise OutputError(
                 f"{folder}: cannot be made ({error.strerror}); give another --spool"
