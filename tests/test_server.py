@@ -918,6 +918,24 @@ def test_a_finished_run_is_offered_after_a_restart(tmp_path: Path) -> None:
     assert Retraining(library).run is None
 
 
+def test_a_run_is_told_whose_server_ended_in_its_midst(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(fill(tmp_path / "films", "hand"))
+    monkeypatch.setattr(library, "accepted", lambda: library.entries() * 4)
+    before = Retraining(library)
+    folder = before.start(bundled(), 1).folder
+    killed = (folder / "outcome.json").read_bytes()
+    before.close()
+    for content in (None, killed):
+        if content is not None:
+            (folder / "outcome.json").write_bytes(content)
+        run = Retraining(library).run
+        assert run is not None and (run.state, run.films) == ("interrupted", 4)
+    Run(2, folder.with_name("0002"), 4, 1, state="stopped").folder.mkdir()
+    assert Retraining(library).run is None  # it is not the last any more
+
+
 def test_a_run_of_a_killed_server_leaves_no_films_and_no_weights(tmp_path: Path) -> None:
     library = Library(tmp_path / "films")
     folder = library.hidden / "runs" / "0001"

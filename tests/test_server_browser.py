@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from boneseg.bundle import sample_films
 from boneseg.server.packing import unpacked_mask
+from boneseg.server.retrain import Run
 from boneseg.simulate import simulate
 from browser import CHROMIUM, needs_browser
 from films import DATA, needs_data
@@ -730,4 +731,17 @@ def test_a_training_can_be_stopped(browser: Any, tmp_path: Path) -> None:
         page.tab.click("[data-part=stop]")
         page.wait(lambda: page.tab.locator("[data-part=stage]").inner_text().startswith("Stopped"))
         assert not page.tab.locator("[data-part=start]").is_disabled()
+        page.close()
+
+
+def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "films", "hand")
+    run = Run(1, folder / ".boneseg" / "runs" / "0001", films=4, minutes=1)
+    run.folder.mkdir(parents=True)
+    run.keep()  # as it stands when the server is killed
+    with served("--data", folder) as address:
+        page = Page(browser, address)
+        page.wait(lambda: "The training was interrupted" in page.says())
+        page.tab.click("#train-open")
+        page.wait(lambda: "Interrupted" in page.tab.locator("[data-part=stage]").inner_text())
         page.close()

@@ -38,7 +38,7 @@ class Run:
     folder: Path
     films: int
     minutes: float
-    state: Literal["running", "done", "failed", "stopped"] = "running"
+    state: Literal["running", "done", "failed", "stopped", "interrupted"] = "running"
     stage: str = "starting"
     checks: list[dict[str, float]] = field(default_factory=list)
     held_back: int | None = None
@@ -67,7 +67,7 @@ class Run:
         }
 
     def keep(self) -> None:
-        """Write how it ended: what was made is offered after a restart of the server, too."""
+        """Write how it stands: after a restart what was made is offered, what was not is told."""
         with suppress(OutputError), whole_file(self.folder / OUTCOME) as temporary:
             temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
@@ -106,6 +106,7 @@ class Retraining:
             wish = {"model": str(model.resolve()), "settings": asked}
             lay_out(folder, self.library.root, films, wish)
             self.run = Run(number, folder, len(films), minutes)
+            self.run.keep()
             call = [sys.executable, "-m", "boneseg.server.study", str(folder)]
             with (folder / "log.txt").open("w", encoding="utf-8") as log:
                 self._process = subprocess.Popen(
@@ -140,7 +141,7 @@ class Retraining:
         """End what runs."""
         if self._process is not None and self._process.poll() is None:
             if self.run is not None and self.run.state == "running":
-                self.run.state = "stopped"
+                self.run.state = "interrupted"
             self._process.kill()
             self._process.wait(10)
 
@@ -174,11 +175,16 @@ class Retraining:
 
 
 def _last_run(root: Path) -> Run | None:
-    """The newest run that was finished and whose model is there."""
-    for folder in reversed(_folders(root)):
+    """The newest run, where the server ended in its midst; else the newest with a model."""
+    folders = _folders(root)
+    for folder in reversed(folders):
         with suppress(OSError, ValueError, TypeError):
             told = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
             run = Run(folder=folder, **told)
+            if run.state == "running":  # when the server was killed
+                run.state = "interrupted"
+            if run.state == "interrupted" and folder == folders[-1]:
+                return run
             if run.state == "done" and (run.bundle / CARD).is_file():
                 return run
     return None

@@ -205,9 +205,11 @@ async function refresh(force = false) {
     if ($("train").open || (training.run?.state === "running" && health.training !== "running")) {
       const before = training.run?.state;
       const run = await training.refresh();
-      if (before === "running" && run.state === "done" && !$("train").open)
+      if (before === "running" && run?.state === "done" && !$("train").open)
         say("The training has finished: see Retrain…", "good");
     }
+    if (health.training === "interrupted" && old?.training !== "interrupted" && !$("train").open)
+      say("The training was interrupted: see Retrain…", "error");
     $("train-open").classList.toggle("primary", health.training === "running");
     $("train-open").textContent = health.training === "running" ? "Training…" : "Retrain…";
     if (trouble && !editor.kept) editor.keepDraft(); // what was drawn while the server was away

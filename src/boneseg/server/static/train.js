@@ -38,10 +38,15 @@ export class Training {
 
   #show(run) {
     const last = run.checks.at(-1);
-    const ended = { done: "Finished", failed: "Failed", stopped: "Stopped; the model of today stays" };
+    const ended = {
+      done: "Finished",
+      failed: "Failed",
+      stopped: "Stopped; the model of today stays",
+      interrupted: "Interrupted, for the light box was closed; start it again",
+    };
     const stage = run.stage[0].toUpperCase() + run.stage.slice(1);
     this.part("stage").textContent = run.error ?? ended[run.state] ?? `${stage}…`;
-    this.part("stage").classList.toggle("bad", run.state === "failed");
+    this.part("stage").classList.toggle("bad", run.state === "failed" || run.state === "interrupted");
     this.part("progress").hidden = run.state !== "running";
     if (last) this.part("progress").value = last.done;
     else this.part("progress").removeAttribute("value"); // under way, nobody knows how far
