@@ -121,3 +121,12 @@ def test_levelled_what_is_faint_shows_more_like_the_rest(gain: float, offset: fl
     (clear, faint), (clear_before, faint_before) = halves(level), halves(film)
     assert faint_before.std() / clear_before.std() < faint.std() / clear.std() <= 1
     assert abs(faint.mean() - clear.mean()) < 0.05 + 0.1 * abs(offset)
+
+
+def test_a_bone_smaller_than_a_pixel_of_the_grid_does_not_vanish() -> None:
+    mask = np.zeros((640, 640), bool)
+    preparation = Preparation(32, 32)
+    place = preparation.place((640, 640))
+    assert not preparation.mask(mask, place).any()
+    mask[325:328, 203:205] = True
+    assert np.argwhere(preparation.mask(mask, place)).tolist() == [[16, 10]]

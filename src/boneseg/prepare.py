@@ -64,9 +64,13 @@ class Preparation:
         return self._lay(standardised(small), place), place
 
     def mask(self, mask: NDArray[np.bool_], place: Placement) -> NDArray[np.bool_]:
-        """Lay a mask (bool H x W) where its film lies: pixels at least half bone are bone."""
+        """Lay a mask (bool H x W) where its film lies: pixels at least half bone are bone.
+
+        Where there are none, for the bone is small, those of the most bone are: it never vanishes.
+        """
         small = resize(mask.astype(np.float32), (place.height, place.width))
-        return self._lay(small, place) >= 0.5
+        least = min(0.5, float(small.max())) if mask.any() else 0.5
+        return self._lay(small, place) >= least
 
     def restore(self, probability: Floats, place: Placement) -> Floats:
         """A probability on the working grid back on the film's own: float32 H x W in [0, 1]."""
