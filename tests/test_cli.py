@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boneseg.bundle import load_bundle, refuse_other_network
 from boneseg.cli import learning
 from boneseg.errors import TrainingError
 from boneseg.history import Check
+from boneseg.recipes import load_recipe
 from boneseg.simulate import simulate
 
 
@@ -197,6 +199,23 @@ def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) 
     last = (run / "history.csv").read_text().splitlines()[-1].split(",")
     first = (tmp_path / "on" / "history.csv").read_text().splitlines()[1].split(",")
     assert float(first[7]) > float(last[7]) - 0.1  # begins where the other ended
+
+
+@pytest.mark.parametrize("verb", ["train", "crossval"])
+def test_a_network_that_is_not_the_one_to_start_from_is_told(
+    films: Path, tmp_path: Path, verb: str
+) -> None:
+    words = (verb, films, "--out", tmp_path / "run", "--init", "bundled", "--set")
+    done = boneseg(*words, "network.width=16")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--set network.width: the bundle to start from has 24" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_network_to_start_from_may_be_named() -> None:
+    init = load_bundle("bundled")
+    for words in (["network.width=24", "run.epochs=2"], ["network.stem=2"], []):
+        refuse_other_network(load_recipe("default").with_settings(words), words, init)
 
 
 def test_films_and_masks_may_lie_in_folders_of_their_own(films: Path, run: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from boneseg.errors import BundleError, TrainingError
+from boneseg.errors import BundleError, TrainingError, UsageError
 from boneseg.files import folder_beside, replace_folder
 from boneseg.prepare import Preparation, fitted
 from boneseg.recipe import NetworkSettings, Recipe
@@ -151,6 +152,20 @@ def starting_from(recipe: Recipe, init: Bundle | None) -> Recipe:
     if init.card.members > 1:
         raise TrainingError(f"{init.path}: is an ensemble; start from one of its folds")
     return recipe.model_copy(update={"network": init.card.architecture})
+
+
+def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle | None) -> None:
+    """Raises UsageError where `settings`, as `recipe` has them, ask for another network than init.
+
+    What the recipe itself has of a network gives way without a word, but these were asked for.
+    """
+    for key in (setting.partition("=")[0].strip() for setting in settings):
+        section, _, name = key.partition(".")
+        if init is not None and section == "network":
+            ours = getattr(init.card.architecture, name)
+            if getattr(recipe.network, name) != ours:
+                reason = f"the bundle to start from has {'none' if ours is None else ours}"
+                raise UsageError(f"--set {key}: {reason}, and its network is kept; leave it out")
 
 
 def load_network(bundle: Bundle) -> nn.Module:

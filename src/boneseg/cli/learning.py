@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float", "int8")
 
-Init = Annotated[Path | None, typer.Option(help="A bundle to start from; bundled is ours.")]
+Init = Annotated[
+    Path | None,
+    typer.Option(help="A bundle to start from, whose network is kept; bundled is ours."),
+]
 
 
 def train(
@@ -34,9 +37,7 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train as well as these allow.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
-    init: Annotated[
-        Path | None, typer.Option(help="A bundle to start from; bundled is ours.")
-    ] = None,
+    init: Init = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     precision: Annotated[
         str, typer.Option(help="Of the bundle; int8 where that is as good.")
@@ -44,7 +45,7 @@ def train(
     keep_names: KeepNames = False,
 ) -> int:
     """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
-    from boneseg.bundle import load_bundle, save_bundle
+    from boneseg.bundle import load_bundle, refuse_other_network, save_bundle
     from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
@@ -57,6 +58,7 @@ def train(
         raise ModuleNotFoundError(name="nncf")
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
+    refuse_other_network(chosen, settings or (), start)
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
@@ -96,16 +98,14 @@ def crossval(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
     epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
-    init: Annotated[
-        Path | None, typer.Option(help="A bundle to start from; bundled is ours.")
-    ] = None,
+    init: Init = None,
     parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Train a model for each fold, score it on the films it never saw, and join them in one."""
-    from boneseg.bundle import load_bundle
+    from boneseg.bundle import load_bundle, refuse_other_network
     from boneseg.crossval import cross_validate
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
@@ -113,6 +113,7 @@ def crossval(
 
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
+    refuse_other_network(chosen, settings or (), start)
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )

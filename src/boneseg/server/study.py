@@ -49,7 +49,7 @@ def main() -> None:
 
 def retrain(run: Path) -> None:
     """Train on the films of a wish, and score both models on those held back."""
-    from boneseg.bundle import save_bundle
+    from boneseg.bundle import refuse_other_network, save_bundle
     from boneseg.calibrate import judge
     from boneseg.films import read_films
     from boneseg.recipes import load_recipe
@@ -58,6 +58,8 @@ def retrain(run: Path) -> None:
 
     wish = json.loads((run / "wish.json").read_text(encoding="utf-8"))
     before = load_bundle(wish["model"])
+    recipe = load_recipe("default").with_settings([*SETTINGS, *wish["settings"]])
+    refuse_other_network(recipe, wish["settings"], before)
     dataset = open_dataset(run / "films")
     tell(stage="reading the films")
     films = read_films(dataset.cases)
@@ -68,7 +70,6 @@ def retrain(run: Path) -> None:
     del films
     dice_before = _dice(Engine(before), scored)
     tell(stage="training", before=dice_before)
-    recipe = load_recipe("default").with_settings([*SETTINGS, *wish["settings"]])
 
     def report(check: Check) -> None:
         tell(check={"done": check.done, "loss": check.loss, "dice": check.dice})
