@@ -100,21 +100,25 @@ def tiff(
 ) -> Path:
     """Write height x width (x bands) as TIFF of one strip, in byte order "<" or ">".
 
-    tags: photometric (0: white is 0), planes (2: one for each band), extra (2: opacity).
+    tags: photometric (0: white is 0), planes (2: one, and a strip, for each band), extra (2:
+    opacity; 1: by which the colours are multiplied).
     """
     height, width, *rest = samples.shape
     count, bits = (rest or [1])[0], 8 * samples.dtype.itemsize
-    data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
-    data = zlib.compress(data) if zipped else data
+    planes = np.moveaxis(samples, -1, 0) if tags.get("planes") == 2 else [samples]
+    strips = [plane.astype(samples.dtype.newbyteorder(order)).tobytes() for plane in planes]
+    strips = [zlib.compress(strip) for strip in strips] if zipped else strips
+    data, lengths = b"".join(strips), [len(strip) for strip in strips]
+    places = [8 + sum(lengths[:index]) for index in range(len(strips))]
     told = {256: [width], 257: [height], 258: [bits] * count, 259: [8 if zipped else 1]}
-    told |= {262: [tags.get("photometric", 2 if count > 2 else 1)], 273: [8], 277: [count]}
-    told |= {278: [height], 279: [len(data)], 284: [tags.get("planes", 1)]}
+    told |= {262: [tags.get("photometric", 2 if count > 2 else 1)], 273: places, 277: [count]}
+    told |= {278: [height], 279: lengths, 284: [tags.get("planes", 1)]}
     told |= {338: [tags["extra"]]} if "extra" in tags else {}
     told |= {339: ["_uif".index(samples.dtype.kind)] * count}
     start = 8 + len(data) + len(data) % 2
     entries, beyond = b"", b""  # numbers that need more than four bytes stand behind the table
     for tag, values in told.items():
-        kind = "H" if len(values) > 1 else "I"
+        kind = "H" if len(values) > 1 and tag not in (273, 279) else "I"
         packed = struct.pack(f"{order}{len(values)}{kind}", *values).ljust(4, b"\0")
         if len(packed) > 4:
             place = start + 6 + 12 * len(told) + len(beyond)

@@ -16,7 +16,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 import films
-from boneseg.errors import RadiographError, UsageError
+from boneseg.errors import MaskError, RadiographError, UsageError
+from boneseg.masks import read_mask
 from boneseg.radiograph import (
     colourfulness,
     find_radiographs,
@@ -481,9 +482,33 @@ def test_what_is_transparent_is_black_in_deep_colours(tmp_path, mode):
     np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-4)
 
 
-def test_deep_colours_in_planes_are_refused(tmp_path):
-    """Pillow would read bytes of one colour as those of another."""
-    bands, _ = deep("RGB", 65535)
-    path = films.tiff(tmp_path / "a.tif", bands, planes=2)
-    with pytest.raises(RadiographError, match="lie in planes; save it as PNG"):
+@pytest.mark.parametrize(
+    ("bands", "dtype", "tags", "words"),
+    [
+        (3, np.uint16, {"planes": 2}, "bands lie in planes"),
+        (4, np.uint16, {"planes": 2, "extra": 2}, "bands lie in planes"),
+        (2, np.uint8, {"planes": 2, "extra": 2, "zipped": True}, "bands lie in planes"),
+        (4, np.uint16, {"extra": 1}, "multiplied by its opacity"),
+        (2, np.uint8, {"extra": 1}, "multiplied by its opacity"),
+    ],
+)
+def test_what_pillow_mistakes_is_refused(tmp_path, bands, dtype, tags, words):
+    """It would read bytes of one band as those of another, or the higher bytes alone."""
+    film = np.stack([films.bone(top=255).astype(dtype)] * bands, -1)
+    path = films.tiff(tmp_path / "a.tif", film, **tags)
+    with pytest.raises(RadiographError, match=f"{words}; save it as PNG, in grey"):
         read_radiograph(path)
+    with pytest.raises(MaskError, match=f"{words}; save it as PNG, in grey"):
+        read_mask(path)
+
+
+def test_colours_of_8_bits_in_planes_or_multiplied_by_their_opacity_are_read(tmp_path):
+    grey = films.bone(top=255).astype(np.uint8)
+    half = np.full_like(grey, 128)
+    for zipped in (False, True):
+        path = films.tiff(tmp_path / "a.tif", np.stack([grey] * 3, -1), zipped=zipped, planes=2)
+        np.testing.assert_allclose(read_radiograph(path).pixels, grey / 255, atol=1e-6)
+        shown = np.rint(grey * (half / 255)).astype(np.uint8)
+        bands = np.stack([shown] * 3 + [half], -1)
+        path = films.tiff(tmp_path / "a.tif", bands, zipped=zipped, extra=1)
+        np.testing.assert_allclose(read_radiograph(path).pixels, shown / 255, atol=0.005)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from boneseg.annotations import MaskSizeError, is_annotation, read_annotation
-from boneseg.errors import MaskError
+from boneseg.errors import MaskError, RadiographError
 from boneseg.files import whole_file
 from boneseg.samples import deep_colours, is_white_zero
 
@@ -122,6 +122,8 @@ def _decode(path: Path) -> tuple[Image.Image, bool]:
             return ImageOps.exif_transpose(image), negative
     except MaskError:
         raise
+    except RadiographError as error:  # of `deep_colours`
+        raise MaskError(str(error)) from None
     except MemoryError:
         raise MaskError(f"{path}: there is not enough memory to read it; is it a mask?") from None
     except FileNotFoundError:

@@ -22,7 +22,8 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from boneseg.errors import RadiographError
 
-_BITS, _WHITE, _PLANES, _FORMAT = 258, 262, 284, 339  # tags of a TIFF (6.0, section 8 and on)
+# tags of a TIFF (6.0, section 8 and on)
+_BITS, _WHITE, _PLANES, _OPACITY, _FORMAT = 258, 262, 284, 338, 339
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # the order in which libtiff hands samples over
 _OTHER = {"L": "B", "B": "L"}
 
@@ -58,13 +59,9 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
     """Samples of 16 bits: height x width x (grey or colours, and opacity where there is one).
 
     None where the picture has none. `image` is this picture of the file, not loaded yet. Raises
-    RadiographError where each colour has a plane of its own, which Pillow mistakes.
+    RadiographError for what Pillow mistakes.
     """
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(_PLANES) == 2 and tags.get(_BITS, ())[:2] == (16, 16):
-        raise RadiographError(
-            f"{path}: is a TIFF whose 16-bit colours lie in planes; save it as PNG, in grey"
-        )
+    _refuse_mistaken(getattr(image, "tag_v2", {}), path)
     tiles = [_lower(tile) for tile in image.tile]
     lower = [tile for tile in tiles if tile is not None]
     animated = image.format == "PNG" and index > 0  # a frame is drawn on those before
@@ -80,6 +77,20 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
     image.load()
     samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8 | low
     return samples
+
+
+def _refuse_mistaken(tags: Any, path: Path) -> None:
+    """Refuse a TIFF of 16-bit colours, or of grey and opacity, that Pillow takes for another."""
+    bits = tags.get(_BITS, ())
+    if len(bits) != 2 and bits[:2] != (16, 16):
+        return
+    if tags.get(_PLANES) == 2:
+        problem = "whose bands lie in planes"
+    elif 1 in tags.get(_OPACITY, ()):
+        problem = "that is multiplied by its opacity"
+    else:
+        return
+    raise RadiographError(f"{path}: is a TIFF {problem}; save it as PNG, in grey")
 
 
 def _lower(tile: ImageFile._Tile) -> ImageFile._Tile | None:
