@@ -582,7 +582,10 @@ def test_a_run_does_not_go_on_from_what_has_changed(
     answer = boneseg("train", films_of_run, "--out", run, *words)
     assert answer.status == 1
     (line,) = answer.lines
-    hints = {"films": f"films have changed since ({GOOD[0]})", "recipe": "recipe has changed"}
+    hints = {
+        "films": f"films have changed since ({GOOD[0]})",
+        "recipe": "began with another recipe",
+    }
     assert hints.get(change, "no checkpoint" if change == "checkpoint" else "--resume") in line
     assert {path: path.read_bytes() for path in everything(run)} == before
 

@@ -28,9 +28,9 @@ from boneseg.calibrate import Calibration, calibrate, judge
 from boneseg.crossval_result import CrossValidation, Fold
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
-from boneseg.errors import DatasetError, OutputError, TrainingError, UsageError
-from boneseg.files import own_folder, whole_file, write_table
-from boneseg.films import Film, fingerprint, fingerprints, read_films, what_changed
+from boneseg.errors import DatasetError, TrainingError, UsageError
+from boneseg.files import make_folder, own_folder, whole_file, write_table
+from boneseg.films import Film, fingerprint, fingerprints, read_films, refuse_other
 from boneseg.history import Check, read_history
 from boneseg.masks import read_probability, write_mask, write_probability
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summarise
@@ -161,30 +161,14 @@ def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
     path = out / "plan.json"
     own_folder(out, path.name, resume)
     if not path.exists():
-        with whole_file(_made(out) / "plan.json") as temporary:
+        make_folder(out / "out_of_fold", "choose another folder for --out")
+        with whole_file(path) as temporary:
             temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = what_changed(plan["films"], before["films"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        refuse_other(plan, json.loads(path.read_text(encoding="utf-8")), out)
+    except (OSError, ValueError, TypeError, AttributeError):
         raise TrainingError(f"{path}: is damaged; start the run anew") from None
-    if changed:
-        raise TrainingError(f"{out}: {changed}; start the run anew")
-    asked = {"folds": "number of folds", "recipe": "recipe", "init": "bundle to start from"}
-    asked["dealt"] = "groups.csv or parts.csv"
-    for name, words in asked.items():
-        if before.get(name) != plan[name]:
-            raise TrainingError(f"{out}: began with another {words}; give that, or start it anew")
-
-
-def _made(out: Path) -> Path:
-    try:
-        (out / "out_of_fold").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"cannot be made ({error.strerror})"
-        raise OutputError(f"{out}: {reason}; choose another folder for --out") from None
-    return out
 
 
 def _run_all(

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boneseg.dataset import Case
+from boneseg.errors import TrainingError
 from boneseg.prepare import Placement, Preparation, in_squares
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.words import listed
+
+_WORDS = {  # for what a run is asked, in a message
+    "folds": "number of folds",
+    "init": "bundle to start from",
+    "dealt": "groups.csv or parts.csv",
+}
 
 
 @dataclass(frozen=True)
@@ -76,12 +85,22 @@ def fingerprints(films: Sequence[Film]) -> dict[str, str]:
     return {film.case.name: fingerprint([film]) for film in films}
 
 
-def what_changed(now: Mapping[str, str], before: Mapping[str, str]) -> str:
-    """Names the films that are not as they were, came or went, for a message; "" where none is."""
-    changed = sorted(
-        name for name in now.keys() | before.keys() if now.get(name) != before.get(name)
-    )
-    return f"films have changed since ({listed(changed)})" if changed else ""
+def refuse_other(asked: Mapping[str, Any], before: Mapping[str, Any], place: Path) -> None:
+    """Hold what is asked of a run that goes on against what it began with.
+
+    Both have the `fingerprints` of their films as "films". The first that differs is named: what
+    follows from others stands behind them. Raises TrainingError.
+    """
+    films = before.get("films")
+    now, then = asked["films"], films if isinstance(films, dict) else {}
+    changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+    if changed:
+        reason = f"films have changed since ({listed(changed)})"
+        raise TrainingError(f"{place}: {reason}; start the run anew")
+    for name, value in asked.items():
+        if before.get(name) != value:
+            reason = f"began with another {_WORDS.get(name, name)}"
+            raise TrainingError(f"{place}: {reason}; give that, or start it anew")
 
 
 @dataclass(frozen=True)

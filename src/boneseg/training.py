@@ -27,7 +27,7 @@ from boneseg.checkpoint import State
 from boneseg.dataset import Dataset
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.files import make_folder, own_folder
-from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, what_changed
+from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, refuse_other
 from boneseg.history import Check, write_history
 from boneseg.losses import Objective
 from boneseg.networks import build, depths, prune, pruned_settings
@@ -44,11 +44,6 @@ SLOWER = 1 / 3  # the rate of each attempt, of the rate before it
 STRIKES = 5  # collapsed checks in a row
 FIRST_STEPS = 30  # before that no network has had the time to learn
 SAVE_EVERY = 10.0  # seconds between checkpoints, at least
-ASKED = {  # what a run that goes on must share with its beginning, beside the films
-    "recipe": "recipe has",
-    "dealt": "groups or parts of the films have",
-    "init": "bundle to start from has",
-}
 
 Report = Callable[["Check"], None]
 
@@ -174,7 +169,7 @@ class _Loop:
             raise ValueError("settle the recipe before training with it")
         preparation = Preparation(size.height, size.width)
         self.recipe, self.out, self.report = recipe, out, report
-        self.asked = asked | {"recipe": recipe.model_dump(mode="json")}
+        self.asked = {"recipe": recipe.model_dump(mode="json")} | asked
         self.fingerprint = fingerprint([*training, *validation])
         self.weights = weights
         films = prepare_films(training, preparation)
@@ -236,11 +231,7 @@ class _Loop:
         """Go on from the checkpoint in the run's folder."""
         path = self.out / "checkpoint.safetensors"
         tensors, facts = checkpoint.load(path)
-        if changed := what_changed(self.asked["films"], facts.get("films", {})):
-            raise TrainingError(f"{path}: {changed}; start the run anew")
-        for name, words in ASKED.items():
-            if facts.get(name) != self.asked[name]:
-                raise TrainingError(f"{path}: the {words} changed since; start the run anew")
+        refuse_other(self.asked, facts, path)
         self.state = State.of(facts["state"])
         self._new_attempt()
         self.network.load_state_dict(tensors["network"])

@@ -35,7 +35,7 @@ from boneseg.dataset import Dataset
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.files import make_folder, own_folder, whole_file
-from boneseg.films import Film, fingerprints, read_films, what_changed
+from boneseg.films import Film, fingerprints, read_films, refuse_other
 from boneseg.history import Check
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
@@ -169,9 +169,9 @@ def tune_recipe(
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))
     facts = {
         "films": fingerprints(films),
-        "groups.csv or parts.csv": sorted(films[index].case.name for index in held),
         "recipe": base.model_dump(mode="json"),
         "space": {name: one.model_dump(mode="json") for name, one in space.items()},
+        "groups.csv or parts.csv": sorted(films[index].case.name for index in held),
     }
     _open_study(out, facts, resume)
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
@@ -216,13 +216,9 @@ def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
     own_folder(out, path.name, resume)
     make_folder(out / "trials", "choose another folder for --out")
     study = _study(out, create=True)
+    if known:
+        refuse_other(facts, study.user_attrs, path)
     for name, value in facts.items():
-        before = study.user_attrs.get(name)
-        if known and before != value:
-            reason = f"holds trials of another {name}"
-            if name == "films":
-                reason = what_changed(value, before if isinstance(before, dict) else {})
-            raise TrainingError(f"{path}: {reason}; choose another --out")
         study.set_user_attr(name, value)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):  # of a search that was killed
         study.tell(trial.number, state=TrialState.FAIL)
