@@ -16,11 +16,22 @@ from safetensors import SafetensorError
 
 from boneseg import checkpoint
 from boneseg.backends import KEPT, OpenVino
-from boneseg.bundle import CARD, ONNX, WEIGHTS, Bundle, load_bundle, load_network, save_bundle
+from boneseg.bundle import (
+    CARD,
+    ONNX,
+    WEIGHTS,
+    Bundle,
+    load_bundle,
+    load_network,
+    refuse_other_network,
+    save_bundle,
+    starting_from,
+)
 from boneseg.engine import Engine
-from boneseg.errors import BundleError, OutputError
+from boneseg.errors import BundleError, OutputError, RecipeError
 from boneseg.networks import build
 from boneseg.recipe import NetworkSettings
+from boneseg.recipes import load_recipe
 from boneseg.validation import predict
 from readings import card
 
@@ -156,3 +167,14 @@ def test_what_cannot_be_written_is_told_with_what_helps(
     with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
         bundle(tmp_path / "bundle", half=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_to_start_from_is_cut_where_that_is_asked() -> None:
+    """What train advises once a U-Net++ is trained, be it from another."""
+    asked = load_recipe("unetplusplus").with_settings(["network.depth=2"])
+    nested = asked.network.model_copy(update={"depth": None})
+    init = Bundle(Path("nested"), card(architecture=nested))
+    refuse_other_network(asked, ["network.depth=2"], init)
+    assert starting_from(asked, init).network == asked.network
+    with pytest.raises(RecipeError, match="depth asks for architecture unetplusplus"):
+        starting_from(asked, load_bundle("bundled"))

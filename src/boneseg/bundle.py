@@ -146,12 +146,17 @@ def load_bundle(path: Path | str) -> Bundle:
 
 
 def starting_from(recipe: Recipe, init: Bundle | None) -> Recipe:
-    """The recipe with the network of the bundle to start from. Raises TrainingError for many."""
+    """The recipe with the network of the bundle to start from, cut where the recipe cuts its own.
+
+    Raises TrainingError for a bundle of many, RecipeError for one that cannot be cut.
+    """
     if init is None:
         return recipe
     if init.card.members > 1:
         raise TrainingError(f"{init.path}: is an ensemble; start from one of its folds")
-    return recipe.model_copy(update={"network": init.card.architecture})
+    depth = recipe.network.depth
+    started = recipe.model_copy(update={"network": init.card.architecture})
+    return started if depth is None else started.with_settings([f"network.depth={depth}"])
 
 
 def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle | None) -> None:
@@ -161,7 +166,7 @@ def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle |
     """
     for key in (setting.partition("=")[0].strip() for setting in settings):
         section, _, name = key.partition(".")
-        if init is not None and section == "network":
+        if init is not None and section == "network" and name != "depth":
             ours = getattr(init.card.architecture, name)
             if getattr(recipe.network, name) != ours:
                 reason = f"the bundle to start from has {'none' if ours is None else ours}"
