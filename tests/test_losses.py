@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from boneseg.losses import (
     supervised_loss,
     total_loss,
 )
+from boneseg.networks.inputs import Copies, Filters
 from boneseg.recipe import LossSettings
 
 TARGET = (torch.arange(64).view(1, 1, 8, 8) % 3 == 0).float()
@@ -60,7 +62,10 @@ def test_a_focal_power_under_one_has_a_finite_gradient() -> None:
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
-def test_coarse_outputs_are_held_against_the_bone_that_they_cover() -> None:
+@pytest.mark.parametrize("inputs", [None, Copies, Filters])
+def test_coarse_outputs_are_held_against_the_bone_that_they_cover(
+    inputs: Callable[[], torch.nn.Module] | None,
+) -> None:
     """Of 40 x 24 a network of stride 16 makes 48 x 32; each output here is exactly right."""
     mask = torch.zeros(1, 1, 40, 24)
     mask[..., 16:40, 16:24] = 1
@@ -74,7 +79,8 @@ def test_coarse_outputs_are_held_against_the_bone_that_they_cover() -> None:
             whole[..., 16:40, 16:24] = 1
             return [80 * torch.nn.functional.avg_pool2d(whole, side) - 40 for side in (1, 2, 4, 8)]
 
-    assert Objective(Right(), LossSettings())(torch.zeros_like(mask), mask) < 1e-6
+    network = torch.nn.Sequential(inputs(), Right()) if inputs else Right()
+    assert Objective(network, LossSettings())(torch.zeros_like(mask), mask) < 1e-6
 
 
 def test_deep_supervision_weighs_coarse_levels_less() -> None:

@@ -57,7 +57,8 @@ class Objective(nn.Module):
     """A network and its loss in one: films and masks, both N x 1 x H x W, to a scalar.
 
     Both are padded to what the network divides evenly, or its coarse outputs, which cover what it
-    pads, would be held against a mask stretched over them.
+    pads, would be held against a mask stretched over them. What stands in front of the network
+    (copies, filters) sees the film as it is, as it does when it segments.
     """
 
     def __init__(self, network: nn.Module, settings: LossSettings) -> None:
@@ -65,11 +66,14 @@ class Objective(nn.Module):
         self.network, self.settings = network, settings
 
     def forward(self, films: Tensor, masks: Tensor) -> Tensor:
-        stride = getattr(self.network, "stride", 1)
+        network = self.network
+        if isinstance(network, nn.Sequential):
+            films, network = network[0](films), network[1]
+        stride = getattr(network, "stride", 1)
         beyond = (0, -films.shape[-1] % stride, 0, -films.shape[-2] % stride)
         if any(beyond):
             films, masks = functional.pad(films, beyond), functional.pad(masks, beyond)
-        outputs = self.network(films)
+        outputs = network(films)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         return supervised_loss(outputs, masks, self.settings)
 
