@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -18,13 +19,15 @@ from boneseg.bundle import load_network, save_bundle
 from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError
+from boneseg.films import prepare_films
 from boneseg.history import Check
 from boneseg.optimiser import Plateau
+from boneseg.prepare import Preparation
 from boneseg.recipe import OptimiserSettings, Recipe
 from boneseg.recipes import BUILT_IN
 from boneseg.simulate import simulate
 from boneseg.training import train
-from boneseg.validation import collapse
+from boneseg.validation import collapse, mean_dice, predict
 
 SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.width=8"]
 SMALL += ["network.levels=3"]
@@ -166,6 +169,45 @@ def test_the_guard_saves_a_run_that_collapses_without_it(tmp_path: Path) -> None
     notes = [row.note for row in saved.history if row.note]
     assert len(notes) == saved.restarts
     assert all(note.startswith("collapsed") for note in notes)
+
+
+def test_the_best_weights_outlive_a_collapse(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last loss of an attempt is no number; the next attempt stands still, and is no better."""
+    step = training._Loop._step
+
+    def fails_late(loop: training._Loop) -> float:
+        loss = step(loop)
+        return math.nan if loop.state.attempt == 0 and loop._done() >= 1 else loss
+
+    monkeypatch.setattr(training._Loop, "_step", fails_late)
+    monkeypatch.setattr(training, "SLOWER", 0.0)
+    run = train(phantoms, recipe("run.epochs=20"), tmp_path)
+    assert run.restarts == 1
+    assert run.best_dice == max(row.dice for row in run.history if row.attempt == 0)
+    assert run.best_dice > max(row.dice for row in run.history if row.attempt == 1)
+    kept = prepare_films(run.validation, Preparation(64, 64))
+    dice = mean_dice(predict(run.network, kept.films), kept.masks)
+    assert dice == pytest.approx(run.best_dice, abs=1e-4)
+
+
+def test_a_run_of_minutes_that_goes_wrong_at_its_end_has_its_best_weights(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that only steps move: 240 of them are the 0.2 minutes."""
+    step = training._Loop._step
+
+    def fails_last(loop: training._Loop) -> float:
+        loss, taken = step(loop), loop.state.step
+        loop.started, loop.clock = 0.0, lambda: taken / 20
+        return math.nan if taken >= 240 else loss
+
+    monkeypatch.setattr(training._Loop, "_step", fails_last)
+    run = train(phantoms, recipe("run.minutes=0.2"), tmp_path)
+    assert run.history[-1].note == "collapsed: the loss is not finite"
+    assert run.restarts == 0
+    assert run.best_dice > 0.6
 
 
 def test_a_run_of_minutes_ends_on_time(phantoms: Dataset, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class State:
     attempt_start: float = 0.0
     strikes: int = 0
     sound: bool = False  # whether any check was better than a constant mask
-    best_dice: float = -1.0
+    best_dice: float = -1.0  # of any attempt
     loss_sum: float = 0.0
     loss_count: int = 0
     checked_at: float = 0.0

@@ -194,6 +194,7 @@ class _Loop:
         self.saved_at = -math.inf
         make_folder(out, "choose another folder for --out")
         self._new_attempt()
+        self.best = _copied(self.average)
 
     def run(self) -> None:
         """To the end of the schedule, from wherever the state stands."""
@@ -248,7 +249,6 @@ class _Loop:
         network = network.to(self.device)
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network)
-        self.best = _copied(self.average)
         self.optimiser = build_optimiser(self.network, self.recipe.optimiser)
         self.objective = Objective(self.network, self.recipe.loss)
         if self.device.type == "cuda":
@@ -346,13 +346,15 @@ class _Loop:
         )
 
     def _restart(self, reason: str) -> None:
-        """Begin again from another seed, at a lower rate; at most three times."""
+        """Begin again from another seed, at a lower rate, thrice at most; the best weights stay."""
         old = self.state
         row = self._row(old.history[-1].dice if old.history else 0.0, f"collapsed: {reason}")
         old.history.append(row)
         if self.report:
             self.report(row)
         late = self.recipe.run.minutes is not None and self._done() >= 1
+        if late and old.sound:  # a run that ends has the weights from before it went wrong
+            return
         if late or not self.recipe.run.guard or old.attempt >= MAX_RESTARTS:
             write_history(old.history, self.out / "history.csv")
             advice = "give it more minutes" if late else "check the masks, or try another recipe"
@@ -363,6 +365,8 @@ class _Loop:
             seconds=old.seconds,
             attempt_start=old.seconds,
             checked_at=old.seconds,
+            sound=old.sound,
+            best_dice=old.best_dice,
             history=old.history,
         )
         self._new_attempt()

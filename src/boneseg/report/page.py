@@ -134,7 +134,7 @@ def _charts(run: TrainedRun, dice: Sequence[float]) -> str:
         for attempt in sorted({row.attempt for row in run.history})
     ]
     marks = [(at / scale, f"restart {attempt}") for at, attempt in _restarts(run.history)]
-    ends = [r for r in run.history if (r.attempt, r.dice) == (run.restarts, run.best_dice)]
+    ends = [row for row in run.history if row.dice == run.best_dice]
     best = (ends[0].seconds / scale, ends[0].dice) if ends else None
 
     def drawn(title: str, name: str, up: Axis, best: tuple[float, float] | None = None) -> str:
