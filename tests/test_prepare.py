@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from boneseg.metrics import score
-from boneseg.prepare import Preparation, fitted, levelled, standardised
+from boneseg.prepare import Preparation, fitted, levelled, resize, standardised
 
 sides = st.integers(20, 300)
 
@@ -51,6 +51,21 @@ def test_a_small_film_is_a_crop_and_grows() -> None:
     assert fitted((224, 224), 320 * 320) == Preparation(448, 448)
     assert fitted((320, 320), 320 * 320) == Preparation(320, 320)
     assert fitted((640, 640), 320 * 320) == Preparation(320, 320)
+
+
+few = st.integers(1, 50)
+
+
+@given(height=few, width=few, shorter=few, narrower=few)
+def test_a_film_that_shrinks_is_averaged_over_its_area(
+    height: int, width: int, shorter: int, narrower: int
+) -> None:
+    """As if every pixel were first divided into as many as divide evenly."""
+    film = np.random.default_rng(0).random((height, width), np.float32)
+    rows, columns = min(height, shorter), min(width, narrower)
+    divided = np.repeat(np.repeat(film, rows, axis=0), columns, axis=1)
+    expected = divided.reshape(rows, height, columns, width).mean(axis=(1, 3))
+    assert np.allclose(resize(film, (rows, columns)), expected, atol=1e-5)
 
 
 @settings(max_examples=40)

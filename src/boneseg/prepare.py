@@ -145,10 +145,30 @@ def resize(pixels: Floats, size: tuple[int, int]) -> Floats:
     Pixel centres keep their place (the half-pixel convention), so that there and back again is
     without a shift. Each axis takes its own filter.
     """
+    height, width = size
+    if height < pixels.shape[0]:
+        pixels = _averaged(pixels, height)
+    if width < pixels.shape[1]:
+        pixels = _averaged(np.ascontiguousarray(pixels.T), width).T
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
-    for axis_size in ((size[1], image.height), size[::-1]):
+    for axis_size in ((width, image.height), (width, height)):
         if axis_size != image.size:
-            shrinks = axis_size[0] < image.width or axis_size[1] < image.height
-            method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-            image = image.resize(axis_size, method)
+            image = image.resize(axis_size, Image.Resampling.BICUBIC)
     return np.array(image, dtype=np.float32)
+
+
+def _averaged(pixels: Floats, rows: int) -> Floats:
+    """The means over equal parts of the height; a row across an edge counts for what lies in each.
+
+    (Pillow's box filter takes such a row for whole: an outline moves by up to half a pixel.)
+    """
+    count = len(pixels)
+    edges = np.arange(rows + 1) * count / rows
+    above, below = edges[:-1], edges[1:]
+    total = np.zeros((rows, pixels.shape[1]), np.float32)
+    for offset in range(math.ceil(count / rows) + 1):
+        at = above.astype(np.intp) + offset
+        share = np.maximum(np.minimum(below, at + 1) - np.maximum(above, at), 0)
+        row = pixels[np.minimum(at, count - 1)]
+        total += share.astype(np.float32)[:, None] * row
+    return total / np.float32(count / rows)
