@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from boneseg.dataset import open_dataset
 from boneseg.engine import Engine
 from boneseg.errors import UsageError
 from boneseg.films import read_films
-from boneseg.int8 import quantise
+from boneseg.int8 import quantise, sampled
 from boneseg.metrics import score
 from boneseg.prepare import Preparation, levelled
 from boneseg.radiograph import find_radiographs, read_radiograph
@@ -224,6 +225,13 @@ def test_a_bundle_is_quantised_where_that_is_as_good(
     assert (INT8 in whole.card.files) == found.kept
     assert ("int8" in Engine(whole).name) == found.kept
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("count", [1, 300, 301, 599, 600, 1000])
+def test_the_scales_are_taken_from_films_of_the_whole_set(count: int) -> None:
+    found: list[Any] = sampled(range(count))  # type: ignore[arg-type]
+    assert min(count, 150) <= len(found) <= 300
+    assert found[-1] >= count - len(range(0, count, 300))
 
 
 def test_int8_that_is_worse_is_left_out(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -64,7 +65,6 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
 def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
     """Write the int8 network of a bundle into a copy of it, which must be signed anew."""
     openvino, nncf = openvino_package(), _nncf()
-    step = max(1, len(training) // SAMPLE)
 
     def prepared(film: Film) -> Any:
         preparation = bundle.preparation(film.square_shape)
@@ -72,12 +72,17 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
         return np.ascontiguousarray(grid[None, None])
 
     model = openvino.Core().read_model(folder / ONNX)
-    films = nncf.Dataset(list(training[::step][:SAMPLE]), prepared)
+    films = nncf.Dataset(sampled(training), prepared)
     with redirect_stdout(io.StringIO()):  # its bars, which no setting of its own leaves out
         found = nncf.quantize(
             model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
         )
     openvino.save_model(found, folder / INT8, compress_to_fp16=True)
+
+
+def sampled(training: Sequence[Film]) -> list[Film]:
+    """At most `SAMPLE` of the films, spread over all: those with names alike are often alike."""
+    return list(training[:: math.ceil(len(training) / SAMPLE)])
 
 
 def _nncf() -> Any:
