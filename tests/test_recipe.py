@@ -28,6 +28,11 @@ def test_a_recipe_printed_is_the_recipe(name: str, tmp_path: Path) -> None:
     assert load_recipe(str(path)) == load_recipe(name)
 
 
+def test_a_summary_of_several_lines_is_printed_as_one_comment() -> None:
+    recipe = Recipe(summary="knees\nwidth = 3")
+    assert parse(tomllib.loads(recipe.to_toml()), "own.toml") == recipe
+
+
 def test_every_setting_is_printed_with_a_comment() -> None:
     text = Recipe().to_toml()
     for key in keys():

@@ -261,7 +261,7 @@ class Recipe(_Section):
     def to_toml(self) -> str:
         """The whole recipe as TOML, a comment for each setting."""
         lines = [
-            f"# {self.summary}",
+            f"# {' '.join(self.summary.split())}",
             f"version = {self.version}",
             f"summary = {json.dumps(self.summary, ensure_ascii=False)}",
         ]
