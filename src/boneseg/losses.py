@@ -13,8 +13,9 @@ from boneseg.recipe import LossSettings
 
 
 def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 − soft Dice of each film, averaged (Milletari et al., V-Net, 2016).
+    """1 − soft Dice of each film, averaged.
 
+    After Milletari et al., V-Net, 2016, who square what they sum up below the fraction.
     `smooth` (px) stands above and below the fraction: it defines the loss of an empty film, and
     a large one blunts the gradient of a small bone.
     """

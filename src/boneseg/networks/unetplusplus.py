@@ -86,7 +86,8 @@ class UNetPlusPlus(nn.Module):
     def pruned(self, depth: int) -> UNetPlusPlus:
         """The U-Net++ of a smaller depth (1 or more) inside this one, with copies of its weights.
 
-        It is built from widths[: depth + 1], and answers what the head of that depth answers here.
+        It is built from widths[: depth + 1], and answers what the head of that depth answers here,
+        to films that this one need not pad.
         Raises ValueError where there is no such head.
         """
         if str(depth) not in self.heads:
