@@ -98,7 +98,10 @@ def crossval(
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
     epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
-    init: Init = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="A bundle of other films, to start from; its network is kept."),
+    ] = None,
     parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
     keep_names: KeepNames = False,
