@@ -451,6 +451,20 @@ def test_a_document_beside_the_films_is_spared(tmp_path: Path) -> None:
     assert (tmp_path / "coco.json").read_text() == "mine"
 
 
+def test_masks_that_people_drew_for_the_films_are_spared(tmp_path: Path) -> None:
+    for folder in ("images", "masks", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    picture(tmp_path / "images" / "knee.png")
+    for folder in ("masks", "elsewhere"):
+        (tmp_path / folder / "knee_mask.png").write_text("drawn by hand")
+    done = boneseg("segment", tmp_path, "--out", tmp_path / "masks", "--format", "mask")
+    assert done.returncode == 2
+    assert "knee_mask.png: would be replaced" in done.stderr
+    assert (tmp_path / "masks" / "knee_mask.png").read_text() == "drawn by hand"
+    done = boneseg("segment", tmp_path / "images", "--out", tmp_path / "elsewhere")
+    assert done.returncode == 0, done.stderr  # as when a call is made again
+
+
 def test_a_film_called_as_a_document_does_not_replace_it(tmp_path: Path) -> None:
     picture(tmp_path / "coco.png")
     words = ["--out", tmp_path / "out", "--format", "coco,labelme"]

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from boneseg.dataset import LAYOUTS
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import make_folder, same_place, whole_file
@@ -30,6 +31,7 @@ from boneseg.writers import FORMATS, Reading
 
 USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
 REPORT = "segment.json"
+MASKS = dict(LAYOUTS)  # beside a folder of films: where those that people drew lie
 LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 
 
@@ -125,14 +127,16 @@ def _spare_the_films(
     inputs: Sequence[Path], out: Path, stems: Sequence[str], formats: Sequence[str]
 ) -> None:
     """Refuse to replace a film, or a mask that somebody drew beside the films."""
-    if not any(same_place(out, folder) for folder in {path.parent for path in inputs}):
+    folders = {path.parent.resolve() for path in inputs}
+    pairs = {folder.with_name(masks) for folder in folders if (masks := MASKS.get(folder.name))}
+    if not any(same_place(out, folder) for folder in folders | pairs):
         return
     names = [name for stem in stems for name in _files(stem, formats).values()]
     for name in [*names, *documents(formats).values()]:
         if (out / name).exists():
             raise UsageError(
-                f"{out / name}: would be replaced, for --out is where the films are; "
-                "choose another folder"
+                f"{out / name}: would be replaced, for --out is where the films or their masks "
+                "are; choose another folder"
             )
 
 
