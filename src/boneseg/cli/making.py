@@ -11,6 +11,8 @@ from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
+OF_KIND = {"skeleton": "--meshes, --model and --region", "ct": "--ct, --labels and --bones"}
+
 
 def simulate(
     out: Annotated[Path, typer.Option(help="Where images/ and masks/ go.")],
@@ -34,6 +36,7 @@ def simulate(
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as make
 
+    _check_words_of_kinds(kind, skeleton=(meshes, model, region), ct=(ct, labels, bones))
     source: Source = PhantomSource()
     if kind == "skeleton":
         if meshes is None:
@@ -76,6 +79,15 @@ def demo(
     print(f"model:    {done.bundle}")
     print(f"report:   {done.report}")
     return 0
+
+
+def _check_words_of_kinds(kind: str, **words: tuple[object, ...]) -> None:
+    """Refuse what another kind is made from: the films would be phantoms, without a word."""
+    for other, given in words.items():
+        if kind != other and any(given):
+            raise UsageError(
+                f"simulate: {OF_KIND[other]} are for --kind {other}; give it, or leave them out"
+            )
 
 
 def _label_numbers(text: str) -> tuple[int, ...] | None:

@@ -129,8 +129,7 @@ def simulate(
     a folder that cannot be written or already holds other images.
     """
     source = source or PhantomSource()
-    if count < 1 or seed < 0 or bits not in (8, 16) or parallel < 1:
-        raise UsageError("simulate wants a count above 0, a seed from 0 on, and 8 or 16 bits")
+    _check(count, seed, bits, parallel)
     check_size(size)
     source.check()
     out = Path(out)
@@ -152,6 +151,14 @@ def simulate(
             f"cannot write to {out} ({error.strerror or error}): choose a folder for --out that "
             "can be written"
         ) from error
+
+
+def _check(count: int, seed: int, bits: int, parallel: int) -> None:
+    for name, value, least in (("count", count, 1), ("seed", seed, 0), ("parallel", parallel, 1)):
+        if value < least:
+            raise UsageError(f"simulate: {name} is {value}; give {least} or more")
+    if bits not in (8, 16):
+        raise UsageError(f"simulate: a film of {bits} bits cannot be made; give 8 or 16")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
+from boneseg.radiograph import MAX_PIXELS
 from boneseg.simulate.projector import Array, Exposure
 
 MIN_SIDE = 32
@@ -38,8 +39,13 @@ class Film:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raises UsageError for a film (height, width) of less than `MIN_SIDE` either way."""
+    """Raises UsageError for a film (height, width) that is too small, or that nobody could read."""
     if min(size) < MIN_SIDE:
         raise UsageError(
             f"a film of {size[0]}x{size[1]} is too small: ask for {MIN_SIDE}x{MIN_SIDE} or more"
+        )
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UsageError(
+            f"a film of {size[0]}x{size[1]} is too large: it may have "
+            f"{MAX_PIXELS // 10**6} million pixels"
         )
