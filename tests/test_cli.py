@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boneseg import __version__, cli
 from boneseg.bundle import load_bundle, refuse_other_network
 from boneseg.cli import learning
 from boneseg.errors import TrainingError
@@ -52,6 +53,40 @@ def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_
         assert set(np.unique(mask)) <= {0, 255}
         assert (mask > 0).sum() == result["area_px"]
         assert (tmp_path / result["outputs"]["overlay"]).is_file()
+
+
+def test_the_version_is_told_and_the_package_is_the_command() -> None:
+    call = [sys.executable, "-m", "boneseg", "--version"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train"], "error: Missing option '--out'; see boneseg train --help"),
+        (
+            ["sgment"],
+            "error: No such command 'sgment'. Did you mean 'segment'?; see boneseg --help",
+        ),
+    ],
+)
+def test_wrong_words_lead_to_the_help_of_their_verb(words: list[str], told: str) -> None:
+    done = boneseg(*words)
+    assert (done.returncode, done.stderr.strip()) == (2, told)
+
+
+def test_too_little_memory_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gives_up(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "app", gives_up)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: there is not enough memory")
 
 
 def test_segment_tells_of_films_that_lie_where_the_masks_go(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -35,6 +36,27 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def print_version(asked: bool) -> None:
+    """For whoever tells of a bug."""
+    if asked:
+        from boneseg import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What may stand before a verb."""
+
+
 for verb in (
     segment,
     check,
@@ -59,7 +81,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="boneseg", standalone_mode=False)
     except BonesegError as error:
         say(f"error: {error}")
         status = error.exit_status
@@ -71,12 +93,16 @@ def main() -> None:
     except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
         say(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path")
         status = 1
+    except MemoryError:  # of what is no single film, which is told by its name
+        say("error: there is not enough memory; close other programs, or ask for less")
+        status = 1
     except (typer.Abort, KeyboardInterrupt):
         status = STOPPED
     except TyperException as error:
         words = getattr(error, "format_message", error.__str__)().rstrip(".")
         if words:  # none where all of the help was printed, for a call without any word
-            say(f"error: {words}; see boneseg --help")
+            called = getattr(getattr(error, "ctx", None), "command_path", "boneseg")
+            say(f"error: {words}; see {called} --help")
         status = 2
     if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
         verb = next(iter(sys.argv[1:]), "")
