@@ -58,14 +58,24 @@ def test_the_report_is_drawn_in_light_and_dark(page: Path, tmp_path: Path) -> No
     assert blue.sum() > 300
 
 
-def test_nothing_is_wider_than_a_phone(page: Path, tmp_path: Path) -> None:
-    measured = tmp_path / "measured.html"
-    probe = "<script>document.title=document.documentElement.scrollWidth</script></body>"
+def measured(page: Path, folder: Path, length: str) -> int:
+    """A length on a phone, in px, that an expression of the page's gives."""
+    copy = folder / "measured.html"
+    probe = f"<script>document.title={length}</script></body>"
     text = page.read_text(encoding="utf-8").replace("</body>", probe)
     # The page itself may run no script; its copy with a measuring tape in it may.
-    measured.write_text(text.replace("default-src 'none'", "script-src 'unsafe-inline'"))
-    shown = browse(measured, "--window-size=500,900", "--dump-dom")
-    assert int(shown.partition("<title>")[2].partition("<")[0]) <= 500
+    copy.write_text(text.replace("default-src 'none'", "script-src 'unsafe-inline'"))
+    shown = browse(copy, "--window-size=500,900", "--dump-dom")
+    return int(shown.partition("<title>")[2].partition("<")[0])
+
+
+def test_nothing_is_wider_than_a_phone(page: Path, tmp_path: Path) -> None:
+    assert measured(page, tmp_path, "document.documentElement.scrollWidth") <= 500
+
+
+def test_a_fold_is_one_line_on_a_phone(page: Path, tmp_path: Path) -> None:
+    folds = "Math.max(...[...document.querySelector('table').rows].map(row => row.offsetHeight))"
+    assert measured(page, tmp_path, folds) < 40  # px: its words are not broken into letters
 
 
 def test_it_prints_to_paper(page: Path, tmp_path: Path) -> None:
@@ -85,6 +95,7 @@ def test_a_comparison_is_drawn_with_its_points_named(
     text = path.read_text(encoding="utf-8")
     assert "&lt;b&gt;again" in text
     assert "<b>again" not in text
+    assert text.count("o first's") == 2  # the head of a column, and what it means
     shot = picture(path, tmp_path)
     assert drawn(shot) > 0.02
     blue = np.abs(shot.astype(int) - (0, 114, 178)).max(axis=2) < 60

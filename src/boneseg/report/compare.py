@@ -43,7 +43,7 @@ def _caveats(found: Comparison) -> str:
         f"p says how often chance alone would give a mean difference to {first} at least as large "
         f"({_test(found.films)}; two-sided, not corrected for the number of recipes). It knows of "
         "other films, not of another seed.",
-        f"To {first}'s: the time until the validation Dice of {first}'s best weights was reached, "
+        f"To first's: the time until the validation Dice of {first}'s best weights was reached, "
         "mean over folds.",
     ]
     lines += [

@@ -36,6 +36,7 @@ td,th{padding:.25rem .6rem;border-bottom:1px solid var(--rule);text-align:right;
 td{white-space:nowrap}.facts td{white-space:normal}
 thead th{color:var(--soft);white-space:nowrap}tr{break-inside:avoid}
 th:first-child,.facts td{text-align:left;overflow-wrap:anywhere}
+tbody th:first-child{min-width:6rem}
 .facts th{color:var(--soft);white-space:nowrap;vertical-align:top}
 pre{overflow-x:auto;background:var(--card);padding:.75rem;font-size:.8rem}
 """
