@@ -144,6 +144,22 @@ def test_evaluate_prints_the_contract(films: Path, run: Path) -> None:
     assert 0.3 < found["mean"]["dice"] <= 1
 
 
+def test_evaluate_warns_of_films_that_the_model_has_seen(
+    films: Path, run: Path, tmp_path: Path
+) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name, other in ((3, "renamed"), (5, "other")):
+            film = np.array(Image.open(films / folder / f"phantom_{name:06d}.png"))
+            film = film[::-1] if other == "other" else film
+            Image.fromarray(film).save(tmp_path / folder / f"{other}.png")
+    told = "warning: the model was trained on {}, or chosen by them, which flatters it"
+    assert told.format("1 of 2 films") in boneseg("evaluate", tmp_path, "--model", run).stderr
+    (tmp_path / "images" / "renamed.png").unlink()
+    assert "warning" not in boneseg("evaluate", tmp_path, "--model", run).stderr
+    assert told.format("12 of 12 films") in boneseg("evaluate", films, "--model", run).stderr
+
+
 def test_a_flipped_byte_is_refused_by_name(run: Path, films: Path, tmp_path: Path) -> None:
     import shutil
 

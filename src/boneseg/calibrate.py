@@ -14,6 +14,7 @@ from boneseg.evaluate import evaluate_predictions
 from boneseg.films import prepare_films
 from boneseg.metrics import Summary
 from boneseg.prepare import Floats, Preparation
+from boneseg.seen import SEEN, digest, joined
 from boneseg.training import TrainedRun
 from boneseg.validation import predict
 
@@ -47,6 +48,7 @@ def judge(run: TrainedRun) -> Judgement:
         for film, mask in zip(run.validation, masks, strict=True)
     )
     films = {"fingerprint": run.fingerprint, "validation": len(run.validation)}
+    shown = (digest(film.radiograph) for film in (*run.training, *run.validation))
     card = Card(
         architecture=run.recipe.network,
         height=size.height,
@@ -54,7 +56,7 @@ def judge(run: TrainedRun) -> Judgement:
         threshold=at,
         metrics={name: float(value) for name, value in summary.mean.items()},
         restarts=run.restarts,
-        data=films | {"training": len(run.training)},
+        data=films | {"training": len(run.training), SEEN: joined(shown, run.seen_before)},
         recipe=run.recipe.model_dump(mode="json"),
         versions=library_versions(),
     )

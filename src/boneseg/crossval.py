@@ -37,6 +37,7 @@ from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summari
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
+from boneseg.seen import SEEN, joined, seen_by
 from boneseg.splits import all_but, split_folds, twins, units
 from boneseg.training import train
 from boneseg.trust import Trust, trust_quality
@@ -310,6 +311,7 @@ def _ensemble(
     """All folds as one bundle. Its figures are the out-of-fold ones: each of one member alone."""
     members = [load_bundle(out / f"fold-{fold.number}" / "bundle") for fold in folds]
     networks = [load_network(member) for member in members]
+    shown = joined(*(seen_by(member.card.data) for member in members))
     card = members[0].card.model_copy(
         update={
             "members": len(members),
@@ -317,7 +319,7 @@ def _ensemble(
             "temperature": calibration.temperature,
             "metrics": summary.mean,
             "restarts": sum(fold.restarts for fold in folds),
-            "data": {"fingerprint": digest, "films": films, "folds": len(folds)},
+            "data": {"fingerprint": digest, "films": films, "folds": len(folds), SEEN: shown},
         }
     )
     network = Ensemble(networks).eval() if len(networks) > 1 else networks[0]

@@ -9,8 +9,8 @@ as an empty mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.pairing import MaskFile, as_compared, masks_in, stem_of
 from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.seen import digest
 from boneseg.words import counted
 
 Mask = NDArray[np.bool_]
@@ -46,6 +47,7 @@ class Evaluation:
     summary: Summary
     parts: dict[str, Summary]  # by body part, where parts.csv names any
     failures: tuple[Failure, ...]
+    seen: tuple[str, ...] = ()  # cases that the model was trained on, or chosen by
 
     def __repr__(self) -> str:
         if not self.summary.cases:
@@ -125,21 +127,28 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     return _evaluate(dataset, score_case)
 
 
-def evaluate_model(dataset: Dataset, segment: Callable[[Radiograph], Mask]) -> Evaluation:
+def evaluate_model(
+    dataset: Dataset, segment: Callable[[Radiograph], Mask], seen: Collection[str] = ()
+) -> Evaluation:
     """Score what a model finds on the films of a dataset, read one at a time.
 
     `segment` finds the mask of a film on the film's own grid, bool H x W, as `Engine.segment` does.
+    `seen`: digests of films that the model knows (`seen.seen_by`); the evaluation names those.
     Raises DatasetError where the dataset has no case; a film or mask that cannot be read is in
     `failures`, and the others are scored.
     """
+    known: list[str] = []
 
     def score_case(case: Case) -> Scores:
         film = read_radiograph(case.image)
         height, width = film.pixels.shape
         truth = case.read_mask((height, width))
-        return score(segment(film), truth, film.spacing_mm)
+        scores = score(segment(film), truth, film.spacing_mm)
+        if digest(film) in seen:
+            known.append(case.name)
+        return scores
 
-    return _evaluate(dataset, score_case)
+    return replace(_evaluate(dataset, score_case), seen=tuple(known))
 
 
 def write_cases_csv(summary: Summary, path: Path) -> None:

@@ -35,6 +35,7 @@ from boneseg.optimiser import build_optimiser, follow, rate, restore_slots, slot
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
 from boneseg.sampling import balancing_weights, order
+from boneseg.seen import seen_by
 from boneseg.splits import hold_out, twins
 from boneseg.validation import collapse, constant_dice, mean_dice, predict
 from boneseg.words import counted
@@ -61,6 +62,7 @@ class TrainedRun:
     history: tuple[Check, ...]
     training: tuple[Film, ...]
     validation: tuple[Film, ...]
+    seen_before: frozenset[str] = frozenset()  # digests of films, by the bundle it started from
 
     def save(self, path: Path | str) -> Bundle:
         """The model as a bundle, its threshold calibrated on the validation films.
@@ -148,6 +150,7 @@ def train(
         history=tuple(loop.state.history),
         training=tuple(training),
         validation=tuple(validation),
+        seen_before=seen_by(init.card.data) if init is not None else frozenset(),
     )
 
 

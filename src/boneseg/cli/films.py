@@ -162,12 +162,20 @@ def evaluate(
     if model is not None:
         from boneseg.bundle import load_bundle
         from boneseg.engine import Engine
+        from boneseg.seen import seen_by
 
-        result = evaluate_model(dataset, Engine(load_bundle(model)).segment)
+        bundle = load_bundle(model)
+        result = evaluate_model(dataset, Engine(bundle).segment, seen_by(bundle.card.data))
     elif masks is not None:
         result = evaluate_masks(dataset, masks)
     for failure in result.failures:
         say(f"error: {failure.reason}")
+    if result.seen:
+        say(
+            f"warning: the model was trained on {len(result.seen)} of "
+            f"{counted(len(result.summary.cases), 'film')}, or chosen by them, which flatters it; "
+            "score it on others"
+        )
     if as_json:
         print_json(result.to_json())
     else:
