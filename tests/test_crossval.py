@@ -79,8 +79,11 @@ def test_every_film_is_predicted_once_by_a_model_that_never_saw_it(
 def test_folds_start_from_a_bundle(
     phantoms: Dataset, done: CrossValidation, tmp_path: Path
 ) -> None:
-    begun = load_bundle(done.out / "fold-1" / "bundle")
+    knowing = load_bundle(done.out / "fold-1" / "bundle")
     slow = recipe("run.epochs=1", "optimiser.learning_rate=1e-6", "network.width=4")
+    with pytest.raises(TrainingError, match="so that no fold would be unseen"):
+        cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=knowing)
+    begun = replace(knowing, card=knowing.card.model_copy(update={"data": {}}))  # tells nothing
     tuned = cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=begun)
     assert tuned.recipe.network == begun.card.architecture
     assert tuned.summary.mean["dice"] > done.summary.mean["dice"] - 0.2  # one epoch brings 0.3

@@ -37,7 +37,7 @@ from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summari
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
-from boneseg.seen import SEEN, joined, seen_by
+from boneseg.seen import SEEN, digest, joined, seen_by
 from boneseg.splits import all_but, split_folds, twins, units
 from boneseg.training import train
 from boneseg.trust import Trust, trust_quality
@@ -85,7 +85,8 @@ def cross_validate(
     Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, show no
     bone, or are called as another's mask in out_of_fold/, RecipeError for a network that these
     films cannot train, and TrainingError for a run that exists already or whose films have changed,
-    where a process of those training at once is ended from outside, or if every fold fails.
+    for a bundle to start from that has seen the films, where a process of those training at once is
+    ended from outside, or if every fold fails.
     """
     out = Path(out)
     if parallel < 1:
@@ -93,6 +94,7 @@ def cross_validate(
     recipe = starting_from(recipe, init)
     _refuse_clashes(dataset)
     films = read_films(dataset.cases)
+    _refuse_what_has_seen(films, init)
     settled = recipe.settle([film.square_shape for film in films]) if films else recipe
     if films and not any(film.mask.any() for film in films):
         raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
@@ -121,6 +123,19 @@ def cross_validate(
     with whole_file(out / "crossval.json") as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _refuse_what_has_seen(films: Sequence[Film], init: Bundle | None) -> None:
+    """Refuse to start from a bundle that knows some of the films: no fold would be unseen."""
+    if init is None:
+        return
+    seen = seen_by(init.card.data)
+    known = [film.case.name for film in films if digest(film.radiograph) in seen]
+    if known:
+        raise TrainingError(
+            f"{init.path}: was trained on {listed(known)}, so that no fold would be unseen; "
+            "start from another bundle"
+        )
 
 
 def _refuse_clashes(dataset: Dataset) -> None:
