@@ -30,6 +30,7 @@ from boneseg.recipes import BUILT_IN
 from boneseg.report.charts import linear, logarithmic
 from boneseg.report.page import write_report
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
+from boneseg.seen import digest
 from boneseg.training import TrainedRun
 
 Mask = NDArray[np.bool_]
@@ -176,6 +177,15 @@ def test_the_page_says_what_its_figures_are_worth(tmp_path: Path) -> None:
     assert "one film: no interval" in one and "wider than stated" not in one
     assert "With only 2 films, the true 95 %" in page(tmp_path, ["a", "b"], SMOOTH).words
     assert "no groups.csv" not in page(tmp_path, ["a"], SMOOTH, group="patient").words
+
+
+def test_the_report_tells_that_the_beginning_had_seen_the_films(tmp_path: Path) -> None:
+    run, *rest = made(["a", "b"], SMOOTH)
+    begun = replace(run, seen_before=frozenset([digest(run.validation[0].radiograph)]))
+    write_report(tmp_path / "report.html", begun, *rest)
+    told = "The model that it began with was trained on 2 of these"  # their pixels are the same
+    assert told in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "began with" not in page(tmp_path, ["a", "b"], SMOOTH).words
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 0.0, 1e9])

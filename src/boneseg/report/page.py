@@ -18,6 +18,7 @@ from boneseg.metrics import by_part
 from boneseg.report.charts import Axis, curve, histogram, linear, logarithmic
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.report.style import STYLE
+from boneseg.seen import digest
 from boneseg.words import counted
 
 if TYPE_CHECKING:
@@ -112,6 +113,12 @@ def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
         else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
         "may stand on both sides, which flatters, too.",
     ]
+    known = sum(digest(film.radiograph) in run.seen_before for film in run.validation)
+    if known:
+        lines.append(
+            f"The model that it began with was trained on {known} of these, or chosen by them, "
+            "which flatters, too."
+        )
     if 1 < count < FEW:
         lines.append(f"With only {count} films, the true 95 % intervals are wider than stated.")
     if summary.empty_predictions:
