@@ -368,6 +368,15 @@ def test_the_folder_for_results_is_not_searched_for_films(tmp_path, out):
     assert found == [tmp_path / "ins" / "a.png", tmp_path / "ins" / "outer" / "b.png"]
 
 
+def test_masks_beside_their_films_are_no_films(tmp_path):
+    names = ("d/images/a.png", "d/masks/a.png", "x/labels/a.png", "y/masks/b.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert find_radiographs([tmp_path]) == [tmp_path / names[i] for i in (0, 2, 3)]
+    assert find_radiographs([tmp_path / "d" / "masks"]) == [tmp_path / "d" / "masks" / "a.png"]
+
+
 def test_a_film_named_by_several_paths_is_taken_once(tmp_path, monkeypatch):
     (tmp_path / "ins").mkdir()
     film = tmp_path / "ins" / "a.png"

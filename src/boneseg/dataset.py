@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from boneseg.annotations import is_annotation, suffix_of
 from boneseg.errors import DatasetError, MaskError, UsageError
+from boneseg.files import LAYOUTS
 from boneseg.pairing import (
     FILM_ENDING,
     MASK_ENDING,
@@ -35,7 +36,6 @@ from boneseg.pairing import (
 from boneseg.patients import public_name
 from boneseg.words import counted, listed
 
-LAYOUTS = (("images", "masks"), ("all_images", "labels"))
 _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case", "id", "stem"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from boneseg.errors import OutputError, TrainingError
 
+LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # a folder of films, one of masks
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
-from boneseg.files import same_place
+from boneseg.files import LAYOUTS, same_place
 from boneseg.samples import deep_colours, grey_values, is_tiff, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
@@ -138,8 +138,8 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
     """The films that `inputs` name: files as they are, folders searched through, in sorted order.
 
     In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one;
-    hidden files and folders and the index file DICOMDIR are passed over, and so is a folder `out`
-    below them: it holds the masks and overlays of an earlier call. Links are followed. A film named
+    hidden files and folders, masks/ beside images/ and the index file DICOMDIR are passed over, and
+    so is a folder `out`: it holds what an earlier call has found. Links are followed. A film named
     twice, by whichever paths, is listed once. A folder that cannot be searched, or that holds no
     film, is listed as it is: whoever reads it is told why, and goes on with the others. Raises
     UsageError for what does not exist, RadiographError where there is no film at all.
@@ -319,7 +319,8 @@ def _search(folder: Path, out: Path | None) -> list[Path]:
         closed.append(Path(error.filename))
 
     for parent, folders, files in os.walk(folder, onerror=shut, followlinks=True):
-        folders[:] = [name for name in sorted(folders) if is_new(Path(parent, name))]
+        drawn = {masks for images, masks in LAYOUTS if images in folders}
+        folders[:] = [name for name in sorted({*folders} - drawn) if is_new(Path(parent, name))]
         films += [Path(parent, name) for name in files if not name.startswith(".")]
     return sorted([*closed, *filter(_is_film, films)])
 

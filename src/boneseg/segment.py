@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from boneseg.dataset import LAYOUTS
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, UsageError
-from boneseg.files import make_folder, same_place, whole_file
+from boneseg.files import LAYOUTS, make_folder, same_place, whole_file
 from boneseg.pairing import stem_of
 from boneseg.patients import public_path
 from boneseg.radiograph import Radiograph, read_radiograph

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Literal
 
 from boneseg.annotations import DICOM_SUFFIXES, is_annotation
-from boneseg.dataset import LAYOUTS, films_and_masks
+from boneseg.dataset import films_and_masks
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import make_folder, same_place, whole_file
+from boneseg.files import LAYOUTS, make_folder, same_place, whole_file
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.names import free_name, safe_name
