@@ -230,7 +230,7 @@ def test_what_was_found_is_told_though_its_file_cannot_be_written(
         done = boneseg(*words)
         assert done.returncode == 1
         assert told in done.stdout
-        assert done.stderr.count("\n") == 1
+        assert done.stderr.count("error: ") == 1
 
 
 def test_a_problem_of_no_one_film_has_no_name(films: Path, tmp_path: Path) -> None:
