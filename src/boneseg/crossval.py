@@ -79,8 +79,8 @@ def cross_validate(
     once in processes of their own, the cores shared among them, and `report` is called once for
     each, with its last check, when it ends; so it is for a fold that was finished before. A fold
     that collapses for good is in `failed`, and the others are finished. With `init` every fold's
-    network is that bundle's, and starts from its weights; of films that these were fitted to no
-    prediction is honest, and nothing here can tell.
+    network is that bundle's, and starts from its weights, which must not have been fitted to any of
+    these films: a bundle that remembers one is refused, but an older one remembers none.
 
     Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, show no
     bone, or are called as another's mask in out_of_fold/, RecipeError for a network that these
