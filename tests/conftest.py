@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from boneseg.bundle import bundled, load_bundle
 from boneseg.engine import Engine
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """The model that ships, ready to run."""
-    return Engine(load_bundle(bundled()))
+    return Engine()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import films
-from boneseg.bundle import Bundle, bundled, load_bundle, load_network, save_bundle
+from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
 from boneseg.cli import main
 from boneseg.dataset import open_dataset
 from boneseg.engine import Engine, Finding
@@ -680,7 +680,7 @@ def test_a_disk_that_is_full_at_once_is_told_however_many_films_wait(
     monkeypatch.setattr("boneseg.segment.read_radiograph", full)
     films_waiting = [tmp_path / f"{number}.png" for number in range(3000)]
     with pytest.raises(OutputError, match="no room"):
-        segment_files(films_waiting, tmp_path / "out", Engine(load_bundle(bundled()), at_once=4))
+        segment_files(films_waiting, tmp_path / "out", Engine(at_once=4))
 
 
 def test_on_a_full_disk_the_results_of_an_earlier_call_stay(

@@ -233,6 +233,19 @@ def test_what_was_found_is_told_though_its_file_cannot_be_written(
         assert done.stderr.count("error: ") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "ending"),
+    [(("check", "--sheet"), "jpg"), (("evaluate", "--model", "m", "--out"), "json")],
+)
+def test_a_file_is_not_called_what_it_is_not(
+    films: Path, tmp_path: Path, words: tuple[str, ...], ending: str
+) -> None:
+    done = boneseg(words[0], films, *words[1:], tmp_path / f"found.{ending}")
+    assert done.returncode == 2
+    assert "is written as" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_problem_of_no_one_film_has_no_name(films: Path, tmp_path: Path) -> None:
     for folder, name in (("images", "a.png"), ("masks", "b.png")):
         (tmp_path / folder).mkdir()

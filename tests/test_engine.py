@@ -247,3 +247,7 @@ def test_int8_that_is_worse_is_left_out(
     assert not found.kept
     assert abs(found.int8_dice - found.dice) < 0.1
     assert {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()} == before
+
+
+def test_a_bundle_is_named_by_its_path_and_by_default_is_what_ships() -> None:
+    assert Engine().bundle.card == Engine(str(bundled())).bundle.card == load_bundle("bundled").card

@@ -33,7 +33,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.bundle import bundled, sample_films
 from boneseg.dataset import Case
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, OutputError, UsageError
@@ -85,7 +85,7 @@ def post(client: TestClient, name: str, content: bytes, path: str = "/api/segmen
 
 
 def test_a_film_in_and_the_engines_mask_out(client: TestClient) -> None:
-    engine = Engine(load_bundle(bundled()))
+    engine = Engine()
     expected = engine.find(read_radiograph(FOOT))
     answer = post(client, "foot.png", FOOT.read_bytes())
     assert answer.status_code == 200

@@ -2,7 +2,7 @@
 
     import boneseg
 
-    engine = boneseg.Engine(boneseg.load_bundle("runs/first"))
+    engine = boneseg.Engine()                   # what ships; or boneseg.Engine("runs/first")
     film = boneseg.read_radiograph("knee.dcm")
     mask = engine.segment(film)                 # bool, height x width, True = bone
 

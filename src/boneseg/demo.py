@@ -26,7 +26,7 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
 
     Raises what its parts raise.
     """
-    from boneseg.bundle import bundled, load_bundle, sample_films, save_bundle
+    from boneseg.bundle import sample_films, save_bundle
     from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
     from boneseg.engine import Engine
@@ -41,7 +41,7 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
         [f"run.minutes={minutes}", "prepare.max_pixels=16384"]
     )
     say("finding bones in the sample films with the model that ships")
-    ours = Engine(load_bundle(bundled()))
+    ours = Engine()
     segment_files(find_radiographs([sample_films()]), out / "samples", ours)
     say("making 120 phantom films to train on, and 24 others to be scored on")
     simulate(out / "train", 120, seed=0)

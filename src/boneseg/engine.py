@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.backends import open_backend
-from boneseg.bundle import Bundle
+from boneseg.bundle import Bundle, load_bundle
 from boneseg.errors import BonesegError
 from boneseg.film_check import LEAST, likeness
 from boneseg.prepare import Floats, in_squares, levelled
@@ -53,9 +54,9 @@ class Finding:
 
 
 class Engine:
-    """A bundle, ready to run on this machine.
+    """A bundle, or a run's by its path, ready to run on this machine; by default what ships.
 
-    >>> engine = Engine(load_bundle(Path("runs/knees/bundle")))
+    >>> engine = Engine("runs/knees")
     >>> mask = engine.segment(film)
 
     Films are taken as `read_radiograph` gives them, or as their pixels alone (float32 H x W in
@@ -63,18 +64,19 @@ class Engine:
     `backend` names what runs the network (`backends.BACKENDS`); by default what suits the machine.
     With `full_resolution` films larger than the working grid are looked at a second time, in tiles
     of up to `tiles.MAGNIFIED` times its scale. Any number of threads may give it films; `at_once`
-    says how many do, of whose films it looks at MOST side by side.
+    says how many do, of whose films it looks at MOST side by side. Raises BundleError where the
+    bundle cannot be read or run, UsageError for a backend that is not installed.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Bundle | Path | str = "bundled",
         *,
         backend: str | None = None,
         full_resolution: bool = False,
         at_once: int = 1,
     ) -> None:
-        self.bundle = bundle
+        self.bundle = bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
         self._network = open_backend(bundle, backend, self.at_once)
         self._full_resolution = full_resolution

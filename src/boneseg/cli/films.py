@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
+from boneseg.cli.common import (
+    Data,
+    Images,
+    Json,
+    KeepNames,
+    Labels,
+    Masks,
+    print_json,
+    refuse_other_ending,
+)
 from boneseg.errors import BonesegError, UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
@@ -115,6 +124,7 @@ def check(
     from boneseg.check import check_dataset, contact_sheet
     from boneseg.dataset import open_dataset
 
+    refuse_other_ending("--sheet", sheet, ".png")
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
@@ -156,6 +166,7 @@ def evaluate(
 
     if (model is None) == (masks is None):
         raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
+    refuse_other_ending("--out", out, ".csv")
     dataset = open_dataset(
         data, images=images, masks=truth, labels=labels or (), keep_names=keep_names
     )

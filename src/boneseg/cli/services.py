@@ -74,7 +74,6 @@ def pacs(
     wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
     if not wanted:  # a watch would wait for nothing, for ever
         raise UsageError("--modality: names nothing; write CR,DX, or what else your films are")
-    from boneseg.bundle import bundled, load_bundle
     from boneseg.engine import Engine
     from boneseg.pacs.dicomweb import DicomWeb
     from boneseg.pacs.watch import Outcome, Watch
@@ -87,9 +86,7 @@ def pacs(
 
     patience = math.inf if watching else PATIENCE
     with DicomWeb(url, netrc=netrc, token=token, patience=patience, tell=say) as web:
-        watch = Watch(
-            web, Engine(load_bundle(model or bundled())), modalities=wanted, report=report
-        )
+        watch = Watch(web, Engine(model or "bundled"), modalities=wanted, report=report)
         while study is None:
             watch.round(since)
             time.sleep(every)
@@ -123,7 +120,6 @@ def node(
     """Be a DICOM node: films come by C-STORE, their segmentations go by C-STORE to another."""
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: say with --from AET who may send, where other machines can")
-    from boneseg.bundle import bundled, load_bundle
     from boneseg.engine import Engine
     from boneseg.pacs.node import Node, peer, title
     from boneseg.pacs.spool import Spool
@@ -131,7 +127,7 @@ def node(
     known = [title(name) for name in allow or []]
     there, ours = peer(to), title(aet)
     waiting = Spool(spool, limit)
-    engine = Engine(load_bundle(model or bundled()))
+    engine = Engine(model or "bundled")
     answering = Node(waiting, engine, there, title=ours, allow=known, tell=say)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as a service is stopped
     with suppress(KeyboardInterrupt), answering.running(host, port) as found:

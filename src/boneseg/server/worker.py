@@ -130,12 +130,11 @@ def _work(pipe: Connection, bundle: Path, cores: Set[int]) -> None:
 
 def _serve(pipe: Connection, bundle: Path) -> None:
     """Raises EOFError and ConnectionError once nobody asks, or waits, any more."""
-    from boneseg.bundle import load_bundle
     from boneseg.engine import Engine
     from boneseg.server.tasks import TASKS
 
     try:
-        engine = Engine(load_bundle(bundle))
+        engine = Engine(bundle)
     except BonesegError as error:
         pipe.send(("error", error))
         return
