@@ -125,7 +125,7 @@ def test_too_few_films_to_hold_some_back_are_refused(
 def test_a_search_is_kept_under_any_name(name: str, tmp_path: Path) -> None:
     out = tmp_path / name
     for resume in (False, True):
-        tune._open_study(out, {"recipe": 1}, resume)
+        tune._open_study(out, {"films": {}, "recipe": 1}, resume)
     assert list(tmp_path.rglob("*.db")) == [out / "tune.db"]
 
 
