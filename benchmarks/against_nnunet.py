@@ -255,14 +255,7 @@ def install(work: Path) -> None:
     if not (work / "venv").exists():
         subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
         torch = version("torch").partition("+")[0]
-        pip = [
-            work / "venv" / "bin" / "pip",
-            "install",
-            "-q",
-            f"torch=={torch}",
-            "nnunetv2",
-            "pydantic",
-        ]
+        pip = [work / "venv" / "bin" / "pip", "install", "-q", f"torch=={torch}", "nnunetv2"]
         subprocess.run(pip, check=True)
 
 

@@ -15,7 +15,6 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from against_nnunet import NnUnet, install, theirs_version
 from common import PERFORMANCE, held_back, machine, one_a_core, write_section
@@ -101,7 +100,7 @@ def their_steps(peer: NnUnet, recipe: Recipe) -> int:
 
 
 def report(recipe: Recipe, rates: dict[str, float], version: str) -> list[str]:
-    size: Any = recipe.prepare
+    size = recipe.prepare
     lines = [
         f"Made by `python benchmarks/nnunet_loop.py` on {machine()}, a core each; nnU-Net",
         f"{version}: {FILMS} at {size.height} x {size.width}, {recipe.run.batch} films a step, the",

@@ -37,7 +37,7 @@ from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summari
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
-from boneseg.seen import SEEN, digest, joined, seen_by
+from boneseg.seen import SEEN, is_among, joined, seen_by
 from boneseg.splits import all_but, split_folds, twins, units
 from boneseg.training import train
 from boneseg.trust import Trust, trust_quality
@@ -127,11 +127,9 @@ def cross_validate(
 
 def _refuse_what_has_seen(films: Sequence[Film], init: Bundle | None) -> None:
     """Refuse to start from a bundle that knows some of the films: no fold would be unseen."""
-    if init is None:
-        return
-    seen = seen_by(init.card.data)
-    known = [film.case.name for film in films if digest(film.radiograph) in seen]
-    if known:
+    seen = seen_by(init)
+    known = [film.case.name for film in films if is_among(film.radiograph, seen)]
+    if init is not None and known:
         raise TrainingError(
             f"{init.path}: was trained on {listed(known)}, so that no fold would be unseen; "
             "start from another bundle"
@@ -326,7 +324,7 @@ def _ensemble(
     """All folds as one bundle. Its figures are the out-of-fold ones: each of one member alone."""
     members = [load_bundle(out / f"fold-{fold.number}" / "bundle") for fold in folds]
     networks = [load_network(member) for member in members]
-    shown = joined(*(seen_by(member.card.data) for member in members))
+    shown = joined(*(seen_by(member) for member in members))
     card = members[0].card.model_copy(
         update={
             "members": len(members),

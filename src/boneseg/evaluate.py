@@ -25,7 +25,7 @@ from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
 from boneseg.pairing import MaskFile, as_compared, masks_in, stem_of
 from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.seen import digest
+from boneseg.seen import is_among
 from boneseg.words import counted
 
 Mask = NDArray[np.bool_]
@@ -144,7 +144,7 @@ def evaluate_model(
         height, width = film.pixels.shape
         truth = case.read_mask((height, width))
         scores = score(segment(film), truth, film.spacing_mm)
-        if digest(film) in seen:
+        if is_among(film, seen):
             known.append(case.name)
         return scores
 

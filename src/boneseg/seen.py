@@ -7,10 +7,13 @@ digests of their pixels: a film is known again under another name, and a digest 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from boneseg.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    from boneseg.bundle import Bundle
 
 SEEN = "seen"  # in what a card says of its data
 
@@ -20,9 +23,14 @@ def digest(film: Radiograph) -> str:
     return hashlib.sha256(film.pixels.tobytes()).hexdigest()[:16]
 
 
-def seen_by(data: dict[str, Any]) -> frozenset[str]:
-    """The digests of the films that the model of a card has seen; none where it does not tell."""
-    return frozenset(data.get(SEEN, ()))
+def seen_by(bundle: Bundle | None) -> frozenset[str]:
+    """The digests of the films that a model has seen; none where its bundle does not tell."""
+    return frozenset(bundle.card.data.get(SEEN, ()) if bundle is not None else ())
+
+
+def is_among(film: Radiograph, seen: Collection[str]) -> bool:
+    """Whether a film is one of those; its digest is made only where there are any."""
+    return bool(seen) and digest(film) in seen
 
 
 def joined(*digests: Iterable[str]) -> list[str]:

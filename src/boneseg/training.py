@@ -150,7 +150,7 @@ def train(
         history=tuple(loop.state.history),
         training=tuple(training),
         validation=tuple(validation),
-        seen_before=seen_by(init.card.data) if init is not None else frozenset(),
+        seen_before=seen_by(init),
     )
 
 

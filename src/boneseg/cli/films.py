@@ -176,7 +176,7 @@ def evaluate(
         from boneseg.seen import seen_by
 
         bundle = load_bundle(model)
-        result = evaluate_model(dataset, Engine(bundle).segment, seen_by(bundle.card.data))
+        result = evaluate_model(dataset, Engine(bundle).segment, seen_by(bundle))
     elif masks is not None:
         result = evaluate_masks(dataset, masks)
     for failure in result.failures:

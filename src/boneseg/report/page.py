@@ -18,7 +18,7 @@ from boneseg.metrics import by_part
 from boneseg.report.charts import Axis, curve, histogram, linear, logarithmic
 from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.report.style import STYLE
-from boneseg.seen import digest
+from boneseg.seen import is_among
 from boneseg.words import counted
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
         else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
         "may stand on both sides, which flatters, too.",
     ]
-    known = sum(digest(film.radiograph) in run.seen_before for film in run.validation)
+    known = sum(is_among(film.radiograph, run.seen_before) for film in run.validation)
     if known:
         lines.append(
             f"The model that it began with was trained on {known} of these, or chosen by them, "
