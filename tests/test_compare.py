@@ -91,6 +91,18 @@ def test_of_few_films_chance_alone_passes_no_more_often_than_it_says(films: int)
     assert chances.min() >= 2 / 2**films
 
 
+@pytest.mark.parametrize("patients", [6, 15, 30])
+def test_films_of_one_patient_count_as_what_one_patient_says(patients: int) -> None:
+    rng = np.random.default_rng(patients)
+    groups = [f"patient {i // 4}" for i in range(4 * patients)]
+    zero = np.zeros(len(groups))
+    draws = [np.repeat(rng.normal(0, 0.02, patients), 4) for _ in range(200)]
+    known = [paired_p(draw, zero, 300, groups) for draw in draws]
+    unknown = [paired_p(draw, zero, 300) for draw in draws]
+    assert np.mean(np.array(known) < 0.05) < 0.12
+    assert np.mean(np.array(unknown) < 0.05) > 0.2
+
+
 def test_every_sign_of_three_films_is_gone_through() -> None:
     assert paired_p([0.9, 0.8, 0.7], [0.1, 0.1, 0.1]) == 2 / 8
     assert paired_p([0.3, 0.3, 0.0], [0.0, 0.0, 0.1]) == 4 / 8

@@ -212,3 +212,14 @@ def test_a_table_that_cannot_be_written_is_one_line(tmp_path, place):
         write_cases_csv(summary, tmp_path / place)
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_films_of_one_patient_make_one_patient_of_the_interval(tmp_path, data, predicted):
+    for name, side in (("ankle", 5), ("hip", 5), ("knee", 12)):
+        write(predicted / f"{name}.png", square((5, side)))
+    apart = evaluate_masks(data, predicted).summary.ci95["dice"]
+    (tmp_path / "data" / "groups.csv").write_text("ankle,P1\nhip,P1\nknee,P1\n")
+    evaluation = evaluate_masks(open_dataset(tmp_path / "data"), predicted)
+    low, high = evaluation.summary.ci95["dice"]
+    assert low == high == pytest.approx(evaluation.summary.mean["dice"])
+    assert apart[0] < low < apart[1]

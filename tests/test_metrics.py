@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -361,6 +362,28 @@ def test_the_interval_agrees_with_scipy():
 def test_the_interval_lies_among_the_values(values):
     low, high = bootstrap_ci95(values, resamples=200)
     assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
+
+
+def test_films_of_one_patient_leave_the_interval_as_wide_as_one_film_of_each():
+    each = np.random.default_rng(4).random(25)
+    groups = [f"patient {i // 4}" for i in range(100)]
+    alone, all_films = bootstrap_ci95(each), np.repeat(each, 4)
+    assert_allclose(bootstrap_ci95(all_films, groups=groups), alone)
+    low, high = bootstrap_ci95(all_films)
+    assert high - low < 0.6 * (alone[1] - alone[0])
+
+
+def test_a_film_of_no_known_patient_is_a_patient_of_its_own():
+    values, known = np.random.default_rng(5).random(30), [None] * 30
+    assert bootstrap_ci95(values, groups=known) == bootstrap_ci95(values)
+    assert bootstrap_ci95(values, groups=["a", "a", *known[2:]]) != bootstrap_ci95(values)
+
+
+def test_a_summary_knows_the_patients_of_its_cases():
+    pairs = cases(*[(np.eye(4, dtype=bool), np.tri(4, k=i % 3, dtype=bool)) for i in range(12)])
+    grouped = [replace(case, group=f"patient {i % 3}") for i, case in enumerate(pairs)]
+    assert summarise(grouped).mean == summarise(pairs).mean
+    assert summarise(grouped).ci95["dice"] != summarise(pairs).ci95["dice"]
 
 
 @pytest.mark.parametrize("values", [[], [0.5, math.nan], [math.inf]])

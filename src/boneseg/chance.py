@@ -1,6 +1,13 @@
-"""How often chance alone would give a difference between two models scored on the same films."""
+"""What chance alone would do to the mean of scores, and to the difference between two models'.
+
+Films of one patient are alike, and say less than as many of as many patients: where it is known
+which are of one, patients are drawn by chance, each with all of its films (the cluster bootstrap;
+Davison and Hinkley, "Bootstrap methods and their application", 1997, section 3.8).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,9 +16,40 @@ ENOUGH = 20  # films for the bootstrap to be trusted
 EVERY_SIGN = 12  # films, of which all patterns of signs are gone through
 
 Floats = NDArray[np.float64]
+Groups = Sequence[str | None]  # of each film its patient, None where that is not known
 
 
-def paired_p(ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000) -> float:
+def in_groups(values: ArrayLike, groups: Groups | None = None) -> tuple[Floats, Floats]:
+    """The sum of the values of each group, and how many they are; a film without one is its own.
+
+    Both of length G, in the order in which groups first come.
+    """
+    cases = np.asarray(values, np.float64).ravel()
+    if groups is None or all(group is None for group in groups):
+        return cases, np.ones(cases.size)
+    place: dict[object, int] = {}
+    keys = [index if group is None else group for index, group in enumerate(groups)]
+    at = np.array([place.setdefault(key, len(place)) for key in keys])
+    sums = np.bincount(at, cases).astype(np.float64)
+    return sums, np.bincount(at).astype(np.float64)
+
+
+def resampled_means(
+    values: ArrayLike, groups: Groups | None, resamples: int, seed: int = 0
+) -> Floats:
+    """The mean of values in each of so many draws of groups with replacement."""
+    sums, counts = in_groups(values, groups)
+    rng, number = np.random.default_rng(seed), len(sums)
+    means = np.empty(resamples)
+    for i in range(resamples):  # all at once would take resamples x groups of memory
+        drawn = rng.integers(number, size=number)
+        means[i] = sums[drawn].sum() / counts[drawn].sum()
+    return means
+
+
+def paired_p(
+    ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000, groups: Groups | None = None
+) -> float:
     """The two-sided p-value of the mean difference of scores paired by film; never 0.
 
     From 20 films by bootstrap: the differences are shifted to mean 0, as they would be were both
@@ -19,19 +57,19 @@ def paired_p(ours: ArrayLike, theirs: ArrayLike, resamples: int = 10_000) -> flo
     (Efron and Tibshirani, 1993, section 16.4). Of fewer films that is far too sure. Their
     differences are given every pattern of signs instead, for were both alike, each could as well
     have been the other way round (Fisher, 1935, section 21); of more than 12 films, random ones.
+    Where the films' patients are known (`groups`), they count, and not films.
     """
     difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
-    count, rng = len(difference), np.random.default_rng(0)
+    sums, _ = in_groups(difference, groups)
+    count, rng = len(sums), np.random.default_rng(0)
     if count <= EVERY_SIGN:
         patterns = np.arange(2**count)[:, None] >> np.arange(count) & 1
-        return float(np.mean(_as_far(difference, (1 - 2 * patterns) @ difference / count)))
+        means = (1 - 2 * patterns) @ sums / difference.size
+        return float(np.mean(_as_far(difference, means)))
     if count < ENOUGH:
-        means = rng.choice((-1.0, 1.0), size=(resamples, count)) @ difference / count
+        means = rng.choice((-1.0, 1.0), size=(resamples, count)) @ sums / difference.size
     else:
-        centred = difference - difference.mean()
-        means = np.array(
-            [centred[rng.integers(count, size=count)].mean() for _ in range(resamples)]
-        )
+        means = resampled_means(difference - difference.mean(), groups, resamples)
     return float((1 + _as_far(difference, means).sum()) / (1 + resamples))
 
 

@@ -160,20 +160,21 @@ def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Compar
         raise TrainingError("no film was scored by every recipe, so that they cannot be compared")
     scored = [summarise(c for c in one.summary.cases if c.name in films) for one in results]
     parts = {name: case.part for name, case in results[0].cases.items()}
+    groups = [results[0].cases[name].group for name in films]
     dice = [[one[name].dice for name in films] for one in scores]
     hd95 = [[one[name].hd95_px for name in films] for one in scores]
     rows = [
         Row(
             recipe=name,
             dice=float(np.mean(dice[i])),
-            dice_ci95=bootstrap_ci95(dice[i]),
+            dice_ci95=bootstrap_ci95(dice[i], groups=groups),
             hd95_px=float(np.mean(hd95[i])),
             seconds=float(np.mean([fold.seconds for fold in result.folds])),
             parameters=result.folds[0].parameters,
             restarts=sum(fold.restarts for fold in result.folds),
             failed_folds=len(result.failed),
-            p_dice=paired_p(dice[i], dice[0]) if i else None,
-            p_hd95=paired_p(hd95[i], hd95[0]) if i else None,
+            p_dice=paired_p(dice[i], dice[0], groups=groups) if i else None,
+            p_hd95=paired_p(hd95[i], hd95[0], groups=groups) if i else None,
             seconds_to_first=_seconds_to(result, results[0]),
             parts={part: s.mean["dice"] for part, s in by_part(scored[i], parts).items()},
         )

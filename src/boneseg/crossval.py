@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -266,7 +266,8 @@ def _gather(
     failed: tuple[tuple[int, str], ...],
 ) -> CrossValidation:
     lost = {number for number, _ in failed}
-    folds = tuple(_read_fold(out, n) for n in range(1, count + 1) if n not in lost)
+    groups = {film.case.name: film.case.group for film in films}
+    folds = tuple(_read_fold(out, n, groups) for n in range(1, count + 1) if n not in lost)
     if not folds:
         raise TrainingError(f"{out}: every fold failed ({failed[0][1]})")
     known = {film.case.name: film for film in films}
@@ -291,12 +292,15 @@ def _gather(
     )
 
 
-def _read_fold(out: Path, number: int) -> Fold:
+def _read_fold(out: Path, number: int, groups: Mapping[str, str | None]) -> Fold:
     path = out / f"fold-{number}" / "fold.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         keys = [field.name for field in fields(Scores)]
-        cases = [CaseScores(c["name"], Scores(**{k: c[k] for k in keys})) for c in facts["cases"]]
+        cases = [
+            CaseScores(c["name"], Scores(**{k: c[k] for k in keys}), groups[c["name"]])
+            for c in facts["cases"]
+        ]
         rest = {key: facts[key] for key in ("threshold", "restarts", "seconds", "parameters")}
         return Fold(number=number, cases=tuple(cases), trust=tuple(facts["trust"]), **rest)
     except (OSError, ValueError, KeyError, TypeError):

@@ -167,7 +167,7 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
     scored, failures = [], []
     for case in dataset.cases:
         try:
-            scored.append(CaseScores(case.name, score_case(case)))
+            scored.append(CaseScores(case.name, score_case(case), case.group))
         except BonesegError as error:
             failures.append(Failure(case.name, case.hide(str(error))))
     summary = summarise(scored)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from boneseg.chance import Groups, resampled_means
 from boneseg.errors import BonesegError, MaskError, UsageError
 
 Mask = NDArray[np.bool_]
@@ -58,10 +59,11 @@ METRICS = tuple(f.name for f in fields(Scores) if not f.name.startswith("empty_"
 
 @dataclass(frozen=True)
 class CaseScores:
-    """The scores of one named case."""
+    """The scores of one named case; `group` is its patient, where that is known."""
 
     name: str
     scores: Scores
+    group: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The name and every score in one flat dict; an unknown `_mm` value is None."""
@@ -141,19 +143,19 @@ def threshold(probability: NDArray[np.floating[Any]], at: float) -> Mask:
     return np.asarray(probability >= at, dtype=np.bool_)
 
 
-def bootstrap_ci95(values: ArrayLike, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
+def bootstrap_ci95(
+    values: ArrayLike, seed: int = 0, resamples: int = 2000, groups: Groups | None = None
+) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of the mean of `values` (Efron 1979), one per case.
 
-    The same values, seed and count give the same interval. Raises UsageError for no values, or for
-    one that is not finite.
+    Where the cases' patients are known (`groups`), these are drawn, each with all of its cases. The
+    same values, groups, seed and count give the same interval. Raises UsageError for no values, or
+    for one that is not finite.
     """
     cases = np.asarray(values, dtype=np.float64).ravel()
     if cases.size == 0 or not np.isfinite(cases).all():
         raise UsageError("a confidence interval needs at least one value, and only finite ones")
-    rng = np.random.default_rng(seed)
-    # One resample at a time: all at once would take resamples × cases of memory.
-    means = [cases[rng.integers(cases.size, size=cases.size)].mean() for _ in range(resamples)]
-    low, high = np.percentile(means, (2.5, 97.5))
+    low, high = np.percentile(resampled_means(cases, groups, resamples, seed), (2.5, 97.5))
     return float(low), float(high)
 
 
@@ -162,11 +164,12 @@ def summarise(cases: Iterable[CaseScores]) -> Summary:
     cases = tuple(cases)
     columns = {name: [getattr(case.scores, name) for case in cases] for name in METRICS}
     known = {name: np.array(c) for name, c in columns.items() if c and None not in c}
+    groups = [case.group for case in cases]
     return Summary(
         cases=cases,
         mean={name: float(values.mean()) for name, values in known.items()},
         std={n: float(v.std(ddof=1)) if v.size > 1 else 0.0 for n, v in known.items()},
-        ci95={name: bootstrap_ci95(values) for name, values in known.items()},
+        ci95={name: bootstrap_ci95(values, groups=groups) for name, values in known.items()},
         empty_predictions=sum(
             case.scores.empty_prediction and not case.scores.empty_truth for case in cases
         ),

@@ -360,7 +360,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
     bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
     theirs = save_bundle(search.out / "trials" / "base" / "bundle", base_run.network, base.card)
     scores = [_scores(Engine(one), held) for one in (theirs, bundle)]
-    difference = scores[1] - scores[0]
+    difference, groups = scores[1] - scores[0], [film.case.group for film in held]
     found = Tuned(
         trials=trials,
         base_dice=base.summary.mean["dice"],
@@ -369,8 +369,8 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
         recipe=varied(search.base, settings),
         held_back=len(held),
         held_back_dice=(float(scores[0].mean()), float(scores[1].mean())),
-        gain_ci95=bootstrap_ci95(difference),
-        p=paired_p(scores[1], scores[0]),
+        gain_ci95=bootstrap_ci95(difference, groups=groups),
+        p=paired_p(scores[1], scores[0], groups=groups),
         bundle=bundle,
     )
     summary = f"the best of {counted(len(trials), 'trial')}: {found.verdict}"
