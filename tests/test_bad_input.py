@@ -445,7 +445,7 @@ WRONG = [
     ("segment {film} --out {new} --model {hollow}", 1, "is no bundle"),
     ("segmnet {film}", 2, "segmnet"),
     ("check {nowhere}", 1, "nowhere"),
-    ("check {file}", 1, "is no folder"),
+    ("check {file}", 2, "is no folder"),
     ("check {data} --sheet {nowhere}/sheet.png", 1, "sheet.png"),
     ("evaluate {data}", 2, "either --model BUNDLE or --masks DIR"),
     ("evaluate {data} --model {bundle} --masks {data}/masks", 2, "either --model"),

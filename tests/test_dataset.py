@@ -152,9 +152,9 @@ def test_half_a_dataset_is_refused_in_one_line(
 
 
 def test_a_missing_folder_and_a_missing_word_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is no folder"):
+    with pytest.raises(UsageError, match="is no folder"):
         open_dataset(tmp_path / "missing")
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="or both"):
         open_dataset(None, images=tmp_path)
 
 

@@ -122,9 +122,10 @@ def open_dataset(
     Cases whose DICOM film is named after its patient are called by a hash (see `patients.py`),
     unless `keep_names`.
 
-    Raises UsageError where no folder is given or no mask has a label, and DatasetError where a
-    folder is missing or empty, where two films have one name or two masks fit one film, and where
-    `groups.csv` leaves out a film: it could then leak from one fold into another.
+    Raises UsageError where no folder is given, what is given is none, or no mask has a label, and
+    DatasetError where a folder is empty or lacks images/ or masks/, where two films have one name
+    or two masks fit one film, and where `groups.csv` leaves out a film: it could then leak from one
+    fold into another.
     """
     data, images, masks = (
         Path(place) if place is not None else None for place in (data, images, masks)
@@ -205,7 +206,7 @@ def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tupl
         if folder is None or folder.is_dir():
             continue
         if folder is not masks or not folder.is_file():
-            raise DatasetError(f"{folder}: is no folder; check the name")
+            raise UsageError(f"{folder}: is no folder; check the name")
         if not is_annotation(folder):
             raise DatasetError(f"{folder}: is a file without annotations; give the folder of masks")
     if images is not None and masks is not None:
