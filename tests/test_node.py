@@ -235,6 +235,25 @@ def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engi
     assert found == sorted(segmentation_uid(uid, engine.bundle.card) for uid in uids)
 
 
+def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):
+    words = [*BONESEG, "node", "--port", "0", "--to", "ARCHIVE@127.0.0.1:9"]
+    coming = tmp_path / "spool" / "coming" / "film"
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as first:
+        first.stderr.readline()  # it answers
+        coming.write_bytes(b"half a film")
+        second = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert coming.exists()
+        first.send_signal(signal.SIGKILL)
+    assert second.returncode == 1
+    assert second.stderr == (
+        "error: spool: is another node's (BONESEG on 127.0.0.1:0); give a --spool of its own\n"
+    )
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as third:
+        assert "answers on" in third.stderr.readline()  # a kill frees it
+        third.kill()
+    assert not coming.exists()
+
+
 def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
     spool = Spool(tmp_path, 2)
     first = spool.put("films", "1.2.9", [b"one"])

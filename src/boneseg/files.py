@@ -111,6 +111,35 @@ def own_folder(out: Path, own: str, resume: bool) -> None:
         raise TrainingError(f"{out}: holds another run already; choose another folder")
 
 
+@contextmanager
+def held(lock: Path, holder: str) -> Iterator[str | None]:
+    """Hold a folder by its lock file; gives None, or who holds it, where that is another process.
+
+    It is free again when the process ends, however it ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without locks of this kind: nobody is held off
+        yield None
+        return
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(lock, error) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            yield file.read().strip() or "elsewhere"
+            return
+        file.truncate(0)
+        file.write(holder)
+        file.flush()
+        yield None
+
+
 def same_place(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file or folder, through any links and in any letter case."""
     try:

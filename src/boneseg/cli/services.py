@@ -122,16 +122,17 @@ def node(
         raise UsageError("node: say with --from AET who may send, where other machines can")
     from boneseg.engine import Engine
     from boneseg.pacs.node import Node, peer, title
-    from boneseg.pacs.spool import Spool
+    from boneseg.pacs.spool import Spool, only_node
 
     known = [title(name) for name in allow or []]
     there, ours = peer(to), title(aet)
-    waiting = Spool(spool, limit)
-    engine = Engine(model or "bundled")
-    answering = Node(waiting, engine, there, title=ours, allow=known, tell=say)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as a service is stopped
-    with suppress(KeyboardInterrupt), answering.running(host, port) as found:
-        say(f"{ours} answers on {host}:{found}; segmentations go to {there}")
-        threading.Event().wait()
-    say(f"stopped; {waiting.count()} wait in {spool} for the next start")
+    with only_node(spool, f"{ours} on {host}:{port}"):
+        waiting = Spool(spool, limit)
+        engine = Engine(model or "bundled")
+        answering = Node(waiting, engine, there, title=ours, allow=known, tell=say)
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as a service is stopped
+        with suppress(KeyboardInterrupt), answering.running(host, port) as found:
+            say(f"{ours} answers on {host}:{found}; segmentations go to {there}")
+            threading.Event().wait()
+        say(f"stopped; {waiting.count()} wait in {spool} for the next start")
     return 0

@@ -1,5 +1,6 @@
 """What a node has received and not yet answered, on disk, so that a kill loses nothing.
 
+    FOLDER/lock                   held by the node that runs on it
     FOLDER/coming/                films while they come
     FOLDER/films/<hash>.dcm       received, and not yet segmented
     FOLDER/films/<hash>.begun     a byte for each time that segmenting it was begun
@@ -14,13 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from boneseg.errors import OutputError
-from boneseg.files import whole_file
+from boneseg.files import held, whole_file
 
 Room = Literal["films", "answers", "failed"]
 FAILED_KEPT = 100
@@ -28,6 +29,18 @@ FAILED_KEPT = 100
 
 class FullError(OutputError):
     """The spool holds as many films as it may."""
+
+
+@contextmanager
+def only_node(folder: Path, address: str) -> Iterator[None]:
+    """Hold a spool for this node alone: another would send each answer again, and lose films.
+
+    Raises OutputError where another has it.
+    """
+    with held(folder / "lock", address) as other:
+        if other is not None:
+            raise OutputError(f"{folder}: is another node's ({other}); give a --spool of its own")
+        yield
 
 
 class Spool:

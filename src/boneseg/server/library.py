@@ -27,7 +27,7 @@ from typing import Literal
 from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import films_and_masks
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import LAYOUTS, make_folder, same_place, whole_file
+from boneseg.files import LAYOUTS, held, make_folder, same_place, whole_file
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.names import free_name, safe_name
@@ -307,24 +307,11 @@ class Library:
 @contextmanager
 def only_server(root: Path, address: str) -> Iterator[None]:
     """Hold a folder for this server alone. Raises ServerError where another has it."""
-    try:
-        import fcntl
-    except ImportError:  # a system without locks of this kind: nobody is held off
-        yield
-        return
-    (root / HIDDEN).mkdir(parents=True, exist_ok=True)
-    with (root / HIDDEN / "lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            where = file.read().strip() or "elsewhere"
+    with held(root / HIDDEN / "lock", address) as other:
+        if other is not None:
             raise ServerError(
-                f"{root}: is open in another light box ({where}); use that one, or end it"
-            ) from None
-        file.truncate(0)
-        file.write(address)
-        file.flush()
+                f"{root}: is open in another light box ({other}); use that one, or end it"
+            )
         yield
 
 
