@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,9 +102,11 @@ def pooled(work: Path, sources: list[tuple[Source, int]], seed: int, parallel: i
     for source, count in sources:
         films = work / source.kind
         if not (films / "views.csv").exists():  # the tables are written last
-            shutil.rmtree(films, ignore_errors=True)
             print(f"making {count} films of the {source.kind}", flush=True)
-            simulate(films, count, source=source, seed=seed, size=(SIZE, SIZE), parallel=parallel)
+            size = (SIZE, SIZE)
+            simulate(
+                films, count, source=source, seed=seed, size=size, parallel=parallel, resume=True
+            )
         for kind in ("images", "masks"):
             for path in (films / kind).iterdir():
                 link = pool / kind / path.name

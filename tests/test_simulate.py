@@ -216,6 +216,59 @@ def test_simulate_never_mixes_with_other_images(tmp_path: Path) -> None:
     assert not (tmp_path / "parts.csv").exists()
 
 
+class StoppedError(Exception):
+    """What a user's Ctrl-C or a machine's end does to a simulation."""
+
+
+def stopped(folder: Path, after: int, **words: object) -> None:
+    def at(done: int, count: int) -> None:
+        if done == after:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        simulate(folder, 6, size=(64, 64), progress=at, **words)  # type: ignore[arg-type]
+
+
+def test_what_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    simulate(tmp_path / "whole", 6, size=(64, 64))
+    stopped(tmp_path / "parts", after=2)
+    kept = tmp_path / "parts" / "images" / "phantom_000000.png"
+    made = kept.stat().st_mtime_ns
+    with (tmp_path / "parts" / "unfinished.csv").open("a") as log:
+        log.write("phantom_0000")  # a kill in the midst of a line
+    stopped(tmp_path / "parts", after=4, resume=True)
+    told: list[int] = []
+    simulate(
+        tmp_path / "parts",
+        6,
+        size=(64, 64),
+        resume=True,
+        progress=lambda done, count: told.append(done),
+    )
+    assert told == [5, 6]
+    assert kept.stat().st_mtime_ns == made
+    whole = sorted(p for p in (tmp_path / "whole").rglob("*") if p.is_file())
+    for path in whole:
+        same = tmp_path / "parts" / path.relative_to(tmp_path / "whole")
+        assert same.read_bytes() == path.read_bytes()
+    assert len(whole) == len([p for p in (tmp_path / "parts").rglob("*") if p.is_file()])
+
+
+def test_nothing_goes_on_without_being_asked_or_with_other_words(tmp_path: Path) -> None:
+    stopped(tmp_path, after=2)
+    with pytest.raises(OutputError, match="already holds files: add --resume, or choose"):
+        simulate(tmp_path, 6, size=(64, 64))
+    with pytest.raises(UsageError, match=r"begun with other words, those that its unfinished\.csv"):
+        simulate(tmp_path, 6, size=(64, 64), seed=1, resume=True)
+
+
+def test_resume_of_nothing_begins(tmp_path: Path) -> None:
+    simulate(tmp_path, 2, size=(64, 64), resume=True)
+    assert len(list((tmp_path / "images").iterdir())) == 2
+    with pytest.raises(OutputError, match="already holds files: choose"):
+        simulate(tmp_path, 2, size=(64, 64), resume=True)
+
+
 def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError) as caught:

@@ -31,6 +31,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The first film's.")] = 0,
     size: Annotated[int, typer.Option(help="Height and width, px.")] = 256,
     parallel: Annotated[int, typer.Option(help="Processes at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
 ) -> int:
     """Make films with exact bone masks."""
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
@@ -56,6 +57,7 @@ def simulate(
             seed=seed,
             size=(size, size),
             parallel=parallel,
+            resume=resume,
             progress=lambda done, all_: progress.at(done / all_, f"{done} of {all_} films"),
         )
     say(f"{counted(count, 'film')} in {out}")

@@ -5,9 +5,11 @@ simulate(Path("films"), 1000, source=SkeletonSource(Path("meshes"), (Path("model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import csv
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Protocol
 
@@ -117,16 +119,19 @@ def simulate(
     size: tuple[int, int] = (256, 256),
     bits: int = 8,
     parallel: int = 1,
+    resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write `count` films to `out`, of phantoms if no other `source` is given.
 
     images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
     and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`, however many processes make
-    them (`parallel`). The tables are written last. `progress` is told how many of how many.
+    them (`parallel`). The tables are written last. With `resume` what was stopped goes on, and
+    what is done stays. `progress` is told how many of how many.
 
-    Raises UsageError for a count, size, seed, depth or source that cannot be, and OutputError for
-    a folder that cannot be written or already holds other images.
+    Raises UsageError for a count, size, seed, depth or source that cannot be, or that are not
+    those of the films to go on with; and OutputError for a folder that cannot be written or already
+    holds other images.
     """
     source = source or PhantomSource()
     _check(count, seed, bits, parallel)
@@ -134,18 +139,18 @@ def simulate(
     source.check()
     out = Path(out)
     task = _Task(source, out, size, bits)
+    asked = f"{count} of {source}, seed {seed}, {size[0]} x {size[1]}, {bits} bit"
+    done = _Done(out / "unfinished.csv", asked)
     try:
-        for folder in (out / "images", out / "masks"):
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise OutputError(f"{folder} already holds files: choose another folder for --out")
-        views = []
-        for view in task.all(range(seed, seed + count), parallel):
+        views = done.rows() if resume and done.path.exists() else done.begin()
+        for view in task.all(range(seed + len(views), seed + count), parallel):
+            done.add(view)
             views.append(view)
             if progress is not None:
                 progress(len(views), count)
         write_table(out / "parts.csv", ("name", "part"), [row[:2] for row in views])
         write_table(out / "views.csv", VIEW_COLUMNS, views)
+        done.path.unlink()
     except OSError as error:
         raise OutputError(
             f"cannot write to {out} ({error.strerror or error}): choose a folder for --out that "
@@ -159,6 +164,47 @@ def _check(count: int, seed: int, bits: int, parallel: int) -> None:
             raise UsageError(f"simulate: {name} is {value}; give {least} or more")
     if bits not in (8, 16):
         raise UsageError(f"simulate: a film of {bits} bits cannot be made; give 8 or 16")
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The rows of what is made so far, beside the films until all of them are."""
+
+    path: Path
+    asked: str  # what the films are made from, and how many
+
+    def begin(self) -> list[list[str]]:
+        """No rows. Raises OutputError where there are films already."""
+        for folder in (self.path.parent / "images", self.path.parent / "masks"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                advice = "add --resume, or " if self.path.exists() else ""
+                raise OutputError(
+                    f"{folder} already holds files: {advice}choose another folder for --out"
+                )
+        self._write("w", [self.asked])
+        return []
+
+    def rows(self) -> list[list[str]]:
+        """The rows of films that are done. Raises UsageError where others were asked for."""
+        text = self.path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a kill leaves half a line
+        first, *rows = csv.reader(StringIO(whole)) if whole else ([""],)
+        if first != [self.asked]:
+            raise UsageError(
+                f"{self.path.parent}: was begun with other words, those that its {self.path.name} "
+                "begins with; give the same, or choose another folder for --out"
+            )
+        self.path.write_text(whole, encoding="utf-8")
+        return rows
+
+    def add(self, row: Sequence[str]) -> None:
+        """Note a film that is made."""
+        self._write("a", row)
+
+    def _write(self, mode: str, row: Sequence[str]) -> None:
+        with self.path.open(mode, newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
 
 
 @dataclass(frozen=True)
