@@ -403,6 +403,8 @@ def test_segment_writes_every_format_and_all_say_the_same(tmp_path: Path) -> Non
     for result in results:
         mask = read_mask(out / result["outputs"]["mask"])
         assert mask.sum() == result["area_px"]
+        spacing = "detector" if "hip" in result["input"] else "unknown"
+        assert (result["spacing"], result["area_mm2"] is None) == (spacing, spacing == "unknown")
         for kind in ("nrrd", "nifti", "labelme", "yolo"):
             assert np.array_equal(read_mask(out / result["outputs"][kind], mask.shape), mask)
         film = Path(result["input"]).name

@@ -25,7 +25,7 @@ from boneseg.errors import BonesegError, OutputError, UsageError
 from boneseg.files import LAYOUTS, make_folder, same_place, whole_file
 from boneseg.pairing import stem_of
 from boneseg.patients import public_path
-from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.radiograph import Radiograph, SpacingKind, read_radiograph
 from boneseg.writers import FORMATS, Reading
 
 USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
@@ -42,6 +42,7 @@ class Result:
     outputs: dict[str, str]
     area_px: int | None = None
     area_mm2: float | None = None
+    spacing: SpacingKind | None = None  # what the mm are
     confidence: float | None = None  # mean over pixels of the probability of the answer given
     trust: float | None = None  # how far the model's views agree; the lowest want a look
     likeness: float | None = None  # how much the film looks like a radiograph, in [0, 1]
@@ -160,6 +161,7 @@ def _segment_one(
         outputs=outputs,
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
+        spacing=film.spacing_kind,
         confidence=round(0.5 + float(np.abs(finding.probability - 0.5).mean()), 4),
         trust=round(finding.trust, 4) if finding.trust is not None else None,
         likeness=round(finding.likeness, 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -296,6 +297,8 @@ def _asked_settings(
 ) -> list[str]:
     if minutes is not None and epochs is not None:
         raise UsageError(f"{verb}: give either --minutes or --epochs")
+    if not (minutes is None or 0 < minutes < math.inf) or not (epochs is None or epochs > 0):
+        raise UsageError(f"{verb}: give --minutes or --epochs above 0")
     asked = list(settings or [])
     asked += [f"run.minutes={minutes}"] if minutes is not None else []
     asked += [f"run.epochs={epochs}"] if epochs is not None else []
