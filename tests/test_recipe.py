@@ -82,6 +82,14 @@ def test_a_recipe_of_a_newer_version_is_refused() -> None:
         parse(tomllib.loads("version = 99"), "own.toml")
 
 
+@pytest.mark.parametrize(("asked", "size"), [("height=512", (512, 256)), ("width=96", (192, 96))])
+def test_the_side_that_is_not_asked_for_follows_the_films_shape(
+    asked: str, size: tuple[int, int]
+) -> None:
+    prepare = Recipe().with_settings([f"prepare.{asked}"]).settle([(400, 200)] * 3).prepare
+    assert (prepare.height, prepare.width) == size
+
+
 @pytest.mark.parametrize(
     ("shape", "size"),
     [((1024, 128), (1024, 128)), ((224, 224), (224, 224)), ((1200, 500), (576, 224))],

@@ -191,8 +191,7 @@ class Recipe(_Section):
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
-            tall, wide = working_size(shapes, self.prepare.max_pixels)
-            height, width = height or tall, width or wide
+            height, width = working_size(shapes, self.prepare.max_pixels, height, width)
         stem = self.network.stem or (2 if height * width >= FINE else 1)
         levels = self.network.levels
         if self.network.widths is not None:
@@ -276,12 +275,24 @@ class Recipe(_Section):
         return "\n".join(lines) + "\n"
 
 
-def working_size(shapes: Sequence[tuple[int, int]], max_pixels: int) -> tuple[int, int]:
-    """The (height, width) in which films of these shapes are worked on: multiples of 32."""
-    heights = sorted(shape[0] for shape in shapes)
+def working_size(
+    shapes: Sequence[tuple[int, int]],
+    max_pixels: int,
+    height: int | None = None,
+    width: int | None = None,
+) -> tuple[int, int]:
+    """The (height, width) in which films of these shapes are worked on: multiples of 32.
+
+    Where one of the two is given it stays, and the other follows from the films' median shape.
+    """
     aspects = sorted(shape[1] / shape[0] for shape in shapes)
-    height, aspect = heights[len(heights) // 2], aspects[len(aspects) // 2]
-    tall = min(float(height), math.sqrt(max_pixels / aspect))
+    aspect = aspects[len(aspects) // 2]
+    if height is not None:
+        return height, width or multiple_of_32(height * aspect)
+    if width is not None:
+        return multiple_of_32(width / aspect), width
+    heights = sorted(shape[0] for shape in shapes)
+    tall = min(float(heights[len(heights) // 2]), math.sqrt(max_pixels / aspect))
     return multiple_of_32(tall), multiple_of_32(tall * aspect)
 
 
