@@ -19,11 +19,13 @@ from PIL import Image
 from boneseg.errors import UsageError
 from boneseg.simulate import REGIONS, SkeletonSource, skeleton_film
 from boneseg.simulate.clutter import add_objects
+from boneseg.simulate.flesh import bowel_gas, rounded
 from boneseg.simulate.framing import frame_film
 from boneseg.simulate.projector import MASK_PATH_MM, Exposure, Paths, expose
 from boneseg.simulate.raster import Camera
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
-from boneseg.simulate.surface import read_surface
+from boneseg.simulate.subject import Part, draw_subject
+from boneseg.simulate.surface import Surface, read_surface
 from films import DATA, needs_data
 
 MESHES = DATA / "skeleton" / "meshes"
@@ -362,6 +364,55 @@ def test_every_region_shows_its_bones(region: str, skeletons: list[Skeleton]) ->
 
 
 @needs_data
+def test_the_middle_of_a_plate_is_told_from_its_rim_and_from_what_is_round() -> None:
+    plate = trimesh.creation.box((60, 60, 6)).subdivide_to_size(4)
+    surface = Surface(np.array(plate.vertices, np.float64), np.array(plate.faces))
+    inside = np.abs(surface.points[:, :2]).max(axis=1)
+    assert (surface.flatness[inside < 15] == 1).all()
+    assert surface.flatness[inside > 29.9].max() < 0.5
+    ball = trimesh.creation.icosphere(4, 20)
+    assert Surface(np.array(ball.vertices), np.array(ball.faces)).flatness.max() == 0
+
+
+@needs_data
+def test_an_iliac_wing_is_thinner_amid_than_at_its_crest(skeletons: list[Skeleton]) -> None:
+    hip = next(bone for bone in skeletons[0].bones if bone.name == "r_pelvis").surface
+    high = hip.points[:, 1] > np.percentile(hip.points[:, 1], 55)
+    crest = hip.points[:, 1] > np.percentile(hip.points[:, 1], 97)
+    assert np.mean(hip.flatness[high] > 0.5) > 0.15
+    assert np.median(hip.flatness[crest]) < 0.3
+    parts = [part for seed in range(12) for part in grown(skeletons[0], seed)]
+    shares = [np.linalg.norm(part.outer - part.inner, axis=1) for part in parts]
+    amid, rims = hip.flatness > 0.8, high & (hip.flatness < 0.1)
+    assert np.mean([np.median(rim[amid]) for rim in shares]) < 0.8 * np.mean(
+        [np.median(rim[rims]) for rim in shares]
+    )
+
+
+def grown(skeleton: Skeleton, seed: int) -> list[Part]:
+    """The right hip bone of a random person."""
+    subject = draw_subject(np.random.default_rng(seed), skeleton, {"pelvis"}, {})
+    return [part for part in subject.parts if part.name == "r_pelvis"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_trunk_is_thickest_in_its_middle(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bones = rng.normal((40, 60), (12, 25), (500, 2))
+    share = rounded(rng, bones, (120, 80))
+    assert share.shape == (120, 80)
+    assert share.max() <= 1 and share.min() > 0
+    assert share[60, 40] >= share[60, 79] and share[60, 40] >= share[60, 0]
+    assert share[60, 40] > 0.95
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_gas_takes_a_share_of_the_way_and_stays_in_the_belly(seed: int) -> None:
+    share = bowel_gas(np.random.default_rng(seed), (160.0, 160.0), (80, 80), 10.0)
+    assert share.min() >= 0 and share.max() < 0.7
+    assert share[:4].max() < 0.05
+
+
 def test_a_femur_is_long_hollow_and_whole(skeletons: list[Skeleton]) -> None:
     femur = next(bone for bone in skeletons[0].bones if bone.body == "femur_r").surface
     assert 380 < femur.length < 480

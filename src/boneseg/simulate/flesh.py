@@ -9,7 +9,7 @@ grid, and only the skin is drawn on the fine one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 # depth, mm; then the share of both that is left from the joint nearest the trunk to the farthest.
 REACH: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, ...]]] = {
     "trunk": ((15, 60), (75, 140), (1.0,)),
-    "head": ((6, 20), (60, 85), (1.0,)),
+    "head": ((6, 40), (60, 85), (1.0,)),
     "femur": ((40, 85), (50, 90), (1.15, 1.0, 0.8, 0.55)),
     "patella": ((10, 25), (40, 60), (1.0,)),
     "tibia": ((22, 48), (38, 62), (0.8, 1.0, 0.75, 0.5, 0.4)),
@@ -69,6 +69,8 @@ def grow_flesh(
     leanness, build = float(rng.uniform(0.5, 0.95)), float(rng.normal(0.45, 0.25))
     for group, (points, along) in _groups(subject, seen).items():
         layers = _layers(rng, group, points, along, shape, pitch, leanness, build)
+        if group == "trunk":
+            layers = replace(layers, depth=layers.depth * rounded(rng, points, shape))
         outer, inner = layers.soft(camera, 10 / pitch) if group == "trunk" else layers.sharp(camera)
         skin += outer**4
         lean += inner**4
@@ -76,12 +78,13 @@ def grow_flesh(
             inner = inner * _fine(1 + 0.15 * _smooth(rng, shape, 60 / pitch), camera)
             breath = _lungs(rng, subject, seen, shape)
             if belly is not None:
-                breath = 1 - (1 - breath) * (1 - _gas(rng, belly, shape, pitch))
+                breath = 1 - (1 - breath) * (1 - bowel_gas(rng, belly, shape, pitch))
             air = _fine(breath, camera) * inner**4
     share = np.clip(air / np.maximum(lean, 1e-9), 0, 1)
     skin, lean = skin**0.25, lean**0.25
     fat = np.maximum(skin - lean, 0) * np.float32(subject.size)
-    strands = _fine(1 + float(rng.uniform(0, 0.045)) * _strands(rng, shape), camera)
+    texture = float(rng.uniform(0, 0.045)) * _strands(rng, shape) + _folds(rng, shape, pitch)
+    strands = _fine(1 + texture, camera)
     muscle = np.minimum(lean, skin) * (1 - share) * strands * np.float32(subject.size)
     return Flesh(np.maximum(muscle, 0), fat)
 
@@ -154,7 +157,8 @@ def _layers(
     away = cells * pitch
     if group == "trunk":  # one hull: between the ribs, and from them to the hips, is inside
         away = _closed(away, 210.0, pitch)
-    bulge = 1 + float(rng.uniform(0, 0.12)) * _smooth(rng, shape, max(110.0, 3 * reach) / pitch)
+    most = 0.35 if group == "head" else 0.12  # nose and chin stand out
+    bulge = 1 + float(rng.uniform(0, most)) * _smooth(rng, shape, max(110.0, 3 * reach) / pitch)
     away, depths = away / np.clip(bulge * left, 0.2, 3), depth * left
     return _Layers(away, depths, reach, (1 - leanness) * reach)
 
@@ -232,16 +236,60 @@ def _strands(rng: Rng, shape: tuple[int, int]) -> Floats:
     return total
 
 
-def _gas(rng: Rng, belly: tuple[float, float], shape: tuple[int, int], pitch: float) -> Floats:
-    """The share of the way that bowel gas takes: blobs of 10 to 60 mm in the belly, or none."""
-    amount = float(rng.choice([0.0, rng.uniform(0.1, 0.5)]))
-    if not amount:
+def rounded(rng: Rng, points: Floats, shape: tuple[int, int]) -> Floats:
+    """The share of a trunk's depth that is left beside its middle: it is round, and flat, or both.
+
+    The middle is a line through the bones; the skin is some way beyond the widest of them.
+    """
+    middle = points.mean(axis=0)
+    _, spread, axes = np.linalg.svd((points - middle)[:: max(1, len(points) // 2000)], False)
+    along = axes[0] if spread[0] > 1.3 * spread[1] else np.array([0.0, 1.0])
+    across = np.array([-along[1], along[0]])
+    widest = float(np.percentile(np.abs((points - middle) @ across), 98))
+    row, column = np.indices(shape, dtype=float)
+    away = np.abs((column - middle[0]) * across[0] + (row - middle[1]) * across[1])
+    share = np.clip(away / (widest * float(rng.uniform(1.05, 1.8))), 0, 0.97)
+    round_one = np.sqrt(1 - share ** float(rng.uniform(1.6, 3.0)))
+    return np.asarray(1 + float(rng.choice([0.0, rng.uniform(0.3, 1.0)])) * (round_one - 1))
+
+
+def _folds(rng: Rng, shape: tuple[int, int], pitch: float) -> Floats:
+    """Folds of skin and edges of muscle: along a line the flesh is thicker, and soon no more.
+
+    One or two on every fourth film, as a share of the thickness.
+    """
+    total = np.zeros(shape)
+    if rng.random() < 0.75:
+        return total
+    for _ in range(int(rng.integers(1, 3))):
+        field = _smooth(rng, shape, float(rng.uniform(35, 120)) / pitch)
+        at = field - float(rng.normal(0, 0.6))
+        rise, fall = float(rng.uniform(0.01, 0.12)), float(rng.uniform(0.15, 1.0))
+        edge = np.exp(-np.maximum(at, 0) / fall) / (1 + np.exp(-np.clip(at / rise, -50, 50)))
+        total += float(rng.uniform(0.02, 0.12)) * edge
+    return total
+
+
+def bowel_gas(rng: Rng, belly: tuple[float, float], shape: tuple[int, int], pitch: float) -> Floats:
+    """The share of the way that is bowel gas: in the belly's middle, in loops or froth, or none.
+
+    Loops of 10 to 60 mm have walls; froth, as stool is, is of bubbles of a few mm within a region.
+    """
+    if rng.random() < 0.4:
         return np.zeros(shape)
     y, x = np.indices(shape, dtype=float)
-    away = np.hypot(x - belly[0] / _COARSE, y - belly[1] / _COARSE) * pitch / 170
-    blobs = _smooth(rng, shape, float(rng.uniform(12, 30)) / pitch)
-    edge = float(rng.uniform(2, 6))
-    return np.asarray(amount * np.exp(-(away**4)) / (1 + np.exp(-edge * (blobs - 0.9))))
+    away = np.hypot(x - belly[0] / _COARSE, y - belly[1] / _COARSE) * pitch
+    total = np.zeros(shape)
+    for kind in rng.permutation(["loops", "froth"])[: int(rng.integers(1, 3))]:
+        amount, edge = float(rng.uniform(0.1, 0.6)), float(rng.uniform(2, 9))
+        near = np.exp(-((away / float(rng.uniform(60, 170))) ** 4))
+        blobs = _smooth(rng, shape, float(rng.uniform(10, 32)) / pitch)
+        where = 1 / (1 + np.exp(-edge * (blobs - float(rng.uniform(0.2, 0.9)))))
+        if kind == "froth":
+            bubbles = _smooth(rng, shape, float(rng.uniform(2.5, 8)) / pitch)
+            where = where / (1 + np.exp(-3 * (bubbles - float(rng.uniform(-0.3, 0.6)))))
+        total = np.maximum(total, amount * near * where)
+    return total
 
 
 def _lungs(rng: Rng, subject: Subject, seen: Sequence[Floats], shape: tuple[int, int]) -> Floats:

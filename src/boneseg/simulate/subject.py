@@ -116,8 +116,9 @@ def _inside(
 ) -> tuple[Floats, Floats]:
     """The thickness of the cortex (mm) and the density within it, at each point.
 
-    Thin bones (ribs, plates, fingers) have walls that are a larger share of them, and the ends of
-    long ones a plate under the joint, thicker than their sides.
+    Thin bones (ribs, plates, fingers) have walls that are a larger share of them, plates next to
+    none in their middle, and the ends of long ones a plate under the joint, thicker than their
+    sides.
     """
     along, thick = surface.along, surface.thickness
     if any(word in name for word in _HOLLOW):
@@ -129,7 +130,9 @@ def _inside(
     plate = shaft * (1 - np.clip(2 * middle, 0, 1)) * np.abs(surface.normals @ surface.axis) ** 3
     rim = np.maximum(wall * thick, 1.0) + float(rng.uniform(0.3, 2.2)) * plate
     full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))
-    return np.minimum(rim * cortex, 9.0), full
+    # Meshes are too thick amid an iliac wing or a scapula's blade, where bone is a few mm.
+    left = 1 - float(rng.uniform(0, 0.9)) * surface.flatness * (1 - shaft)
+    return np.minimum(rim * cortex, 9.0) * left, full * left
 
 
 def _with_growth_plates(rng: Rng, points: Points, surface: Surface) -> Points:

@@ -25,6 +25,7 @@ from boneseg.simulate.raster import Points, Triangles
 SUFFIXES = (".vtp", ".stl", ".obj", ".ply")
 _FINE = 6_000  # triangles from which a surface is smooth enough
 _SAMPLE, _NEIGHBOURS = 1200, 200  # points, and those among which the opposite wall is sought
+_AROUND = 1.6  # of its thickness: how far a plate runs on to be one
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,24 @@ class Surface:
         wall = np.where(facing & (inward < 0), near, np.inf).min(axis=1)
         widest = float(np.ptp(self.points, axis=0).min())
         return np.asarray(np.minimum(wall, max(widest, 1e-3)))
+
+    @cached_property
+    def flatness(self) -> NDArray[np.float64]:
+        """Whether a point lies amid a plate (an iliac wing, a scapula's blade), N: 0 to 1.
+
+        Around it, farther than the plate is thick, the wall runs on as it does there, on one face
+        or on the other; at a rim, and everywhere on what is as thick as wide, it turns.
+        """
+        from scipy.spatial import cKDTree
+
+        some = np.random.default_rng(0).permutation(len(self.points))[:_SAMPLE]
+        near, which = cKDTree(self.points[some]).query(self.points, k=min(len(some), _NEIGHBOURS))
+        reach = _AROUND * self.thickness
+        within = near < reach[:, None]
+        alike = np.abs(np.einsum("nkd,nd->nk", self.normals[some][which], self.normals)) * within
+        mean = alike.sum(axis=1) / np.maximum(within.sum(axis=1), 1)
+        small = near[:, -1] > reach  # of all of the surface; else it is no plate
+        return np.asarray(np.clip((mean - 0.75) / 0.2, 0, 1) * small)
 
     @cached_property
     def _axes(self) -> Points:

@@ -91,10 +91,10 @@ REGIONS: tuple[Region, ...] = (
            (FRONT,), 8, _KNEE, weight=0.8, aspect=(0.22, 0.55)),
     Region("hip", ("pelvis", "femur_r", "femur_l"), "femur_r", (0, -30, -10), (170, 340),
            (FRONT, FRONT, SIDE), 12, {"hip_flexion_r": (-0.1, 0.6), "hip_rotation_r": (-0.6, 0.6),
-                                      "hip_adduction_r": (-0.6, 0.1)}),
+                                      "hip_adduction_r": (-0.6, 0.1)}, weight=1.5),
     Region("pelvis", ("pelvis", "torso", "femur_r", "femur_l"), "pelvis", (-60, -30, 0),
            (300, 460), (FRONT, FRONT, FRONT, BACK), 8,
-           {**_STANDING, "hip_flexion_r": (-0.1, 0.6), "hip_flexion_l": (-0.1, 0.6)}, weight=1.2),
+           {**_STANDING, "hip_flexion_r": (-0.1, 0.6), "hip_flexion_l": (-0.1, 0.6)}, weight=3.0),
     Region("thigh", (*_LEG, "pelvis"), "femur_r", (0, -220, 0), (250, 460), pose=_KNEE),
     Region("knee", _LEG, "tibia_r", (0, -10, 0), (85, 300), (FRONT, FRONT, FRONT, SIDE, BACK), 12,
            {"knee_angle_r": (0.0, 0.7)}, weight=2.0),
@@ -107,13 +107,14 @@ REGIONS: tuple[Region, ...] = (
     Region("foot", _FOOT, "calcn_r", (100, 15, 0), (200, 330), ((0, 85), (30, 60), SIDE), 12,
            {"ankle_angle_r": (-0.6, 0.3)}, turn=0),
     Region("lumbar spine", (*_TORSO, "femur_r", "femur_l"), "torso", (-50, 80, 0), (220, 420),
-           (FRONT, FRONT, SIDE, BACK), 8, _ARMS_AWAY),
+           (FRONT, FRONT, SIDE, BACK), 8, _ARMS_AWAY, weight=1.5),
     Region("trunk", _TRUNK, "torso", (-50, 190, 0), (400, 620), (FRONT, BACK), 6, _ARMS_AWAY,
-           weight=1.4, aspect=(0.38, 0.8)),
+           weight=2.0, aspect=(0.38, 0.8)),
     Region("chest", _TRUNK, "torso", (-10, 280, 0), (300, 440), (FRONT, BACK, BACK, BACK, SIDE), 8,
            _ARMS_AWAY, weight=1.2),
     Region("neck", _TORSO, "torso", (-20, 460, 0), (160, 280), (FRONT, SIDE), 10),
-    Region("skull", ("torso",), "torso", (0, 560, 0), (210, 340), (FRONT, SIDE, OTHER_SIDE), 10),
+    Region("skull", ("torso",), "torso", (0, 560, 0), (210, 340), (FRONT, SIDE, OTHER_SIDE), 10,
+           weight=1.5),
     Region("shoulder", ("torso", "humerus_r", "ulna_r", "radius_r"), "humerus_r", (0, -40, -20),
            (170, 360), (FRONT, FRONT, BACK, (45, 0)), 15,
            {"arm_add_r": (-1.5, 0.0), "arm_rot_r": (-0.8, 0.8), "arm_flex_r": (-0.3, 0.5)},
@@ -257,11 +258,22 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
     drawn = replace(drawn, photons=behind / max(through, 1e-4), electronic=own)
     if thick < 90:
         return drawn
-    # Films of the trunk are worked on hardest, or nothing would be seen in the lungs or beside; and
-    # a grid before the detector takes most of the scatter.
+    # A grid before the detector takes most of the scatter of a trunk. Films of it are worked on
+    # hardest, or nothing would be seen in the lungs or beside, but for those of old: their curve
+    # makes black what is beside the bones in the middle.
+    scatter = drawn.scatter * float(rng.uniform(0.15, 0.6))
+    if rng.random() < 0.4:
+        return replace(
+            drawn,
+            scatter=scatter,
+            black=float(rng.uniform(-0.1, 0.35)),
+            white=float(rng.uniform(0.7, 1.3)),
+            gamma=float(np.exp(rng.uniform(np.log(0.7), np.log(2.8)))),
+            steepness=float(rng.uniform(1, 6)),
+        )
     return replace(
         drawn,
-        scatter=drawn.scatter * float(rng.uniform(0.15, 0.6)),
+        scatter=scatter,
         detail=drawn.detail + float(rng.uniform(0.4, 2.2)),
         black=float(rng.uniform(-0.15, 0.05)),
         gamma=float(rng.uniform(0.6, 1.1)),
