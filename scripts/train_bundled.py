@@ -23,6 +23,7 @@ from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.history import Check
 from boneseg.recipes import load_recipe
+from boneseg.seen import SEEN
 from boneseg.simulate import CtSource, SkeletonSource, Source, simulate
 from boneseg.training import train
 
@@ -68,7 +69,8 @@ def main() -> None:
     words.add_argument("--batch", type=int, default=8, help="films a step; 32 suit a GPU")
     words.add_argument("--parallel", type=int, default=2, help="processes that simulate")
     words.add_argument("--init", type=Path, help="the bundle of an earlier generation")
-    words.add_argument("--stay", type=float, default=0.0, help="share of its weights that stays")
+    words.add_argument("--stay", type=float, default=0.0, help="share of its weights that stays,")
+    words.add_argument("--before", type=Path, help="or of those of an earlier one")
     words.add_argument("--out", type=Path, default=bundled())
     asked = words.parse_args()
     if asked.stay and asked.init is None:
@@ -86,9 +88,12 @@ def main() -> None:
     init = load_bundle(asked.init) if asked.init else None
     run = train(films, recipe, asked.work / "run", resume=True, init=init, report=tell)
     if init is not None:
-        run = replace(run, network=between(run.network, load_network(init), asked.stay))
+        before = load_network(load_bundle(asked.before) if asked.before else init)
+        run = replace(run, network=between(run.network, before, asked.stay))
     facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True, "levels": True}
-    card = judge(run).card.model_copy(update={**facts, "licence": "Apache-2.0"})
+    card = judge(run).card
+    data = {name: value for name, value in card.data.items() if name != SEEN}  # nobody has them
+    card = card.model_copy(update={**facts, "data": data, "licence": "Apache-2.0"})
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     bundle = save_bundle(asked.out, run.network, card, half=True)
     print(f"simulated Dice {card.metrics['dice']:.4f}; the model: {bundle.path}")

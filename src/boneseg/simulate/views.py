@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 FRONT, BACK, SIDE, OTHER_SIDE = (0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0)
 
 
+_WITH_LUNGS = ("chest", "trunk", "whole body", "shoulder", "neck")
+
 # Where gas gathers, in the frame of a body: the bowel's loops, and the rectum. mm.
 BOWELS = {"torso": (20.0, 40.0, 0.0), "pelvis": (-60.0, -40.0, 0.0)}
 
@@ -242,7 +244,7 @@ def measure(rng: Rng, scene: Scene) -> Paths:
     return Paths(envelope, mineral, lean, flesh.fat, np.zeros_like(envelope))
 
 
-def expose_for(rng: Rng, paths: Paths) -> Exposure:
+def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
     """An exposure that lets enough through: harder and longer the thicker what is in front."""
     flesh = paths.muscle + paths.fat
     body = flesh > 5.0
@@ -259,10 +261,10 @@ def expose_for(rng: Rng, paths: Paths) -> Exposure:
     if thick < 90:
         return drawn
     # A grid before the detector takes most of the scatter of a trunk. Films of it are worked on
-    # hardest, or nothing would be seen in the lungs or beside, but for those of old: their curve
-    # makes black what is beside the bones in the middle.
+    # hardest, or nothing would be seen in the lungs or beside. Those of old were not, and have none
+    # of the latitude that lungs need: their curve blackens what is beside the bones in the middle.
     scatter = drawn.scatter * float(rng.uniform(0.15, 0.6))
-    if rng.random() < 0.4:
+    if part not in _WITH_LUNGS and rng.random() < 0.4:
         return replace(
             drawn,
             scatter=scatter,
@@ -350,7 +352,7 @@ def skeleton_film(
 def take_film(rng: Rng, paths: Paths, pitch: float, part: str) -> Film:
     """The film of these ways, with what lies about a clinic: of the left side or of the right."""
     paths = add_objects(rng, paths, pitch)
-    exposure = expose_for(rng, paths)
+    exposure = expose_for(rng, paths, part)
     pixels, mask = frame_film(rng, expose(paths, exposure, rng), paths.mask)
     left = bool(rng.random() < 0.5)
     if left:
