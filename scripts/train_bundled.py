@@ -73,8 +73,8 @@ def main() -> None:
     words.add_argument("--before", type=Path, help="or of those of an earlier one")
     words.add_argument("--out", type=Path, default=bundled())
     asked = words.parse_args()
-    if asked.stay and asked.init is None:
-        words.error("--stay is a share of the weights of --init; name that, too")
+    if (asked.stay or asked.before) and asked.init is None:
+        words.error("--stay and --before go with --init; name that, too")
     models = tuple(asked.data / "models" / f"{name}.osim" for name in MODELS)
     sources: list[tuple[Source, int]] = [
         (SkeletonSource(asked.data / "meshes", models), asked.films)

@@ -187,7 +187,7 @@ class _Done:
 
     def rows(self) -> list[list[str]]:
         """The rows of films that are done. Raises UsageError where others were asked for."""
-        text = self.path.read_text(encoding="utf-8")
+        text = self.path.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]  # a kill leaves half a line
         first, *rows = csv.reader(StringIO(whole)) if whole else ([""],)
         if first != [self.asked]:

@@ -46,39 +46,40 @@ class Surface:
         length = np.linalg.norm(total, axis=1, keepdims=True)
         return np.asarray(total / np.maximum(length, 1e-12))
 
-    @cached_property
+    @property
     def thickness(self) -> NDArray[np.float64]:
         """How thick the bone is under each point, N: the way to the nearest wall that faces it."""
-        from scipy.spatial import cKDTree
+        return self._walls[0]
 
-        some = np.random.default_rng(0).permutation(len(self.points))[:_SAMPLE]
-        tree = cKDTree(self.points[some])
-        near, which = tree.query(self.points, k=min(len(some), _NEIGHBOURS))
-        facing = np.einsum("nkd,nd->nk", self.normals[some][which], self.normals) < -0.4
-        inward = np.einsum(
-            "nkd,nd->nk", self.points[some][which] - self.points[:, None], self.normals
-        )
-        wall = np.where(facing & (inward < 0), near, np.inf).min(axis=1)
-        widest = float(np.ptp(self.points, axis=0).min())
-        return np.asarray(np.minimum(wall, max(widest, 1e-3)))
-
-    @cached_property
+    @property
     def flatness(self) -> NDArray[np.float64]:
         """Whether a point lies amid a plate (an iliac wing, a scapula's blade), N: 0 to 1.
 
         Around it, farther than the plate is thick, the wall runs on as it does there, on one face
         or on the other; at a rim, and everywhere on what is as thick as wide, it turns.
         """
+        return self._walls[1]
+
+    @cached_property
+    def _walls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Thickness and flatness, of the points around each: these are too many to be kept."""
         from scipy.spatial import cKDTree
 
         some = np.random.default_rng(0).permutation(len(self.points))[:_SAMPLE]
         near, which = cKDTree(self.points[some]).query(self.points, k=min(len(some), _NEIGHBOURS))
-        reach = _AROUND * self.thickness
+        turned = np.einsum("nkd,nd->nk", self.normals[some][which], self.normals)
+        inward = np.einsum(
+            "nkd,nd->nk", self.points[some][which] - self.points[:, None], self.normals
+        )
+        wall = np.where((turned < -0.4) & (inward < 0), near, np.inf).min(axis=1)
+        widest = float(np.ptp(self.points, axis=0).min())
+        thickness = np.minimum(wall, max(widest, 1e-3))
+
+        reach = _AROUND * thickness
         within = near < reach[:, None]
-        alike = np.abs(np.einsum("nkd,nd->nk", self.normals[some][which], self.normals)) * within
-        mean = alike.sum(axis=1) / np.maximum(within.sum(axis=1), 1)
+        alike = (np.abs(turned) * within).sum(axis=1) / np.maximum(within.sum(axis=1), 1)
         small = near[:, -1] > reach  # of all of the surface; else it is no plate
-        return np.asarray(np.clip((mean - 0.75) / 0.2, 0, 1) * small)
+        return thickness, np.clip((alike - 0.75) / 0.2, 0, 1) * small
 
     @cached_property
     def _axes(self) -> Points:

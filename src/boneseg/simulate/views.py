@@ -32,8 +32,7 @@ Floats = NDArray[np.float64]
 # from behind 180, from its right 90; from above +90.
 FRONT, BACK, SIDE, OTHER_SIDE = (0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0)
 
-
-_WITH_LUNGS = ("chest", "trunk", "whole body", "shoulder", "neck")
+_WITH_LUNGS = ("chest", "trunk", "whole body", "shoulder", "neck")  # regions
 
 # Where gas gathers, in the frame of a body: the bowel's loops, and the rectum. mm.
 BOWELS = {"torso": (20.0, 40.0, 0.0), "pelvis": (-60.0, -40.0, 0.0)}
