@@ -26,6 +26,7 @@ from boneseg.dataset import Dataset, open_dataset
 from boneseg.engine import Engine
 from boneseg.evaluate import evaluate_predictions
 from boneseg.films import Film, read_films
+from boneseg.hardware import multiplies_bf16
 from boneseg.history import Check
 from boneseg.metrics import Summary
 from boneseg.networks import build
@@ -39,7 +40,9 @@ RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
 SHORT = 0.3  # seconds
 MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 ON_GPU = torch.cuda.is_available()
-KEPT = DOCS / "figures" / ("gpu" if ON_GPU else "")  # what is measured: it is not run again
+IN_FLOAT32 = not ON_GPU and not multiplies_bf16()  # far fewer steps in the same minutes
+KIND = "gpu" if ON_GPU else "float32" if IN_FLOAT32 else ""  # of machine: figures stand apart
+KEPT = DOCS / "figures" / KIND  # what is measured: it is not run again
 STYLE = (  # of a chart that stands by itself
     "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot,.best{fill:#1667b0}"
     ".line{fill:none;stroke:#1667b0;stroke-width:2}.old{stroke:#999}"
@@ -205,12 +208,14 @@ def budget(minutes: float, epochs: int | None = None) -> list[str]:
 
 def where() -> str:
     """What runs were trained on, for the words above a table."""
-    return f"on an {torch.cuda.get_device_name()}" if ON_GPU else "on a CPU core each"
+    if ON_GPU:
+        return f"on an {torch.cuda.get_device_name()}"
+    return f"on a CPU core each{', in float32' if IN_FLOAT32 else ''}"
 
 
 def titled(title: str) -> str:
-    """A section's title: what a GPU measured stands beside what a CPU did."""
-    return f"{title}, on a GPU" if ON_GPU else title
+    """A section's title: what a GPU, or a CPU without bfloat16, measured stands by itself."""
+    return title + {"gpu": ", on a GPU", "float32": ", in float32"}.get(KIND, "")
 
 
 def cores() -> list[int]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from common import (
     DOCS,
+    KIND,
     ON_GPU,
     Trial,
     budget,
@@ -163,7 +164,7 @@ def gain(films: str, count: int, model: str) -> Gain | None:
 
 def draw(films: str, gains: list[Gain]) -> str:
     """A chart of both ways; the words that show it."""
-    name = f"finetune-{films}{'-gpu' if ON_GPU else ''}.svg"
+    name = f"finetune-{films}{KIND and f'-{KIND}'}.svg"
     before = [(one.count, float(one.before.mean())) for one in gains]
     after = [(one.count, float(one.after.mean())) for one in gains]
     up = spanning([dice for _, dice in before + after])

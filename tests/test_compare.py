@@ -77,17 +77,17 @@ def test_the_p_value_tells_a_difference_from_chance() -> None:
     rng = np.random.default_rng(0)
     base = rng.uniform(0.8, 0.9, 40)
     assert paired_p(base + 0.02 + rng.normal(0, 0.01, 40), base) < 0.001
-    chances = [paired_p(base + rng.normal(0, 0.02, 40), base, 500) for _ in range(200)]
-    assert 0.01 < np.mean(np.array(chances) < 0.05) < 0.11
+    assert paired_p(base + 0.02, base) < 0.001  # by as much on every film
 
 
-@pytest.mark.parametrize("films", [3, 5, 8, 15])
+@pytest.mark.parametrize("films", [3, 5, 8, 15, 20])
 def test_of_few_films_chance_alone_passes_no_more_often_than_it_says(films: int) -> None:
     rng = np.random.default_rng(films)
     draws = rng.normal(0, 0.02, (600, films)) * rng.choice([1, 4], (600, 1))
     base = np.zeros(films)
     chances = np.array([paired_p(draw, base, 400) for draw in draws])
     assert np.mean(chances < 0.05) < 0.07
+    assert np.mean(chances < 0.2) > 0.1 or films < 5
     assert chances.min() >= 2 / 2**films
 
 
@@ -99,7 +99,7 @@ def test_films_of_one_patient_count_as_what_one_patient_says(patients: int) -> N
     draws = [np.repeat(rng.normal(0, 0.02, patients), 4) for _ in range(200)]
     known = [paired_p(draw, zero, 300, groups) for draw in draws]
     unknown = [paired_p(draw, zero, 300) for draw in draws]
-    assert np.mean(np.array(known) < 0.05) < 0.12
+    assert np.mean(np.array(known) < 0.05) < 0.1
     assert np.mean(np.array(unknown) < 0.05) > 0.2
 
 

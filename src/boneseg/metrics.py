@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from boneseg.chance import Groups, resampled_means
+from boneseg.chance import Groups, resampled
 from boneseg.errors import BonesegError, MaskError, UsageError
 
 Mask = NDArray[np.bool_]
@@ -155,7 +155,8 @@ def bootstrap_ci95(
     cases = np.asarray(values, dtype=np.float64).ravel()
     if cases.size == 0 or not np.isfinite(cases).all():
         raise UsageError("a confidence interval needs at least one value, and only finite ones")
-    low, high = np.percentile(resampled_means(cases, groups, resamples, seed), (2.5, 97.5))
+    means, _ = resampled(cases, groups, resamples, seed)
+    low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
 
 
