@@ -367,12 +367,14 @@ def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> 
     small = ("--set", "prepare.height=64", "--set", "prepare.width=64", "--epochs", 2)
     own = tmp_path / "own.toml"
     own.write_text(boneseg("recipes", "fast").stdout)
-    words = ("compare", films, "default", own, "--out", tmp_path / "run", "--folds", 2)
-    done = boneseg(*words, *small)
+    words = ("default", own, "--out", tmp_path / "run", "--folds", 2, *small)
+    done = boneseg("compare", films, *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\nown ") == 2  # its row, and its row of body parts
     assert "comparing 100%  own fold 2 of 2" in done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
+    apart = ("--images", films / "images", "--masks", films / "masks")
+    assert boneseg("compare", *apart, *words, "--resume").stdout == done.stdout
 
 
 def test_ctrl_c_says_how_to_go_on(films: Path, tmp_path: Path) -> None:

@@ -155,9 +155,16 @@ def crossval(
 
 
 def compare(
-    data: Annotated[Path, typer.Argument(help="A folder with images/ and masks/.")],
-    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Two or more.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[DATA] RECIPE...",
+            help="A folder of images/ and masks/, unless --images is given; two recipes or more.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The folder of all runs.")],
+    images: Images = None,
+    masks: Masks = None,
     folds: Annotated[int, typer.Option(help="How many.")] = 5,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Over every recipe.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
@@ -175,7 +182,10 @@ def compare(
     from boneseg.report.compare import write_compare_report
 
     asked = _asked_settings("compare", settings, minutes, epochs)
-    dataset = open_dataset(data, labels=labels or (), keep_names=keep_names)
+    data, names = (Path(names[0]), names[1:]) if images is None and masks is None else (None, names)
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
     with Progress("comparing") as progress:
         behind: dict[tuple[str, int], float] = {}
 
