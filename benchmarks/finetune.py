@@ -106,7 +106,8 @@ def table(model: str) -> list[str]:
     lines = [
         f"Made by `python benchmarks/finetune.py`: recipe `default`, {where()},",
         f"{f'{SEEN} films seen in all' if ON_GPU else f'{MINUTES} minutes'}; with `--init bundled`",
-        "and without, scored on films held back, each of them by its mean over the seeds.",
+        f"(weights {model}) and without, scored on films held back, each of them by its mean over",
+        "the seeds.",
         "",
         "| set | films | seeds | from nothing (95 %) | from it (95 %) | gained | p | HD95 px |",
         "|---|---|---|---|---|---|---|---|",
