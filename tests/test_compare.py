@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneseg.chance import p_words, paired_p
+from boneseg.chance import p_words, paired_p, sampling_units
 from boneseg.compare import compare_recipes
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import UsageError
@@ -37,7 +37,7 @@ def test_recipes_share_their_folds_and_are_set_against_the_first(
     out = tmp_path / "trials"
     table = compare_recipes(phantoms, ["default", "fast"], out, folds=2, settings=SMALL)
     assert [row.recipe for row in table.rows] == ["default", "fast"]
-    assert table.films == 12
+    assert table.films == table.units == 12
     assert (out / "default" / "folds.csv").read_text() == (out / "fast" / "folds.csv").read_text()
     assert table.rows[0].p_dice is None
     assert table.rows[1].p_dice is not None
@@ -101,6 +101,12 @@ def test_films_of_one_patient_count_as_what_one_patient_says(patients: int) -> N
     unknown = [paired_p(draw, zero, 300) for draw in draws]
     assert np.mean(np.array(known) < 0.05) < 0.1
     assert np.mean(np.array(unknown) < 0.05) > 0.2
+
+
+def test_what_chance_draws_from_is_counted() -> None:
+    assert sampling_units(["a", "a", None, "b", None]) == (4, "patient")
+    assert sampling_units(["a", "b", None]) == (3, "film")
+    assert sampling_units([None] * 5) == (5, "film")
 
 
 def test_every_sign_of_three_films_is_gone_through() -> None:

@@ -70,7 +70,8 @@ def made(
         validation=films,
     )
     summary = evaluate_predictions(
-        (one.case.name, mask, one.mask, None) for one, mask in zip(films, masks, strict=True)
+        ((one.case.name, mask, one.mask, None) for one, mask in zip(films, masks, strict=True)),
+        [one.case.group for one in films],
     )
     card = Card(
         architecture=run.recipe.network,
@@ -176,7 +177,9 @@ def test_the_page_says_what_its_figures_are_worth(tmp_path: Path) -> None:
     assert "flatter the model" in one and "no groups.csv" in one
     assert "one film: no interval" in one and "wider than stated" not in one
     assert "With only 2 films, the true 95 %" in page(tmp_path, ["a", "b"], SMOOTH).words
-    assert "no groups.csv" not in page(tmp_path, ["a"], SMOOTH, group="patient").words
+    same = page(tmp_path, ["a", "b"], SMOOTH, group="patient").words
+    assert "no groups.csv" not in same
+    assert "one patient: no interval" in same and "wider than stated" not in same
 
 
 def test_the_report_tells_that_the_beginning_had_seen_the_films(tmp_path: Path) -> None:

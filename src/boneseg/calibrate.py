@@ -44,8 +44,11 @@ def judge(run: TrainedRun) -> Judgement:
     at = calibrated_threshold(found, truth)
     masks = tuple(np.asarray(probability >= at, np.bool_) for probability in found)
     summary = evaluate_predictions(
-        (film.case.name, mask, film.mask, film.radiograph.spacing_mm)
-        for film, mask in zip(run.validation, masks, strict=True)
+        (
+            (film.case.name, mask, film.mask, film.radiograph.spacing_mm)
+            for film, mask in zip(run.validation, masks, strict=True)
+        ),
+        [film.case.group for film in run.validation],
     )
     films = {"fingerprint": run.fingerprint, "validation": len(run.validation)}
     shown = (digest(film.radiograph) for film in (*run.training, *run.validation))

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 ENOUGH = 20  # films for the bootstrap to be trusted
 EVERY_SIGN = 12  # films, of which all patterns of signs are gone through
-
 AT_ONCE = 1_000_000  # groups that are drawn
 ROUNDING = 1e-12
 
@@ -35,6 +34,12 @@ def in_groups(values: ArrayLike, groups: Groups | None = None) -> tuple[Floats, 
     at = np.array([place.setdefault(key, len(place)) for key in keys])
     sums = np.bincount(at, cases).astype(np.float64)
     return sums, np.bincount(at).astype(np.float64)
+
+
+def sampling_units(groups: Groups) -> tuple[int, str]:
+    """How many there are for chance to draw from, and of what: "film", or "patient" where known."""
+    number = len(in_groups(np.zeros(len(groups)), groups)[0])
+    return number, "patient" if number < len(groups) else "film"
 
 
 def resampled(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from boneseg.chance import p_words, paired_p
+from boneseg.chance import p_words, paired_p, sampling_units
 from boneseg.crossval import cross_validate
 from boneseg.crossval_result import CrossValidation
 from boneseg.dataset import Dataset
@@ -54,6 +54,7 @@ class Comparison:
     """The rows in the order the recipes were given, over the films that all of them scored."""
 
     films: int
+    units: int  # that chance draws from: patients where films share them, else the films
     rows: tuple[Row, ...]
 
     def __repr__(self) -> str:
@@ -180,7 +181,7 @@ def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Compar
         )
         for i, (name, result) in enumerate(zip(names, results, strict=True))
     ]
-    return Comparison(len(films), tuple(rows))
+    return Comparison(len(films), sampling_units(groups)[0], tuple(rows))
 
 
 def _seconds_to(result: CrossValidation, first: CrossValidation) -> float | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.annotations import MaskSizeError, is_annotation
+from boneseg.chance import Groups
 from boneseg.dataset import Case, Dataset
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
@@ -88,17 +89,19 @@ class Evaluation:
         return "\n".join(lines)
 
 
-def evaluate_predictions(pairs: Iterable[Pair]) -> Summary:
+def evaluate_predictions(pairs: Iterable[Pair], groups: Groups | None = None) -> Summary:
     """Score (name, prediction, truth, spacing in mm or None) one after the other.
 
     Prediction and truth are bool, height x width. The pairs are taken one at a time, so a generator
-    needs the memory of one film only. Raises MaskError, with the name, where the two cannot be
+    needs the memory of one film only. `groups` has the patient of each, where that is known, and
+    intervals are then over patients. Raises MaskError, with the name, where the two cannot be
     compared, and DatasetError where there are no pairs.
     """
     scored = []
-    for name, prediction, truth, spacing_mm in pairs:
+    for index, (name, prediction, truth, spacing_mm) in enumerate(pairs):
+        group = groups[index] if groups is not None else None
         try:
-            scored.append(CaseScores(name, score(prediction, truth, spacing_mm)))
+            scored.append(CaseScores(name, score(prediction, truth, spacing_mm), group))
         except MaskError as error:
             raise MaskError(f"{name}: {error}") from None
     if not scored:

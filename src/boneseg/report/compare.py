@@ -41,7 +41,7 @@ def _caveats(found: Comparison) -> str:
         f"Every recipe was trained on the same folds from the same seed; each of the {found.films} "
         "films was predicted by the one model that never saw it.",
         f"p says how often chance alone would give a mean difference to {first} at least as large "
-        f"({_test(found.films)}; two-sided, not corrected for the number of recipes). It knows of "
+        f"({_test(found)}; two-sided, not corrected for the number of recipes). It knows of "
         "other films, not of another seed.",
         f"To first's: the time until the validation Dice of {first}'s best weights was reached, "
         "mean over folds.",
@@ -54,10 +54,11 @@ def _caveats(found: Comparison) -> str:
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
-def _test(films: int) -> str:
-    if films >= ENOUGH:
-        return "paired bootstrap over films"
-    return "sign-flip permutation over films, of which there are too few for a bootstrap"
+def _test(found: Comparison) -> str:
+    units = "patients" if found.units < found.films else "films"
+    if found.units >= ENOUGH:
+        return f"paired bootstrap over {units}"
+    return f"sign-flip permutation over {units}, of which there are too few for a bootstrap"
 
 
 def _table(found: Comparison) -> str:

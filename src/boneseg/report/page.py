@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.chance import ENOUGH, sampling_units
 from boneseg.files import whole_file
 from boneseg.metrics import by_part
 from boneseg.report.charts import Axis, curve, histogram, linear, logarithmic
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from boneseg.training import TrainedRun
 
 WORST = 10  # films shown
-FEW = 20  # films; with fewer, a bootstrap interval is known to be too narrow
 
 # The page may load nothing at all, whatever a name in it may hold.
 HEAD = """<!doctype html>
@@ -92,16 +92,22 @@ def _headline(run: TrainedRun, card: Card, summary: Summary) -> str:
     return f'<dl class="tiles">{"".join(drawn)}</dl>'
 
 
+def _units(summary: Summary) -> tuple[int, str]:
+    return sampling_units([case.group for case in summary.cases])
+
+
 def _interval(summary: Summary, metric: str, digits: int) -> str:
-    if len(summary.cases) < 2:
-        return "one film: no interval"
+    count, unit = _units(summary)
+    if count < 2:
+        return f"one {unit}: no interval"
     low, high = summary.ci95[metric]
     return f"95 % {low:.{digits}f} to {high:.{digits}f}"
 
 
 def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
     """What the figures are, and what they are not."""
-    count, films = len(run.validation), counted(len(run.validation), "film")
+    films = counted(len(run.validation), "film")
+    count, unit = _units(summary)
     grouped = any(film.case.group is not None for film in (*run.training, *run.validation))
     lines = [
         f"The figures are means over the {films} held back for validation. No weight was "
@@ -119,8 +125,8 @@ def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
             f"The model that it began with was trained on {known} of these, or chosen by them, "
             "which flatters, too."
         )
-    if 1 < count < FEW:
-        lines.append(f"With only {count} films, the true 95 % intervals are wider than stated.")
+    if 1 < count < ENOUGH:
+        lines.append(f"With only {count} {unit}s, the true 95 % intervals are wider than stated.")
     if summary.empty_predictions:
         lines.append(
             f"Nothing was found in {counted(summary.empty_predictions, 'film')} with bone."
