@@ -34,6 +34,7 @@ from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
 from boneseg.splits import name_hash_split
 from boneseg.training import TrainedRun, train
+from boneseg.words import counted
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
@@ -266,7 +267,8 @@ def machine() -> str:
     facts = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     names = re.findall(r"^model name\s*: (.*)$", facts, re.MULTILINE)
     has = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in facts]
-    return f"{len(cores())} cores of {(names or ['a CPU'])[0]}, {(has or ['no AVX2'])[0]}"
+    which = f"{(names or ['a CPU'])[0]}, {(has or ['no AVX2'])[0]}"
+    return f"{counted(len(cores()), 'core')} of {which}"
 
 
 def side_by_side(
