@@ -1,6 +1,6 @@
 """How many films of 512 x 512 a second `boneseg simulate` makes, and where the time goes.
 
-    python benchmarks/simulator.py --data ../shared/data/skeleton --ct CT --labels LABELS
+    python benchmarks/simulator.py --data ../shared/data/skeleton
 
 Films and masks are written, by one process, as `--parallel` starts several of. Small films come
 first: a process looks at each bone's walls once. A product of matrices is timed beside them, to
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from common import PERFORMANCE, machine, product, seconds, tflops, write_section
 
-from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source, simulate
+from boneseg.simulate import PhantomSource, SkeletonSource, Source, simulate
 
 SIDE = 512
 FIRST, FILMS = 150, 40
@@ -35,14 +35,10 @@ STAGES = {  # by function, in the order of their calls
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--data", type=Path, default=Path("../shared/data/skeleton"))
-    words.add_argument("--ct", type=Path)
-    words.add_argument("--labels", type=Path)
     asked = words.parse_args()
     models = sorted((asked.data / "models").glob("*.osim"))
     skeleton = SkeletonSource(asked.data / "meshes", tuple(models))
-    sources: list[Source] = [PhantomSource(), skeleton]
-    if asked.ct and asked.labels:
-        sources.append(CtSource(asked.ct, asked.labels))
+    sources: tuple[Source, ...] = (PhantomSource(), skeleton)
     lines = [
         f"Made by `python benchmarks/simulator.py` on {machine()} ({fastest():.2f} TFLOP/s in a",
         f"float32 product, a core): {FILMS} films, at most {SIDE} x {SIDE}, and masks, as PNG.",

@@ -78,6 +78,8 @@ def test_the_p_value_tells_a_difference_from_chance() -> None:
     base = rng.uniform(0.8, 0.9, 40)
     assert paired_p(base + 0.02 + rng.normal(0, 0.01, 40), base) < 0.001
     assert paired_p(base + 0.02, base) < 0.001  # by as much on every film
+    chances = [paired_p(base + rng.normal(0, 0.02, 40), base, 500) for _ in range(200)]
+    assert 0.01 < np.mean(np.array(chances) < 0.05) < 0.11
 
 
 @pytest.mark.parametrize("films", [3, 5, 8, 15, 20])

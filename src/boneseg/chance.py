@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 ENOUGH = 20  # films for the bootstrap to be trusted
 EVERY_SIGN = 12  # films, of which all patterns of signs are gone through
-AT_ONCE = 1_000_000  # groups that are drawn
+AT_ONCE = 1_000_000  # groups drawn in one go
 ROUNDING = 1e-12
 
 Floats = NDArray[np.float64]
