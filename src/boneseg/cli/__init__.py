@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from boneseg import logs
 from boneseg.cli.films import check, convert, evaluate, segment
 from boneseg.cli.learning import compare, crossval, recipes, train, tune
 from boneseg.cli.making import demo, simulate
 from boneseg.cli.services import node, pacs, serve
 from boneseg.errors import BonesegError
-from boneseg.progress import say
 
 STOPPED = 130  # the exit status after Ctrl-C
 RESUMABLE = ("train", "crossval", "compare", "tune")
@@ -83,18 +83,18 @@ def main() -> None:
     try:
         status = app(prog_name="boneseg", standalone_mode=False)
     except BonesegError as error:
-        say(f"error: {error}")
+        logs.error(str(error))
         status = error.exit_status
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        say(f"error: {error.name} is not installed; pip install 'boneseg[{EXTRAS[error.name]}]'")
+        logs.error(f"{error.name} is not installed; pip install 'boneseg[{EXTRAS[error.name]}]'")
         status = 1
     except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
-        say(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path")
+        logs.error(f"{error.filename or 'a file'}: {error.strerror or error}; check the path")
         status = 1
     except MemoryError:  # of what is no single film, which is told by its name
-        say("error: there is not enough memory; close other programs, or ask for less")
+        logs.error("there is not enough memory; close other programs, or ask for less")
         status = 1
     except (typer.Abort, KeyboardInterrupt):
         status = STOPPED
@@ -102,9 +102,9 @@ def main() -> None:
         words = getattr(error, "format_message", error.__str__)().rstrip(".")
         if words:  # none where all of the help was printed, for a call without any word
             called = getattr(getattr(error, "ctx", None), "command_path", "boneseg")
-            say(f"error: {words}; see {called} --help")
+            logs.error(f"{words}; see {called} --help")
         status = 2
     if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
         verb = next(iter(sys.argv[1:]), "")
-        say("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
+        logs.info("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
     sys.exit(status)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from boneseg.errors import UsageError
+from boneseg.logs import LogFormat
 
 Data = Annotated[Path | None, typer.Argument(help="A folder with images/ and masks/;")]
 Images = Annotated[Path | None, typer.Option(help="or a folder of films")]
@@ -20,6 +21,9 @@ KeepNames = Annotated[
     bool, typer.Option("--keep-names", help="Name films even after their patients.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+LogLines = Annotated[
+    LogFormat, typer.Option("--log-format", help="Log lines of text, or JSON documents.")
+]
 
 
 def print_json(document: Any) -> None:
