@@ -25,12 +25,12 @@ import numpy as np
 from common import RESULTS, LabelledSet, held_back, interval, teller, train_and_score, write_section
 from PIL import Image
 
+from boneseg.drawing.overlay import overlay
 from boneseg.engine import Engine
 from boneseg.films import Film
 from boneseg.masks import save_png
 from boneseg.recipes import load_recipe
 from boneseg.segment import segment_files
-from boneseg.writers.overlay import overlay
 
 TITLE = "Trained by the clock, scored on films held back"
 

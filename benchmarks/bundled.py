@@ -21,13 +21,13 @@ from PIL import Image, ImageDraw
 
 from boneseg.bundle import bundled, load_bundle
 from boneseg.dataset import open_dataset
+from boneseg.drawing.overlay import overlay
 from boneseg.engine import Engine
 from boneseg.films import read_films
 from boneseg.masks import save_png
 from boneseg.metrics import bootstrap_ci95
 from boneseg.radiograph import read_radiograph
 from boneseg.simulate import SkeletonSource
-from boneseg.writers.overlay import overlay
 
 Mask = NDArray[np.bool_]
 

@@ -37,9 +37,9 @@ from numpy.typing import NDArray
 
 from boneseg.bundle import WEIGHTS, bundled, load_bundle
 from boneseg.chance import paired_p
+from boneseg.drawing.charts import curve, linear, spanning
 from boneseg.metrics import bootstrap_ci95
 from boneseg.recipes import load_recipe
-from boneseg.report.charts import curve, linear, spanning
 
 SETS = ("legs", "knee-femur", "knee-tibia", "spine")
 COUNTS = (10, 20, 40)

@@ -34,9 +34,9 @@ from common import (
 )
 
 from boneseg.backends import OpenVino
+from boneseg.drawing.charts import logarithmic, scatter, spanning
 from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
-from boneseg.report.charts import logarithmic, scatter, spanning
 
 MINUTES = 6
 VARIANTS = {

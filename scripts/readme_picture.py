@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.drawing.overlay import overlay
 from boneseg.engine import Engine
 from boneseg.radiograph import read_radiograph
-from boneseg.writers.overlay import overlay
 
 HEIGHT = 300
 OUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "films.png"

@@ -12,9 +12,8 @@ nbformat = pytest.importorskip("nbformat", reason="nbformat is missing: make set
 
 from boneseg.dataset import open_dataset  # noqa: E402
 from boneseg.engine import Finding  # noqa: E402
-from boneseg.evaluate import evaluate_predictions  # noqa: E402
+from boneseg.evaluate import evaluate_predictions, summaries_table  # noqa: E402
 from boneseg.radiograph import Radiograph  # noqa: E402
-from boneseg.report.notebook import summaries_html  # noqa: E402
 from boneseg.simulate import simulate  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,4 +72,4 @@ def test_a_finding_shows_its_film_and_a_name_is_no_markup() -> None:
     assert "bone: 11.1% of the film, trust 0.90" in page
     assert "300 × 900 px" in Radiograph(pixels, None, "unknown", Path("x.png"))._repr_html_()
     summary = evaluate_predictions([("a", mask, mask, None)])
-    assert "<b>" not in summaries_html([("<b>hand</b>", summary)])
+    assert "<b>" not in summaries_table([("<b>hand</b>", summary)])

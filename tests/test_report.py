@@ -20,6 +20,8 @@ from torch import nn
 
 from boneseg.bundle import Card
 from boneseg.dataset import Case
+from boneseg.drawing.charts import linear, logarithmic
+from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.errors import OutputError
 from boneseg.evaluate import evaluate_predictions
 from boneseg.films import Film
@@ -27,9 +29,7 @@ from boneseg.history import Check
 from boneseg.metrics import Summary
 from boneseg.radiograph import Radiograph
 from boneseg.recipes import BUILT_IN
-from boneseg.report.charts import linear, logarithmic
 from boneseg.report.page import write_report
-from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.seen import digest
 from boneseg.training import TrainedRun
 

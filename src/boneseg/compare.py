@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from boneseg.chance import p_words, paired_p, sampling_units
 from boneseg.crossval import cross_validate
 from boneseg.crossval_result import CrossValidation
 from boneseg.dataset import Dataset
+from boneseg.drawing.html import frame, table
 from boneseg.errors import TrainingError, UsageError
 from boneseg.files import whole_file, write_table
 from boneseg.history import Check, read_curve
@@ -62,9 +64,20 @@ class Comparison:
         return f"Comparison({counted(self.films, 'film')}: {found})"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import comparison_html
-
-        return comparison_html(self)
+        heads = ("recipe", "Dice", "95 %", "p", "HD95, px", "minutes", "weights")
+        rows = [
+            (
+                escape(row.recipe),
+                f"{row.dice:.4f}",
+                f"{row.dice_ci95[0]:.4f} to {row.dice_ci95[1]:.4f}",
+                escape(p_words(row.p_dice)),
+                f"{row.hd95_px:.2f}",
+                f"{row.seconds / 60:.1f}",
+                f"{row.parameters:,}",
+            )
+            for row in self.rows
+        ]
+        return frame(table(heads, rows))
 
     def table(self) -> str:
         """The rows, and those of body parts, for a terminal."""

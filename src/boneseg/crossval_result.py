@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from boneseg.bundle import Bundle
 from boneseg.calibrate import Calibration
 from boneseg.dataset import Case
+from boneseg.drawing.charts import bars, curve, linear
+from boneseg.drawing.html import frame, titled
+from boneseg.evaluate import summaries_table
+from boneseg.history import read_curve
 from boneseg.metrics import CaseScores, Summary, parts_json, summarise
 from boneseg.recipe import Recipe
 from boneseg.trust import Trust
@@ -54,9 +59,25 @@ class CrossValidation:
         return f"CrossValidation(Dice {mean['dice']:.4f}, {folds}, {self.out})"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import crossval_html
+        rows = [(f"fold {fold.number}", fold.summary) for fold in self.folds]
+        rows += [*self.parts.items(), ("all films", self.summary)]
+        failed = "".join(f"<p>Fold {n} failed: {escape(why)}</p>" for n, why in self.failed)
+        return frame(summaries_table(rows) + failed + self._figures())
 
-        return crossval_html(self)
+    def _figures(self) -> str:
+        """The markup of the folds' curves and of the histogram of Hausdorff distances."""
+        lines = [
+            [
+                (seconds / 60, dice)
+                for seconds, dice in read_curve(self.out / f"fold-{fold.number}" / "history.csv")
+            ]
+            for fold in self.folds
+        ]
+        across = linear(max((x for line in lines for x, _ in line), default=1.0))
+        curves = curve("Dice", across, linear(1), lines, unit="minutes")
+        distances = [case.scores.hd95_px for case in self.summary.cases]
+        histogram = bars("HD95", linear(max(distances)), distances, unit="px")
+        return titled("Validation Dice of each fold", curves) + titled("Films by HD95", histogram)
 
     def to_json(self) -> dict[str, Any]:
         """The document of crossval.json."""

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.annotations import is_annotation, suffix_of
-from boneseg.errors import DatasetError, MaskError, UsageError
+from boneseg.drawing.html import figure, frame, table
+from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import LAYOUTS
 from boneseg.pairing import (
     FILM_ENDING,
@@ -34,8 +37,10 @@ from boneseg.pairing import (
     stem_of,
 )
 from boneseg.patients import public_name
+from boneseg.radiograph import read_radiograph
 from boneseg.words import counted, listed
 
+SHOWN, SMALL = 4, 256  # films that a notebook shows, and the longest side of each, px
 _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case", "id", "stem"))
 
 
@@ -95,9 +100,23 @@ class Dataset:
         return f"Dataset({self.root}: {counted(len(self.cases), 'film')} with a mask)"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import dataset_html
+        parts = Counter(case.part for case in self.cases if case.part is not None)
+        rows = [(escape(part), str(count)) for part, count in sorted(parts.items())]
+        rows.append(("all with a mask", str(len(self.cases))))
+        step = max(1, len(self.cases) // SHOWN)
+        figures = "".join(_case_figure(case) for case in self.cases[::step][:SHOWN])
+        name = f"<p>{escape(self.root.absolute().name)}</p>"
+        return frame(name + table(("", "films"), rows) + figures)
 
-        return dataset_html(self)
+
+def _case_figure(case: Case) -> str:
+    """A film with its mask for a notebook, or the reason why it cannot be read."""
+    try:
+        pixels = read_radiograph(case.image).pixels
+        mask = case.read_mask((pixels.shape[0], pixels.shape[1]))
+    except BonesegError as error:
+        return f"<p>{escape(str(error))}</p>"
+    return figure(pixels, escape(case.name), mask, side=SMALL)
 
 
 def open_dataset(

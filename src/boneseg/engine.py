@@ -48,9 +48,12 @@ class Finding:
         return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {trust})"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import finding_html
+        from boneseg.drawing.html import figure, frame
 
-        return finding_html(self)
+        trust = "" if self.trust is None else f", trust {self.trust:.2f}"
+        caution = f"; warning: {self.warning}" if self.warning else ""
+        words = f"bone: {self.mask.mean():.1%} of the film{trust}{caution}"
+        return frame(figure(self.pixels, words, self.mask))
 
 
 class Engine:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from boneseg.annotations import MaskSizeError, is_annotation
 from boneseg.chance import Groups
 from boneseg.dataset import Case, Dataset
+from boneseg.drawing.html import frame, table
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.files import write_table
 from boneseg.masks import read_mask
@@ -57,9 +59,10 @@ class Evaluation:
         return f"Evaluation(Dice {dice:.4f}, {films}, {counted(len(self.failures), 'failure')})"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import evaluation_html
-
-        return evaluation_html(self)
+        failed = "".join(f"<p>{escape(failure.reason)}</p>" for failure in self.failures)
+        if not self.summary.cases:
+            return frame(f"<p>{self.nothing_scored}</p>{failed}")
+        return frame(summaries_table([("all films", self.summary), *self.parts.items()]) + failed)
 
     @property
     def nothing_scored(self) -> str:
@@ -225,3 +228,23 @@ def _prediction_names(case: Case) -> tuple[str, ...]:
     called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's is hidden
     names = (f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))
     return tuple(map(as_compared, names))
+
+
+def summaries_table(rows: Sequence[tuple[str, Summary]]) -> str:
+    """The markup of a table with a row for each named summary."""
+    heads = ("", "films", "Dice", "95 %", "std", "HD95, px", "IoU")
+    cells = [
+        (
+            escape(name),
+            str(len(found.cases)),
+            f"{found.mean['dice']:.4f}",
+            f"{found.ci95['dice'][0]:.4f} to {found.ci95['dice'][1]:.4f}"
+            if len(found.cases) > 1
+            else "one film",
+            f"{found.std['dice']:.4f}",
+            f"{found.mean['hd95_px']:.2f}",
+            f"{found.mean['iou']:.4f}",
+        )
+        for name, found in rows
+    ]
+    return table(heads, cells)

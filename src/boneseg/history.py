@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from boneseg.drawing.charts import curve, linear
+from boneseg.drawing.html import titled
 from boneseg.files import write_table
 
 
@@ -46,3 +49,16 @@ def read_history(path: Path) -> list[Check]:
 def read_curve(path: Path) -> list[tuple[float, float]]:
     """(seconds, validation Dice) of each check in a history.csv."""
     return [(check.seconds, check.dice) for check in read_history(path)]
+
+
+def history_figures(history: Sequence[Check]) -> str:
+    """The markup of two charts: validation Dice and training loss over time."""
+    if not history:
+        return ""
+    across = linear(history[-1].seconds)
+    dice = [[(row.seconds, row.dice) for row in history]]
+    loss = [[(row.seconds, row.loss) for row in history if math.isfinite(row.loss)]]
+    top = linear(max((height for _, height in loss[0]), default=1.0))
+    return titled(
+        "Validation Dice", curve("Dice", across, linear(1), dice, unit="seconds")
+    ) + titled("Training loss", curve("Loss", across, top, loss, unit="seconds"))

@@ -85,9 +85,14 @@ class Radiograph:
         return f"Radiograph({height} x {width}, spacing {self.spacing_mm or 'unknown'})"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import radiograph_html
+        from boneseg.drawing.html import figure, frame
 
-        return radiograph_html(self)
+        height, width = self.pixels.shape
+        spacing = ""
+        if self.spacing_mm:
+            rows, columns = self.spacing_mm
+            spacing = f", {rows:.3g} × {columns:.3g} mm a pixel ({self.spacing_kind})"
+        return frame(figure(self.pixels, f"{height} × {width} px{spacing}"))
 
 
 def read_radiograph(

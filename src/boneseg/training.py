@@ -25,10 +25,11 @@ from boneseg.augment import Augmenter, with_views
 from boneseg.bundle import Bundle, load_network, save_bundle, starting_from
 from boneseg.checkpoint import State
 from boneseg.dataset import Dataset
+from boneseg.drawing.html import frame
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.files import make_folder, own_folder
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, refuse_other
-from boneseg.history import Check, write_history
+from boneseg.history import Check, history_figures, write_history
 from boneseg.losses import Objective
 from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.optimiser import build_optimiser, follow, rate, restore_slots, slots
@@ -80,9 +81,12 @@ class TrainedRun:
         )
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import run_html
-
-        return run_html(self)
+        films = counted(len(self.validation), "validation film")
+        words = (
+            f"<p>Dice {self.best_dice:.4f} on {films} at working size; "
+            f"trained on {len(self.training)}; {counted(self.restarts, 'restart')}</p>"
+        )
+        return frame(words + history_figures(self.history))
 
 
 def train(

@@ -23,6 +23,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from boneseg.bundle import Bundle, save_bundle
 from boneseg.calibrate import judge
 from boneseg.chance import p_words, paired_p
 from boneseg.dataset import Dataset
+from boneseg.drawing.html import frame, table
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.files import make_folder, own_folder, whole_file
@@ -102,9 +104,9 @@ class Tuned:
         return f"Tuned({dice}, {counted(len(self.trials), 'trial')})"
 
     def _repr_html_(self) -> str:
-        from boneseg.report.notebook import tuned_html
-
-        return tuned_html(self)
+        rows = [(number, dice, escape(settings)) for number, dice, settings in self.rows()]
+        remarks = "".join(f"<p>{escape(remark)}</p>" for remark in self.remarks)
+        return frame(table(("trial", "validation Dice", "settings"), rows) + remarks)
 
     @property
     def remarks(self) -> tuple[str, str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boneseg.chance import ENOUGH, p_words
-from boneseg.report.charts import linear, scatter, spanning
+from boneseg.drawing.charts import linear, scatter, spanning
+from boneseg.drawing.style import STYLE
 from boneseg.report.page import HEAD, write_page
-from boneseg.report.style import STYLE
 from boneseg.words import counted
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boneseg.drawing.charts import bars, curve, histogram, linear, scatter
+from boneseg.drawing.style import STYLE
+from boneseg.drawing.thumbnails import thumbnails
 from boneseg.films import read_films
 from boneseg.history import read_curve
 from boneseg.masks import read_mask
-from boneseg.report.charts import bars, curve, histogram, linear, scatter
 from boneseg.report.page import HEAD, WORST, case_strip, case_table, facts_table, legend, write_page
-from boneseg.report.pictures import thumbnails
-from boneseg.report.style import STYLE
 from boneseg.words import counted
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.chance import ENOUGH, sampling_units
+from boneseg.drawing.charts import Axis, curve, histogram, linear, logarithmic
+from boneseg.drawing.style import STYLE
+from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.files import whole_file
 from boneseg.metrics import by_part
-from boneseg.report.charts import Axis, curve, histogram, linear, logarithmic
-from boneseg.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
-from boneseg.report.style import STYLE
 from boneseg.seen import is_among
 from boneseg.words import counted
 

@@ -16,9 +16,9 @@ from typing import Any
 import nrrd
 import numpy as np
 
+from boneseg.drawing.overlay import COLOUR
 from boneseg.files import whole_file
 from boneseg.writers import Reading
-from boneseg.writers.overlay import COLOUR
 
 # Category and type, in SNOMED CT, as Slicer's terminologies write them.
 _BONE = (

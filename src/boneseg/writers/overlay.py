@@ -1,62 +1,14 @@
-"""The film with its bones tinted and outlined."""
+"""The film with its bones tinted and outlined, as a PNG."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from boneseg.drawing.overlay import picture
 from boneseg.masks import save_png
-from boneseg.prepare import Floats
 from boneseg.writers import Reading
-
-COLOUR = (230, 159, 0)  # the orange of Okabe and Ito, told apart by every kind of colour vision
-_TINT = 0.3
-
-
-_GREYS = 127  # twice these, and the edge, are one byte: a third of the bytes to pack
-
-
-def _palette() -> NDArray[np.uint8]:
-    """The colour of each grey outside a mask, of each inside, and of its edge: 255 x 3."""
-    grey = np.repeat(np.linspace(0.0, 255.0, _GREYS)[:, None], 3, axis=1)
-    tinted = grey + (np.array(COLOUR) - grey) * _TINT
-    return np.concatenate([grey, tinted, [COLOUR]]).round().astype(np.uint8)
-
-
-_PALETTE = _palette()
 
 
 def write(path: Path, reading: Reading) -> None:
     """Write the film with its mask on it as a PNG with a palette. Raises OutputError."""
     save_png(path, picture(reading.film.pixels, reading.finding.mask))
-
-
-def picture(pixels: Floats, mask: NDArray[np.bool_]) -> Image.Image:
-    """The overlay as an image with a palette."""
-    image = Image.fromarray(_painted(pixels, mask))
-    image.putpalette(_PALETTE.tobytes())
-    return image
-
-
-def overlay(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """uint8 H x W x 3: a third of the colour inside the mask, all of it on its edge."""
-    return _PALETTE.take(_painted(pixels, mask), axis=0)
-
-
-def _painted(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """uint8 H x W: the colour of each pixel, as a row of the palette."""
-    index = (pixels * (_GREYS - 1) + 0.5).astype(np.uint8)
-    index += mask * np.uint8(_GREYS)
-    index[_edge(mask)] = 2 * _GREYS
-    return index
-
-
-def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the mask with a neighbour outside it (the film's border is no edge)."""
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    edge: NDArray[np.bool_] = mask & ~inside
-    return edge
