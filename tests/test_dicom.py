@@ -29,7 +29,7 @@ from pydicom.uid import (
 )
 
 import films
-from boneseg.dicom import window
+from boneseg.dicom_display import window
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.radiograph import read_radiograph
 

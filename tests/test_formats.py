@@ -35,7 +35,7 @@ from pydicom.uid import (
 )
 
 from boneseg.cli.films import NAMES
-from boneseg.dicom import hush
+from boneseg.dicom_header import hush
 from boneseg.errors import RadiographError
 from boneseg.masks import read_mask
 from boneseg.segment import unique_stems, write_reading

@@ -17,15 +17,9 @@ from PIL import Image
 
 import films
 from boneseg.errors import MaskError, RadiographError, UsageError
+from boneseg.greyscale import colourfulness, grey_of, stretch, to_unit
 from boneseg.masks import read_mask
-from boneseg.radiograph import (
-    colourfulness,
-    find_radiographs,
-    grey_of,
-    read_radiograph,
-    stretch,
-    to_unit,
-)
+from boneseg.radiograph import find_radiographs, read_radiograph
 
 GREY = films.bone(top=255).astype(np.uint8)
 

@@ -96,7 +96,7 @@ def _words(text: str) -> list[str]:
 def _identifiers(film: Path) -> Iterator[str]:
     from pydicom.filereader import read_partial
 
-    from boneseg.dicom import hush
+    from boneseg.dicom_header import hush
 
     hush()
     with suppress(Exception), film.open("rb") as file:  # a header may be damaged anywhere

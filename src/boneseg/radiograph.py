@@ -5,14 +5,7 @@
     film.spacing_mm   # (row, column) or None
 
 PNG, JPEG, TIFF, BMP and WebP are read here, DICOM in `dicom.py`, which is imported when the
-first DICOM file is met. The values of a picture become grey in [0, 1] so:
-
-    8 bit and less      divided by the largest value of the depth
-    9 to 16 bit         divided by 2^n - 1, n the smallest of 8, 10, 12, 14, 16 that holds the film
-    the rest            (32-bit, negative, floats outside [0, 1]) the 0.5th and the 99.5th
-                        percentile become 0 and 1
-    colour              ITU-R BT.601 luma, unless it is a photograph (see `colourfulness`)
-    transparency        laid on black
+first DICOM file is met. `greyscale.py` says how values become grey; transparency is laid on black.
 """
 
 from __future__ import annotations
@@ -22,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +23,12 @@ from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.files import LAYOUTS, same_place
+from boneseg.greyscale import grey_of, to_unit
 from boneseg.samples import deep_colours, grey_values, is_tiff, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
-DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
 MIN_SIDE = 16  # pixels; nothing of a bone is to be seen on less
+SPACINGS = (0.001, 10.0)  # mm, of a pixel; no detector and no scanner has others
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".dic")
 )
@@ -42,11 +36,6 @@ SUFFIXES = frozenset(
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # a list, so that no EPS starts Ghostscript
 _PICTURE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF")
 _FORMAT_WORDS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
-_PERCENTILES = (0.5, 99.5)
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_ODD_COLOUR = 0.1  # of the full scale
-_MAX_COLOURFULNESS = 0.1  # measured: films under 0.001, photographs from 0.18
-_SAMPLE = 1_000_000
 
 # Pillow warns of what is checked here (size), and of what is of no concern (broken EXIF).
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -193,6 +182,17 @@ def check_size(path: Path, height: int, width: int) -> None:
         )
 
 
+def believed_spacing(sides: Sequence[float]) -> tuple[float, float] | None:
+    """A spacing (of rows, of columns) in mm; None where it is not a pair within `SPACINGS`.
+
+    >>> believed_spacing((0.2, 0.1)), believed_spacing((1e200, 0.1)), believed_spacing((0.2,))
+    ((0.2, 0.1), None, None)
+    """
+    if len(sides) != 2 or not all(SPACINGS[0] <= side <= SPACINGS[1] for side in sides):
+        return None
+    return float(sides[0]), float(sides[1])
+
+
 def pick_frame(path: Path, count: int, frame: int | None) -> int:
     """The index (from 0) of the frame to read."""
     if frame is None and count > 1:
@@ -202,88 +202,6 @@ def pick_frame(path: Path, count: int, frame: int | None) -> int:
     if frame is not None and frame > count:
         raise RadiographError(f"{path}: has no frame {frame}; it holds {count}")
     return (frame or 1) - 1
-
-
-def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Grey values of any depth as [0, 1], by the rules at the head of this module."""
-    top = _full_scale(values)
-    if top is None:
-        return stretch(values)
-    unit: NDArray[np.float32] = np.divide(values, np.float32(top), dtype=np.float32)
-    return unit
-
-
-def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """Grey values as [0, 1] by robust percentiles; what is not finite becomes 0.
-
-    `ignore` marks pixels that have no say in the percentiles.
-    """
-    usable = sample(values, ignore)
-    low, high = np.percentile(usable, _PERCENTILES) if usable.size else (0.0, 0.0)
-    if usable.size and high <= low:  # hardly anything but ground
-        low, high = float(usable.min()), float(usable.max())
-    if high <= low:
-        return np.zeros(values.shape, np.float32)
-    unit: NDArray[np.float32] = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    return np.nan_to_num(unit, copy=False)
-
-
-def sample(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-    """About a million of the finite values, spread evenly: enough for a percentile."""
-    step = max(1, values.size // _SAMPLE) | 1  # odd, so as not to run along columns
-    taken: NDArray[Any] = values.ravel()[::step]
-    keep = np.isfinite(taken)
-    if ignore is not None:
-        keep &= ~ignore.ravel()[::step]
-    kept: NDArray[Any] = taken[keep]
-    return kept
-
-
-def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    """An RGB film (height x width x 3, unsigned integers) as luma in [0, 1].
-
-    Raises RadiographError where it is a colour photograph.
-    """
-    top = _full_scale(rgb) or float(rgb.max())
-    if colourfulness(rgb, top) > _MAX_COLOURFULNESS:
-        raise RadiographError(
-            f"{path}: is a colour photograph, not a radiograph; give the film itself, in grey"
-        )
-    luma = np.zeros(rgb.shape[:2], np.float32)
-    for band, weight in enumerate(_LUMA):
-        luma += rgb[..., band] * np.float32(weight / top)
-    return np.minimum(luma, 1, out=luma)
-
-
-def colourfulness(rgb: NDArray[Any], top: float) -> float:
-    """The share of pixels, 0 to 1, whose colour is not explained by how bright they are.
-
-    A film may be toned (blue base, sepia): its colour is then a curve over brightness, which is
-    taken off as the median of each of 16 steps of brightness. What differs from that curve by more
-    than a tenth of the full scale counts. A coloured letter is far too small to matter.
-    """
-    step = max(1, round((rgb[..., 0].size / 250_000) ** 0.5))
-    red, green, blue = (rgb[::step, ::step].reshape(-1, 3) / np.float32(top)).T
-    tint = np.stack((red - green, blue - green))
-    brightness = np.minimum((red + green + blue) * 16 / 3, 15).astype(int)
-    for level in np.unique(brightness):
-        here = brightness == level
-        tint[:, here] -= np.median(tint[:, here], axis=1, keepdims=True)
-    return float((np.abs(tint).max(axis=0) > _ODD_COLOUR).mean())
-
-
-def _full_scale(values: NDArray[Any]) -> float | None:
-    """What stands for white in values of this type; None where only percentiles can tell."""
-    if values.dtype == np.bool_:
-        return 1
-    if values.dtype == np.uint8:
-        return 255
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f":
-        return 1 if low >= 0 and high <= 1 else None  # None with NaN too
-    if low < 0 or high >= 2 ** DEPTHS[-1]:
-        return None
-    return float(next(2**depth - 1 for depth in DEPTHS if high < 2**depth))
 
 
 def _check_file(path: Path) -> None:

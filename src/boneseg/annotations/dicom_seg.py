@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from boneseg.annotations import Drawing, Drawn, Region
 from boneseg.annotations.regions import placed
-from boneseg.dicom import hush
+from boneseg.dicom_header import hush
 from boneseg.errors import MaskError
 
 

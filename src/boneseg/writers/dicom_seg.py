@@ -31,7 +31,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ComputedRadiographyImageStorage
 from pydicom.valuerep import DA, TM, validate_value
 
-from boneseg.dicom import hush, numbers_of
+from boneseg.dicom_header import hush, numbers_of
 from boneseg.errors import RadiographError
 from boneseg.files import whole_file
 from boneseg.radiograph import is_dicom
