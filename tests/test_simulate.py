@@ -258,15 +258,23 @@ def test_nothing_goes_on_without_being_asked_or_with_other_words(tmp_path: Path)
     stopped(tmp_path, after=2)
     with pytest.raises(OutputError, match="already holds files: add --resume, or choose"):
         simulate(tmp_path, 6, size=(64, 64))
-    with pytest.raises(UsageError, match=r"begun with other words, those that its unfinished\.csv"):
+    with pytest.raises(UsageError, match=r"begun by another call, .* its unfinished\.csv"):
         simulate(tmp_path, 6, size=(64, 64), seed=1, resume=True)
 
 
-def test_resume_of_nothing_begins(tmp_path: Path) -> None:
+def test_resume_of_nothing_begins_and_of_a_finished_set_changes_nothing(tmp_path: Path) -> None:
     simulate(tmp_path, 2, size=(64, 64), resume=True)
-    assert len(list((tmp_path / "images").iterdir())) == 2
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    told: list[int] = []
+    simulate(
+        tmp_path, 2, size=(64, 64), resume=True, progress=lambda done, count: told.append(done)
+    )
+    assert told == [2]
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    with pytest.raises(UsageError, match=r"another call, which its simulated\.csv names"):
+        simulate(tmp_path, 3, size=(64, 64), resume=True)
     with pytest.raises(OutputError, match="already holds files: choose"):
-        simulate(tmp_path, 2, size=(64, 64), resume=True)
+        simulate(tmp_path, 2, size=(64, 64))
 
 
 def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from boneseg.drawing.html import frame, table
 from boneseg.errors import TrainingError, UsageError
 from boneseg.files import whole_file, write_table
 from boneseg.history import Check, read_curve
+from boneseg.lock import exclusive
 from boneseg.metrics import bootstrap_ci95, by_part, summarise
 from boneseg.recipes import BUILT_IN, load_recipe
 from boneseg.words import counted
@@ -101,6 +102,7 @@ class Comparison:
         return "\n".join(lines)
 
 
+@exclusive
 def compare_recipes(
     dataset: Dataset,
     names: Sequence[str],

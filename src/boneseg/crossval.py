@@ -29,9 +29,10 @@ from boneseg.crossval_result import CrossValidation, Fold
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, TrainingError, UsageError
-from boneseg.files import make_folder, own_folder, whole_file, write_table
+from boneseg.files import make_folder, own_folder, read_json, sweep, whole_file, write_table
 from boneseg.films import Film, fingerprint, fingerprints, read_films, refuse_other
 from boneseg.history import Check, read_history
+from boneseg.lock import exclusive
 from boneseg.masks import read_probability, write_mask, write_probability
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summarise
 from boneseg.networks import Ensemble
@@ -62,6 +63,7 @@ class _Task:
         return self.out / f"fold-{self.number}"
 
 
+@exclusive
 def cross_validate(
     dataset: Dataset,
     recipe: Recipe,
@@ -175,13 +177,14 @@ def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
     """Write down what is asked, or hold it against what was asked before."""
     path = out / "plan.json"
     own_folder(out, path.name, resume)
+    sweep(out / "out_of_fold")
     if not path.exists():
         make_folder(out / "out_of_fold", "choose another folder for --out")
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
         return
     try:
-        refuse_other(plan, json.loads(path.read_text(encoding="utf-8")), out)
+        refuse_other(plan, read_json(path.read_bytes()), out)
     except (OSError, ValueError, TypeError, AttributeError):
         raise TrainingError(f"{path}: is damaged; start the run anew") from None
 
@@ -295,7 +298,7 @@ def _gather(
 def _read_fold(out: Path, number: int, groups: Mapping[str, str | None]) -> Fold:
     path = out / f"fold-{number}" / "fold.json"
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path.read_bytes())
         keys = [field.name for field in fields(Scores)]
         cases = [
             CaseScores(c["name"], Scores(**{k: c[k] for k in keys}), groups[c["name"]])

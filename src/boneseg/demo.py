@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from boneseg.lock import exclusive
 from boneseg.metrics import Summary
 from boneseg.recipes import load_recipe
 
@@ -21,6 +22,7 @@ class Demo:
     summary: Summary
 
 
+@exclusive
 def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] = print) -> Demo:
     """Find bones with the model that ships; then make films, train on some, and score others.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
+import math
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +18,9 @@ from boneseg.errors import OutputError, TrainingError
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # a folder of films, one of masks
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(new|old)")  # the names that `_beside` gives
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")  # what a spreadsheet runs begins so
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -88,6 +93,20 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(f".{secrets.token_hex(8)}.{suffix}")
 
 
+def sweep(folder: Path) -> None:
+    """Remove temporary files and folders of a process that was killed.
+
+    For a folder that only the caller writes to: what another process is writing would go, too.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
 def make_folder(path: Path, advice: str = "choose another") -> None:
     """Make a folder for results, and those above it. Raises OutputError."""
     try:
@@ -111,35 +130,6 @@ def own_folder(out: Path, own: str, resume: bool) -> None:
         raise TrainingError(f"{out}: holds another run already; choose another folder")
 
 
-@contextmanager
-def held(lock: Path, holder: str) -> Iterator[str | None]:
-    """Hold a folder by its lock file; gives None, or who holds it, where that is another process.
-
-    It is free again when the process ends, however it ends.
-    """
-    try:
-        import fcntl
-    except ImportError:  # a system without locks of this kind: nobody is held off
-        yield None
-        return
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise unwritable(lock, error) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            yield file.read().strip() or "elsewhere"
-            return
-        file.truncate(0)
-        file.write(holder)
-        file.flush()
-        yield None
-
-
 def same_place(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file or folder, through any links and in any letter case."""
     try:
@@ -148,13 +138,53 @@ def same_place(one: Path, other: Path) -> bool:
         return False
 
 
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError where it is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as indented JSON. Raises OutputError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def csv_cell(value: Any) -> Any:
+    """A value that a spreadsheet will not run as a formula: such text gets an apostrophe before it.
+
+    https://owasp.org/www-community/attacks/CSV_Injection. Numbers, also negative ones written as
+    text, stay as they are. `plain_cell` takes the apostrophe off again.
+
+    >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell("knee")
+    ("'=1+1", '-0.5', 'knee')
+    """
+    dangerous = isinstance(value, str) and _FORMULA.match(value) and not _is_number(value)
+    return f"'{value}" if dangerous else value
+
+
+def plain_cell(text: str) -> str:
+    """The text of which `csv_cell` made a cell."""
+    return text[1:] if text.startswith("'") and csv_cell(text[1:]) == text else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV with a header. Raises OutputError.
+    """Write a CSV with a header; no cell is a formula (`csv_cell`). Raises OutputError.
 
     Bytes of a file's name that are no UTF-8 are written as \\udcXX.
     """
+    cells = ([csv_cell(value) for value in row] for row in (columns, *rows))
     with (
         whole_file(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
-        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+        csv.writer(file, lineterminator="\n").writerows(cells)

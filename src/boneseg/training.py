@@ -30,6 +30,7 @@ from boneseg.errors import DatasetError, TrainingError
 from boneseg.files import make_folder, own_folder
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, refuse_other
 from boneseg.history import Check, history_figures, write_history
+from boneseg.lock import exclusive
 from boneseg.losses import Objective
 from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.optimiser import build_optimiser, follow, rate, restore_slots, slots
@@ -89,6 +90,7 @@ class TrainedRun:
         return frame(words + history_figures(self.history))
 
 
+@exclusive
 def train(
     dataset: Dataset,
     recipe: Recipe,

@@ -39,6 +39,7 @@ from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.files import make_folder, own_folder, whole_file
 from boneseg.films import Film, fingerprints, read_films, refuse_other
 from boneseg.history import Check
+from boneseg.lock import exclusive
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
 from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
@@ -140,6 +141,7 @@ class Tuned:
         }
 
 
+@exclusive
 def tune_recipe(
     dataset: Dataset,
     base: Recipe,

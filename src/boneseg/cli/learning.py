@@ -12,6 +12,7 @@ import typer
 
 from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
 from boneseg.errors import UsageError
+from boneseg.lock import sole_writer
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
@@ -63,25 +64,26 @@ def train(
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
-    with Progress("training") as progress:
+    with sole_writer(out):
+        with Progress("training") as progress:
 
-        def report(check: Check) -> None:
-            words = f"epoch {check.epoch:g}  loss {check.loss:.4f}  Dice {check.dice:.4f}"
-            if check.note:
-                progress.say(f"epoch {check.epoch:g}  {check.note}")
-            else:
-                progress.at(check.done, f"{words}  {check.seconds:.0f} s")
+            def report(check: Check) -> None:
+                words = f"epoch {check.epoch:g}  loss {check.loss:.4f}  Dice {check.dice:.4f}"
+                if check.note:
+                    progress.say(f"epoch {check.epoch:g}  {check.note}")
+                else:
+                    progress.at(check.done, f"{words}  {check.seconds:.0f} s")
 
-        run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
-    judged = judge(run)
-    bundle = save_bundle(out / "bundle", run.network, judged.card)
-    write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
-    dice = bundle.card.metrics["dice"]
-    films = counted(len(run.validation), "film")
-    say(f"validation Dice {dice:.4f} on {films}; the model: {bundle.path}")
-    if precision == "int8":
-        say(_quantised(bundle, run))
-    say(f"the report: {out / 'report.html'}")
+            run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
+        judged = judge(run)
+        bundle = save_bundle(out / "bundle", run.network, judged.card)
+        write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
+        dice = bundle.card.metrics["dice"]
+        films = counted(len(run.validation), "film")
+        say(f"validation Dice {dice:.4f} on {films}; the model: {bundle.path}")
+        if precision == "int8":
+            say(_quantised(bundle, run))
+        say(f"the report: {out / 'report.html'}")
     if run.depths:
         found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
         say(f"Dice when cut at depth {found}; cut it with --resume --set network.depth=N")
@@ -121,28 +123,29 @@ def crossval(
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
-    with Progress("cross-validating") as progress:
-        behind: dict[int, float] = {}  # of each fold: they may end in any order
+    with sole_writer(out):
+        with Progress("cross-validating") as progress:
+            behind: dict[int, float] = {}  # of each fold: they may end in any order
 
-        def report(fold: int, check: Check) -> None:
-            behind[fold] = check.done
-            if check.note:
-                progress.say(f"fold {fold} of {folds}  epoch {check.epoch:g}  {check.note}")
-            else:
-                words = f"fold {fold} of {folds}  Dice {check.dice:.4f}"
-                progress.at(sum(behind.values()) / folds, words)
+            def report(fold: int, check: Check) -> None:
+                behind[fold] = check.done
+                if check.note:
+                    progress.say(f"fold {fold} of {folds}  epoch {check.epoch:g}  {check.note}")
+                else:
+                    words = f"fold {fold} of {folds}  Dice {check.dice:.4f}"
+                    progress.at(sum(behind.values()) / folds, words)
 
-        result = cross_validate(
-            dataset,
-            chosen,
-            out,
-            folds=folds,
-            resume=resume,
-            parallel=parallel,
-            init=start,
-            report=report,
-        )
-    write_crossval_report(out / "report.html", result)
+            result = cross_validate(
+                dataset,
+                chosen,
+                out,
+                folds=folds,
+                resume=resume,
+                parallel=parallel,
+                init=start,
+                report=report,
+            )
+        write_crossval_report(out / "report.html", result)
     for number, reason in result.failed:
         say(f"error: fold {number} failed: {reason}")
     if as_json:
@@ -186,25 +189,26 @@ def compare(
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
-    with Progress("comparing") as progress:
-        behind: dict[tuple[str, int], float] = {}
+    with sole_writer(out):
+        with Progress("comparing") as progress:
+            behind: dict[tuple[str, int], float] = {}
 
-        def report(name: str, fold: int, check: Check) -> None:
-            behind[name, fold] = check.done
-            done = sum(behind.values()) / (folds * len(names))
-            progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
+            def report(name: str, fold: int, check: Check) -> None:
+                behind[name, fold] = check.done
+                done = sum(behind.values()) / (folds * len(names))
+                progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
 
-        found = compare_recipes(
-            dataset,
-            names,
-            out,
-            folds=folds,
-            settings=asked,
-            resume=resume,
-            parallel=parallel,
-            report=report,
-        )
-    write_compare_report(out / "report.html", found)
+            found = compare_recipes(
+                dataset,
+                names,
+                out,
+                folds=folds,
+                settings=asked,
+                resume=resume,
+                parallel=parallel,
+                report=report,
+            )
+        write_compare_report(out / "report.html", found)
     if as_json:
         print_json(asdict(found))
     else:

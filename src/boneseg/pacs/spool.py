@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Literal
 
 from boneseg.errors import OutputError
-from boneseg.files import held, whole_file
+from boneseg.files import whole_file
+from boneseg.lock import held
 
 Room = Literal["films", "answers", "failed"]
 FAILED_KEPT = 100

@@ -27,7 +27,8 @@ from typing import Literal
 from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import films_and_masks
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import LAYOUTS, held, make_folder, same_place, whole_file
+from boneseg.files import LAYOUTS, make_folder, same_place, whole_file
+from boneseg.lock import held
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.names import free_name, safe_name

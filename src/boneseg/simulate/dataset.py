@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import whole_file, write_table
+from boneseg.files import sweep, whole_file, write_table
+from boneseg.lock import exclusive
 from boneseg.simulate.ct import CtBody, ct_film, read_ct
 from boneseg.simulate.film import Film, check_size
 from boneseg.simulate.phantom import phantom_film
@@ -110,6 +111,7 @@ def _skeleton(meshes: Path, model: Path | None) -> Skeleton:
     return read_skeleton(meshes, model)
 
 
+@exclusive
 def simulate(
     out: Path,
     count: int,
@@ -126,8 +128,9 @@ def simulate(
 
     images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
     and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`, however many processes make
-    them (`parallel`). The tables are written last. With `resume` what was stopped goes on, and
-    what is done stays. `progress` is told how many of how many.
+    them (`parallel`). The tables are written last, and then simulated.csv, which holds what was
+    asked for. With `resume` a set that was stopped goes on, and a finished one stays as it is.
+    `progress` gets how many films of how many are made.
 
     Raises UsageError for a count, size, seed, depth or source that cannot be, or that are not
     those of the films to go on with; and OutputError for a folder that cannot be written or already
@@ -140,7 +143,11 @@ def simulate(
     out = Path(out)
     task = _Task(source, out, size, bits)
     asked = f"{count} of {source}, seed {seed}, {size[0]} x {size[1]}, {bits} bit"
-    done = _Done(out / "unfinished.csv", asked)
+    done = _Done(out / "unfinished.csv", out / "simulated.csv", asked)
+    if resume and done.is_finished():
+        if progress is not None:
+            progress(count, count)
+        return
     try:
         views = done.rows() if resume and done.path.exists() else done.begin()
         for view in task.all(range(seed + len(views), seed + count), parallel):
@@ -150,7 +157,7 @@ def simulate(
                 progress(len(views), count)
         write_table(out / "parts.csv", ("name", "part"), [row[:2] for row in views])
         write_table(out / "views.csv", VIEW_COLUMNS, views)
-        done.path.unlink()
+        done.finish()
     except OSError as error:
         raise OutputError(
             f"cannot write to {out} ({error.strerror or error}): choose a folder for --out that "
@@ -171,12 +178,14 @@ class _Done:
     """The rows of what is made so far, beside the films until all of them are."""
 
     path: Path
+    finished: Path  # takes its place when all films are made
     asked: str  # what the films are made from, and how many
 
     def begin(self) -> list[list[str]]:
         """No rows. Raises OutputError where there are films already."""
         for folder in (self.path.parent / "images", self.path.parent / "masks"):
             folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
             if any(folder.iterdir()):
                 advice = "add --resume, or " if self.path.exists() else ""
                 raise OutputError(
@@ -187,23 +196,45 @@ class _Done:
 
     def rows(self) -> list[list[str]]:
         """The rows of films that are done. Raises UsageError where others were asked for."""
+        for folder in ("images", "masks"):
+            sweep(self.path.parent / folder)
         text = self.path.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]  # a kill leaves half a line
         first, *rows = csv.reader(StringIO(whole)) if whole else ([""],)
         if first != [self.asked]:
             raise UsageError(
-                f"{self.path.parent}: was begun with other words, those that its {self.path.name} "
-                "begins with; give the same, or choose another folder for --out"
+                f"{self.path.parent}: was begun by another call, which the first line of its "
+                f"{self.path.name} names; give the same options, or choose another folder for --out"
             )
         self.path.write_text(whole, encoding="utf-8")
         return rows
+
+    def is_finished(self) -> bool:
+        """Whether all films of the same call are made. Raises UsageError where others are."""
+        if self.path.exists() or not self.finished.exists():
+            return False
+        rows = list(
+            csv.reader(StringIO(self.finished.read_text(encoding="utf-8", errors="replace")))
+        )
+        if rows != [[self.asked]]:
+            raise UsageError(
+                f"{self.path.parent}: holds a set made by another call, which its "
+                f"{self.finished.name} names; give the same options, or choose another folder"
+            )
+        return True
+
+    def finish(self) -> None:
+        """Note that all films are made."""
+        with whole_file(self.finished) as temporary:
+            self._write("w", [self.asked], temporary)
+        self.path.unlink()
 
     def add(self, row: Sequence[str]) -> None:
         """Note a film that is made."""
         self._write("a", row)
 
-    def _write(self, mode: str, row: Sequence[str]) -> None:
-        with self.path.open(mode, newline="", encoding="utf-8") as file:
+    def _write(self, mode: str, row: Sequence[str], path: Path | None = None) -> None:
+        with (path or self.path).open(mode, newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row)
 
 
