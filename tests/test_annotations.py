@@ -165,7 +165,7 @@ def test_run_lengths_are_those_of_their_own_libraries(mask: Mask) -> None:
     counts = coco.encode(np.asfortranarray(mask, np.uint8))["counts"]
     values = np.repeat(np.arange(len(coco_unpacked(counts))) % 2 == 1, coco_unpacked(counts))
     assert np.array_equal(values.reshape(mask.shape, order="F"), mask)
-    brushed = unpacked(packed(mask)).reshape(*mask.shape, 4)
+    brushed = unpacked(packed(mask), 4 * mask.size).reshape(*mask.shape, 4)
     assert np.array_equal(brushed, np.repeat(mask[..., None], 4, axis=-1) * 255)
 
 
@@ -175,7 +175,7 @@ def test_brush_masks_with_single_words_are_read() -> None:
     bits += "0" + "00" + f"{1:03b}" + f"{1:08b}{2:08b}" + "1" + "01" + f"{5:04b}" + f"{255:08b}"
     bits += "0" * (-len(bits) % 8)
     data = [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
-    assert unpacked(data).tolist() == [1, 2, *[255] * 6]
+    assert unpacked(data, 8).tolist() == [1, 2, *[255] * 6]
 
 
 # --- what others write ---
@@ -455,8 +455,8 @@ def test_label_studio_tasks_without_one_clear_annotation(tmp_path: Path) -> None
     with pytest.raises(DatasetError, match="no task has an annotation"):
         open_dataset(drawn(tmp_path / "b", "project.json", [open_task], "hip.png"))
     two = done | {"annotations": done["annotations"] * 2}
-    with pytest.raises(DatasetError, match=r"holds 2 annotations of ab12cd34-knee.png"):
-        open_dataset(drawn(tmp_path / "c", "project.json", [two]))
+    with pytest.raises(MaskError, match=r"ab12cd34-knee.png: holds 2 annotations of this film"):
+        only_mask(drawn(tmp_path / "c", "project.json", [two]))
 
 
 def test_yolo_files_without_bone_count_beside_others(tmp_path: Path) -> None:
@@ -570,17 +570,21 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
         ("knee.json", "{", "is damaged, or no JSON"),
         ("knee.json", "{}", "is neither LabelMe, nor COCO, nor Label Studio"),
         ("knee.json", {"shapes": [{"label": "bone"}]}, "is damaged, or no LabelMe JSON"),
-        ("knee.json", labelme(("bone", [[1, 1], [2, 2]])), "is damaged, or no LabelMe JSON"),
+        ("knee.json", labelme(("bone", [[1, 1], [2, 2]])), "a polygon of fewer than 3 points"),
         ("knee.json", labelme(("bone", [[1, 1], [2, "x"], [3, 3]])), "is damaged"),
         ("knee.json", labelme(("bone", [[1, 1], [float("nan"), 2], [3, 3]])), "is damaged"),
         ("knee.json", labelme(("bone", SQUARE), size=(61, 80)), "mask is 61 x 80 pixels but"),
         ("knee.json", labelme(("bone", [[1, 1], [1e300, 2], [3, 3]])), "is damaged"),
         (
             "knee.json",
-            labelme(("bone", [[1, 1]]), shape_type="mask", mask="no"),
-            "is damaged, or no LabelMe JSON",
+            labelme(("bone", [[1, 1], [2, 2]]), shape_type="mask", mask="no"),
+            "a mask labelled bone is damaged",
         ),
-        ("a.json", coco_document({"image_id": 9}), "draws on image 9, which it does not list"),
+        (
+            "a.json",
+            coco_document({"image_id": 9}, films=()),
+            "draws on image 9, which it does not list",
+        ),
         (
             "a.json",
             coco_document({"image_id": 7, "category_id": 3, "bbox": [1, 1, 5, 5]}),
@@ -630,7 +634,7 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
             CVAT.format(
                 '<mask label="b" rle="9999999999" left="0" top="0" width="99999" height="99999"/>'
             ),
-            "is damaged, or no CVAT",
+            "a mask labelled b unpacks to more than the 400 MB",
         ),
         ("knee.nii", "no", "is damaged, or no NIFTI"),
         ("knee.dcm", "no", "is damaged, or no DICOM file"),

@@ -35,6 +35,7 @@ _ORANGE, _BLUE = (230, 159, 0), (86, 180, 233)
 _GREY = (200, 200, 200)
 _GAP, _CAPTION, _NARROWEST = 3, 28, 72  # a name must fit below
 _INVERTED, _DARKER = 0.9, -0.3
+_BEYOND = 2  # px that a hand strays over the edge of a film
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,9 @@ def check_dataset(
     Kinds: "no pairs", "too few films" (that are independent: of other patients and no twins),
     "unreadable film", "unreadable mask", "unexpected values", "size mismatch" (all serious); "empty
     mask", "full mask" (serious where no mask is anything else); "maybe inverted", "blank film",
-    "twins", "unpaired image", "unpaired mask" and "table" (worth a look; twins since the folds keep
-    them together). `progress` is told (cases done, cases).
+    "twins", "cut off", "unpaired image", "unpaired mask" and "table" (worth a look; twins since the
+    folds keep them together). What the dataset left out for an error is an "unreadable mask"
+    without a name. `progress` gets (cases done, cases).
     """
     looks = []
     for count, case in enumerate(dataset.cases, start=1):
@@ -152,6 +154,10 @@ def _look(case: Case) -> _Look:
         mask = case.read_mask(look.size)
         look = replace(look, share=float(mask.mean()))
         problems += _doubts(case, mask, look.small)
+        beyond = case.cut_off((mask.shape[0], mask.shape[1]))
+        if beyond > _BEYOND:
+            detail = f"{case.mask_name}: polygons reach {beyond:.0f} px beyond the film"
+            problems.append(("cut off", f"{detail}; what lies outside is cut off"))
     except UnclearMaskError as error:
         problems.append(("unexpected values", str(error)))
     except MaskSizeError as error:
@@ -217,7 +223,8 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
     if not dataset.cases:
         detail = f"{dataset.root}: no mask has the name of a film; name them alike"
         problems.append(Problem("no pairs", (), detail, True))
-    elif not _can_be_split(dataset.cases, clusters):
+    problems += [Problem("unreadable mask", (), fault, True) for fault in dataset.faults]
+    if dataset.cases and not _can_be_split(dataset.cases, clusters):
         detail = f"{dataset.root}: all films are of one patient or of one picture; add others"
         problems.append(Problem("too few films", (), detail, True))
     readable = [look for look in looks if not math.isnan(look.share)]

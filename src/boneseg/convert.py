@@ -46,13 +46,14 @@ def convert_dataset(
     """Write every mask of a dataset into `out`, in formats of `writers.FORMATS`.
 
     tolerance: px that polygons may stray from the edge of the mask. A case that cannot be read or
-    written is told in its result, and the others are converted. Raises UsageError for a format that
+    written has an error in its result, and the others are converted; what the dataset left out for
+    an error is a result of its own, called by its file. Raises UsageError for a format that
     a mask alone cannot fill or a folder that holds the dataset, DatasetError without cases, and
     OutputError.
     """
     _check(dataset, out, formats, tolerance)
     make_folder(out)
-    results: list[Converted] = []
+    results = [Converted(fault.split(": ")[0], {}, fault) for fault in dataset.faults]
     entries: dict[str, list[Any]] = {kind: [] for kind in documents(formats)}
     names = [public_path(case.image, keep_names=keep_names) for case in dataset.cases]
     stems = unique_stems(names, formats)
@@ -68,7 +69,8 @@ def convert_dataset(
         except BonesegError as error:
             results.append(Converted(str(name), {}, str(error)))
         if report:
-            report(len(results) / len(dataset.cases), str(name))
+            done = len(results) - len(dataset.faults)
+            report(done / len(dataset.cases), str(name))
     for kind, document in documents(formats).items():
         FORMATS[kind].write_document(out / document, entries[kind])
     return results

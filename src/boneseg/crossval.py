@@ -95,7 +95,7 @@ def cross_validate(
         raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
     recipe = starting_from(recipe, init)
     _refuse_clashes(dataset)
-    films = read_films(dataset.cases)
+    films = read_films(dataset.cases, faults=dataset.faults)
     _refuse_what_has_seen(films, init)
     settled = recipe.settle([film.square_shape for film in films]) if films else recipe
     if films and not any(film.mask.any() for film in films):

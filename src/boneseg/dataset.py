@@ -81,6 +81,12 @@ class Case:
             error.args = (self.hide(str(error)),)
             raise
 
+    def cut_off(self, shape: tuple[int, int]) -> float:
+        """How far polygons reach beyond the film, in px; that part is cut off. Raises MaskError."""
+        from boneseg.annotations import cut_off
+
+        return cut_off(self.mask, shape, film=self.film) if is_annotation(self.mask) else 0.0
+
     def hide(self, words: str) -> str:
         """Words about the film or its mask, without a name that gives the patient away."""
         return words if self.name == stem_of(self.image) else _hidden(words, self.image, self.name)
@@ -88,13 +94,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The cases in the order of their names; what has no partner; and remarks on the tables."""
+    """The cases in the order of their names; what has no partner; and remarks on the tables.
+
+    faults: why files or films are left out that have an error, one line each.
+    """
 
     root: Path
     cases: tuple[Case, ...]
     unpaired_images: tuple[Path, ...]
     unpaired_masks: tuple[Path, ...]
     remarks: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Dataset({self.root}: {counted(len(self.cases), 'film')} with a mask)"
@@ -141,10 +151,12 @@ def open_dataset(
     Cases whose DICOM film is named after its patient are called by a hash (see `patients.py`),
     unless `keep_names`.
 
+    Two films of one name, two masks of one film, and files of annotations that cannot be read are
+    left out and listed in `faults`.
+
     Raises UsageError where no folder is given, what is given is none, or no mask has a label, and
-    DatasetError where a folder is empty or lacks images/ or masks/, where two films have one name
-    or two masks fit one film, and where `groups.csv` leaves out a film: it could then leak from one
-    fold into another.
+    DatasetError where a folder is empty or lacks images/ or masks/, where faults leave no film with
+    a mask, and where `groups.csv` leaves out a film: it could then leak from one fold into another.
     """
     data, images, masks = (
         Path(place) if place is not None else None for place in (data, images, masks)
@@ -164,7 +176,11 @@ def open_dataset(
             raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
         if not drawn:
             raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
-        pairs, unpaired_masks = pair(films, drawn)
+        found = pair(films, drawn)
+        pairs = found.pairs
+        if found.faults and not pairs:
+            more = f" (and {counted(len(found.faults) - 1, 'other fault')})"
+            raise DatasetError(found.faults[0] + (more if len(found.faults) > 1 else ""))
         groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
         parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
         if labels:
@@ -186,9 +202,10 @@ def open_dataset(
     return Dataset(
         root,
         tuple(sorted(cases, key=lambda case: case.name)),
-        tuple(film for film in films if film not in pairs),
-        tuple(unpaired_masks),
+        tuple(film for film in films if film not in pairs and film not in found.unclear),
+        tuple(found.alone),
         tuple(_all_hidden(remark, called) for remark in remarks),
+        tuple(_all_hidden(fault, called) for fault in found.faults),
     )
 
 
@@ -216,7 +233,10 @@ def films_and_masks(images: Path, masks: Path) -> dict[Path, Path | None]:
     Raises DatasetError where a folder cannot be read, or names are not clear.
     """
     films, pictures = film_files(images), picture_files(masks)
-    pairs, _ = pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
+    found = pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
+    if found.faults:
+        raise DatasetError(found.faults[0])
+    pairs = found.pairs
     return {film: pairs[film].path if film in pairs else None for film in films}
 
 

@@ -121,7 +121,8 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     `masks_dir` is no folder that can be read, and DatasetError where the dataset has no case; what
     is wrong with one case is in `failures`, and the others are scored.
     """
-    files = _files_by_name(masks_dir)
+    masks = _masks_in(masks_dir)
+    files = _by_name(masks)
     owners: dict[MaskFile, str] = {}
 
     def score_case(case: Case) -> Scores:
@@ -130,7 +131,10 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
             raise MaskError(f"{mask.path}: is taken by case {owners[mask]}; name one mask a film")
         return _score_file(case, mask)
 
-    return _evaluate(dataset, score_case)
+    evaluation = _evaluate(dataset, score_case)
+    lost = [mask for mask in masks if mask.error and not mask.loose and mask not in owners]
+    unread = tuple(Failure(mask.path.name, mask.error) for mask in lost)
+    return replace(evaluation, failures=unread + evaluation.failures)
 
 
 def evaluate_model(
@@ -170,7 +174,9 @@ def write_cases_csv(summary: Summary, path: Path) -> None:
 def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluation:
     if not dataset.cases:
         raise DatasetError("there is no case to score; give at least one film with its mask")
-    scored, failures = [], []
+    scored: list[CaseScores] = []
+    failures: list[Failure] = []
+    failures += [Failure(fault.split(": ")[0], fault) for fault in dataset.faults]
     for case in dataset.cases:
         try:
             scored.append(CaseScores(case.name, score_case(case), case.group))
@@ -189,13 +195,14 @@ def _score_file(case: Case, mask: MaskFile) -> Scores:
         prediction = read_mask(mask.path, (height, width), film=mask.film)
     except MaskSizeError as error:
         found = f"{error.size[0]} x {error.size[1]} pixels, the film {height} x {width}"
+        where = str(mask.path) if mask.film is None else f"{mask.path}: {mask.film}"
         raise MaskError(
-            f"{mask.path}: is {found} (height x width); predict on the film's own pixel grid"
+            f"{where}: is {found} (height x width); predict on the film's own pixel grid"
         ) from None
     return score(prediction, truth, film.spacing_mm)
 
 
-def _files_by_name(place: Path) -> dict[str, list[MaskFile]]:
+def _masks_in(place: Path) -> list[MaskFile]:
     try:
         files = [place] if place.is_file() else sorted(place.iterdir())
         paths = [p for p in files if p.is_file() and not p.name.startswith(".")]
@@ -204,8 +211,14 @@ def _files_by_name(place: Path) -> dict[str, list[MaskFile]]:
             f"{place}: cannot be read ({error.strerror}); give the folder of predicted masks"
         ) from None
     masks = [mask for path in paths for mask in masks_in(path)]
+    if place.is_file() and len(masks) == 1 and masks[0].error and not masks[0].loose:
+        raise DatasetError(masks[0].error)
     if place.is_file() and (not is_annotation(place) or any(mask.loose for mask in masks)):
         raise UsageError(f"{place}: holds no masks of films; give the folder of predicted masks")
+    return masks
+
+
+def _by_name(masks: Sequence[MaskFile]) -> dict[str, list[MaskFile]]:
     found: dict[str, list[MaskFile]] = {}
     for mask in masks:
         found.setdefault(as_compared(mask.name), []).append(mask)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boneseg.dataset import Case
-from boneseg.errors import TrainingError
+from boneseg.errors import BonesegError, DatasetError, TrainingError
 from boneseg.prepare import Placement, Preparation, in_squares
 from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.words import listed
+from boneseg.words import counted, listed
 
 _WORDS = {  # for what a run is asked, in a message
     "folds": "number of folds",
@@ -46,21 +46,45 @@ class Film:
 
 
 def read_films(
-    cases: Sequence[Case], progress: Callable[[int, int], None] | None = None
+    cases: Sequence[Case],
+    progress: Callable[[int, int], None] | None = None,
+    faults: Sequence[str] = (),
 ) -> list[Film]:
-    """Read every film and mask; the first that cannot be read raises."""
+    """Read every film and mask. faults: of the dataset, which stop this, too.
 
-    def read(case: Case) -> Film:
-        radiograph = read_radiograph(case.image)
-        shape = radiograph.pixels.shape
-        return Film(case, radiograph, case.read_mask((shape[0], shape[1])))
+    Raises the error of the one that cannot be read, or DatasetError with the names of all.
+    """
 
-    films = []
+    def read(case: Case) -> Film | BonesegError:
+        try:
+            radiograph = read_radiograph(case.image)
+            shape = radiograph.pixels.shape
+            return Film(case, radiograph, case.read_mask((shape[0], shape[1])))
+        except BonesegError as error:
+            return error
+
+    films: list[Film] = []
+    errors: list[BonesegError] = [DatasetError(fault) for fault in faults]
+    wrong = [f"{counted(len(faults), 'file')} beside them"] if faults else []
     with ThreadPoolExecutor(2) as pool:
-        for count, film in enumerate(pool.map(read, cases), start=1):
-            films.append(film)
+        for count, (case, found) in enumerate(
+            zip(cases, pool.map(read, cases), strict=True), start=1
+        ):
+            if isinstance(found, BonesegError):
+                errors.append(found)
+                wrong.append(case.name)
+                films.clear()
+            elif not errors:
+                films.append(found)
             if progress:
                 progress(count, len(cases))
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise DatasetError(
+            f"{errors[0]} (and {counted(len(errors) - 1, 'other')} cannot be used: "
+            f"{', '.join(wrong)}; see boneseg check)"
+        )
     return films
 
 

@@ -1,9 +1,11 @@
 """Films and masks on disk, and which mask is of which film.
 
     films, masks = film_files(Path("images")), mask_files(Path("masks"))
-    pairs, alone = pair(films, masks)                    # {film: mask}, and masks without a film
+    found = pair(films, masks)
+    found.pairs, found.alone, found.faults    # {film: mask}, masks without a film, what is wrong
 
-A mask is of the film whose name it has; a DICOM Segmentation of the one that it points at.
+A mask is of the film whose name it has; a DICOM Segmentation of the one that it refers to. What is
+wrong with one film or file costs no other: it is listed, with its reason, in `faults`.
 """
 
 from __future__ import annotations
@@ -13,18 +15,19 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from boneseg.annotations import (
     DICOM_SUFFIXES,
+    Drawing,
     UnknownAnnotationError,
     is_annotation,
     labels_of,
     open_annotations,
     suffix_of,
 )
-from boneseg.annotations.yolo import holds_polygons
+from boneseg.annotations.yolo import holds_numbers
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
 from boneseg.words import listed
 
@@ -39,10 +42,11 @@ FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask on disk: a file of its own, or one film of a file that speaks of several.
+    """A mask on disk: a file of its own, or one film of a file for several.
 
     name: of the film, as far as the mask tells. film: what the file calls it. uid: of the DICOM
-    instance it points at. loose: passed over in silence where no film has its name.
+    instance it refers to. loose: of no interest where no film has its name. error: why the file, or
+    this part of it, cannot be read; a film may still have its name.
     """
 
     path: Path
@@ -50,6 +54,21 @@ class MaskFile:
     film: str | None = None
     uid: str | None = None
     loose: bool = False
+    error: str = ""
+
+
+@dataclass
+class Pairing:
+    """The mask of each film that has one, the masks without a film, and what is wrong.
+
+    unclear: films whose name or mask is not clear. faults: one line for each file or film that is
+    left out because of an error.
+    """
+
+    pairs: dict[Path, MaskFile] = field(default_factory=dict)
+    alone: list[Path] = field(default_factory=list)
+    unclear: list[Path] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 def stem_of(path: Path) -> str:
@@ -100,7 +119,7 @@ def _files(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 def mask_files(place: Path) -> list[MaskFile]:
     """The masks in a folder, or in one file of annotations, by name.
 
-    Raises DatasetError where it cannot be read.
+    Raises DatasetError where the folder cannot be read, or the one file holds no masks.
     """
     if place.is_file():
         found = masks_in(place)
@@ -109,30 +128,31 @@ def mask_files(place: Path) -> list[MaskFile]:
         return found
     files = _files(place, _may_be_mask)
     texts = [path for path in files if suffix_of(path) == ".txt"]
-    if not any(map(holds_polygons, texts)):  # empty ones say "no bone" beside others alone
+    if not any(map(holds_numbers, texts)):  # empty ones say "no bone" beside others alone
         files = [path for path in files if path not in texts]
     return [mask for path in files for mask in masks_in(path)]
 
 
 def masks_in(path: Path) -> list[MaskFile]:
-    """The masks that a file holds: one, or one for each film it speaks of. Raises DatasetError."""
+    """The masks that a file holds: one, or one for each of its films."""
     suffix, name = suffix_of(path), stem_of(path)
     if not is_annotation(path) or suffix not in (".json", ".xml", ""):
         return [MaskFile(path, name, loose=suffix == ".txt")]  # a README may lie there, too
     try:
         found = open_annotations(path)
-    except UnknownAnnotationError:
-        return [MaskFile(path, name, loose=True)]
+    except UnknownAnnotationError as error:
+        return [MaskFile(path, name, loose=True, error=str(error))]
     except MaskError as error:
-        if suffix:
-            raise DatasetError(str(error)) from None
-        return [MaskFile(path, name)]  # and whoever reads it is told
-    return [
-        MaskFile(path, name, drawing.uid, drawing.uid)
-        if drawing.name is None
-        else MaskFile(path, stem_of(_named(drawing.name)), drawing.name)
-        for drawing in found
-    ]
+        return [MaskFile(path, name, error=str(error))]
+    return [_mask_file(path, name, drawing) for drawing in found]
+
+
+def _mask_file(path: Path, name: str, drawing: Drawing) -> MaskFile:
+    if drawing.error:
+        return MaskFile(path, "", error=drawing.error)
+    if drawing.name is None:
+        return MaskFile(path, name, drawing.uid, drawing.uid)
+    return MaskFile(path, stem_of(_named(drawing.name)), drawing.name)
 
 
 def _named(name: str) -> Path:
@@ -146,56 +166,81 @@ def _may_be_mask(path: Path) -> bool:
 def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
     """Refuse labels that nobody has drawn: their masks would all be empty. Raises UsageError."""
     found: set[str] = set()
+    unread = False
     for mask in masks:
         if not is_annotation(mask.path):
             raise UsageError(f"--label: {mask.path} is a picture, which names no labels")
-        with suppress(MaskError):  # told when it is read
+        try:
             for drawing in open_annotations(mask.path):
                 if mask.film in (None, drawing.name, drawing.uid):
-                    found.update(labels_of(drawing.read()))
+                    found.update(labels_of(drawing.read(None)))
+        except MaskError:  # reported when the mask is read; it may hold any label
+            unread = True
     unknown = [label for label in labels if label not in found]
-    if unknown:
+    if unknown and (found or not unread):
         raise UsageError(
             f"--label {unknown[0]}: is in no mask; there are {listed(sorted(found)) or 'none'}"
         )
 
 
-def pair(
-    films: Sequence[Path], masks: Sequence[MaskFile]
-) -> tuple[dict[Path, MaskFile], list[Path]]:
-    """The mask of each film that has one, and the masks that have no film.
+def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
+    """Find the mask of each film.
 
-    Raises DatasetError where two films have one name, or two masks fit one film.
+    Films of one name, masks that fit several films, and several masks of one film are faults, and
+    so are masks that cannot be read and have no film's name.
     """
-    by_name: dict[str, Path] = {}
+    found = Pairing()
+    by_name = _by_name(films, found)
     aliases: dict[str, list[Path]] = defaultdict(list)
-    for film in films:
-        other = by_name.setdefault(as_compared(stem_of(film)), film)
-        if other is not film:
-            raise DatasetError(f"{film}: has the same name as {other.name}; rename one of the two")
-        aliases[as_compared(FILM_ENDING.sub("", stem_of(film)))].append(film)
+    for name, film in by_name.items():
+        aliases[as_compared(FILM_ENDING.sub("", name))].append(film)
     uids = _uids(films) if any(mask.uid for mask in masks) else {}
-    pairs: dict[Path, MaskFile] = {}
-    alone = []
+    doubled = {as_compared(stem_of(film)) for film in found.unclear}
+    several: dict[Path, list[MaskFile]] = defaultdict(list)
     for mask in masks:
         names = _names(mask)
         pointed = uids.get(mask.uid or "")
-        found = [pointed] if pointed else [by_name[name] for name in names if name in by_name]
-        found = found or next((aliases[name] for name in names if name in aliases), [])
-        if not found:
-            if not mask.loose:
-                alone.append(mask.path if mask.film is None else mask.path / mask.film)
+        fitting = [pointed] if pointed else [by_name[name] for name in names if name in by_name]
+        fitting = fitting or next((aliases[name] for name in names if name in aliases), [])
+        if not fitting:
+            if mask.loose or doubled & set(names):  # whose films are among the faults already
+                continue
+            if mask.error:
+                found.faults.append(mask.error)
+            else:
+                found.alone.append(mask.path if mask.film is None else mask.path / mask.film)
             continue
-        film = found[0]
-        if len(found) > 1 and names[0] not in by_name:
-            raise DatasetError(f"{mask.path}: fits {listed([f.name for f in found])}; rename one")
-        if mask.uid and pointed is None and film in uids.values():
-            raise DatasetError(f"{mask.path}: points at another film than {film}; rename it")
-        first = pairs.setdefault(film, mask)
-        if first is not mask:
-            both = f"{first.path.name} and {mask.path.name}"
-            raise DatasetError(f"{film}: {both} both fit it; keep one mask")
-    return pairs, alone
+        film = fitting[0]
+        if len(fitting) > 1 and names[0] not in by_name:
+            fits = listed([film.name for film in fitting])
+            found.faults.append(f"{mask.path}: fits {fits}; rename one")
+        elif mask.uid and pointed is None and film in uids.values():
+            found.faults.append(f"{mask.path}: points at another film than {film}; rename it")
+        else:
+            several[film].append(mask)
+    for film, own in several.items():
+        if len(own) == 1:
+            found.pairs[film] = own[0]
+        else:
+            found.unclear.append(film)
+            both = " and ".join(mask.path.name for mask in own[:2])
+            found.faults.append(f"{film}: {both} both fit it; keep one mask")
+    if not (found.pairs or found.alone or found.faults):  # else a file of another kind is nobody's
+        found.faults += [mask.error for mask in masks if mask.error][:1]
+    return found
+
+
+def _by_name(films: Sequence[Path], found: Pairing) -> dict[str, Path]:
+    """Films by their names as compared; those of one name are unclear, and left out."""
+    alike: dict[str, list[Path]] = defaultdict(list)
+    for film in films:
+        alike[as_compared(stem_of(film))].append(film)
+    for first, *others in alike.values():
+        if others:
+            reason = f"has the same name as {first.name}; rename one of the two"
+            found.faults.append(f"{others[0]}: {reason}")
+            found.unclear += [first, *others]
+    return {name: own[0] for name, own in alike.items() if len(own) == 1}
 
 
 def _names(mask: MaskFile) -> list[str]:

@@ -12,7 +12,8 @@ a ring is a hole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE = 0.35  # px; the most that costs no pixel, see `outlines`
+
+_AT_ONCE = 1 << 21  # crossings of rows computed together: some 100 MB
+_MOST_CROSSINGS = 400_000_000  # four for each pixel of the largest film
+_MOST_STEPS = 10_000_000
 
 Ring = NDArray[np.float64]  # N x 2, (x, y); the last point is joined to the first
 
@@ -70,29 +75,68 @@ def fill(shapes: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Bool, H x W: the pixels whose centres lie in an odd number of rings.
 
     A centre on an edge belongs to what lies to the right of it, or below it. What lies outside the
-    film is cut off.
+    film is cut off. Raises ValueError for rings that run across more rows than any outline does.
     """
-    height, width = shape
+    return fill_window(shapes, (0, shape[0]), (0, shape[1]))
+
+
+def fill_window(
+    shapes: Sequence[Ring], rows: tuple[int, int], columns: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """As `fill`, of the part of a film between two rows and two columns (the last excluded)."""
+    height, width = rows[1] - rows[0], columns[1] - columns[0]
     crossed = np.zeros((height, width + 1), np.uint8)  # of edges between a pixel and its left one
     for ring in shapes:
-        rows, columns = _crossings(np.asarray(ring, np.float64), height, width)
-        np.bitwise_xor.at(crossed, (rows, columns), 1)
+        for row, column in _crossings(np.asarray(ring, np.float64), rows, columns):
+            np.bitwise_xor.at(crossed, (row - rows[0], column - columns[0]), 1)
     inside: NDArray[np.bool_] = np.bitwise_xor.accumulate(crossed[:, :width], axis=1).astype(bool)
     return inside
 
 
-def keyhole(outline: Outline) -> Ring:
-    """One ring for a piece with holes, for formats that know no holes.
+def touched(ring: Ring, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """The pixels of a film that the line of a ring runs through: N x 2, (row, column).
 
-    Each hole hangs on the ring by a cut without width, gone along twice: it encloses nothing, and
-    `fill` finds the same pixels. Programs that paint the edge of a polygon, too, paint the cut.
+    None where the ring lies outside the film. The line is sampled every half pixel. Raises
+    ValueError for a line longer than any outline.
     """
-    ring = outline.outer
+    ends = np.roll(ring, -1, axis=0)
+    steps = np.ceil(2 * np.abs(ends - ring).max(axis=1)).astype(np.int64) + 1
+    if steps.sum() > _MOST_STEPS:
+        raise ValueError("a line that is longer than any outline")
+    edge = np.repeat(np.arange(len(ring)), steps)
+    along = (np.arange(len(edge)) - np.repeat(steps.cumsum() - steps, steps)) / steps[edge]
+    points = ring[edge] + (ends - ring)[edge] * along[:, None]
+    height, width = shape
+    on_film = ((points >= 0) & (points <= (width, height))).all(axis=1)
+    places = np.minimum(points[on_film].astype(np.int64), (width - 1, height - 1))
+    pixels: NDArray[np.int64] = np.unique(places[:, ::-1], axis=0)
+    return pixels
+
+
+def keyhole(outline: Outline) -> Ring:
+    """One ring for a piece with holes, for formats without holes.
+
+    Each hole is joined to the nearest point of the outer ring by a cut without width, which is
+    traversed in both directions: it encloses nothing, so `fill` finds the same pixels, also where
+    cuts run across other holes. Programs that also paint the edge of a polygon paint the cut.
+    """
+    from scipy.spatial import cKDTree
+
+    if not outline.holes:
+        return outline.outer
+    tree = cKDTree(outline.outer)
+    joined: dict[int, list[Ring]] = defaultdict(list)
     for hole in outline.holes:
-        start, entry = _nearest(ring, hole)
-        loop = np.concatenate([hole[entry:], hole[: entry + 1]])
-        ring = np.concatenate([ring[: start + 1], loop, ring[start:]])
-    return ring
+        distances, starts = tree.query(hole)
+        entry = int(distances.argmin())
+        joined[int(starts[entry])].append(np.concatenate([hole[entry:], hole[: entry + 1]]))
+    parts, done = [], 0
+    for start in sorted(joined):
+        parts.append(outline.outer[done : start + 1])
+        for loop in joined[start]:
+            parts += [loop, outline.outer[start : start + 1]]
+        done = start + 1
+    return np.concatenate([*parts, outline.outer[done:]])
 
 
 def simplified(ring: Ring, tolerance: float) -> Ring:
@@ -141,29 +185,35 @@ def area(ring: Ring) -> float:
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
-def _crossings(ring: Ring, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where edges cross the centre lines of rows: the row, and the first column to the right."""
+def _crossings(
+    ring: Ring, rows: tuple[int, int], columns: tuple[int, int]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Where edges cross the centre lines of rows: the row, and the first column to the right.
+
+    Some millions at a time, for a short list of points may cross every row often.
+    """
     ends = np.stack([ring, np.roll(ring, -1, axis=0)], axis=1)
     downwards = ends[:, 0, 1] <= ends[:, 1, 1]  # so that an edge gone back along cancels exactly
     top = np.where(downwards[:, None], ends[:, 0], ends[:, 1])
     bottom = np.where(downwards[:, None], ends[:, 1], ends[:, 0])
-    first = np.clip(np.ceil(top[:, 1] - 0.5), 0, height).astype(np.int64)
-    last = np.clip(np.ceil(bottom[:, 1] - 0.5), 0, height).astype(np.int64)
+    first = np.clip(np.ceil(top[:, 1] - 0.5), *rows).astype(np.int64)
+    last = np.clip(np.ceil(bottom[:, 1] - 0.5), *rows).astype(np.int64)
     counts = last - first
-    edge = np.repeat(np.arange(len(ring)), counts)
-    rows = np.arange(len(edge)) - np.repeat(counts.cumsum() - counts, counts) + first[edge]
-    run = bottom[edge] - top[edge]
-    at = top[edge, 0] + (rows + 0.5 - top[edge, 1]) * run[:, 0] / run[:, 1]
-    return rows, np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)
+    if counts.sum() > _MOST_CROSSINGS:
+        raise ValueError("a line that crosses more rows than any outline")
+    for edges in np.split(np.arange(len(ring)), _cuts(counts)):
+        number = counts[edges]
+        edge = np.repeat(edges, number)
+        row = np.arange(len(edge)) - np.repeat(number.cumsum() - number, number) + first[edge]
+        run = bottom[edge] - top[edge]
+        at = top[edge, 0] + (row + 0.5 - top[edge, 1]) * run[:, 0] / run[:, 1]
+        yield row, np.clip(np.ceil(at - 0.5), *columns).astype(np.int64)
 
 
-def _nearest(ring: Ring, hole: Ring) -> tuple[int, int]:
-    """The points of two rings that are nearest to one another."""
-    from scipy.spatial import cKDTree
-
-    distances, starts = cKDTree(ring).query(hole)
-    entry = int(distances.argmin())
-    return int(starts[entry]), entry
+def _cuts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where to cut a list of edges so that each part crosses `_AT_ONCE` rows, or hardly more."""
+    part = counts.cumsum() // _AT_ONCE
+    return np.flatnonzero(np.diff(part)) + 1
 
 
 def _distances(points: Ring, start: NDArray[np.float64], stop: NDArray[np.float64]) -> Ring:

@@ -96,7 +96,7 @@ def _refuse_mistaken(tags: Any, path: Path) -> None:
 def _lower(tile: ImageFile._Tile) -> ImageFile._Tile | None:
     """A tile read for the lower bytes of its samples; None where they have one byte alone."""
     kind, *more = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
-    word, _, order = kind.partition(";16")
+    word, _, order = str(kind).partition(";16")  # of a GIF, a number
     if kind == "LA;16B":
         lower = "RGBA"
     elif word in ("RGB", "RGBA", "RGBX") and order in (*_OTHER, "N"):

@@ -112,7 +112,7 @@ def train(
     saved = out / "checkpoint.safetensors"
     own_folder(out, saved.name, resume)
     recipe = starting_from(recipe, init)
-    films = read_films(dataset.cases)
+    films = read_films(dataset.cases, faults=dataset.faults)
     if len(films) < 2:
         found = counted(len(films), "film")
         raise DatasetError(f"{dataset.root}: {found} with a mask; at least 2 are needed")

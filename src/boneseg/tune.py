@@ -167,7 +167,7 @@ def tune_recipe(
     if trials < 1 or parallel < 1:
         raise UsageError("tune: ask for one or more trials, and one or more at once")
     out = Path(out)
-    films = read_films(dataset.cases)
+    films = read_films(dataset.cases, faults=dataset.faults)
     check_space(space, base, [film.square_shape for film in films])
     kept, held = _hold_back(films, base.run.seed)
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))

@@ -11,12 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from boneseg.annotations import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
+from boneseg.annotations.regions import by_runs, placed, polygon, refuse_fractions
 
-from boneseg.annotations import Drawing, Drawn, Mask, Region, Shape
-from boneseg.annotations.regions import by_runs, ring
-from boneseg.errors import MaskError
-from boneseg.polygons import Ring, fill
+_LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
 
 def claims(document: Any) -> bool:
@@ -25,43 +23,59 @@ def claims(document: Any) -> bool:
 
 
 def drawings(path: Path, document: Any) -> list[Drawing]:
-    """A drawing for each film that is listed."""
-    labels = {kind["id"]: str(kind["name"]) for kind in document.get("categories", ())}
-    sizes = {film["id"]: (int(film["height"]), int(film["width"])) for film in document["images"]}
-    regions: dict[Any, list[Region]] = defaultdict(list)
+    """A drawing for each film that is listed, and one with an error for what belongs to none."""
+    labels = {kind["id"]: str(kind["name"]) for kind in document.get("categories") or ()}
+    own: dict[Any, list[Any]] = defaultdict(list)
+    found = []
     for annotation in document["annotations"]:
-        number = annotation["image_id"]
-        if number not in sizes:
-            raise MaskError(f"{path}: draws on image {number}, which it does not list; mend it")
-        label = labels.get(annotation["category_id"], str(annotation["category_id"]))
-        regions[number].append(_region(label, annotation.get("segmentation"), sizes[number]))
-    return [_drawing(film, regions[film["id"]], sizes[film["id"]]) for film in document["images"]]
+        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        own[_key(number)].append(annotation)
+    for film in document["images"]:
+        key = _key(film.get("id")) if isinstance(film, dict) else None
+        read = partial(_read, film, own[key], labels)
+        if key is None or not isinstance(film.get("file_name"), str):
+            found.append(Drawing(read, error="lists an image without id or file_name; mend it"))
+        else:
+            found.append(Drawing(read, film["file_name"]))
+    listed = {_key(film.get("id")) for film in document["images"] if isinstance(film, dict)}
+    for key in own.keys() - listed:
+        if own[key]:
+            number = "without id" if key is None else key[1]
+            error = f"draws on image {number}, which it does not list; mend it"
+            found.append(Drawing(partial(_read, {}, (), labels), error=error))
+    return found
 
 
-def _drawing(film: dict[str, Any], regions: list[Region], size: Shape) -> Drawing:
-    drawn = Drawn(tuple(regions), size)
-    return Drawing(lambda: drawn, name=str(film["file_name"]))
+def _key(number: Any) -> Any:
+    """An id as the key of a table: 1 and "1" and true are three. None for what is no id."""
+    return (type(number), number) if isinstance(number, int | str) else None
 
 
-def _region(label: str, segmentation: Any, size: Shape) -> Region:
+def _read(film: Any, annotations: Any, labels: dict[Any, str], shape: Shape | None) -> Drawn:
+    sides = film.get("height"), film.get("width")
+    size = fits((int(sides[0]), int(sides[1])), shape) if None not in sides else None
+    regions = tuple(_region(one, labels) for one in annotations)
+    refuse_fractions(regions)
+    return Drawn(regions, size)
+
+
+def _region(annotation: dict[str, Any], labels: dict[Any, str]) -> Region:
+    label = labels.get(annotation["category_id"], str(annotation["category_id"]))
+    segmentation = annotation.get("segmentation")
     if not segmentation:
         return Region(label, None, "a box")
     if isinstance(segmentation, list):
-        return Region(label, partial(_joined, [ring(part) for part in segmentation]), "polygons")
+        return polygon(label, *segmentation, kind="polygons")
+    return Region(label, partial(_painted, segmentation), "run lengths")
+
+
+def _painted(segmentation: dict[str, Any], shape: Shape) -> Patch:
+    height, width = segmentation["size"]
+    if (height, width) != shape:
+        raise OtherSizeError((height, width))
     counts = segmentation["counts"]
     numbers = unpacked(counts) if isinstance(counts, str | bytes) else counts
-    if tuple(segmentation["size"]) != size:
-        raise ValueError("run lengths of another size than the film")
-    return Region(label, partial(_painted, numbers), "run lengths")
-
-
-def _joined(rings: list[Ring], shape: Shape) -> Mask:
-    joined: Mask = np.logical_or.reduce([fill([one], shape) for one in rings])
-    return joined
-
-
-def _painted(counts: list[int], shape: Shape) -> Mask:
-    return by_runs(counts, shape, by_columns=True)
+    return placed(by_runs(numbers, shape, by_columns=True), 0, 0, shape)
 
 
 def unpacked(text: str | bytes) -> list[int]:
@@ -75,7 +89,7 @@ def unpacked(text: str | bytes) -> list[int]:
     number = shift = 0
     for letter in data:
         bits = letter - 48
-        if not 0 <= bits < 64:
+        if not 0 <= bits < 64 or shift >= 5 * _LONGEST:
             raise ValueError("run lengths that are not packed as COCO does")
         number |= (bits & 31) << shift
         shift += 5

@@ -1,6 +1,6 @@
-"""DICOM Segmentation (PS3.3 A.51): it points at its film by UID; labels are those of segments.
+"""DICOM Segmentation (PS3.3 A.51): it refers to its film by UID; labels are those of segments.
 
-Binary ones are masks; a probability has to be cut at a threshold by whoever knows it.
+Binary ones are masks; a probability needs a threshold that the file does not give.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import FileDataset
 
-from boneseg.annotations import Drawing, Drawn, Region
+from boneseg.annotations import MAX_PAINTED, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.annotations.regions import placed
 from boneseg.dicom_header import hush
-from boneseg.errors import MaskError
+from boneseg.errors import MaskError, RadiographError
+from boneseg.pixel_data import decode
 
 
 def drawings(path: Path, document: object) -> list[Drawing]:
-    """A drawing for each film that is pointed at. Raises MaskError for DICOM of another kind."""
+    """A drawing for each film that is referred to. Raises MaskError for DICOM of another kind."""
     hush()
     header = _parse(path, pixels=False)
     frames: dict[str | None, list[int]] = defaultdict(list)
@@ -29,25 +30,21 @@ def drawings(path: Path, document: object) -> list[Drawing]:
     return [Drawing(partial(_read, path, own), uid=film) for film, own in frames.items()]
 
 
-def _parse(path: Path, *, pixels: bool) -> Dataset:
+def _parse(path: Path, *, pixels: bool) -> FileDataset:
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
-        kind, modality = str(dataset.get("SegmentationType", "")), dataset.get("Modality")
+        modality = dataset.get("Modality")
     except MemoryError:
         raise
     except Exception:  # pydicom's message could quote the file
-        raise MaskError(f"{path}: is damaged, or no DICOM file; export it again") from None
+        raise MaskError("is damaged, or no DICOM file; export it again") from None
     if modality != "SEG":
-        raise MaskError(f"{path}: is DICOM, but no Segmentation; export the mask as one, or as PNG")
-    if kind != "BINARY":
-        raise MaskError(
-            f"{path}: is a {kind.lower()} segmentation, not a binary one; export it as a mask"
-        )
+        raise MaskError("is DICOM, but no Segmentation; export the mask as one, or as PNG")
     return dataset
 
 
-def _film(header: Dataset, group: Dataset) -> str | None:
-    """The instance that a frame points at, in its own words or in those for all frames."""
+def _film(header: pydicom.Dataset, group: pydicom.Dataset) -> str | None:
+    """The instance that a frame refers to, in its own words or in those for all frames."""
     for groups in (group, *header.get("SharedFunctionalGroupsSequence", ())):
         for derivation in groups.get("DerivationImageSequence", ()):
             for image in derivation.get("SourceImageSequence", ()):
@@ -60,27 +57,39 @@ def _film(header: Dataset, group: Dataset) -> str | None:
     return instances[0] if len(instances) == 1 else None
 
 
-def _read(path: Path, frames: list[int]) -> Drawn:
+def _read(path: Path, frames: list[int], shape: Shape | None) -> Drawn:
     dataset = _parse(path, pixels=True)
-    size = int(dataset.Rows), int(dataset.Columns)
-    try:
-        pixels = np.reshape(dataset.pixel_array, (-1, *size)) > 0
-        names = {int(one.SegmentNumber): str(one.SegmentLabel) for one in dataset.SegmentSequence}
-        shared = dataset.get("SharedFunctionalGroupsSequence", ())
-        regions = []
-        for index in frames:
-            groups = dataset.PerFrameFunctionalGroupsSequence[index], *shared
-            numbers = [g.SegmentIdentificationSequence[0] for g in groups if _identifies(g)]
-            label = names[int(numbers[0].ReferencedSegmentNumber)]
-            regions.append(Region(label, placed(pixels[index], 0, 0), "a segment"))
-    except MemoryError:
-        raise
-    except Exception:  # pydicom's message could quote the file
+    kind = str(dataset.get("SegmentationType", ""))
+    if kind != "BINARY":
+        raise MaskError(f"is a {kind.lower()} segmentation, not a binary one; export it as a mask")
+    size = fits((int(dataset.Rows), int(dataset.Columns)), shape)
+    groups, count = dataset.PerFrameFunctionalGroupsSequence, int(dataset.NumberOfFrames)
+    if count != len(groups):
         raise MaskError(
-            f"{path}: is damaged, or packed in a way not known; export it again"
-        ) from None
+            f"has {count} frames but describes {len(groups)}; no frame can be told from another; "
+            "export it again"
+        )
+    if len(frames) * size[0] * size[1] > MAX_PAINTED:
+        raise MaskError(f"has {len(frames)} frames on one film, too many; is it a mask?")
+    names = {int(one.SegmentNumber): str(one.SegmentLabel) for one in dataset.SegmentSequence}
+    shared = dataset.get("SharedFunctionalGroupsSequence", ())
+    regions = []
+    for index in frames:
+        numbers = [
+            group.SegmentIdentificationSequence[0]
+            for group in (groups[index], *shared)
+            if "SegmentIdentificationSequence" in group
+        ]
+        label = names[int(numbers[0].ReferencedSegmentNumber)]
+        regions.append(Region(label, partial(_painted, dataset, index, path), "a segment"))
     return Drawn(tuple(regions), size)
 
 
-def _identifies(group: Dataset) -> bool:
-    return "SegmentIdentificationSequence" in group
+def _painted(dataset: FileDataset, index: int, path: Path, shape: Shape) -> Patch:
+    try:
+        pixels = decode(dataset, index, path, path)
+    except RadiographError:
+        raise MaskError("is damaged, or packed in a way not known; export it again") from None
+    if pixels.shape != shape:
+        raise ValueError("a frame of another size")
+    return placed(Patch(np.asarray(pixels > 0)), 0, 0, shape)

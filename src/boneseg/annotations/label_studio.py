@@ -3,7 +3,7 @@
 Masks, polygons and ellipses count; boxes, points and regions of unknown kinds do not follow a bone.
 A region has its label in itself (BrushLabels), or in a result of the same id (Brush and Labels). A
 task that nobody has annotated yet, or with predictions alone, is no film with a mask. How brush
-masks are packed is told in `writers/label_studio.py`.
+masks are packed is described in `writers/label_studio.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.annotations import Drawing, Drawn, Mask, Region, Shape
-from boneseg.annotations.regions import png, polygon
+from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.annotations.regions import placed, png, polygon, refuse_fractions
 from boneseg.errors import MaskError
 from boneseg.polygons import ellipse
 from boneseg.radiograph import SUFFIXES
 
-MAX_BYTES = 4 * 100_000_000  # four channels of the largest film
+_STRAY = 5  # percent of the film that a point may lie outside, for it is cut off there
 _OTHERS = {"rectangle": "a box", "keypoint": "a point", "vector": "a line"}
 _WORDS = frozenset(  # results that are said of a film or of a region, and draw nothing
     (
@@ -35,26 +35,33 @@ _WORDS = frozenset(  # results that are said of a film or of a region, and draw 
 
 def claims(document: Any) -> bool:
     """Whether a JSON document is of this kind."""
-    return (
-        isinstance(document, list)
-        and bool(document)
-        and all(isinstance(task, dict) and "data" in task for task in document)
-    )
+    return isinstance(document, list) and any(map(_is_task, document))
+
+
+def _is_task(task: Any) -> bool:
+    return isinstance(task, dict) and "data" in task
 
 
 def drawings(path: Path, document: Any) -> list[Drawing]:
-    """A drawing for each task with an annotation. Raises MaskError where one has several."""
+    """A drawing for each task with an annotation. Raises MaskError where there is none."""
     found = []
-    for task in document:
-        name = film_name(task)
-        done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
-        if len(done) > 1:
-            raise MaskError(f"{path}: holds {len(done)} annotations of {name}; keep one of them")
+    for number, task in enumerate(document, start=1):
+        try:
+            done = [one for one in task.get("annotations") or () if not _is_cancelled(one)]
+            name = film_name(task)
+        except (AttributeError, TypeError, ValueError, KeyError):
+            error = f"task {number} names no film, or is damaged; export it again"
+            found.append(Drawing(partial(_read, ()), error=error))
+            continue
         if done:
-            found.append(_drawing(name, done[0]["result"]))
+            found.append(Drawing(partial(_read, done), name))
     if not found:
-        raise MaskError(f"{path}: no task has an annotation; accept or draw them, then export it")
+        raise MaskError("no task has an annotation; accept or draw them, then export it")
     return found
+
+
+def _is_cancelled(annotation: Any) -> bool:
+    return isinstance(annotation, dict) and bool(annotation.get("was_cancelled"))
 
 
 def film_name(task: dict[str, Any]) -> str:
@@ -78,20 +85,30 @@ def _file_of(address: str) -> str:
     return PurePosixPath(local[0] if local else unquote(parts.path)).name
 
 
-def _drawing(name: str, results: Sequence[dict[str, Any]]) -> Drawing:
+def _read(annotations: Sequence[Any], shape: Shape | None) -> Drawn:
+    if len(annotations) > 1:
+        raise MaskError(f"holds {len(annotations)} annotations of this film; keep one of them")
+    results = annotations[0]["result"]
     areas = [result for result in results if result["type"] not in _WORDS]
     sizes = {(int(area["original_height"]), int(area["original_width"])) for area in areas}
-    if len(sizes) > 1 or any(area.get("image_rotation") for area in areas):
-        raise ValueError("regions of several sizes, or of a turned film")
-    size = sizes.pop() if sizes else None
+    if any(area.get("image_rotation") for area in areas):
+        raise MaskError("is drawn on a turned film; turn it back in Label Studio, or the film")
+    if len(sizes) > 1:
+        raise MaskError("has regions drawn on films of several sizes; draw them again on this one")
+    size = fits(sizes.pop(), shape) if sizes else None
     said = {one.get("id"): one["value"]["labels"] for one in results if one["type"] == "labels"}
+    if said.keys() - {area.get("id") for area in areas}:
+        raise MaskError("has a label whose region is missing; export it again")
     regions = [_region(area, label) for area in areas for label in _labels(area, said)]
-    drawn = Drawn(tuple(regions), size)
-    return Drawing(lambda: drawn, name=name)
+    if size is not None:
+        refuse_fractions(regions, (size[1] / 100, size[0] / 100))
+    return Drawn(tuple(regions), size)
 
 
 def _labels(area: dict[str, Any], said: dict[Any, list[str]]) -> list[str]:
     own = area["value"].get(area["type"]) or said.get(area.get("id"))
+    if own is not None and not isinstance(own, list):
+        raise ValueError("labels that are no list")
     return [str(label) for label in own or ("unlabelled",)]
 
 
@@ -100,11 +117,12 @@ def _region(area: dict[str, Any], label: str) -> Region:
     sides = int(area["original_width"]), int(area["original_height"])
     scale = np.array(sides) / 100  # places are in percent of the film
     if kind == "polygon":
-        return polygon(label, np.asarray(value["points"], np.float64) * scale)
+        return polygon(label, _percent(value["points"]) * scale)
     if kind == "ellipse":
-        x, y = np.array([value["x"], value["y"]]) * scale
-        rx, ry = np.array([value["radiusX"], value["radiusY"]]) * scale
-        return polygon(label, ellipse(x, y, rx, ry, float(value.get("rotation", 0))))
+        x, y = _percent([value["x"], value["y"]]) * scale
+        rx, ry = _percent([value["radiusX"], value["radiusY"]]) * scale
+        turn = float(value.get("rotation", 0))
+        return polygon(label, ellipse(x, y, rx, ry, turn), kind="an ellipse")
     if kind == "brush":
         return Region(label, partial(_brushed, value["rle"]), "a brush mask")
     if kind == "bitmask":
@@ -112,21 +130,29 @@ def _region(area: dict[str, Any], label: str) -> Region:
     return Region(label, None, _OTHERS.get(kind, f"a {kind}"))
 
 
-def _brushed(packed: Sequence[int], shape: Shape) -> Mask:
-    alpha: Mask = unpacked(packed).reshape(*shape, 4)[..., 3] > 0
-    return alpha
+def _percent(places: Any) -> NDArray[np.float64]:
+    """Places in percent of the film. Raises MaskError for what lies far outside."""
+    numbers = np.asarray(places, np.float64)
+    if not (numbers > -_STRAY).all() or not (numbers < 100 + _STRAY).all():
+        raise MaskError("has coordinates outside 0 to 100; give them in percent of the film")
+    return numbers
 
 
-def _opaque(address: str, shape: Shape) -> Mask:
+def _brushed(packed: Any, shape: Shape) -> Patch:
+    alpha = unpacked(packed, 4 * shape[0] * shape[1]).reshape(*shape, 4)[..., 3] > 0
+    return placed(Patch(alpha), 0, 0, shape)
+
+
+def _opaque(address: str, shape: Shape) -> Patch:
     """What is drawn in a PNG within an address: black on transparent, as large as the film."""
-    alpha = np.asarray(png(address.partition(",")[2]).getchannel("A"))
-    if alpha.shape != shape:
-        raise ValueError("a picture of another size")
-    return np.asarray(alpha > 0)
+    alpha = np.asarray(png(address.partition(",")[2], shape).getchannel("A"))
+    return placed(Patch(np.asarray(alpha > 0)), 0, 0, shape)
 
 
-def unpacked(packed: Sequence[int]) -> NDArray[np.uint8]:
-    """The bytes that rle-pack has packed. Raises ValueError where it has not."""
+def unpacked(packed: Any, size: int) -> NDArray[np.uint8]:
+    """The bytes that rle-pack has packed, `size` of them. Raises ValueError where it has not."""
+    if not isinstance(packed, list):
+        raise ValueError("no list of bytes")
     data = bytes(packed)
     bits, place = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}", 0
 
@@ -139,8 +165,8 @@ def unpacked(packed: Sequence[int]) -> NDArray[np.uint8]:
 
     count, word = take(32), take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
-    if word != 8 or count > MAX_BYTES:
-        raise ValueError("words that are no bytes, or too many")
+    if word != 8 or count != size:
+        raise ValueError("words that are no bytes, or of another size than the film")
     pieces, done = [], 0
     while done < count:
         repeated = take(1)

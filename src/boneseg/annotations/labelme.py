@@ -5,13 +5,14 @@ Polygons and masks count, circles too; boxes, lines and points do not follow a b
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boneseg.annotations import Drawing, Drawn, Region
-from boneseg.annotations.regions import placed, png, polygon
+from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape
+from boneseg.annotations.regions import placed, png, polygon, refuse_fractions
 from boneseg.polygons import ellipse
 
 
@@ -22,10 +23,15 @@ def claims(document: Any) -> bool:
 
 def drawings(path: Path, document: Any) -> list[Drawing]:
     """The one film that the file is about."""
+    return [Drawing(partial(_read, document))]
+
+
+def _read(document: Any, shape: Shape | None) -> Drawn:
     height, width = document.get("imageHeight"), document.get("imageWidth")
     size = (int(height), int(width)) if height and width else None
-    drawn = Drawn(tuple(map(_region, document["shapes"])), size)
-    return [Drawing(lambda: drawn)]
+    regions = tuple(map(_region, document["shapes"]))
+    refuse_fractions(regions)
+    return Drawn(regions, size)
 
 
 def _region(shape: dict[str, Any]) -> Region:
@@ -36,9 +42,14 @@ def _region(shape: dict[str, Any]) -> Region:
     if kind == "circle":
         (x, y), edge = points
         radius = float(np.hypot(edge[0] - x, edge[1] - y))
-        return polygon(label, ellipse(x, y, radius, radius))
+        return polygon(label, ellipse(x, y, radius, radius), kind="a circle")
     if kind == "mask":
-        drawn = np.asarray(png(shape["mask"]).convert("L")) > 0
-        left, top = (round(float(place)) for place in points[0])
-        return Region(label, placed(drawn, left, top), "a mask")
+        return Region(label, partial(_masked, shape["mask"], points), "a mask")
     return Region(label, None, f"a {kind}")
+
+
+def _masked(packed: Any, points: Any, shape: Shape) -> Patch:
+    """A picture within the box of its first and last pixel, both as (x, y)."""
+    (left, top), (right, bottom) = ((round(float(x)), round(float(y))) for x, y in points)
+    drawn = np.asarray(png(packed, (bottom - top + 1, right - left + 1)).convert("L")) > 0
+    return placed(Patch(drawn), left, top, shape)

@@ -1,19 +1,21 @@
 """NIfTI: a file for each film; the values are the labels.
 
-How the film lies is told in `writers/nifti.py`; a file that lies in another way is refused.
+The orientation is that described in `writers/nifti.py`; a file with another one is refused.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from boneseg.annotations import Drawing, Drawn, Region, damaged
-from boneseg.annotations.nrrd import turned, values
-from boneseg.annotations.regions import placed
+from boneseg.annotations import Drawing, Drawn, Region, Shape, affordable, fits
+from boneseg.annotations.nrrd import ALMOST, turned
+from boneseg.annotations.regions import equal, labels_in, whole
 from boneseg.errors import MaskError
 
 
@@ -22,22 +24,31 @@ def drawings(path: Path, document: object) -> list[Drawing]:
     return [Drawing(partial(_read, path))]
 
 
-def _read(path: Path) -> Drawn:
+def _read(path: Path, shape: Shape | None) -> Drawn:
     import nibabel
 
-    try:
-        image: Any = nibabel.loadsave.load(path)
-        data, affine = np.asanyarray(image.dataobj), image.affine
-    except MemoryError:
-        raise
-    except Exception:  # nibabel raises nearly anything for a damaged file
-        raise damaged(path, "NIfTI") from None
-    if data.ndim == 2:
-        data = data[:, :, None]
-    if data.ndim != 3 or data.shape[2] != 1 or (data != np.rint(data)).any():
-        raise MaskError(f"{path}: is no mask of one slice, in whole numbers; save it so")
-    if not (np.diag(affine)[:2] < 0).all() or affine[0, 1] or affine[1, 0]:
-        raise turned(path)
-    found = values(path, data[:, :, 0].T)
-    regions = tuple(Region(label, placed(part, 0, 0), "a value") for label, part in found)
-    return Drawn(regions, (data.shape[1], data.shape[0]))
+    image: Any = nibabel.loadsave.load(path)
+    sides = [int(side) for side in image.shape]
+    while len(sides) > 2 and sides[-1] == 1:
+        sides.pop()
+    if len(sides) != 2:
+        raise MaskError("is no mask of one slice, in whole numbers; save it so")
+    size = fits((sides[1], sides[0]), shape)
+    stored = image.get_data_dtype()
+    if stored.kind not in "biuf":
+        raise MaskError("holds colours or complex numbers; save it as labels, in whole numbers")
+    affordable(math.prod(sides), stored.itemsize)
+    if _is_turned(np.asarray(image.affine, np.float64)):
+        raise turned()
+    data = whole(np.asanyarray(image.dataobj).reshape(sides)).T
+    regions = [Region(str(v), partial(equal, data, v, 0, 0), "a value") for v in labels_in(data)]
+    return Drawn(tuple(regions), size)
+
+
+def _is_turned(affine: NDArray[np.float64]) -> bool:
+    """Whether x does not run to the left, or y not to the back; quaternions leave some noise."""
+    axes = affine[:2, :2]
+    if not np.isfinite(axes).all() or not (np.diag(axes) < 0).all():
+        return True
+    off = abs(axes[0, 1]), abs(axes[1, 0])
+    return bool(max(off) > ALMOST * np.abs(np.diag(axes)).min())

@@ -1,19 +1,24 @@
 """YOLO segmentation: a text file for each film (https://docs.ultralytics.com/datasets/segment/).
 
 A line is the number of a class, which is its label, and a polygon in parts of the film's width and
-height. A line with four numbers is a box, which does not follow a bone.
+height. A line with four numbers is a box, which does not follow a bone. Lines that also have a
+confidence or the number of a track, as predictions may have, are refused.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from boneseg.annotations import Drawing, Drawn, Mask, Region, Shape
-from boneseg.annotations.regions import ring
+import numpy as np
+
+from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape
+from boneseg.annotations.regions import filled, ring
 from boneseg.errors import MaskError
-from boneseg.polygons import Ring, fill
+from boneseg.polygons import Ring
+
+_STRAY = 0.05  # parts of the film that a point may lie outside, for it is cut off there
+_LONE = 2  # times the longest other side: how far a point lies that is a confidence and a track
 
 
 def drawings(path: Path, document: object) -> list[Drawing]:
@@ -21,27 +26,73 @@ def drawings(path: Path, document: object) -> list[Drawing]:
     return [Drawing(partial(_read, path))]
 
 
-def holds_polygons(path: Path) -> bool:
-    """Whether a text file is of this kind, and not empty; any text may lie among masks."""
-    with suppress(MaskError):
-        return bool(_read(path).regions)
-    return False
+def holds_numbers(path: Path) -> bool:
+    """Whether a text file is of this kind, and not empty; any text may lie among masks.
 
-
-def _read(path: Path) -> Drawn:
+    One with an error is of this kind, too, where some line of three words begins with two numbers.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return Drawn(tuple(_region(line.split()) for line in lines if line.strip()))
+        lines = _lines(path)
     except (OSError, ValueError):
-        raise MaskError(f"{path}: holds no polygons as YOLO writes them; export it again") from None
+        return False
+    return any(len(line) > 2 and all(map(_is_number, line[:2])) for line in lines)
 
 
-def _region(words: list[str]) -> Region:
-    label, places = str(int(words[0])), [float(word) for word in words[1:]]
-    if len(places) == 4:
+def _is_number(word: str) -> bool:
+    try:
+        return bool(np.isfinite(float(word)))
+    except ValueError:
+        return False
+
+
+def _lines(path: Path) -> list[list[str]]:
+    text = path.read_text(encoding="utf-8-sig")  # Windows may put a mark before UTF-8
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def _read(path: Path, shape: Shape | None) -> Drawn:
+    try:
+        return Drawn(tuple(_region(line, shape) for line in _lines(path)))
+    except ValueError:
+        raise MaskError("holds no polygons as YOLO writes them; export it again") from None
+
+
+def _region(words: list[str], shape: Shape | None) -> Region:
+    number = float(words[0])
+    if number != int(number):
+        raise ValueError("a class that is no whole number")
+    label, places = str(int(number)), [float(word) for word in words[1:]]
+    if len(places) in (4, 5):
         return Region(label, None, "a box")
-    return Region(label, partial(_scaled, ring(places)), "a polygon")
+    if len(places) % 2:
+        raise MaskError(
+            "has a line with an odd number of coordinates; leave out the confidence, or export it "
+            "again"
+        )
+    parts = ring(places)
+    if parts.min() < -_STRAY or parts.max() > 1 + _STRAY:
+        raise MaskError(
+            "has coordinates outside 0 to 1; give them in parts of the film's width and height, "
+            "without confidence and track number"
+        )
+    if words[-1].isdecimal() and _is_apart(parts):
+        raise MaskError(
+            "has a line whose last two numbers may be a confidence and a track number; leave them "
+            "out"
+        )
+    rings = (_scaled(parts, shape),) if shape else ()
+    return Region(label, partial(_filled, parts), "a polygon", rings)
 
 
-def _scaled(parts: Ring, shape: Shape) -> Mask:
-    return fill([parts * (shape[1], shape[0])], shape)
+def _is_apart(parts: Ring) -> bool:
+    """Whether the last point lies far away from the others, as a confidence and a 1 would."""
+    sides = np.hypot(*(np.roll(parts, -1, axis=0) - parts).T)
+    return bool(sides[-2:].min() > _LONE * sides[:-2].max())
+
+
+def _scaled(parts: Ring, shape: Shape) -> Ring:
+    return parts * (shape[1], shape[0])
+
+
+def _filled(parts: Ring, shape: Shape) -> Patch:
+    return filled([_scaled(parts, shape)], shape)
