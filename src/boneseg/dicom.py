@@ -103,7 +103,7 @@ def read_dicom(
         index = pick_frame(path, count, frame)
         check_size(path, height, width)
         unfold(dataset, index)
-        stored = decode(dataset, index, source, path)
+        stored = decode(dataset, index, path)
         spacing, kind = spacing_of(dataset)
         aspect = _aspect(spacing or ratio_of(dataset))
         pixels = display(stored, dataset, path, aspect=aspect, invert=invert)

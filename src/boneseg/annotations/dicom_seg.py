@@ -87,7 +87,7 @@ def _read(path: Path, frames: list[int], shape: Shape | None) -> Drawn:
 
 def _painted(dataset: FileDataset, index: int, path: Path, shape: Shape) -> Patch:
     try:
-        pixels = decode(dataset, index, path, path)
+        pixels = decode(dataset, index, path)
     except RadiographError:
         raise MaskError("is damaged, or packed in a way not known; export it again") from None
     if pixels.shape != shape:

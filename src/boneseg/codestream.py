@@ -1,0 +1,199 @@
+"""What a compressed frame says of its size, read in pure Python before any decoder sees it.
+
+    codestream = open_codestream(frame, dataset.file_meta.TransferSyntaxUID)
+    codestream.shape    # Shape(rows, columns, samples, bits)
+    codestream.data     # what to decode; of a JP2 file, the codestream alone
+
+Sources: JPEG (ITU-T T.81 B.2.2), JPEG-LS (ITU-T T.87 C.2.2), JPEG 2000 (ITU-T T.800 A.5.1, boxes:
+I.4), HTJ2K (ITU-T T.814), RLE (PS3.5 G.5). Every loop here is bounded by the length of the frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+_JPEG = "1.2.840.10008.1.2.4."
+KINDS = {  # how each transfer syntax is decoded (PS3.6 Table A-1)
+    **dict.fromkeys((_JPEG + "50", _JPEG + "51"), "jpeg"),  # baseline, extended
+    **dict.fromkeys((_JPEG + "57", _JPEG + "70"), "jpeg"),  # lossless
+    **dict.fromkeys((_JPEG + "80", _JPEG + "81"), "jpeg-ls"),
+    **dict.fromkeys((_JPEG + "90", _JPEG + "91"), "jpeg-2000"),
+    **dict.fromkeys((_JPEG + "201", _JPEG + "202", _JPEG + "203"), "jpeg-2000"),  # HTJ2K
+    "1.2.840.10008.1.2.5": "rle",
+}
+
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA  # markers, the second byte
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF of JPEG; the others are tables
+_FRAMES_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_FRAME_LS = 0xF7  # SOF55
+_ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
+_TILE_PART, _CODESTREAM_END = 0xFF90, 0xFFD9  # of JPEG 2000
+_JP2_MARK = b"\x00\x00\x00\x0cjP  "
+_RLE_SEGMENTS = 15  # at most
+_FRAGMENTS = 1_000_000  # of a file; a walk through more would take seconds
+_ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
+
+
+class Shape(NamedTuple):
+    """Rows, columns, samples a pixel, and bits a sample (0: not said)."""
+
+    rows: int
+    columns: int
+    samples: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Codestream:
+    """A compressed frame without its wrapping, and what it says of itself.
+
+    kind: jpeg, jpeg-ls, jpeg-2000 or rle; jpeg-16: lossy JPEG of 16 bits, which T.81 does not allow
+    and GDCM alone writes.
+    """
+
+    kind: str
+    shape: Shape
+    data: bytes
+    signed: bool = False
+
+
+def open_codestream(frame: bytes, syntax: str) -> Codestream:
+    """Read the header of a frame of one of KINDS.
+
+    Raises ValueError, with what is wrong as a phrase, where it is damaged or cut short.
+    """
+    kind = KINDS[syntax]
+    try:
+        if kind == "rle":
+            return Codestream(kind, _rle(frame), frame)
+        if kind == "jpeg-2000":
+            data = _without_boxes(frame)
+            shape, signed = _jpeg_2000(data)
+            return Codestream(kind, shape, data, signed)
+        if kind == "jpeg-ls":
+            return Codestream(kind, _jpeg(frame, {_FRAME_LS})[0], frame)
+        shape, marker = _jpeg(frame, _FRAMES)
+        odd = shape.bits == 16 and marker not in _FRAMES_LOSSLESS
+        return Codestream("jpeg-16" if odd else kind, shape, frame)
+    except (struct.error, IndexError):
+        raise ValueError("is cut short") from None
+
+
+def check_fragments(pixel_data: bytes) -> None:
+    """Walk through encapsulated Pixel Data (PS3.5 A.4). Raises ValueError, with a phrase."""
+    place = count = 0
+    while place + 8 <= len(pixel_data):
+        group, element, length = struct.unpack_from("<HHI", pixel_data, place)
+        tag = group << 16 | element
+        if tag == _DELIMITER:
+            return
+        count += 1
+        if tag != _ITEM or count > _FRAGMENTS:
+            raise ValueError("is damaged")
+        place += 8 + length
+
+
+def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
+    """The shape, and the marker of the frame header that says it."""
+    if frame[:2] != bytes((0xFF, _START)):
+        raise ValueError("is no JPEG")
+    if not frame.rstrip(b"\0").endswith(bytes((0xFF, _END))):
+        raise ValueError("is cut short")
+    found, place = None, 2
+    while place < len(frame):
+        if frame[place] != 0xFF:
+            raise ValueError("is damaged")
+        marker = frame[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+            continue
+        place += 2
+        if marker in _ALONE:
+            continue
+        if marker in (_SCAN, _END):
+            break
+        (length,) = struct.unpack_from(">H", frame, place)
+        if marker in starts:
+            if found is not None or length < 8:
+                raise ValueError("is damaged")
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, place + 2)
+            found = Shape(rows, columns, samples, bits), marker
+        place += max(length, 2)
+    if found is None:
+        raise ValueError("is damaged")
+    return found
+
+
+def _without_boxes(frame: bytes) -> bytes:
+    """The codestream in a JP2 file, or the frame itself where it is no such file."""
+    if not frame.startswith(_JP2_MARK):
+        return frame
+    place = 0
+    while place < len(frame):
+        length, kind = struct.unpack_from(">I4s", frame, place)
+        head = 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", frame, place + 8)
+            head = 16
+        elif length == 0:  # to the end of the file
+            length = len(frame) - place
+        if kind == b"jp2c":
+            return frame[place + head : place + length]
+        if length < head:
+            raise ValueError("is damaged")
+        place += length
+    raise ValueError("is cut short")
+
+
+def _jpeg_2000(data: bytes) -> tuple[Shape, bool]:
+    if data[:4] != b"\xff\x4f\xff\x51":  # SOC, then SIZ
+        raise ValueError("is no JPEG 2000 codestream")
+    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, samples = (
+        struct.unpack_from(">8IH", data, 8)
+    )
+    parts = [struct.unpack_from(">3B", data, 42 + 3 * index) for index in range(samples)]
+    if not parts or right <= left or bottom <= top or not (tile_width and tile_height):
+        raise ValueError("is damaged")
+    if len(set(parts)) > 1 or parts[0][1:] != (1, 1):
+        raise ValueError("has samples of more than one kind")
+    if tile_left > left or tile_top > top:
+        raise ValueError("is damaged")
+    across = -(-(right - tile_left) // tile_width)
+    down = -(-(bottom - tile_top) // tile_height)
+    if across * down != len(_tiles(data)):
+        raise ValueError("is cut short")
+    bits = parts[0][0]
+    return Shape(bottom - top, right - left, samples, (bits & 0x7F) + 1), bool(bits & 0x80)
+
+
+def _tiles(data: bytes) -> set[int]:
+    """The numbers of the tiles that a codestream holds, by the heads of their parts (A.4.2)."""
+    tiles: set[int] = set()
+    place = 2
+    while place + 12 <= len(data):
+        marker, length, tile, whole = struct.unpack_from(">HHHI", data, place)
+        if marker == _TILE_PART:
+            tiles.add(tile)
+            length = whole or len(data)  # 0: to the end
+            if length < 14 or place + length > len(data) + (not whole) * length:
+                raise ValueError("is cut short")
+            place += length
+        elif marker == _CODESTREAM_END:
+            break
+        else:
+            place += 2 + max(length, 2)
+    return tiles
+
+
+def _rle(frame: bytes) -> Shape:
+    """What an RLE header says: how many bytes a pixel has, as samples of 0 bits."""
+    count, *offsets = struct.unpack_from("<16I", frame)
+    if not 0 < count <= _RLE_SEGMENTS:
+        raise ValueError("is damaged")
+    bounds = [64, *offsets[1:count], len(frame)]
+    if offsets[0] != 64 or any(low >= high for low, high in pairwise(bounds)):
+        raise ValueError("is damaged")
+    return Shape(0, 0, count, 0)
