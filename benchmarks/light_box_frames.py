@@ -122,7 +122,7 @@ def main() -> None:
         for width, height in SCREENS:
             with subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True) as server:
                 assert server.stderr is not None
-                address = server.stderr.readline().removeprefix("the light box: ").strip()
+                address = server.stderr.readline().partition("the light box: ")[2].strip()
                 tab = browser.new_page(viewport={"width": width, "height": height})
                 tab.goto(address)
                 tab.wait_for_selector("#empty:not([hidden])")

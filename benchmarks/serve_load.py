@@ -72,7 +72,7 @@ def main() -> None:
         alone = [engine_alone(films, 20)]
         with subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None
-            address = server.stderr.readline().removeprefix("the light box: ").strip()
+            address = server.stderr.readline().partition("the light box: ")[2].strip()
             clients = Clients(address, [path.read_bytes() for path in films], asked.clients)
             try:
                 for thread in clients.threads:

@@ -33,14 +33,20 @@ def served(*words: object) -> Iterator[str]:
     call = [*COMMAND, "serve", "--port", "0", *map(str, words)]
     env = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=env) as server:
-        assert server.stderr is not None
-        line = server.stderr.readline()
         try:
-            assert line.startswith("the light box: "), line
-            yield line.removeprefix("the light box: ").strip()
+            yield address_of(server)
         finally:
             server.terminate()
             server.communicate(timeout=30)
+
+
+def address_of(server: subprocess.Popen[str]) -> str:
+    """What a server that was just started logs as its address, on its first line."""
+    assert server.stderr is not None
+    line = server.stderr.readline()
+    _, found, address = line.partition(" INFO the light box: ")
+    assert found, line
+    return address.strip()
 
 
 def refused(*words: object) -> subprocess.CompletedProcess[str]:

@@ -52,7 +52,7 @@ from boneseg.server.worker import Worker
 from boneseg.splits import units
 from boneseg.writers import FORMATS
 from films import dicom
-from lightbox import COMMAND, fill, refused, served
+from lightbox import COMMAND, address_of, fill, refused, served
 
 HERE = "http://127.0.0.1"
 FOOT = sample_films() / "foot.png"
@@ -263,7 +263,7 @@ def test_a_mask_of_another_size_or_kind_is_refused(client: TestClient) -> None:
         assert answer.status_code == 422
         assert answer.json()["error"].startswith("hand: ")  # and no path of the server's own
     headers = {"content-type": "text/html", "if-match": "*"}
-    assert client.put(address, content=b"1", headers=headers).status_code == 400
+    assert client.put(address, content=b"1", headers=headers).status_code == 415
 
 
 def test_a_dropped_film_joins_the_dataset_when_it_is_saved(
@@ -630,7 +630,7 @@ def test_every_mask_that_was_saved_is_in_the_history(
         with pytest.raises(ConflictError):
             library.save(film.id, mask, state, "another")
     reopened = Library(library.root)
-    kept = {v.revision: v.path for v in reopened.history(reopened.entries()[0])}
+    kept = {v.revision: v.path for v in reopened.history.of("hand")}
     assert kept.keys() == saved.keys()
     for revision, (mask, _) in saved.items():
         assert np.array_equal(np.asarray(Image.open(kept[revision])), mask)
@@ -647,7 +647,7 @@ def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) ->
     assert library.state(film, None) == "accepted"
     film, _ = library.save(film.id, theirs == 0, "corrected", library.revision(film))
     assert [path.name for path in library.masks.iterdir()] == ["hand.png"]
-    oldest = library.history(film)[-1]
+    oldest = library.history.of(film.name)[-1]
     assert np.array_equal(np.asarray(Image.open(oldest.path)), theirs)
 
 
@@ -706,7 +706,7 @@ def test_a_mask_put_in_the_way_of_a_dropped_film_is_kept(tmp_path: Path) -> None
 
     saved = drop_and_save(library, "knee.png", meanwhile)
     assert saved.mask == theirs
-    oldest = library.history(saved)[-1]
+    oldest = library.history.of(saved.name)[-1]
     assert np.array_equal(np.asarray(Image.open(oldest.path)), np.eye(64) * 255)
 
 
@@ -763,7 +763,7 @@ def test_a_full_disk_is_told_and_what_stood_there_stays(disk: Path) -> None:
     assert library.state(film, None) == "accepted"
     (disk / "ballast").unlink()
     film, second = library.save(film.id, ~mask, "corrected", first)
-    assert {v.revision for v in library.history(film)} == {first, second}
+    assert {v.revision for v in library.history.of(film.name)} == {first, second}
 
 
 def test_a_read_only_folder_is_one_line(disk: Path) -> None:
@@ -841,15 +841,17 @@ def test_masks_of_another_tool_are_not_joined_by_a_second_one(tmp_path: Path) ->
 
 
 def test_another_address_asks_for_a_token() -> None:
-    with served("--host", "0.0.0.0") as address:
+    with served("--host", "0.0.0.0") as address, httpx.Client(follow_redirects=True) as browser:
         assert "/?token=" in address
+        assert browser.get(address.replace("0.0.0.0", "127.0.0.1")).status_code == 200
 
 
-def test_the_address_that_is_printed_opens_the_page_whatever_the_token() -> None:
+def test_a_token_that_was_given_opens_the_page_and_is_not_printed() -> None:
     token = 'a+b;c&d=%41 #"'
     with served("--token", token) as address, httpx.Client(follow_redirects=True) as browser:
-        assert browser.get(address).status_code == 200
-        health = address.split("?")[0] + "api/health"
+        assert address.endswith("/") and "token" not in address
+        assert browser.get(address, params={"token": token}).status_code == 200
+        health = address + "api/health"
         assert browser.get(health).status_code == 200  # by the cookie
         bearer = {"Authorization": f"Bearer {token}"}
         assert httpx.get(health, headers=bearer).status_code == 200
@@ -871,7 +873,7 @@ def test_the_server_ends_with_its_worker_and_leaves_nothing(
     call, env = [*COMMAND, "serve", "--port", "0"], os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=env) as server:
         assert server.stderr is not None
-        assert server.stderr.readline().startswith("the light box: ")
+        address_of(server)
         assert list(tmp_path.glob("boneseg-*"))
         server.send_signal(how)
         _, said = server.communicate(timeout=30)  # the worker holds stderr open, too
@@ -887,12 +889,13 @@ def test_the_server_ends_while_it_looks_at_films_without_a_traceback(tmp_path: P
     call = [*COMMAND, "serve", "--port", "0", "--data", str(folder.parent)]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
-        server.stderr.readline()
+        address_of(server)
         while not list(folder.parent.glob(".boneseg/cache/*/facts.json")):
             time.sleep(0.05)
         server.send_signal(signal.SIGTERM)
         _, said = server.communicate(timeout=30)
-    assert said == ""
+    assert server.returncode == 0
+    assert re.fullmatch(r"\S+ INFO stopped\n", said)
 
 
 # -- what goes over the line, and what comes next -------------------------------------------------

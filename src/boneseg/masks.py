@@ -69,7 +69,17 @@ def read_mask(
         return read_annotation(path, shape, film=film, labels=labels)
     if labels:
         raise MaskError(f"{path}: is a picture, which names no labels; leave --label out")
-    image, negative = _decode(path)
+    return read_picture(path, shape)
+
+
+def read_picture(
+    path: Path, shape: tuple[int, int] | None = None, *, formats: tuple[str, ...] = _FORMATS
+) -> NDArray[np.bool_]:
+    """Read a mask that is a picture in one of `formats` (Pillow's names), whatever its suffix.
+
+    Returns and raises as `read_mask`. Another size than `shape` is refused by the header.
+    """
+    image, negative = _decode(path, shape, formats)
     size = (image.height, image.width)
     if shape is not None and size != tuple(shape):
         raise MaskSizeError(path, size, shape)
@@ -100,16 +110,20 @@ def save_png(path: Path, image: Image.Image) -> None:
         temporary.write_bytes(encoded.getbuffer())
 
 
-def _decode(path: Path) -> tuple[Image.Image, bool]:
+def _decode(
+    path: Path, shape: tuple[int, int] | None, formats: tuple[str, ...]
+) -> tuple[Image.Image, bool]:
     """A picture, upright, and whether its 0 means white."""
     try:
         # Pillow 13 scrambles a turned, uncompressed TIFF that it opens by name and maps to memory.
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=formats) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise MaskError(
                     f"{path}: {image.height} x {image.width} pixels are more than the "
                     f"{MAX_PIXELS} that a mask may have; is it a mask?"
                 )
+            if shape is not None and sorted(image.size) != sorted(shape):  # EXIF may turn it
+                raise MaskSizeError(path, (image.height, image.width), shape)
             if getattr(image, "n_frames", 1) > 1:
                 raise MaskError(f"{path}: holds several images; save the mask alone, as PNG")
             if image.mode in ("LAB", "HSV"):

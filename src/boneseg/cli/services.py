@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import signal
 import threading
@@ -15,7 +16,8 @@ from typing import Annotated
 
 import typer
 
-from boneseg.cli.common import Json, print_json
+from boneseg import logs
+from boneseg.cli.common import Json, LogLines, print_json
 from boneseg.errors import RadiographError, UsageError
 from boneseg.progress import say
 
@@ -32,15 +34,27 @@ def serve(
         Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="What who asks must show; made up on other addresses.")
+        str | None,
+        typer.Option(
+            help="A token that requests must bear; visible in the list of processes. "
+            "Generated for an address that other machines can reach."
+        ),
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the token, or set BONESEG_TOKEN; neither is printed."),
+    ] = None,
+    log_format: LogLines = "text",
 ) -> int:
     """Open the light box: a page to see films, correct their masks, and retrain."""
-    import python_multipart  # noqa: F401 (or its absence would be told with the first upload)
+    import python_multipart  # noqa: F401 (or its absence would show at the first upload)
 
     from boneseg.server.serve import Settings, serve
+    from boneseg.server.token import chosen_token
 
-    serve(Settings(data, host, port, model, token), say)
+    chosen = chosen_token(token, token_file, os.environ)
+    logs.start(log_format, ("uvicorn", "asyncio"))
+    serve(Settings(data, host, port, model, chosen))
     return 0
 
 

@@ -15,15 +15,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import boneseg
 from boneseg.errors import BonesegError
 from boneseg.server import routes, training
+from boneseg.server.bodies import Bodies
 from boneseg.server.box import LightBox
 from boneseg.server.exchange import Json
 from boneseg.server.guard import Guard
+from boneseg.server.methods import Methods
 from boneseg.server.metrics import Counting, Requests, metrics_text
-from boneseg.server.refusals import BusyError, status_of
+from boneseg.server.refusals import BusyError, SlowError, TooLargeError, status_of
 
 MAX_BYTES = 256 * 2**20  # of a request; a film of 100 million pixels of 16 bit has 200
 STATIC = Path(__file__).parent / "static"
@@ -32,7 +35,7 @@ STATIC = Path(__file__).parent / "static"
 def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_BYTES) -> FastAPI:
     """The web application around a light box, which it closes at its end.
 
-    Without a token it answers to the names of this machine alone.
+    Without a token it answers only to the names of this machine.
     """
 
     @asynccontextmanager
@@ -72,7 +75,9 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
         return metrics_text(box, app.state.requests)
 
     _tell_errors(app)
+    app.add_middleware(Methods, routes_of=app)
     app.add_middleware(Counting, requests=app.state.requests)
+    app.add_middleware(Bodies, max_bytes=max_bytes)
     app.add_middleware(Guard, token=token, max_bytes=max_bytes)
     return app
 
@@ -91,8 +96,16 @@ def _tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(BonesegError)
     async def ours(_: Request, error: BonesegError) -> Response:
-        later = {"Retry-After": str(error.seconds)} if isinstance(error, BusyError) else None
-        return Json({"error": str(error)}, status_of(error), later)
+        headers = {}
+        if isinstance(error, BusyError):
+            headers["Retry-After"] = str(error.seconds)
+        if isinstance(error, BusyError | SlowError | TooLargeError):
+            headers["Connection"] = "close"  # the rest of the body is not read
+        return Json({"error": str(error)}, status_of(error), headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Json({"error": "the client has closed the connection"}, 400)  # and is not told
 
     @app.exception_handler(HTTPException)
     async def theirs(_: Request, error: HTTPException) -> Response:

@@ -20,6 +20,7 @@ from boneseg.files import whole_file
 from boneseg.server.desk import WAITING, WORKERS, Desk
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import BusyError
+from boneseg.server.retention import private_folder
 from boneseg.server.retrain import Retraining, Run
 from boneseg.server.tasks import THUMBNAIL_FILE, Facts
 from boneseg.server.teach import Candidate, appearance, teaching_order
@@ -48,7 +49,8 @@ class LightBox:
         self._looking: dict[str, asyncio.Task[Facts]] = {}  # at films, at this moment
         self.spool = library.hidden / "spool"
         shutil.rmtree(self.spool, ignore_errors=True)  # of a server that was killed
-        self.spool.mkdir(parents=True, exist_ok=True)
+        private_folder(self.spool)
+        library.begin()
 
     @property
     def digest(self) -> str:
@@ -67,6 +69,10 @@ class LightBox:
         if facts is not None and self.library.cache.whole(entry.id):
             return facts
         return await self._look_once(entry)
+
+    async def known(self, entry: Entry) -> Facts:
+        """What is known of a film, which is looked at only where nothing is. Raises as `look`."""
+        return self.facts(entry) or await self.look(entry)
 
     async def _look_once(self, entry: Entry) -> Facts:
         """Whoever asks while a film is looked at gets what is found then."""
@@ -165,6 +171,12 @@ class LightBox:
             look = appearance(self.library.cache.file(entry.id, THUMBNAIL_FILE))
             self._looks[entry.id] = (facts.stamp, look)
         return look
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a film from the inbox, with all that is known of it. Raises as the library."""
+        self.library.remove(entry.id)
+        self.failures.pop(entry.id, None)
+        self._looks.pop(entry.id, None)
 
     def use(self, run: Run) -> None:
         """Look at films with the model of a finished run from now on, and remember that."""

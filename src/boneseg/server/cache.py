@@ -10,6 +10,7 @@ can be removed at any time: it is found again.
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +62,7 @@ class Cache:
     def forget(self, film: str) -> None:
         """Remove the findings of a film that is gone."""
         self._known.pop(film, None)
-        folder = self.folder(film)
-        for name in ALL:
-            with suppress(OSError):
-                (folder / name).unlink()
-        with suppress(OSError):
-            folder.rmdir()
+        shutil.rmtree(self.folder(film), ignore_errors=True)
 
     def _make_room(self, spared: str) -> None:
         """Remove the large files of the films that were looked at longest ago."""

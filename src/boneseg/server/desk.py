@@ -9,6 +9,7 @@ reading one film goes beside looking at another, and a film that takes long hold
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import queue
@@ -24,6 +25,7 @@ from boneseg.errors import BonesegError
 from boneseg.server.refusals import BusyError
 from boneseg.server.worker import Job, Worker
 
+QUICK = frozenset(("mask",))  # tasks that go first, and that a full queue does not refuse
 WAITING = 32  # films in the queue, at most
 PATIENCE = 120.0  # seconds for one film, before its worker is taken to hang
 WORKERS = 2  # or one, where there is one core
@@ -52,7 +54,8 @@ class Desk:
     ) -> None:
         self.bundle, self.counts = bundle, Counts()
         self.workers = [Worker(cores, patience) for cores in shares(workers)]
-        self._queue: queue.Queue[Job | None] = queue.Queue(waiting)
+        self._limit, self._numbers = waiting, itertools.count()
+        self._queue: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._lock = threading.Lock()
         self._busy, self._closed = 0, False
         self.workers[0].start(bundle)  # what cannot be loaded is told here
@@ -64,18 +67,23 @@ class Desk:
             thread.start()
 
     def submit(self, task: str, film: str, *arguments: Any) -> Future[Any]:
-        """Queue one of `tasks.TASKS` for a film. Raises BusyError where the queue is full."""
+        """Queue one of `tasks.TASKS` for a film. Raises BusyError where the queue is full.
+
+        QUICK tasks are not refused: what is drawn is saved however many films wait.
+        """
         job = Job(task, film, arguments)
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            self.refuse()
+        if task not in QUICK:
+            self.check_room()
+        self._put(job, 0 if task in QUICK else 1)
         return job.future
 
     def check_room(self) -> None:
         """Raise BusyError where the queue is full, before an upload is taken in."""
-        if self._queue.full():
+        if self.waiting >= self._limit:
             self.refuse()
+
+    def _put(self, job: Job | None, place: int) -> None:
+        self._queue.put((place, next(self._numbers), job))
 
     def refuse(self) -> None:
         self.counts.refused += 1
@@ -108,9 +116,9 @@ class Desk:
         """End the workers; what waits is given up."""
         self._closed = True
         with suppress(queue.Empty):
-            while (job := self._queue.get_nowait()) is not None:
+            while (job := self._queue.get_nowait()[2]) is not None:
                 job.future.cancel()
-        self._queue.put(None)
+        self._put(None, 2)
         for worker, thread in zip(self.workers, self._threads, strict=True):
             given_up = time.monotonic() + 10
             while thread.is_alive() and time.monotonic() < given_up:
@@ -122,7 +130,7 @@ class Desk:
         if worker.pid is None:
             with suppress(BonesegError):  # it is told to the film that comes
                 worker.start(self.bundle)
-        while (job := self._queue.get()) is not None and not self._closed:
+        while (job := self._queue.get()[2]) is not None and not self._closed:
             if not job.future.set_running_or_notify_cancel():
                 continue
             started = time.perf_counter()
@@ -135,7 +143,7 @@ class Desk:
             else:
                 self._count(busy=-1, done=1, seconds=time.perf_counter() - started)
                 job.future.set_result(result)
-        self._queue.put(None)  # for the other worker
+        self._put(None, 2)  # for the other worker
 
     def _count(
         self, *, busy: int, done: int = 0, failed: int = 0, seconds: float | None = None

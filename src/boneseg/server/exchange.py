@@ -1,37 +1,52 @@
-"""What comes in with a request and goes out with an answer: uploads, masks, kinds, names."""
+"""What comes in with a request and goes out with an answer: uploads, masks, JSON, kinds, names."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import json
+import math
+import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import UploadFile
 
-from boneseg.errors import MaskError, OutputError
-from boneseg.masks import read_mask
+from boneseg.errors import OutputError
 from boneseg.server.box import LightBox
 from boneseg.server.library import Entry
-from boneseg.server.packing import Mask, packed_mask, png_mask, unpacked_mask
-from boneseg.server.refusals import BadRequestError
+from boneseg.server.packing import Mask, png_mask, unpacked_mask
+from boneseg.server.refusals import (
+    BadRequestError,
+    MediaTypeError,
+    NotFoundError,
+    TooLargeError,
+)
 from boneseg.server.tasks import SUGGESTION, Facts
 
 BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
+JSON, FORM = "application/json", "multipart/form-data"
+LARGEST_JSON = 64 * 2**10  # bytes
+BYTES_A_PIXEL, METADATA = 4, 2**20  # of a mask as PNG, at most: RGBA, and what describes it
+CHUNK = 2**18
 
 
 async def take_upload(request: Request, box: LightBox) -> tuple[str, Path]:
     """The name and a temporary path of the one file of a multipart body."""
+    kind = content_type(request)
+    if kind != FORM:
+        advice = f"there is no file; send one as {FORM}, named file"
+        raise MediaTypeError(f"{kind[:40]}: {advice}") if kind else BadRequestError(advice)
     async with request.form(max_files=1, max_fields=8) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise BadRequestError("there is no file; send one as multipart/form-data, named file")
+            raise BadRequestError(f"there is no file; send one as {FORM}, named file")
         name = _shown(file.filename or "film")
         suffix = Path(name).suffix.lower()
         path = box.spooled(suffix if re.fullmatch(r"\.\w{1,5}", suffix) else "")
@@ -41,8 +56,8 @@ async def take_upload(request: Request, box: LightBox) -> tuple[str, Path]:
 
 def _copy(file: UploadFile, path: Path, name: str) -> None:
     try:
-        with path.open("wb") as target:
-            shutil.copyfileobj(file.file, target, 2**20)
+        with private_file(path) as target:
+            shutil.copyfileobj(file.file, target, CHUNK)
     except OSError as error:
         path.unlink(missing_ok=True)
         reason = f"cannot be taken in ({error.strerror})"
@@ -57,48 +72,110 @@ def _shown(name: str) -> str:
 
 async def drawn_mask(request: Request, box: LightBox, entry: Entry, facts: Facts) -> Mask:
     """The mask in a request's body. Raises MaskError for what is none, or of another size."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    shape = (facts.height, facts.width)
-    body = await request.body()
-    if kind == BITS:
-        return await asyncio.to_thread(unpacked_mask, body, shape, entry.name)
-    if kind != PNG:
-        raise BadRequestError(f"{entry.name}: send the mask as {PNG} or {BITS}, not {kind[:40]!r}")
-    path = box.spooled(".png")
+    kind, shape = content_type(request), (facts.height, facts.width)
+    if kind not in (PNG, BITS):
+        raise MediaTypeError(f"{entry.name}: send the mask as {PNG} or {BITS}, not {kind[:40]!r}")
+    pixels = facts.height * facts.width
+    most = (pixels + 7) // 8 if kind == BITS else pixels * BYTES_A_PIXEL + METADATA
+    path = box.spooled()
     try:
-        await asyncio.to_thread(path.write_bytes, body)
-        return await asyncio.to_thread(read_mask, path, shape)
-    except MaskError as error:  # it names our own path, which says nothing to anybody
-        raise MaskError(str(error).replace(str(path), entry.name)) from None
+        await _spool(request, path, most, entry.name)
+        if kind == BITS:
+            bits = await asyncio.to_thread(path.read_bytes)
+            return await asyncio.to_thread(unpacked_mask, bits, shape, entry.name)
+        packed = await box.run("mask", entry.name, path, shape, True)
+        return await asyncio.to_thread(_unpacked, packed, facts, entry.name)
     except OSError as error:
         raise OutputError(f"{entry.name}: cannot be taken in ({error.strerror})") from None
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
-def read_saved(path: Path, facts: Facts) -> Mask:
-    """A mask on disk, of the film's size. Raises MaskError."""
-    return read_mask(path, shape=(facts.height, facts.width))
+async def _spool(request: Request, path: Path, most: int, name: str) -> None:
+    """Write a request's body to a file. Raises TooLargeError for more than `most` bytes."""
+    taken = 0
+    with private_file(path) as target:
+        async for chunk in request.stream():
+            taken += len(chunk)
+            if taken > most:
+                raise TooLargeError(f"{name}: more than the {most} bytes of a mask of its size")
+            await asyncio.to_thread(target.write, chunk)
+
+
+async def take_json(request: Request) -> Any:
+    """The JSON document in a request's body; null where there is no body.
+
+    Raises MediaTypeError, TooLargeError, and BadRequestError for what is not JSON (RFC 8259: in
+    UTF-8, and without NaN and Infinity).
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_JSON:
+            raise TooLargeError(f"more than the {LARGEST_JSON} bytes that a request may have here")
+    kind = content_type(request)
+    if kind != JSON and (kind or body):
+        raise MediaTypeError(f"{kind[:40] or 'no type'}: send {JSON}")
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse_constant) if body else None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise BadRequestError(f"the body is not JSON: {reason[:200]}") from None
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def content_type(request: Request) -> str:
+    """What a body is said to be, in small letters and without parameters; "" where not said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def private_file(path: Path) -> BinaryIO:
+    """A new file that only its owner can read. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+async def saved_mask(box: LightBox, name: str, path: Path, facts: Facts, wanted: str) -> Response:
+    """A mask on disk as PNG or bits, if it has the film's size. Raises MaskError."""
+    packed = await box.run("mask", name, path, (facts.height, facts.width), False)
+    if wanted == BITS:
+        return Response(packed, media_type=BITS, headers={"Content-Encoding": "gzip"})
+    mask = await asyncio.to_thread(_unpacked, packed, facts, name)
+    return Response(await asyncio.to_thread(png_mask, mask), media_type=PNG)
 
 
 def suggested_mask(box: LightBox, entry: Entry, facts: Facts) -> Mask:
     """The mask that the model suggests."""
     packed = box.library.cache.file(entry.id, SUGGESTION).read_bytes()
-    return unpacked_mask(gzip.decompress(packed), (facts.height, facts.width), entry.name)
+    return _unpacked(packed, facts, entry.name)
 
 
-def mask_answer(found: Mask, wanted: str, headers: dict[str, str]) -> Response:
-    """A mask as PNG or bits."""
-    if wanted == PNG:
-        return Response(png_mask(found), media_type=PNG, headers=headers)
-    return Response(
-        packed_mask(found), media_type=BITS, headers=headers | {"Content-Encoding": "gzip"}
-    )
+def _unpacked(packed: bytes, facts: Facts, name: str) -> Mask:
+    return unpacked_mask(gzip.decompress(packed), (facts.height, facts.width), name)
+
+
+def file_answer(path: Path, kind: str, headers: dict[str, str]) -> Response:
+    """A file, which stays readable to its end if it is removed meanwhile. Raises NotFoundError."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        raise NotFoundError("this was removed a moment ago; reload the list") from None
+    size = os.fstat(file.fileno()).st_size
+    headers = headers | {"Content-Length": str(size)}
+    return StreamingResponse(_chunks(file), media_type=kind, headers=headers)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK):
+            yield chunk
 
 
 def packed_file(path: Path) -> Response:
-    """A gzipped file, which browsers unpack."""
-    return FileResponse(path, media_type=BITS, headers={"Content-Encoding": "gzip"})
+    """A gzipped file, which browsers unpack. Raises NotFoundError."""
+    return file_answer(path, BITS, {"Content-Encoding": "gzip"})
 
 
 def accepted_kind(request: Request, offered: tuple[str, ...]) -> str:
@@ -123,11 +200,28 @@ def accepted_kind(request: Request, offered: tuple[str, ...]) -> str:
 
 
 class Json(JSONResponse):
-    """JSON in which bytes of a film's name that are no UTF-8 are written as \\udcXX."""
+    """Every JSON document that leaves: see `as_json`."""
 
     def render(self, content: Any) -> bytes:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return re.sub("[\ud800-\udfff]", lambda lone: f"\\\\u{ord(lone[0]):x}", text).encode()
+        return as_json(content).encode()
+
+
+def as_json(content: Any) -> str:
+    """JSON (RFC 8259) on one line, for every answer.
+
+    A number that is not finite is null, for JSON has no word for it; bytes of a film's name that
+    are not UTF-8 are written as \\udcXX.
+    """
+    text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[\ud800-\udfff]", lambda lone: f"\\\\u{ord(lone[0]):x}", text)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def attachment(name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: before anything of the application sees a request.
+"""Who may ask, and how much, before the application sees anything of a request.
 
     host      without a token only names of this machine are answered, or a page elsewhere could
               have its own name lead here (DNS rebinding)
@@ -6,7 +6,7 @@
               another site's page (Fetch Metadata, and the Origin header)
     token     on any address but this machine's, and wherever one was given: a cookie for the page,
               "Authorization: Bearer" for programs
-    size      a body that says it is too large is not read; one that does not say is cut off
+    size      a body that says it is too large is not read; `bodies.py` bounds one that does not
 
 Every answer carries a content security policy under which the page can reach this server alone.
 """
@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from boneseg.server.refusals import TooLargeError
+from boneseg.server.bodies import too_large
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 COOKIE = "boneseg-token"
@@ -78,7 +78,7 @@ class Guard:
         elif self._brings_token(scope):
             await self._welcome(guarded_send)
         else:
-            await self.app(scope, self._bounded(receive), guarded_send)
+            await self.app(scope, receive, guarded_send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """(status, why), or None where the request may pass."""
@@ -87,12 +87,12 @@ class Guard:
             if not is_this_machine(host):
                 return 421, f"{host or 'no host'}: is not served here; ask for 127.0.0.1"
         elif not (self._knows_token(headers) or self._brings_token(scope)):
-            return 401, "a token is needed: open the address that the terminal shows"
+            return 401, "a token is needed: open /?token=TOKEN, or send Authorization: Bearer TOKEN"
         if scope["method"] not in SAFE and not _from_here(headers):
             return 403, "asked by a page of another site; open the light box itself"
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self.max_bytes:
-            return 413, _too_large(self.max_bytes)
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.max_bytes:
+            return 413, too_large(self.max_bytes)
         return None
 
     def _knows_token(self, headers: Headers) -> bool:
@@ -121,19 +121,6 @@ class Guard:
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    def _bounded(self, receive: Receive) -> Receive:
-        taken = 0
-
-        async def bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.max_bytes:
-                raise TooLargeError(_too_large(self.max_bytes))
-            return message
-
-        return bounded
-
 
 def _from_here(headers: Headers) -> bool:
     """Whether our own page asks, or a program: a browser always says where a page is from."""
@@ -150,12 +137,10 @@ def _name_of(host: str) -> str:
     return ""
 
 
-def _too_large(limit: int) -> str:
-    return f"more than the {limit // 2**20} MiB that an upload may have; send one film at a time"
-
-
 async def _refuse(send: Send, status: int, why: str) -> None:
     body = json.dumps({"error": why}).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="boneseg"'))  # RFC 9110, 15.5.2
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,10 +1,11 @@
 """A data folder as a list of films with a state; saving with a history, so that nothing is lost.
 
     DATA/images/knee.dcm, DATA/masks/knee.png       the dataset, as every other verb reads it
-    DATA/.boneseg/history/<film>/                   every mask that was ever saved here
+    DATA/.boneseg/history/<film>/                   every mask that was ever saved: history.py
     DATA/.boneseg/drafts/                           what was drawn and is not saved yet
     DATA/.boneseg/inbox/                            films dropped on the page, until they are saved
     DATA/.boneseg/states.json                       which masks are corrected, and which accepted
+    DATA/.boneseg/gone.json                         since when films are gone: retention.py
 
 A film's revision is the digest of its mask's file, so that a change from outside is seen like one
 from another tab. States are kept by film and revision: a mask that this room did not write was
@@ -20,20 +21,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import films_and_masks
-from boneseg.errors import OutputError, UsageError
-from boneseg.files import LAYOUTS, make_folder, same_place, whole_file
+from boneseg.errors import DatasetError, OutputError, UsageError
+from boneseg.files import LAYOUTS, same_place, whole_file
 from boneseg.lock import held
 from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
 from boneseg.server.cache import Cache
+from boneseg.server.history import History, digest
 from boneseg.server.names import free_name, safe_name
 from boneseg.server.packing import Mask, packed_mask, png_mask
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
+from boneseg.server.retention import Gone, private_folder, sweep
 from boneseg.server.tasks import Facts, Hand
 
 State = Literal["unlabelled", "suggested", "corrected", "accepted"]
@@ -61,15 +63,6 @@ class Entry:
         return f"{told.st_mtime_ns}-{told.st_size}"
 
 
-@dataclass(frozen=True)
-class Version:
-    """A mask in the history of a film."""
-
-    revision: str
-    saved: str  # UTC, ISO 8601
-    path: Path
-
-
 class Library:
     """The films of one folder. Its methods may be called from any thread."""
 
@@ -80,10 +73,15 @@ class Library:
         self.images, self.masks = _layout(root)
         self.hidden = root / HIDDEN
         self.inbox = self.hidden / "inbox"
+        self.drafts = self.hidden / "drafts"
         self.cache = Cache(self.hidden / "cache")
+        self.history = History(self.hidden / "history")
         try:
-            for folder in (self.images, self.masks, self.inbox, self.hidden / "drafts"):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.images, self.masks):
+                if not folder.is_dir():
+                    private_folder(folder)
+            for folder in (self.hidden, self.inbox, self.drafts, self.cache.root):
+                private_folder(folder)
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
             raise OutputError(f"{root}: {reason}; give --data a folder of your own") from None
@@ -95,6 +93,8 @@ class Library:
         self._seen: tuple[int, ...] = ()
         self._written: list[int] = []  # when each mask was
         self._entries: list[Entry] = []
+        self._gone = Gone(self.hidden / "gone.json")
+        self._tidied = -1  # the version of which `notice` has tidied up
 
     @property
     def name(self) -> str:
@@ -125,10 +125,28 @@ class Library:
         Raises DatasetError as `entries`.
         """
         with self._lock:
-            written = [_changed(entry.mask) for entry in self.entries() if entry.mask is not None]
+            entries = self.entries()
+            written = [_changed(entry.mask) for entry in entries if entry.mask is not None]
             if written != self._written:
                 self.version += 1
                 self._written = written
+            if self.version != self._tidied:
+                self._tidied = self.version
+                self._tidy(entries)
+
+    def begin(self) -> int:
+        """Remove what a killed server has left, and what is kept no longer of films that are gone.
+
+        For the one server of the folder. Returns the number of films whose history was removed.
+        """
+        with self._lock:
+            sweep((self.hidden, self.images, self.masks))
+            with suppress(DatasetError):  # then nothing is known of what is gone
+                self._tidy(self.entries())
+            expired = self._gone.expired()
+            for film in expired:
+                self._drop_drawn(film)
+            return len(expired)
 
     def entry(self, film: str) -> Entry:
         """The film with this id. Raises NotFoundError."""
@@ -146,7 +164,7 @@ class Library:
             key = (told.st_mtime_ns, told.st_size)
             known = self._digests.get(entry.mask)
             if known is None or known[0] != key:
-                known = (key, _digest(entry.mask.read_bytes()))
+                known = (key, digest(entry.mask.read_bytes()))
                 self._digests[entry.mask] = known
         except OSError:
             return NONE
@@ -175,8 +193,9 @@ class Library:
     def save(self, film: str, mask: Mask, state: State, seen: str) -> tuple[Entry, str]:
         """Write a film's mask into the dataset; the entry as it is then, and its revision.
 
-        seen: the revision that whoever drew the mask began from. Raises ConflictError where another
-        was saved since, and OutputError where nothing can be written: what stood there stays.
+        seen: the revision that the drawing began from. Raises ConflictError where another mask was
+        saved since, and OutputError where the mask cannot be written, or the one before it cannot
+        be removed: what was there stays.
         """
         if state not in ("corrected", "accepted"):
             raise UsageError(f"state {state!r}: a mask is saved as corrected or accepted")
@@ -189,35 +208,26 @@ class Library:
                     "then save again"
                 )
             encoded = png_mask(mask)
-            revision = _digest(encoded)
+            revision = digest(encoded)
             target = self.masks / f"{stem_of(entry.image)}.png"
-            self._remember(entry, entry.mask)
-            self._remember(entry, target)  # put there meanwhile, perhaps, by another program
-            self._write_version(entry, revision, png_mask(mask, small=True), ".png")
+            self.history.remember(entry.name, entry.mask)
+            self.history.remember(entry.name, target)  # put there meanwhile by another program
+            self.history.add(entry.name, revision, png_mask(mask, small=True), ".png")
             self._set_state(f"{film}-{revision}", state)
             image = self._into_dataset(entry) if entry.inbox else entry.image
             with whole_file(target) as temporary:
                 temporary.write_bytes(encoded)
-            if entry.mask is not None and not same_place(entry.mask, target):
-                with suppress(OSError):  # it is in the history; two masks would fit the film
-                    entry.mask.unlink()
+                if entry.mask is not None and not same_place(entry.mask, target):
+                    _remove_replaced(entry.mask)  # before another mask fits the film as well
             self.drop_draft(film)
             self.version += 1
             return Entry(entry.id, entry.name, image, target, False), revision
 
-    def history(self, entry: Entry) -> list[Version]:
-        """Every mask that was saved for a film, the newest first."""
-        found = []
-        for path in self._history_of(entry).glob("*-*.*"):
-            when, _, revision = path.stem.partition("-")
-            if not path.name.startswith("."):
-                found.append(Version(revision, _readable(when), path))
-        return sorted(found, key=lambda version: version.path.name, reverse=True)
-
     def keep_draft(self, film: str, mask: Mask) -> None:
-        """Keep what is drawn and not saved. Raises OutputError."""
-        with whole_file(self._draft(film)) as temporary:
-            temporary.write_bytes(packed_mask(mask))
+        """Keep what is drawn and not saved. Raises OutputError and NotFoundError."""
+        packed = packed_mask(mask)
+        with self._lock, whole_file(self._draft(self.entry(film).id)) as temporary:
+            temporary.write_bytes(packed)
 
     def draft(self, film: str) -> Path | None:
         """The gzipped bits of what was drawn and not saved."""
@@ -245,15 +255,21 @@ class Library:
             return _entry(target, None, inbox=True)
 
     def remove(self, film: str) -> None:
-        """Remove a film from the inbox. Films of the dataset are not ours to remove."""
+        """Remove a film from the inbox, with all that was found and drawn on it.
+
+        Raises ConflictError for a film of the dataset, which only its owner removes.
+        """
         with self._lock:
             entry = self.entry(film)
             if not entry.inbox:
                 raise ConflictError(f"{entry.name}: belongs to the dataset; remove its file there")
-            with suppress(OSError):
-                entry.image.unlink()
-            self.drop_draft(film)
+            try:
+                entry.image.unlink(missing_ok=True)
+            except OSError as error:
+                reason = f"cannot be removed ({error.strerror})"
+                raise OutputError(f"{entry.name}: {reason}; make its folder writable") from None
             self.cache.forget(film)
+            self._drop_drawn(film)
             self.version += 1
 
     # -- below --------------------------------------------------------------------------------
@@ -267,27 +283,27 @@ class Library:
             raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
         return target
 
-    def _remember(self, entry: Entry, mask: Path | None) -> None:
-        """Take a mask that is about to be replaced into the history, where it is not there."""
-        if mask is None or not mask.is_file():
-            return
-        content = mask.read_bytes()
-        revision = _digest(content)
-        if all(version.revision != revision for version in self.history(entry)):
-            self._write_version(entry, revision, content, mask.suffix)
+    def _tidy(self, entries: list[Entry]) -> None:
+        """Remove the pictures of films that are gone, and note since when they are."""
+        present = {entry.id for entry in entries}
+        with suppress(OSError):
+            for folder in self.cache.root.iterdir():
+                if folder.name not in present:
+                    self.cache.forget(folder.name)
+        drawn = {_id(name) for name in self.history.films()}
+        drawn |= {path.name.partition(".")[0] for path in self.drafts.glob("[0-9a-f]*.bits.gz")}
+        self._gone.note(drawn, present)
 
-    def _write_version(self, entry: Entry, revision: str, content: bytes, suffix: str) -> None:
-        folder = self._history_of(entry)
-        when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        make_folder(folder, "free space")
-        with whole_file(folder / f"{when}-{revision}{suffix.lower()}") as temporary:
-            temporary.write_bytes(content)
-
-    def _history_of(self, entry: Entry) -> Path:
-        return self.hidden / "history" / entry.name
+    def _drop_drawn(self, film: str) -> None:
+        """Remove what was drawn on a film: its draft, and every version of its mask."""
+        self.drop_draft(film)
+        for name in self.history.films():
+            if _id(name) == film:
+                self.history.remove(name)
+        self._keep_states({k: v for k, v in self._states.items() if not k.startswith(f"{film}-")})
 
     def _draft(self, film: str) -> Path:
-        return self.hidden / "drafts" / f"{film}.bits.gz"
+        return self.drafts / f"{film}.bits.gz"
 
     def _read_states(self) -> dict[str, str]:
         try:
@@ -297,9 +313,11 @@ class Library:
             return {}
 
     def _set_state(self, key: str, state: State) -> None:
-        if self._states.get(key) == state:
+        self._keep_states(self._states | {key: state})
+
+    def _keep_states(self, states: dict[str, str]) -> None:
+        if states == self._states:
             return
-        states = self._states | {key: state}
         with whole_file(self.hidden / "states.json") as temporary:
             temporary.write_text(json.dumps(states, indent=0) + "\n", encoding="utf-8")
         self._states = states
@@ -346,8 +364,20 @@ def _refuse_annotations(masks: Path) -> None:
 
 def _entry(path: Path, mask: Path | None, *, inbox: bool = False) -> Entry:
     name = stem_of(path)
-    digest = hashlib.sha256(name.casefold().encode(errors="surrogateescape")).hexdigest()
-    return Entry(digest[:12], name, path, mask, inbox)
+    return Entry(_id(name), name, path, mask, inbox)
+
+
+def _id(name: str) -> str:
+    return hashlib.sha256(name.casefold().encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def _remove_replaced(mask: Path) -> None:
+    """Remove the mask before, which is in the history. Raises OutputError."""
+    try:
+        mask.unlink(missing_ok=True)
+    except OSError as error:
+        reason = f"the mask before cannot be removed ({error.strerror})"
+        raise OutputError(f"{mask.name}: {reason}; make its folder writable") from None
 
 
 def _changed(path: Path) -> int:
@@ -362,14 +392,3 @@ def _dropped(inbox: Path) -> list[Path]:
         return sorted(path for path in inbox.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _readable(when: str) -> str:
-    try:
-        return datetime.strptime(when, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC).isoformat()
-    except ValueError:
-        return when

@@ -8,20 +8,28 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from boneseg.annotations import DICOM_SUFFIXES
+from boneseg.errors import RadiographError
 from boneseg.pairing import FILM_ENDING, IMAGE_SUFFIXES, MASK_ENDING, as_compared, stem_of
 
-_MARKS = {  # how the files begin that a browser or a program may send
-    b"\x89PNG": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-    b"BM": ".bmp",
-    b"RIFF": ".webp",
+_TIFF = (".tif", ".tiff")
+_MARKS = {  # how the files begin that a browser or a program may send, and what they are called
+    b"\x89PNG": (".png",),
+    b"\xff\xd8\xff": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    b"II*\0": _TIFF,
+    b"MM\0*": _TIFF,
+    b"II+\0": _TIFF,  # BigTIFF
+    b"MM\0+": _TIFF,
+    b"BM": (".bmp",),
+    b"RIFF": (".webp",),
 }
 
 
 def safe_name(name: str, path: Path) -> tuple[str, str]:
-    """A stem and a suffix that are plain names: what comes from outside never becomes a path."""
+    """A stem and a suffix that are plain names: what comes from outside never becomes a path.
+
+    The suffix is that of the file's content, where that and the name disagree: it says in a folder
+    which files are films. Raises RadiographError where neither tells what the file is.
+    """
     last = re.split(r"[\\/]", name)[-1]
     joined = unicodedata.normalize("NFC", last)
     plain = "".join(letter if _is_plain(letter) else "_" for letter in joined).strip(" .")
@@ -29,11 +37,13 @@ def safe_name(name: str, path: Path) -> tuple[str, str]:
     suffix = plain[len(stem) :].lower()
     with path.open("rb") as file:
         head = file.read(132)
-    dicom = head[128:] == b"DICM"
-    if dicom and suffix not in DICOM_SUFFIXES:
-        suffix = ".dcm"
-    elif not dicom and suffix not in IMAGE_SUFFIXES:
-        suffix = next((known for mark, known in _MARKS.items() if head.startswith(mark)), suffix)
+    known = next((known for mark, known in _MARKS.items() if head.startswith(mark)), None)
+    if head[128:] == b"DICM":
+        known = DICOM_SUFFIXES
+    if known is None and suffix not in IMAGE_SUFFIXES + DICOM_SUFFIXES:
+        raise RadiographError(f"{last}: is not an image of a known kind; give PNG, TIFF or DICOM")
+    if known is not None and suffix not in known:
+        suffix = known[0]
     short = stem.encode()[:120].decode(errors="ignore")  # a name has 255 bytes
     return short or "film", suffix
 

@@ -26,7 +26,7 @@ class NotFoundError(ServerError):
 
 
 class ConflictError(ServerError):
-    """Somebody else has saved in the meantime, or what is asked does not fit the state."""
+    """Another mask was saved in the meantime, or the request does not fit the state."""
 
     status = 409
 
@@ -35,6 +35,18 @@ class TooLargeError(ServerError):
     """More bytes than are taken."""
 
     status = 413
+
+
+class MediaTypeError(ServerError):
+    """The body is of a type that this route does not take."""
+
+    status = 415
+
+
+class SlowError(ServerError):
+    """The body came too slowly, or not to its end."""
+
+    status = 408
 
 
 class BadRequestError(ServerError):

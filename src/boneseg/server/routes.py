@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import mimetypes
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Path as PathWord
 
 import boneseg
+from boneseg.errors import BonesegError
 from boneseg.pairing import stem_of
-from boneseg.patients import public_name
 from boneseg.server.box import LightBox
 from boneseg.server.exchange import (
     BITS,
     DICOM,
     PNG,
+    Json,
     accepted_kind,
+    as_json,
     attachment,
     drawn_mask,
-    mask_answer,
+    file_answer,
     packed_file,
-    read_saved,
+    saved_mask,
     suggested_mask,
     take_upload,
 )
@@ -37,6 +39,16 @@ from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, 
 from boneseg.writers import FORMATS
 
 router = APIRouter()
+
+
+def _film(
+    request: Request, film: Annotated[str, PathWord(description="The film's id, of the list.")]
+) -> Entry:
+    """The film that a path names: an id never becomes part of a path on disk."""
+    return _box(request).library.entry(film)
+
+
+Film = Annotated[Entry, Depends(_film)]
 _FILE_BODY = {
     "requestBody": {
         "required": True,
@@ -99,9 +111,8 @@ async def segment(request: Request) -> Response:
     request.app.state.requests.took(time.perf_counter() - started)
     if wanted == "application/json":
         encoded = base64.b64encode(content).decode()
-        return JSONResponse({"name": name, **facts, "mask_png": encoded})
-    told = json.dumps(facts, separators=(",", ":"))
-    return Response(content, media_type=wanted, headers={"Boneseg-Facts": told})
+        return Json({"name": name, **facts, "mask_png": encoded})
+    return Response(content, media_type=wanted, headers={"Boneseg-Facts": as_json(facts)})
 
 
 @router.get("/api/films", tags=["films"])
@@ -124,43 +135,43 @@ async def add_film(request: Request) -> dict[str, Any]:
     try:
         await box.look(entry)
     except BaseException:  # what is no film does not stay
-        await asyncio.to_thread(box.library.remove, entry.id)
+        with suppress(BonesegError):  # it was removed on the page meanwhile
+            await asyncio.to_thread(box.remove, entry)
         raise
     return box.row(entry)
 
 
 @router.get("/api/films/{film}", tags=["films"])
-async def film(request: Request, film: str) -> dict[str, Any]:
-    """One film; it is looked at first, if nobody has."""
+async def film(request: Request, entry: Film) -> dict[str, Any]:
+    """One film; it is looked at first, if that has not been done."""
     box = _box(request)
-    entry = box.library.entry(film)
     await box.look(entry)
     return box.row(entry)
 
 
 @router.delete("/api/films/{film}", status_code=204, response_class=Response, tags=["films"])
-def remove_film(request: Request, film: str) -> Response:
+def remove_film(request: Request, entry: Film) -> Response:
     """Remove a dropped film that was not saved. Films of the dataset stay."""
-    _box(request).library.remove(film)
+    _box(request).remove(entry)
     return Response(status_code=204)
 
 
 @router.get("/api/films/{film}/thumbnail", response_class=Response, tags=["films"])
-async def thumbnail(request: Request, film: str) -> Response:
+async def thumbnail(request: Request, entry: Film) -> Response:
     """A small PNG of the film."""
-    return await _found(request, film, THUMBNAIL_FILE, PNG, packed=False)
+    return await _found(request, entry, THUMBNAIL_FILE, PNG, packed=False)
 
 
 @router.get("/api/films/{film}/pixels", response_class=Response, tags=["films"])
-async def pixels(request: Request, film: str) -> Response:
+async def pixels(request: Request, entry: Film) -> Response:
     """The film as shown: uint16, little-endian, row by row; 65535 is white."""
-    return await _found(request, film, FILM, BITS)
+    return await _found(request, entry, FILM, BITS)
 
 
 @router.get("/api/films/{film}/probability", response_class=Response, tags=["films"])
-async def probability(request: Request, film: str) -> Response:
+async def probability(request: Request, entry: Film) -> Response:
     """The probability of bone: uint8, row by row; floor(256 p), 255 at most."""
-    return await _found(request, film, PROBABILITY, BITS)
+    return await _found(request, entry, PROBABILITY, BITS)
 
 
 @router.get(
@@ -169,12 +180,11 @@ async def probability(request: Request, film: str) -> Response:
     responses=_MASK_ANSWER,
     tags=["masks"],
 )
-async def suggestion(request: Request, film: str) -> Response:
+async def suggestion(request: Request, entry: Film) -> Response:
     """The mask that the model suggests: PNG, or bits (application/octet-stream)."""
     if accepted_kind(request, (PNG, BITS)) == BITS:
-        return await _found(request, film, SUGGESTION, BITS)
+        return await _found(request, entry, SUGGESTION, BITS)
     box = _box(request)
-    entry = box.library.entry(film)
     facts = await box.look(entry)
     mask = await asyncio.to_thread(suggested_mask, box, entry, facts)
     return Response(await asyncio.to_thread(png_mask, mask), media_type=PNG)
@@ -183,23 +193,23 @@ async def suggestion(request: Request, film: str) -> Response:
 @router.get(
     "/api/films/{film}/mask", response_class=Response, responses=_MASK_ANSWER, tags=["masks"]
 )
-async def mask(request: Request, film: str) -> Response:
+async def mask(request: Request, entry: Film) -> Response:
     """The mask that was saved, as PNG or bits; its revision is the ETag. 404 where none is."""
     box = _box(request)
     wanted = accepted_kind(request, (PNG, BITS))
-    entry = box.library.entry(film)
-    facts = await box.look(entry)
+    facts = await box.known(entry)
     if entry.mask is None:
         raise NotFoundError(f"{entry.name}: has no mask yet")
     revision = box.library.revision(entry)
-    saved = await asyncio.to_thread(read_saved, entry.mask, facts)
-    return await asyncio.to_thread(mask_answer, saved, wanted, {"ETag": f'"{revision}"'})
+    answer = await saved_mask(box, entry.name, entry.mask, facts, wanted)
+    answer.headers["ETag"] = f'"{revision}"'
+    return answer
 
 
 @router.put("/api/films/{film}/mask", openapi_extra=_MASK_BODY, tags=["masks"])
 async def save_mask(
     request: Request,
-    film: str,
+    entry: Film,
     state: Annotated[Literal["corrected", "accepted"], Query()] = "corrected",
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
@@ -210,13 +220,11 @@ async def save_mask(
     """
     box = _box(request)
     _check_keeps(box)
-    entry = box.library.entry(film)
     if if_match is None and entry.mask is not None:
         raise ConflictError(f"{entry.name}: has a mask; send the revision you drew on (If-Match)")
-    facts = await box.look(entry)
-    drawn = await drawn_mask(request, box, entry, facts)
+    drawn = await drawn_mask(request, box, entry, await box.known(entry))
     seen = (if_match or NONE).strip('"')
-    saved, _ = await asyncio.to_thread(box.library.save, film, drawn, state, seen)
+    saved, _ = await asyncio.to_thread(box.library.save, entry.id, drawn, state, seen)
     return box.row(saved)
 
 
@@ -227,37 +235,34 @@ async def save_mask(
     openapi_extra=_MASK_BODY,
     tags=["masks"],
 )
-async def keep_draft(request: Request, film: str) -> Response:
+async def keep_draft(request: Request, entry: Film) -> Response:
     """Keep what is drawn and not saved, in case the tab closes."""
     box = _box(request)
-    entry = box.library.entry(film)
-    drawn = await drawn_mask(request, box, entry, await box.look(entry))
-    await asyncio.to_thread(box.library.keep_draft, film, drawn)
+    drawn = await drawn_mask(request, box, entry, await box.known(entry))
+    await asyncio.to_thread(box.library.keep_draft, entry.id, drawn)
     return Response(status_code=204)
 
 
 @router.get("/api/films/{film}/draft", response_class=Response, tags=["masks"])
-def draft(request: Request, film: str) -> Response:
+def draft(request: Request, entry: Film) -> Response:
     """What was drawn and not saved, as bits. 404 where nothing was."""
-    path = _box(request).library.draft(film)
+    path = _box(request).library.draft(entry.id)
     if path is None:
         raise NotFoundError("there is no draft")
     return packed_file(path)
 
 
 @router.delete("/api/films/{film}/draft", status_code=204, response_class=Response, tags=["masks"])
-def drop_draft(request: Request, film: str) -> Response:
+def drop_draft(request: Request, entry: Film) -> Response:
     """Forget what was drawn and not saved."""
-    box = _box(request)
-    box.library.drop_draft(box.library.entry(film).id)
+    _box(request).library.drop_draft(entry.id)
     return Response(status_code=204)
 
 
 @router.get("/api/films/{film}/history", tags=["masks"])
-def history(request: Request, film: str) -> list[dict[str, str]]:
+def history(request: Request, entry: Film) -> list[dict[str, str]]:
     """Every mask that was saved for a film, the newest first."""
-    library = _box(request).library
-    versions = library.history(library.entry(film))
+    versions = _box(request).library.history.of(entry.name)
     return [{"revision": version.revision, "saved": version.saved} for version in versions]
 
 
@@ -267,21 +272,19 @@ def history(request: Request, film: str) -> list[dict[str, str]]:
     responses=_MASK_ANSWER,
     tags=["masks"],
 )
-async def earlier(request: Request, film: str, revision: str) -> Response:
+async def earlier(request: Request, entry: Film, revision: str) -> Response:
     """An earlier mask of a film, as PNG or bits."""
     box = _box(request)
     wanted = accepted_kind(request, (PNG, BITS))
-    entry = box.library.entry(film)
     facts = await box.look(entry)
-    for version in box.library.history(entry):
+    for version in box.library.history.of(entry.name):
         if version.revision == revision:
-            found = await asyncio.to_thread(read_saved, version.path, facts)
-            return await asyncio.to_thread(mask_answer, found, wanted, {})
+            return await saved_mask(box, entry.name, version.path, facts, wanted)
     raise NotFoundError(f"{entry.name}: has no version {revision[:16]}")
 
 
 @router.get("/api/films/{film}/download", response_class=Response, tags=["masks"])
-async def download(request: Request, film: str, form: str = "mask") -> Response:
+async def download(request: Request, entry: Film, form: str = "mask") -> Response:
     """The saved mask of a film, or else the suggested one, in a format of `segment --format`.
 
     Without a folder to save into: the one that was drawn, where one was. It leaves the box by the
@@ -290,11 +293,9 @@ async def download(request: Request, film: str, form: str = "mask") -> Response:
     if form not in FORMATS:
         raise BadRequestError(f"form {form[:40]}: is not known; one of {', '.join(FORMATS)}")
     box = _box(request)
-    entry = box.library.entry(film)
     await box.look(entry)
     shown, hand = await asyncio.to_thread(_newest_mask, box, entry)
-    name = await asyncio.to_thread(public_name, entry.image)
-    content = await box.run("download", name, entry.image, form, shown, hand, box.spool)
+    name, content = await box.run("download", entry.name, entry.image, form, shown, hand, box.spool)
     written = FORMATS[form]
     file_name = stem_of(Path(name)) + (written.suffix or f"_{written.document}")
     kind = mimetypes.guess_type(file_name)[0] or (DICOM if file_name.endswith(".dcm") else BITS)
@@ -352,14 +353,13 @@ def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Hand]:
 
 
 async def _found(
-    request: Request, film: str, name: str, kind: str, *, packed: bool = True
+    request: Request, entry: Film, name: str, kind: str, *, packed: bool = True
 ) -> Response:
     """A file that the worker left for a film; it is looked at first, if that has to be."""
     box = _box(request)
-    entry = box.library.entry(film)
     path = box.library.cache.file(entry.id, name)
     if name != THUMBNAIL_FILE or box.facts(entry) is None or not path.is_file():
         await box.look(entry)
-    if not packed:
-        return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
-    return packed_file(path)
+    if packed:
+        return await asyncio.to_thread(packed_file, path)
+    return await asyncio.to_thread(file_answer, path, kind, {"Cache-Control": "no-cache"})

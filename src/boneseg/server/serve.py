@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,15 @@ import uvicorn
 
 from boneseg.bundle import bundled
 from boneseg.errors import OutputError, UsageError
+from boneseg.logs import log
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox, adopted
+from boneseg.server.connections import Connection
 from boneseg.server.guard import is_this_machine
 from boneseg.server.library import Library, only_server
 from boneseg.server.refusals import ServerError
+
+GRACE = 8  # seconds for requests under way at the end; `docker stop` waits for 10
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,19 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any that is free
     model: Path | None = None  # None: the one chosen on the page, else the one that ships
-    token: str | None = None
+    token: str | None = None  # None: one is made up where other machines can reach the address
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C. Raises UsageError, OutputError and ServerError, before anything runs."""
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises UsageError, OutputError and ServerError at the start.
+
+    Both end it in order: requests and saves under way are finished, a retraining keeps its last
+    checkpoint for the next start. SIGTERM then ends the process with status 0.
+    """
     local = is_this_machine(settings.host)
     token = settings.token or (None if local else secrets.token_urlsafe(24))
-    if settings.token is not None and not settings.token.isascii():
-        raise UsageError("--token: use letters, digits and signs of ASCII")
-    # uvicorn ends in order and then raises the signal again: this stack is to be unwound, too
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # uvicorn ends in order and then raises the signal again, for this stack to be unwound
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings.host, settings.port))
         port = listening.getsockname()[1]
@@ -58,24 +63,35 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         model = settings.model or adopted(library) or bundled()
         box = LightBox(library, model, keeps=settings.data is not None)
         app = create_app(box, token=token)
-        words = f"?token={quote(token, safe='')}" if token else ""
-        say(f"the light box: {address}/{words}")
-        if settings.data is None:
-            say("nothing is kept: start with --data DIR to save masks and to retrain")
-        if not local:
-            say("anybody who has the token can see the films; there is no encryption on the way")
+        stack.callback(log.info, "stopped")
+        stack.callback(box.close)
+        # a second signal must not cut short what is tidied up
+        stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+        _announce(address, settings, token, local)
         config = uvicorn.Config(
             app,
-            log_level="warning",
-            access_log=False,  # it would tell the names of films
+            http=Connection,
+            ws="none",
+            log_config=None,
+            log_level="error",  # a request that is not HTTP is no fault of the server
+            access_log=False,  # it would quote the ids of films
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=GRACE,
         )
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        finally:
-            box.close()
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _announce(address: str, settings: Settings, token: str | None, local: bool) -> None:
+    """Log where the light box is; a token is logged only where it was made up here."""
+    made = token if settings.token is None else None
+    log.info(f"the light box: {address}/" + (f"?token={quote(made, safe='')}" if made else ""))
+    if settings.token is not None:
+        log.info("to open the page, add ?token= and the token that you gave to the address")
+    if settings.data is None:
+        log.info("nothing is kept: start with --data DIR to save masks and to retrain")
+    if not local:
+        log.warning("anyone with the token can see the films; the connection is not encrypted")
 
 
 def _listen(host: str, port: int) -> socket.socket:

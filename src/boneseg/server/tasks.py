@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.engine import Engine, Finding, agreement
+from boneseg.errors import MaskError
 from boneseg.files import whole_file
-from boneseg.masks import read_mask
+from boneseg.masks import read_mask, read_picture
+from boneseg.patients import public_name
 from boneseg.radiograph import Radiograph, read_radiograph
 from boneseg.server.packing import (
     packed_film,
@@ -40,6 +42,7 @@ Hand = Literal["model", "both", "person"]  # who made a mask; both: a person cor
 THUMBNAIL = 160  # px, the longer side
 FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
 THUMBNAIL_FILE, FACTS = "thumbnail.png", "facts.json"
+PNG_MARK = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,19 @@ def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, 
 
 
 def download(
-    engine: Engine, path: Path, name: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
-) -> bytes:
-    """A film's mask in one of the formats of `writers`.
+    engine: Engine, path: Path, _: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
+) -> tuple[str, bytes]:
+    """The public name of a film, and its mask in one of the formats of `writers`.
 
     mask: its file, or gzipped bits; hand: whose it is. A format of probabilities is of the model.
     """
+    name = public_name(path)
+    return name, _downloaded(engine, path, name, form, mask, hand, spool)
+
+
+def _downloaded(
+    engine: Engine, path: Path, name: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
+) -> bytes:
     film = read_radiograph(path, keep_names=True)
     if not FORMATS[form].drawn:
         finding, _ = _timed(engine, film)
@@ -113,6 +123,20 @@ def download(
     return _written(Reading(film, finding, card, Path(name)), form, spool)
 
 
+def mask(engine: Engine, path: Path, name: str, shape: tuple[int, int], drawn: bool) -> bytes:
+    """A mask of a film of `shape` (height, width), as gzipped bits. Raises MaskError.
+
+    drawn: it came with a request, and is PNG by its first bytes or refused; else it is a file of
+    the folder, in any format of `read_mask`.
+    """
+    if not drawn:
+        return packed_mask(read_mask(path, shape=shape))
+    with path.open("rb") as file:
+        if file.read(len(PNG_MARK)) != PNG_MARK:
+            raise MaskError(f"{path}: is not PNG; send the mask as PNG, or as bits")
+    return packed_mask(read_picture(path, shape, formats=("PNG",)))
+
+
 def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
     """How far what is found on a film agrees with what is found on its mirror image: Dice."""
     turned = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
@@ -122,7 +146,12 @@ def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
     return agreement(views[:, ::step, ::step], engine.bundle.card.threshold)
 
 
-TASKS: dict[str, Callable[..., Any]] = {"look": look, "answer": answer, "download": download}
+TASKS: dict[str, Callable[..., Any]] = {
+    "look": look,
+    "answer": answer,
+    "download": download,
+    "mask": mask,
+}
 
 
 def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:

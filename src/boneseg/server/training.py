@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boneseg.server.box import LightBox
-from boneseg.server.refusals import ConflictError
+from boneseg.server.exchange import JSON, file_answer, take_json
+from boneseg.server.refusals import BadRequestError, ConflictError
 from boneseg.server.retrain import FEWEST
 
 router = APIRouter(prefix="/api/train", tags=["training"])
@@ -18,7 +20,7 @@ router = APIRouter(prefix="/api/train", tags=["training"])
 class Wish(BaseModel):
     """How to retrain."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     minutes: float = Field(10, gt=0, le=24 * 60, description="Train as well as these allow.")
     settings: list[str] = Field(
@@ -38,13 +40,27 @@ def training(request: Request) -> dict[str, Any]:
     }
 
 
-@router.post("", status_code=202)
-def start(request: Request, wish: Wish) -> dict[str, Any]:
+_WISH_BODY = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": Wish.model_json_schema()}}}
+}
+
+
+@router.post("", status_code=202, openapi_extra=_WISH_BODY)
+async def start(request: Request) -> dict[str, Any]:
     """Train the model of today further, on what is accepted now."""
     box = _box(request)
+    document = await take_json(request)
+    try:
+        wish = Wish.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["body", *map(str, first["loc"])])
+        raise BadRequestError(f"{where}: {first['msg']}") from None
     if not box.keeps:
         raise ConflictError("no folder to train on; start with boneseg serve --data DIR")
-    return box.retraining.start(box.model.path, wish.minutes, wish.settings).to_json()
+    started = box.retraining.start
+    run = await asyncio.to_thread(started, box.model.path, wish.minutes, wish.settings)
+    return run.to_json()
 
 
 @router.post("/stop")
@@ -67,7 +83,7 @@ def report(request: Request, number: int) -> Response:
     """The report of a finished run: HTML, as `boneseg train` writes it."""
     run = _box(request).retraining.offered(number)
     headers = {"Content-Disposition": f'attachment; filename="report-{number}.html"'}
-    return FileResponse(run.folder / "report.html", media_type="text/html", headers=headers)
+    return file_answer(run.folder / "report.html", "text/html; charset=utf-8", headers)
 
 
 def _box(request: Request) -> LightBox:

@@ -1,0 +1,91 @@
+"""Connections that wait too long are closed, before anything is known of who asks.
+
+uvicorn waits for the header of a request for ever. Here it has HEADER seconds, on a new connection
+and on one that is kept alive; an answer that nobody takes is given up; and where all places are
+taken, the connection that has waited longest for its header makes room for a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST = 256  # connections at a time
+HEADER = 10.0  # seconds for the header of a request
+TAKEN = 60.0  # seconds in which a client takes what is on its way to it
+SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Connection(H11Protocol):
+    """HTTP/1.1 of one client, as `uvicorn.Config(http=Connection)` wants it."""
+
+    most, header, taken = MOST, HEADER, TAKEN
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.waiting_since: float | None = None  # for the header of a request
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._follow()
+        if len(self.connections) > self.most:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._follow()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(self.taken, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _cancel(self._answer_timer)
+        self._answer_timer = None
+        self._follow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _cancel(self._header_timer)
+        _cancel(self._answer_timer)
+        super().connection_lost(exc)
+
+    def _follow(self) -> None:
+        """Start the clock where a header is waited for, and stop it where one has come."""
+        answered = self.cycle is None or self.cycle.response_complete
+        waits = answered and self._answer_timer is None
+        if waits and self.waiting_since is None:
+            self.waiting_since = self.loop.time()
+            self._header_timer = self.loop.call_later(self.header, self._end_wait)
+        elif not waits and self.waiting_since is not None:
+            self.waiting_since = None
+            _cancel(self._header_timer)
+
+    def _end_wait(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.write(SLOW)
+            self.transport.close()
+        else:  # the rest of a body that was refused, or an answer that is not taken to its end
+            self.transport.abort()
+
+    def _make_room(self) -> None:
+        waiting = [
+            (other.waiting_since, id(other), other)
+            for other in self.connections
+            if isinstance(other, Connection) and other.waiting_since is not None
+        ]
+        longest = min(waiting)[2] if waiting else self
+        longest.transport.abort()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,94 @@
+"""The masks that were ever saved for each film, so that nothing drawn is lost.
+
+    DATA/.boneseg/history/<film>/<moment>-<revision>.png
+
+A version's moment orders it after all before it, even where the clock has been set back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from boneseg.files import make_folder, whole_file
+
+_MOMENT = "%Y%m%dT%H%M%S%f"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A mask in the history of a film."""
+
+    revision: str
+    saved: str  # UTC, ISO 8601
+    path: Path
+
+
+@dataclass(frozen=True)
+class History:
+    """The versions of every film of one data folder, by the film's name."""
+
+    root: Path
+
+    def of(self, film: str) -> list[Version]:
+        """Every mask that was saved for a film, the newest first."""
+        found = []
+        for path in (self.root / film).glob("*-*.*"):
+            when, _, revision = path.stem.partition("-")
+            if not path.name.startswith("."):
+                found.append(Version(revision, _readable(when), path))
+        return sorted(found, key=lambda version: version.path.name, reverse=True)
+
+    def remember(self, film: str, mask: Path | None) -> None:
+        """Add a mask that is about to be replaced, unless it is there. Raises OutputError."""
+        if mask is None or not mask.is_file():
+            return
+        content = mask.read_bytes()
+        revision = digest(content)
+        if all(version.revision != revision for version in self.of(film)):
+            self.add(film, revision, content, mask.suffix)
+
+    def add(self, film: str, revision: str, content: bytes, suffix: str) -> None:
+        """Add a version. Raises OutputError."""
+        folder = self.root / film
+        make_folder(folder, "free space")
+        name = f"{self._moment(film)}-{revision}{suffix.lower()}"
+        with whole_file(folder / name) as temporary:
+            temporary.write_bytes(content)
+
+    def films(self) -> list[str]:
+        """The names of the films that have a history."""
+        return sorted(folder.name for folder in self.root.glob("*") if folder.is_dir())
+
+    def remove(self, film: str) -> None:
+        """Remove every version of a film."""
+        shutil.rmtree(self.root / film, ignore_errors=True)
+
+    def _moment(self, film: str) -> str:
+        """Now, or just after the newest version, whichever is later."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for version in self.of(film)[:1]:
+            newest = _parsed(version.path.stem.partition("-")[0])
+            if newest is not None and newest >= now:
+                now = newest + timedelta(microseconds=1)
+        return now.strftime(_MOMENT)
+
+
+def digest(content: bytes) -> str:
+    """The revision of a mask with this content: 16 hex digits."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _parsed(when: str) -> datetime | None:
+    try:
+        return datetime.strptime(when, _MOMENT)
+    except ValueError:
+        return None
+
+
+def _readable(when: str) -> str:
+    moment = _parsed(when)
+    return when if moment is None else moment.replace(tzinfo=UTC).isoformat()
