@@ -32,8 +32,9 @@ from boneseg.metrics import Summary
 from boneseg.networks import build
 from boneseg.recipe import Recipe
 from boneseg.recipes import load_recipe
+from boneseg.run import TrainedRun
 from boneseg.splits import name_hash_split
-from boneseg.training import TrainedRun, train
+from boneseg.training import train
 from boneseg.words import counted
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

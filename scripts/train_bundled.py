@@ -18,12 +18,10 @@ from pathlib import Path
 
 from torch import nn
 
-from boneseg.bundle import bundled, load_bundle, load_network, save_bundle
-from boneseg.calibrate import judge
+from boneseg.bundle import SEEN, bundled, load_bundle, load_network, save_bundle
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.history import Check
 from boneseg.recipes import load_recipe
-from boneseg.seen import SEEN
 from boneseg.simulate import CtSource, SkeletonSource, Source, simulate
 from boneseg.training import train
 
@@ -91,7 +89,7 @@ def main() -> None:
         before = load_network(load_bundle(asked.before) if asked.before else init)
         run = replace(run, network=between(run.network, before, asked.stay))
     facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True, "levels": True}
-    card = judge(run).card
+    card = run.assess().card
     data = {name: value for name, value in card.data.items() if name != SEEN}  # nobody has them
     card = card.model_copy(update={**facts, "data": data, "licence": "Apache-2.0"})
     asked.out.parent.mkdir(parents=True, exist_ok=True)

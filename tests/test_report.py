@@ -30,8 +30,8 @@ from boneseg.metrics import Summary
 from boneseg.radiograph import Radiograph
 from boneseg.recipes import BUILT_IN
 from boneseg.report.page import write_report
+from boneseg.run import TrainedRun
 from boneseg.seen import digest
-from boneseg.training import TrainedRun
 
 Mask = NDArray[np.bool_]
 

@@ -16,7 +16,6 @@ from PIL import Image
 
 from boneseg import training
 from boneseg.bundle import load_network, save_bundle
-from boneseg.calibrate import judge
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError
 from boneseg.films import prepare_films
@@ -121,7 +120,7 @@ def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
     if change == "parts":
         cases = tuple(replace(case, part="hand") for case in cases)
     if change == "beginning":
-        init = save_bundle(tmp_path / "bundle", run.network, judge(run).card)
+        init = save_bundle(tmp_path / "bundle", run.network, run.assess().card)
     with pytest.raises(TrainingError, match=r"began with another .*; give that"):
         train(replace(phantoms, cases=cases), quick, tmp_path / "run", resume=True, init=init)
 
@@ -237,7 +236,7 @@ def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: P
     cut = train(phantoms, recipe(*nested, "network.depth=1"), tmp_path, resume=True)
     assert cut.history == whole.history
     assert cut.recipe.network.widths == (8, 16)
-    bundle = save_bundle(tmp_path / "bundle", cut.network, judge(cut).card)
+    bundle = save_bundle(tmp_path / "bundle", cut.network, cut.assess().card)
     with torch.no_grad():
         film = torch.randn(1, 1, 64, 64)
         assert torch.equal(load_network(bundle)(film), cut.network(film))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from boneseg.radiograph import Radiograph, read_radiograph
     from boneseg.recipe import Recipe
     from boneseg.recipes import load_recipe
-    from boneseg.training import TrainedRun, train
+    from boneseg.run import TrainedRun
+    from boneseg.training import train
     from boneseg.tune import Tuned, tune_recipe
 
 __version__ = version("boneseg")
@@ -77,7 +78,8 @@ _HOMES = {
     "radiograph": ("Radiograph", "read_radiograph"),
     "recipe": ("Recipe",),
     "recipes": ("load_recipe",),
-    "training": ("TrainedRun", "train"),
+    "run": ("TrainedRun",),
+    "training": ("train",),
     "tune": ("Tuned", "tune_recipe"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

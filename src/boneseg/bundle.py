@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
+SEEN = "seen"  # key of `Card.data`: digests of the films that the model has seen (`seen.digest`)
 
 
 class Card(BaseModel):
@@ -74,6 +75,11 @@ class Bundle:
         return Preparation(self.card.height, self.card.width)
 
 
+def seen_by(bundle: Bundle | None) -> frozenset[str]:
+    """Digests of the films a model was trained on or chosen by; none where it has no record."""
+    return frozenset(bundle.card.data.get(SEEN, ()) if bundle is not None else ())
+
+
 def bundled() -> Path:
     """Where the model that ships with boneseg lies."""
     return Path(__file__).parent / "models" / "bones"
@@ -89,7 +95,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
 
     Raises OutputError.
     """
-    from boneseg.checkpoint import save_tensors
+    from boneseg.tensors import save_tensors
 
     with folder_beside(path) as building:
         network = copy.deepcopy(network).half() if half else network

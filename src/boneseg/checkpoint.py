@@ -7,20 +7,19 @@ itself and moved into place, so that there is always one whole checkpoint or non
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from boneseg.errors import TrainingError
 from boneseg.files import whole_file
 from boneseg.history import Check
 from boneseg.optimiser import Plateau
+from boneseg.tensors import save_tensors
 
 
 @dataclass
@@ -54,17 +53,6 @@ def save(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> No
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in _flatten(tensors)}
     with whole_file(path) as temporary:
         save_tensors(flat, temporary, {"facts": json.dumps(facts)})
-
-
-def save_tensors(
-    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
-) -> None:
-    """As safetensors does, whose own error tells that of the disk in words. Raises OSError."""
-    try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as error:
-        found = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
-        raise OSError(int(found[2]), found[1]) if found else OSError(str(error)) from None
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -23,8 +23,16 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle, starting_from
-from boneseg.calibrate import Calibration, calibrate, judge
+from boneseg.bundle import (
+    SEEN,
+    Bundle,
+    load_bundle,
+    load_network,
+    save_bundle,
+    seen_by,
+    starting_from,
+)
+from boneseg.calibrate import Calibration, calibrate
 from boneseg.crossval_result import CrossValidation, Fold
 from boneseg.dataset import Dataset
 from boneseg.engine import Engine
@@ -38,7 +46,7 @@ from boneseg.metrics import CaseScores, Scores, Summary, by_part, score, summari
 from boneseg.networks import Ensemble
 from boneseg.prepare import Floats
 from boneseg.recipe import Recipe
-from boneseg.seen import SEEN, is_among, joined, seen_by
+from boneseg.seen import is_among, joined
 from boneseg.splits import all_but, split_folds, twins, units
 from boneseg.training import train
 from boneseg.trust import Trust, trust_quality
@@ -239,7 +247,7 @@ def _run_fold(task: _Task, report: Report | None = None) -> None:
     dataset, init = replace(task.dataset, cases=inside), task.init
     run = train(dataset, task.recipe, folder, resume=True, init=init, report=tell)
     mirrored = task.recipe.augment.flip_horizontal > 0  # else it never saw a mirrored film
-    card = judge(run).card.model_copy(update={"flips": mirrored})
+    card = run.assess().card.model_copy(update={"flips": mirrored})
     engine = Engine(save_bundle(folder / "bundle", run.network, card))
     cases, trust = [], []
     for film in read_films(outside):

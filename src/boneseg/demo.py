@@ -29,7 +29,6 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     Raises what its parts raise.
     """
     from boneseg.bundle import sample_films, save_bundle
-    from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
     from boneseg.engine import Engine
     from boneseg.evaluate import evaluate_model
@@ -55,7 +54,7 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
         out / "run",
         report=lambda check: say(f"{check.done:4.0%}  Dice {check.dice:.3f}"),
     )
-    judged = judge(run)
+    judged = run.assess()
     engine = Engine(save_bundle(out / "run" / "bundle", run.network, judged.card))
     report = out / "run" / "report.html"
     write_report(report, run, judged.card, judged.summary, judged.masks)

@@ -143,7 +143,7 @@ def evaluate_model(
     """Score what a model finds on the films of a dataset, read one at a time.
 
     `segment` finds the mask of a film on the film's own grid, bool H x W, as `Engine.segment` does.
-    `seen`: digests of films that the model knows (`seen.seen_by`); the evaluation names those.
+    `seen`: digests of films that the model knows (`bundle.seen_by`); the evaluation names those.
     Raises DatasetError where the dataset has no case; a film or mask that cannot be read is in
     `failures`, and the others are scored.
     """

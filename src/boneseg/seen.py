@@ -8,24 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
 from boneseg.radiograph import Radiograph
-
-if TYPE_CHECKING:
-    from boneseg.bundle import Bundle
-
-SEEN = "seen"  # in what a card says of its data
 
 
 def digest(film: Radiograph) -> str:
     """The same for the same pixels."""
     return hashlib.sha256(film.pixels.tobytes()).hexdigest()[:16]
-
-
-def seen_by(bundle: Bundle | None) -> frozenset[str]:
-    """The digests of the films that a model has seen; none where its bundle does not tell."""
-    return frozenset(bundle.card.data.get(SEEN, ()) if bundle is not None else ())
 
 
 def is_among(film: Radiograph, seen: Collection[str]) -> bool:

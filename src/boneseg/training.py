@@ -13,7 +13,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,21 @@ from torch import Tensor, nn
 
 from boneseg import checkpoint, hardware
 from boneseg.augment import Augmenter, with_views
-from boneseg.bundle import Bundle, load_network, save_bundle, starting_from
+from boneseg.bundle import Bundle, load_network, seen_by, starting_from
 from boneseg.checkpoint import State
 from boneseg.dataset import Dataset
-from boneseg.drawing.html import frame
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.files import make_folder, own_folder
 from boneseg.films import Film, fingerprint, fingerprints, prepare_films, read_films, refuse_other
-from boneseg.history import Check, history_figures, write_history
+from boneseg.history import Check, write_history
 from boneseg.lock import exclusive
 from boneseg.losses import Objective
 from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.optimiser import build_optimiser, follow, rate, restore_slots, slots
 from boneseg.prepare import Preparation
 from boneseg.recipe import Recipe
+from boneseg.run import TrainedRun
 from boneseg.sampling import balancing_weights, order
-from boneseg.seen import seen_by
 from boneseg.splits import hold_out, twins
 from boneseg.validation import collapse, constant_dice, mean_dice, predict
 from boneseg.words import counted
@@ -49,45 +48,6 @@ FIRST_STEPS = 30  # before that no network has had the time to learn
 SAVE_EVERY = 10.0  # seconds between checkpoints, at least
 
 Report = Callable[["Check"], None]
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """What a run leaves: the network with its best weights, and how it got there."""
-
-    network: nn.Module
-    recipe: Recipe
-    fingerprint: str
-    best_dice: float
-    restarts: int
-    depths: dict[int, float]  # U-Net++: validation Dice when cut at each
-    history: tuple[Check, ...]
-    training: tuple[Film, ...]
-    validation: tuple[Film, ...]
-    seen_before: frozenset[str] = frozenset()  # digests of films, by the bundle it started from
-
-    def save(self, path: Path | str) -> Bundle:
-        """The model as a bundle, its threshold calibrated on the validation films.
-
-        Raises OutputError.
-        """
-        from boneseg.calibrate import judge
-
-        return save_bundle(Path(path), self.network, judge(self).card)
-
-    def __repr__(self) -> str:
-        films = f"{len(self.training)} + {len(self.validation)} films"
-        return (
-            f"TrainedRun(Dice {self.best_dice:.4f}, {films}, {counted(self.restarts, 'restart')})"
-        )
-
-    def _repr_html_(self) -> str:
-        films = counted(len(self.validation), "validation film")
-        words = (
-            f"<p>Dice {self.best_dice:.4f} on {films} at working size; "
-            f"trained on {len(self.training)}; {counted(self.restarts, 'restart')}</p>"
-        )
-        return frame(words + history_figures(self.history))
 
 
 @exclusive

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boneseg.bundle import Bundle, save_bundle
-from boneseg.calibrate import judge
 from boneseg.chance import p_words, paired_p
 from boneseg.dataset import Dataset
 from boneseg.drawing.html import frame, table
@@ -42,9 +41,10 @@ from boneseg.history import Check
 from boneseg.lock import exclusive
 from boneseg.metrics import bootstrap_ci95, score
 from boneseg.recipe import Recipe
+from boneseg.run import TrainedRun
 from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
 from boneseg.splits import all_but, split_folds, twins
-from boneseg.training import TrainedRun, train
+from boneseg.training import train
 from boneseg.words import counted
 from boneseg.workers import workers
 
@@ -315,7 +315,7 @@ def _try(search: _Search, trial: Trial, report: Report) -> float:
     except TrialPruned:
         shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
         raise
-    return judge(run).summary.mean["dice"]
+    return run.assess().summary.mean["dice"]
 
 
 def _suggest(trial: Trial, name: str, one: Range | Choices) -> Any:
@@ -351,7 +351,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
         else TrialResult(one.number + 1, one.params, None, one.state.name.lower())
         for one in tried
     )
-    base = judge(base_run)
+    base = base_run.assess()
     settings: dict[str, Any] = {}
     best_dice = base.summary.mean["dice"]
     for trial in trials:
@@ -360,7 +360,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
     best, best_run = base, base_run
     if settings:
         best_run = _train(search, _folder(settings), varied(search.base, settings), None)
-        best = judge(best_run)
+        best = best_run.assess()
     bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
     theirs = save_bundle(search.out / "trials" / "base" / "bundle", base_run.network, base.card)
     scores = [_scores(Engine(one), held) for one in (theirs, bundle)]

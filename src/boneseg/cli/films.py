@@ -171,9 +171,8 @@ def evaluate(
         data, images=images, masks=truth, labels=labels or (), keep_names=keep_names
     )
     if model is not None:
-        from boneseg.bundle import load_bundle
+        from boneseg.bundle import load_bundle, seen_by
         from boneseg.engine import Engine
-        from boneseg.seen import seen_by
 
         bundle = load_bundle(model)
         result = evaluate_model(dataset, Engine(bundle).segment, seen_by(bundle))

@@ -19,7 +19,7 @@ from boneseg.words import counted
 if TYPE_CHECKING:
     from boneseg.bundle import Bundle
     from boneseg.recipe import Recipe
-    from boneseg.training import TrainedRun
+    from boneseg.run import TrainedRun
 
 PRECISIONS = ("float", "int8")
 
@@ -48,7 +48,6 @@ def train(
 ) -> int:
     """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
     from boneseg.bundle import load_bundle, refuse_other_network, save_bundle
-    from boneseg.calibrate import judge
     from boneseg.dataset import open_dataset
     from boneseg.history import Check
     from boneseg.report.page import write_report
@@ -75,7 +74,7 @@ def train(
                     progress.at(check.done, f"{words}  {check.seconds:.0f} s")
 
             run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
-        judged = judge(run)
+        judged = run.assess()
         bundle = save_bundle(out / "bundle", run.network, judged.card)
         write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
         dice = bundle.card.metrics["dice"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from boneseg.bundle import Card
     from boneseg.history import Check
     from boneseg.metrics import CaseScores, Summary
-    from boneseg.training import TrainedRun
+    from boneseg.run import TrainedRun
 
 WORST = 10  # films shown
 

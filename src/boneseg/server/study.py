@@ -50,7 +50,6 @@ def main() -> None:
 def retrain(run: Path) -> None:
     """Train on the films of a wish, and score both models on those held back."""
     from boneseg.bundle import refuse_other_network, save_bundle
-    from boneseg.calibrate import judge
     from boneseg.films import read_films
     from boneseg.recipes import load_recipe
     from boneseg.report.page import write_report
@@ -77,7 +76,7 @@ def retrain(run: Path) -> None:
     chosen = replace(dataset, cases=kept)
     done = train(chosen, recipe, run, init=before, report=report)
     tell(stage="scoring the new model")
-    judged = judge(done)
+    judged = done.assess()
     after = save_bundle(run / "bundle", done.network, judged.card)
     write_report(run / "report.html", done, judged.card, judged.summary, judged.masks)
     tell(outcome={"before": dice_before, "after": _dice(Engine(after), scored)})
