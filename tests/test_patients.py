@@ -239,3 +239,19 @@ def test_a_film_too_large_for_the_memory_is_not_named(tmp_path, monkeypatch):
     monkeypatch.setattr("boneseg.dicom.read_dicom", full)
     with pytest.raises(RadiographError, match=r"film-.* not enough memory"):
         read_radiograph(film)
+
+
+@pytest.mark.parametrize("vr", [b"ZZ", b"LO", b"ST", b"UN", b"OB"])
+def test_a_name_of_another_representation_is_still_a_name(tmp_path: Path, vr: bytes) -> None:
+    """An unknown VR, one that is not of persons, and bytes."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    film = films.dicom(folder / "zaphod_beeblebrox.dcm", films.bone())
+    data = film.read_bytes()
+    name = films.PATIENT.encode() + b" "
+    old = b"\x10\0\x10\0PN" + len(name).to_bytes(2, "little") + name
+    long = vr in (b"UN", b"OB")
+    size = b"\0\0" + len(name).to_bytes(4, "little") if long else len(name).to_bytes(2, "little")
+    assert data.count(old) == 1
+    film.write_bytes(data.replace(old, b"\x10\0\x10\0" + vr + size + name))
+    assert public_path(film).name.startswith("film-")

@@ -24,7 +24,6 @@ from boneseg.dicom_display import display
 from boneseg.dicom_header import (
     hush,
     mend,
-    numbers_of,
     ratio_of,
     spacing_of,
     text_of,
@@ -98,7 +97,7 @@ def read_dicom(
     try:
         _refuse_other_kinds(dataset, path)
         mend(dataset, path)
-        count = int((numbers_of(dataset, "NumberOfFrames") or [1])[0])
+        count = int(dataset.get("NumberOfFrames", 1))
         height, width = int(dataset.Rows), int(dataset.Columns)
         index = pick_frame(path, count, frame)
         check_size(path, height, width)

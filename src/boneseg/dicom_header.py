@@ -172,6 +172,9 @@ def mend(dataset: Dataset, path: Path) -> None:
             )
         elif keyword in dataset:
             del dataset[keyword]
+    if "NumberOfFrames" in dataset:
+        count = max(1, int((numbers_of(dataset, "NumberOfFrames") or [1])[0]))
+        dataset.add_new("NumberOfFrames", "IS", count)
     known = {re.sub("[ _]", "", word): word for word in _GREY + _COLOUR}
     word = known.get(re.sub(r"[\s_]", "", text_of(dataset, "PhotometricInterpretation").upper()))
     if dataset.SamplesPerPixel != 1:

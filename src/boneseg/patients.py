@@ -18,7 +18,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boneseg.radiograph import is_dicom
 
@@ -105,23 +105,42 @@ def _identifiers(film: Path) -> Iterator[str]:
 
 def _told(dataset: Dataset) -> Iterator[str]:
     """Identifiers as they would stand in a name: letters and digits, in small letters."""
+    from pydicom.datadict import keyword_for_tag
+    from pydicom.dataset import Dataset
+
     for tag in list(dataset.keys()):
-        with suppress(Exception):  # a value that cannot be decoded
-            element = dataset[tag]
-            values = [element.value] if element.VM <= 1 else list(element.value)
-            if element.VR == "SQ":
-                for item in element.value:
-                    yield from _told(item)
-            elif element.VR == "PN":
-                for value in values:
-                    yield from _names(str(value))
-            elif element.keyword in _DATES:
-                for value in values:
-                    yield from _orders("".join(_words(str(value))))
-            elif element.keyword in _NUMBERS:
-                for value in values:
-                    number = "".join(_words(str(value)))
-                    yield from {number, number.lstrip("0")} - {""}
+        vr, values = _values(dataset, tag)
+        keyword = keyword_for_tag(tag)
+        for value in values:
+            if isinstance(value, Dataset):  # an item of a sequence
+                yield from _told(value)
+            elif vr == "PN":
+                yield from _names(str(value))
+            elif keyword in _DATES:
+                yield from _orders("".join(_words(str(value))))
+            elif keyword in _NUMBERS:
+                number = "".join(_words(str(value)))
+                yield from {number, number.lstrip("0")} - {""}
+
+
+def _values(dataset: Dataset, tag: int) -> tuple[str, list[Any]]:
+    """The VR and the values of an element; what can be read of it where its VR is another."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
+    vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+    with suppress(Exception):
+        element = dataset[tag]
+        vr = vr or element.VR
+        if not isinstance(element.value, bytes):
+            several = element.VM > 1 or element.VR == "SQ"
+            return vr, list(element.value) if several else [element.value]
+    if vr not in ("PN", "LO", "SH", "DA", "ST", "LT"):
+        return vr, []
+    with suppress(Exception):  # an unknown VR, or text in another character set
+        value = dataset.get_item(tag).value
+        texts = {value.decode(encoding, "ignore") for encoding in ("latin-1", "utf-8")}
+        return vr, [part for text in texts for part in text.split("\\")]
+    return vr, []
 
 
 def _names(person: str) -> Iterator[str]:

@@ -5,7 +5,12 @@
 
 The segmentation lies on the pixel matrix of its film, pixel for pixel, and points at it. It has no
 Frame of Reference of its own: a projection has no place in the patient, and without one the
-standard has the two matched by their pixels (A.51.5). Patient and study are copied by design.
+standard has the two matched by their pixels (A.51.5).
+
+Patient and study are copied by design. What an archive files by is copied byte for byte, even where
+it breaks a rule of the standard (a backslash in Patient ID, 17 characters of Accession Number):
+with another identifier, or none, the segmentation would belong to another patient. What only
+describes the patient or the study is left empty where it is not valid.
 
 Its UIDs are made of those of the film and of the model, so that one film and one model always give
 the same: whoever stores it twice has it once.
@@ -13,11 +18,14 @@ the same: whoever stores it twice has it once.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
+import re
 import uuid
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +33,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydicom
 from pydicom import config
-from pydicom.charset import python_encoding
+from pydicom.charset import convert_encodings, default_encoding, python_encoding
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID, ComputedRadiographyImageStorage
+from pydicom.uid import ComputedRadiographyImageStorage
 from pydicom.valuerep import DA, TM, validate_value
 
-from boneseg.dicom_header import hush, numbers_of
+from boneseg.dicom_header import hush, numbers_of, text_of, texts_of
 from boneseg.errors import RadiographError
 from boneseg.files import whole_file
 from boneseg.radiograph import is_dicom
@@ -47,13 +58,17 @@ _COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange that overlays have
 
 # Type 1 in every image, and so in every reference to one (PS3.3 C.12.1, C.7.2.1, C.7.3.1).
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-# Who and what was filmed (Patient, General Study and Patient Study modules), as far as it is sound.
-_COPIED = (
+# What tells the patient and the study apart (Patient and General Study modules).
+_IDENTIFIERS = (
     *("PatientName", "PatientID", "IssuerOfPatientID"),
-    *("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
-    *("PatientIdentityRemoved", "DeidentificationMethod", "StudyDate", "StudyTime", "StudyID"),
-    *("StudyDescription", "AccessionNumber", "ReferringPhysicianName"),
+    *("AccessionNumber", "StudyID", "StudyDescription", "ReferringPhysicianName"),
 )
+# What describes them (also Patient Study module), copied where it is valid.
+_DESCRIPTIONS = (
+    *("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "StudyDate", "StudyTime"),
+)
+_UID = re.compile(r"[!-\[\]-~]+")  # printable, and one value; archives hold more than the standard
 _SEXES = ("M", "F", "O", "")
 # 31 February and spans from day to day look right, and are found out where they are made dates.
 _TIMES: dict[str, Callable[[str], object]] = {"DA": DA, "TM": TM}
@@ -83,7 +98,8 @@ def dicom_seg(
 
     _hush()
     _check(source, finding.mask.shape, name)
-    uid = segmentation_uid(source.SOPInstanceUID, card, frame=frame, fractional=fractional)
+    film, study, series = (text_of(source, f"{of}InstanceUID") for of in ("SOP", "Study", "Series"))
+    uid = segmentation_uid(film, card, frame=frame, fractional=fractional)
     if card is None or corrected:  # what a person draws may differ each time
         uid = _uid(uid, hashlib.sha256(np.packbits(finding.mask).tobytes()).hexdigest())
     model, kind = _model(card), _kind(fractional)
@@ -94,7 +110,7 @@ def dicom_seg(
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
         fractional_type="PROBABILITY",
         segment_descriptions=[_description(card, corrected)],
-        series_instance_uid=_uid(source.StudyInstanceUID, source.SeriesInstanceUID, model, kind),
+        series_instance_uid=_uid(study, series, model, kind),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid,
         instance_number=_number(source) + frame - 1,
@@ -107,7 +123,7 @@ def dicom_seg(
         series_description=f"Bones, {kind} (boneseg)",
         omit_empty_frames=False,  # a film without bones has an answer, too
     )
-    segmentation.SpecificCharacterSet = _character_set(source)
+    _identify(segmentation, source)
     # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
     known = "PatientOrientation" in source and _is_sound(source, "PatientOrientation")
     segmentation.PatientOrientation = source.PatientOrientation if known else None
@@ -160,7 +176,7 @@ def _hush() -> None:
 
 
 def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
-    missing = [keyword for keyword in _NEEDED if not UID(str(source.get(keyword, ""))).is_valid]
+    missing = [keyword for keyword in _NEEDED if not _UID.fullmatch(text_of(source, keyword))]
     if missing:
         raise RadiographError(
             f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot point at it; "
@@ -194,24 +210,54 @@ def _anchor(source: Dataset) -> Dataset:
     for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
         setattr(anchor, keyword, "")
     anchor.ReferringPhysicianName = ""
-    for keyword in _COPIED:
+    for keyword in _DESCRIPTIONS:
         if keyword in source and _is_sound(source, keyword):
             anchor.add(source[keyword])
     if anchor.PatientSex not in _SEXES:
         anchor.PatientSex = ""
     for keyword in _NEEDED:
-        setattr(anchor, keyword, source.get(keyword))
+        setattr(anchor, keyword, text_of(source, keyword))
     anchor.Rows, anchor.Columns = _matrix(source)
     anchor.SOPClassUID = ComputedRadiographyImageStorage
-    anchor.Modality = str(source.get("Modality") or "OT")
+    anchor.Modality = "OT"
     return anchor
 
 
-def _character_set(source: Dataset) -> Any:
-    """The film's own, which its PACS can show; Unicode where it names one that nobody knows."""
-    said = source.get("SpecificCharacterSet") or "ISO_IR 100"
-    names = [said] if isinstance(said, str) else list(said)
-    return said if all(name in python_encoding for name in names) else "ISO_IR 192"
+def _identify(segmentation: Dataset, source: Dataset) -> None:
+    """Copy the identifiers of the film as they are, and with them its character set.
+
+    Where it names a character set that is not known, the text is written as Unicode.
+    """
+    names = texts_of(source, "SpecificCharacterSet")
+    known = all(name in python_encoding for name in names)
+    for keyword in _IDENTIFIERS:
+        with suppress(Exception):  # a value that cannot be decoded
+            if not known:
+                source[keyword]  # decodes it
+            _copy(segmentation, source, keyword)
+    if any(names):
+        segmentation.SpecificCharacterSet = names if known else "ISO_IR 192"
+    else:
+        segmentation.pop("SpecificCharacterSet", None)
+    # pydicom writes bytes as they are only into the encoding that they are said to have, and then
+    # no longer settles VRs that highdicom leaves open
+    correct_ambiguous_vr(segmentation, is_little_endian=True)
+    said = segmentation.get("SpecificCharacterSet")
+    encodings = convert_encodings(said) if said else default_encoding
+    segmentation.set_original_encoding(False, True, encodings)
+
+
+def _copy(segmentation: Dataset, source: Dataset, keyword: str) -> None:
+    """Copy an element with the bytes that the file has, or as it is where it has been decoded."""
+    tag = tag_for_keyword(keyword)
+    element = source.get_item(tag) if tag is not None else None
+    if isinstance(element, RawDataElement) and element.value:
+        value = element.value + b" " * (len(element.value) % 2)
+        segmentation[keyword] = element._replace(
+            VR=dictionary_VR(keyword), length=len(value), value=value, is_implicit_VR=False
+        )
+    elif element is not None and not isinstance(element, RawDataElement):
+        segmentation[keyword] = copy.deepcopy(element)
 
 
 def _is_sound(source: Dataset, keyword: str) -> bool:
@@ -254,14 +300,15 @@ def _description(card: Card | None, corrected: bool) -> Any:
 
 def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
     """Have every reference to the film name its class and, where it has several, the frame."""
-    several = int(source.get("NumberOfFrames") or 1) > 1
+    several = (numbers_of(source, "NumberOfFrames") or [1])[0] > 1
+    kind = text_of(source, "SOPClassUID")
     for series in segmentation.ReferencedSeriesSequence:
         for instance in series.ReferencedInstanceSequence:
-            instance.ReferencedSOPClassUID = source.SOPClassUID
+            instance.ReferencedSOPClassUID = kind
     for group in segmentation.PerFrameFunctionalGroupsSequence:
         for derivation in group.DerivationImageSequence:
             for image in derivation.SourceImageSequence:
-                image.ReferencedSOPClassUID = source.SOPClassUID
+                image.ReferencedSOPClassUID = kind
                 if several:
                     image.ReferencedFrameNumber = frame
 
@@ -281,8 +328,5 @@ def _uid(*parts: object) -> str:
 
 def _number(source: Dataset) -> int:
     """The film's number in its series, 1 where it has none that is usable."""
-    try:
-        number = int(source.get("InstanceNumber") or 1)
-    except (TypeError, ValueError):
-        return 1
+    number = int((numbers_of(source, "InstanceNumber") or [1])[0])
     return number if 1 <= number < 2**31 - 2**16 else 1
