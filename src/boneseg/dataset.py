@@ -227,17 +227,22 @@ def _all_hidden(words: str, called: Mapping[Path, str]) -> str:
     return words
 
 
-def films_and_masks(images: Path, masks: Path) -> dict[Path, Path | None]:
+def films_and_masks(images: Path, masks: Path) -> tuple[dict[Path, Path | None], dict[Path, str]]:
     """Each film of a folder with its mask, a picture, or None; as `open_dataset` pairs them.
 
-    Raises DatasetError where a folder cannot be read, or names are not clear.
+    Films whose name or mask is not clear have none, and are also in the second mapping, with the
+    reason. Raises DatasetError where a folder cannot be read.
     """
     films, pictures = film_files(images), picture_files(masks)
     found = pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
-    if found.faults:
-        raise DatasetError(found.faults[0])
-    pairs = found.pairs
-    return {film: pairs[film].path if film in pairs else None for film in films}
+    pairs = {film: found.pairs[film].path if film in found.pairs else None for film in films}
+    return pairs, {film: _reason(film, found.faults) for film in found.unclear}
+
+
+def _reason(film: Path, faults: Sequence[str]) -> str:
+    """The fault that names a film, without the folders that it names."""
+    line = next((line for line in faults if film.name in line), "its name or mask is not clear")
+    return line.replace(f"{film.parent}/", "").replace(f"{film.parent}\\", "")
 
 
 def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tuple[Path, Path]:

@@ -149,7 +149,7 @@ class LightBox:
             "revision": self.library.revision(entry),
             "inbox": entry.inbox,
             "draft": self.library.draft(entry.id) is not None,
-            "error": self.failure(entry),
+            "error": entry.fault or self.failure(entry),
         }
 
     def teaching_order(self) -> list[str]:

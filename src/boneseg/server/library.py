@@ -18,29 +18,26 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boneseg.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.dataset import films_and_masks
 from boneseg.errors import DatasetError, OutputError, UsageError
-from boneseg.files import LAYOUTS, same_place, whole_file
-from boneseg.lock import held
-from boneseg.pairing import IMAGE_SUFFIXES, mask_files, stem_of
+from boneseg.files import same_place, whole_file
+from boneseg.pairing import mask_files, stem_of
 from boneseg.server.cache import Cache
+from boneseg.server.folder import HIDDEN, layout, refuse_annotations
 from boneseg.server.history import History, digest
 from boneseg.server.names import free_name, safe_name
 from boneseg.server.packing import Mask, packed_mask, png_mask
-from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
+from boneseg.server.refusals import ConflictError, NotFoundError
 from boneseg.server.retention import Gone, private_folder, sweep
 from boneseg.server.tasks import Facts, Hand
 
 State = Literal["unlabelled", "suggested", "corrected", "accepted"]
 NONE = "none"  # the revision of a film without a mask
-HIDDEN = ".boneseg"
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,12 @@ class Entry:
     image: Path
     mask: Path | None
     inbox: bool  # dropped on the page, and not saved yet
+    fault: str | None = None  # why it is not clear which mask is the film's
+
+    def check_clear(self) -> None:
+        """Raises DatasetError where it is not clear which mask is the film's."""
+        if self.fault is not None:
+            raise DatasetError(self.fault)
 
     @property
     def stamp(self) -> str:
@@ -70,7 +73,7 @@ class Library:
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root}: is no folder; give --data a folder of films")
         self.root = root
-        self.images, self.masks = _layout(root)
+        self.images, self.masks = layout(root)
         self.hidden = root / HIDDEN
         self.inbox = self.hidden / "inbox"
         self.drafts = self.hidden / "drafts"
@@ -85,7 +88,7 @@ class Library:
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
             raise OutputError(f"{root}: {reason}; give --data a folder of your own") from None
-        _refuse_annotations(self.masks)
+        refuse_annotations(self.masks)
         self.version = secrets.randbelow(2**32)  # goes up with every change; no other server's
         self._lock = threading.RLock()
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
@@ -105,15 +108,18 @@ class Library:
     # -- what is there ------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
-        """Every film by name, those of the inbox first. Raises DatasetError for unclear names."""
+        """Every film by name, those of the inbox first. Raises DatasetError for no folder."""
         with self._lock:
             folders = tuple(_changed(f) for f in (self.images, self.masks, self.inbox))
             if folders != self._seen[1:]:  # by us, or by anybody else
                 self.version += 1
             if (self.version, *folders) != self._seen:
-                pairs = films_and_masks(self.images, self.masks)
-                kept = [_entry(path, mask) for path, mask in pairs.items()]
-                taken = {entry.id for entry in kept}
+                pairs, faults = films_and_masks(self.images, self.masks)
+                known: dict[str, Entry] = {}  # of films with one name, the first is listed
+                for path, mask in pairs.items():
+                    entry = _entry(path, mask, fault=faults.get(path))
+                    known.setdefault(entry.id, entry)
+                kept, taken = list(known.values()), known.keys()
                 dropped = [_entry(path, None, inbox=True) for path in _dropped(self.inbox)]
                 self._entries = [entry for entry in dropped if entry.id not in taken] + kept
                 self._seen = (self.version, *folders)
@@ -201,6 +207,7 @@ class Library:
             raise UsageError(f"state {state!r}: a mask is saved as corrected or accepted")
         with self._lock:
             entry = self.entry(film)
+            entry.check_clear()
             now = self.revision(entry)
             if seen != now:
                 raise ConflictError(
@@ -323,48 +330,11 @@ class Library:
         self._states = states
 
 
-@contextmanager
-def only_server(root: Path, address: str) -> Iterator[None]:
-    """Hold a folder for this server alone. Raises ServerError where another has it."""
-    with held(root / HIDDEN / "lock", address) as other:
-        if other is not None:
-            raise ServerError(
-                f"{root}: is open in another light box ({other}); use that one, or end it"
-            )
-        yield
-
-
-def _layout(root: Path) -> tuple[Path, Path]:
-    """The folders of films and masks; those of the first layout where neither is there."""
-    for images, masks in LAYOUTS:
-        if (root / images).is_dir():
-            return root / images, root / masks
-    with suppress(OSError):
-        loose = [path for path in root.iterdir() if path.suffix.lower() in _known_suffixes()]
-        if loose:
-            raise UsageError(
-                f"{root}: holds films but no folder images/; move them to {root / 'images'}"
-            )
-    return root / LAYOUTS[0][0], root / LAYOUTS[0][1]
-
-
-def _known_suffixes() -> tuple[str, ...]:
-    return IMAGE_SUFFIXES + DICOM_SUFFIXES
-
-
-def _refuse_annotations(masks: Path) -> None:
-    """Masks of other tools stay as they are: one saved beside them would be a film's second."""
-    for mask in mask_files(masks):
-        if is_annotation(mask.path) and not mask.loose:
-            raise UsageError(
-                f"{mask.path}: masks are kept as pictures here; make them with "
-                "boneseg convert DATA --to png --out DIR, and serve these"
-            )
-
-
-def _entry(path: Path, mask: Path | None, *, inbox: bool = False) -> Entry:
+def _entry(
+    path: Path, mask: Path | None, *, inbox: bool = False, fault: str | None = None
+) -> Entry:
     name = stem_of(path)
-    return Entry(_id(name), name, path, mask, inbox)
+    return Entry(_id(name), name, path, mask, inbox, fault)
 
 
 def _id(name: str) -> str:

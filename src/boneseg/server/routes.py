@@ -198,6 +198,7 @@ async def mask(request: Request, entry: Film) -> Response:
     box = _box(request)
     wanted = accepted_kind(request, (PNG, BITS))
     facts = await box.known(entry)
+    entry.check_clear()
     if entry.mask is None:
         raise NotFoundError(f"{entry.name}: has no mask yet")
     revision = box.library.revision(entry)

@@ -21,8 +21,9 @@ from boneseg.logs import log
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox, adopted
 from boneseg.server.connections import Connection
+from boneseg.server.folder import only_server
 from boneseg.server.guard import is_this_machine
-from boneseg.server.library import Library, only_server
+from boneseg.server.library import Library
 from boneseg.server.refusals import ServerError
 
 GRACE = 8  # seconds for requests under way at the end; `docker stop` waits for 10

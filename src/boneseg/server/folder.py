@@ -1,0 +1,55 @@
+"""The data folder of a light box: where its films and masks are, and that one server has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from boneseg.annotations import DICOM_SUFFIXES, is_annotation
+from boneseg.errors import UsageError
+from boneseg.files import LAYOUTS
+from boneseg.lock import held
+from boneseg.pairing import IMAGE_SUFFIXES, mask_files
+from boneseg.server.refusals import ServerError
+
+HIDDEN = ".boneseg"
+
+
+@contextmanager
+def only_server(root: Path, address: str) -> Iterator[None]:
+    """Hold a folder for this server alone. Raises ServerError where another has it."""
+    with held(root / HIDDEN / "lock", address) as other:
+        if other is not None:
+            raise ServerError(
+                f"{root}: is open in another light box ({other}); use that one, or end it"
+            )
+        yield
+
+
+def layout(root: Path) -> tuple[Path, Path]:
+    """The folders of films and masks; those of the first layout where neither is there."""
+    for images, masks in LAYOUTS:
+        if (root / images).is_dir():
+            return root / images, root / masks
+    with suppress(OSError):
+        loose = [path for path in root.iterdir() if path.suffix.lower() in _known_suffixes()]
+        if loose:
+            raise UsageError(
+                f"{root}: holds films but no folder images/; move them to {root / 'images'}"
+            )
+    return root / LAYOUTS[0][0], root / LAYOUTS[0][1]
+
+
+def _known_suffixes() -> tuple[str, ...]:
+    return IMAGE_SUFFIXES + DICOM_SUFFIXES
+
+
+def refuse_annotations(masks: Path) -> None:
+    """Masks of other tools stay as they are: one saved beside them would be a film's second."""
+    for mask in mask_files(masks):
+        if is_annotation(mask.path) and not mask.loose:
+            raise UsageError(
+                f"{mask.path}: masks are kept as pictures here; make them with "
+                "boneseg convert DATA --to png --out DIR, and serve these"
+            )
