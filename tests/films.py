@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -49,7 +50,7 @@ def dicom(
 ) -> Path:
     """Write pixels (height x width, frames before them or RGB behind) as DICOM.
 
-    `more` are elements to add or, with None, to leave out.
+    `more` are elements to add (a DataElement as it is) or, with None, to leave out.
     """
     colour = pixels.ndim >= 3 and pixels.shape[-1] == 3
     dataset = Dataset()
@@ -74,6 +75,8 @@ def dicom(
     for keyword, value in more.items():
         if value is None:
             delattr(dataset, keyword)
+        elif isinstance(value, DataElement):
+            dataset.add(value)
         else:
             setattr(dataset, keyword, value)
     if "BitsStored" in more and "HighBit" not in more:
