@@ -11,7 +11,7 @@ import films
 from boneseg.dataset import open_dataset
 from boneseg.errors import DatasetError, MaskError, OutputError, UsageError
 from boneseg.evaluate import evaluate_masks, evaluate_predictions, write_cases_csv
-from boneseg.segment import unique_stems
+from boneseg.outputs import unique_stems
 
 
 def square(at=(5, 5), size=(24, 20)):

@@ -38,7 +38,7 @@ from boneseg.cli.films import NAMES
 from boneseg.dicom_header import hush
 from boneseg.errors import RadiographError
 from boneseg.masks import read_mask
-from boneseg.segment import unique_stems, write_reading
+from boneseg.outputs import unique_stems, write_reading
 from boneseg.simulate import simulate
 from boneseg.writers import FORMATS, Reading
 from boneseg.writers.dicom_seg import dicom_seg, read_source, segmentation_uid
@@ -418,17 +418,18 @@ def order(kind: str) -> bool:
     return bool(FORMATS[kind].document)
 
 
-def test_a_film_without_dicom_fails_alone_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_film_without_dicom_lacks_the_dicom_outputs_alone(tmp_path: Path) -> None:
     knee, hip = picture(tmp_path / "knee.png"), dicom_film(tmp_path / "hip.dcm")
     words = ["--out", tmp_path / "out", "--format", "mask,coco,dicom-seg"]
     done = boneseg("segment", knee, hip, *words)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
-    assert "knee.png: is no DICOM film" in line
-    names = {"coco.json", "hip.seg.dcm", "hip_mask.png", "segment.json"}
+    assert done.returncode == 0
+    (line,) = [line for line in done.stderr.splitlines() if "skipped" in line]
+    assert line.startswith(f"warning: {knee}: ")
+    assert "dicom-seg is skipped: is no DICOM film" in line
+    names = {"coco.json", "hip.seg.dcm", "hip_mask.png", "knee_mask.png", "segment.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     images = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
-    assert [image["file_name"] for image in images] == ["hip.dcm"]
+    assert [image["file_name"] for image in images] == ["knee.png", "hip.dcm"]
 
 
 def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(

@@ -8,7 +8,8 @@ Several labels become one, bone; what is written lies on the film's own grid.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ import numpy as np
 
 from boneseg.dataset import Case, Dataset
 from boneseg.engine import Finding
-from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError
+from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError, unexpected
 from boneseg.files import make_folder, same_place
+from boneseg.lock import exclusive
+from boneseg.outputs import OutputFolder, write_reading
 from boneseg.patients import public_path
 from boneseg.polygons import TOLERANCE
 from boneseg.radiograph import read_radiograph
-from boneseg.segment import documents, unique_stems, write_reading
 from boneseg.writers import FORMATS, Reading
+
+REPORT = "convert.json"
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,11 @@ class Converted:
 
     name: str
     outputs: dict[str, str]
+    skipped: dict[str, str] = field(default_factory=dict)  # formats it cannot have, and why
     error: str | None = None
 
 
+@exclusive
 def convert_dataset(
     dataset: Dataset,
     out: Path,
@@ -45,42 +51,54 @@ def convert_dataset(
 ) -> list[Converted]:
     """Write every mask of a dataset into `out`, in formats of `writers.FORMATS`.
 
+    What was written is added to `convert.json` there, and to the documents of all films, which
+    keep those of earlier calls: see `outputs.py`.
+
     tolerance: px that polygons may stray from the edge of the mask. A case that cannot be read or
     written has an error in its result, and the others are converted; what the dataset left out for
-    an error is a result of its own, called by its file. Raises UsageError for a format that
-    a mask alone cannot fill or a folder that holds the dataset, DatasetError without cases, and
+    an error is a result of its own, called by its file. Raises UsageError for a format that a mask
+    alone cannot fill or a folder that holds the dataset, DatasetError without cases, and
     OutputError.
     """
     _check(dataset, out, formats, tolerance)
     make_folder(out)
-    results = [Converted(fault.split(": ")[0], {}, fault) for fault in dataset.faults]
-    entries: dict[str, list[Any]] = {kind: [] for kind in documents(formats)}
+    folder = OutputFolder(out, REPORT, formats)
+    results = [Converted(fault.split(": ")[0], {}, error=fault) for fault in dataset.faults]
     names = [public_path(case.image, keep_names=keep_names) for case in dataset.cases]
-    stems = unique_stems(names, formats)
-    for case, name, stem in zip(dataset.cases, names, stems, strict=True):
-        try:
-            reading = _reading(case, name, tolerance)
-            outputs, said = write_reading(reading, out / stem, formats)
-            results.append(Converted(str(name), outputs))
-            for kind, entry in said.items():
-                entries[kind].append(entry)
-        except OutputError:
-            raise
-        except BonesegError as error:
-            results.append(Converted(str(name), {}, str(error)))
-        if report:
-            done = len(results) - len(dataset.faults)
-            report(done / len(dataset.cases), str(name))
-    for kind, document in documents(formats).items():
-        FORMATS[kind].write_document(out / document, entries[kind])
+    targets = folder.targets([case.image for case in dataset.cases], names)
+    try:
+        for case, name, target in zip(dataset.cases, names, targets, strict=True):
+            entries: dict[str, Any] = {}
+            try:
+                reading = _reading(case, name, target.title, tolerance)
+                outputs, entries, skipped = write_reading(reading, out / target.stem, formats)
+                result = Converted(str(name), outputs, skipped)
+            except OutputError:
+                raise
+            except BonesegError as error:
+                result = Converted(str(name), {}, error=str(error))
+            except MemoryError:
+                result = Converted(str(name), {}, error=f"{name}: is too large for the memory")
+            except Exception as error:  # of a library
+                result = Converted(str(name), {}, error=unexpected(name, error))
+            folder.add(target, asdict(result), entries)
+            results.append(result)
+            if report:
+                done = len(results) - len(dataset.faults)
+                report(done / len(dataset.cases), str(name))
+    except BaseException:  # Ctrl-C, or a full disk
+        with suppress(OutputError):  # the first error is the one to report
+            folder.close()
+        raise
+    folder.close()
     return results
 
 
-def _reading(case: Case, name: Path, tolerance: float) -> Reading:
+def _reading(case: Case, name: Path, title: str, tolerance: float) -> Reading:
     film = read_radiograph(case.image)
     mask = case.read_mask((film.pixels.shape[0], film.pixels.shape[1]))
     finding = Finding(mask.astype(np.float32), mask, None, film.pixels)
-    return Reading(film, finding, None, name, tolerance)
+    return Reading(film, finding, None, name, tolerance, title)
 
 
 def _check(dataset: Dataset, out: Path, formats: Sequence[str], tolerance: float) -> None:

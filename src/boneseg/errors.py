@@ -17,6 +17,7 @@ The command line prints it and nothing else; a traceback is a bug.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
@@ -66,3 +67,15 @@ class ServiceError(BonesegError):
 
 class OutputError(BonesegError):
     """A result cannot be written where it was asked for."""
+
+
+def unexpected(name: object, error: Exception) -> str:
+    """The line for an error that boneseg does not know. It quotes nothing of the film."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+    return (
+        f"{name}: failed for a reason that boneseg does not know ({type(error).__name__}{place}); "
+        "please report it as a bug"
+    )

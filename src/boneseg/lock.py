@@ -16,11 +16,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from inspect import signature
+from io import FileIO
 from pathlib import Path
-from typing import IO, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from boneseg.errors import OutputError
-from boneseg.files import sweep, unwritable
+from boneseg.files import make_folder, sweep, unwritable
 
 LOCK = ".lock"
 P = ParamSpec("P")
@@ -43,6 +44,7 @@ def sole_writer(out: Path) -> Iterator[None]:
         return
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
+        make_folder(out, "choose another folder for --out")
         with held(out / LOCK, f"process {os.getpid()} on {platform.node()}") as other:
             if other is not None:
                 raise OutputError(
@@ -90,7 +92,7 @@ def held(lock: Path, holder: str) -> Iterator[str | None]:
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            file = lock.open("a+", encoding="utf-8")
+            file = lock.open("ab+", buffering=0)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -111,8 +113,7 @@ def held(lock: Path, holder: str) -> Iterator[str | None]:
             return
         with suppress(OSError):  # a full disk: the lock holds without a name in it
             file.truncate(0)
-            file.write(holder)
-            file.flush()
+            file.write(holder.encode())
         try:
             yield None
         finally:
@@ -120,14 +121,14 @@ def held(lock: Path, holder: str) -> Iterator[str | None]:
                 lock.unlink()
 
 
-def _read(file: IO[str]) -> str:
-    with suppress(OSError, ValueError):
+def _read(file: FileIO) -> str:
+    with suppress(OSError):
         file.seek(0)
-        return file.read(200).strip()
+        return (file.read(200) or b"").decode(errors="replace").strip()
     return ""
 
 
-def _is_at(file: IO[str], path: Path) -> bool:
+def _is_at(file: FileIO, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -29,10 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from boneseg.annotations import MaskSizeError, is_annotation, read_annotation
 from boneseg.errors import MaskError, RadiographError
 from boneseg.files import whole_file
+from boneseg.provenance import SOFTWARE
 from boneseg.samples import deep_colours, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
@@ -103,9 +105,13 @@ def write_mask(path: Path | str, mask: NDArray[Any]) -> None:
 
 
 def save_png(path: Path, image: Image.Image) -> None:
-    """Write an image as PNG, complete or not at all; OutputError where that fails."""
-    encoded = io.BytesIO()
-    image.save(encoded, "PNG", compress_level=1)
+    """Write an image as PNG, complete or not at all; OutputError where that fails.
+
+    Its "Software" text tells it from a film: see `provenance.py`.
+    """
+    encoded, software = io.BytesIO(), PngInfo()
+    software.add_text("Software", SOFTWARE)
+    image.save(encoded, "PNG", compress_level=1, pnginfo=software)
     with whole_file(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 

@@ -29,6 +29,7 @@ from boneseg.annotations import (
 )
 from boneseg.annotations.yolo import holds_numbers
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
+from boneseg.provenance import is_result, listed_results
 from boneseg.words import listed
 
 IMAGE_SUFFIXES = (
@@ -89,12 +90,19 @@ def as_compared(name: str) -> str:
 
 
 def film_files(folder: Path) -> list[Path]:
-    """The films in a folder, by name; hidden files and other kinds are passed over.
+    """The films in a folder, by name; hidden files, other kinds and results are passed over.
+
+    Results are what boneseg itself wrote, masks of films among them: see `provenance.py`.
 
     Raises DatasetError where it cannot be read.
     """
 
+    results = listed_results(folder)
+
     def fits(path: Path) -> bool:
+        with suppress(OSError):  # a film that cannot be read fails by itself
+            if is_result(path, results):
+                return False
         if path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES:
             return True
         with path.open("rb") as file:  # the mark of DICOM: PS3.10, section 7.1

@@ -6,7 +6,7 @@ Both go to stderr; stdout is for results.
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,8 +14,10 @@ from boneseg.words import one_line
 
 
 def say(message: str) -> None:
-    """One line for a person."""
-    print(one_line(message), file=sys.stderr, flush=True)
+    """One line for a person. A stderr that is closed, or that nobody reads, stops no work."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(one_line(message), file=sys.stderr, flush=True)
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -32,7 +34,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._told = -1.0
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.files import LAYOUTS, same_place
 from boneseg.greyscale import grey_of, to_unit
+from boneseg.provenance import REPORTS, is_result, listed_results
 from boneseg.samples import deep_colours, grey_values, is_tiff, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
@@ -131,11 +132,11 @@ def _public(path: Path, keep_names: bool) -> Path:
 def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Path]:
     """The films that `inputs` name: files as they are, folders searched through, in sorted order.
 
-    In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one;
-    hidden files and folders, masks/ beside images/ and the index file DICOMDIR are passed over, and
-    so is a folder `out`: it holds what an earlier call has found. Links are followed. A film named
+    In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one.
+    Passed over are hidden files and folders, masks/ beside images/, the index file DICOMDIR, a
+    folder `out`, and results of earlier calls (`provenance.py`). Links are followed. A film named
     twice, by whichever paths, is listed once. A folder that cannot be searched, or that holds no
-    film, is listed as it is: whoever reads it is told why, and goes on with the others. Raises
+    film, is listed as it is, so that reading it gives the reason and the others are read. Raises
     UsageError for what does not exist, RadiographError where there is no film at all.
     """
     found: dict[Path, Path] = {}  # by where they really are
@@ -244,19 +245,23 @@ def _search(folder: Path, out: Path | None) -> list[Path]:
     for parent, folders, files in os.walk(folder, onerror=shut, followlinks=True):
         drawn = {masks for images, masks in LAYOUTS if images in folders}
         folders[:] = [name for name in sorted({*folders} - drawn) if is_new(Path(parent, name))]
-        films += [Path(parent, name) for name in files if not name.startswith(".")]
-    return sorted([*closed, *filter(_is_film, films)])
+        shown = [Path(parent, name) for name in files if not name.startswith(".")]
+        listed = listed_results(Path(parent)) if not set(REPORTS).isdisjoint(files) else ()
+        films += [path for path in shown if _is_film(path, listed)]
+    return sorted([*closed, *films])
 
 
-def _is_film(path: Path) -> bool:
+def _is_film(path: Path, listed: Container[str]) -> bool:
     try:
-        if path.suffix.lower() in SUFFIXES:  # whoever reads a link that leads nowhere is told so
-            return path.is_file() or (path.is_symlink() and not path.exists())
-        if not path.is_file():
+        if path.is_symlink() and not path.exists():  # reading it gives the reason
+            return path.suffix.lower() in SUFFIXES
+        if not path.is_file() or is_result(path, listed):
             return False
+        if path.suffix.lower() in SUFFIXES:
+            return True
         # the names of exported DICOM files often end in the digits of a UID
         return path.name.upper() != "DICOMDIR" and looks_like_dicom(path)
-    except OSError:  # whoever reads it is told why
+    except OSError:  # reading it gives the reason
         return path.suffix.lower() in SUFFIXES
 
 

@@ -6,7 +6,12 @@ The verbs are listed here in the order that `boneseg --help` shows.
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -17,7 +22,7 @@ from boneseg.cli.films import check, convert, evaluate, segment
 from boneseg.cli.learning import compare, crossval, recipes, train, tune
 from boneseg.cli.making import demo, simulate
 from boneseg.cli.services import node, pacs, serve
-from boneseg.errors import BonesegError
+from boneseg.errors import BonesegError, unexpected
 
 STOPPED = 130  # the exit status after Ctrl-C
 RESUMABLE = ("train", "crossval", "compare", "tune")
@@ -78,17 +83,26 @@ for verb in (
 
 def main() -> None:
     """The command: prints one line for an error, and exits with its status."""
+    _open_standard_streams()
+    with _stopped_by("SIGTERM", "SIGHUP"):
+        status = _run()
+    sys.exit(_flushed(status))
+
+
+def _run() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = app(prog_name="boneseg", standalone_mode=False)
+        status: int = app(prog_name="boneseg", standalone_mode=False)
     except BonesegError as error:
         logs.error(str(error))
         status = error.exit_status
     except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        logs.error(f"{error.name} is not installed; pip install 'boneseg[{EXTRAS[error.name]}]'")
+        extra = EXTRAS.get(error.name or "")
+        told = f"{error.name} is not installed; pip install 'boneseg[{extra}]'"
+        logs.error(told if extra else unexpected("boneseg", error))
+        status = 1
+    except BrokenPipeError:  # whoever read the results has left
         status = 1
     except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
         logs.error(f"{error.filename or 'a file'}: {error.strerror or error}; check the path")
@@ -104,7 +118,55 @@ def main() -> None:
             called = getattr(getattr(error, "ctx", None), "command_path", "boneseg")
             logs.error(f"{words}; see {called} --help")
         status = 2
+    except Exception as error:  # of a library
+        logs.error(unexpected("boneseg", error))
+        status = 1
     if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
         verb = next(iter(sys.argv[1:]), "")
         logs.info("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
-    sys.exit(status)
+    return status
+
+
+def _open_standard_streams() -> None:
+    """Open those that are closed, or the next file opened would become stdout or stderr."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+@contextmanager
+def _stopped_by(*names: str) -> Iterator[None]:
+    """Have these signals stop a verb as Ctrl-C does, so that it leaves what is done whole.
+
+    A signal that is ignored (nohup) stays so, and services set handlers of their own.
+    """
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    known = [getattr(signal, name) for name in names if here and hasattr(signal, name)]
+    mine = [one for one in known if signal.getsignal(one) == signal.SIG_DFL]
+    for one in mine:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one in mine:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _flushed(status: int) -> int:
+    """The exit status once stdout is written; 1 where that fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            logs.error(f"standard output: cannot be written ({error.strerror}); free space")
+        with suppress(OSError):  # or Python would try again at its end, and print a traceback
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status or 1
+    return status

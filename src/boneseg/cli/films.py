@@ -229,6 +229,8 @@ def convert(
     for result in results:
         if result.error:
             say(f"error: {result.error}")
+        for kind, reason in result.skipped.items():
+            say(f"warning: {result.name}: {kind} is skipped: {reason}")
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0

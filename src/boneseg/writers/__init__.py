@@ -16,8 +16,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boneseg.errors import OutputError
 from boneseg.polygons import TOLERANCE
 from boneseg.radiograph import Radiograph
+from boneseg.words import printable
 
 if TYPE_CHECKING:
     from boneseg.bundle import Card
@@ -33,7 +35,7 @@ class Reading:
     card: of the model that found it; None for a mask that a person drew.
     name: what outputs call the film, which is not always its path: see `patients.py`.
     tolerance: px that outlines of polygons may stray from the edge of the mask.
-    alone: whether no other film of the call has a file of the same name.
+    called: what a document of many films calls it; else the name of its file.
     """
 
     film: Radiograph
@@ -41,12 +43,12 @@ class Reading:
     card: Card | None
     name: Path
     tolerance: float = TOLERANCE
-    alone: bool = True
+    called: str = ""
 
     @property
     def title(self) -> str:
-        """What a document of many films calls it: by its path where its name would not do."""
-        return self.name.name if self.alone else self.name.as_posix()
+        """What a document of many films calls it."""
+        return self.called or self.name.name
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,22 @@ class Format:
     def entry(self, reading: Reading) -> Any:
         """What a document says of one film."""
         return self._module.entry(reading)
+
+    def read_document(self, path: Path) -> dict[str, Any]:
+        """What `entry` gave for each film of a document, by title; none without a document.
+
+        Titles are spelt as `printable` does. Raises OutputError for a document of another kind.
+        """
+        if not path.exists():
+            return {}
+        try:
+            found = self._module.read_document(path).items()
+            return {printable(title): entry for title, entry in found}
+        except Exception:  # any document, or none: nothing in it can be relied on
+            raise OutputError(
+                f"{path}: is not a document that boneseg wrote, and is kept; move it away, or "
+                "choose another folder for --out"
+            ) from None
 
     def write_document(self, path: Path, entries: Sequence[Any]) -> None:
         """Write a document of what `entry` gave, in order. Raises OutputError."""

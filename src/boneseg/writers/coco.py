@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.files import whole_file
+from boneseg.files import read_json, whole_file
 from boneseg.writers import BONE, Reading
 
 
@@ -49,6 +49,19 @@ def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
     }
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(document), encoding="utf-8")
+
+
+def read_document(path: Path) -> dict[str, dict[str, Any]]:
+    """What `entry` gave for each film of a document, by title. Raises ValueError or KeyError."""
+    document = read_json(path.read_bytes())
+    films: dict[int, dict[str, Any]] = {}
+    for image in document["images"]:
+        facts = {name: image[name] for name in ("file_name", "width", "height")}
+        films[image["id"]] = {"image": facts, "annotations": []}
+    for annotation in document["annotations"]:
+        facts = {name: annotation[name] for name in ("segmentation", "area", "bbox")}
+        films[annotation["image_id"]]["annotations"].append(facts)
+    return {film["image"]["file_name"]: film for film in films.values()}
 
 
 def pieces(mask: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:

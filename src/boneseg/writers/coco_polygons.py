@@ -10,9 +10,9 @@ from typing import Any
 
 from boneseg.polygons import Outline, area, keyhole, outlines
 from boneseg.writers import Reading
-from boneseg.writers.coco import film_entry, write_document
+from boneseg.writers.coco import film_entry, read_document, write_document
 
-__all__ = ["entry", "write_document"]
+__all__ = ["entry", "read_document", "write_document"]
 
 
 def entry(reading: Reading) -> dict[str, Any]:

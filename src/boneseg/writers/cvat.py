@@ -48,6 +48,14 @@ def write_document(path: Path, entries: Sequence[ElementTree.Element]) -> None:
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
 
 
+def read_document(path: Path) -> dict[str, ElementTree.Element]:
+    """The image element of each film of a document, by title. Raises ParseError or KeyError."""
+    root = ElementTree.parse(path).getroot()
+    if root.tag != "annotations":
+        raise ValueError("another document")
+    return {image.attrib["name"]: image for image in root.findall("image")}
+
+
 def _runs(piece: NDArray[np.bool_]) -> dict[str, str]:
     """The box of a piece, and its run lengths in there."""
     rows, columns = (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))

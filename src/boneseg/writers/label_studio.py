@@ -17,12 +17,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.files import whole_file
+from boneseg.files import read_json, whole_file
 from boneseg.writers import BONE, Reading
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio shows files of its own disk
@@ -56,6 +56,16 @@ def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Write the tasks. Raises OutputError."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(list(entries)), encoding="utf-8")
+
+
+def read_document(path: Path) -> dict[str, dict[str, Any]]:
+    """The task of each film of a document, by title. Raises ValueError, KeyError or TypeError."""
+    tasks = read_json(path.read_bytes())
+    return {_title(task["data"]["image"]): task for task in tasks}
+
+
+def _title(address: str) -> str:
+    return unquote(address.removeprefix(LOCAL_FILES), errors="surrogateescape")
 
 
 def packed(mask: NDArray[np.bool_]) -> list[int]:

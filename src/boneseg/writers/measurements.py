@@ -15,6 +15,7 @@ axis in mm is found on the patient's scale, not on that of the pixels.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.files import write_table
+from boneseg.files import plain_cell, write_table
 from boneseg.writers import Reading
 
 COLUMNS = (
@@ -64,6 +65,19 @@ def entry(reading: Reading) -> list[list[Any]]:
 def write_document(path: Path, entries: Sequence[list[list[Any]]]) -> None:
     """Write all rows. Raises OutputError."""
     write_table(path, COLUMNS, (row for rows in entries for row in rows))
+
+
+def read_document(path: Path) -> dict[str, list[list[Any]]]:
+    """The rows of each film of a document, by title. Raises ValueError."""
+    films: dict[str, list[list[Any]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != COLUMNS:
+            raise ValueError("other columns")
+        for row in rows:
+            cells = [plain_cell(cell) for cell in row]
+            films.setdefault(cells[0], []).append(cells)
+    return films
 
 
 def extent(points: NDArray[Any], spacing: tuple[float, float] = (1.0, 1.0)) -> Extent:
