@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from boneseg.engine import Engine
+from boneseg.scratch import Scratch, scratch
 
 if TYPE_CHECKING:
     from orthanc import Orthanc
@@ -27,6 +29,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def engine() -> Engine:
     """The model that ships, ready to run."""
     return Engine()
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """The messages that are logged, as they come."""
+    kept: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: kept.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("boneseg")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield kept
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Scratch]:
+    """Where `pacs` keeps the film in hand."""
+    with scratch(tmp_path / "scratch") as room:
+        yield room
 
 
 @pytest.fixture

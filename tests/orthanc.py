@@ -44,6 +44,7 @@ class Orthanc:
         self.web = f"{self.root}/dicom-web"
         self.netrc = folder / "netrc"
         self.netrc.write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
+        self.netrc.chmod(0o600)
         self.process: subprocess.Popen[bytes] | None = None
         settings = {
             "Name": "TEST",

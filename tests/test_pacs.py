@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import ssl
 import subprocess
@@ -19,8 +20,10 @@ from hypothesis import strategies as st
 
 import films
 import orthanc
-from boneseg.errors import OutputError, ServiceError, UsageError
-from boneseg.pacs.dicomweb import DicomWeb, Instance, Study, _first_part
+from boneseg.errors import OutputError, RadiographError, ServiceError, UsageError
+from boneseg.pacs.dicomweb import DicomWeb, Instance, Series, Study
+from boneseg.pacs.multipart import CutError, extract
+from boneseg.pacs.retries import Retries
 from boneseg.pacs.watch import Watch
 from boneseg.radiograph import read_radiograph
 from boneseg.writers.dicom_seg import segmentation_uid
@@ -29,15 +32,15 @@ BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
 
 
 @orthanc.needs_orthanc
-def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engine):
+def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engine, room):
     paths = orthanc.study(tmp_path / "films", 3, PatientName="Quux^Mark")
     for path in paths:
         server.put(path)
     uid = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
     with DicomWeb(server.web, netrc=server.netrc) as web:
-        outcomes = Watch(web, engine).study(uid)
+        outcomes = Watch(web, engine, room).study(uid)
         assert [outcome.state for outcome in outcomes] == ["stored"] * 3
-        assert [outcome.state for outcome in Watch(web, engine).study(uid)] == ["there"] * 3
+        assert [outcome.state for outcome in Watch(web, engine, room).study(uid)] == ["there"] * 3
     stored = {str(found.SOPInstanceUID): found for found in server.segmentations()}
     assert len(stored) == 3
     for path in paths:
@@ -49,12 +52,12 @@ def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engi
 
 
 @orthanc.needs_orthanc
-def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engine):
+def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engine, room, lines):
     paths = orthanc.study(tmp_path / "films", 20)
     for path in paths:
         server.put(path)
     uid = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
-    stored, lines, killer = [], [], []
+    stored, killer = [], []
 
     def report(outcome):
         stored.append(outcome.state)
@@ -63,22 +66,23 @@ def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engin
             killer.append(threading.Timer(1.5, server.start))
             killer[0].start()
 
-    with DicomWeb(server.web, netrc=server.netrc, tell=lines.append) as web:
-        Watch(web, engine, report=report).study(uid)
+    with DicomWeb(server.web, netrc=server.netrc) as web:
+        Watch(web, engine, room, report=report).study(uid)
     killer[0].join()
     assert stored == ["stored"] * 20
     assert any("cannot be reached; trying again in 1 s" in line for line in lines)
+    assert any("answers again" in line for line in lines)
     films_there = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
     found = sorted(str(found.SOPInstanceUID) for found in server.segmentations())
     assert found == sorted(segmentation_uid(film, engine.bundle.card) for film in films_there)
 
 
 @orthanc.needs_orthanc
-def test_watch_finds_what_is_new_and_asks_little_when_nothing_is(tmp_path, server, engine):
+def test_watch_finds_what_is_new_and_asks_little_when_nothing_is(tmp_path, server, engine, room):
     server.put(orthanc.study(tmp_path / "a", 1)[0])
     server.put(orthanc.study(tmp_path / "b", 1, Modality="CT")[0])  # none of ours
     with DicomWeb(server.web, netrc=server.netrc) as web:
-        watch = Watch(web, engine)
+        watch = Watch(web, engine, room)
         assert [outcome.state for outcome in watch.round()] == ["stored"]
         assert [outcome.state for outcome in watch.round()] == ["there"]  # it has one more now
         assert watch.round() == []  # nothing has changed: no study is looked into
@@ -88,7 +92,7 @@ def test_watch_finds_what_is_new_and_asks_little_when_nothing_is(tmp_path, serve
 
 
 @orthanc.needs_orthanc
-def test_films_that_cannot_be_segmented_are_named_and_the_rest_is_done(tmp_path, server, engine):
+def test_films_that_cannot_be_segmented_are_named_and_the_rest_done(tmp_path, server, engine, room):
     good = orthanc.study(tmp_path / "good", 1)[0]
     study = pydicom.dcmread(good)
     words = {
@@ -101,36 +105,38 @@ def test_films_that_cannot_be_segmented_are_named_and_the_rest_is_done(tmp_path,
     server.put(good)
     server.put(films.dicom(tmp_path / "a.dcm", np.stack([films.bone()] * 2), **words))
     with DicomWeb(server.web, netrc=server.netrc) as web:
-        watch = Watch(web, engine)
+        watch = Watch(web, engine, room)
         outcomes = watch.study(str(study.StudyInstanceUID))
         again = watch.study(str(study.StudyInstanceUID))
     assert sorted(outcome.state for outcome in outcomes) == ["failed", "stored"]
-    error = next(outcome.error for outcome in outcomes if outcome.error)
-    assert "holds 2 frames" in error and words["SOPInstanceUID"] in error and "\n" not in error
+    failed = next(outcome for outcome in outcomes if outcome.error)
+    assert "holds 2 frames" in failed.error and failed.uid == words["SOPInstanceUID"]
+    assert str(failed).startswith(f"{failed.film} ({failed.uid}): ") and "\n" not in str(failed)
     assert [outcome.state for outcome in again] == ["there"]  # the other is not fetched again
 
 
 @orthanc.needs_orthanc
-def test_who_is_not_let_in_is_told_so_at_once(tmp_path, server, engine):
+def test_who_is_not_let_in_is_told_so_at_once(tmp_path, server, engine, room):
     wrong = tmp_path / "netrc"
     wrong.write_text("machine 127.0.0.1 login radiology password wrong\n")
+    wrong.chmod(0o600)
     for path in (wrong, Path("/dev/null")):
         with (
             DicomWeb(server.web, netrc=path) as web,
-            pytest.raises(ServiceError, match="does not let us in; check the --netrc"),
+            pytest.raises(ServiceError, match=r"does not let us in .401.; check the --netrc"),
         ):
-            Watch(web, engine).round()
+            Watch(web, engine, room).round()
 
 
-def test_a_server_that_is_not_there_is_given_up_after_a_while(engine):
+def test_a_server_that_is_not_there_is_given_up_after_a_while(engine, room):
     pauses = []
     url = f"http://127.0.0.1:{orthanc.free_port()}/dicom-web"
     with (
         DicomWeb(url, patience=20, sleep=pauses.append) as web,
-        pytest.raises(ServiceError, match="cannot be reached; see that it runs") as refusal,
+        pytest.raises(ServiceError, match="cannot be reached; check that it runs") as refusal,
     ):
         web.patience = 0.5
-        Watch(web, engine).study("1.2.3")
+        Watch(web, engine, room).study("1.2.3")
     assert str(refusal.value).startswith(url) and pauses == []
 
 
@@ -209,53 +215,106 @@ def test_a_server_that_knows_no_offset_is_asked_twice():
     assert len(transport.asked) == 2
 
 
-@pytest.mark.parametrize("status", [400, 404, 500])
-def test_a_study_that_is_refused_holds_up_no_other_and_is_tried_five_times(monkeypatch, status):
-    monkeypatch.setattr("boneseg.pacs.dicomweb._BROKEN_PATIENCE", 0)
-    asked, count = [], 1
+class Clock:
+    """A clock that goes on by itself only where somebody sleeps."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def __call__(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+def test_a_study_that_is_refused_holds_up_no_other_and_is_tried_later(room, status):
+    asked, count, told, clock = [], 1, [], Clock()
 
     def answer(request):
-        asked.append(request.url.path)
+        if "limit=1&" not in f"{request.url.query.decode()}&":  # else the client looks who is well
+            asked.append(request.url.path)
         if request.url.path == "/studies":
             studies = [row(t0020000D=uid, t00201208=count) for uid in ("1.2.3", "1.2.4")]
             return httpx.Response(200, json=studies)
         return httpx.Response(status) if "1.2.3" in request.url.path else httpx.Response(204)
 
-    told = []
-    with DicomWeb("https://pacs.example", transport=httpx.MockTransport(answer)) as web:
-        watch = Watch(web, None, report=told.append)
-        for _ in range(7):
-            assert [outcome.state for outcome in watch.round()] in (["failed"], [])
-        assert asked.count("/studies/1.2.3/series") == len(told) == 5
+    web = DicomWeb(
+        "https://pacs.example", transport=httpx.MockTransport(answer), sleep=lambda pause: None
+    )
+    tries = 3 if status == 500 else 1
+    watch = Watch(web, None, room, report=told.append, clock=clock)
+    for second, times in ((0, 1), (5, 1), (11, 2), (20, 2), (32, 3)):
+        clock.time = second
+        watch.round()
+        assert asked.count("/studies/1.2.3/series") == times * tries and len(told) == times
         assert asked.count("/studies/1.2.4/series") == 1
-        count = 2  # something was added to it: another chance
-        assert len(watch.round()) == 1
-    assert told[0].error.startswith("study ") and "1.2.3" not in told[0].error
+    count = 2  # something was added to it
+    assert [outcome.state for outcome in watch.round()] == ["failed"]
+    assert told[0].film.startswith("study ") and "1.2.3" not in str(told[0])
 
 
-def test_a_full_disk_is_no_fault_of_the_film(tmp_path, engine, monkeypatch):
-    class OneFilm:
-        def studies(self, since):
-            return [Study("1.2.3", 1)]
-
-        def instances(self, study):
-            return [Instance(study, "1.2.3.4", "1.2.3.4.5", "CR")]
-
-        def fetch(self, film, path):
-            raise OutputError(f"{path}: cannot be written (No space left on device); free some")
-
-    watch = Watch(OneFilm(), engine)
-    for _ in range(7):
-        assert [outcome.state for outcome in watch.round()] == ["failed"]
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    assert "free space there" in watch.round()[0].error
+def test_what_fails_is_tried_again_at_least_once_an_hour():
+    clock = Clock()
+    retries, pauses = Retries(clock), []
+    for _ in range(12):
+        retries.failed("film 1")
+        pauses.append(retries.when("film 1") - clock())
+        assert not retries.is_due("film 1") and retries.is_due("film 2")
+        clock.time = retries.when("film 1")
+        assert retries.is_due("film 1")
+    assert pauses == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
+    retries.done("film 1")
+    retries.give_up("film 2")
+    clock.time = 1e9
+    assert retries.is_due("film 1") and not retries.is_due("film 2")
 
 
-def test_a_watch_ends_where_the_server_does_not_let_it_in():
-    studies = [row(t0020000D="1.2.3")]
-    _, web = fake(studies=[studies], series=[httpx.Response(401)])
+class OneFilm:
+    """A server with one film, and what happens where it is fetched."""
+
+    def __init__(self, fetch):
+        self.fetch = fetch
+
+    def studies(self, since):
+        return [Study("1.2.3", 1)]
+
+    def series(self, study):
+        return [Series("1.2.3.4", "CR")]
+
+    def instances(self, study, series):
+        return [Instance(study, series.uid, "1.2.3.4.5", series.modality)]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (OutputError("a folder: cannot be written (No space left on device); free some"), 6),
+        (ServiceError("https://pacs: answers 504, for this request alone"), 6),
+        (KeyError("a bug"), 6),
+        (MemoryError(), 6),
+        (RadiographError("is a film of 4 frames"), 1),
+    ],
+)
+def test_only_a_fault_of_the_film_itself_is_final(room, engine, error, tries):
+    asked, clock = [], Clock()
+
+    def fetch(film, path):
+        asked.append(film)
+        raise error
+
+    watch = Watch(OneFilm(fetch), engine, room, clock=clock)
+    for _ in range(6):
+        watch.round()
+        clock.time += 4000
+    assert len(asked) == tries
+
+
+def test_a_watch_ends_where_the_server_does_not_let_it_in(room):
+    _, web = fake(studies=[httpx.Response(401)])
     with pytest.raises(ServiceError, match="does not let us in"):
-        Watch(web, None).round()
+        Watch(web, None, room).forever()
 
 
 class Unknown(httpx.BaseTransport):
@@ -265,10 +324,10 @@ class Unknown(httpx.BaseTransport):
         raise httpx.ConnectError("no") from ssl.SSLCertVerificationError(1, "no")
 
 
-def test_a_server_that_nobody_vouches_for_is_not_waited_for(engine):
+def test_a_server_that_nobody_vouches_for_is_not_waited_for(engine, room):
     web = DicomWeb("https://pacs.example/rs", transport=Unknown(), patience=0)
     with pytest.raises(ServiceError, match="has a certificate that is not trusted"):
-        Watch(web, engine).round()
+        Watch(web, engine, room).round()
 
 
 def test_a_server_that_has_moved_is_told_as_such():
@@ -277,14 +336,18 @@ def test_a_server_that_has_moved_is_told_as_such():
         list(web.studies())
 
 
-@pytest.mark.parametrize("answer", [{"a": 1}, ["text"], httpx.Response(200, text="<html>")])
+@pytest.mark.parametrize(
+    "answer", [{"a": 1}, ["text"], 5, "text", True, httpx.Response(200, text="<html>")]
+)
 def test_what_is_no_dicomweb_is_said_to_be_none(answer):
     _, web = fake(studies=[answer])
     with pytest.raises(ServiceError, match="does not answer as DICOMweb; check the URL"):
         list(web.studies())
 
 
-@pytest.mark.parametrize("answer", [[], httpx.Response(204), httpx.Response(200)])
+@pytest.mark.parametrize(
+    "answer", [[], {}, None, [None], [{}], httpx.Response(204), httpx.Response(200)]
+)
 def test_nothing_found_is_no_error(answer):
     _, web = fake(studies=[answer])
     assert list(web.studies()) == []
@@ -301,26 +364,10 @@ def test_stored_is_what_the_server_says_it_has(tmp_path, refusal):
         web.store(dataset)
 
 
-@given(st.binary(max_size=300), st.sampled_from(["abc", "--", "=_x"]))
-def test_the_first_part_of_an_answer_is_the_object(content, boundary):
-    mark = f"\r\n--{boundary}".encode()
-    assume(mark not in content)
-    body = b"--%b\r\nContent-Type: application/dicom\r\n\r\n%b%b--" % (
-        boundary.encode(),
-        content,
-        mark,
-    )
-    kind = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
-    answer = httpx.Response(200, headers={"Content-Type": kind}, content=body)
-    assert _first_part(answer) == content
-    assert _first_part(httpx.Response(200, content=content)) == content
-
-
-def test_what_is_not_encrypted_is_told():
-    lines = []
-    with DicomWeb("http://pacs.example/dicom-web", tell=lines.append):
+def test_what_is_not_encrypted_is_told(lines):
+    with DicomWeb("http://pacs.example/dicom-web"):
         assert "is not encrypted" in lines[0]
-    with DicomWeb("https://pacs.example/dicom-web", tell=lines.append):
+    with DicomWeb("https://pacs.example/dicom-web"):
         assert len(lines) == 1
 
 
@@ -368,7 +415,7 @@ def test_the_command_stores_a_study_and_names_no_patient(tmp_path, server):
     done = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
     assert done.returncode == 1, done.stderr  # for the one that is too small
     assert "2 stored, 0 there before, 1 failed" in done.stdout
-    assert "error: film 1.2.3.9: a film of 4 pixels" in done.stderr
+    assert "(1.2.3.9): a film of 4 pixels" in done.stderr
     assert len(server.segmentations()) == 2
     again = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
     assert again.returncode == 1 and "0 stored, 2 there before, 1 failed" in again.stdout
@@ -391,5 +438,201 @@ def test_the_command_watches_until_it_is_stopped(tmp_path, server):
     finally:
         watching.send_signal(signal.SIGINT)
         said = watching.communicate(timeout=60)[1]
-    assert watching.returncode == 130 and said.rstrip().endswith("stopped")
+    assert watching.returncode == 130 and said.rstrip().endswith("INFO stopped")
     assert "Traceback" not in said
+
+
+def extracted(tmp_path, body, kind='multipart/related; type="application/dicom"; boundary=B'):
+    (tmp_path / "answer").write_bytes(body)
+    extract(tmp_path / "answer", kind, tmp_path / "object")
+    return (tmp_path / "object").read_bytes()
+
+
+@given(st.binary(min_size=1, max_size=300), st.sampled_from(["abc", "--", "=_x", "a;b"]))
+def test_the_first_part_of_an_answer_is_the_object(tmp_path_factory, content, boundary):
+    mark = f"\r\n--{boundary}".encode()
+    assume(mark not in content)
+    kind = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
+    folder = tmp_path_factory.mktemp("answer")
+    for headers in (b"Content-Type: application/dicom", b"content-length: %d" % len(content)):
+        body = mark[2:] + b"\r\n" + headers + b"\r\n\r\n" + content + mark
+        assert extracted(folder, body + b"--", kind) == content
+        assert extracted(folder, b"preamble\r\n" + body + b"\r\n\r\nsecond", kind) == content
+    assert extracted(folder, content, "application/dicom") == content
+    assert extracted(folder, content, "") == content
+
+
+def test_a_part_may_hold_the_boundary_where_its_length_is_told(tmp_path):
+    content = b"a\r\n--B\r\nb"
+    body = b"--B\r\nContent-Length: 9\r\n\r\n" + content + b"\r\n--B--"
+    assert extracted(tmp_path, body) == content
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "is empty"),
+        (b"--B\r\n\r\n\r\n--B--", "is empty"),
+        (b"--B--", "has no part"),
+        (b"--C\r\n\r\nabc\r\n--C--", "has no part"),
+        (b"--B\r\n\r\nabc", "is cut short"),
+        (b"--B\r\nContent-Length: 9\r\n\r\nabc", "is cut short"),
+        (b"--B\r\nContent-Length: 9\r\n\r\nabc\r\n--B--", "is shorter than"),
+    ],
+)
+def test_an_answer_that_is_not_whole_is_told_as_such(tmp_path, body, words):
+    with pytest.raises(CutError, match=words):
+        extracted(tmp_path, body)
+
+
+PADDED = ["{}", "{}\0", " {} ", "{} ", "\t{}\r\n"]
+
+
+@pytest.mark.parametrize("pad", PADDED)
+def test_the_padding_of_dicom_files_is_no_part_of_a_value(pad):
+    studies = [row(t0020000D=pad.format("1.2"), t00201208=pad.format("7"))]
+    series = [row(t0020000E=pad.format("1.2.3"), t00080060=pad.format("cr"))]
+    held = [row(t00080018=pad.format("1.2.3.4"))]
+    _, web = fake(studies=[studies], series=[series], instances=[held])
+    assert list(web.studies()) == [Study("1.2", 7)]
+    assert list(web.series("1.2")) == [Series("1.2.3", "CR")]
+    found = list(web.instances("1.2", Series("1.2.3", "CR")))
+    assert found == [Instance("1.2", "1.2.3", "1.2.3.4", "CR")]
+    assert web.has("1.2", "1.2.3.4")
+
+
+@pytest.mark.parametrize(
+    ("series", "instance", "modality"),
+    [
+        ("DX", {}, "DX"),
+        ("", {"00080060": {"vr": "CS", "Value": ["DX "]}}, "DX"),
+        ("", {"00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.1\0"]}}, "CR"),
+        ("", {"00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]}}, ""),
+        ("", {}, ""),
+    ],
+)
+def test_a_modality_is_taken_from_where_it_is_told(series, instance, modality):
+    _, web = fake(instances=[[row(t00080018="1.2.3.4") | instance]])
+    assert next(web.instances("1.2", Series("1.2.3", series))).modality == modality
+
+
+VALUES = [  # of Study Instance UID and of Number of Study Related Instances
+    ({"vr": "UI", "Value": ["1.2"]}, {"vr": "IS", "Value": [3]}),
+    ({"vr": "UI", "Value": "1.2"}, {"vr": "IS", "Value": 3}),
+    ({"vr": "UI", "value": ["1.2"]}, {"vr": "IS", "Value": ["3"]}),
+    ({"Value": [None, "1.2"]}, {"Value": [3.0]}),
+    ("1.2", 3),
+    (["1.2"], "3"),
+    ({"vr": "UI", "Value": ["1.2", "1.3"]}, ["3.0"]),
+]
+NOTHING = [None, {}, [], "", True, {"vr": "UI"}, {"vr": "UI", "Value": None}, {"Value": []}]
+NOTHING += [{"Value": [None]}, {"Value": [{}]}, {"Value": [[]]}, {"Value": {"Value": ["1.2"]}}]
+
+
+@pytest.mark.parametrize(("uid", "count"), VALUES)
+def test_values_of_every_json_type_are_read(uid, count):
+    found = {"0020000D": uid, "00201208": count}
+    for rows in ([found], found, [None, found], [{k.lower(): v for k, v in found.items()}]):
+        _, web = fake(studies=[rows])
+        assert list(web.studies()) == [Study("1.2", 3)]
+
+
+@pytest.mark.parametrize("value", [*NOTHING, "x", -1, 1e300, float("inf"), "9" * 5000])
+def test_a_value_that_is_none_is_passed_over(value):
+    body = json.dumps([{"0020000D": {"Value": ["1.2"]}, "00201208": value}]).encode()
+    _, web = fake(studies=[httpx.Response(200, content=body)])
+    assert list(web.studies()) == [Study("1.2", None)]
+    _, web = fake(studies=[[{"0020000D": value}] if value != float("inf") else []])
+    assert list(web.studies()) == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"0020000D":', b'[{"a": 1e}]', b"[NaN,"]
+)
+def test_json_that_cannot_be_read_ends_no_watch(room, lines, body):
+    good = [row(t0020000D="1.2.3", t00201208=1)]
+    answers = [httpx.Response(200, content=body), good]
+    _, web = fake(studies=answers, series=[httpx.Response(204)])
+    pauses = []
+
+    def sleep(pause):
+        pauses.append(pause)
+        if len(pauses) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Watch(web, None, room).forever(every=10, sleep=sleep)
+    assert pauses == [20, 10, 10]
+    assert any("not valid JSON" in line and "trying again in 20 s" in line for line in lines)
+
+
+def test_a_watch_that_has_begun_survives_every_answer(room):
+    _, web = fake(studies=[[], httpx.Response(404), httpx.Response(200, text="<p>"), []])
+    pauses = []
+
+    def sleep(pause):
+        pauses.append(pause)
+        if len(pauses) == 4:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Watch(web, None, room).forever(every=10, sleep=sleep)
+    assert pauses == [10, 20, 40, 10]
+
+
+FAILED_ONE = {"00081198": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1"]}}]}}
+XML = '<NativeDicomModel><DicomAttribute tag="00081199"/></NativeDicomModel>'
+
+
+@pytest.mark.parametrize(
+    ("answer", "held", "stored"),
+    [
+        (httpx.Response(200, content=b"null"), False, True),
+        (httpx.Response(200, content=b""), False, True),
+        (httpx.Response(204), False, True),
+        (httpx.Response(200, json=[]), False, True),
+        (httpx.Response(200, json={}), False, True),
+        (httpx.Response(200, json=[None]), False, True),
+        (httpx.Response(200, json={"00081198": {"vr": "SQ"}}), False, True),
+        (httpx.Response(200, json={"00081198": {"vr": "SQ", "Value": []}}), False, True),
+        (httpx.Response(200, text=XML), False, True),
+        (httpx.Response(200, text=XML.replace("81199", "81198")), False, False),
+        (httpx.Response(200, text=XML.replace("81199", "81198")), True, True),
+        (httpx.Response(200, text="<html>sign in"), False, False),
+        (httpx.Response(200, json="stored"), False, False),
+        (httpx.Response(200, json=[1]), True, True),
+        (httpx.Response(200, content=b"[" * 100_000), False, False),
+        (httpx.Response(200, json=FAILED_ONE), False, False),
+        (httpx.Response(200, json=[FAILED_ONE]), False, False),
+        (httpx.Response(202, json=FAILED_ONE), False, False),
+        (httpx.Response(202, json=FAILED_ONE), True, True),
+        (httpx.Response(202, json={}), False, False),
+        (httpx.Response(202, content=b""), True, True),
+        (httpx.Response(409, json=FAILED_ONE), True, True),
+        (httpx.Response(409, content=b""), False, False),
+        (httpx.Response(400), False, False),
+        (httpx.Response(500), False, False),
+        (httpx.Response(503), False, False),
+    ],
+)
+def test_an_object_is_stored_where_the_server_says_so(tmp_path, answer, held, stored):
+    dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", films.bone(), StudyInstanceUID="1.2"))
+    there = [row(t00080018=str(dataset.SOPInstanceUID) + "\0")] if held else []
+    _, web = fake(**{"1.2": [answer], "instances": [there], "series": [[]]})
+    if stored:
+        web.store(dataset)
+    else:
+        with pytest.raises(ServiceError):
+            web.store(dataset)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+@pytest.mark.parametrize("kind", ["netrc", "token"])
+def test_credentials_that_others_can_read_are_refused(tmp_path, mode, kind):
+    path = tmp_path / "secret"
+    path.write_text("machine pacs.example login u password p" if kind == "netrc" else "eyJh")
+    path.chmod(mode)
+    with pytest.raises(UsageError, match=f"chmod 600 {path}"):
+        DicomWeb("https://pacs.example", **{kind: path})
+    path.chmod(0o600)
+    DicomWeb("https://pacs.example", **{kind: path})

@@ -6,8 +6,8 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,10 +18,11 @@ import typer
 
 from boneseg import logs
 from boneseg.cli.common import Json, LogLines, print_json
-from boneseg.errors import RadiographError, UsageError
-from boneseg.progress import say
+from boneseg.errors import BonesegError, RadiographError, ServiceError, UsageError
+from boneseg.logs import LogFormat, log
 
 PATIENCE = 300.0  # seconds that a study's server may be away
+TERMINATED = 128 + signal.SIGTERM  # the exit status of a job that was stopped before its end
 
 
 def serve(
@@ -76,9 +77,15 @@ def pacs(
     model: Annotated[
         Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
     ] = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="Where a film lies while it is segmented; else the temporary directory."),
+    ] = None,
     as_json: Json = False,
+    log_format: LogLines = "text",
 ) -> int:
     """Segment films on a DICOMweb server; their DICOM Segmentations are stored beside them."""
+    start_service(log_format, status=0 if watching else TERMINATED)
     if (study is None) != watching:
         raise UsageError("pacs: give either --study UID or --watch")
     if study is not None and not re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)*", study, re.ASCII):
@@ -91,29 +98,43 @@ def pacs(
     from boneseg.engine import Engine
     from boneseg.pacs.dicomweb import DicomWeb
     from boneseg.pacs.watch import Outcome, Watch
+    from boneseg.scratch import scratch, usual_folder
+
+    outcomes: list[Outcome] = []
 
     def report(outcome: Outcome) -> None:
         if outcome.state == "failed":
-            say(f"error: {outcome.error}")
+            log.error(str(outcome))
         elif outcome.state == "stored":
-            say(f"{outcome.film}: stored")
+            log.info(str(outcome))
+        if not watching:
+            outcomes.append(outcome)
 
     patience = math.inf if watching else PATIENCE
-    with DicomWeb(url, netrc=netrc, token=token, patience=patience, tell=say) as web:
-        watch = Watch(web, Engine(model or "bundled"), modalities=wanted, report=report)
-        while study is None:
-            watch.round(since)
-            time.sleep(every)
-        outcomes = watch.study(study)
-    if not outcomes:
-        raise RadiographError(f"the study holds no films of {', '.join(wanted)}; check the UID")
+    with (
+        DicomWeb(url, netrc=netrc, token=token, patience=patience) as web,
+        scratch(spool or usual_folder()) as room,
+    ):
+        watch = Watch(web, Engine(model or "bundled"), room, modalities=wanted, report=report)
+        if study is None:
+            log.info(f"{web.name}: is watched for films of {', '.join(wanted)}")
+            watch.forever(since, every)
+        gone: BonesegError | None = None
+        try:
+            watch.study(study or "")
+        except ServiceError as error:  # what is done is reported all the same
+            gone = error
+    if not outcomes and gone is None:
+        gone = RadiographError(f"the study holds no films of {', '.join(wanted)}; check the UID")
     counts = Counter(outcome.state for outcome in outcomes)
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
-    else:
+    elif outcomes:
         print(
             f"{counts['stored']} stored, {counts['there']} there before, {counts['failed']} failed"
         )
+    if gone is not None:
+        raise gone
     return 1 if counts["failed"] else 0
 
 
@@ -130,8 +151,10 @@ def node(
     model: Annotated[
         Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
     ] = None,
+    log_format: LogLines = "text",
 ) -> int:
     """Be a DICOM node: films come by C-STORE, their segmentations go by C-STORE to another."""
+    stopped = start_service(log_format, status=None)
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: say with --from AET who may send, where other machines can")
     from boneseg.engine import Engine
@@ -143,10 +166,30 @@ def node(
     with only_node(spool, f"{ours} on {host}:{port}"):
         waiting = Spool(spool, limit)
         engine = Engine(model or "bundled")
-        answering = Node(waiting, engine, there, title=ours, allow=known, tell=say)
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as a service is stopped
+        answering = Node(waiting, engine, there, title=ours, allow=known)
         with suppress(KeyboardInterrupt), answering.running(host, port) as found:
-            say(f"{ours} answers on {host}:{found}; segmentations go to {there}")
-            threading.Event().wait()
-        say(f"stopped; {waiting.count()} wait in {spool} for the next start")
+            log.info(f"{ours} answers on {host}:{found}; segmentations go to {there}")
+            stopped.wait()
+        log.info(f"stopped; {waiting.count()} wait in {spool} for the next start")
     return 0
+
+
+def start_service(log_format: LogFormat, status: int | None) -> threading.Event:
+    """Log to stderr, make files for this user alone, and end on SIGTERM.
+
+    With a `status`, SIGTERM raises SystemExit in the main thread, and whatever is in hand is
+    cleaned up on the way; without one it only sets the event that is returned. SIGTERM counts even
+    where SIGINT is ignored, as it is for what a shell starts in the background.
+    """
+    stopped = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+        if status is not None:
+            log.info("stopped")
+            sys.exit(status)
+
+    signal.signal(signal.SIGTERM, stop)
+    logs.start(log_format)
+    os.umask(0o077)
+    return stopped

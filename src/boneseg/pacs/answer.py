@@ -35,11 +35,21 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
         ) from None
 
 
-def called(uid: str, path: Path) -> str:
-    """What messages call a film: its UID, or a hash of it where that tells whose film it is."""
-    return hashed("film", uid) if gives_away(uid, path) else f"film {uid}"
+def public_uid(uid: str, path: Path) -> str | None:
+    """A film's UID, None where it holds what its file says of the patient."""
+    return None if gives_away(uid, path) else uid
+
+
+def label(name: str, uid: str | None) -> str:
+    """What messages call a film: its name, and its UID where that may be told."""
+    return f"{name} ({uid})" if uid else name
 
 
 def hashed(kind: str, uid: str) -> str:
-    """What messages call an object whose UID may tell whose it is."""
-    return f"{kind} {hashlib.sha256(uid.encode()).hexdigest()[:12]}"
+    """The name of an object in logs and JSON: its kind and a hash of its UID."""
+    return f"{kind} {digest(uid)}"
+
+
+def digest(uid: str) -> str:
+    """A hash of a UID, which may itself identify the patient."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:12]

@@ -33,7 +33,8 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, dimse_messages, evt
 
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, RadiographError, ServiceError, UsageError
-from boneseg.pacs.answer import answer, called
+from boneseg.logs import log
+from boneseg.pacs.answer import answer, hashed, label, public_uid
 from boneseg.pacs.spool import Spool
 
 MAX_BYTES = 1 << 30  # of one film
@@ -106,11 +107,10 @@ class Node:
         title: str = "BONESEG",
         allow: Sequence[str] = (),
         max_bytes: int = MAX_BYTES,
-        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes datasets
         self.spool, self.engine, self.to, self.title = spool, engine, to, title
-        self._tell, self._allow, self._max_bytes = tell, list(allow), max_bytes
+        self._allow, self._max_bytes = list(allow), max_bytes
         self._stop, self._news = threading.Event(), threading.Condition()
         self._pause = 1.0  # between two tries to send, longer from one to the next
         self._received: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -160,13 +160,13 @@ class Node:
         self._received[event.assoc] = 0
         uid, path = str(event.request.AffectedSOPInstanceUID), event.dataset_path
         if path.stat().st_size > self._max_bytes:
-            self._tell(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
+            log.info(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
             return _TOO_LARGE
         try:
             with path.open("rb") as file:
                 self.spool.put("films", uid, iter(lambda: file.read(1 << 20), b""))
         except OutputError as error:  # no room in the spool, or on the disk
-            self._tell(f"a film is not taken: {error}")
+            log.info(f"a film is not taken: {error}")
             return _FULL
         self._wake()
         return _SUCCESS
@@ -184,7 +184,7 @@ class Node:
             return
         if link not in self._refused:
             self._refused.add(link)
-            self._tell(reason)
+            log.info(reason)
             threading.Thread(target=link.abort, daemon=True).start()  # not of its own thread
 
     def _forget(self, event: Any) -> None:
@@ -202,7 +202,7 @@ class Node:
             try:
                 pause = step()
             except Exception as error:  # the node lives on; the next start would meet it again
-                self._tell(f"error: {type(error).__name__} in the node; trying again")
+                log.error(f"{type(error).__name__} in the node; trying again")
                 pause = LONGEST_PAUSE
             if pause:
                 with self._news:
@@ -221,23 +221,23 @@ class Node:
         try:
             with suppress(Exception):  # told below, as no DICOM file
                 uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
-                name = called(uid, path)
+                name = label(hashed("film", uid), public_uid(uid, path))
             if self.spool.begin(path) > TRIES:
                 raise RadiographError(f"{name}: ended the program {TRIES} times")
             found, packed = answer(path, self.engine, name), BytesIO()
             found.save_as(packed, enforce_file_format=True)
             self.spool.put("answers", str(found.SOPInstanceUID), [packed.getvalue()])
         except OutputError as error:  # the disk is full, which is not the film's fault
-            self._tell(f"error: {error}")
+            log.error(f"{error}")
             self.spool.put_back(path)
             return LONGEST_PAUSE
         except Exception as error:  # the node must live on, whatever a film does to it
             reason = str(error) if isinstance(error, BonesegError) else type(error).__name__
             words = reason if reason.startswith(name) else f"{name}: {reason}"
-            self._tell(f"error: {words}; it is put aside in {self.spool.folder / 'failed'}")
+            log.error(f"{words}; it is put aside in {self.spool.folder / 'failed'}")
             self.spool.fail(path)
             return 0
-        self._tell(f"{name}: segmented")
+        log.info(f"{name}: segmented")
         self.spool.done(path)
         self._wake()
         return 0
@@ -277,7 +277,7 @@ class Node:
         if status == _SUCCESS or status in _WARNINGS:
             self.spool.done(path)
         else:
-            self._tell(
+            log.info(
                 f"error: {self.to}: refuses a segmentation ({status:04X}H); it is put aside in "
                 f"{self.spool.folder / 'failed'}"
             )
@@ -285,7 +285,7 @@ class Node:
         return None
 
     def _later(self, reason: str) -> float:
-        self._tell(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")
+        log.info(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         self._stop.wait(pause)  # news of a film do not hasten it
         return 0

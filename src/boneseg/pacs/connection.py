@@ -1,0 +1,211 @@
+"""HTTP with a server that may be away, busy, broken, or broken for one request alone.
+
+A server that is away is waited for, longer from one attempt to the next. Where one request keeps
+failing and the server answers another, the fault is that request's: it alone is given up.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import httpx
+
+from boneseg.errors import ServiceError, UsageError
+from boneseg.logs import log
+from boneseg.pacs.credentials import bearer_token, netrc_auth
+
+MAX_JSON = 64 << 20  # bytes of one answer to a search
+DICOM_JSON = {"Accept": "application/dicom+json, application/json;q=0.9"}
+TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte
+SLOWEST, GRACE = 8192, 30.0  # bytes per second that an answer must reach, after so many seconds
+LONGEST = 600.0  # seconds for one answer
+LONGEST_PAUSE = 60.0  # seconds between two attempts
+ATTEMPTS, PATIENCE = 3, 20.0  # attempts, or seconds, before the server is asked something else
+BROKEN_PATIENCE = 60.0  # seconds for a server that answers searches with 500
+_BUSY = frozenset((408, 425, 429, 500, 502, 503, 504))  # it may succeed later
+_BROKEN, _UNKNOWN_USER, _FORBIDDEN = 500, 401, 403
+
+
+class GoneError(ServiceError):
+    """The server did not answer within the patience."""
+
+
+class ShutOutError(ServiceError):
+    """The server does not accept our credentials, or its certificate is not trusted."""
+
+
+class TooLongError(Exception):
+    """An answer is longer than its limit."""
+
+
+class Connection(AbstractContextManager["Connection"]):
+    """A client that waits up to `patience` seconds for a server that does not answer.
+
+    netrc: a file of machine, login and password; token: a file that holds a bearer token. Each
+    wait is logged. Raises UsageError where URL or files are wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        netrc: Path | None = None,
+        token: Path | None = None,
+        patience: float = 300,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.patience, self._sleep = patience, sleep
+        try:
+            place = httpx.URL(url)
+        except httpx.InvalidURL:
+            place = httpx.URL()
+        if place.scheme not in ("http", "https") or not place.host:
+            raise UsageError("pacs: the URL must be that of a DICOMweb service, https://HOST/ROOT")
+        if place.userinfo:  # it would be seen in the list of processes
+            raise UsageError("pacs: leave the password out of the URL, and give --netrc FILE")
+        self.name = str(place.copy_with(query=None, fragment=None))
+        headers = {"Authorization": f"Bearer {bearer_token(token)}"} if token is not None else {}
+        auth = None if token is not None else netrc_auth(netrc)
+        if place.scheme == "http" and place.host not in ("127.0.0.1", "::1", "localhost"):
+            log.warning(
+                f"{self.name}: the connection is not encrypted; films and password can be read on "
+                "the network"
+            )
+        base = self.name.rstrip("/") + "/"
+        self._http = httpx.Client(
+            base_url=base, auth=auth, headers=headers, timeout=TIMEOUT, transport=transport
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def ask(
+        self,
+        method: str,
+        where: str,
+        *,
+        also: int = 0,
+        into: BinaryIO | None = None,
+        limit: int = MAX_JSON,
+        **words: Any,
+    ) -> httpx.Response:
+        """An answer of status 2xx (or `also`), however many attempts it takes; its body may go
+        `into` a file."""
+        started, pause, attempts, lost = time.monotonic(), 1.0, 0, False
+        while True:
+            attempts += 1
+            try:
+                answer = self._answer(method, where, into, limit, **words)
+                if answer.is_success or answer.status_code == also:
+                    if lost:
+                        log.info(f"{self.name}: answers again")
+                    return answer
+                reason, status = f"answers {answer.status_code}", answer.status_code
+                if status not in _BUSY:
+                    raise self._refusal(where, status)
+            except httpx.TransportError as error:
+                if _is_untrusted(error):  # waiting would not change that
+                    raise ShutOutError(
+                        f"{self.name}: has a certificate that is not trusted here; name the file "
+                        "of its authority in SSL_CERT_FILE"
+                    ) from None
+                reason, status = "cannot be reached" if _is_away(error) else "stops answering", 0
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # what h11 or a codec refuses
+                reason, status = "does not answer as HTTP demands", 0
+            waited = time.monotonic() - started
+            if where != "studies":
+                if (attempts >= ATTEMPTS or waited > PATIENCE) and self._answers_beside(where):
+                    raise ServiceError(f"{self.name}: {reason}, for this request alone")
+            elif status == _BROKEN and waited + pause > BROKEN_PATIENCE:
+                raise ServiceError(f"{self.name}: refuses the search ({status}); see its own log")
+            if waited + pause > self.patience:
+                raise GoneError(
+                    f"{self.name}: {reason}; check that it runs, and run this again: what is "
+                    "stored is not made twice"
+                )
+            log.warning(f"{self.name}: {reason}; trying again in {pause:.0f} s")
+            lost = True
+            self._sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _refusal(self, where: str, status: int) -> ServiceError:
+        """The error of a request that is refused: for it alone, if others are answered."""
+        error = ServiceError(f"{self.name}: {_reason(status)}")
+        if status not in (_UNKNOWN_USER, _FORBIDDEN):
+            return error
+        beside = where != "studies" and self._answers_beside(where)
+        return error if beside else ShutOutError(str(error))
+
+    def _answers_beside(self, where: str) -> bool:
+        """Whether the server answers a search one level above a request, asked once."""
+        series = "/".join((*where.split("/")[:2], "series"))
+        words = {"headers": DICOM_JSON, "params": {"limit": "1"}}
+        try:
+            above = "studies" if where == series else series
+            return self._answer("GET", above, None, MAX_JSON, **words).is_success
+        except TooLongError:
+            return True
+        except Exception:
+            return False
+
+    def _answer(
+        self, method: str, where: str, into: BinaryIO | None, limit: int, **words: Any
+    ) -> httpx.Response:
+        """One attempt. The body is read where the status is not that of an error.
+
+        Raises TooLongError over `limit` bytes, and httpx.ReadTimeout for an answer without end.
+        """
+        started, size = time.monotonic(), 0
+        sink = into if into is not None else BytesIO()
+        with self._http.stream(method, where, **words) as answer:
+            if answer.status_code < 300 or answer.status_code == 409:
+                sink.seek(0)
+                sink.truncate()
+                for part in answer.iter_bytes():
+                    size += len(part)
+                    if size > limit:
+                        raise TooLongError
+                    sink.write(part)
+                    if time.monotonic() - started > min(GRACE + size / SLOWEST, LONGEST):
+                        raise httpx.ReadTimeout("an answer without end")
+            headers = {k: v for k, v in answer.headers.items() if k != "content-encoding"}
+            headers.pop("content-length", None)
+            content = sink.getvalue() if isinstance(sink, BytesIO) else b""
+            return httpx.Response(answer.status_code, headers=headers, content=content)
+
+
+def _reason(status: int) -> str:
+    if status in (_UNKNOWN_USER, _FORBIDDEN):
+        return f"does not let us in ({status}); check the --netrc or --token file"
+    if 300 <= status < 400:
+        return f"sends us to another address ({status}); give that one"
+    if status == 404:
+        return "has no such DICOMweb service or object (404); check the URL and the UID"
+    return f"refuses the request ({status}); see the server's log"
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether this, or what it came of, is that nobody vouches for a server's certificate."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _is_away(error: httpx.TransportError) -> bool:
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)

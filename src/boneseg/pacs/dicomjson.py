@@ -1,0 +1,90 @@
+"""What a server says in DICOM JSON (PS3.18 annex F), in all the ways that servers say it.
+
+The standard: an array of objects; a tag in capitals; {"vr": "UI", "Value": ["1.2.3"]}. Servers also
+send one object without its array, null or nothing for "none found", tags in small letters, a value
+without its array, numbers as text, text as numbers, and the padding of DICOM files (NUL, blanks).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from boneseg.errors import ServiceError
+from boneseg.files import read_json
+
+STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
+MODALITY, CLASS, COUNT, DATE = "00080060", "00080016", "00201208", "00080020"
+FAILED = "00081198"  # Failed SOP Sequence
+
+Row = dict[str, Any]
+
+
+class GarbledError(ServiceError):
+    """An answer that begins as JSON and cannot be read."""
+
+
+def rows(body: bytes, name: str) -> list[Row]:
+    """The objects of an answer; errors call the server `name`.
+
+    Raises GarbledError for broken JSON and ServiceError for what is no DICOM JSON at all.
+    """
+    found = parsed(body, name)
+    if found is None:
+        return []
+    if isinstance(found, dict) and (not found or any(_is_tag(key) for key in found)):
+        return [found] if found else []
+    if not isinstance(found, list) or not all(isinstance(row, dict | None) for row in found):
+        raise ServiceError(f"{name}: does not answer as DICOMweb; check the URL")
+    return [row or {} for row in found]
+
+
+def parsed(body: bytes, name: str) -> Any:
+    """The document of an answer, None where it is empty. Raises as `rows` does."""
+    text = body.decode("utf-8-sig", errors="replace").strip(" \t\r\n\0")
+    if not text:
+        return None
+    try:
+        return read_json(text)
+    except ValueError:
+        pass
+    if text[0] in "[{":
+        raise GarbledError(f"{name}: gives an answer that is not valid JSON; see the server's log")
+    raise ServiceError(f"{name}: does not answer as DICOMweb; check the URL")
+
+
+def value(row: Row, tag: str) -> str:
+    """The first value of an element without its padding, or "" where there is none."""
+    found = element(row, tag)
+    return _text(found[0]) if found else ""
+
+
+def element(row: Row, tag: str) -> list[Any]:
+    """All values of an element."""
+    found = row.get(tag, row.get(tag.lower()))
+    if isinstance(found, dict):
+        found = next((item for key, item in found.items() if key.lower() == "value"), None)
+    if found is None:
+        return []
+    return [item for item in found if item is not None] if isinstance(found, list) else [found]
+
+
+def count(row: Row) -> int | None:
+    """Number of Study Related Instances, None where it is not told."""
+    text = value(row, COUNT)
+    return int(float(text)) if re.fullmatch(r"\d{1,12}(\.0*)?", text, re.ASCII) else None
+
+
+def is_uid(text: str) -> bool:
+    """Whether a server's word is a UID: it becomes a part of the URL that is asked for next."""
+    return re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)+", text, re.ASCII) is not None
+
+
+def _text(item: Any) -> str:
+    if isinstance(item, bool) or not isinstance(item, str | int | float):
+        return ""
+    return str(item).strip(" \t\r\n\0")
+
+
+def _is_tag(key: str) -> bool:
+    return re.fullmatch(r"[0-9A-Fa-f]{8}", key) is not None

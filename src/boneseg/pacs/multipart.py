@@ -1,0 +1,66 @@
+"""The object in a multipart answer (RFC 2046, RFC 2387), found in a file without reading it all."""
+
+from __future__ import annotations
+
+import mmap
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import Path
+
+_HEADERS = 1 << 16  # bytes in which the headers of a part end
+
+
+class CutError(Exception):
+    """The answer is not whole; the message says why."""
+
+
+def extract(answer: Path, kind: str, target: Path) -> None:
+    """Write the first object of an answer to `target`: all of it where it is not multipart.
+
+    kind: its Content-Type. Raises CutError where it is empty or cut short, and OSError.
+    """
+    if answer.stat().st_size == 0:
+        raise CutError("is empty")
+    said = Message()
+    said["content-type"] = kind
+    if said.get_content_maintype() != "multipart":
+        answer.replace(target)
+        return
+    mark = b"--" + (said.get_boundary() or "").encode("latin-1", errors="replace")
+    with (
+        answer.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body,
+        target.open("wb") as out,
+    ):
+        start, end = _first_part(body, mark)
+        for place in range(start, end, 1 << 20):
+            out.write(body[place : min(place + (1 << 20), end)])
+    answer.unlink()
+
+
+def _first_part(body: mmap.mmap, mark: bytes) -> tuple[int, int]:
+    """Where the first object begins and ends."""
+    opening = body.find(mark)
+    headers = body.find(b"\r\n\r\n", opening, opening + _HEADERS) if opening >= 0 else -1
+    if headers < 0:
+        raise CutError("has no part")
+    start = headers + 4
+    told = _length(body[opening + len(mark) : start])
+    if told is not None and body[start + told : start + told + 2 + len(mark)] == b"\r\n" + mark:
+        return start, start + told
+    end = body.find(b"\r\n" + mark, start)
+    if end < 0:
+        if told is not None and start + told == len(body):  # only the end mark is missing
+            return start, len(body)
+        raise CutError("is cut short")
+    if end == start:
+        raise CutError("is empty")
+    if told is not None and told > end - start + 2:
+        raise CutError("is shorter than its Content-Length says")
+    return start, end
+
+
+def _length(headers: bytes) -> int | None:
+    said = BytesParser().parsebytes(headers.lstrip(b"\r\n"), headersonly=True)["content-length"]
+    text = str(said or "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None
