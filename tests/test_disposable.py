@@ -44,7 +44,7 @@ def test_it_answers_one_request_after_the_other(child):
 
 
 def test_its_death_is_told_by_its_signal(victim):
-    with pytest.raises(DiedError, match=r"^ended its process \(SIGABRT\)$") as caught:
+    with pytest.raises(DiedError, match=r"^ended the process that read it \(SIGABRT\)$") as caught:
         ask(victim, b"abort")
     assert not caught.value.late
     assert not victim.is_alive()
@@ -79,8 +79,9 @@ def test_a_reply_larger_than_expected_is_not_read(victim):
 
 
 def test_one_that_does_not_start_is_told():
+    child = Disposable("children:nothing", quiet=True)
     with pytest.raises(DiedError, match="exit status 1"):
-        Disposable("children:nothing", quiet=True)
+        ask(child, b"")
 
 
 @pytest.mark.parametrize("word", [b"", b"sleep"], ids=["idle", "at work"])

@@ -15,6 +15,7 @@ import atexit
 import json
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -182,18 +183,18 @@ def _rle(data: bytes, shape: Shape) -> NDArray[Any]:
 
     width, pixels = shape.bits // 8, shape.rows * shape.columns
     starts = [*np.frombuffer(data[4:64], "<u4")[: shape.samples * width].tolist(), len(data)]
-    planes = np.empty((shape.samples, width, pixels), np.uint8)
-    for plane, start, end in zip(planes.reshape(-1, pixels), starts, starts[1:], strict=False):
+    values = np.empty((pixels, shape.samples, width), np.uint8)
+    for place, (start, end) in enumerate(pairwise(starts)):
         try:
             unpacked = imagecodecs.packbits_decode(data[start:end], out=pixels + _RLE_PADDING)
         except Exception as error:  # ImcdError, which has no public name
             raise (_SizeError if "OUTPUT_TOO_SMALL" in str(error) else ValueError) from None
         if len(unpacked) < pixels:
             raise _SizeError
-        plane[:] = np.frombuffer(unpacked, np.uint8, pixels)
-    samples = planes.transpose(2, 0, 1).copy().view(f">u{width}")
+        sample, byte = divmod(place, width)
+        values[:, sample, width - 1 - byte] = np.frombuffer(unpacked, np.uint8, pixels)
     full = (shape.rows, shape.columns, shape.samples)
-    return samples.astype(f"<u{width}").reshape(full if shape.samples > 1 else full[:2])
+    return values.view(f"<u{width}").reshape(full if shape.samples > 1 else full[:2])
 
 
 def _jpeg_16(data: bytes, shape: Shape) -> NDArray[Any]:

@@ -32,6 +32,7 @@ START = 120.0  # seconds for a child to import what it needs
 
 _HEAD = struct.Struct("<Qd")  # before each message: its length, and the seconds given for a reply
 _GRACE = 5.0  # seconds after which a child whose parent is late ends itself
+_PIPE = 2**20  # bytes that the pipes hold, where the system lets us choose (Linux)
 _READY = b"ready"
 
 Answer = Callable[[bytearray], Iterable[bytes | memoryview]]
@@ -53,19 +54,20 @@ class DiedError(Exception):
             return "took too much time"
         status = self.exit_status
         if status is None or status >= 0:
-            return f"ended its process (exit status {status})"
-        with suppress(ValueError):
-            return f"ended its process ({signal.Signals(-status).name})"
-        return f"ended its process (signal {-status})"
+            cause = f"exit status {status}"
+        else:
+            known = {one.value: one.name for one in signal.Signals}
+            cause = known.get(-status, f"signal {-status}")
+        return f"ended the process that read it ({cause})"
 
 
 class Disposable:
-    """The child, as its parent holds it. To be used by one thread at a time; `end` by any."""
+    """The child, as its parent holds it. To be used by one thread at a time; `kill` by any."""
 
     def __init__(
         self, entry: str, *, quiet: bool, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start a child. Raises DiedError where it does not come up.
+        """Start a child; the first request waits until it has come up.
 
         entry: "module:function", called in the child with no arguments; it calls `answer_with`.
         quiet: whether what the child writes to standard error is dropped.
@@ -81,14 +83,13 @@ class Disposable:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
             bufsize=0,
+            pipesize=_PIPE,
             env={**os.environ, **(environment or {})},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._guard = threading.Lock()  # the time may be up just as the reply comes
         self._waiting = self._ended_late = False
-        with self._within(START):
-            if self._receive(len(_READY)) != _READY:
-                raise EOFError
+        self._ready = False
 
     @property
     def pid(self) -> int:
@@ -101,14 +102,24 @@ class Disposable:
         """The reply to a request.
 
         request: bytes in parts, sent one after the other. seconds: wall-clock limit.
-        most: bytes of the largest reply that is accepted. Raises DiedError.
+        most: bytes of the largest reply that is accepted. Raises DiedError, also where the child
+        does not come up.
         """
+        if not self._ready:
+            with self._within(START):
+                if self._receive(len(_READY)) != _READY:
+                    raise EOFError
+            self._ready = True
         with self._within(seconds):
             _write(self._process.stdin, request, seconds)
             return self._receive(most)
 
+    def kill(self) -> None:
+        """Kill the child, from any thread; a request that waits ends in a DiedError."""
+        self._process.kill()
+
     def end(self) -> None:
-        """Kill the child and wait for it."""
+        """Kill the child, wait for it and close the pipes."""
         self._process.kill()
         self._close()
         with suppress(subprocess.TimeoutExpired):

@@ -10,21 +10,24 @@ a process that can be replaced. It takes one film at a time, so the film that it
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Set
+import pickle
+from collections.abc import Iterator, Set
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from boneseg.disposable import DiedError, Disposable, answer_with, bound_memory
 from boneseg.errors import BonesegError, BundleError, RadiographError
 from boneseg.server.refusals import ServerError, WorkerDiedError
 
+if TYPE_CHECKING:
+    from boneseg.engine import Engine
+
 START = 120.0  # seconds for a worker to load the model
 MEMORY = 4 * 2**30  # bytes it may take for a film, beside the model
+LARGEST = 2**31  # bytes of a reply
 
 
 @dataclass(frozen=True)
@@ -42,124 +45,108 @@ class Worker:
 
     def __init__(self, cores: Set[int], patience: float) -> None:
         self.cores, self.patience, self.died = cores, patience, 0
-        self._process: Any = None
-        self._pipe: Connection | None = None
+        self._child: Disposable | None = None
         self._loaded: Path | None = None
 
     @property
     def pid(self) -> int | None:
-        process = self._process  # another thread may be replacing it
-        return process.pid if process is not None else None
+        child = self._child  # another thread may be replacing it
+        return child.pid if child is not None else None
 
     def do(self, bundle: Path, job: Job) -> Any:
         """What the task gives. Raises what it raises, and WorkerDiedError."""
-        if self._loaded != bundle or self._process is None or not self._process.is_alive():
+        if self._loaded != bundle or self._child is None or not self._child.is_alive():
             self.start(bundle)
         try:
-            assert self._pipe is not None
-            self._pipe.send((job.task, job.film, job.arguments))
-            if not self._pipe.poll(self.patience):
-                raise TimeoutError
-            kind, value = self._pipe.recv()
-        except (EOFError, OSError) as error:  # TimeoutError is an OSError
-            raise self._death(job.film, isinstance(error, TimeoutError)) from None
-        if kind == "error":
-            raise value
-        return value
+            return self._ask((job.task, job.film, job.arguments), self.patience)
+        except DiedError as error:
+            self.died += 1
+            self.kill()
+            raise WorkerDiedError(
+                f"{job.film}: {error}; another has taken its place, leave it out"
+            ) from None
 
     def start(self, bundle: Path) -> None:
         """Have a fresh process that holds this model. Raises BundleError and ServerError."""
         self.kill()
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, bundle, self.cores), daemon=True)
-        self._process, self._pipe = process, ours
-        process.start()
-        theirs.close()
+        self._child = Disposable("boneseg.server.worker:serve", quiet=False)
         try:
-            if not ours.poll(START):
-                raise ServerError(f"{bundle}: was not loaded in {START:g} s; close other programs")
-            kind, value = ours.recv()
-        except (EOFError, OSError):
+            self._ask((bundle, self.cores), START)
+        except DiedError as error:
             self.kill()
+            if error.late:
+                raise ServerError(
+                    f"{bundle}: was not loaded in {START:g} s; close other programs"
+                ) from None
             raise BundleError(f"{bundle}: ends the process that loads it; copy it again") from None
-        if kind == "error":
+        except Exception:
             self.kill()
-            raise value
+            raise
         self._loaded = bundle
 
     def end(self) -> None:
         """Kill the process from any thread; the thread that uses the worker then tidies up."""
-        process = self._process
-        if process is not None and process.pid is not None:
-            process.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
 
     def kill(self) -> None:
         """Kill the process and close its pipe, from the one thread that uses the worker."""
-        if self._process is not None and self._process.pid is not None:
-            self._process.kill()
-            self._process.join(10)
-        if self._pipe is not None:
-            self._pipe.close()
-        self._process = self._pipe = self._loaded = None
+        child, self._child, self._loaded = self._child, None, None
+        if child is not None:
+            child.end()
 
-    def _death(self, film: str, hung: bool) -> WorkerDiedError:
-        if not hung:
-            self._process.join(5)
-        code = self._process.exitcode
-        self.died += 1
-        self.kill()
-        if hung:
-            reason = f"took more than {self.patience:g} s"
-        elif code is not None and code < 0:
-            reason = f"ended the process that looked at it ({signal.Signals(-code).name})"
+    def _ask(self, request: Any, seconds: float) -> Any:
+        """Raises DiedError, and what the process answers with."""
+        assert self._child is not None
+        kind, value = pickle.loads(self._child.ask([pickle.dumps(request)], seconds, LARGEST))
+        if kind == "error":
+            raise value
+        return value
+
+
+# -- in the process -------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Load the model, then do one task after the other."""
+    engine: Engine | None = None
+
+    def answer(request: bytearray) -> Iterator[bytes]:
+        nonlocal engine
+        if engine is None:
+            reply, engine = _load(*pickle.loads(request))
         else:
-            reason = f"ended the process that looked at it (exit status {code})"
-        return WorkerDiedError(f"{film}: {reason}; another has taken its place, leave it out")
+            reply = _do(engine, *pickle.loads(request))
+        yield pickle.dumps(reply)
+
+    answer_with(answer)
 
 
-def _work(pipe: Connection, bundle: Path, cores: Set[int]) -> None:
-    """The process's life: load the model, then one film after the other."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+def _load(bundle: Path, cores: Set[int]) -> tuple[tuple[str, Any], Engine | None]:
+    from boneseg.engine import Engine
+
     if cores and hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
             os.sched_setaffinity(0, cores)  # the engine takes as many threads as it has cores
-    with suppress(EOFError, ConnectionError):  # the server is gone
-        _serve(pipe, bundle)
-
-
-def _serve(pipe: Connection, bundle: Path) -> None:
-    """Raises EOFError and ConnectionError once nobody asks, or waits, any more."""
-    from boneseg.engine import Engine
-    from boneseg.server.tasks import TASKS
-
     try:
         engine = Engine(bundle)
     except BonesegError as error:
-        pipe.send(("error", error))
-        return
-    _bound_memory()
-    pipe.send(("ready", None))
-    while True:
-        task, film, arguments = pipe.recv()
-        path, *rest = arguments
-        try:
-            reply = ("done", TASKS[task](engine, path, film, *rest))
-        except MemoryError:
-            reply = ("error", RadiographError(f"{film}: is too large for the memory; reduce it"))
-        except BonesegError as error:
-            error.args = (str(error).replace(str(path), film),)
-            reply = ("error", error)
-        except Exception as error:  # a bug: told, and the next film is looked at all the same
-            reply = ("error", ServerError(f"{film}: {type(error).__name__}: {error}"))
-        pipe.send(reply)
-        del reply
+        return ("error", error), None
+    bound_memory(MEMORY)  # a film that unpacks to more ends in a MemoryError
+    return ("ready", None), engine
 
 
-def _bound_memory() -> None:
-    """Let a film that unpacks to more than MEMORY end in a MemoryError, not in a dead machine."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
+def _do(engine: Engine, task: str, film: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
+    from boneseg.server.tasks import TASKS
 
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
-        resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + MEMORY,) * 2)
+    path, *rest = arguments
+    try:
+        return "done", TASKS[task](engine, path, film, *rest)
+    except MemoryError:
+        return "error", RadiographError(f"{film}: is too large for the memory; reduce it")
+    except BonesegError as error:
+        error.args = (str(error).replace(str(path), film),)
+        return "error", error
+    except Exception as error:  # a bug: reported, and the next film is looked at all the same
+        return "error", ServerError(f"{film}: {type(error).__name__}: {error}")
