@@ -10,9 +10,11 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,10 +24,11 @@ from PIL import Image
 
 from boneseg.bundle import bundled, sample_films
 from boneseg.errors import DatasetError, OutputError
-from boneseg.server import history, retention
+from boneseg.server import history, retention, retrain
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
 from boneseg.server.library import NONE, Library
+from boneseg.simulate import simulate
 from lightbox import COMMAND, address_of, fill, served
 
 HERE = "http://127.0.0.1"
@@ -259,16 +262,29 @@ def test_versions_stay_in_order_where_the_clock_is_set_back(
 # -- the end ---------------------------------------------------------------------------------------
 
 
+@contextmanager
+def serving(folder: Path, **how: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a server on a folder, and its process."""
+    call = [*COMMAND, "serve", "--port", "0", "--data", str(folder)]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, **how) as server:
+        try:
+            yield address_of(server), server
+        finally:
+            server.terminate()
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_a_server_started_in_the_background_ends_on_sigterm_with_status_0(tmp_path: Path) -> None:
     """A script's `&` has it ignore SIGINT; a save under way at the end is finished."""
     folder = fill(tmp_path / "films", "hand")
-    with subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--data", str(folder)],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    ) as server:
-        address = address_of(server)
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    with serving(folder, **ignoring) as (address, server):
         with httpx.Client(base_url=address, timeout=60) as client:
             row = client.get("/api/films").json()["films"][0]
             row = client.get(f"/api/films/{row['id']}").json()
@@ -292,12 +308,7 @@ def test_a_server_started_in_the_background_ends_on_sigterm_with_status_0(tmp_pa
 
 def test_a_killed_server_leaves_no_upload_behind(tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand")
-    with subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--data", str(folder)],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as server:
-        address_of(server)
+    with serving(folder) as (_, server):
         server.kill()
         server.communicate(timeout=30)
     upload = folder / ".boneseg" / "spool" / ".film.dcm"
@@ -306,3 +317,50 @@ def test_a_killed_server_leaves_no_upload_behind(tmp_path: Path) -> None:
     half.write_bytes(b"half a mask")
     with served("--data", folder):
         assert not upload.exists() and not half.exists()
+
+
+def test_a_training_goes_on_after_the_server_was_ended(tmp_path: Path) -> None:
+    simulate(tmp_path / "films", 6, seed=6, size=(96, 96))
+    folder = tmp_path / "films" / ".boneseg" / "runs" / "0001"
+    with serving(tmp_path / "films") as (address, server):
+        asked = httpx.post(f"{address}api/train", json={"minutes": 1}, timeout=60)
+        assert asked.status_code == 202, asked.text
+        wait_for(lambda: (folder / "checkpoint.safetensors").is_file())
+        server.terminate()
+        server.communicate(timeout=30)
+    assert server.returncode == 0
+    told = json.loads((folder / "outcome.json").read_text())
+    assert (told["state"], told["error"]) == ("interrupted", None)
+    assert told["checks"] and told["checks"][-1]["done"] < 1
+    assert (folder / "films").is_dir()
+    with serving(tmp_path / "films") as (address, server):
+
+        def run() -> dict[str, Any]:
+            return httpx.get(f"{address}api/train", timeout=60).json()["run"]
+
+        assert (run()["state"], run()["resumed"]) == ("running", 1)
+        wait_for(lambda: len(run()["checks"]) > len(told["checks"]))
+        done = [check["done"] for check in run()["checks"]]
+        assert done == sorted(done)  # it went on from where it stood
+        assert httpx.post(f"{address}api/train/stop", timeout=60).json()["state"] == "stopped"
+        server.terminate()
+        server.communicate(timeout=30)
+    assert not (folder / "films").exists()
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(("resumed", "films"), [(retrain.MOST_RESUMED, True), (0, False)])
+def test_a_training_that_cannot_go_on_is_told_and_tidied(
+    tmp_path: Path, resumed: int, films: bool
+) -> None:
+    library = Library(fill(tmp_path / "films", "hand"))
+    folder = library.hidden / "runs" / "0001"
+    retrain.lay_out(folder, library.root, [], {})
+    retrain.Run(1, folder, films=4, minutes=1, resumed=resumed).keep()
+    (folder / "checkpoint.safetensors").write_bytes(b"weights")
+    if not films:
+        shutil.rmtree(folder / "films")
+    again = retrain.Retraining(library)
+    assert again.resume() is None
+    assert again.run is not None and again.run.state == "interrupted"
+    assert sorted(path.name for path in folder.iterdir()) == ["outcome.json", "wish.json"]

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from boneseg.bundle import CARD, Bundle, load_bundle
 from boneseg.errors import BonesegError
 from boneseg.files import whole_file
+from boneseg.logs import log
 from boneseg.server.desk import WAITING, WORKERS, Desk
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import BusyError
-from boneseg.server.retention import private_folder
+from boneseg.server.retention import DAYS, private_folder
 from boneseg.server.retrain import Retraining, Run
 from boneseg.server.tasks import THUMBNAIL_FILE, Facts
 from boneseg.server.teach import Candidate, appearance, teaching_order
@@ -50,7 +51,14 @@ class LightBox:
         self.spool = library.hidden / "spool"
         shutil.rmtree(self.spool, ignore_errors=True)  # of a server that was killed
         private_folder(self.spool)
-        library.begin()
+        self._expired = library.begin()
+
+    def begin(self) -> None:
+        """Go on with what the last server left, and log what was found at the start."""
+        if self._expired:
+            log.info(f"films gone for more than {DAYS} days: {self._expired}; masks removed")
+        if self.retraining.resume() is not None:
+            log.info("the training that was interrupted goes on")
 
     @property
     def digest(self) -> str:

@@ -25,7 +25,7 @@ from typing import Literal
 
 from boneseg.dataset import films_and_masks
 from boneseg.errors import DatasetError, OutputError, UsageError
-from boneseg.files import same_place, whole_file
+from boneseg.files import same_place, sweep, whole_file
 from boneseg.pairing import mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.folder import HIDDEN, layout, refuse_annotations
@@ -33,7 +33,7 @@ from boneseg.server.history import History, digest
 from boneseg.server.names import free_name, safe_name
 from boneseg.server.packing import Mask, packed_mask, png_mask
 from boneseg.server.refusals import ConflictError, NotFoundError
-from boneseg.server.retention import Gone, private_folder, sweep
+from boneseg.server.retention import Gone, private_folder
 from boneseg.server.tasks import Facts, Hand
 
 State = Literal["unlabelled", "suggested", "corrected", "accepted"]
@@ -146,7 +146,9 @@ class Library:
         For the one server of the folder. Returns the number of films whose history was removed.
         """
         with self._lock:
-            sweep((self.hidden, self.images, self.masks))
+            hidden = (path for path in self.hidden.rglob("*") if path.is_dir())
+            for folder in (self.images, self.masks, self.hidden, *hidden):
+                sweep(folder)
             with suppress(DatasetError):  # then nothing is known of what is gone
                 self._tidy(self.entries())
             expired = self._gone.expired()

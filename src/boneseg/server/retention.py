@@ -9,7 +9,6 @@ all of it at once.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,7 +19,6 @@ from boneseg.errors import OutputError
 from boneseg.files import whole_file
 
 DAYS = 30
-_LEFT = re.compile(r"\.[0-9a-f]{16}\.(new|old)")  # the temporary names of `files.py`
 
 
 def private_folder(path: Path) -> None:
@@ -29,15 +27,6 @@ def private_folder(path: Path) -> None:
     if path.stat().st_mode & 0o077:
         with suppress(PermissionError):  # another user's, who answers for its rights
             path.chmod(0o700)
-
-
-def sweep(folders: Iterable[Path]) -> None:
-    """Remove the unfinished files that a killed process has left in folders and below."""
-    for folder in folders:
-        for path in folder.rglob(".*"):
-            if _LEFT.fullmatch(path.name) and path.is_file():
-                with suppress(OSError):
-                    path.unlink()
 
 
 @dataclass

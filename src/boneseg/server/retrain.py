@@ -2,6 +2,9 @@
 
 DATA/.boneseg/runs/0001/    wish.json, films/ (as accepted at that moment), bundle/, report.html,
                             outcome.json
+
+A run in whose midst the server ends keeps its films and its last checkpoint, and the next server on
+the folder goes on with it.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
 
 FEWEST = 4  # accepted films: two to train on, one to validate with, one held back
-OUTCOME = "outcome.json"
+OUTCOME, WISH = "outcome.json", "wish.json"
+MOST_RESUMED = 3
 TABLES = ("groups.csv", "parts.csv")
 
 
@@ -46,6 +50,7 @@ class Run:
     after: dict[str, Any] | None = None
     error: str | None = None
     used: bool = False
+    resumed: int = 0  # times that a new server went on with it
 
     @property
     def bundle(self) -> Path:
@@ -64,7 +69,14 @@ class Run:
             "after": self.after,
             "error": self.error,
             "used": self.used,
+            "resumed": self.resumed,
         }
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether a server that starts can go on with it; not for ever, for it may be to blame."""
+        there = (self.folder / "films").is_dir() and (self.folder / WISH).is_file()
+        return self.state == "interrupted" and there and self.resumed < MOST_RESUMED
 
     def keep(self) -> None:
         """Write how it stands: after a restart what was made is offered, what was not is told."""
@@ -79,9 +91,11 @@ class Retraining:
         self.library = library
         self.root = library.hidden / "runs"
         self.run: Run | None = _last_run(self.root)
-        for folder in _folders(self.root):
-            _tidy(folder)  # after a server that was killed
+        for folder in _folders(self.root):  # after a server that was killed
+            if self.run is None or self.run.folder != folder or not self.run.can_resume:
+                _tidy(folder)
         self._process: subprocess.Popen[str] | None = None
+        self._follower: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def start(self, model: Path, minutes: float, settings: Sequence[str] = ()) -> Run:
@@ -106,20 +120,37 @@ class Retraining:
             wish = {"model": str(model.resolve()), "settings": asked}
             lay_out(folder, self.library.root, films, wish)
             self.run = Run(number, folder, len(films), minutes)
-            self.run.keep()
-            call = [sys.executable, "-m", "boneseg.server.study", str(folder)]
-            with (folder / "log.txt").open("w", encoding="utf-8") as log:
-                self._process = subprocess.Popen(
-                    call,
-                    stdin=subprocess.PIPE,  # its leash: see study.py
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    start_new_session=True,  # Ctrl-C is for the server
-                )
-            follow = (self._process, self.run)
-            threading.Thread(target=self._follow, args=follow, name="run", daemon=True).start()
+            self._begin(self.run)
             return self.run
+
+    def resume(self) -> Run | None:
+        """Go on with the run in whose midst the last server ended, from its last checkpoint.
+
+        None where there is no such run, or torch is missing.
+        """
+        with self._lock:
+            run = self.run
+            if run is None or not run.can_resume or importlib.util.find_spec("torch") is None:
+                return None
+            run.state, run.stage, run.resumed = "running", "starting", run.resumed + 1
+            self._begin(run)
+            return run
+
+    def _begin(self, run: Run) -> None:
+        run.keep()
+        call = [sys.executable, "-m", "boneseg.server.study", str(run.folder)]
+        with (run.folder / "log.txt").open("a", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                call,
+                stdin=subprocess.PIPE,  # its leash: see study.py
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the server
+            )
+        follow = (self._process, run)
+        self._follower = threading.Thread(target=self._follow, args=follow, name="run", daemon=True)
+        self._follower.start()
 
     def stop(self) -> Run:
         """Give the run up; the model of today stays."""
@@ -138,12 +169,14 @@ class Retraining:
         return run
 
     def close(self) -> None:
-        """End what runs."""
+        """End what runs; the next server goes on with it."""
         if self._process is not None and self._process.poll() is None:
             if self.run is not None and self.run.state == "running":
                 self.run.state = "interrupted"
             self._process.kill()
             self._process.wait(10)
+        if self._follower is not None:  # it writes down how the run stands
+            self._follower.join(10)
 
     def _next(self) -> int:
         return max((int(folder.name) for folder in _folders(self.root)), default=0) + 1
@@ -161,7 +194,8 @@ class Retraining:
                 run.state = "failed"
                 run.error = run.error or _last_words(run.folder / "log.txt", status)
         run.keep()
-        _tidy(run.folder)
+        if not run.can_resume:
+            _tidy(run.folder)
 
     def _hear(self, run: Run, told: dict[str, Any]) -> None:
         run.stage = told.get("stage", run.stage)
@@ -217,7 +251,7 @@ def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) 
         for table in TABLES:
             if (root / table).is_file():
                 shutil.copyfile(root / table, folder / "films" / table)
-        (folder / "wish.json").write_text(json.dumps(wish, indent=2) + "\n", encoding="utf-8")
+        (folder / WISH).write_text(json.dumps(wish, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise unwritable(folder, error) from None

@@ -69,6 +69,7 @@ def serve(settings: Settings) -> None:
         # a second signal must not cut short what is tidied up
         stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
         _announce(address, settings, token, local)
+        box.begin()
         config = uvicorn.Config(
             app,
             http=Connection,

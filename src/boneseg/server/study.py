@@ -74,7 +74,8 @@ def retrain(run: Path) -> None:
         tell(check={"done": check.done, "loss": check.loss, "dice": check.dice})
 
     chosen = replace(dataset, cases=kept)
-    done = train(chosen, recipe, run, init=before, report=report)
+    resume = (run / "checkpoint.safetensors").is_file()  # of this run, in whose midst it ended
+    done = train(chosen, recipe, run, init=before, report=report, resume=resume)
     tell(stage="scoring the new model")
     judged = done.assess()
     after = save_bundle(run / "bundle", done.network, judged.card)

@@ -42,7 +42,7 @@ export class Training {
       done: "Finished",
       failed: "Failed",
       stopped: "Stopped; the model of today stays",
-      interrupted: "Interrupted, for the light box was closed; start it again",
+      interrupted: "Interrupted because the light box was closed; start it again",
     };
     const stage = run.stage[0].toUpperCase() + run.stage.slice(1);
     this.part("stage").textContent = run.error ?? ended[run.state] ?? `${stage}…`;
