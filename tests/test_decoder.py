@@ -217,7 +217,8 @@ def test_a_child_that_is_killed_costs_its_film_alone(film):
     (child,) = decoder._idle
     os.kill(child.pid, signal.SIGSTOP)  # it will be at its film when it is killed
     threading.Timer(0.3, os.kill, (child.pid, signal.SIGKILL)).start()
-    with pytest.raises(RadiographError, match=r"a\.dcm: its image .*ended the process that read it \(SIGKILL"):
+    ended = r"a\.dcm: its image .*ended the process that read it \(SIGKILL"
+    with pytest.raises(RadiographError, match=ended):
         read_radiograph(film)
     np.testing.assert_array_equal(read_radiograph(film).pixels, pixels)
 

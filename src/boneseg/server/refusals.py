@@ -66,9 +66,9 @@ class BusyError(ServerError):
 
 
 class WorkerDiedError(ServerError):
-    """The process that looked at a film came to its end over it."""
+    """The process that looked at a film ended over it: a fault of the film, which names it."""
 
-    status = 500
+    status = 422
 
 
 def status_of(error: BonesegError) -> int:
