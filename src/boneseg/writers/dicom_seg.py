@@ -125,7 +125,7 @@ def dicom_seg(
     )
     _identify(segmentation, source)
     # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
-    known = "PatientOrientation" in source and _is_sound(source, "PatientOrientation")
+    known = _is_sound(source, "PatientOrientation")
     segmentation.PatientOrientation = source.PatientOrientation if known else None
     _refer(segmentation, source, frame)
     return segmentation
@@ -211,8 +211,8 @@ def _anchor(source: Dataset) -> Dataset:
         setattr(anchor, keyword, "")
     anchor.ReferringPhysicianName = ""
     for keyword in _DESCRIPTIONS:
-        if keyword in source and _is_sound(source, keyword):
-            anchor.add(source[keyword])
+        if _is_sound(source, keyword):
+            setattr(anchor, keyword, source[keyword].value)
     if anchor.PatientSex not in _SEXES:
         anchor.PatientSex = ""
     for keyword in _NEEDED:
@@ -261,12 +261,13 @@ def _copy(segmentation: Dataset, source: Dataset, keyword: str) -> None:
 
 
 def _is_sound(source: Dataset, keyword: str) -> bool:
+    """Whether an element is there, and valid in the VR that the standard has for it."""
     try:
-        element = source[keyword]
+        element, vr = source[keyword], dictionary_VR(keyword)
         values = element.value if element.VM > 1 else [element.value]
         for value in values:
-            validate_value(element.VR, value, config.RAISE)
-            _TIMES.get(element.VR, str)(value)
+            validate_value(vr, value, config.RAISE)
+            _TIMES.get(vr, str)(value)
     except Exception:  # of whatever kind: a value that pydicom cannot even convert
         return False
     return element.VM <= 1 or keyword == "PatientOrientation"
