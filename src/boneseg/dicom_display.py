@@ -28,7 +28,8 @@ from pydicom import uid as classes
 from pydicom.dataset import Dataset
 
 from boneseg.dicom_header import fields_of, numbers_of, text_of, texts_of
-from boneseg.dicom_lut import first_table
+from boneseg.dicom_lut import first_table, palette_colours
+from boneseg.errors import RadiographError
 from boneseg.greyscale import grey_of, sample, stretch
 from boneseg.shutter import open_part
 
@@ -56,10 +57,16 @@ def display(
 ) -> NDArray[np.float32]:
     """The film in [0, 1], float32 height x width, bone bright where the file says how.
 
-    stored: integers, height x width, or height x width x 3 (RGB). aspect: the height of a pixel
-    over its width. Raises RadiographError for a colour photograph.
+    stored: integers, height x width (of a palette, too), or height x width x 3 (RGB). aspect: the
+    height of a pixel over its width. Raises RadiographError for a colour photograph, and where a
+    palette cannot be read.
     """
     hidden = _hidden(stored, dataset, aspect)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        colours = palette_colours(stored, dataset)
+        if colours is None:
+            raise RadiographError(f"{path}: its palette is damaged; export it again, in grey")
+        stored = colours
     if stored.ndim == 3:
         pixels, negative = grey_of(stored, path), False
     else:

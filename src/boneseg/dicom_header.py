@@ -23,6 +23,7 @@ import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, UncompressedTransferSyntaxes
 from pydicom.valuerep import PersonName
 
 from boneseg.errors import RadiographError
@@ -36,8 +37,8 @@ _LAYOUT = (  # type 1 in the standard: without these the layout of the pixels is
     *("Rows", "Columns", "SamplesPerPixel"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation"),
 )
-_GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 _SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 # Functional groups that describe the display of a frame (C.7.6.16.2, C.8.19.6), and what they hold.
 _FRAME_GROUPS = {
@@ -175,11 +176,11 @@ def mend(dataset: Dataset, path: Path) -> None:
     if "NumberOfFrames" in dataset:
         count = max(1, int((numbers_of(dataset, "NumberOfFrames") or [1])[0]))
         dataset.add_new("NumberOfFrames", "IS", count)
-    known = {re.sub("[ _]", "", word): word for word in _GREY + _COLOUR}
+    known = {re.sub("[ _]", "", word): word for word in GREY + COLOUR}
     word = known.get(re.sub(r"[\s_]", "", text_of(dataset, "PhotometricInterpretation").upper()))
     if dataset.SamplesPerPixel != 1:
-        word = word if word in _COLOUR else "RGB"
-    elif word in _COLOUR:
+        word = _colour_word(word, dataset)
+    elif word in COLOUR:
         word = "MONOCHROME2"
     elif word is None:
         raise RadiographError(
@@ -187,6 +188,21 @@ def mend(dataset: Dataset, path: Path) -> None:
             "Interpretation); export it again"
         )
     dataset.add_new("PhotometricInterpretation", "CS", word)
+
+
+def _colour_word(word: str | None, dataset: Dataset) -> str:
+    """The photometric word of three samples: RGB, unless the file names another that can be."""
+    if word not in COLOUR:
+        return "RGB"
+    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID", "")
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):  # the other words are not of JPEG
+        return word if word in ("RGB", "YBR_FULL") else "YBR_FULL_422"
+    data = dataset.get_item("PixelData")
+    whole = 3 * int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames", 1))
+    if word == "YBR_FULL_422" and data is not None and syntax in UncompressedTransferSyntaxes:
+        length = len(data.value or b"") // max(1, int(dataset.BitsAllocated) // 8)
+        return "YBR_FULL" if length >= whole else word  # nothing was left out
+    return word
 
 
 def unfold(dataset: Dataset, index: int) -> None:

@@ -6,12 +6,14 @@ entries = table.map(values)           # uint16, 0 to table.top
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
 
 from boneseg.dicom_header import is_little_endian, items_of, numbers_of, value_of
 from boneseg.greyscale import DEPTHS
@@ -60,20 +62,37 @@ def first_table(dataset: Dataset, keyword: str) -> LookupTable | None:
     return next((table for table in tables if table is not None), None)
 
 
-def lookup_table(item: Dataset, dataset: Dataset) -> LookupTable | None:
-    """The table of an item of a LUT sequence; `dataset` knows the byte order of the file.
+def palette_colours(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any] | None:
+    """RGB (height x width x 3, uint8 or uint16) of indices; None where a table cannot be read."""
+    names = [f"{band}PaletteColorLookupTable" for band in ("Red", "Green", "Blue")]
+    tables = [lookup_table(dataset, dataset, name) for name in names]
+    if None not in tables:
+        known = [table for table in tables if table is not None]
+        dtype = np.uint8 if all(table.top <= 0xFF for table in known) else np.uint16
+        return np.stack([table.map(indices).astype(dtype) for table in known], -1)
+    if f"Segmented{names[0]}Data" in dataset:
+        with suppress(Exception):  # pydicom expands tables in segments (C.7.9.2)
+            colours: NDArray[Any] = apply_color_lut(indices, dataset)[..., :3]
+            return colours
+    return None
+
+
+def lookup_table(item: Dataset, dataset: Dataset, name: str = "LUT") -> LookupTable | None:
+    """The table of an item of a LUT sequence, or of a band of a palette (`name`: its keywords).
+
+    `dataset` knows the byte order of the file.
 
     The number of bits in the descriptor decides how the data are read. A table shorter than the
     descriptor says is as long as it is; one that is longer is cut. Descriptors often claim 16 bits
     whatever the entries have: there the full scale is that of the smallest usual depth that holds
     the entries, as it is where entries exceed the depth claimed.
     """
-    descriptor = numbers_of(item, "LUTDescriptor")
+    descriptor = numbers_of(item, f"{name}Descriptor")
     if len(descriptor) != 3:
         return None
     count, first, bits = (int(number) for number in descriptor)
     count = (count & 0xFFFF) or 0x10000  # 0 stands for 65,536 (C.11.1.1)
-    entries = _entries(item, count, bits, is_little_endian(dataset))
+    entries = _entries(value_of(item, f"{name}Data"), count, bits, is_little_endian(dataset))
     if entries.size == 0:
         return None
     largest = int(entries.max())
@@ -82,9 +101,8 @@ def lookup_table(item: Dataset, dataset: Dataset) -> LookupTable | None:
     return LookupTable(entries, first, (1 << depth) - 1)
 
 
-def _entries(item: Dataset, count: int, bits: int, little: bool) -> NDArray[np.uint16]:
+def _entries(data: Any, count: int, bits: int, little: bool) -> NDArray[np.uint16]:
     """The entries of a table: words, or bytes of which two share a word, the first the low one."""
-    data = value_of(item, "LUTData")
     if isinstance(data, bytes):
         data += bytes(len(data) % 2)
         words = np.frombuffer(data, "<u2" if little else ">u2").astype(np.uint16)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEG2000TransferSyntaxes
 
@@ -39,8 +38,6 @@ def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
         stored = _left_justified(dataset, index)
         if stored is None:
             stored = _stored(dataset, index)
-        if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            stored = apply_color_lut(stored, dataset)[..., :3]
         return stored
     except MemoryError:
         raise

@@ -34,8 +34,11 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".dic")
 )
 
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # a list, so that no EPS starts Ghostscript
-_PICTURE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # a list, so that no EPS starts Ghostscript
+_PICTURE_MARKS = (
+    *(b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF, and BigTIFF
+)
 _FORMAT_WORDS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 
 # Pillow warns of what is checked here (size), and of what is of no concern (broken EXIF).
@@ -268,7 +271,7 @@ def _is_film(path: Path, listed: Container[str]) -> bool:
 def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
     try:
         # an open file, for Pillow 13 scrambles turned TIFFs that it opens itself (memory map)
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             # an MPO is a JPEG of a camera; what follows its first picture is a preview
             count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             image.seek(pick_frame(path, count, frame))
