@@ -9,7 +9,6 @@ it first meets it, and keeps it for the last few.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,11 +23,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from boneseg.bundle import INT8, ONNX, Bundle
+from boneseg.compiled import CompiledNetworks
 from boneseg.errors import BundleError, UsageError
 from boneseg.prepare import Floats
 
-KEPT = 8  # shapes for which a compiled network is kept in memory,
-KEPT_ON_DISK = 16  # and on disk: some 20 MB each
+KEPT = 8  # shapes for which a compiled network is kept in memory
 CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # of Linux, and of WSL
 
 Shape = tuple[int, ...]
@@ -83,12 +82,11 @@ class OpenVino:
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
-        folder = compiled_folder(bundle, openvino.__version__)
-        if folder is not None:
-            self._settings["CACHE_DIR"] = str(folder)
+        self._kept = CompiledNetworks.of(bundle.card.card_sha256, openvino.__version__)
         self._networks: dict[Shape, _Requests] = {}
         self._file = INT8 if INT8 in bundle.card.files else ONNX
         types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._machine = self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(types)
         kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"
         self.name = f"OpenVINO {version('openvino')}, {kind}, CPU"
 
@@ -116,22 +114,33 @@ class OpenVino:
 
     def _compiled(self, shape: Shape) -> _Requests:
         try:
-            model = self._core.read_model(self._bundle.path / self._file)
-            model.reshape(list(shape))
-            if list(model.output(0).shape)[2:] != list(shape)[2:]:
-                raise RuntimeError("made for another size")
-            return _Requests(self._compile(model), self._at_once)
-        except RuntimeError:  # OpenVINO's own message fills a screen
+            return _Requests(self._restored(shape) or self._compile(shape), self._at_once)
+        except Exception:  # OpenVINO's own message fills a screen, and may quote bytes of the file
             raise _cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
 
-    def _compile(self, model: Any) -> Any:
-        try:
-            return self._core.compile_model(model, "CPU", self._settings)
-        except RuntimeError:
-            # It also fails over what it keeps on disk: another process may meet a network that is
-            # half written, and take it away from under this one.
-            kept_nowhere = {k: v for k, v in self._settings.items() if k != "CACHE_DIR"}
-            return self._core.compile_model(model, "CPU", kept_nowhere)
+    def _restored(self, shape: Shape) -> Any:
+        """The network as it was compiled before; None where it was not, or not for this machine."""
+        data = self._kept.read(self._purpose(shape)) if self._kept else None
+        if data is None:
+            return None
+        with suppress(RuntimeError):
+            tensor = openvino_package().Tensor(np.frombuffer(data, np.uint8))
+            return self._core.import_model(tensor, "CPU", self._settings)
+        return None
+
+    def _compile(self, shape: Shape) -> Any:
+        model = self._core.read_model(self._bundle.path / self._file)
+        model.reshape(list(shape))
+        if list(model.output(0).shape)[2:] != list(shape)[2:]:
+            raise RuntimeError("made for another size")
+        compiled = self._core.compile_model(model, "CPU", self._settings)
+        if self._kept:
+            self._kept.write(self._purpose(shape), compiled.export_model().read())
+        return compiled
+
+    def _purpose(self, shape: Shape) -> str:
+        """What a compiled network is for, besides its bundle."""
+        return f"{self._file} {shape} {sorted(self._settings.items())} {self._machine}"
 
 
 class _Requests:
@@ -252,40 +261,6 @@ def openvino_package() -> Any:
     finally:
         if blocked:
             del sys.modules[converter]
-
-
-def compiled_folder(bundle: Bundle, release: str) -> Path | None:
-    """Where networks compiled from this bundle by this release are kept; None without a place.
-
-    It lies where the system keeps what can be made again. Of all bundles the last few networks are
-    kept, and the older removed.
-    """
-    root = _cache_root()
-    if root is None:
-        return None
-    folder = root / f"{bundle.card.card_sha256[:16]}-{release.partition('-')[0]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            return None
-        blobs = sorted(root.glob("*/*.blob"), key=lambda path: path.stat().st_mtime)
-    except OSError:  # no home, no room, or another process that clears up as well
-        return None
-    for old in blobs[: -KEPT_ON_DISK or None]:
-        with suppress(OSError):
-            old.unlink()
-            old.parent.rmdir()  # where it was the last of a bundle
-    return folder
-
-
-def _cache_root() -> Path | None:
-    if sys.platform == "win32":
-        home = os.environ.get("LOCALAPPDATA")
-    elif sys.platform == "darwin":
-        home = str(Path("~/Library/Caches").expanduser())
-    else:
-        home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    return Path(home) / "boneseg" if home and not home.startswith("~") else None
 
 
 def _cannot_run(file: Path, who: str, shape: Shape | None) -> BundleError:

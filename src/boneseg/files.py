@@ -9,6 +9,7 @@ import math
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,14 +94,15 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(f".{secrets.token_hex(8)}.{suffix}")
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, *, older_than: float = -math.inf) -> None:
     """Remove temporary files and folders of a process that was killed.
 
-    For a folder that only the caller writes to: what another process is writing would go, too.
+    older_than: seconds since they were last written. Without it the folder must be one that only
+    the caller writes to: what another process is writing would go, too.
     """
     with suppress(OSError):
         for path in folder.iterdir():
-            if _TEMPORARY.fullmatch(path.name):
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > older_than:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
