@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from boneseg.polygons import area, ellipse, fill, keyhole, outlines, rings, simplified
+from boneseg.polygons import area, ellipse, fill, keyhole, outlines, rings
+from boneseg.simplification import simplified
 
 Mask = NDArray[np.bool_]
 sizes = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
@@ -104,7 +105,7 @@ def test_fill_agrees_with_ray_casting(points: list[tuple[float, float]]) -> None
 def test_points_on_a_line_go_and_corners_stay() -> None:
     sides = [(x, 0) for x in range(9)] + [(9, y) for y in range(9)]
     sides += [(9 - x, 9) for x in range(9)] + [(0, 9 - y) for y in range(9)]
-    corners = simplified(np.array(sides, float), 0.1)
+    (corners,) = simplified([np.array(sides, float)], 0.1)
     assert {tuple(point) for point in corners.tolist()} == {(0, 0), (9, 0), (9, 9), (0, 9)}
 
 

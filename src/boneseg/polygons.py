@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.simplification import Ring, simplified
+
 TOLERANCE = 0.35  # px; the most that costs no pixel, see `outlines`
 
 _AT_ONCE = 1 << 21  # crossings of rows computed together: some 100 MB
 _MOST_CROSSINGS = 400_000_000  # four for each pixel of the largest film
 _MOST_STEPS = 10_000_000
-
-Ring = NDArray[np.float64]  # N x 2, (x, y); the last point is joined to the first
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,17 @@ def outlines(mask: NDArray[np.bool_], tolerance: float = TOLERANCE) -> list[Outl
     values = np.pad(mask, 1).astype(np.float32)  # so that bone at the border is closed, too
     filled: Any = contourpy.contour_generator(z=values, fill_type="OuterOffset").filled(0.5, np.inf)
     points, offsets = filled
-    found = []
-    for line, ends in zip(points, offsets, strict=True):
-        # centres of pixels lie at whole numbers there, shifted by one for the padding
-        parts = [
-            simplified(line[start : stop - 1] - 0.5, tolerance) for start, stop in pairwise(ends)
-        ]
-        found.append(Outline(parts[0], tuple(parts[1:])))
+    # Centres of pixels lie at whole numbers there, shifted by one for the padding; the last point
+    # of a line is its first again.
+    lines = [
+        [line[start : stop - 1] - 0.5 for start, stop in pairwise(ends)]
+        for line, ends in zip(points, offsets, strict=True)
+    ]
+    fewer = iter(simplified([one for parts in lines for one in parts], tolerance))
+    found = [
+        Outline(outer, tuple(holes))
+        for outer, *holes in ([next(fewer) for _ in parts] for parts in lines)
+    ]
     return sorted(found, key=lambda outline: tuple(outline.outer.min(axis=0)[::-1]))
 
 
@@ -85,11 +89,13 @@ def fill_window(
 ) -> NDArray[np.bool_]:
     """As `fill`, of the part of a film between two rows and two columns (the last excluded)."""
     height, width = rows[1] - rows[0], columns[1] - columns[0]
-    crossed = np.zeros((height, width + 1), np.uint8)  # of edges between a pixel and its left one
+    crossed = np.zeros(height * (width + 1), np.uint8)  # edges between a pixel and its left one
     for ring in shapes:
         for row, column in _crossings(np.asarray(ring, np.float64), rows, columns):
-            np.bitwise_xor.at(crossed, (row - rows[0], column - columns[0]), 1)
-    inside: NDArray[np.bool_] = np.bitwise_xor.accumulate(crossed[:, :width], axis=1).astype(bool)
+            # numpy counts faster than it inverts; a count that wraps around stays odd or even
+            np.add.at(crossed, (row - rows[0]) * (width + 1) + column - columns[0], 1)
+    odd = (crossed & 1).reshape(height, width + 1)[:, :width]
+    inside: NDArray[np.bool_] = np.bitwise_xor.accumulate(odd, axis=1).astype(bool)
     return inside
 
 
@@ -99,7 +105,7 @@ def touched(ring: Ring, shape: tuple[int, int]) -> NDArray[np.int64]:
     None where the ring lies outside the film. The line is sampled every half pixel. Raises
     ValueError for a line longer than any outline.
     """
-    ends = np.roll(ring, -1, axis=0)
+    ends = _next(ring)
     steps = np.ceil(2 * np.abs(ends - ring).max(axis=1)).astype(np.int64) + 1
     if steps.sum() > _MOST_STEPS:
         raise ValueError("a line that is longer than any outline")
@@ -124,12 +130,13 @@ def keyhole(outline: Outline) -> Ring:
 
     if not outline.holes:
         return outline.outer
-    tree = cKDTree(outline.outer)
+    distances, starts = cKDTree(outline.outer).query(np.concatenate(outline.holes))
     joined: dict[int, list[Ring]] = defaultdict(list)
+    first = 0
     for hole in outline.holes:
-        distances, starts = tree.query(hole)
-        entry = int(distances.argmin())
-        joined[int(starts[entry])].append(np.concatenate([hole[entry:], hole[: entry + 1]]))
+        entry = int(distances[first : first + len(hole)].argmin())
+        joined[int(starts[first + entry])].append(np.concatenate([hole[entry:], hole[: entry + 1]]))
+        first += len(hole)
     parts, done = [], 0
     for start in sorted(joined):
         parts.append(outline.outer[done : start + 1])
@@ -137,31 +144,6 @@ def keyhole(outline: Outline) -> Ring:
             parts += [loop, outline.outer[start : start + 1]]
         done = start + 1
     return np.concatenate([*parts, outline.outer[done:]])
-
-
-def simplified(ring: Ring, tolerance: float) -> Ring:
-    """The ring without the points that lie within `tolerance` of the line through the others."""
-    if len(ring) <= 4 or tolerance <= 0:
-        return ring
-    start = int(np.lexsort(ring.T[::-1])[0])  # a corner of the hull, whatever point comes first
-    ring = np.roll(ring, -start, axis=0)
-    far = int(((ring - ring[0]) ** 2).sum(axis=1).argmax())
-    closed = np.concatenate([ring, ring[:1]])
-    keep = np.zeros(len(closed), bool)
-    keep[[0, far, -1]] = True
-    waiting = [(0, far), (far, len(ring))]
-    while waiting:
-        first, last = waiting.pop()
-        if last - first < 2:
-            continue
-        distances = _distances(closed[first + 1 : last], closed[first], closed[last])
-        worst = int(distances.argmax())
-        if distances[worst] > tolerance:
-            middle = first + 1 + worst
-            keep[middle] = True
-            waiting += [(first, middle), (middle, last)]
-    kept: Ring = ring[keep[:-1]]
-    return kept if len(kept) >= 3 else ring
 
 
 def ellipse(
@@ -181,8 +163,13 @@ def ellipse(
 
 def area(ring: Ring) -> float:
     """The area that a ring encloses, in square pixels (the shoelace formula)."""
-    x, y = ring.T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    (x, y), (next_x, next_y) = ring.T, _next(ring).T
+    return abs(float(x @ next_y - y @ next_x)) / 2
+
+
+def _next(ring: Ring) -> Ring:
+    """The point after each point of a ring; np.roll is slow on short ones."""
+    return np.concatenate([ring[1:], ring[:1]])
 
 
 def _crossings(
@@ -192,7 +179,7 @@ def _crossings(
 
     Some millions at a time, for a short list of points may cross every row often.
     """
-    ends = np.stack([ring, np.roll(ring, -1, axis=0)], axis=1)
+    ends = np.stack([ring, _next(ring)], axis=1)
     downwards = ends[:, 0, 1] <= ends[:, 1, 1]  # so that an edge gone back along cancels exactly
     top = np.where(downwards[:, None], ends[:, 0], ends[:, 1])
     bottom = np.where(downwards[:, None], ends[:, 1], ends[:, 0])
@@ -201,7 +188,8 @@ def _crossings(
     counts = last - first
     if counts.sum() > _MOST_CROSSINGS:
         raise ValueError("a line that crosses more rows than any outline")
-    for edges in np.split(np.arange(len(ring)), _cuts(counts)):
+    every = np.arange(len(ring))
+    for edges in np.split(every, _cuts(counts)) if counts.sum() > _AT_ONCE else (every,):
         number = counts[edges]
         edge = np.repeat(edges, number)
         row = np.arange(len(edge)) - np.repeat(number.cumsum() - number, number) + first[edge]
@@ -214,13 +202,3 @@ def _cuts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where to cut a list of edges so that each part crosses `_AT_ONCE` rows, or hardly more."""
     part = counts.cumsum() // _AT_ONCE
     return np.flatnonzero(np.diff(part)) + 1
-
-
-def _distances(points: Ring, start: NDArray[np.float64], stop: NDArray[np.float64]) -> Ring:
-    """The distance of points from the stretch between two others."""
-    along = stop - start
-    length = float(along @ along)
-    if length == 0:
-        return np.asarray(np.hypot(*(points - start).T))
-    share = np.clip((points - start) @ along / length, 0, 1)
-    return np.asarray(np.hypot(*(points - start - share[:, None] * along).T))

@@ -20,8 +20,9 @@ from PIL import Image
 
 from boneseg.annotations import Patch, Region, Shape
 from boneseg.errors import MaskError
-from boneseg.polygons import Ring, fill_window, touched
+from boneseg.polygons import fill_window, touched
 from boneseg.radiograph import MAX_PIXELS
+from boneseg.simplification import Ring
 
 _FAR = 1e7  # px
 
@@ -84,8 +85,8 @@ def by_runs(counts: Sequence[int], shape: Shape, *, by_columns: bool = False) ->
     line = shape[0] if by_columns else shape[1]
     first, last = ends[0, 0] // line, (ends[-1, 1] - 1) // line + 1
     edges = np.zeros((last - first) * line + 1, np.uint8)
-    np.bitwise_xor.at(edges, ends.ravel() - first * line, 1)
-    part = np.bitwise_xor.accumulate(edges[:-1]).astype(bool).reshape(last - first, line)
+    np.add.at(edges, ends.ravel() - first * line, 1)  # at most 2, where a run follows at once
+    part = np.bitwise_xor.accumulate(edges[:-1] & 1).astype(bool).reshape(last - first, line)
     return Patch(part.T, left=int(first)) if by_columns else Patch(part, top=int(first))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape
 from boneseg.annotations.regions import filled, ring
 from boneseg.errors import MaskError
-from boneseg.polygons import Ring
+from boneseg.simplification import Ring
 
 _STRAY = 0.05  # parts of the film that a point may lie outside, for it is cut off there
 _LONE = 2  # times the longest other side: how far a point lies that is a confidence and a track

@@ -8,20 +8,21 @@ Those that want polygons: `coco_polygons.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from boneseg.files import read_json, whole_file
 from boneseg.writers import BONE, Reading
+from boneseg.writers.pieces import Places, pieces, run_lengths
 
 
 def entry(reading: Reading) -> dict[str, Any]:
     """The image of one film and its annotations, without their numbers."""
-    return film_entry(reading, [_annotation(piece) for piece in pieces(reading.finding.mask)])
+    mask = reading.finding.mask
+    shape = mask.shape[0], mask.shape[1]
+    found = [_annotation(piece, shape) for piece in pieces(mask, by_columns=True)]
+    return film_entry(reading, found)
 
 
 def film_entry(reading: Reading, annotations: list[dict[str, Any]]) -> dict[str, Any]:
@@ -64,22 +65,15 @@ def read_document(path: Path) -> dict[str, dict[str, Any]]:
     return {film["image"]["file_name"]: film for film in films.values()}
 
 
-def pieces(mask: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
-    """The connected pieces of a mask (diagonals connect), each on the whole grid."""
-    from scipy.ndimage import label
-
-    numbered, count = label(mask, np.ones((3, 3)))
-    return (numbered == number for number in range(1, count + 1))
-
-
-def _annotation(piece: NDArray[np.bool_]) -> dict[str, Any]:
+def _annotation(piece: Places, shape: tuple[int, int]) -> dict[str, Any]:
     from pycocotools import mask as coco
 
-    runs = coco.encode(np.asfortranarray(piece, np.uint8))
-    box = [float(side) for side in coco.toBbox(runs)]
-    counts = runs["counts"].decode("ascii")
+    height, width = shape
+    runs = run_lengths(piece[:, 1] * height + piece[:, 0], height * width)
+    packed = coco.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    (top, left), (bottom, right) = piece.min(axis=0).tolist(), (piece.max(axis=0) + 1).tolist()
     return {
-        "segmentation": {"size": list(piece.shape), "counts": counts},
-        "area": int(piece.sum()),
-        "bbox": box,
+        "segmentation": {"size": [height, width], "counts": packed["counts"].decode("ascii")},
+        "area": len(piece),
+        "bbox": [float(side) for side in (left, top, right - left, bottom - top)],
     }

@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-from numpy.typing import NDArray
-
 from boneseg.files import whole_file
 from boneseg.words import printable
 from boneseg.writers import BONE, Reading
-from boneseg.writers.coco import pieces
+from boneseg.writers.pieces import Places, pieces, run_lengths
 
 
 def entry(reading: Reading) -> ElementTree.Element:
@@ -56,18 +53,17 @@ def read_document(path: Path) -> dict[str, ElementTree.Element]:
     return {image.attrib["name"]: image for image in root.findall("image")}
 
 
-def _runs(piece: NDArray[np.bool_]) -> dict[str, str]:
+def _runs(piece: Places) -> dict[str, str]:
     """The box of a piece, and its run lengths in there."""
-    rows, columns = (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))
-    box = piece[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], box.ravel()])))
-    lengths = np.diff(np.concatenate([[0], changes, [box.size]]))
+    (top, left), (bottom, right) = piece.min(axis=0).tolist(), (piece.max(axis=0) + 1).tolist()
+    height, width = bottom - top, right - left
+    inside = (piece[:, 0] - top) * width + piece[:, 1] - left
     return {
         "occluded": "0",
-        "rle": ", ".join(map(str, lengths.tolist())),
-        "left": str(columns[0]),
-        "top": str(rows[0]),
-        "width": str(box.shape[1]),
-        "height": str(box.shape[0]),
+        "rle": ", ".join(map(str, run_lengths(inside, height * width))),
+        "left": str(left),
+        "top": str(top),
+        "width": str(width),
+        "height": str(height),
         "z_order": "0",
     }

@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image
 
 from boneseg.files import whole_file
-from boneseg.polygons import Ring, keyhole, outlines
+from boneseg.polygons import keyhole, outlines
 from boneseg.radiograph import is_dicom
+from boneseg.simplification import Ring
 from boneseg.writers import BONE, Reading
 
 VERSION = "5.5.0"  # of the format; LabelMe warns of another major one

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from boneseg.files import plain_cell, write_table
 from boneseg.writers import Reading
+from boneseg.writers.pieces import pieces
 
 COLUMNS = (
     *("film", "piece", "x", "y", "area_px", "area_mm2", "length_px", "length_mm"),
@@ -44,22 +45,15 @@ class Extent:
 
 def entry(reading: Reading) -> list[list[Any]]:
     """The rows of one film."""
-    from scipy.ndimage import find_objects, label
-
     name, film = reading.title, reading.film
-    numbered, count = label(reading.finding.mask, np.ones((3, 3)))
-    if count == 0:
+    found = sorted(pieces(reading.finding.mask), key=len, reverse=True)
+    if not found:
         area = 0.0 if film.spacing_mm else None
         return [[name, 0, None, None, 0, area, *[None] * 5, film.spacing_kind]]
-    areas = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
-    boxes = find_objects(numbered)
-    rows = []
-    for place, index in enumerate(np.argsort(-areas, kind="stable").tolist(), start=1):
-        box = boxes[index]
-        corner = np.array([side.start for side in box])
-        points = np.argwhere(numbered[box] == index + 1) + corner
-        rows.append([name, place, *_measured(points, film.spacing_mm), film.spacing_kind])
-    return rows
+    return [
+        [name, place, *_measured(points, film.spacing_mm), film.spacing_kind]
+        for place, points in enumerate(found, start=1)
+    ]
 
 
 def write_document(path: Path, entries: Sequence[list[list[Any]]]) -> None:

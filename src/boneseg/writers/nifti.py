@@ -22,7 +22,10 @@ def write(path: Path, reading: Reading) -> None:
     rows, columns = reading.film.spacing_mm or (1.0, 1.0)
     affine = np.diag([-columns, -rows, 1.0, 1.0])
     volume = reading.finding.mask.T[:, :, None].astype(np.uint8)
-    image: Any = nibabel.nifti1.Nifti1Image(volume, affine)  # type: ignore[no-untyped-call]
+    make: Any = nibabel.nifti1.Nifti1Image
+    if max(volume.shape) > np.iinfo(np.int16).max:  # the most that the first version has room for
+        make = nibabel.nifti2.Nifti2Image
+    image = make(volume, affine)
     image.header.set_xyzt_units("mm" if reading.film.spacing_mm else "unknown")
     image.header["descrip"] = f"boneseg, spacing {reading.film.spacing_kind}".encode()
     with whole_file(path) as temporary:
