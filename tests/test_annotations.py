@@ -758,7 +758,8 @@ def test_convert_goes_on_after_a_bad_mask_and_spares_the_dataset(
     write_mask(root / "masks" / "a.png", MASK[:50])
     results = convert_dataset(open_dataset(root), tmp_path / "x", ["labelme", "coco"])
     assert "50 x 80 pixels but its film is 60 x 80" in (results[0].error or "")
-    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["b.json", "coco.json"]
+    written = {path.name for path in (tmp_path / "x").iterdir()}
+    assert written == {"b.json", "coco.json", "convert.json"}
     with pytest.raises(UsageError, match="is where the dataset lies"):
         convert_dataset(open_dataset(root), root / "masks", ["labelme"])
 
@@ -767,6 +768,6 @@ def test_convert_keeps_a_document_and_a_film_of_its_name_apart(tmp_path: Path) -
     root = dataset(tmp_path / "d", "coco", "knee")
     convert_dataset(open_dataset(root), tmp_path / "x", ["labelme", "coco"])
     assert {path.name for path in (tmp_path / "x").iterdir()} == {
-        *("coco.json", "coco-2.json", "knee.json")
+        *("coco.json", "coco-2.json", "knee.json", "convert.json")
     }
     assert read_mask(tmp_path / "x" / "coco.json", film="coco.png").sum() == MASK.sum()

@@ -122,4 +122,5 @@ def _distances(points: Ring, start: Ring, stop: Ring) -> NDArray[np.float64]:
     along, beyond = stop - start, points - start
     length = (along**2).sum(axis=1)
     share = (beyond * along).sum(axis=1) / np.where(length > 0, length, 1)
-    return np.hypot(*(beyond - np.clip(share, 0, 1)[:, None] * along).T)
+    x, y = (beyond - np.clip(share, 0, 1)[:, None] * along).T
+    return np.asarray(np.hypot(x, y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ def pieces(mask: NDArray[np.bool_], *, by_columns: bool = False) -> Iterator[Pla
     order = np.argsort(numbers, kind="stable")  # a radix sort: linear
     places = np.stack([rows[order], columns[order]], axis=1)
     ends = np.bincount(numbers, minlength=count + 1)[1:].cumsum()
-    return (places[start:stop] for start, stop in zip([0, *ends[:-1]], ends, strict=True))
+    return (places[start:stop] for start, stop in pairwise([0, *ends.tolist()]))
 
 
 def run_lengths(flat: NDArray[np.int64], size: int) -> list[int]:
