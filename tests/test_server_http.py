@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pydicom
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
@@ -28,6 +29,7 @@ from boneseg.server.library import Library
 from boneseg.server.names import safe_name
 from boneseg.server.tasks import Facts
 from boneseg.server.token import chosen_token
+from films import dicom
 from lightbox import COMMAND, address_of, fill, refused, served
 
 HERE = "http://127.0.0.1"
@@ -229,6 +231,29 @@ def test_facts_that_are_not_finite_are_null_on_the_page(
     row = answer.json()["films"][0]
     assert answer.status_code == 200
     assert (row["area_mm2"], row["confidence"], row["trust"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("spacing", ["1E200", "1E-200", "NaN", "Infinity", "-1", "0", "1E4"])
+def test_a_spacing_that_cannot_be_is_not_believed(
+    client: TestClient, tmp_path: Path, spacing: str
+) -> None:
+    film = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    path = dicom(tmp_path / "film.dcm", film)
+    found = pydicom.dcmread(path)
+    found.add_new("PixelSpacing", "DS", [])
+    found["PixelSpacing"]._value = f"{spacing}\\{spacing}"
+    found.save_as(path)
+    assert spacing.encode() in path.read_bytes()
+    answer = client.post(
+        "/api/segment",
+        files={"file": ("film.dcm", path.read_bytes())},
+        headers={"accept": "application/json"},
+    )
+    assert answer.status_code == 200, answer.text
+    told = json.loads(answer.content, parse_constant=pytest.fail)
+    assert (told["spacing_mm"], told["area_mm2"]) == (None, None)
+    shown = client.post("/api/segment", files={"file": ("film.dcm", path.read_bytes())})
+    assert "boneseg-facts" in shown.headers
 
 
 # -- names -------------------------------------------------------------------------------------

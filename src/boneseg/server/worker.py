@@ -69,7 +69,7 @@ class Worker:
     def start(self, bundle: Path) -> None:
         """Have a fresh process that holds this model. Raises BundleError and ServerError."""
         self.kill()
-        self._child = Disposable("boneseg.server.worker:serve", quiet=False)
+        self._child = Disposable("boneseg.server.worker:serve", quiet=True)  # decoders print
         try:
             self._ask((bundle, self.cores), START)
         except DiedError as error:
