@@ -468,6 +468,9 @@ def test_a_token_is_asked_for_where_one_is_set(box: LightBox) -> None:
     assert client.get("/api/health").status_code == 401
     assert client.get("/").status_code == 401
     assert client.get("/?token=wrong").status_code == 401
+    form = client.get("/", headers={"accept": "text/html"})  # as a browser asks
+    assert form.status_code == 401 and '<input type="password" name="token"' in form.text
+    assert "error" in client.get("/api/films", headers={"accept": "text/html"}).json()
     bearer = {"authorization": "Bearer s3cret"}
     assert client.get("/api/health", headers=bearer).status_code == 200
     welcome = client.get("/?token=s3cret")

@@ -745,3 +745,15 @@ def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -
         page.tab.click("#train-open")
         page.wait(lambda: "Interrupted" in page.tab.locator("[data-part=stage]").inner_text())
         page.close()
+
+
+def test_the_page_asks_for_a_token_that_was_given(browser: Any) -> None:
+    with served("--token", "a+b &c") as address:
+        tab = browser.new_context().new_page()
+        for typed in ("wrong", "a+b &c"):
+            tab.goto(address)
+            tab.fill("[name=token]", typed)
+            tab.click("button")
+        tab.wait_for_selector("#train-open")
+        assert "token" not in tab.url
+        tab.context.close()

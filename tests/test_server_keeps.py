@@ -213,7 +213,8 @@ def test_two_masks_of_one_film_cost_no_other_film(client: TestClient, box: Light
         listed = client.get("/api/films")
         assert listed.status_code == 200
         rows = {row["name"]: row for row in listed.json()["films"]}
-        assert rows["hand"]["error"] is None
+        assert rows["hand"]["error"] is None and rows["hand"]["clear"]
+        assert not rows["odd"]["clear"]
         told = {name: rows[name]["error"] for name in ("odd", "even")}
         assert told["odd"] == "odd.png: odd.png and odd_mask.tif both fit it; keep one mask"
         assert told["even"] == "even.tif: has the same name as even.png; rename one of the two"

@@ -157,6 +157,7 @@ class LightBox:
             "revision": self.library.revision(entry),
             "inbox": entry.inbox,
             "draft": self.library.draft(entry.id) is not None,
+            "clear": entry.fault is None,  # which mask is the film's
             "error": entry.fault or self.failure(entry),
         }
 

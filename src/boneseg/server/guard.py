@@ -26,6 +26,16 @@ from boneseg.server.bodies import too_large
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 COOKIE = "boneseg-token"
+FORM = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>boneseg light box</title>
+<h1>boneseg light box</h1>
+<form action="/">
+<label>Token <input type="password" name="token" autofocus required></label>
+<button>Open</button>
+</form>
+"""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -74,7 +84,8 @@ class Guard:
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _refuse(guarded_send, *refusal)
+            page = scope["path"] == "/" and "text/html" in headers.get("accept", "")
+            await _refuse(guarded_send, *refusal, form=page)
         elif self._brings_token(scope):
             await self._welcome(guarded_send)
         else:
@@ -137,9 +148,12 @@ def _name_of(host: str) -> str:
     return ""
 
 
-async def _refuse(send: Send, status: int, why: str) -> None:
-    body = json.dumps({"error": why}).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+async def _refuse(send: Send, status: int, why: str, *, form: bool) -> None:
+    """Answer with a line of JSON, or where a token is needed and `form` is set, with a form."""
+    body, kind = json.dumps({"error": why}).encode(), b"application/json"
+    if status == 401 and form:
+        body, kind = FORM, b"text/html; charset=utf-8"
+    headers = [(b"content-type", kind), (b"connection", b"close")]
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="boneseg"'))  # RFC 9110, 15.5.2
     await send({"type": "http.response.start", "status": status, "headers": headers})

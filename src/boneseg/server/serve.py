@@ -89,7 +89,7 @@ def _announce(address: str, settings: Settings, token: str | None, local: bool) 
     made = token if settings.token is None else None
     log.info(f"the light box: {address}/" + (f"?token={quote(made, safe='')}" if made else ""))
     if settings.token is not None:
-        log.info("to open the page, add ?token= and the token that you gave to the address")
+        log.info("the page asks for the token that you gave")
     if settings.data is None:
         log.info("nothing is kept: start with --data DIR to save masks and to retrain")
     if not local:

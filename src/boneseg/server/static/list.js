@@ -113,7 +113,8 @@ export class FilmList {
     item.name.title = row.name;
     item.button.dataset.state = row.error ? "failed" : row.state;
     const more = [row.inbox ? "dropped" : "", row.draft ? "unsaved drawing" : ""].filter(Boolean);
-    item.state.textContent = row.error ? "cannot be read" : [WORDS[row.state], ...more].join(" · ");
+    const wrong = row.clear ? "cannot be read" : "mask not clear";
+    item.state.textContent = row.error ? wrong : [WORDS[row.state], ...more].join(" · ");
     item.button.title = row.error ?? "";
     item.trust.textContent = row.trust === null || row.error ? "" : row.trust.toFixed(2);
     item.trust.title = "How far two views of the film agree: 1 is full trust";
