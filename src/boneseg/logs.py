@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -43,6 +44,7 @@ def start(form: LogFormat = "text", others: Sequence[str] = ()) -> None:
             logger.removeHandler(old)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO if logger is log else logging.WARNING)
+    threading.excepthook = lambda raised: log.error(f"{raised.exc_type.__name__} in a thread")
 
 
 def is_started() -> bool:

@@ -18,6 +18,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,13 +36,13 @@ from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, RadiographError, ServiceError, UsageError
 from boneseg.logs import log
 from boneseg.pacs.answer import answer, hashed, label, public_uid
+from boneseg.pacs.listener import TIMEOUT, Listener, bound, shut
 from boneseg.pacs.spool import Spool
 
 MAX_BYTES = 1 << 30  # of one film
-MAX_ASSOCIATIONS = 8
 LEAST_ROOM = 4 << 20  # bytes that stay free where films are while they come
-TRIES = 3  # of a film over which the program ends
-TIMEOUT = 30  # seconds without a sign of life
+TRIES = 2  # of a film over which the program ends
+GRACE = 30.0  # seconds for the work in hand when the node is stopped
 LONGEST_PAUSE = 60.0  # seconds between two tries to send
 
 _ECHO = classes.UID("1.2.840.10008.1.1")  # Verification SOP Class
@@ -115,27 +116,28 @@ class Node:
         self._pause = 1.0  # between two tries to send, longer from one to the next
         self._received: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._refused: WeakSet[Any] = WeakSet()
+        self._link: Any = None  # to the node that segmentations go to
+        self._lost = False  # that node, since the last attempt
 
     @contextmanager
     def running(self, host: str, port: int) -> Iterator[int]:
-        """Answer on an address; gives the port. At the end what is in hand is finished.
+        """Answer on an address; gives the port. At the end the work in hand is finished.
 
-        Raises ServiceError where the address cannot be had.
+        What is not finished within GRACE seconds stays on the spool for the next start. Raises
+        ServiceError where the address cannot be had.
         """
         _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as it comes, and not to memory
         messages: Any = dimse_messages  # it would be left by a kill where nobody knows it for ours
         messages.NamedTemporaryFile = partial(tempfile.NamedTemporaryFile, dir=self.spool.coming)
         entity = AE(self.title)
         entity.require_called_aet, entity.require_calling_aet = True, self._allow
-        entity.maximum_associations = MAX_ASSOCIATIONS
-        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = TIMEOUT
         entity.add_supported_context(_ECHO)
         for kind in _FILMS:
             entity.add_supported_context(kind, ALL_TRANSFER_SYNTAXES)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._weigh)]
-        handlers += [(evt.EVT_C_ECHO, lambda event: _SUCCESS), (evt.EVT_CONN_CLOSE, self._forget)]
+        handlers += [(evt.EVT_C_ECHO, lambda event: _SUCCESS)]
         try:
-            server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
+            server = Listener.started(entity, (host, port), handlers, _remove_parts)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ServiceError(f"{host}:{port}: cannot be answered on ({reason})") from None
@@ -150,23 +152,27 @@ class Node:
         finally:
             self._stop.set()
             self._wake()
-            server.shutdown()
-            entity.shutdown()
+            server.end()
+            deadline = time.monotonic() + GRACE
             for thread in work:
-                thread.join()
+                thread.join(max(0.0, deadline - time.monotonic()))
+            if self._link is not None:  # an archive that answers slowly, or never
+                shut(self._link)
+            if any(thread.is_alive() for thread in work):
+                log.warning(f"not finished in {GRACE:.0f} s; what is in hand is kept")
 
     def _store(self, event: Any) -> int:
         """C-STORE: on the disk first, then the answer."""
         self._received[event.assoc] = 0
         uid, path = str(event.request.AffectedSOPInstanceUID), event.dataset_path
         if path.stat().st_size > self._max_bytes:
-            log.info(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
+            log.warning(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
             return _TOO_LARGE
         try:
             with path.open("rb") as file:
                 self.spool.put("films", uid, iter(lambda: file.read(1 << 20), b""))
         except OutputError as error:  # no room in the spool, or on the disk
-            log.info(f"a film is not taken: {error}")
+            log.warning(f"a film is not taken: {error}")
             return _FULL
         self._wake()
         return _SUCCESS
@@ -184,17 +190,8 @@ class Node:
             return
         if link not in self._refused:
             self._refused.add(link)
-            log.info(reason)
-            threading.Thread(target=link.abort, daemon=True).start()  # not of its own thread
-
-    def _forget(self, event: Any) -> None:
-        """Remove what had come of a film when its association ended."""
-        message = event.assoc.dimse.message
-        part = getattr(message, "_data_set_file", None)
-        if part is not None:
-            part.close()
-            with suppress(OSError):
-                Path(part.name).unlink()
+            log.warning(reason)
+            link.abort(block=False)
 
     def _repeat(self, step: Callable[[], float]) -> None:
         """Do a step until we stop; it says for how many seconds there is nothing more to do."""
@@ -251,25 +248,39 @@ class Node:
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = TIMEOUT
         entity.connection_timeout = TIMEOUT
         entity.add_requested_context(classes.SegmentationStorage)
-        link = entity.associate(self.to.host, self.to.port, ae_title=self.to.title)
+        guards: list[Any] = [(evt.EVT_CONN_OPEN, bound)]
+        link = self._link = entity.associate(
+            self.to.host, self.to.port, ae_title=self.to.title, evt_handlers=guards
+        )
         if not link.is_established:
             return self._later("refuses us" if link.is_rejected else "cannot be reached")
         try:
             while (path := self.spool.next("answers")) is not None and not self._stop.is_set():
                 if (trouble := self._send(link, path)) is not None:
+                    self.spool.put_last(path)  # the fault may be that of this one alone
                     return self._later(trouble)
-        except ValueError:  # no presentation context for it
-            return self._later("takes no segmentations")
-        except RuntimeError:  # the association has ended
-            return self._later("stopped answering")
+                if self._lost:
+                    log.info(f"{self.to}: answers again")
+                self._pause, self._lost = 1.0, False
         finally:
             link.release()
-        self._pause = 1.0
+            shut(link)
         return 0
 
     def _send(self, link: Any, path: Path) -> str | None:
         """Send one; why it must be sent again, None where it need not (statuses: PS3.4 B.2.3)."""
-        status = link.send_c_store(pydicom.dcmread(path)).get("Status")
+        try:
+            found = pydicom.dcmread(path)
+        except Exception:  # the file was damaged on the disk; its film can be sent again
+            log.error(f"{path.name}: a segmentation on the spool cannot be read; it is put aside")
+            self.spool.fail(path)
+            return None
+        try:
+            status = link.send_c_store(found).get("Status")
+        except ValueError:  # no presentation context for it
+            return "takes no segmentations"
+        except RuntimeError:  # the association has ended
+            return "stops answering"
         if status is None:
             return "does not answer"
         if status & 0xFF00 == _FULL:
@@ -285,7 +296,20 @@ class Node:
         return None
 
     def _later(self, reason: str) -> float:
-        log.info(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")
+        log.warning(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")
+        self._lost = True
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         self._stop.wait(pause)  # news of a film do not hasten it
         return 0
+
+
+def _remove_parts(link: Any) -> None:
+    """Remove what had come of films, and was not taken, when their association ended."""
+    parts = [getattr(link.dimse.message, "_data_set_file", None)]
+    with link.dimse.msg_queue.mutex:
+        parts += [getattr(item[1], "_dataset_file", None) for item in link.dimse.msg_queue.queue]
+    for part in parts:
+        if part is not None:
+            part.close()
+            with suppress(OSError):
+                Path(part.name).unlink()

@@ -5,16 +5,19 @@
     FOLDER/films/<hash>.dcm       received, and not yet segmented
     FOLDER/films/<hash>.begun     a byte for each time that segmenting it was begun
     FOLDER/answers/<hash>.dcm     segmentations that have not been sent
-    FOLDER/failed/<hash>.dcm      the last hundred that could not be segmented, or were refused
+    FOLDER/failed/<hash>.dcm      those of the last 30 days that could not be segmented, or were
+                                  refused, a hundred at most
 
-Files are named by a hash of their SOP Instance UID, so that what is sent twice waits once. A file
-is on the disk (fsync) before it counts as received.
+Files are named by a hash of their SOP Instance UID, so that what is sent twice waits once; the log
+names films by the first twelve digits of it. A file is on the disk (fsync) before it counts as
+received. The folders are 0700 and the files 0600.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +28,7 @@ from boneseg.files import whole_file
 from boneseg.lock import held
 
 Room = Literal["films", "answers", "failed"]
-FAILED_KEPT = 100
+FAILED_KEPT, FAILED_DAYS = 100, 30
 
 
 class FullError(OutputError):
@@ -54,10 +57,16 @@ class Spool:
         self.folder, self.limit, self.coming = folder, limit, folder / "coming"
         try:
             for room in ("coming", "films", "answers", "failed"):
-                (folder / room).mkdir(parents=True, exist_ok=True, mode=0o700)
+                place = folder / room
+                place.mkdir(parents=True, exist_ok=True)
+                place.chmod(0o700)
                 stale = "*" if room == "coming" else ".*.new"
-                for left in (folder / room).glob(stale):  # by a kill in the midst of writing
+                for left in place.glob(stale):  # by a kill in the midst of writing
                     left.unlink()
+            for mark in (folder / "films").glob("*.begun"):
+                if not mark.with_suffix(".dcm").exists():
+                    mark.unlink()
+            self._drop_failed()
         except OSError as error:
             raise OutputError(
                 f"{folder}: cannot be made ({error.strerror}); give another --spool"
@@ -68,7 +77,7 @@ class Spool:
         path = self.folder / room / f"{_hash(uid)}.dcm"
         if room == "films" and not path.exists() and self.count() >= self.limit:
             raise FullError(f"{self.folder}: {self.limit} films wait already")
-        with whole_file(path) as temporary, temporary.open("wb") as file:
+        with whole_file(path) as temporary, open(temporary, "wb", opener=_private) as file:
             for part in parts:
                 file.write(part)
             file.flush()
@@ -95,7 +104,7 @@ class Spool:
         A film that ends the whole program, as a decoder can be made to, is so known for it.
         """
         mark = path.with_suffix(".begun")
-        with suppress(OSError), mark.open("ab") as file:
+        with suppress(OSError), open(mark, "ab", opener=_private) as file:
             file.write(b".")
             return file.tell()
         return 1
@@ -103,6 +112,11 @@ class Spool:
     def put_back(self, path: Path) -> None:
         """Work on a film is given up for now, and not for anything it did."""
         path.with_suffix(".begun").unlink(missing_ok=True)
+
+    def put_last(self, path: Path) -> None:
+        """Have others go first."""
+        with suppress(OSError):
+            os.utime(path)
 
     def done(self, path: Path) -> None:
         """Forget a film that is answered, or an answer that is sent."""
@@ -112,10 +126,18 @@ class Spool:
     def fail(self, path: Path) -> None:
         """Put aside what nothing can be done with; the oldest of these go."""
         with suppress(FileNotFoundError):
+            os.utime(path)  # it is kept from now on
             path.replace(self.folder / "failed" / path.name)
         path.with_suffix(".begun").unlink(missing_ok=True)
-        for old in self._waiting("failed")[:-FAILED_KEPT]:
-            old.unlink(missing_ok=True)
+        self._drop_failed()
+
+    def _drop_failed(self) -> None:
+        failed = self._waiting("failed")
+        limit = time.time() - FAILED_DAYS * 86400
+        for number, old in enumerate(reversed(failed)):
+            with suppress(FileNotFoundError):
+                if number >= FAILED_KEPT or old.stat().st_mtime < limit:
+                    old.unlink()
 
     def _waiting(self, room: Room) -> list[Path]:
         ages = {}
@@ -123,6 +145,10 @@ class Spool:
             with suppress(FileNotFoundError):
                 ages[path] = path.stat().st_mtime_ns
         return sorted(ages, key=lambda path: (ages[path], path.name))
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _hash(uid: str) -> str:

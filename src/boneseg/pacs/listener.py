@@ -1,0 +1,213 @@
+"""Where connections to the node come in, guarded before anybody is known.
+
+pynetdicom 3.0 by itself reads a PDU of whatever length six bytes claim (4 GiB) into memory, waits
+for ever for the rest of a PDU, and counts connections that have asked for nothing as associations,
+so that a few idle ones shut everybody out. Its server class and its events are enough to add:
+
+    a PDU               is refused by its length (PS3.8 9.3.1), six bytes in, and must be whole in
+                        a limited time
+    a connection        must ask for an association in 5 s (the ARTIM timer, PS3.8 9.1.5); of those
+                        that have not, 64 are kept, and the oldest go first
+    an association      counts when it is asked for with a known AE title; 8 are served at once
+    a message           may hold 1 MiB in memory, and 8 may wait: films go to the disk as they come
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom.transport import AssociationServer, AssociationSocket
+
+from boneseg.logs import log
+
+ARTIM = 5  # seconds from a connection to its request for an association
+TIMEOUT = 30  # seconds for each PDU of an association, and without any
+MAX_REQUEST = (
+    1 << 18
+)  # bytes of an A-ASSOCIATE-RQ: 128 contexts of 40 transfer syntaxes have 140 kB
+MAX_PDU = 1 << 20  # bytes of any other: some senders exceed the 16 KiB that the node announces
+MAX_HELD = 1 << 20  # bytes of a message in memory
+MAX_WAITING = 8  # messages of an association that have come and are not answered
+MAX_CONNECTIONS = 64  # that have asked for nothing
+MAX_ASSOCIATIONS = 8
+
+_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)  # transient; local limit exceeded (PS3.8 9.3.4)
+_REJECTED = {0x03: "its AE title is not among those of --from", 0x07: "it calls another AE title"}
+_POLL = 0.01  # seconds between two looks at an idle connection; pynetdicom's 0.001 fills a core
+
+
+class BoundedSocket(AssociationSocket):
+    """A socket that believes no length, and does not wait for ever."""
+
+    opened: float
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes; fewer where the connection ends. Raises OSError."""
+        if self.assoc.is_acceptor and self.assoc.requestor.primitive is None:
+            limit, deadline = MAX_REQUEST, self.opened + ARTIM
+        else:
+            limit, deadline = MAX_PDU, time.monotonic() + TIMEOUT
+        if nr_bytes > limit:
+            log.warning(f"{_host(self.assoc)}: ended, it announces a PDU of {nr_bytes} bytes")
+            raise ConnectionAbortedError
+        read, connection = bytearray(), self.socket
+        while connection is not None and len(read) < nr_bytes:
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            part = connection.recv(min(nr_bytes - len(read), 1 << 16))
+            if not part:
+                break
+            read += part
+        if connection is not None:
+            connection.settimeout(TIMEOUT)  # for what is sent
+        return read
+
+
+def bound(event: Any) -> None:
+    """Guard the socket of a new connection, whoever opened it (a handler of EVT_CONN_OPEN)."""
+    guarded = event.assoc.dul.socket
+    guarded.__class__ = BoundedSocket  # pynetdicom makes its sockets itself, and has no other hook
+    guarded.opened = time.monotonic()
+    event.assoc.dul._run_loop_delay = _POLL
+
+
+def shut(association: Any) -> None:
+    """End the connection of an association at once, so that no thread waits for it."""
+    guarded = getattr(association.dul, "socket", None)
+    connection = getattr(guarded, "socket", None)
+    if connection is not None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+class Listener(AssociationServer):
+    """A server of associations. `forget` is called with each one that has ended."""
+
+    forget: Callable[[Any], None] = staticmethod(lambda association: None)
+
+    @classmethod
+    def started(
+        cls,
+        entity: AE,
+        address: tuple[str, int],
+        handlers: list[Any],
+        forget: Callable[[Any], None],
+    ) -> Listener:
+        """A listener on an address, answering in a thread. Raises OSError and OverflowError."""
+        entity.maximum_associations = MAX_CONNECTIONS + MAX_ASSOCIATIONS + 1  # `_admit` decides
+        entity.acse_timeout = ARTIM
+        entity.network_timeout = entity.dimse_timeout = TIMEOUT
+        found = entity.make_server(address, evt_handlers=handlers, server_class=cls)
+        assert isinstance(found, cls)
+        found.forget = forget
+        found._open, found._admitted = [], set()
+        found._lock = threading.Lock()
+        for event, handler in (
+            (evt.EVT_CONN_OPEN, found._opened),
+            (evt.EVT_REQUESTED, found._admit),
+            (evt.EVT_REJECTED, found._rejected),
+            (evt.EVT_CONN_CLOSE, _wake),
+            (evt.EVT_DATA_RECV, _bound_message),
+        ):
+            found.bind(event, handler)
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        return found
+
+    _open: list[Any]  # connections whose threads run; only the server's own thread changes it
+    _admitted: set[Any]
+    _lock: threading.Lock
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a connection; the one that has asked for nothing for longest makes room."""
+        self._reap()
+        waiting = [one for one in self._open if one not in self._admitted]
+        for one in waiting[: max(0, len(waiting) - MAX_CONNECTIONS + 1)]:
+            shut(one)
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Called twice a second, and after each connection."""
+        self._reap()
+        super().service_actions()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that cannot be served; socketserver would print a traceback."""
+        log.error(f"{client_address[0]}: a connection failed in the node")
+        self.shutdown_request(request)
+
+    def end(self) -> None:
+        """Stop listening and end all associations."""
+        super(AssociationServer, self).shutdown()
+        self.server_close()
+        for one in self._open:
+            if one.is_established:
+                one.abort(block=False)
+        if any(one.is_established for one in self._open):
+            time.sleep(0.2)  # for the A-ABORT to be sent
+        for one in self._open:
+            shut(one)
+        deadline = time.monotonic() + ARTIM
+        for one in self._open:
+            one.join(max(0, deadline - time.monotonic()))
+        self._reap()
+
+    def _opened(self, event: Any) -> None:
+        bound(event)
+        self._open.append(event.assoc)
+
+    def _admit(self, event: Any) -> None:
+        with self._lock:
+            full = len(self._admitted) >= MAX_ASSOCIATIONS
+            if not full:
+                self._admitted.add(event.assoc)
+        if full:
+            log.warning(f"{_host(event.assoc)}: rejected, {MAX_ASSOCIATIONS} associations are open")
+            event.assoc.acse.send_reject(*_LIMIT_EXCEEDED)
+            event.assoc.kill()
+
+    def _rejected(self, event: Any) -> None:
+        link = event.assoc
+        with self._lock:
+            self._admitted.discard(link)
+        reason = _REJECTED.get(int(getattr(link.acceptor.primitive, "diagnostic", 0)), "")
+        title = str(getattr(link.requestor.primitive, "calling_ae_title", "")).strip()
+        log.warning(f"AE title {title!r} at {_host(link)}: rejected, {reason}")
+
+    def _reap(self) -> None:
+        """Forget the connections whose threads have ended."""
+        for one in self._open[:]:
+            if one.is_alive() or one.dul.is_alive():
+                continue
+            shut(one)
+            self._open.remove(one)
+            with self._lock:
+                self._admitted.discard(one)
+            self.forget(one)
+
+
+def _wake(event: Any) -> None:
+    """Have a connection that closed without a request end now; pynetdicom waits for the ARTIM."""
+    if event.assoc.is_acceptor and event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)
+
+
+def _bound_message(event: Any) -> None:
+    """End an association that has the node hold a message, or messages, without end."""
+    link = event.assoc
+    message = link.dimse.message
+    held = 0
+    if message is not None:
+        held = sum(part.tell() for part in (message.encoded_command_set, message.data_set) if part)
+    if held > MAX_HELD or link.dimse.msg_queue.qsize() > MAX_WAITING:
+        log.warning(f"{_host(link)}: ended, it sends messages without end")
+        link.abort(block=False)
+
+
+def _host(link: Any) -> str:
+    remote = link.requestor if link.is_acceptor else link.acceptor
+    return str(getattr(remote.address_info, "address", "a connection"))
