@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydicom
 from pydicom import uid as classes
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import (
@@ -21,6 +20,7 @@ from pydicom.uid import (
 )
 
 from boneseg.dicom_display import display
+from boneseg.dicom_file import InflationError, read_file
 from boneseg.dicom_header import (
     hush,
     mend,
@@ -117,7 +117,7 @@ def read_dicom(
 
 def _parse(source: Path, path: Path) -> FileDataset:
     try:
-        dataset = pydicom.dcmread(source, force=True)
+        dataset = read_file(source)
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, little = dataset.original_encoding
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -127,6 +127,8 @@ def _parse(source: Path, path: Path) -> FileDataset:
             return dataset
     except (MemoryError, OSError):
         raise
+    except InflationError as error:
+        raise RadiographError(f"{path}: {error}; export it again, not deflated") from None
     except Exception:  # pydicom's message could quote the file
         pass
     raise RadiographError(f"{path}: is damaged, or no DICOM file; export it again")

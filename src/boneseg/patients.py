@@ -35,7 +35,6 @@ _NUMBERS = frozenset(
 )
 _DATES = frozenset(("PatientBirthDate", "PatientBirthDateInAlternativeCalendar"))
 _LONG = 3  # letters or digits: shorter ones count as a whole word alone, else every name has them
-_PIXELS = 0x50000000  # curves, overlays and pixels, behind all that is told of the patient
 # Letters that Unicode does not take apart, and those that some write as two.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
 _PAIRS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
@@ -94,13 +93,12 @@ def _words(text: str) -> list[str]:
 
 
 def _identifiers(film: Path) -> Iterator[str]:
-    from pydicom.filereader import read_partial
-
+    from boneseg.dicom_file import read_file
     from boneseg.dicom_header import hush
 
     hush()
-    with suppress(Exception), film.open("rb") as file:  # a header may be damaged anywhere
-        yield from _told(read_partial(file, lambda tag, vr, length: tag >= _PIXELS, force=True))
+    with suppress(Exception):  # a header may be damaged anywhere
+        yield from _told(read_file(film, pixels=False))
 
 
 def _told(dataset: Dataset) -> Iterator[str]:

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pydicom
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
 from boneseg.annotations import MAX_PAINTED, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.annotations.regions import placed
+from boneseg.dicom_file import read_file
 from boneseg.dicom_header import hush
 from boneseg.errors import MaskError, RadiographError
 from boneseg.pixel_data import decode
@@ -32,7 +32,7 @@ def drawings(path: Path, document: object) -> list[Drawing]:
 
 def _parse(path: Path, *, pixels: bool) -> FileDataset:
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
+        dataset = read_file(path, pixels=pixels, force=False)
         modality = dataset.get("Modality")
     except MemoryError:
         raise
@@ -43,7 +43,7 @@ def _parse(path: Path, *, pixels: bool) -> FileDataset:
     return dataset
 
 
-def _film(header: pydicom.Dataset, group: pydicom.Dataset) -> str | None:
+def _film(header: Dataset, group: Dataset) -> str | None:
     """The instance that a frame refers to, in its own words or in those for all frames."""
     for groups in (group, *header.get("SharedFunctionalGroupsSequence", ())):
         for derivation in groups.get("DerivationImageSequence", ()):

@@ -21,9 +21,9 @@ from io import BytesIO
 from pathlib import Path
 
 import httpx
-import pydicom
 from pydicom.dataset import Dataset
 
+from boneseg.dicom_file import read_file
 from boneseg.errors import RadiographError, ServiceError
 from boneseg.files import unwritable, whole_file
 from boneseg.pacs import dicomjson as dj
@@ -213,8 +213,7 @@ def _uid_of(path: Path) -> str | None:
     try:
         if not is_dicom(path):
             return None
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
-        return str(found.get("SOPInstanceUID", "")).strip(" \0")
+        return str(read_file(path, pixels=False).get("SOPInstanceUID", "")).strip(" \0")
     except Exception:  # a damaged header: the reader of films says what is wrong with it
         return ""
 

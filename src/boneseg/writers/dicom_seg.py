@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from pydicom import config
 from pydicom.charset import convert_encodings, default_encoding, python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -42,6 +41,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ComputedRadiographyImageStorage
 from pydicom.valuerep import DA, TM, validate_value
 
+from boneseg.dicom_file import read_file
 from boneseg.dicom_header import hush, numbers_of, text_of, texts_of
 from boneseg.errors import RadiographError
 from boneseg.files import whole_file
@@ -159,7 +159,7 @@ def read_source(path: Path, name: Path | None = None) -> Dataset:
     """
     try:
         if is_dicom(path):
-            return pydicom.dcmread(path, force=True, stop_before_pixels=True)
+            return read_file(path, pixels=False)
     except Exception:  # pydicom's message could quote the file
         raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
     raise RadiographError(
