@@ -82,6 +82,7 @@ def main() -> None:
     films = pooled(asked.work, sources, asked.seed, asked.parallel)
     settings = [f"run.minutes={asked.minutes}", f"run.batch={asked.batch}"]
     settings += [f"optimiser.learning_rate={asked.rate}"] if asked.rate else []
+    settings += ["run.ema=0.995"] if asked.init else []  # a fine-tuning has few steps
     recipe = RECIPE.with_settings(settings)
     init = load_bundle(asked.init) if asked.init else None
     run = train(films, recipe, asked.work / "run", resume=True, init=init, report=tell)

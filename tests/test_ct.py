@@ -12,7 +12,8 @@ import pytest
 
 from boneseg.errors import UsageError
 from boneseg.simulate import CtSource
-from boneseg.simulate.ct import CUBE, _project, _turns, ct_film, read_ct
+from boneseg.simulate.ct import CUBE, Bend, _turns, ct_film, read_ct, vary_densities
+from boneseg.simulate.volume import project_volume
 
 SIDES = (2.0, 1.5, 2.5)  # mm of a voxel
 
@@ -53,10 +54,55 @@ def test_from_any_side_a_ball_is_as_thick_as_it_is(seed: int, volumes: tuple[Pat
     turns = _turns(rng)
     assert turns @ turns.T == pytest.approx(np.eye(3), abs=1e-9)
     assert np.linalg.det(turns) == pytest.approx(1)
-    way = CUBE * _project(body.bone, turns, np.array([90.0, 70, 75]), (120, 120), 1.0, 1200)
+    at = np.array([90.0, 70, 75])
+    way = project_volume(body.bone, turns, at, (120, 120), 1.0, 1200, CUBE)
     assert way.max() == pytest.approx(60, rel=0.06)
     assert (way > 1).sum() == pytest.approx(np.pi * 31**2, rel=0.08)  # a pixel is a millimetre
     assert way[58:62, 58:62].mean() == pytest.approx(60, rel=0.06)  # and it is in the middle
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stretched_volume_is_larger_along_that_axis(seed: int) -> None:
+    volume = np.zeros((40, 40, 40), np.float32)
+    volume[12:28, 12:28, 12:28] = 1  # a cube of 32 mm
+    stretch = np.random.default_rng(seed).uniform(0.7, 1.4, 3)
+    turns = np.eye(3)[[0, 2, 1]] / stretch  # down is axis 2, away is axis 1
+    way = project_volume(volume, turns, np.full(3, 39.0), (160, 160), 0.5, 2000, 2.0, slabs=8)
+    assert way[78:82, 78:82].mean() == pytest.approx(32 * stretch[1], rel=0.07)
+    wide, tall = (way > 16 * stretch[1]).sum(axis=(1))[80], (way > 16 * stretch[1]).sum(axis=0)[80]
+    assert 0.5 * wide == pytest.approx(32 * stretch[0], rel=0.07)
+    assert 0.5 * tall == pytest.approx(32 * stretch[2], rel=0.07)
+
+
+def test_densities_vary_by_structure_and_bones_keep_their_place(
+    volumes: tuple[Path, Path],
+) -> None:
+    body = read_ct(*volumes)
+    varied = vary_densities(np.random.default_rng(1), body)
+    assert np.array_equal(varied.bone, body.bone)
+    inside, around = body.structure == 7, (body.structure == 0) & (body.flesh > 0.5)
+    for new, old, here in (
+        (varied.mineral, body.mineral, inside),
+        (varied.flesh, body.flesh, around),
+    ):
+        known = here & (old > 0.1)
+        ratio = new[known] / old[known]
+        assert ratio.std() < 1e-5 and abs(float(ratio.mean()) - 1) > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bend_moves_bone_and_flesh_alike_and_changes_the_body(
+    seed: int, volumes: tuple[Path, Path]
+) -> None:
+    body = read_ct(*volumes)
+    bend = Bend.draw(np.random.default_rng(seed), body.bone.shape[2])
+    bone, flesh = bend(body.bone), bend(body.flesh + body.mineral)
+    assert bone.shape == body.bone.shape and not np.allclose(bone, body.bone)
+    assert bone.min() >= 0 and bone.max() <= 1.0001
+    assert flesh[bone > 0.99].min() > 0.9  # bone stays within the body
+    straight = Bend(np.arange(4.0), *(np.zeros(4),) * 2, *(np.ones(4),) * 2)
+    block = np.random.default_rng(seed).random((5, 6, 4)).astype(np.float32)
+    assert straight(block) == pytest.approx(block, abs=1e-6)
 
 
 def test_one_seed_gives_one_film(volumes: tuple[Path, Path]) -> None:

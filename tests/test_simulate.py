@@ -184,7 +184,7 @@ def test_simulate_writes_what_it_says(tmp_path: Path) -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
     found = {str(p.relative_to(tmp_path / "set")) for p in tmp_path.rglob("*") if p.is_file()}
     pngs = {f"{folder}/{name}.png" for folder in ("images", "masks") for name in names}
-    assert found == pngs | {"parts.csv", "views.csv"}
+    assert found == pngs | {"parts.csv", "views.csv", "simulated.csv"}
     for i, name in enumerate(names):
         film = phantom_film(5 + i, (80, 64))
         image = np.asarray(Image.open(tmp_path / "set" / "images" / f"{name}.png"))

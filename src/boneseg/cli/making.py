@@ -11,7 +11,10 @@ from boneseg.errors import UsageError
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
-OF_KIND = {"skeleton": "--meshes, --model and --region", "ct": "--ct, --labels and --bones"}
+OF_KIND = {
+    "skeleton": "--meshes, --model, --region and --organs",
+    "ct": "--ct, --labels and --bones",
+}
 
 
 def simulate(
@@ -25,6 +28,9 @@ def simulate(
         list[Path] | None, typer.Option(help="and OpenSim models (.osim) that pose them.")
     ] = None,
     region: Annotated[str | None, typer.Option(help="skeleton: of this part alone.")] = None,
+    organs: Annotated[
+        Path | None, typer.Option(help="skeleton: a folder of organ meshes (glTF) for its trunk.")
+    ] = None,
     ct: Annotated[Path | None, typer.Option(help="ct: a volume, NIfTI,")] = None,
     labels: Annotated[Path | None, typer.Option(help="its labels,")] = None,
     bones: Annotated[str, typer.Option(help="and those of bone, as 25-50,69; else all.")] = "",
@@ -37,12 +43,12 @@ def simulate(
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as make
 
-    _check_words_of_kinds(kind, skeleton=(meshes, model, region), ct=(ct, labels, bones))
+    _check_words_of_kinds(kind, skeleton=(meshes, model, region, organs), ct=(ct, labels, bones))
     source: Source = PhantomSource()
     if kind == "skeleton":
         if meshes is None:
             raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone surfaces")
-        source = SkeletonSource(meshes, tuple(model or ()), region)
+        source = SkeletonSource(meshes, tuple(model or ()), region, organs)
     elif kind == "ct":
         if ct is None or labels is None:
             raise UsageError("simulate --kind ct: give --ct and --labels, two NIfTI volumes")

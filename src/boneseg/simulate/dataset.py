@@ -21,9 +21,11 @@ from boneseg.files import sweep, whole_file, write_table
 from boneseg.lock import exclusive
 from boneseg.simulate.ct import CtBody, ct_film, read_ct
 from boneseg.simulate.film import Film, check_size
+from boneseg.simulate.organs import read_organs
 from boneseg.simulate.phantom import phantom_film
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
-from boneseg.simulate.views import skeleton_film
+from boneseg.simulate.tissue import Atlas
+from boneseg.simulate.views import ANCHORS, skeleton_film
 from boneseg.workers import workers
 
 VIEW_COLUMNS = (
@@ -67,6 +69,7 @@ class SkeletonSource:
     meshes: Path
     models: tuple[Path, ...] = ()
     region: str | None = None
+    organs: Path | None = None  # meshes of the soft tissue, see `organs.read_organs`
     kind: str = "skeleton"
 
     @property
@@ -74,13 +77,20 @@ class SkeletonSource:
         """Read once in a process."""
         return tuple(_skeleton(self.meshes, model) for model in self.models or (None,))
 
+    @property
+    def atlases(self) -> tuple[tuple[Atlas, ...], ...]:
+        """Those of each skeleton that has a trunk; read once in a process."""
+        if self.organs is None:
+            return ()
+        return tuple(_atlases(self.meshes, model, self.organs) for model in self.models or (None,))
+
     def check(self) -> None:
         """Raises UsageError for meshes and models that cannot be read."""
-        skeleton_film(0, (64, 64), self.skeletons, self.region)
+        skeleton_film(0, (64, 64), self.skeletons, self.region, self.atlases)
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
         """See `skeleton_film`."""
-        return skeleton_film(seed, size, self.skeletons, self.region)
+        return skeleton_film(seed, size, self.skeletons, self.region, self.atlases)
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,13 @@ class CtSource:
 @cache
 def _ct(ct: Path, labels: Path, bones: tuple[int, ...] | None) -> CtBody:
     return read_ct(ct, labels, bones)
+
+
+@cache
+def _atlases(meshes: Path, model: Path | None, organs: Path) -> tuple[Atlas, ...]:
+    skeleton = _skeleton(meshes, model)
+    bodies = {bone.body for bone in skeleton.bones}
+    return read_organs(organs, skeleton) if bodies.issuperset(ANCHORS) else ()
 
 
 @cache

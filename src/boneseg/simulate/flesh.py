@@ -57,17 +57,26 @@ def grow_flesh(
     seen: Sequence[Floats],
     camera: Camera,
     belly: tuple[float, float] | None = None,
+    trunk: tuple[Array, Array, Array] | None = None,
 ) -> Flesh:
     """The flesh of a subject's bones.
 
     `seen` are the bones' points on the film, N x 2 (column, row), and `belly` is where it has its
-    middle, if it is there.
+    middle, if it is there. `trunk`, the paths (mm, H x W) through body, muscle and fat of trunk and
+    head, replaces what would be drawn for them from their bones.
     """
     shape = (camera.height // _COARSE + 1, camera.width // _COARSE + 1)
     pitch = camera.pitch * _COARSE / subject.size  # adult mm a cell, at the detector
     skin, lean, air = (np.zeros((camera.height, camera.width), np.float32) for _ in range(3))
     leanness, build = float(rng.uniform(0.5, 0.95)), float(rng.normal(0.45, 0.25))
+    if trunk is not None:
+        body, muscle, fat = (one / np.float32(subject.size) for one in trunk)
+        skin += body**4
+        lean += np.maximum(body - fat, 0) ** 4
+        air += np.clip(1 - muscle / np.maximum(body - fat, 1e-3), 0, 1) * lean
     for group, (points, along) in _groups(subject, seen).items():
+        if trunk is not None and group in ("trunk", "head"):
+            continue
         layers = _layers(rng, group, points, along, shape, pitch, leanness, build)
         if group == "trunk":
             layers = replace(layers, depth=layers.depth * rounded(rng, points, shape))

@@ -49,6 +49,7 @@ class Subject:
     places: Mapping[str, Floats]
     size: float  # of an adult's
     young: bool
+    scales: Mapping[str, Floats]  # of the bodies, along their own axes
 
 
 def draw_subject(
@@ -73,7 +74,7 @@ def draw_subject(
         for bone in skeleton.bones
         if bone.body in scales
     ]
-    return Subject(tuple(parts), places, size, young)
+    return Subject(tuple(parts), places, size, young, mirrored)
 
 
 def _narrowed(rng: Rng, places: Mapping[str, Floats], size: float) -> Mapping[str, Floats]:

@@ -20,10 +20,11 @@ from boneseg.simulate.clutter import add_objects
 from boneseg.simulate.film import MIN_SIDE, Film, View, check_size
 from boneseg.simulate.flesh import grow_flesh
 from boneseg.simulate.framing import frame_film
-from boneseg.simulate.projector import Exposure, Paths, expose, noise_tile, transmit
+from boneseg.simulate.projector import Array, Exposure, Paths, expose, noise_tile, transmit
 from boneseg.simulate.raster import Camera
 from boneseg.simulate.skeleton import Skeleton
 from boneseg.simulate.subject import Subject, draw_subject
+from boneseg.simulate.tissue import Atlas
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
@@ -33,6 +34,9 @@ Floats = NDArray[np.float64]
 FRONT, BACK, SIDE, OTHER_SIDE = (0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0)
 
 _WITH_LUNGS = ("chest", "trunk", "whole body", "shoulder", "neck")  # regions
+
+ANCHORS = ("torso", "pelvis")  # bodies that an atlas of organs goes with
+WITH_ORGANS = 0.8  # share of the films of trunks and heads that have one, if there is any
 
 # Where gas gathers, in the frame of a body: the bowel's loops, and the rectum. mm.
 BOWELS = {"torso": (20.0, 40.0, 0.0), "pelvis": (-60.0, -40.0, 0.0)}
@@ -150,6 +154,9 @@ class Scene:
     inner: tuple[Floats, ...]
     outer: tuple[Floats, ...]
     belly: tuple[float, float] | None  # column, row
+    frame: Floats  # rows: the image's right, its down, and away, in the ground frame
+    aim: Floats  # mm in the ground frame: what is in the middle of the film
+    gap: float  # mm from there to the detector
 
 
 def regions_of(skeleton: Skeleton) -> list[Region]:
@@ -210,7 +217,7 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
         )[0]
         belly = (float(column), float(row))
     seen = tuple(camera.project(points) for points in outer)
-    return Scene(subject, camera, seen, inner, outer, belly)
+    return Scene(subject, camera, seen, inner, outer, belly, frame, aim, gap)
 
 
 def _looking(azimuth: float, elevation: float, turn: float) -> Floats:
@@ -224,8 +231,8 @@ def _looking(azimuth: float, elevation: float, turn: float) -> Floats:
     return np.stack([cos * right + sin * down, cos * down - sin * right, -source])
 
 
-def measure(rng: Rng, scene: Scene) -> Paths:
-    """The way of every ray through bone, marrow and flesh."""
+def measure(rng: Rng, scene: Scene, atlas: Atlas | None = None) -> Paths:
+    """The path of every ray through bone, marrow and flesh; that of the trunk by an atlas."""
     starts = np.cumsum([0, *(len(points) for points in scene.outer)])
     parts = scene.subject.parts
     triangles = np.concatenate([p.triangles + s for p, s in zip(parts, starts, strict=False)])
@@ -238,9 +245,28 @@ def measure(rng: Rng, scene: Scene) -> Paths:
     mineral *= np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.2))))  # worn bone, or sound
     if rng.random() < 0.06:
         mineral = mineral * _fracture(rng, envelope > 1, scene.camera.pitch)
-    flesh = grow_flesh(rng, scene.subject, scene.seen, scene.camera, scene.belly)
+    trunk = None if atlas is None else _trunk(rng, scene, atlas)
+    flesh = grow_flesh(rng, scene.subject, scene.seen, scene.camera, scene.belly, trunk)
     lean = np.maximum(flesh.muscle - mineral, 0)
     return Paths(envelope, mineral, lean, flesh.fat, np.zeros_like(envelope))
+
+
+def _trunk(rng: Rng, scene: Scene, atlas: Atlas) -> tuple[Array, Array, Array]:
+    """The paths through body, muscle and fat of the trunk and head of a person of the atlas."""
+    camera, subject = scene.camera, scene.subject
+    near = [np.linalg.norm(scene.aim - subject.places[body][:3, 3]) for body in ANCHORS]
+    anchor = ANCHORS[int(np.argmin(near))]
+    distance = camera.distance - scene.gap
+    return atlas.vary(rng).project(
+        anchor,
+        subject.places[anchor],
+        subject.scales.get(anchor, np.full(3, subject.size)),
+        scene.frame,
+        scene.aim,
+        (camera.height, camera.width),
+        camera.pitch * distance / camera.distance,
+        distance,
+    )
 
 
 def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
@@ -319,19 +345,24 @@ def _fracture(rng: Rng, bone: NDArray[np.bool_], pitch: float) -> NDArray[np.flo
 
 
 def skeleton_film(
-    seed: int, size: tuple[int, int], skeletons: Sequence[Skeleton], region: str | None = None
+    seed: int,
+    size: tuple[int, int],
+    skeletons: Sequence[Skeleton],
+    region: str | None = None,
+    atlases: Sequence[Sequence[Atlas]] = (),
 ) -> Film:
     """The film of this seed, of a random region (or of that name) of one of the skeletons.
 
     It fits into `size` (height, width), which it fills one way: parts have shapes of their own.
-    Some films show flesh and no bone. The same seed, size and skeletons give the same bytes. Raises
+    `atlases` are those of each skeleton (`organs.read_organs`), from which most trunks and heads
+    are then made. Some films show flesh and no bone. The same arguments give the same bytes. Raises
     UsageError for a film under 32 x 32, or a region that no skeleton has.
     """
     check_size(size)
     rng = np.random.default_rng(seed)
     choices = [
-        (skeleton, one)
-        for skeleton in skeletons
+        (index, one)
+        for index, skeleton in enumerate(skeletons)
         for one in regions_of(skeleton)
         if region in (None, one.name)
     ]
@@ -339,9 +370,11 @@ def skeleton_film(
         names = sorted({one.name for skeleton in skeletons for one in regions_of(skeleton)})
         raise UsageError(f"no region is called {region!r}; there are {', '.join(names)}")
     weights = np.array([one.weight for _, one in choices])
-    skeleton, chosen = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
-    scene = draw_scene(rng, skeleton, chosen, _shape(rng, chosen, size))
-    paths = measure(rng, scene)
+    index, chosen = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
+    scene = draw_scene(rng, skeletons[index], chosen, _shape(rng, chosen, size))
+    known = atlases[index] if atlases and set(ANCHORS) & set(chosen.bodies) else ()
+    atlas = known[int(rng.integers(len(known)))] if known and rng.random() < WITH_ORGANS else None
+    paths = measure(rng, scene, atlas)
     if rng.random() < 0.03:
         nothing, flesh = np.zeros_like(paths.envelope), paths.muscle + paths.bone
         paths = replace(paths, envelope=nothing, bone=nothing, muscle=flesh)

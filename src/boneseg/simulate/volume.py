@@ -1,0 +1,61 @@
+"""Volumes: their projection from a point source, and smooth noise in three dimensions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.simulate.projector import Array, enlarged
+
+Floats = NDArray[np.float64]
+
+
+def project_volume(
+    volume: Array,
+    turns: Floats,
+    middle: Floats,
+    shape: tuple[int, int],
+    pitch: float,
+    distance: float,
+    voxel: float,
+    slabs: int = 6,
+) -> Array:
+    """The integral of a volume along the rays (mm, float32 `shape`), slab by slab.
+
+    The rows of `turns` are the image's right, its down, and away from the source, in the volume's
+    axes; for a stretched volume they are divided by the stretch of each axis. `middle` (mm in the
+    volume) is imaged in the middle, `distance` (mm) from the source, at `pitch` mm a pixel. Each
+    slab is magnified as its depth asks; beyond its borders the volume goes on as it ends.
+    """
+    from scipy.ndimage import affine_transform
+
+    longest = 1 / float(np.linalg.norm(turns, axis=1).min())
+    reach = float(np.linalg.norm(volume.shape)) / 2 * longest  # voxels, to the far corner
+    deep = int(2 * reach / slabs)
+    step = max(pitch / voxel, 1.0)  # voxels between rays: no finer than the volume
+    grid = (int(shape[0] * pitch / voxel / step) + 1, int(shape[1] * pitch / voxel / step) + 1)
+    total = np.zeros(shape, np.float32)
+    for slab in range(slabs):
+        start = -reach + slab * deep
+        depth = (start + deep / 2) * voxel
+        near = (distance + depth) / distance  # how much wider the beam is here than at the middle
+        axes = np.stack([turns[2], turns[1] * step * near, turns[0] * step * near], axis=1)
+        first = np.array([start, -(grid[0] - 1) / 2, -(grid[1] - 1) / 2])
+        offset = middle / voxel + axes @ first
+        part = affine_transform(
+            volume, axes, offset, (deep, *grid), output=np.float32, order=1, mode="nearest"
+        )
+        total += enlarged(part.sum(axis=0), shape)
+    return np.maximum(total, 0) * np.float32(voxel)
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: float) -> Array:
+    """Noise of unit variance that varies over about `cells` voxels: float32 of this shape."""
+    from scipy.ndimage import gaussian_filter, zoom
+
+    coarse = max(1.0, cells / 2)
+    small = [int(np.ceil(n / coarse)) + 2 for n in shape]
+    values = gaussian_filter(rng.standard_normal(small, dtype=np.float32), cells / coarse / 2)
+    fine = zoom(values, coarse, order=1) if coarse > 1 else values
+    fine = fine[tuple(slice(0, n) for n in shape)]
+    return np.asarray(fine / max(float(values.std()), 1e-6), np.float32)
