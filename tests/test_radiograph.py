@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -515,3 +516,23 @@ def test_colours_of_8_bits_in_planes_or_multiplied_by_their_opacity_are_read(tmp
         bands = np.stack([shown] * 3 + [half], -1)
         path = films.tiff(tmp_path / "a.tif", bands, zipped=zipped, extra=1)
         np.testing.assert_allclose(read_radiograph(path).pixels, shown / 255, atol=0.005)
+
+
+@pytest.mark.parametrize(("width", "height"), [(6_000_000, 16), (16, 6_000_000), (16, 3201)])
+def test_a_strip_that_is_no_film_is_refused_by_its_header(tmp_path, width, height):
+    path = tmp_path / "a.png"
+    path.write_bytes(empty_png(width, height))
+    with pytest.raises(RadiographError, match="are the shape of no film"):
+        read_radiograph(path)
+
+
+def test_values_are_stretched_in_little_memory():
+    """A film of 100 million pixels takes its own memory and that of the result, not thrice that."""
+    tracemalloc.start()
+    values = np.tile(np.arange(4096, dtype=np.uint16), (1000, 1))
+    tracemalloc.reset_peak()
+    unit = stretch(values)
+    used = tracemalloc.get_traced_memory()[1] - values.nbytes
+    tracemalloc.stop()
+    assert used < 2 * unit.nbytes + 32e6  # the sample for the percentiles, and a million values
+    assert unit.min() == 0 and unit.max() == 1

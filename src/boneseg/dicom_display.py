@@ -164,8 +164,12 @@ def window(
     """
     offsets: NDArray[Any] = values.astype(_exact(values))
     if function == "SIGMOID":
-        exponents = np.clip((offsets - center) * (-4 / width), -60, 60)
-        return (1 / (1 + np.exp(exponents))).astype(np.float32)
+        offsets -= center
+        offsets *= -4 / width
+        np.exp(np.clip(offsets, -60, 60, out=offsets), out=offsets)
+        offsets += 1
+        np.reciprocal(offsets, out=offsets)
+        return offsets.astype(np.float32, copy=False)
     if function != "LINEAR_EXACT":
         center, width = center - 0.5, width - 1
     if width == 0:

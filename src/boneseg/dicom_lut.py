@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from boneseg.dicom_header import is_little_endian, items_of, numbers_of, value_of
-from boneseg.greyscale import DEPTHS
+from boneseg.greyscale import DEPTHS, blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +34,11 @@ class LookupTable:
 
     def map(self, values: NDArray[Any]) -> NDArray[np.uint16]:
         """The entries of values (of any numeric type and shape); ends are held beyond the table."""
-        last = len(self.entries) - 1
-        if values.dtype.kind == "f":
-            places = np.clip(np.rint(values) - self._start(values), 0, last).astype(np.int32)
-        else:
-            wide = np.int32 if values.dtype.itemsize <= 2 else np.int64
-            places = np.clip(values.astype(wide) - self._start(values), 0, last)
-        mapped: NDArray[np.uint16] = self.entries[places]
+        first, last = self._start(values), len(self.entries) - 1
+        mapped = np.empty(values.shape, np.uint16)
+        for rows in blocks(values):
+            places = np.rint(values[rows].astype(np.float64)) - first
+            mapped[rows] = self.entries[np.clip(places, 0, last, out=places).astype(np.int32)]
         return mapped
 
     def _start(self, values: NDArray[Any]) -> int:

@@ -9,6 +9,7 @@ colour              ITU-R BT.601 luma, unless it is a photograph (see `colourful
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,21 @@ def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> ND
     low, high = np.percentile(usable, _PERCENTILES) if usable.size else (0.0, 0.0)
     if usable.size and high <= low:  # hardly anything but ground
         low, high = float(usable.min()), float(usable.max())
+    unit = np.zeros(values.shape, np.float32)
     if high <= low:
-        return np.zeros(values.shape, np.float32)
-    unit: NDArray[np.float32] = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    return np.nan_to_num(unit, copy=False)
+        return unit
+    for rows in blocks(values):
+        part = values[rows].astype(np.float64)
+        part -= low
+        part /= high - low
+        unit[rows] = np.nan_to_num(np.clip(part, 0, 1, out=part), copy=False)
+    return unit
+
+
+def blocks(values: NDArray[Any]) -> Iterator[slice]:
+    """Rows of about a million values, so that what is computed between takes little memory."""
+    step = max(1, _SAMPLE * len(values) // max(1, values.size))
+    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def sample(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[Any]:
@@ -71,8 +83,9 @@ def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
             f"{path}: is a colour photograph, not a radiograph; give the film itself, in grey"
         )
     luma = np.zeros(rgb.shape[:2], np.float32)
-    for band, weight in enumerate(_LUMA):
-        luma += rgb[..., band] * np.float32(weight / top)
+    for rows in blocks(rgb):
+        for band, weight in enumerate(_LUMA):
+            luma[rows] += rgb[rows, :, band] * np.float32(weight / top)
     return np.minimum(luma, 1, out=luma)
 
 

@@ -23,11 +23,12 @@ from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.files import LAYOUTS, same_place
-from boneseg.greyscale import grey_of, to_unit
+from boneseg.greyscale import blocks, grey_of, to_unit
 from boneseg.provenance import REPORTS, is_result, listed_results
 from boneseg.samples import deep_colours, grey_values, is_tiff, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
+MAX_RATIO = 200  # of the sides; stitched films of the whole body have 5
 MIN_SIDE = 16  # pixels; nothing of a bone is to be seen on less
 SPACINGS = (0.001, 10.0)  # mm, of a pixel; no detector and no scanner has others
 SUFFIXES = frozenset(
@@ -173,11 +174,19 @@ def looks_like_dicom(path: Path) -> bool:
 
 
 def check_size(path: Path, height: int, width: int) -> None:
-    """Refuse a film too small to show a bone, or too large for memory, before it is decoded."""
+    """Refuse a film too small to show a bone, or too large for memory, before it is decoded.
+
+    Reading one of MAX_PIXELS takes up to 2 GB (measured in docs/dicom.md).
+    """
     if min(height, width) < MIN_SIDE:
         raise RadiographError(
             f"{path}: a film of {min(height, width)} pixels ({height} x {width}) is too small; "
             f"give one of at least {MIN_SIDE} on each side"
+        )
+    if max(height, width) > MAX_RATIO * min(height, width):
+        raise RadiographError(
+            f"{path}: {height} x {width} pixels are the shape of no film (more than {MAX_RATIO} "
+            "times as long as wide); give the film itself"
         )
     if height * width > MAX_PIXELS:
         raise RadiographError(
@@ -315,7 +324,9 @@ def _laid_on_black(bands: NDArray[np.uint16], path: Path) -> NDArray[np.float32]
     """Grey or colours of 16 bits, height x width x bands, the last one opacity where that is."""
     colours = bands if bands.shape[2] % 2 else bands[..., :-1]
     if colours is not bands:
-        colours = np.rint(colours * to_unit(bands[..., -1:])).astype(np.uint16)
+        opacity = to_unit(bands[..., -1:])
+        for rows in blocks(bands):
+            colours[rows] = np.rint(colours[rows] * opacity[rows])
     return grey_of(colours, path) if colours.shape[2] == 3 else to_unit(colours[..., 0])
 
 

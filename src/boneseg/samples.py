@@ -75,7 +75,9 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
     if lower[0].args == "RGBA":  # both bytes of grey, and both of the opacity
         return low.view(">u2").astype(np.uint16)
     image.load()
-    samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8 | low
+    samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16)
+    samples <<= 8
+    samples |= low
     return samples
 
 
