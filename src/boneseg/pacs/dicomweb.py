@@ -29,7 +29,7 @@ from boneseg.files import unwritable, whole_file
 from boneseg.pacs import dicomjson as dj
 from boneseg.pacs.connection import DICOM_JSON, MAX_JSON, Connection, TooLongError
 from boneseg.pacs.multipart import CutError, extract
-from boneseg.radiograph import is_dicom
+from boneseg.radiograph import looks_like_dicom
 
 PAGE = 200  # rows that are asked for at once
 MAX_FILM = 1 << 30  # bytes of one film
@@ -211,7 +211,7 @@ def _stow_says(answer: httpx.Response) -> bool | None:
 def _uid_of(path: Path) -> str | None:
     """The SOP Instance UID of a file, "" where it has none; None where it is no DICOM file."""
     try:
-        if not is_dicom(path):
+        if not looks_like_dicom(path):
             return None
         return str(read_file(path, pixels=False).get("SOPInstanceUID", "")).strip(" \0")
     except Exception:  # a damaged header: the reader of films says what is wrong with it

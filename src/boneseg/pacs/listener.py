@@ -68,6 +68,13 @@ class BoundedSocket(AssociationSocket):
         return read
 
 
+class _Shared(list[Any]):
+    """Presentation contexts that all associations read: a copy for each takes 20 ms."""
+
+    def __deepcopy__(self, memo: object) -> _Shared:
+        return self
+
+
 def bound(event: Any) -> None:
     """Guard the socket of a new connection, whoever opened it (a handler of EVT_CONN_OPEN)."""
     guarded = event.assoc.dul.socket
@@ -88,6 +95,7 @@ def shut(association: Any) -> None:
 class Listener(AssociationServer):
     """A server of associations. `forget` is called with each one that has ended."""
 
+    request_queue_size = 128  # connections that the system holds until they are taken
     forget: Callable[[Any], None] = staticmethod(lambda association: None)
 
     @classmethod
@@ -105,6 +113,7 @@ class Listener(AssociationServer):
         found = entity.make_server(address, evt_handlers=handlers, server_class=cls)
         assert isinstance(found, cls)
         found.forget = forget
+        found.contexts = _Shared(found.contexts)
         found._open, found._admitted = [], set()
         found._lock = threading.Lock()
         for event, handler in (

@@ -1,0 +1,87 @@
+"""A private folder for work: gone at the end, or with the next start, and never another's."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boneseg.errors import OutputError
+from boneseg.scratch import KEPT, scratch
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from boneseg.scratch import scratch
+with scratch(Path(sys.argv[1])) as room, room.work("abc") as place:
+    (place / "film").write_text("of a patient")
+    print(place, flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(folder):
+    """Another process that has work in hand, and where."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_what_the_dead_left_is_removed_and_what_the_living_have_is_not(tmp_path):
+    folder = tmp_path / "scratch"
+    living, living_place = holder(folder)
+    dead, dead_place = holder(folder)
+    try:
+        dead.kill()
+        dead.wait()
+        assert dead_place.exists()
+        with scratch(folder) as room:
+            assert not dead_place.exists() and living_place.exists()
+            assert room.ended_over("abc") == 1 and room.ended_over("abd") == 0
+    finally:
+        living.kill()
+        living.wait()
+    with scratch(folder) as room:
+        assert not living_place.exists()
+        assert room.ended_over("abc") == 2
+        room.record("abc").unlink()
+        assert room.ended_over("abc") == 0
+    assert [path.name for path in folder.iterdir()] == ["ended"]
+
+
+def test_all_is_private_and_gone_at_the_end(tmp_path):
+    folder = tmp_path / "scratch"
+    folder.mkdir(mode=0o755)  # of an earlier version
+    with pytest.raises(KeyError), scratch(folder) as room, room.work("abc") as place:
+        while place != tmp_path:
+            assert stat.S_IMODE(place.stat().st_mode) == 0o700
+            place = place.parent
+        for path in folder.rglob("*"):
+            if path.name == "begun":
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        raise KeyError
+    assert [path.name for path in folder.iterdir()] == ["ended"]
+
+
+def test_what_a_process_ended_over_is_forgotten_after_a_month(tmp_path):
+    with scratch(tmp_path) as room:
+        for name, age in (("old", KEPT + 60), ("new", KEPT - 60)):
+            room.record(name).write_bytes(b".")
+            past = room.record(name).stat().st_mtime - age
+            os.utime(room.record(name), (past, past))
+    with scratch(tmp_path) as room:
+        assert room.ended_over("old") == 0 and room.ended_over("new") == 1
+
+
+def test_a_place_that_is_not_ours_is_refused(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("link", "file"):
+        with pytest.raises(OutputError, match=f"{name}: "), scratch(tmp_path / name):
+            pass
