@@ -11,7 +11,6 @@ from typing import cast
 
 import pytest
 
-from boneseg import tune
 from boneseg.bundle import Bundle
 from boneseg.dataset import Dataset, open_dataset
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
@@ -22,6 +21,7 @@ from boneseg.simulate import simulate
 from boneseg.space import SPACE as DEFAULT_SPACE
 from boneseg.space import Choices, Range, check_space, read_space
 from boneseg.tune import TrialResult, Tuned, tune_recipe
+from boneseg.tune_storage import open_study
 
 SMALL = (
     *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
@@ -125,7 +125,7 @@ def test_too_few_films_to_hold_some_back_are_refused(
 def test_a_search_is_kept_under_any_name(name: str, tmp_path: Path) -> None:
     out = tmp_path / name
     for resume in (False, True):
-        tune._open_study(out, {"films": {}, "recipe": 1}, resume)
+        open_study(out, {"films": {}, "recipe": 1}, resume)
     assert list(tmp_path.rglob("*.db")) == [out / "tune.db"]
 
 
@@ -152,7 +152,7 @@ def ended(*_: object) -> None:
 def test_a_worker_ended_from_outside_is_named_in_one_line(
     phantoms: Dataset, base: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "_run_trial", ended)
+    monkeypatch.setattr("boneseg.tune._run_trial", ended)
     with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was ended from outside"):
         tune_recipe(phantoms, base, tmp_path, trials=2, space=SPACE, parallel=2)
 

@@ -92,6 +92,12 @@ class OpenVino:
 
     def __call__(self, films: Floats) -> Floats:
         network = self._network(films.shape)
+        try:
+            return self._answer(network, films)
+        except Exception:
+            raise _cannot_run(self._bundle.path / self._file, "OpenVINO", films.shape) from None
+
+    def _answer(self, network: _Requests, films: Floats) -> Floats:
         if self._begun:
             return network(films)
         # The first call sets up what all share in OpenVINO's bindings; two first calls at once can
@@ -166,7 +172,8 @@ class OnnxRuntime:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors alone
+        options.log_severity_level = 4  # its errors become one of ours
+        self._file = bundle.path / ONNX
         try:
             self._session = onnxruntime.InferenceSession(
                 bundle.path / ONNX, options, providers=["CPUExecutionProvider"]
@@ -176,7 +183,10 @@ class OnnxRuntime:
         self.name = f"ONNX Runtime {version('onnxruntime')}, fp32, CPU"
 
     def __call__(self, films: Floats) -> Floats:
-        return np.asarray(self._session.run(None, {"film": films})[0], np.float32)
+        try:
+            return np.asarray(self._session.run(None, {"film": films})[0], np.float32)
+        except Exception:
+            raise _cannot_run(self._file, "ONNX Runtime", films.shape) from None
 
     def prepare(self, shape: Shape) -> None:
         """It takes every shape as it comes."""

@@ -20,10 +20,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from boneseg.errors import BundleError, TrainingError, UsageError
-from boneseg.files import folder_beside, replace_folder
+from boneseg.files import folder_beside, read_json, replace_folder
 from boneseg.prepare import Preparation, fitted
 from boneseg.recipe import NetworkSettings, Recipe
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
+MOST_MEMBERS = 1000
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
 SEEN = "seen"  # key of `Card.data`: digests of the films that the model has seen (`seen.digest`)
@@ -47,7 +48,7 @@ class Card(BaseModel):
     width: int = Field(ge=1)
     fitted: bool = False  # whether the grid takes each film's shape, of as many pixels
     threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
-    members: int = Field(1, ge=1)  # networks of this architecture, one a fold
+    members: int = Field(1, ge=1, le=MOST_MEMBERS)  # networks of this architecture, one a fold
     flips: bool = False  # whether the mirrored film is looked at, too
     levels: bool = False  # and that with its contrast levelled
     temperature: float = Field(1.0, gt=0)  # logits are divided by it: Guo et al., 2017
@@ -77,7 +78,8 @@ class Bundle:
 
 def seen_by(bundle: Bundle | None) -> frozenset[str]:
     """Digests of the films a model was trained on or chosen by; none where it has no record."""
-    return frozenset(bundle.card.data.get(SEEN, ()) if bundle is not None else ())
+    known = bundle.card.data.get(SEEN) if bundle is not None else None
+    return frozenset(map(str, known)) if isinstance(known, list) else frozenset()
 
 
 def bundled() -> Path:
@@ -126,17 +128,18 @@ def load_bundle(path: Path | str) -> Bundle:
     folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
     card_path = folder / CARD
     try:
-        data = json.loads(card_path.read_text(encoding="utf-8"))
+        data = read_json(card_path.read_bytes())
         if isinstance(data, dict) and data.get("format", 0) > FORMAT:
             raise BundleError(f"{card_path}: written by a newer boneseg; update boneseg")
         card = Card.model_validate(data)
+        digest = _card_digest(data)
     except OSError:
         raise BundleError(f"{folder}: is no bundle ({CARD} is missing); check the path") from None
-    except (ValueError, ValidationError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # pydantic's ValidationError is a ValueError
         raise BundleError(f"{card_path}: is damaged; copy the bundle again") from None
     if set(card.files) not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}):
         raise BundleError(f"{card_path}: does not vouch for its files; copy the bundle again")
-    if card.card_sha256 != _card_digest(data):
+    if card.card_sha256 != digest:
         raise BundleError(f"{card_path}: has changed since it was saved; copy the bundle again")
     for name, digest in card.files.items():
         try:
@@ -189,7 +192,7 @@ def load_network(bundle: Bundle) -> nn.Module:
         members = [build(bundle.card.architecture) for _ in range(bundle.card.members)]
         network = Ensemble(members) if len(members) > 1 else members[0]
         network.load_state_dict(load_file(bundle.path / WEIGHTS))
-    except (ValueError, RuntimeError):  # RuntimeError: other shapes or names than the card's
+    except Exception:  # no safetensors, or of other names or shapes than the card says
         problem = f"its weights do not fit its {CARD}"
         raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
     return network.eval()

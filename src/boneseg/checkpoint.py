@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from boneseg.errors import TrainingError
-from boneseg.files import whole_file
+from boneseg.files import read_json, whole_file
 from boneseg.history import Check
 from boneseg.optimiser import Plateau
 from boneseg.tensors import save_tensors
@@ -59,7 +59,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The nested tensors and the facts. Raises `TrainingError` where the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
+            facts = read_json(file.metadata()["facts"])
             nested: dict[str, Any] = {}
             for name in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
                 *parents, last = name.split("/")

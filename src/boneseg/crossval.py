@@ -16,6 +16,7 @@ share, so that nothing about the held-back films is known to what predicts them.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -309,13 +310,25 @@ def _read_fold(out: Path, number: int, groups: Mapping[str, str | None]) -> Fold
         facts = read_json(path.read_bytes())
         keys = [field.name for field in fields(Scores)]
         cases = [
-            CaseScores(c["name"], Scores(**{k: c[k] for k in keys}), groups[c["name"]])
+            CaseScores(c["name"], Scores(**{k: _number(c[k]) for k in keys}), groups[c["name"]])
             for c in facts["cases"]
         ]
+        trust = tuple(_number(value) for value in facts["trust"])
+        if not cases or len(trust) != len(cases):
+            raise ValueError("of other films")
         rest = {key: facts[key] for key in ("threshold", "restarts", "seconds", "parameters")}
-        return Fold(number=number, cases=tuple(cases), trust=tuple(facts["trust"]), **rest)
+        if None in map(_number, rest.values()):
+            raise ValueError("a figure is missing")
+        return Fold(number=number, cases=tuple(cases), trust=trust, **rest)
     except (OSError, ValueError, KeyError, TypeError):
         raise TrainingError(f"{path}: is damaged; delete it and --resume") from None
+
+
+def _number(value: Any) -> Any:
+    """A finite number or None, as it is. Raises ValueError."""
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    raise ValueError("no number")
 
 
 def _trust(folds: Sequence[Fold]) -> Trust | None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.backends import open_backend
-from boneseg.bundle import Bundle, load_bundle
-from boneseg.errors import BonesegError
+from boneseg.bundle import ONNX, Bundle, load_bundle
+from boneseg.errors import BonesegError, BundleError
 from boneseg.film_check import LEAST, likeness
 from boneseg.prepare import Floats, in_squares, levelled
 from boneseg.radiograph import Radiograph
@@ -122,10 +122,15 @@ class Engine:
 
     def _views(self, grid: Floats) -> Floats:
         """float32 height x width to the probability that each member finds on each look, K x ..."""
-        flips, levels = self.bundle.card.flips, self.bundle.card.levels
+        card = self.bundle.card
+        flips, levels = card.flips, card.levels
         second = levelled(grid) if levels else grid
         films = np.stack([grid, second[:, ::-1]])[:, None] if flips else grid[None, None]
         found = self._network(np.ascontiguousarray(films))
+        if found.shape != (len(films), card.members, *grid.shape):
+            raise BundleError(
+                f"{self.bundle.path}: its {ONNX} gives another size than its card says"
+            )
         if not np.isfinite(found).all():
             raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")
         if flips:

@@ -29,6 +29,8 @@ from boneseg.prepare import multiple_of_32
 from boneseg.words import counted
 
 RECIPE_VERSION = 1
+LARGEST_FILE = 50_000  # bytes of TOML, ten times the longest recipe
+LONGEST_KEY = 100  # letters of a key in a message
 FINE = 32_768  # pixels of a working grid from which 2 x 2 of them are fine enough as one
 
 
@@ -306,11 +308,16 @@ def _levels(height: int, width: int) -> int:
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, as plain data. Raises RecipeError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise RecipeError(f"{path}: over {LARGEST_FILE // 1000} kB, too large for settings")
+        return tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML ({error}); see `boneseg recipes default`") from None
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, an integer without end
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise RecipeError(f"{path}: not TOML ({reason}); see `boneseg recipes default`") from None
 
 
 def parse(data: dict[str, Any], where: str) -> Recipe:
@@ -323,14 +330,16 @@ def parse(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(str(part) for part in first["loc"])[:LONGEST_KEY]
         if first["type"] == "extra_forbidden":
             raise RecipeError(f"{where}: {_unknown(key, first['input'])}") from None
         if key in _sections() and not isinstance(first["input"], dict):
             raise RecipeError(f"{where}: {_a_section(key)}") from None
         reason = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{where}: {key or 'recipe'}: {reason}") from None
+    except RecursionError:
+        raise RecipeError(f"{where}: nested too deeply; see `boneseg recipes default`") from None
 
 
 def keys() -> list[str]:
@@ -380,7 +389,7 @@ def nearest(word: str, known: list[str]) -> str:
 def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

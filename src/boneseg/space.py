@@ -22,7 +22,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from boneseg.errors import RecipeError
-from boneseg.recipe import Recipe, keys, nearest, read_toml
+from boneseg.recipe import LONGEST_KEY, Recipe, keys, nearest, read_toml
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -89,7 +89,7 @@ def read_space(path: Path) -> Space:
     space: dict[str, Range | Choices] = {}
     for section, settings in data.items():
         for key, value in settings.items() if isinstance(settings, dict) else [("", None)]:
-            name = f"{section}.{key}".rstrip(".")
+            name = f"{section}.{key}".rstrip(".")[:LONGEST_KEY]
             if name not in keys():
                 raise RecipeError(f"{path}: unknown setting {name!r}{nearest(name, keys())}")
             space[name] = _read(value, f"{path}: {name}")

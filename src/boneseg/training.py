@@ -201,13 +201,18 @@ class _Loop:
         """Go on from the checkpoint in the run's folder."""
         path = self.out / "checkpoint.safetensors"
         tensors, facts = checkpoint.load(path)
-        refuse_other(self.asked, facts, path)
-        self.state = State.of(facts["state"])
-        self._new_attempt()
-        self.network.load_state_dict(tensors["network"])
-        self.average.load_state_dict(tensors["average"])
-        self.best = tensors["best"]
-        restore_slots(self.optimiser, tensors.get("optimiser", {}))
+        try:
+            refuse_other(self.asked, facts, path)
+            self.state = State.of(facts["state"])
+            self._new_attempt()
+            self.network.load_state_dict(tensors["network"])
+            self.average.load_state_dict(tensors["average"])
+            self.best = tensors["best"]
+            restore_slots(self.optimiser, tensors.get("optimiser", {}))
+        except torch.OutOfMemoryError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
+            raise TrainingError(f"{path}: is damaged; start the run anew") from None
         self.started = self.clock() - self.state.seconds
 
     def _new_attempt(self) -> None:

@@ -35,8 +35,8 @@ from boneseg.dataset import Dataset
 from boneseg.drawing.html import frame, table
 from boneseg.engine import Engine
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
-from boneseg.files import make_folder, own_folder, whole_file
-from boneseg.films import Film, fingerprints, read_films, refuse_other
+from boneseg.files import whole_file
+from boneseg.films import Film, fingerprints, read_films
 from boneseg.history import Check
 from boneseg.lock import exclusive
 from boneseg.metrics import bootstrap_ci95, score
@@ -45,16 +45,16 @@ from boneseg.run import TrainedRun
 from boneseg.space import SPACE, Choices, Range, Space, check_space, varied
 from boneseg.splits import all_but, split_folds, twins
 from boneseg.training import train
+from boneseg.tune_storage import LOOKS, open_study, storage_errors, study
 from boneseg.words import counted
 from boneseg.workers import workers
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    from optuna import Trial
 
 Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
 
 FEWEST = 6  # films held back; of fewer, no pattern of signs has a p below 0.05
-LOOKS = 20  # at a trial's validation Dice, at equal shares of it, to end it early
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,17 @@ def tune_recipe(
         "space": {name: one.model_dump(mode="json") for name, one in space.items()},
         "groups.csv or parts.csv": sorted(films[index].case.name for index in held),
     }
-    _open_study(out, facts, resume)
-    threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
-    search = _Search(inside, base, out, dict(space), trials, threads)
-    base_run = _train(search, "base", base, lambda check: report(0, check) if report else None)
-    _run_all(search, parallel, report)
-    return _conclude(search, base_run, [films[index] for index in held])
+    with storage_errors(out):
+        open_study(out, facts, resume)
+        search = _Search(inside, base, out, dict(space), trials, _threads(parallel))
+        base_run = _train(search, "base", base, lambda check: report(0, check) if report else None)
+        _run_all(search, parallel, report)
+        return _conclude(search, base_run, [films[index] for index in held])
+
+
+def _threads(parallel: int) -> int | None:
+    """For each of several processes."""
+    return max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
 
 
 @dataclass(frozen=True)
@@ -207,59 +212,11 @@ def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
     return all_but(held, len(films)), held
 
 
-def _open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
-    """Make the storage, or hold what is asked against what it was made for."""
-    from optuna.trial import TrialState
-
-    path = out / "tune.db"
-    if "?" in str(path.absolute()):  # where the address of a database ends
-        raise UsageError(
-            f"{out}: no search can be kept under a name with a ?; choose another --out"
-        )
-    known = path.exists()
-    own_folder(out, path.name, resume)
-    make_folder(out / "trials", "choose another folder for --out")
-    study = _study(out, create=True)
-    if known:
-        refuse_other(facts, study.user_attrs, path)
-    for name, value in facts.items():
-        study.set_user_attr(name, value)
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):  # of a search that was killed
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-
-
-def _study(out: Path, create: bool = False) -> Study:
-    """The study in RUN/tune.db. Raises TrainingError where that is none."""
-    import optuna
-    from sqlalchemy.engine import URL
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    path = out / "tune.db"
-    try:
-        address = URL.create("sqlite", database=str(path.absolute())).render_as_string()
-        url = address.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
-        storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
-        look = optuna.create_study if create else optuna.load_study
-        words = {"direction": "maximize", "load_if_exists": True} if create else {}
-        study = look(
-            study_name="boneseg",
-            storage=storage,
-            sampler=optuna.samplers.TPESampler(),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
-            **words,
-        )
-    except (SQLAlchemyError, RuntimeError, KeyError, ValueError):
-        raise TrainingError(f"{path}: is no search of boneseg; choose another --out") from None
-    return study
-
-
 def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
     """As many trials as are wanting."""
     from optuna.trial import TrialState
 
-    done = _study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    done = study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
     wanting = range(search.trials - len(done))
     if parallel == 1:
         for _ in wanting:
@@ -286,7 +243,7 @@ def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Chec
         if report:
             report(number, check)
 
-    _study(search.out).optimize(lambda trial: _try(search, trial, tell), n_trials=1)
+    study(search.out).optimize(lambda trial: _try(search, trial, tell), n_trials=1)
     return last
 
 
@@ -344,7 +301,7 @@ def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tu
     from optuna.trial import TrialState
 
     states = (TrialState.COMPLETE, TrialState.PRUNED)
-    tried = _study(search.out).get_trials(states=states)
+    tried = study(search.out).get_trials(states=states)
     trials = tuple(
         TrialResult(one.number + 1, one.params, one.value, one.state.name.lower())
         if one.state == TrialState.COMPLETE

@@ -1,0 +1,229 @@
+"""Recipes, models and runs that are damaged or hostile end in one line that names the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boneseg import crossval
+from boneseg.bundle import CARD, ONNX, WEIGHTS, bundled, load_bundle, load_network, seen_by, sign
+from boneseg.checkpoint import save
+from boneseg.engine import Engine
+from boneseg.errors import BonesegError, BundleError, RecipeError, TrainingError
+from boneseg.metrics import Scores
+from boneseg.prepare import Floats
+from boneseg.recipe import Recipe
+from boneseg.recipes import load_recipe
+from boneseg.space import read_space
+
+DEEP = 50_000
+
+
+def one_line(error: pytest.ExceptionInfo[BonesegError], path: Path) -> None:
+    said = str(error.value)
+    assert str(path) in said and "\n" not in said and len(said) < 500
+
+
+# --- recipes and search spaces ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "network.stem = " + "[" * 20_000,
+        "network.stem = " + "{a = " * 9_000,
+        "[" + ".".join("a" * 3000) + "]",
+        "#" * 60_000,
+        "[network]\nwidth = " + "9" * 5000,
+        "[network]\nwidth = 1e400",
+        '[network]\nnorm = "' + "x" * 5000 + '"',
+        "[" + "x" * 5000 + "]",
+        "[network]\n" + "x" * 5000 + " = 1",
+        "network = 5",
+        "version = []",
+        "version = 1979-05-27",
+        "\0",
+    ],
+)
+def test_a_hostile_recipe_is_one_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    for read in (load_recipe, lambda name: read_space(Path(name))):
+        with pytest.raises(RecipeError) as error:
+            read(str(path))
+        one_line(error, path)
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", b'a = "\xff"', b"\xef\xbb\xbf[network"])
+def test_a_recipe_that_is_no_text_is_one_line(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(text)
+    with pytest.raises(RecipeError) as error:
+        load_recipe(str(path))
+    one_line(error, path)
+
+
+@pytest.mark.parametrize("value", ["[" * DEEP, "{a = " * DEEP, "9" * 5000, "\0"])
+def test_a_hostile_setting_is_one_line(value: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        Recipe().with_settings([f"network.stem={value}"])
+    assert str(error.value).startswith("--set: network.stem: ")
+    assert len(str(error.value)) < 300
+
+
+# --- models ---
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model that ships, to be damaged."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(shutil.copytree(bundled(), tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * DEEP, '{"a":' * DEEP, "[]", "5", "null", "9" * 5000, '{"format": "1"}'),
+        *('{"format": [2]}', '{"recipe": ' + "[" * 900 + "]" * 900 + "}", ""),
+    ],
+)
+def test_a_hostile_card_is_one_line(text: str, copied: Path) -> None:
+    (copied / CARD).write_text(text)
+    with pytest.raises(BundleError) as error:
+        load_bundle(copied)
+    one_line(error, copied)
+
+
+def spoilt(name: str, data: bytes) -> bytes:
+    header = (1000).to_bytes(8, "little")
+    return {
+        "empty": b"",
+        "noise": np.random.default_rng(0).bytes(5000),
+        "cut": data[: len(data) // 2],
+        "no text": header + b"\xff" * 1000 + data[1008:],
+        "deep": (DEEP).to_bytes(8, "little") + b"[" * DEEP,
+        "a length beyond the file": b"\xff" * 8 + data[8:],
+    }[name]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize(
+    "spoil", ["empty", "noise", "cut", "no text", "deep", "a length beyond the file"]
+)
+def test_a_signed_but_damaged_model_is_one_line(spoil: str, backend: str, copied: Path) -> None:
+    pytest.importorskip(backend)
+    name = WEIGHTS if backend == "torch" else ONNX
+    data = (copied / name).read_bytes()
+    (copied / name).write_bytes(spoilt(spoil, data))
+    sign(copied, load_bundle(bundled()).card)
+    with pytest.raises(BundleError) as error:
+        Engine(load_bundle(copied), backend=backend).find(np.zeros((64, 64), np.float32))
+    one_line(error, copied)
+
+
+def test_a_network_that_answers_in_another_size_is_refused(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(copied)
+    for shape in [(2, 1, 5, 5), (2, 3, 64, 64), (64, 64), ()]:
+
+        def answer(films: Floats, shape: tuple[int, ...] = shape) -> Floats:
+            return np.zeros(shape, np.float32)
+
+        monkeypatch.setattr(engine, "_network", answer)
+        with pytest.raises(BundleError, match="another size"):
+            engine.find(np.zeros((64, 64), np.float32))
+
+
+@pytest.mark.parametrize("seen", [5, "abc", None, {"a": 1}, [[1], None, "f00d"]])
+def test_a_card_with_an_odd_record_of_films_is_read(seen: Any, copied: Path) -> None:
+    card = load_bundle(copied).card
+    sign(copied, card.model_copy(update={"data": card.data | {"seen": seen}}))
+    assert all(isinstance(one, str) for one in seen_by(load_bundle(copied)))
+
+
+def test_weights_are_loaded_from_a_whole_copy(copied: Path) -> None:
+    pytest.importorskip("torch")
+    assert load_network(load_bundle(copied)) is not None
+
+
+# --- runs ---
+
+
+FOLD = {
+    "cases": [],
+    "trust": [],
+    "threshold": 0.5,
+    "restarts": 0,
+    "seconds": 1.0,
+    "parameters": 1,
+}
+
+
+def case(**words: Any) -> dict[str, Any]:
+    scores = {one.name: 0.5 for one in fields(Scores)}
+    return {"name": "knee"} | scores | words
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *("[" * DEEP, "", "5", "[]", "{}", json.dumps(FOLD)),
+        json.dumps(FOLD | {"cases": [case()]}),  # of one film, and of how many is it trusted?
+        json.dumps(FOLD | {"cases": [case(dice="much")], "trust": [0.5]}),
+        json.dumps(FOLD | {"cases": [case(dice=float("nan"))], "trust": [0.5]}),
+        json.dumps(FOLD | {"cases": [case(name="another")], "trust": [0.5]}),
+        json.dumps(FOLD | {"cases": [case(name=["knee"])], "trust": [0.5]}),
+        json.dumps(FOLD | {"cases": [case()], "trust": ["x"]}),
+        json.dumps(FOLD | {"cases": [case()], "trust": [0.5], "seconds": None}),
+        json.dumps(FOLD | {"cases": {"a": 1}, "trust": [0.5]}),
+    ],
+)
+def test_a_damaged_fold_is_one_line(document: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "fold-1" / "fold.json"
+    path.parent.mkdir()
+    path.write_text(document)
+    with pytest.raises(TrainingError, match="delete it and --resume") as error:
+        crossval._read_fold(tmp_path, 1, {"knee": None})
+    one_line(error, path)
+
+
+def test_a_whole_fold_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "fold-1").mkdir()
+    whole = FOLD | {"cases": [case()], "trust": [None]}
+    (tmp_path / "fold-1" / "fold.json").write_text(json.dumps(whole))
+    assert crossval._read_fold(tmp_path, 1, {"knee": None}).summary.mean["dice"] == 0.5
+
+
+@pytest.mark.parametrize("text", ["[" * DEEP, "", "5", "[]", '"x"', '{"films": 5}'])
+def test_a_damaged_plan_is_one_line(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(TrainingError) as error:
+        crossval._hold_to({"films": {"knee": "1"}, "folds": 2}, tmp_path, resume=True)
+    one_line(error, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "facts", [[], 5, None, {}, {"films": {}}, {"films": {}, "state": 5}, {"films": {}, "state": {}}]
+)
+def test_a_damaged_checkpoint_is_one_line(facts: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from boneseg.training import _Loop
+
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, {"best": {"a": torch.zeros(1)}}, facts)
+    loop = _Loop.__new__(_Loop)
+    loop.out, loop.asked = tmp_path, {"films": {}}
+    with pytest.raises(TrainingError) as error:
+        loop.restore()
+    one_line(error, path)
