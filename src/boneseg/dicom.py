@@ -118,7 +118,7 @@ def read_dicom(
 def _parse(source: Path, path: Path) -> FileDataset:
     try:
         dataset = read_file(source)
-        if "TransferSyntaxUID" not in dataset.file_meta:
+        if not text_of(dataset.file_meta, "TransferSyntaxUID"):
             implicit, little = dataset.original_encoding
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit

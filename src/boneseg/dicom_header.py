@@ -173,6 +173,10 @@ def mend(dataset: Dataset, path: Path) -> None:
             )
         elif keyword in dataset:
             del dataset[keyword]
+    if dataset.PixelRepresentation not in (0, 1):
+        dataset.PixelRepresentation = 0
+    if dataset.SamplesPerPixel != 1 and dataset.get("PlanarConfiguration") not in (0, 1):
+        dataset.PlanarConfiguration = 0
     if "NumberOfFrames" in dataset:
         count = max(1, int((numbers_of(dataset, "NumberOfFrames") or [1])[0]))
         dataset.add_new("NumberOfFrames", "IS", count)
