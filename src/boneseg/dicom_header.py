@@ -72,12 +72,7 @@ def is_little_endian(dataset: Dataset) -> bool:
 
 def text_of(dataset: Dataset, keyword: str) -> str:
     """The first value of an element as text without padding, "" where there is none."""
-    value = value_of(dataset, keyword)
-    if isinstance(value, bytes):
-        value = value.decode("latin-1").split("\\")[0]
-    elif isinstance(value, Iterable) and not isinstance(value, str):
-        value = next(iter(value), "")
-    return "" if value is None else str(value).strip(_PADDING)
+    return next(iter(texts_of(dataset, keyword)), "")
 
 
 def texts_of(dataset: Dataset, keyword: str) -> list[str]:
