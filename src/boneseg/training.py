@@ -4,7 +4,8 @@
 
 Everything random is drawn from generators seeded by (seed, step), so that a run killed at any
 moment goes on from its last checkpoint as if nothing had been. With `run.minutes` the clock is
-the schedule, and no two runs are the same; with `run.epochs` they are, bit for bit.
+the schedule, and no two runs are the same; with `run.epochs` they are, bit for bit, on a CPU with
+as many cores: sums are split among them.
 """
 
 from __future__ import annotations

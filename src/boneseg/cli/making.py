@@ -74,14 +74,15 @@ def demo(
     out: Annotated[Path, typer.Option(help="A new folder.")] = Path("demo"),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
 ) -> int:
-    """Find bones with the model that ships; then make films, train on them, and score others."""
-    from boneseg.demo import demonstrate
+    """Find bones with the model that ships, and score it; then train one, and score that."""
+    from boneseg.demo import demonstrate, dice_words
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: is a file, or holds some; choose another --out or remove it")
     done = demonstrate(out, minutes=minutes, say=say)
-    dice, low_high = done.summary.mean["dice"], done.summary.ci95["dice"]
-    print(f"Dice {dice:.3f} (95 % {low_high[0]:.3f} to {low_high[1]:.3f}) on 24 unseen films")
+    print("on 24 simulated films that neither model was trained on:")
+    print(f"  {dice_words(done.shipped)}  the model that ships, which segment uses")
+    print(f"  {dice_words(done.summary)}  a model trained here for {minutes:g} min, to show how")
     print(f"samples:  {done.samples}")
     print(f"overlays: {done.overlays}")
     print(f"model:    {done.bundle}")
