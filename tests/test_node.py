@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -269,6 +271,24 @@ def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
     again.done(first)
     assert again.next("films").read_bytes() == b"two, again"
     assert not (tmp_path / "films" / ".half.new").exists()
+
+
+def test_what_failed_is_kept_for_a_month_and_stray_marks_go(tmp_path):
+    spool = Spool(tmp_path, 200)
+    for number in range(103):
+        spool.fail(spool.put("films", f"1.2.{number}", [b"film"]))
+    failed = tmp_path / "failed"
+    assert len(list(failed.iterdir())) == 100
+    for path in list(failed.iterdir())[:40]:
+        old = time.time() - 31 * 86400
+        os.utime(path, (old, old))
+    (tmp_path / "films" / "0.begun").write_bytes(b"..")
+    failed.chmod(0o755)  # as an earlier version left it
+    Spool(tmp_path, 200)
+    assert len(list(failed.iterdir())) == 60
+    assert not (tmp_path / "films" / "0.begun").exists()
+    for folder in ("coming", "films", "answers", "failed"):
+        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(

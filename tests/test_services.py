@@ -17,9 +17,12 @@ import pytest
 
 import films
 import webpacs
+from boneseg import decoder, pixel_data
 from boneseg.pacs import connection
 from boneseg.pacs.answer import digest
 from boneseg.pacs.dicomweb import DicomWeb
+from boneseg.pacs.node import Node, Peer
+from boneseg.pacs.spool import Spool
 from boneseg.pacs.watch import Watch
 from boneseg.scratch import scratch
 
@@ -182,3 +185,62 @@ def test_a_film_over_which_the_program_ended_twice_is_set_aside(tmp_path, engine
         assert pacs.asked == [list(held)[1]]
         record.unlink()
         assert Watch(web, engine, room).study(webpacs.STUDY)[0].state == "stored"
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Decoders that have no time, not even to begin."""
+    decoder._end_all()
+    monkeypatch.setattr(pixel_data, "_SECONDS", 0.0)
+    monkeypatch.setattr(pixel_data, "_SECONDS_PER_SAMPLE", 0)
+    return monkeypatch
+
+
+def compressed(tmp_path):
+    path = films.dicom(
+        tmp_path / "compressed.dcm",
+        films.bone(64, 64),
+        pydicom.uid.JPEGLosslessSV1,
+        StudyInstanceUID=webpacs.STUDY,
+        SeriesInstanceUID=webpacs.SERIES,
+    )
+    return {str(pydicom.dcmread(path).SOPInstanceUID): path.read_bytes()}
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+def test_pacs_tries_a_film_over_which_the_decoder_died_once_more(
+    tmp_path, engine, room, hasty, recovers
+):
+    now = [0.0]
+    with (
+        webpacs.serving(compressed(tmp_path) | two_films(tmp_path)) as pacs,
+        DicomWeb(pacs.url, netrc=Path(os.devnull)) as web,
+    ):
+        watch = Watch(web, engine, room, clock=lambda: now[0])
+        outcomes = watch.round()
+        assert [outcome.state for outcome in outcomes] == ["failed", "stored", "stored"]
+        assert "to decode" in outcomes[0].error
+        if recovers:
+            hasty.undo()
+        for now[0] in (11.0, 40.0, 4000.0):
+            states = [outcome.state for outcome in watch.round()][:1]
+            if now[0] == 11.0:
+                assert states == (["stored"] if recovers else ["failed"])
+        assert pacs.asked.count(next(iter(pacs.films))) == 2
+
+
+def test_the_node_sets_aside_a_film_over_which_the_decoder_died_twice(
+    tmp_path, engine, hasty, lines
+):
+    spool = Spool(tmp_path / "spool", 9)
+    for uid, content in (compressed(tmp_path) | two_films(tmp_path)).items():
+        spool.put("films", uid, [content])
+    with Node(spool, engine, Peer("NOBODY", "127.0.0.1", 9)).running("127.0.0.1", 0):
+        until(lambda: spool.next("films") is None)
+    told = [line for line in lines if line.startswith("film ")]
+    assert "it is tried once more" in told[0] and "it is put aside" in told[3]
+    assert [line.endswith(": segmented") for line in told] == [False, True, True, False]
+    kept = {path.parent.name for path in spool.folder.rglob("*.dcm")}
+    assert kept == {"failed", "answers"} and not list(spool.folder.rglob("*.begun"))
+    for path in spool.folder.rglob("*.dcm"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -42,6 +42,10 @@ class DecodingError(Exception):
     """A frame was not decoded. The message is a phrase: what is wrong with it."""
 
 
+class EndedError(DecodingError):
+    """The child died over a frame, or was ended."""
+
+
 def decoded(codestream: Codestream, shape: Shape, seconds: float) -> NDArray[Any]:
     """The samples of a frame: rows x columns, or rows x columns x samples, uint8, 16 or 32.
 
@@ -58,8 +62,8 @@ def decoded(codestream: Codestream, shape: Shape, seconds: float) -> NDArray[Any
         reply = child.ask(request, _WALL * seconds, most=4 * size + 64)
     except DiedError as error:
         if error.late:
-            raise DecodingError(f"takes more than {seconds:.1f} s to decode") from None
-        raise DecodingError(f"cannot be decoded: it {error}") from None
+            raise EndedError(f"takes more than {seconds:.1f} s to decode") from None
+        raise EndedError(f"cannot be decoded: it {error}") from None
     _give_back(child)
     state, content = bytes(reply[:1]), memoryview(reply)[1:]
     if state != _DONE:

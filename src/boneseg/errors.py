@@ -4,6 +4,7 @@
      ├─ UsageError          the words of the call are wrong            (exit status 2)
      │   └─ RecipeError     a recipe holds a key or a value that is not known
      ├─ RadiographError     a file is no radiograph that can be read   (exit status 1)
+     │   └─ DecoderDiedError    the process that decoded it died, or was ended
      ├─ MaskError           a file is no mask that can be read
      ├─ DatasetError        a folder of films and masks cannot be trained on
      ├─ BundleError         a model on disk is missing, damaged or of another kind
@@ -43,6 +44,10 @@ class RecipeError(UsageError):
 
 class RadiographError(BonesegError):
     """A file is not a radiograph that can be read."""
+
+
+class DecoderDiedError(RadiographError):
+    """The process that decoded a file died or was ended, perhaps for want of memory or time."""
 
 
 class MaskError(BonesegError):

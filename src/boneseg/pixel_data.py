@@ -20,8 +20,8 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEG2000TransferSyntaxes
 
 from boneseg.codestream import KINDS, Codestream, Shape, check_fragments, open_codestream
-from boneseg.decoder import DecodingError, decoded
-from boneseg.errors import RadiographError
+from boneseg.decoder import DecodingError, EndedError, decoded
+from boneseg.errors import DecoderDiedError, RadiographError
 
 FRAME_BYTES = 600_000_000  # of a frame unpacked: 100 million pixels of three 16-bit samples
 
@@ -49,7 +49,8 @@ def _failure(dataset: Dataset, path: Path, error: Exception) -> RadiographError:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
     if isinstance(error, DecodingError):
-        return RadiographError(f"{path}: its image {error} ({name}); export it again, uncompressed")
+        kind = DecoderDiedError if isinstance(error, EndedError) else RadiographError
+        return kind(f"{path}: its image {error} ({name}); export it again, uncompressed")
     return RadiographError(
         f"{path}: its image cannot be decoded ({name}), or is cut short; export it again, "
         "uncompressed"

@@ -33,7 +33,14 @@ from pydicom import uid as classes
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, dimse_messages, evt
 
 from boneseg.engine import Engine
-from boneseg.errors import BonesegError, OutputError, RadiographError, ServiceError, UsageError
+from boneseg.errors import (
+    BonesegError,
+    DecoderDiedError,
+    OutputError,
+    RadiographError,
+    ServiceError,
+    UsageError,
+)
 from boneseg.logs import log
 from boneseg.pacs.answer import answer, hashed, label, public_uid
 from boneseg.pacs.listener import TIMEOUT, Listener, bound, shut
@@ -41,7 +48,7 @@ from boneseg.pacs.spool import Spool
 
 MAX_BYTES = 1 << 30  # of one film
 LEAST_ROOM = 4 << 20  # bytes that stay free where films are while they come
-TRIES = 2  # of a film over which the program ends
+TRIES = 2  # of a film over which the program or the decoder ends
 GRACE = 30.0  # seconds for the work in hand when the node is stopped
 LONGEST_PAUSE = 60.0  # seconds between two tries to send
 
@@ -214,12 +221,13 @@ class Node:
         path = self.spool.next("films")
         if path is None:
             return 1.0
-        name = "a film"
+        name, begun = "a film", 0
         try:
             with suppress(Exception):  # told below, as no DICOM file
                 uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
                 name = label(hashed("film", uid), public_uid(uid, path))
-            if self.spool.begin(path) > TRIES:
+            begun = self.spool.begin(path)
+            if begun > TRIES:
                 raise RadiographError(f"{name}: ended the program {TRIES} times")
             found, packed = answer(path, self.engine, name), BytesIO()
             found.save_as(packed, enforce_file_format=True)
@@ -229,6 +237,10 @@ class Node:
             self.spool.put_back(path)
             return LONGEST_PAUSE
         except Exception as error:  # the node must live on, whatever a film does to it
+            if isinstance(error, DecoderDiedError) and begun < TRIES:  # perhaps for want of memory
+                log.warning(f"{error}; it is tried once more")
+                self.spool.put_last(path)
+                return 0
             reason = str(error) if isinstance(error, BonesegError) else type(error).__name__
             words = reason if reason.startswith(name) else f"{name}: {reason}"
             log.error(f"{words}; it is put aside in {self.spool.folder / 'failed'}")

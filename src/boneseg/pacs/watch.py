@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from boneseg.engine import Engine
-from boneseg.errors import BonesegError, RadiographError, ServiceError
+from boneseg.errors import BonesegError, DecoderDiedError, RadiographError, ServiceError
 from boneseg.logs import log
 from boneseg.pacs.answer import answer, digest, hashed, label, public_uid
 from boneseg.pacs.connection import GoneError, ShutOutError
@@ -69,6 +69,7 @@ class Watch:
         self.web, self.engine, self.room = web, engine, room
         self.modalities, self.report, self._clock = frozenset(modalities), report, clock
         self._retries = Retries(clock)
+        self._died: set[str] = set()  # films over which the decoder died once
         # The instances that a study had at the last look, and when it is due without a change.
         self._looked: dict[str, tuple[int | None, float]] = {}
 
@@ -202,7 +203,10 @@ class Watch:
 
     def _note(self, name: str, error: Exception) -> None:
         """Note that something failed: for ever, if that is the fault of the film."""
-        if isinstance(error, RadiographError):
+        again = isinstance(error, DecoderDiedError) and name not in self._died
+        if again:  # perhaps for want of memory
+            self._died.add(name)
+        if isinstance(error, RadiographError) and not again:
             self._retries.give_up(name)
         else:  # of the server, the disk or the memory
             self._retries.failed(name)
