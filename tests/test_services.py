@@ -19,7 +19,7 @@ import films
 import webpacs
 from boneseg import decoder, pixel_data
 from boneseg.pacs import connection
-from boneseg.pacs.answer import digest
+from boneseg.pacs.answer import digest, public_uid
 from boneseg.pacs.dicomweb import DicomWeb
 from boneseg.pacs.node import Node, Peer
 from boneseg.pacs.spool import Spool
@@ -244,3 +244,12 @@ def test_the_node_sets_aside_a_film_over_which_the_decoder_died_twice(
     assert kept == {"failed", "answers"} and not list(spool.folder.rglob("*.begun"))
     for path in spool.folder.rglob("*.dcm"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("uid", "told"),
+    [("1.2.3", True), ("SIGMOID", False), ("1.2.19520511.3", False), ("", False), ("1.2 3", False)],
+)
+def test_a_uid_is_told_where_it_is_one_and_tells_nobody(tmp_path, uid, told):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), PatientBirthDate="19520511")
+    assert public_uid(uid, path) == (uid if told else None)

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from boneseg.engine import Engine
 from boneseg.errors import BonesegError, RadiographError
+from boneseg.pacs.dicomjson import is_uid
 from boneseg.patients import gives_away
 from boneseg.radiograph import read_radiograph
 from boneseg.writers.dicom_seg import dicom_seg, read_source
@@ -36,8 +37,8 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
 
 
 def public_uid(uid: str, path: Path) -> str | None:
-    """A film's UID, None where it holds what its file says of the patient."""
-    return None if gives_away(uid, path) else uid
+    """A film's UID, None where it is none, or holds what its file says of the patient."""
+    return uid if is_uid(uid) and not gives_away(uid, path) else None
 
 
 def label(name: str, uid: str | None) -> str:
