@@ -14,6 +14,7 @@ from typing import Any
 import nibabel
 import nrrd
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -662,6 +663,11 @@ def test_a_probability_is_no_mask(tmp_path: Path) -> None:
     path = tmp_path / "masks" / "knee.dcm"
     FORMATS["dicom-seg-fractional"].write(path, reading(film, MASK))
     with pytest.raises(MaskError, match="is a fractional segmentation, not a binary one"):
+        only_mask(tmp_path)
+    dataset = pydicom.dcmread(path)
+    dataset.SegmentationType = "ZAPHOD"  # which could be of its patient
+    dataset.save_as(path)
+    with pytest.raises(MaskError, match="is a segmentation of another type, not a binary one"):
         only_mask(tmp_path)
 
 

@@ -261,10 +261,11 @@ def _names(mask: MaskFile) -> list[str]:
 
 def _uids(films: Sequence[Path]) -> dict[str, Path]:
     """The SOP Instance UID of each DICOM film."""
+    from boneseg.dicom_header import text_of
     from boneseg.writers.dicom_seg import read_source
 
     found = {}
     for film in films:
         with suppress(RadiographError):
-            found[str(read_source(film).get("SOPInstanceUID"))] = film
+            found[text_of(read_source(film), "SOPInstanceUID")] = film
     return found

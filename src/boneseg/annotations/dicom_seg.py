@@ -15,9 +15,11 @@ from pydicom.dataset import Dataset, FileDataset
 from boneseg.annotations import MAX_PAINTED, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.annotations.regions import placed
 from boneseg.dicom_file import read_file
-from boneseg.dicom_header import hush
+from boneseg.dicom_header import hush, text_of
 from boneseg.errors import MaskError, RadiographError
 from boneseg.pixel_data import decode
+
+_TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); other words are not repeated
 
 
 def drawings(path: Path, document: object) -> list[Drawing]:
@@ -59,9 +61,11 @@ def _film(header: Dataset, group: Dataset) -> str | None:
 
 def _read(path: Path, frames: list[int], shape: Shape | None) -> Drawn:
     dataset = _parse(path, pixels=True)
-    kind = str(dataset.get("SegmentationType", ""))
-    if kind != "BINARY":
-        raise MaskError(f"is a {kind.lower()} segmentation, not a binary one; export it as a mask")
+    if (kind := text_of(dataset, "SegmentationType").upper()) != "BINARY":
+        known = (
+            f"a {kind.lower()} segmentation" if kind in _TYPES else "a segmentation of another type"
+        )
+        raise MaskError(f"is {known}, not a binary one; export it as a mask")
     size = fits((int(dataset.Rows), int(dataset.Columns)), shape)
     groups, count = dataset.PerFrameFunctionalGroupsSequence, int(dataset.NumberOfFrames)
     if count != len(groups):
