@@ -112,6 +112,17 @@ def test_a_frame_cut_short_is_refused(packed, kept):
     assert ANSWERED in str(caught.value)
 
 
+@pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\xff\xff", b"\0" * 20], ids=bytes.hex)
+def test_padding_after_a_frame_is_of_no_concern(packed, padding):
+    pixels, frame = read_radiograph(packed).pixels, frame_of(packed)
+    if "JPEG" in pydicom.dcmread(packed).file_meta.TransferSyntaxUID.name:
+        frame = frame[: frame.rindex(b"\xff\xd9") + 2]
+    elif b"\xff" in padding:
+        pytest.skip("0xFF is a run in RLE")
+    change(packed, frame + padding)
+    np.testing.assert_array_equal(read_radiograph(packed).pixels, pixels)
+
+
 def test_damaged_frames_give_one_line_or_a_film(packed):
     """Whatever a decoder makes of them: bytes changed, cut out, doubled."""
     rng = np.random.default_rng(23)

@@ -27,7 +27,7 @@ from boneseg.disposable import DiedError, Disposable, answer_with, bound_cpu, bo
 
 _OVERHEAD = 192 * 2**20  # bytes that a decoder may take for any frame
 _WORKING = 8  # bytes that it may take for each byte of the pixels
-_RLE_PADDING = 1  # bytes that a writer may add to a segment before it packs it
+_RLE_PADDING = 15  # bytes behind a segment; a film of another size differs by MIN_SIDE or more
 _WALL = 4.0  # of the CPU time: on a busy machine a decoder waits
 _DONE, _FAILED, _FULL, _OTHER, _LACKING = b"\0", b"\1", b"\2", b"\3", b"\4"
 _REASONS = {
