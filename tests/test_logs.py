@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import threading
 from datetime import datetime
 
 import pytest
@@ -14,7 +15,8 @@ from boneseg import logs
 
 
 @pytest.fixture(autouse=True)
-def _restored():
+def _restored(monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     yield
     for name in ("boneseg", "a.library"):
         logger = logging.getLogger(name)
@@ -66,6 +68,15 @@ def test_started_twice_each_record_is_one_line(capsys):
     logging.getLogger("a.library").warning("theirs")
     said = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
     assert said == ["ours", "theirs"]
+
+
+def test_of_what_ends_a_thread_its_type_is_logged(capsys):
+    logs.start()
+    thread = threading.Thread(target=int, args=("Beeblebrox",))
+    thread.start()
+    thread.join()
+    said = capsys.readouterr().err
+    assert said.endswith("ERROR ValueError in a thread\n") and said.count("\n") == 1
 
 
 def test_a_stderr_that_is_closed_stops_no_work(monkeypatch):

@@ -84,13 +84,16 @@ def in_hand(tmp_path):
 @pytest.mark.parametrize(
     "fault",
     [
-        *("cut", "long", "no end", "drip", "other", "html", "empty", "gzip", "head", "kind"),
+        *("cut", "long", "no end", "drip", "other", "html", "empty", "gzip", "head"),
+        *("kind", "headers", "1xx", "chunk"),
         *("404", "500", "503", "504", "401", "403", "301", "204"),
     ],
 )
 def test_a_film_that_is_not_delivered_costs_no_other(tmp_path, engine, room, monkeypatch, fault):
     monkeypatch.setattr(connection, "GRACE", 0.5)
     monkeypatch.setattr(connection, "TIMEOUT", 0.5)
+    monkeypatch.setattr(connection, "HEADERS", 0.5)
+    monkeypatch.setattr(connection, "LONGEST", 0.5)
     held, told = two_films(tmp_path), []
     now = [0.0]
     with (

@@ -95,6 +95,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"x")
                 self.wfile.flush()
                 time.sleep(0.05)
+        elif fault in ("headers", "1xx", "chunk"):
+            begin = {"headers": b"HTTP/1.1 200 OK\r\nX: ", "1xx": b""}
+            begin["chunk"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"
+            self.wfile.write(begin[fault])
+            while not self.pacs.ended.is_set():
+                self.wfile.write(b"HTTP/1.1 103 Early\r\n\r\n" if fault == "1xx" else b"x")
+                self.wfile.flush()
+                time.sleep(0.05)
         elif fault == "other":
             other = body.replace(self.pacs.films[uid], list(self.pacs.films.values())[-1])
             self.give(200, other + b"\r\n--B--\r\n", KIND)

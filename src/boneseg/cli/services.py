@@ -60,26 +60,37 @@ def serve(
 
 
 def pacs(
-    url: Annotated[str, typer.Argument(help="Of a DICOMweb service, as https://pacs/dicom-web.")],
-    study: Annotated[str | None, typer.Option(help="Its UID: the films of this study,")] = None,
+    url: Annotated[
+        str, typer.Argument(help="URL of a DICOMweb service, as https://pacs/dicom-web.")
+    ],
+    study: Annotated[
+        str | None, typer.Option(help="Segment the films of the study with this UID.")
+    ] = None,
     watching: Annotated[
-        bool, typer.Option("--watch", help="or all that have no segmentation, as they come.")
+        bool,
+        typer.Option("--watch", help="Segment all films without a segmentation, as they come."),
     ] = False,
     since: Annotated[
-        str | None, typer.Option(help="watch: in studies from this date on, YYYYMMDD.")
+        str | None, typer.Option(help="With --watch: only studies from this date on, YYYYMMDD.")
     ] = None,
-    every: Annotated[float, typer.Option(min=1, max=86400, help="watch: look so often, s.")] = 10,
-    modality: Annotated[str, typer.Option(help="Which films.")] = "CR,DX",
+    every: Annotated[
+        float, typer.Option(min=1, max=86400, help="With --watch: seconds between two searches.")
+    ] = 10,
+    modality: Annotated[
+        str, typer.Option(help="Modalities of the films, separated by commas.")
+    ] = "CR,DX",
     netrc: Annotated[
-        Path | None, typer.Option(help="A file with user and password; else ~/.netrc.")
+        Path | None, typer.Option(help="A netrc file with login and password; ~/.netrc by default.")
     ] = None,
-    token: Annotated[Path | None, typer.Option(help="Or one with a bearer token.")] = None,
+    token: Annotated[
+        Path | None, typer.Option(help="A file with a bearer token, instead of --netrc.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
     ] = None,
     spool: Annotated[
         Path | None,
-        typer.Option(help="Where a film lies while it is segmented; else the temporary directory."),
+        typer.Option(help="A folder for the film in hand; by default in the temporary directory."),
     ] = None,
     as_json: Json = False,
     log_format: LogLines = "text",
@@ -139,15 +150,21 @@ def pacs(
 
 
 def node(
-    to: Annotated[str, typer.Option(help="Where segmentations go: AET@HOST:PORT.")],
-    aet: Annotated[str, typer.Option(help="Our AE title.")] = "BONESEG",
-    host: Annotated[str, typer.Option(help="The address to answer on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="And the port; 0: any.")] = 11112,
+    to: Annotated[
+        str, typer.Option(help="The node that segmentations are sent to: AET@HOST:PORT.")
+    ],
+    aet: Annotated[str, typer.Option(help="The AE title of this node.")] = "BONESEG",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any.")
+    ] = 11112,
     allow: Annotated[
-        list[str] | None, typer.Option("--from", help="An AE title that may send; repeat it.")
+        list[str] | None, typer.Option("--from", help="An AE title that may send; can be repeated.")
     ] = None,
-    spool: Annotated[Path, typer.Option(help="Where films wait.")] = Path("spool"),
-    limit: Annotated[int, typer.Option(min=1, help="How many may.")] = 1000,
+    spool: Annotated[Path, typer.Option(help="A folder for films that wait.")] = Path("spool"),
+    limit: Annotated[
+        int, typer.Option(min=1, help="The largest number of films that wait.")
+    ] = 1000,
     model: Annotated[
         Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
     ] = None,
@@ -156,7 +173,7 @@ def node(
     """Be a DICOM node: films come by C-STORE, their segmentations go by C-STORE to another."""
     stopped = start_service(log_format, status=None)
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
-        raise UsageError("node: say with --from AET who may send, where other machines can")
+        raise UsageError("node: give --from AET for each sender, since other machines can connect")
     from boneseg.engine import Engine
     from boneseg.pacs.node import Node, peer, title
     from boneseg.pacs.spool import Spool, only_node

@@ -6,10 +6,12 @@ failing and the server answers another, the fault is that request's: it alone is
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +27,7 @@ MAX_JSON = 64 << 20  # bytes of one answer to a search
 DICOM_JSON = {"Accept": "application/dicom+json, application/json;q=0.9"}
 TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte
 SLOWEST, GRACE = 8192, 30.0  # bytes per second that an answer must reach, after so many seconds
-LONGEST = 600.0  # seconds for one answer
+HEADERS, LONGEST = 60.0, 600.0  # seconds for the headers of an answer, and for all of it
 LONGEST_PAUSE = 60.0  # seconds between two attempts
 ATTEMPTS, PATIENCE = 3, 20.0  # attempts, or seconds, before the server is asked something else
 BROKEN_PATIENCE = 60.0  # seconds for a server that answers searches with 500
@@ -79,6 +81,8 @@ class Connection(AbstractContextManager["Connection"]):
                 f"{self.name}: the connection is not encrypted; films and password can be read on "
                 "the network"
             )
+        self._stream: Any = None
+        self._traced = {"trace": self._trace}
         base = self.name.rstrip("/") + "/"
         self._http = httpx.Client(
             base_url=base, auth=auth, headers=headers, timeout=TIMEOUT, transport=transport
@@ -173,7 +177,11 @@ class Connection(AbstractContextManager["Connection"]):
         """
         started, size = time.monotonic(), 0
         sink = into if into is not None else BytesIO()
-        with self._http.stream(method, where, **words) as answer:
+        with ExitStack() as stack:
+            with self._cut_after(HEADERS):
+                asked = self._http.stream(method, where, extensions=self._traced, **words)
+                answer = stack.enter_context(asked)
+            stack.enter_context(self._cut_after(LONGEST))
             if answer.status_code < 300 or answer.status_code == 409:
                 sink.seek(0)
                 sink.truncate()
@@ -182,12 +190,34 @@ class Connection(AbstractContextManager["Connection"]):
                     if size > limit:
                         raise TooLongError
                     sink.write(part)
-                    if time.monotonic() - started > min(GRACE + size / SLOWEST, LONGEST):
+                    if time.monotonic() - started > GRACE + size / SLOWEST:
                         raise httpx.ReadTimeout("an answer without end")
             headers = {k: v for k, v in answer.headers.items() if k != "content-encoding"}
             headers.pop("content-length", None)
             content = sink.getvalue() if isinstance(sink, BytesIO) else b""
             return httpx.Response(answer.status_code, headers=headers, content=content)
+
+    @contextmanager
+    def _cut_after(self, seconds: float) -> Iterator[None]:
+        """End the connection if this takes longer: timeouts of httpx start anew with each byte."""
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        connection = self._stream.get_extra_info("socket") if self._stream is not None else None
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _trace(self, event: str, details: dict[str, Any]) -> None:
+        """Keep the stream of the newest connection (the "trace" extension of httpx)."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._stream = details.get("return_value")
 
 
 def _reason(status: int) -> str:
