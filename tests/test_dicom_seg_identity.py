@@ -15,6 +15,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+import orthanc
 from boneseg.errors import RadiographError
 from boneseg.writers.dicom_seg import read_source, write
 from readings import card, dicom_film, reading
@@ -157,3 +158,24 @@ def test_a_source_in_memory_keeps_its_identifiers(tmp_path):
     source = read_source(film)
     assert list(source.PatientID) == ["AB", "CD"]
     assert isinstance(source, Dataset) and re.fullmatch("[0-9.]+", source.SOPInstanceUID)
+
+
+@orthanc.needs_orthanc
+def test_an_archive_files_a_segmentation_with_its_film(tmp_path):
+    """Whatever identifiers it has: one patient and one study for each film."""
+    films = {
+        "backslash": {"PatientID": b"AB\\CD "},
+        "long": {"PatientID": LONG.encode()},
+        "padded": {"PatientID": b"  4711", "AccessionNumber": b"2024/ACC/00000000017 "},
+        "latin": {"PatientID": b"N\xb0 17", "SpecificCharacterSet": b"ISO_IR 100"},
+        "undeclared": {"PatientID": b"N\xb0 18", "PatientName": b"M\xfcller^J"},
+        "uid": {"PatientID": b"17", "StudyInstanceUID": b"1.2.03.4"},
+    }
+    with orthanc.running(tmp_path / "orthanc") as server:
+        for name, values in films.items():
+            film = film_with(tmp_path / f"{name}.dcm", **values)
+            server.put(film)
+            server.put(segmented(film))
+        for level in ("patients", "studies"):
+            assert len(server.get(f"/{level}").json()) == len(films)
+        assert len(server.get("/instances").json()) == 2 * len(films)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
@@ -301,3 +303,38 @@ def test_a_palette_that_is_not_there_is_refused(tmp_path, lacking):
     dataset.save_as(path)
     with pytest.raises(RadiographError, match="its palette is damaged"):
         read_radiograph(path)
+
+
+WHOLE = {
+    "png": {},
+    "deep.png": {},
+    "jpg": {},
+    "tif": {},
+    "lzw.tif": {"compression": "tiff_lzw"},
+    "big.tif": {"big_tiff": True},
+    "bmp": {},
+    "webp": {"lossless": True},
+}
+CHANGES = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6)
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+@given(kind=st.sampled_from(sorted(WHOLE)), changes=CHANGES, near_end=st.booleans())
+def test_a_picture_with_any_bytes_in_its_header_is_read_or_refused(
+    tmp_path_factory, kind, changes, near_end
+):
+    """TIFFs may have their table at the end."""
+    path = tmp_path_factory.getbasetemp() / f"whole.{kind}"
+    if not path.exists():
+        picture(path, "I;16" if "deep" in kind else "L", **WHOLE[kind])
+    data = bytearray(path.read_bytes())
+    for place, value in changes:
+        data[-1 - place % len(data) if near_end else place % len(data)] = value
+    film = path.with_name(f"film.{kind}")
+    film.write_bytes(data)
+    try:
+        pixels = read_radiograph(film, frame=1).pixels
+    except RadiographError as refusal:
+        assert "\n" not in str(refusal) and str(refusal).startswith(f"{film}: ")
+    else:
+        assert np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw
 Mask = NDArray[np.bool_]
 Numbers = Callable[[str], Sequence[float]]
 
+_FAR = 1e6  # px; no corner lies so far from a film
+
 
 def open_part(
     shapes: Sequence[str], numbers: Numbers, size: tuple[int, int], aspect: float
@@ -49,14 +51,14 @@ def _circle(numbers: Numbers, size: tuple[int, int], aspect: float) -> Mask | No
     if len(center) != 2 or len(radius) != 1:
         return None
     rows, columns = np.ogrid[1 : size[0] + 1, 1 : size[1] + 1]
-    distance = ((rows - center[0]) * aspect) ** 2 + (columns - center[1]) ** 2
-    inside: Mask = distance <= radius[0] ** 2
+    left = radius[0] ** 2 - ((rows - center[0]) * aspect) ** 2  # of the squared radius, by row
+    inside: Mask = (columns - center[1]) ** 2 <= left
     return inside
 
 
 def _polygon(numbers: Numbers, size: tuple[int, int]) -> Mask | None:
     values = numbers("VerticesOfThePolygonalShutter")
-    if len(values) < 6 or len(values) % 2:
+    if len(values) < 6 or len(values) % 2 or max(map(abs, values)) > _FAR:
         return None
     corners = [(c - 1, r - 1) for r, c in zip(values[::2], values[1::2], strict=True)]
     canvas = Image.new("1", (size[1], size[0]))
