@@ -27,7 +27,9 @@ from boneseg.errors import DatasetError, OutputError
 from boneseg.server import history, retention, retrain
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
+from boneseg.server.cache import Cache
 from boneseg.server.library import NONE, Library
+from boneseg.server.tasks import FILM, Facts
 from boneseg.simulate import simulate
 from lightbox import COMMAND, address_of, fill, served
 
@@ -260,6 +262,23 @@ def test_versions_stay_in_order_where_the_clock_is_set_back(
     assert all(version.saved.startswith("2030-01-01T00:00:00") for version in versions)
 
 
+def test_the_cache_makes_room_in_order_where_the_clock_is_set_back(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, room=250)
+    facts = Facts(1, 1, None, "", 0.5, 0, None, 1.0, None, 0.1, "", "")
+    for number, film in enumerate("abcd"):  # each a day before the one that was looked at last
+        cache.folder(film).mkdir()
+        path = cache.file(film, FILM)
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - number * 86400,) * 2)
+        cache.keep(film, facts)
+    assert [film for film in "abcd" if cache.file(film, FILM).exists()] == ["b", "c", "d"]
+    cache.keep("b", facts)
+    cache.keep("d", facts)
+    cache.room = 100
+    cache.keep("d", facts)
+    assert [film for film in "abcd" if cache.file(film, FILM).exists()] == ["b", "d"]
+
+
 # -- the end ---------------------------------------------------------------------------------------
 
 
@@ -365,3 +384,23 @@ def test_a_training_that_cannot_go_on_is_told_and_tidied(
     assert again.resume() is None
     assert again.run is not None and again.run.state == "interrupted"
     assert sorted(path.name for path in folder.iterdir()) == ["outcome.json", "wish.json"]
+
+
+def test_a_temporary_folder_of_a_killed_server_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    call = [*COMMAND, "serve", "--port", "0"]
+    how = {"stderr": subprocess.PIPE, "text": True, "env": env}
+    with subprocess.Popen(call, **how) as killed, subprocess.Popen(call, **how) as running:
+        address_of(killed)
+        address_of(running)
+        before = set(tmp_path.glob("boneseg-*"))
+        assert len(before) == 2 and {rights(folder) for folder in before} == {0o700}
+        killed.kill()
+        killed.wait(30)
+        with subprocess.Popen(call, **how) as third:
+            address_of(third)
+            left = before & set(tmp_path.glob("boneseg-*"))
+            third.terminate()
+        running.terminate()
+    assert len(left) == 1  # of the one that still ran
+    assert not list(tmp_path.glob("boneseg-*"))

@@ -29,6 +29,7 @@ class Cache:
     root: Path
     room: int = ROOM
     _known: dict[str, Facts] = field(default_factory=dict)
+    _order: dict[str, int] = field(default_factory=dict)  # in which films were looked at, of late
 
     def folder(self, film: str) -> Path:
         """Where the findings of a film (its id) lie."""
@@ -41,6 +42,8 @@ class Cache:
                 text = (self.folder(film) / FACTS).read_text(encoding="utf-8")
                 known = json.loads(text)
                 known["spacing_mm"] = known["spacing_mm"] and tuple(known["spacing_mm"])
+                if not (isinstance(known["height"], int) and isinstance(known["width"], int)):
+                    return None
                 self._known[film] = Facts(**known)
             except (OSError, ValueError, TypeError, KeyError):
                 return None
@@ -50,6 +53,7 @@ class Cache:
     def keep(self, film: str, facts: Facts) -> None:
         """Remember what the worker has just left in the film's folder, and make room for it."""
         self._known[film] = facts
+        self._order[film] = max(self._order.values(), default=0) + 1
         self._make_room(film)
 
     def whole(self, film: str) -> bool:
@@ -62,11 +66,16 @@ class Cache:
     def forget(self, film: str) -> None:
         """Remove the findings of a film that is gone."""
         self._known.pop(film, None)
+        self._order.pop(film, None)
         shutil.rmtree(self.folder(film), ignore_errors=True)
 
     def _make_room(self, spared: str) -> None:
-        """Remove the large files of the films that were looked at longest ago."""
-        sizes: list[tuple[float, int, Path]] = []
+        """Remove the large files of the films that were looked at longest ago.
+
+        The times of files count among films that this server has not looked at: the clock may have
+        been set back since.
+        """
+        sizes: list[tuple[tuple[int, float], int, Path]] = []
         with suppress(OSError):
             for folder in self.root.iterdir():
                 if folder.name == spared:
@@ -74,7 +83,8 @@ class Cache:
                 for name in LARGE:
                     with suppress(OSError):
                         told = (folder / name).stat()
-                        sizes.append((told.st_mtime, told.st_size, folder / name))
+                        age = (self._order.get(folder.name, 0), told.st_mtime)
+                        sizes.append((age, told.st_size, folder / name))
         spent = sum(size for _, size, _ in sizes)
         for _, size, path in sorted(sizes):
             if spent <= self.room:

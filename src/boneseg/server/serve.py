@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,7 @@ import uvicorn
 
 from boneseg.bundle import bundled
 from boneseg.errors import OutputError, UsageError
+from boneseg.lock import held
 from boneseg.logs import log
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox, adopted
@@ -57,6 +59,7 @@ def serve(settings: Settings) -> None:
         address = f"http://{host}:{port}"
         data = settings.data
         if data is None:
+            _remove_left()
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boneseg-")))
         library = Library(data)
         stack.enter_context(only_server(library.root, address))
@@ -114,6 +117,16 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = error.strerror or str(error)
         raise ServerError(f"{host}:{port}: {reason}; choose another --port or --host") from None
     return listening
+
+
+def _remove_left() -> None:
+    """Remove the temporary folders of servers that were killed, which hold films."""
+    if os.name != "posix":  # no lock says whether its server still runs
+        return
+    for lock in Path(tempfile.gettempdir()).glob("boneseg-*/.boneseg/lock"):
+        with suppress(OSError, OutputError), held(lock, "a server that starts") as other:
+            if other is None and lock.stat().st_uid == os.getuid():
+                shutil.rmtree(lock.parent.parent, ignore_errors=True)
 
 
 def _check_writable(library: Library) -> None:
