@@ -14,6 +14,7 @@ honest client failed, or the server's memory grew by more than GROWTH.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
@@ -34,6 +35,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from boneseg.bundle import sample_films
 
@@ -235,6 +239,7 @@ class Attacker:
                 png(300, 300, b"", chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50 * MIB)))),
                 png(300, 300, b"", chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50 * MIB)))),
                 dicom,
+                compressed(noise, self.random),
                 mark.ljust(128, b"\0") + b"DICM" + noise,  # both at once
                 b"II+\0\x08\0\0\0" + noise,
                 b"GIF89a" + noise,
@@ -324,6 +329,25 @@ def png(width: int, height: int, packed: bytes, more: bytes = b"") -> bytes:
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     ends = chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + head + more + ends
+
+
+def compressed(noise: bytes, random: random.Random) -> bytes:
+    """A DICOM film whose header is right and whose compressed image is noise."""
+    film = Dataset()
+    film.SOPClassUID, film.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
+    film.Modality, film.PhotometricInterpretation = "CR", "MONOCHROME2"
+    film.Rows = film.Columns = random.choice((64, 10_000, 65_535))
+    film.SamplesPerPixel, film.PixelRepresentation = 1, 0
+    film.BitsAllocated, film.BitsStored, film.HighBit = 16, 12, 11
+    film.PixelData = encapsulate([b"\xff\x4f\xff\x51" + noise + b"\0" * (len(noise) % 2)])
+    film["PixelData"].VR = "OB"
+    film.file_meta = FileMetaDataset()
+    film.file_meta.TransferSyntaxUID = random.choice(
+        (JPEG2000Lossless, JPEGLSLossless, RLELossless)
+    )
+    written = io.BytesIO()
+    film.save_as(written, enforce_file_format=True)
+    return written.getvalue()
 
 
 class Honest:
