@@ -27,27 +27,29 @@ TERMINATED = 128 + signal.SIGTERM  # the exit status of a job that was stopped b
 
 def serve(
     data: Annotated[
-        Path | None, typer.Option(help="A folder with images/ and masks/; made where it is not.")
+        Path | None, typer.Option(help="Folder with images/ and masks/; created if missing.")
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to answer on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="And the port; 0: any.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
+    ] = 8000,
     model: Annotated[
-        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
+        Path | None, typer.Option(help="Bundle or run; by default the model that ships.")
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
-            help="A token that requests must bear; visible in the list of processes. "
-            "Generated for an address that other machines can reach."
+            help="Token that requests must carry; visible in the process list. "
+            "Generated if other machines can reach the address."
         ),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="A file with the token, or set BONESEG_TOKEN; neither is printed."),
+        typer.Option(help="File with the token; BONESEG_TOKEN works too. Neither is printed."),
     ] = None,
     log_format: LogLines = "text",
 ) -> int:
-    """Open the light box: a page to see films, correct their masks, and retrain."""
+    """Open the light box: a page to view films, correct their masks, and retrain."""
     import python_multipart  # noqa: F401 (or its absence would show at the first upload)
 
     from boneseg.server.serve import Settings, serve
