@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import io
 import socket
@@ -30,7 +31,7 @@ from boneseg.server.box import LightBox
 from boneseg.server.connections import Connection
 from boneseg.server.desk import Desk
 from boneseg.server.library import Library
-from boneseg.server.refusals import BusyError
+from boneseg.server.refusals import BusyError, SlowError
 from lightbox import fill, served
 
 HERE = "http://127.0.0.1"
@@ -317,6 +318,46 @@ def test_hanging_bodies_end_and_lock_nobody_out(impatient: int) -> None:
         assert client.put(path, content=bits, headers=kind).status_code == 204
         assert time.monotonic() - started < 20
         assert client.get("/metrics").text.count('status="500"') == 0
+
+
+@pytest.mark.parametrize("last", [900, 990])
+def test_bodies_that_are_too_large_together_cost_the_largest(last: int) -> None:
+    """Of five on the way, the largest of which is the first, or the one that comes last."""
+    outcomes: dict[int, str] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            while (await receive())["more_body"]:
+                pass
+            outcomes[scope["size"]] = "read"
+        except (BusyError, SlowError) as error:
+            outcomes[scope["size"]] = type(error).__name__
+
+    async def run() -> None:
+        bodies, end = Bodies(app, max_bytes=1000), asyncio.Event()
+
+        async def request(size: int) -> None:
+            messages = iter([{"body": bytes(size), "more_body": True}])
+
+            async def receive() -> Any:
+                for message in messages:
+                    return message
+                await end.wait()
+                return {"body": b"", "more_body": False}
+
+            await bodies({"type": "http", "size": size}, receive, None)  # type: ignore[arg-type]
+
+        tasks = []
+        for size in (950, 801, 802, 803, last):
+            tasks.append(asyncio.create_task(request(size)))
+            await asyncio.sleep(0.01)
+        end.set()
+        await asyncio.gather(*tasks)
+        assert not bodies.open
+
+    asyncio.run(run())
+    largest, reason = (950, "SlowError") if last < 950 else (990, "BusyError")
+    assert outcomes == dict.fromkeys((950, 801, 802, 803, last), "read") | {largest: reason}
 
 
 def test_a_body_without_a_token_is_not_read(impatient: int) -> None:

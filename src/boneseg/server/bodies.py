@@ -53,7 +53,7 @@ class Bodies:
         self.open.append(body)
 
     def check_sum(self, body: _Body) -> None:
-        """Give up the largest body where all together are too large. Raises BusyError for `body`."""
+        """Give up the largest where all are too many bytes. Raises BusyError if that is `body`."""
         if sum(other.taken for other in self.open) > TOGETHER * self.max_bytes:
             largest = max(self.open, key=lambda other: other.taken)
             largest.give_up()
