@@ -208,10 +208,13 @@ def _is_smoothed(levels: NDArray[Any], counts: NDArray[np.int64]) -> bool:
     """Whether grey levels on the 0..255 scale are black and white with soft or ringing edges.
 
     Few levels are classes, and so are small ones with nothing but an "ignore" at 255: only values
-    between the poles, or several near white, show that the grey came from smoothing.
+    between the poles, or several near white, show that the grey came from smoothing. Four levels
+    are enough where two lie at each pole, as the best quality of JPEG leaves them.
     """
     black, white = levels <= _NEAR, levels >= 255 - _NEAR
-    if len(levels) < 5 or levels[-1] > 255 or not (black.any() and white.any()):
+    if levels[-1] > 255 or not (black.any() and white.any()):
+        return False
+    if len(levels) < 5 and not (black.sum() == white.sum() == 2):
         return False
     softened = ((levels > 64) & (levels < 192)).any() or white.sum() > 1
     return bool(softened and counts[black | white].sum() >= _BIMODAL * counts.sum())
