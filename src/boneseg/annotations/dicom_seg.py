@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 
-from boneseg.annotations import MAX_PAINTED, Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.annotations import MAX_PAINTED, Drawing, Drawn, Mask, Patch, Region, Shape, fits
 from boneseg.annotations.regions import placed
 from boneseg.dicom_file import read_file
 from boneseg.dicom_header import hush, text_of
@@ -90,6 +90,8 @@ def _read(path: Path, frames: list[int], shape: Shape | None) -> Drawn:
 
 
 def _painted(dataset: FileDataset, index: int, path: Path, shape: Shape) -> Patch:
+    if int(dataset.BitsAllocated) == 1 and not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return placed(Patch(_bits(dataset, index, shape)), 0, 0, shape)
     try:
         pixels = decode(dataset, index, path)
     except RadiographError:
@@ -97,3 +99,15 @@ def _painted(dataset: FileDataset, index: int, path: Path, shape: Shape) -> Patc
     if pixels.shape != shape:
         raise ValueError("a frame of another size")
     return placed(Patch(np.asarray(pixels > 0)), 0, 0, shape)
+
+
+def _bits(dataset: FileDataset, index: int, shape: Shape) -> Mask:
+    """A frame of one bit a pixel; frames follow each other within a byte (PS3.5, 8.1.1)."""
+    size, packed = shape[0] * shape[1], dataset.PixelData
+    whole = -(-size * int(dataset.NumberOfFrames) // 8)
+    if not whole <= len(packed) <= whole + whole % 2:
+        raise MaskError("has more or fewer pixels than its frames; export it again")
+    first, last = size * index, size * (index + 1)
+    data = np.frombuffer(packed[first // 8 : -(-last // 8)], np.uint8)
+    bits = np.unpackbits(data, bitorder="little")[first % 8 :][:size]
+    return bits.reshape(shape).astype(bool)

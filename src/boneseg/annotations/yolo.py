@@ -18,7 +18,6 @@ from boneseg.errors import MaskError
 from boneseg.simplification import Ring
 
 _STRAY = 0.05  # parts of the film that a point may lie outside, for it is cut off there
-_LONE = 2  # times the longest other side: how far a point lies that is a confidence and a track
 
 
 def drawings(path: Path, document: object) -> list[Drawing]:
@@ -85,9 +84,12 @@ def _region(words: list[str], shape: Shape | None) -> Region:
 
 
 def _is_apart(parts: Ring) -> bool:
-    """Whether the last point lies far away from the others, as a confidence and a 1 would."""
+    """Whether both sides at the last point are longer than all others.
+
+    So they are where it is a confidence and the number of a track, 0 or 1.
+    """
     sides = np.hypot(*(np.roll(parts, -1, axis=0) - parts).T)
-    return bool(sides[-2:].min() > _LONE * sides[:-2].max())
+    return bool(sides[-2:].min() > sides[:-2].max())
 
 
 def _scaled(parts: Ring, shape: Shape) -> Ring:
