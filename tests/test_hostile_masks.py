@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -224,9 +225,10 @@ ZEROS = bytes(1 << 20)
 
 def big(kind: Any, times: int) -> bytes:
     """Zeros by the megabyte, packed."""
-    if kind is gzip:
-        return gzip.compress(ZEROS * times, 1)
-    return bz2.compress(ZEROS * times, 1)
+    if kind is bz2:
+        return bz2.compress(ZEROS * times, 9)
+    packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+    return b"".join([*(packer.compress(ZEROS) for _ in range(times)), packer.flush()])
 
 
 def bomb_png(side: int) -> str:
@@ -260,13 +262,14 @@ def hostile() -> dict[str, bytes]:
         "dims.nii.gz": gzip.compress(nifti_of((32_767, 32_767, 1))),
         "float.nii.gz": gzip.compress(nifti_of((80, 60, 1), np.float64) + ZEROS),
         "long.nii.gz": gzip.compress(nifti_of((80, 60, 30_000))),
-        "rgb.nii": nifti_of((80, 60, 1), np.dtype([(band, "u1") for band in "RGB"])) + bytes(14_400),
+        "rgb.nii": nifti_of((80, 60, 1), np.dtype([(band, "u1") for band in "RGB"]))
+        + bytes(14_400),
         "skip.nrrd": nrrd_of("80 60", "raw", b"", more="line skip: 999999999999\n"),
         "byte.nrrd": nrrd_of("80 60", "raw", b"", more="byte skip: 999999999999\n"),
         "sizes.nrrd": nrrd_of("100000 100000", "gzip", big(gzip, 1)),
-        "bomb.nrrd": nrrd_of("80 60", "gzip", big(gzip, 1500)),
-        "bomb2.nrrd": nrrd_of("80 60", "bzip2", big(bz2, 500)),
-        "layers.nrrd": nrrd_of("400000 80 60 1", "gzip", big(gzip, 1500)),
+        "bomb.nrrd": nrrd_of("80 60", "gzip", big(gzip, 1000)),
+        "bomb2.nrrd": nrrd_of("80 60", "bzip2", big(bz2, 300)),
+        "layers.nrrd": nrrd_of("400000 80 60 1", "gzip", big(gzip, 1)),
         "layers2.nrrd": nrrd_of("1000 80 60 1", "gzip", big(gzip, 5), "double"),
         "line.nrrd": b"NRRD0004\n" + b"x" * 40_000_000,
         "boxes.xml": image.format(mask * 60).encode(),
