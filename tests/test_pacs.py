@@ -626,6 +626,14 @@ def test_an_object_is_stored_where_the_server_says_so(tmp_path, answer, held, st
             web.store(dataset)
 
 
+def test_a_user_without_a_home_has_no_credentials(monkeypatch):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", nobody)
+    DicomWeb("https://pacs.example")
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 @pytest.mark.parametrize("kind", ["netrc", "token"])
 def test_credentials_that_others_can_read_are_refused(tmp_path, mode, kind):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from boneseg.errors import OutputError
-from boneseg.scratch import KEPT, scratch
+from boneseg.scratch import KEPT, scratch, usual_folder
 
 HOLD = """
 import sys, time
@@ -76,6 +76,23 @@ def test_what_a_process_ended_over_is_forgotten_after_a_month(tmp_path):
             os.utime(room.record(name), (past, past))
     with scratch(tmp_path) as room:
         assert room.ended_over("old") == 0 and room.ended_over("new") == 1
+
+
+def test_work_begins_in_an_empty_folder(tmp_path):
+    with scratch(tmp_path / "scratch") as room:
+        with room.work("a") as place:
+            (place / "film").write_bytes(b"")
+            with room.work("b") as again:  # as if the end of the first had been interrupted
+                assert again == place and not list(again.iterdir())
+        with room.work("a") as place:
+            assert not list(place.iterdir())
+
+
+def test_without_a_temporary_directory_a_line_says_so(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/nonexistent"])
+    with pytest.raises(OutputError, match="set TMPDIR, or give --spool"):
+        usual_folder()
 
 
 def test_a_place_that_is_not_ours_is_refused(tmp_path):

@@ -29,9 +29,14 @@ KEPT = 30 * 86400  # seconds that it is remembered what a process ended over
 
 
 def usual_folder() -> Path:
-    """The folder of this user below the system's temporary directory."""
+    """The folder of this user below the system's temporary directory. Raises OutputError."""
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"boneseg-pacs-{user}"
+    try:
+        return Path(tempfile.gettempdir()) / f"boneseg-pacs-{user}"
+    except OSError:
+        raise OutputError(
+            "no temporary directory can be written; set TMPDIR, or give --spool"
+        ) from None
 
 
 class Scratch:
@@ -47,6 +52,7 @@ class Scratch:
         Raises OutputError where it cannot be made.
         """
         place = self._own / "work"
+        shutil.rmtree(place, ignore_errors=True)  # of an end that was interrupted
         try:
             _write(self._own / "begun", name)
             place.mkdir(mode=0o700)
@@ -140,6 +146,6 @@ def _size(path: Path) -> int:
 
 def _unusable(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"{folder}: cannot hold a film ({error.strerror or error}); free space there, or set "
-        "TMPDIR to a folder of your own"
+        f"{folder}: cannot hold a film ({error.strerror or error}); free space there, or "
+        "give --spool"
     )

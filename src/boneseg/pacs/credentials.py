@@ -18,8 +18,11 @@ def netrc_auth(path: Path | None) -> httpx.Auth | None:
     """
     from netrc import NetrcParseError
 
-    chosen = path if path is not None else Path.home() / ".netrc"
-    if path is None and not chosen.is_file():
+    try:
+        chosen = path if path is not None else Path.home() / ".netrc"
+        if path is None and not chosen.is_file():
+            return None
+    except (RuntimeError, OSError):  # a user without a home, or with one that is closed
         return None
     _refuse_if_public(chosen)
     try:
