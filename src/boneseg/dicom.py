@@ -67,7 +67,7 @@ _OTHER_MODALITIES = frozenset(
         *("ST", "STAIN", "TEXTUREMAP", "TG", "VA", "XAPROTOCOL"),
     )
 )
-# Kinds of objects that no word of Modality tells from a projection.
+# Kinds of objects that Modality does not always distinguish from a projection.
 _OTHER_CLASSES = {
     classes.CTImageStorage: "a CT slice",
     classes.EnhancedCTImageStorage: "a CT slice",

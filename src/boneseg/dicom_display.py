@@ -181,7 +181,7 @@ def window(
 
 
 def _is_visible(pixels: NDArray[Any]) -> bool:
-    """Whether a window leaves something to be seen.
+    """Whether a window leaves anything visible.
 
     A window that does not fit its film (left over from a template, or meant for other units) makes
     nearly every pixel black or white, or squeezes all of them into a sliver of the grey scale.
@@ -194,7 +194,7 @@ def _is_visible(pixels: NDArray[Any]) -> bool:
 
 
 def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np.bool_] | None:
-    """Where there is no film to be seen: padding, and what the shutter covers."""
+    """Pixels that are not part of the film: padding, and what the shutter covers."""
     shapes = [word.upper() for word in texts_of(dataset, "ShutterShape")]
     size = (stored.shape[0], stored.shape[1])
     opened = open_part(shapes, partial(numbers_of, dataset), size, aspect)

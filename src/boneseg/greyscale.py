@@ -38,7 +38,7 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
 def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Grey values as [0, 1] by robust percentiles; what is not finite becomes 0.
 
-    `ignore` marks pixels that have no say in the percentiles.
+    `ignore` marks pixels that do not count in the percentiles.
     """
     usable = sample(values, ignore)
     low, high = np.percentile(usable, _PERCENTILES) if usable.size else (0.0, 0.0)

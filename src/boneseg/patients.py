@@ -1,13 +1,13 @@
-"""Whose film it is stays out of what boneseg says and writes.
+"""Keep the identity of the patient out of file names, messages and outputs.
 
     public_path(Path("clinic/DOE_JOHN.dcm"))    # film-3f2a91b0c4de.dcm
     public_path(Path("clinic/knee.dcm"))        # clinic/knee.dcm
 
-Nothing is ever taken over from a DICOM header into a mask, an overlay, a table or a message, so a
-name of a file or folder is the one place where a patient could be told. Such a name is replaced by
-a hash of the file's content: of the name it could be found by trying names. Whoever has the film
-finds it again with `sha256sum`. A name is judged by the header of the film itself, and so pictures
-without a header (PNG) keep theirs.
+Nothing of a DICOM header is written to a mask, an overlay, a table or a message, so the name of a
+file or folder is the one place that could identify a patient. Such a name is replaced by a hash of
+the file's content (a hash of the name could be found by trying names); `sha256sum` finds the film
+again. A name is compared with the header of the film itself: pictures without a header (PNG) keep
+theirs.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _PAIRS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "a
 
 
 def public_path(path: Path, *, keep_names: bool = False) -> Path:
-    """What a film is called in outputs and messages: its path, or a hash where that tells whose.
+    """The name of a film in outputs and messages: its path, or a hash if that names the patient.
 
-    Never raises: of a file that cannot be read nothing is known, and it keeps its name.
+    Never raises: a file that cannot be read keeps its name.
     """
     return path if keep_names else _alias(path, str(path)) or path
 

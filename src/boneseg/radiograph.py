@@ -29,7 +29,7 @@ from boneseg.samples import deep_colours, grey_values, is_tiff, is_white_zero
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 MAX_RATIO = 200  # of the sides; stitched films of the whole body have 5
-MIN_SIDE = 16  # pixels; nothing of a bone is to be seen on less
+MIN_SIDE = 16  # pixels; too few to show a bone
 SPACINGS = (0.001, 10.0)  # mm, of a pixel; no detector and no scanner has others
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".dic")
@@ -96,7 +96,7 @@ def read_radiograph(
     frame: int | None = None,
     keep_names: bool = False,
 ) -> Radiograph:
-    """Read one film of any known format, told by its content and not by its name.
+    """Read one film of any known format, recognised by its content and not by its name.
 
     `invert` is for films whose bone is dark. `frame` (from 1) chooses one of several frames or
     pages. Resolutions of plain images (DPI) are not trusted: their spacing is unknown. Errors call
@@ -136,7 +136,7 @@ def _public(path: Path, keep_names: bool) -> Path:
 def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Path]:
     """The films that `inputs` name: files as they are, folders searched through, in sorted order.
 
-    In folders a film is told by its suffix, or by the DICM mark where the suffix is no known one.
+    In folders a film is recognised by its suffix, or by the DICM mark where the suffix is unknown.
     Passed over are hidden files and folders, masks/ beside images/, the index file DICOMDIR, a
     folder `out`, and results of earlier calls (`provenance.py`). Links are followed. A film named
     twice, by whichever paths, is listed once. A folder that cannot be searched, or that holds no

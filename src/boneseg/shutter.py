@@ -22,7 +22,7 @@ def open_part(
     `shapes` are the words of Shutter Shape, and `numbers` gives the values of an element by its
     keyword. Several shapes are laid on one another: the least of the film stays open. Rows and
     columns are counted from 1, and an edge belongs to the open part. `aspect` is the height of a
-    pixel over its width: a circle's radius is told in widths.
+    pixel over its width: a circle's radius is in widths.
     """
     drawn = []
     if "RECTANGULAR" in shapes:

@@ -13,7 +13,7 @@ with another identifier, or none, the segmentation would belong to another patie
 describes the patient or the study is left empty where it is not valid.
 
 Its UIDs are made of those of the film and of the model, so that one film and one model always give
-the same: whoever stores it twice has it once.
+the same, and storing it twice adds no second one.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _anchor(source: Dataset) -> Dataset:
     """
     anchor = Dataset()
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(anchor, keyword, "")  # type 2: present, and empty where nobody knows
+        setattr(anchor, keyword, "")  # type 2: present, empty where unknown
     for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
         setattr(anchor, keyword, "")
     anchor.ReferringPhysicianName = ""
