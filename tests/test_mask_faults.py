@@ -481,6 +481,28 @@ def test_parts_of_a_file_that_belong_to_no_film_are_named(tmp_path: Path) -> Non
     ]
 
 
+def test_images_of_one_id_cannot_be_told_apart(tmp_path: Path) -> None:
+    document = coco(SQUARE)
+    document["images"].append(document["images"][0] | {"file_name": "hip.png"})
+    document["images"].append(document["images"][0] | {"id": 2, "file_name": "foot.png"})
+    for name in ("knee.png", "hip.png", "foot.png"):
+        film(tmp_path / "images" / name)
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "all.json").write_text(json.dumps(document))
+    foot, hip, knee = open_dataset(tmp_path).cases
+    assert not foot.read_mask(SHAPE).any()
+    for case, name in ((hip, "hip.png"), (knee, "knee.png")):
+        with pytest.raises(MaskError, match=f"{name}: shares its id with another image"):
+            case.read_mask(SHAPE)
+
+
+def test_a_deflated_segmentation_is_read(tmp_path: Path) -> None:
+    found = segmentation(tmp_path / "mask.dcm")
+    found.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    found.save_as(tmp_path / "mask.dcm")
+    assert np.array_equal(read_mask(tmp_path / "mask.dcm", SHAPE), MASK)
+
+
 def test_predictions_that_cannot_be_read_are_named_beside_those_that_can(tmp_path: Path) -> None:
     root = one_bad(tmp_path / "data", "two masks")
     (root / "masks" / "b_mask.png").unlink()

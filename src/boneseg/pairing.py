@@ -4,8 +4,8 @@
     found = pair(films, masks)
     found.pairs, found.alone, found.faults    # {film: mask}, masks without a film, what is wrong
 
-A mask is of the film whose name it has; a DICOM Segmentation of the one that it refers to. What is
-wrong with one film or file costs no other: it is listed, with its reason, in `faults`.
+A mask belongs to the film of the same name, a DICOM Segmentation to the film that it refers to. An
+error in one film or file affects no other: it is listed, with its reason, in `faults`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MaskFile:
     """A mask on disk: a file of its own, or one film of a file for several.
 
     name: of the film, as far as the mask tells. film: what the file calls it. uid: of the DICOM
-    instance it refers to. loose: of no interest where no film has its name. error: why the file, or
+    instance it refers to. loose: ignored where no film has its name. error: why the file, or
     this part of it, cannot be read; a film may still have its name.
     """
 

@@ -18,7 +18,6 @@ Errors raised inside the modules give the reason alone; file and film are put be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -30,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import MaskError
+from boneseg.files import read_json
 from boneseg.radiograph import MAX_PIXELS
 from boneseg.words import listed
 
@@ -292,8 +292,8 @@ def affordable(count: int, itemsize: int) -> None:
 def load_json(path: Path) -> Any:
     """A JSON document. Raises MaskError where it is none."""
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        return read_json(path.read_bytes())
+    except ValueError:
         raise MaskError(f"{path}: is damaged, or no JSON; export it again") from None
 
 

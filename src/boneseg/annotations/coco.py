@@ -6,13 +6,14 @@ or packed into text. One with a box alone does not follow a bone.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from boneseg.annotations import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 from boneseg.annotations.regions import by_runs, placed, polygon, refuse_fractions
+from boneseg.errors import MaskError
 
 _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
@@ -30,15 +31,15 @@ def drawings(path: Path, document: Any) -> list[Drawing]:
     for annotation in document["annotations"]:
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
         own[_key(number)].append(annotation)
+    keys = Counter(_key(film.get("id")) for film in document["images"] if isinstance(film, dict))
     for film in document["images"]:
         key = _key(film.get("id")) if isinstance(film, dict) else None
         read = partial(_read, film, own[key], labels)
         if key is None or not isinstance(film.get("file_name"), str):
             found.append(Drawing(read, error="lists an image without id or file_name; mend it"))
         else:
-            found.append(Drawing(read, film["file_name"]))
-    listed = {_key(film.get("id")) for film in document["images"] if isinstance(film, dict)}
-    for key in own.keys() - listed:
+            found.append(Drawing(read if keys[key] == 1 else _refuse_shared, film["file_name"]))
+    for key in own.keys() - keys.keys():
         if own[key]:
             number = "without id" if key is None else key[1]
             error = f"draws on image {number}, which it does not list; mend it"
@@ -49,6 +50,10 @@ def drawings(path: Path, document: Any) -> list[Drawing]:
 def _key(number: Any) -> Any:
     """An id as the key of a table: 1 and "1" and true are three. None for what is no id."""
     return (type(number), number) if isinstance(number, int | str) else None
+
+
+def _refuse_shared(shape: Shape | None) -> Drawn:
+    raise MaskError("shares its id with another image of the file; export it again")
 
 
 def _read(film: Any, annotations: Any, labels: dict[Any, str], shape: Shape | None) -> Drawn:

@@ -23,7 +23,8 @@ def claims(document: Any) -> bool:
 
 def drawings(path: Path, document: Any) -> list[Drawing]:
     """The one film that the file is about."""
-    return [Drawing(partial(_read, document))]
+    kept = {key: document.get(key) for key in ("shapes", "imageHeight", "imageWidth")}
+    return [Drawing(partial(_read, kept))]  # without the film, which may be in there
 
 
 def _read(document: Any, shape: Shape | None) -> Drawn:

@@ -7,7 +7,7 @@ an offset then says where it begins on the film. The orientation is that describ
 `writers/nrrd.py`; a file with another one is refused, for nothing says which way its film was
 turned.
 
-pynrrd reads the header; the pixels are unpacked here, and never more of them than it announces.
+pynrrd parses the header; the pixels are unpacked here, never more than the header announces.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What the formats have in common: polygons, run lengths and pictures that nobody has checked.
+"""Polygons, run lengths and pictures, which several formats have in common, from unchecked values.
 
 A region is painted within its bounding box, so that many small ones cost what their pixels cost.
 
-Raises ValueError for what cannot be what it should be, and MaskError (the reason alone, see
-`annotations`) where a user can tell what is wrong.
+Raises ValueError for invalid values, and MaskError (with the reason alone, see `annotations`) where
+the reason helps the user.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ def drawings(path: Path, document: object) -> list[Drawing]:
 
 
 def holds_numbers(path: Path) -> bool:
-    """Whether a text file is of this kind, and not empty; any text may lie among masks.
+    """Whether a text file looks like YOLO: a line of three words or more begins with two numbers.
 
-    One with an error is of this kind, too, where some line of three words begins with two numbers.
+    Other text, a README for example, may lie among masks.
     """
     try:
         lines = _lines(path)
