@@ -396,3 +396,18 @@ def test_body_parts_have_rows_of_their_own(films: Path, run: Path) -> None:
     assert sum(part["films"] for part in parts.values()) == 12
     done = boneseg("evaluate", films, "--model", run)
     assert all(f"\n{part} " in done.stdout for part in parts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is of Linux")
+@pytest.mark.parametrize(
+    ("verb", "kilobytes", "needed"), [("segment", 700_000, "1 GB"), ("train", 1_500_000, "3 GB")]
+)
+def test_too_little_address_space_is_one_line(
+    verb: str, kilobytes: int, needed: str, tmp_path: Path
+) -> None:
+    call = f"ulimit -v {kilobytes}; exec {sys.executable} -m boneseg {verb} x --out {tmp_path}/out"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {verb}: virtual memory is limited to")
+    assert f"{needed} are needed" in line

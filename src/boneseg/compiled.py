@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg.errors import OutputError
-from boneseg.files import sweep, whole_file
+from boneseg.files import STALE, sweep, whole_file
 
 KEPT = 16  # networks on disk, of all bundles: some 20 MB each
-STALE = 3600.0  # seconds after which a file that is still being written belongs to a dead process
 _DIGEST = 32  # bytes of SHA-256
 
 

@@ -19,6 +19,7 @@ from boneseg.errors import OutputError, TrainingError
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # a folder of films, one of masks
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
+STALE = 3600.0  # seconds after which what is still being written belongs to a dead process
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(new|old)")  # the names that `_beside` gives
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")  # what a spreadsheet runs begins so

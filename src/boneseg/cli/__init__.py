@@ -24,6 +24,12 @@ from boneseg.cli.making import demo, simulate
 from boneseg.cli.services import node, pacs, serve
 from boneseg.errors import BonesegError, unexpected
 
+# Bytes of address space (ulimit -v) under which OpenVINO and torch end in a segmentation fault, or
+# hang: measured on x86-64 Linux, with small films.
+ADDRESS_SPACE = {
+    **dict.fromkeys(("segment", "evaluate", "serve", "pacs", "node"), 1_000_000_000),
+    **dict.fromkeys(("train", "crossval", "compare", "tune", "demo"), 3_000_000_000),
+}
 STOPPED = 130  # the exit status after Ctrl-C
 RESUMABLE = ("train", "crossval", "compare", "tune")
 EXTRAS = {  # the extra that brings a library which the base install has not
@@ -93,6 +99,7 @@ def _run() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _check_address_space(next(iter(sys.argv[1:]), ""))
         status: int = app(prog_name="boneseg", standalone_mode=False)
     except BonesegError as error:
         logs.error(str(error))
@@ -125,6 +132,21 @@ def _run() -> int:
         verb = next(iter(sys.argv[1:]), "")
         logs.info("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
     return status
+
+
+def _check_address_space(verb: str) -> None:
+    """Raises BonesegError where the process may not have the address space that a verb needs."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    least = ADDRESS_SPACE.get(verb, 0)
+    if limit != resource.RLIM_INFINITY and limit < least:
+        raise BonesegError(
+            f"{verb}: virtual memory is limited to {limit / 1e9:.1f} GB (ulimit -v), and "
+            f"{least / 1e9:g} GB are needed; raise the limit"
+        )
 
 
 def _open_standard_streams() -> None:

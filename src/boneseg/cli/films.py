@@ -22,6 +22,7 @@ from boneseg.cli.common import (
     refuse_other_ending,
 )
 from boneseg.errors import BonesegError, UsageError
+from boneseg.files import STALE, sweep
 from boneseg.progress import Progress, say
 from boneseg.words import counted
 
@@ -143,6 +144,7 @@ def check(
             words = weight, problem.kind, ", ".join(problem.names), problem.detail
             print(": ".join(filter(None, words)))  # what is of no film has no names
     if sheet is not None:  # after what was found, which is told whatever becomes of the sheet
+        sweep(sheet.parent, older_than=STALE)
         contact_sheet(dataset, sheet, report=found)
     return 0 if found.ok else 1
 
@@ -191,6 +193,7 @@ def evaluate(
     else:
         print(result.table())
     if out is not None:  # after the figures, which are told whatever becomes of the table
+        sweep(out.parent, older_than=STALE)
         write_cases_csv(result.summary, out)
     return 1 if result.failures else 0
 
