@@ -206,7 +206,8 @@ def test_a_request_of_many_small_items_takes_no_long_time(tmp_path):
 
 
 def test_good_films_are_stored_among_idle_and_aborted_connections(tmp_path, engine, monkeypatch):
-    """2,000 aborted and 8 idle connections were measured by hand; these are 120."""
+    """2,000 aborted and 8 idle connections were measured by hand; the page on PACS has
+    the figures; these are 120."""
     monkeypatch.setattr(listener, "ARTIM", 2)
     paths = [films.dicom(tmp_path / f"{number}.dcm", films.bone(64, 64)) for number in range(3)]
     wrong = [b"", request()[:50], request(), pdu(1, bytes(99), claimed=1 << 31), bytes(300)]

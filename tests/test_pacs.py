@@ -537,6 +537,14 @@ def test_values_of_every_json_type_are_read(uid, count):
         assert list(web.studies()) == [Study("1.2", 3)]
 
 
+def test_text_that_is_no_utf_8_spoils_no_uid():
+    name = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "M\xfcller"}]}}
+    body = json.dumps([row(t0020000D="1.2") | name], ensure_ascii=False)
+    for encoded in (body.encode("latin-1"), b"\xef\xbb\xbf" + body.encode(), body.encode() + b"\0"):
+        _, web = fake(studies=[httpx.Response(200, content=encoded)])
+        assert list(web.studies()) == [Study("1.2", None)]
+
+
 @pytest.mark.parametrize("value", [*NOTHING, "x", -1, 1e300, float("inf"), "9" * 5000])
 def test_a_value_that_is_none_is_passed_over(value):
     body = json.dumps([{"0020000D": {"Value": ["1.2"]}, "00201208": value}]).encode()

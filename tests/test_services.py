@@ -106,7 +106,8 @@ def test_a_film_that_is_not_delivered_costs_no_other(tmp_path, engine, room, mon
         pacs.fault = ""
         now[0] = 11.0  # seconds later, and the server has mended its ways
         watch.round()
-        assert [outcome.state for outcome in told] == ["failed", "stored", "stored", "stored"]
+        assert [outcome.state for outcome in told] == ["failed", "stored", "stored", "there"]
+        assert pacs.stored == 2  # though the server lists none of them
     assert told[0].film == told[2].film and pacs.url in told[0].error
 
 

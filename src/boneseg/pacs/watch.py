@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -69,6 +70,8 @@ class Watch:
         self.web, self.engine, self.room = web, engine, room
         self.modalities, self.report, self._clock = frozenset(modalities), report, clock
         self._retries = Retries(clock)
+        # Films of a study that were stored since it changed: some servers list them late.
+        self._stored: defaultdict[str, set[str]] = defaultdict(set)
         self._died: set[str] = set()  # films over which the decoder died once
         # The instances that a study had at the last look, and when it is due without a change.
         self._looked: dict[str, tuple[int | None, float]] = {}
@@ -107,8 +110,11 @@ class Watch:
         outcomes: list[Outcome] = []
         for study in list(self.web.studies(since)):
             count, again = self._looked.get(study.uid, (None, -math.inf))
-            if count != study.count or self._clock() >= again:
-                outcomes += self._look(study)
+            if count != study.count:
+                self._stored.pop(study.uid, None)
+            elif self._clock() < again:
+                continue
+            outcomes += self._look(study)
         return outcomes
 
     def study(self, uid: str) -> list[Outcome]:
@@ -169,6 +175,8 @@ class Watch:
         name, uid = hashed("film", film.uid), None
         wanted = segmentation_uid(film.uid, self.engine.bundle.card)
         try:
+            if name in self._stored[film.study]:
+                return Outcome(name, "there")
             if wanted in there or (not whole and self.web.has(film.study, wanted)):
                 return Outcome(name, "there")
             self._refuse_after_deaths(film.uid)
@@ -183,6 +191,7 @@ class Watch:
             self._note(name, error)
             return Outcome(name, "failed", uid, _words(error))
         self._retries.done(name)
+        self._stored[film.study].add(name)
         return Outcome(name, "stored", uid)
 
     def _refuse_after_deaths(self, uid: str) -> None:
