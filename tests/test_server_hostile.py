@@ -382,6 +382,25 @@ def test_a_connection_that_is_reset_is_no_fault_of_the_server(impatient: int) ->
     assert 'status="500"' not in counted
 
 
+def test_bytes_that_are_not_http_in_a_request_are_no_error_of_the_server(
+    impatient: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    chunked = "HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
+    for path in ("POST /x", "GET /api/health", "POST /api/train", "GET /static/main.js"):
+        for token in ("", BEARER):
+            start = f"{path} {chunked}{token}\r\n".encode()
+            for rest in (b"zz\r\n", b"1\r\nab\r\n", b"\xff" * 100, b"0\r\n\r\n\x16\x03\x01"):
+                for parts in ((start + rest,), (start, rest)):
+                    line = opened(impatient, parts[0])
+                    for part in parts[1:]:
+                        time.sleep(0.01)
+                        with suppress(OSError):
+                            line.sendall(part)
+                    status = status_of(line)
+                    assert status is None or status < 500
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_no_decoding_is_done_by_the_server_itself() -> None:
     """DICOM that kills a decoder, marked as a mask or as a film, costs no more than a worker."""
     with served() as address, httpx.Client(base_url=address, timeout=120) as client:
