@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneseg.check import contact_sheet
+from boneseg.check import check_dataset, contact_sheet
 from boneseg.convert import convert_dataset
 from boneseg.dataset import open_dataset
 from boneseg.engine import Engine
 from boneseg.errors import OutputError, RadiographError, UsageError
+from boneseg.evaluate import evaluate_model
 from boneseg.files import csv_cell, plain_cell
 from boneseg.masks import write_probability
 from boneseg.radiograph import Radiograph, find_radiographs, read_radiograph
@@ -267,6 +268,30 @@ def test_an_error_of_a_library_costs_its_film_alone(
     assert "Zaphod" not in text and len(json.loads(text)) == 4
     names = {"a.txt", "a_mask.png", "segment.json", "z.txt", "z_mask.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_an_error_of_a_library_costs_its_case_alone(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate(tmp_path, 3, size=(64, 48))
+
+    def read(path: Path, **words: Any) -> Radiograph:
+        if "000001" in path.name:
+            raise LookupError("Zaphod^Beeblebrox")
+        return read_radiograph(path, **words)
+
+    for module in ("evaluate", "convert", "radiograph"):
+        monkeypatch.setattr(f"boneseg.{module}.read_radiograph", read)
+    dataset = open_dataset(tmp_path)
+    found = evaluate_model(dataset, engine.segment)
+    assert [case.name for case in found.summary.cases] == ["phantom_000000", "phantom_000002"]
+    said = [failure.reason for failure in found.failures]
+    said += [one.error for one in convert_dataset(dataset, tmp_path / "x", ["mask"]) if one.error]
+    said += [problem.detail for problem in check_dataset(dataset).problems if problem.serious]
+    assert len(said) == 3
+    for line in said:
+        assert "phantom_000001" in line and "LookupError in test_outputs.py" in line
+        assert "Zaphod" not in line
 
 
 def many(tmp_path: Path) -> Path:

@@ -25,7 +25,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from boneseg.annotations import MaskSizeError
 from boneseg.dataset import Case, Dataset
-from boneseg.errors import BonesegError, DatasetError, MaskError
+from boneseg.errors import BonesegError, DatasetError, MaskError, unexpected
 from boneseg.masks import UnclearMaskError, save_png
 from boneseg.patients import public_path
 from boneseg.splits import hold_out, thumbnail, twins
@@ -150,6 +150,8 @@ def _look(case: Case) -> _Look:
             problems.append(("blank film", f"{case.image_name}: all pixels are equal"))
     except BonesegError as error:
         problems.append(("unreadable film", str(error)))
+    except Exception as error:  # of a library: its own words could quote the file
+        problems.append(("unreadable film", unexpected(case.image_name, error)))
     try:
         mask = case.read_mask(look.size)
         look = replace(look, share=float(mask.mean()))
@@ -164,6 +166,8 @@ def _look(case: Case) -> _Look:
         problems.append(("size mismatch", str(error)))
     except MaskError as error:
         problems.append(("unreadable mask", str(error)))
+    except Exception as error:
+        problems.append(("unreadable mask", unexpected(case.mask_name, error)))
     return replace(look, problems=tuple(problems))
 
 
@@ -315,11 +319,11 @@ def _picture(case: Case, side: int) -> tuple[Image.Image | None, Image.Image | N
 
     try:
         pixels = _film(case)
-    except BonesegError:
+    except Exception:  # reported by the check
         return None, None
     try:
         return smaller(pixels), smaller(case.read_mask((pixels.shape[0], pixels.shape[1])))
-    except BonesegError:
+    except Exception:
         return smaller(pixels), None
 
 

@@ -77,8 +77,6 @@ def convert_dataset(
                 raise
             except BonesegError as error:
                 result = Converted(str(name), {}, error=str(error))
-            except MemoryError:
-                result = Converted(str(name), {}, error=f"{name}: is too large for the memory")
             except Exception as error:  # of a library
                 result = Converted(str(name), {}, error=unexpected(name, error))
             folder.add(target, asdict(result), entries)

@@ -75,7 +75,9 @@ class OutputError(BonesegError):
 
 
 def unexpected(name: object, error: Exception) -> str:
-    """The line for an error that boneseg does not know. It quotes nothing of the film."""
+    """The line for an error that boneseg did not raise. It quotes nothing of the film."""
+    if isinstance(error, MemoryError):
+        return f"{name}: is too large for the memory; reduce it"
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

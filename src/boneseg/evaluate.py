@@ -22,7 +22,7 @@ from boneseg.annotations import MaskSizeError, is_annotation
 from boneseg.chance import Groups
 from boneseg.dataset import Case, Dataset
 from boneseg.drawing.html import frame, table
-from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
+from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
 from boneseg.files import write_table
 from boneseg.masks import read_mask
 from boneseg.metrics import CaseScores, Scores, Summary, by_part, parts_json, score, summarise
@@ -182,6 +182,8 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
             scored.append(CaseScores(case.name, score_case(case), case.group))
         except BonesegError as error:
             failures.append(Failure(case.name, case.hide(str(error))))
+        except Exception as error:  # of a library: its own words could quote the file
+            failures.append(Failure(case.name, unexpected(case.image_name, error)))
     summary = summarise(scored)
     parts = by_part(summary, {case.name: case.part for case in dataset.cases})
     return Evaluation(summary, parts, tuple(failures))

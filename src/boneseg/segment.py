@@ -94,8 +94,6 @@ def segment_files(
         except OutputError:
             full.set()
             raise
-        except MemoryError:
-            return _failure(name, f"{name}: is too large for the memory; reduce it")
         except BonesegError as error:
             return _failure(name, str(error))
         except Exception as error:  # of a library: its own words could quote the file
