@@ -14,13 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
+    HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -78,6 +82,62 @@ def film(tmp_path: Path) -> Iterator[Path]:
     read_radiograph(path)
     yield path
     decoder._end_all()
+
+
+@pytest.mark.parametrize(
+    "syntax, plugin",
+    [
+        *((syntax, "gdcm") for syntax in (JPEGBaseline8Bit, JPEGLossless, JPEGLosslessSV1)),
+        *((syntax, "gdcm") for syntax in (JPEGLSLossless, JPEGLSNearLossless)),
+        *((syntax, "pylibjpeg") for syntax in (JPEG2000Lossless, JPEG2000)),
+        *((JPEGLSLossless, "pyjpegls"), (RLELossless, "pydicom")),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_values_are_those_of_another_decoder_bit_for_bit(tmp_path, syntax, plugin):
+    twelve = films.bone()  # of even sides: encoders of GDCM abort on others
+    kinds = [(twelve >> 4).astype(np.uint8)]
+    if syntax != JPEGBaseline8Bit:
+        kinds += [twelve, films.bone(top=65535)]
+    if syntax in (JPEGLSLossless, JPEG2000Lossless):  # the others' encoders refuse signs
+        kinds += [twelve.astype(np.int16) - 2048]
+    for pixels in kinds:
+        dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", pixels, syntax))
+        theirs = pixel_array(dataset, decoding_plugin=plugin)
+        ours = pixel_data.decode(dataset, 0, tmp_path)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_lossless_jpeg_by_every_predictor(tmp_path, predictor, bits):
+    pixels = films.bone(51, 67, top=2**bits - 1).astype(np.uint8 if bits == 8 else np.uint16)
+    frame = imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=predictor, bitspersample=bits)
+    dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", pixels))
+    dataset.file_meta.TransferSyntaxUID = JPEGLossless
+    dataset.PixelData = encapsulate([frame])
+    np.testing.assert_array_equal(pixel_data.decode(dataset, 0, tmp_path), pixels)
+
+
+def test_high_throughput_jpeg_2000(tmp_path):
+    """Encoded by OpenJPH, decoded by OpenJPEG."""
+    dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", films.bone()))
+    dataset.PixelData = encapsulate([imagecodecs.htj2k_encode(films.bone(), reversible=True)])
+    for syntax in (HTJ2KLossless, HTJ2K):
+        dataset.file_meta.TransferSyntaxUID = syntax
+        np.testing.assert_array_equal(pixel_data.decode(dataset, 0, tmp_path), films.bone())
+
+
+def test_progressive_jpeg_which_the_standard_has_retired(tmp_path):
+    pixels, file = films.bone(top=255).astype(np.uint8), io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", progressive=True, quality=90)
+    dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", pixels))
+    dataset.PixelData = encapsulate([file.getvalue()])
+    for process in ("53", "55"):
+        dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{process}"
+        found = pixel_data.decode(dataset, 0, tmp_path)
+        np.testing.assert_array_equal(found, np.asarray(Image.open(file)))
 
 
 @pytest.mark.parametrize("sizes", [(40, 64), (56, 64), (48, 56), (48, 72), (64, 48)], ids=str)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 _JPEG = "1.2.840.10008.1.2.4."
 KINDS = {  # how each transfer syntax is decoded (PS3.6 Table A-1)
     **dict.fromkeys((_JPEG + "50", _JPEG + "51"), "jpeg"),  # baseline, extended
+    **dict.fromkeys((_JPEG + "53", _JPEG + "55"), "jpeg"),  # progressive; retired
     **dict.fromkeys((_JPEG + "57", _JPEG + "70"), "jpeg"),  # lossless
     **dict.fromkeys((_JPEG + "80", _JPEG + "81"), "jpeg-ls"),
     **dict.fromkeys((_JPEG + "90", _JPEG + "91"), "jpeg-2000"),

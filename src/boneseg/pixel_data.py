@@ -25,8 +25,9 @@ from boneseg.errors import DecoderDiedError, RadiographError
 
 FRAME_BYTES = 600_000_000  # of a frame unpacked: 100 million pixels of three 16-bit samples
 
-_SECONDS = 5.0  # of CPU time to decode a frame, and more by its size
-_SECONDS_PER_SAMPLE = 0.3e-6  # ten times what JPEG 2000, the slowest, takes
+_SECONDS = 5.0  # of CPU time to decode a frame, and more by its size, unpacked and packed:
+_SECONDS_PER_SAMPLE = 0.1e-6
+_SECONDS_PER_BYTE = 1.5e-6  # ten times what JPEG 2000, the slowest, takes
 
 
 def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
@@ -109,7 +110,8 @@ def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[Any]:
         raise DecodingError(str(error)) from None
     _compare(codestream, header)
     samples = header.rows * header.columns * header.samples
-    unpacked = decoded(codestream, header, _SECONDS + _SECONDS_PER_SAMPLE * samples)
+    size = _SECONDS_PER_SAMPLE * samples + _SECONDS_PER_BYTE * len(codestream.data)
+    unpacked = decoded(codestream, header, _SECONDS + size)
     options: dict[str, Any] = {
         "rows": header.rows,
         "columns": header.columns,
