@@ -171,6 +171,29 @@ def test_label_studio_places_beyond_the_film_are_in_pixels(tmp_path: Path) -> No
         painted(tmp_path, "label-studio", wide)
 
 
+@pytest.mark.parametrize("tool", ["labelme", "coco"])
+def test_polygons_far_beyond_a_film_of_unknown_size_are_refused(tool: str, tmp_path: Path) -> None:
+    name, make = TOOLS[tool]
+    wide, near = [[20, 20], [120, 20], [120, 40]], [[70, 10], [83, 10], [83, 40], [70, 40]]
+    for index, ring in enumerate((wide, near)):
+        document = make(ring)
+        for facts in (document, *document.get("images", ())):
+            for key in ("imageHeight", "imageWidth", "height", "width"):
+                facts.pop(key, None)
+        if ring is wide:
+            with pytest.raises(MaskError, match="reach 40 px beyond the film, and does not say"):
+                only_mask(tmp_path / str(index), name, document)
+        else:
+            found = only_mask(tmp_path / str(index), name, document)
+            assert np.array_equal(found, square(70, 10, 80, 40))
+
+
+@pytest.mark.parametrize("line", ["bone 0.1 0.1 0.4 0.1 0.4 0.4", "0 0.1 x 0.4 0.1 0.4 0.4"])
+def test_a_damaged_file_of_yolo_is_not_taken_for_a_note(line: str, tmp_path: Path) -> None:
+    with pytest.raises(MaskError, match=r"knee.txt: holds no polygons as YOLO writes them"):
+        only_mask(tmp_path, "knee.txt", line)
+
+
 def test_check_reports_polygons_that_are_cut_off(tmp_path: Path) -> None:
     for name, x in (("a", 85), ("b", 81)):
         picture(tmp_path / "images" / f"{name}.png")
@@ -494,6 +517,18 @@ def test_images_of_one_id_cannot_be_told_apart(tmp_path: Path) -> None:
     for case, name in ((hip, "hip.png"), (knee, "knee.png")):
         with pytest.raises(MaskError, match=f"{name}: shares its id with another image"):
             case.read_mask(SHAPE)
+
+
+def test_a_film_without_a_uid_takes_no_other_film_s_mask(tmp_path: Path) -> None:
+    """A mask without a UID and a film without one have nothing in common."""
+    seen = dicom_film(tmp_path / "images" / "knee.dcm")
+    dicom_film(tmp_path / "images" / "hip.dcm", SOPInstanceUID="")
+    (tmp_path / "masks").mkdir()
+    FORMATS["dicom-seg"].write(tmp_path / "masks" / "IM1", reading(seen, MASK))
+    film(tmp_path / "images" / "foot.png")
+    write_mask(tmp_path / "masks" / "foot.png", square())
+    found = {case.name: case.mask.name for case in open_dataset(tmp_path).cases}
+    assert found == {"knee": "IM1", "foot": "foot.png"}
 
 
 def test_a_deflated_segmentation_is_read(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class Case:
         """How far polygons reach beyond the film, in px; that part is cut off. Raises MaskError."""
         from boneseg.annotations import cut_off
 
-        return cut_off(self.mask, shape, film=self.film) if is_annotation(self.mask) else 0.0
+        has_polygons = suffix_of(self.mask) in (".json", ".xml", ".txt")
+        return cut_off(self.mask, shape, film=self.film) if has_polygons else 0.0
 
     def hide(self, words: str) -> str:
         """Words about the film or its mask, without a name that gives the patient away."""

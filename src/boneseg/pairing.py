@@ -268,4 +268,5 @@ def _uids(films: Sequence[Path]) -> dict[str, Path]:
     for film in films:
         with suppress(RadiographError):
             found[text_of(read_source(film), "SOPInstanceUID")] = film
+    found.pop("", None)  # of a film without one, which no mask refers to
     return found

@@ -37,6 +37,7 @@ _T = TypeVar("_T")
 Mask = NDArray[np.bool_]
 Shape = tuple[int, int]  # height, width
 
+STRAY = 0.05  # of a film: how far a hand may stray over its edge, where that is cut off
 MAX_BYTES = 4 * MAX_PIXELS  # of the unpacked pixels of a mask
 MAX_PAINTED = 40 * MAX_PIXELS  # px visited for all regions of a film
 
@@ -183,7 +184,10 @@ def cut_off(path: Path, shape: Shape, *, film: str | None = None) -> float:
 
     What lies outside the film is cut off where a mask is read.
     """
-    drawn = _chosen(path, film).read(shape)
+    return _beyond(_chosen(path, film).read(shape), shape)
+
+
+def _beyond(drawn: Drawn, shape: Shape) -> float:
     corners = [ring for region in drawn.regions for ring in region.rings]
     if not corners:
         return 0.0
@@ -225,6 +229,11 @@ def merged(
         raise MaskError(f"{where}: says that its film has no pixels; export it again")
     if size[0] * size[1] > MAX_PIXELS:
         raise MaskError(f"{where}: is drawn on more pixels than a film may have; is it a mask?")
+    if drawn.size is None and (beyond := _beyond(drawn, size)) > STRAY * max(size):
+        raise MaskError(
+            f"{where}: has polygons that reach {beyond:.0f} px beyond the film, and does not say "
+            "how large its film is; draw it on the film's own grid"
+        )
     _refuse_doubt(drawn, where, labels)
     mask, painted = np.zeros(size, bool), 0
     for region in drawn.regions:

@@ -17,13 +17,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.annotations import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.annotations.regions import placed, png, polygon, refuse_fractions
 from boneseg.errors import MaskError
 from boneseg.polygons import ellipse
 from boneseg.radiograph import SUFFIXES
 
-_STRAY = 5  # percent of the film that a point may lie outside, for it is cut off there
 _OTHERS = {"rectangle": "a box", "keypoint": "a point", "vector": "a line"}
 _WORDS = frozenset(  # results that are said of a film or of a region, and draw nothing
     (
@@ -133,7 +132,7 @@ def _region(area: dict[str, Any], label: str) -> Region:
 def _percent(places: Any) -> NDArray[np.float64]:
     """Places in percent of the film. Raises MaskError for what lies far outside."""
     numbers = np.asarray(places, np.float64)
-    if not (numbers > -_STRAY).all() or not (numbers < 100 + _STRAY).all():
+    if not (numbers > -100 * STRAY).all() or not (numbers < 100 + 100 * STRAY).all():
         raise MaskError("has coordinates outside 0 to 100; give them in percent of the film")
     return numbers
 

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape
+from boneseg.annotations import STRAY, Drawing, Drawn, Patch, Region, Shape
 from boneseg.annotations.regions import filled, ring
 from boneseg.errors import MaskError
 from boneseg.simplification import Ring
-
-_STRAY = 0.05  # parts of the film that a point may lie outside, for it is cut off there
 
 
 def drawings(path: Path, document: object) -> list[Drawing]:
@@ -26,7 +24,7 @@ def drawings(path: Path, document: object) -> list[Drawing]:
 
 
 def holds_numbers(path: Path) -> bool:
-    """Whether a text file looks like YOLO: a line of three words or more begins with two numbers.
+    """Whether a text file looks like YOLO: the second word of a line is a number, as is one beside.
 
     Other text, a README for example, may lie among masks.
     """
@@ -34,7 +32,8 @@ def holds_numbers(path: Path) -> bool:
         lines = _lines(path)
     except (OSError, ValueError):
         return False
-    return any(len(line) > 2 and all(map(_is_number, line[:2])) for line in lines)
+    marks = [[_is_number(word) for word in line[:3]] for line in lines if len(line) > 2]
+    return any(second and (first or third) for first, second, third in marks)
 
 
 def _is_number(word: str) -> bool:
@@ -69,7 +68,7 @@ def _region(words: list[str], shape: Shape | None) -> Region:
             "again"
         )
     parts = ring(places)
-    if parts.min() < -_STRAY or parts.max() > 1 + _STRAY:
+    if parts.min() < -STRAY or parts.max() > 1 + STRAY:
         raise MaskError(
             "has coordinates outside 0 to 1; give them in parts of the film's width and height, "
             "without confidence and track number"
