@@ -522,7 +522,9 @@ def test_images_of_one_id_cannot_be_told_apart(tmp_path: Path) -> None:
 def test_a_film_without_a_uid_takes_no_other_film_s_mask(tmp_path: Path) -> None:
     """A mask without a UID and a film without one have nothing in common."""
     seen = dicom_film(tmp_path / "images" / "knee.dcm")
-    dicom_film(tmp_path / "images" / "hip.dcm", SOPInstanceUID="")
+    other = pydicom.dcmread(dicom_film(tmp_path / "images" / "hip.dcm"))
+    other.SOPInstanceUID = ""
+    other.save_as(tmp_path / "images" / "hip.dcm")
     (tmp_path / "masks").mkdir()
     FORMATS["dicom-seg"].write(tmp_path / "masks" / "IM1", reading(seen, MASK))
     film(tmp_path / "images" / "foot.png")
