@@ -777,3 +777,16 @@ def test_convert_keeps_a_document_and_a_film_of_its_name_apart(tmp_path: Path) -
         *("coco.json", "coco-2.json", "knee.json", "convert.json")
     }
     assert read_mask(tmp_path / "x" / "coco.json", film="coco.png").sum() == MASK.sum()
+
+
+def test_words_of_a_file_do_not_break_the_line_of_its_error(tmp_path: Path) -> None:
+    path = segments(tmp_path / "knee.seg.nrrd")
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    for word in ("a\x0bb", "a\x85b", "a\u2028b", "\x1b[31m"):
+        lines = [line for line in head.split(b"\n") if not line.startswith(b"encoding")]
+        lines.append(f"encoding: {word}".encode())
+        path.write_bytes(b"\n".join(lines) + b"\n\n" + body)
+        with pytest.raises(MaskError) as caught:
+            read_mask(path)
+        assert len(str(caught.value).splitlines()) == 1
+        assert "\x1b" not in str(caught.value)

@@ -24,7 +24,7 @@ def printable(name: str) -> str:
 
 def one_line(message: str) -> str:
     """A message in which names of files neither break the line nor command the terminal."""
-    return _spelt("[\0-\x1f\x7f-\x9f]", message)
+    return _spelt("[\0-\x1f\x7f-\x9f\u2028\u2029]", message)
 
 
 def _spelt(letters: str, text: str) -> str:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from boneseg.errors import MaskError
 from boneseg.files import read_json
 from boneseg.radiograph import MAX_PIXELS
-from boneseg.words import listed
+from boneseg.words import listed, one_line
 
 _T = TypeVar("_T")
 Mask = NDArray[np.bool_]
@@ -350,7 +350,7 @@ def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | Non
     except OtherSizeError as error:
         raise MaskSizeError(where, error.size, shape or error.size) from None
     except MaskError as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(f"{where}: {one_line(str(error))}") from None
     except MemoryError:
         raise _too_large(where) from None
     except Exception as error:  # files hold anything, and their libraries raise anything
