@@ -31,8 +31,8 @@ test: setup $(BASE)/.ready
 	$(BIN)/python -m pytest
 
 check: setup
-	$(BIN)/ruff check src tests benchmarks scripts
-	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts fuzz
+	$(BIN)/ruff format --check src tests benchmarks scripts fuzz
 	$(BIN)/mypy
 
 clean:
