@@ -32,6 +32,7 @@ import pydicom
 from pydicom import uid as classes
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, dimse_messages, evt
 
+from boneseg.dicom_file import read_file
 from boneseg.engine import Engine
 from boneseg.errors import (
     BonesegError,
@@ -224,7 +225,7 @@ class Node:
         name, begun = "a film", 0
         try:
             with suppress(Exception):  # told below, as no DICOM file
-                uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+                uid = str(read_file(path, pixels=False).SOPInstanceUID)
                 name = label(hashed("film", uid), public_uid(uid, path))
             begun = self.spool.begin(path)
             if begun > TRIES:
