@@ -140,6 +140,17 @@ def test_progressive_jpeg_which_the_standard_has_retired(tmp_path):
         np.testing.assert_array_equal(found, np.asarray(Image.open(file)))
 
 
+def test_a_progressive_jpeg_of_thousands_of_scans_is_refused(tmp_path):
+    pixels, file = np.zeros((1000, 1000), np.uint8), io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", progressive=True)
+    frame = file.getvalue()
+    last = frame[frame.rindex(b"\xff\xda") : -2]
+    path = films.dicom(tmp_path / "a.dcm", pixels, JPEGBaseline8Bit)
+    assert read_radiograph(change(path, frame[:-2] + 20 * last + b"\xff\xd9")).pixels.max() == 0
+    with pytest.raises(RadiographError, match="more scans than any picture needs"):
+        read_radiograph(change(path, frame[:-2] + 3000 * last + b"\xff\xd9"))
+
+
 @pytest.mark.parametrize("sizes", [(40, 64), (56, 64), (48, 56), (48, 72), (64, 48)], ids=str)
 def test_a_frame_of_another_size_than_the_header_s_is_refused(packed, sizes):
     change(packed, Rows=sizes[0], Columns=sizes[1])
