@@ -197,13 +197,14 @@ def fuzz(name: str, seconds: float, seed: int, engine: str) -> dict[str, int]:
             folder = Path(place)
             words = [name, str(folder), str(left), str(seed), engine]
             call = [sys.executable, __file__, "--work", *words]
-            child = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            ended = _wait(child, folder, left)
+            with (folder / "stderr").open("wb") as stderr:  # no pipe: libtiff writes a lot
+                child = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=stderr)
+                ended = _wait(child, folder, left)
             if child.returncode not in (0, 3) and ended != "time":
                 current = folder / "current"
-                stderr = child.stderr.read().decode(errors="replace") if child.stderr else ""
+                said = (folder / "stderr").read_bytes()[-4000:].decode(errors="replace")
                 data = current.read_bytes() if current.exists() else b""
-                keep(name, data, "input", ended or f"exit {child.returncode}", stderr[-4000:])
+                keep(name, data, "input", ended or f"exit {child.returncode}", said)
                 total["findings"] = total.get("findings", 0) + 1
             figures = folder / "figures.json"
             for word, count in json.loads(
