@@ -533,7 +533,7 @@ def test_axes_may_be_named_by_their_letters(space: str, sides: list[int], tmp_pa
     ids=str,
 )
 def test_odd_headers_of_nrrd_are_told_in_one_line(facts: Any, tmp_path: Path) -> None:
-    with pytest.raises(MaskError, match=r"knee.seg.nrrd: is damaged, or no NRRD"):
+    with pytest.raises(MaskError, match=r"knee.seg.nrrd: is damaged, or is not NRRD"):
         read_mask(segments(tmp_path / "knee.seg.nrrd", **facts))
 
 
@@ -568,9 +568,9 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
-        ("knee.json", "{", "is damaged, or no JSON"),
+        ("knee.json", "{", "is damaged, or is not JSON"),
         ("knee.json", "{}", "is neither LabelMe, nor COCO, nor Label Studio"),
-        ("knee.json", {"shapes": [{"label": "bone"}]}, "is damaged, or no LabelMe JSON"),
+        ("knee.json", {"shapes": [{"label": "bone"}]}, "is damaged, or is not LabelMe JSON"),
         ("knee.json", labelme(("bone", [[1, 1], [2, 2]])), "a polygon of fewer than 3 points"),
         ("knee.json", labelme(("bone", [[1, 1], [2, "x"], [3, 3]])), "is damaged"),
         ("knee.json", labelme(("bone", [[1, 1], [float("nan"), 2], [3, 3]])), "is damaged"),
@@ -618,12 +618,16 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
         ),
         ("a.json", [task(*labelled_apart("brush", "bone", rle=None))], "labelled bone is damaged"),
         ("a.json", [task(*labelled_apart("brush", "bone", rle=[1.5]))], "labelled bone is damaged"),
-        ("a.xml", "<annotations", "is damaged, or no XML"),
-        ("a.xml", '<?xml version="1.0" encoding="x-y"?><annotations/>', "is damaged, or no XML"),
-        ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "is damaged, or no XML"),
+        ("a.xml", "<annotations", "is damaged, or is not XML"),
+        (
+            "a.xml",
+            '<?xml version="1.0" encoding="x-y"?><annotations/>',
+            "is damaged, or is not XML",
+        ),
+        ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "is damaged, or is not XML"),
         ("knee.xml", "<annotation/>", "is no CVAT for images"),
         ("knee.txt", "0 0.1 0.1 0.2 0.2", "a box labelled 0"),
-        ("knee.seg.nrrd", "NRRD0004\n", "is damaged, or no NRRD"),
+        ("knee.seg.nrrd", "NRRD0004\n", "is damaged, or is not NRRD"),
         (
             "knee.nrrd",
             "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 80 60\nencoding: raw\n"
@@ -637,8 +641,8 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
             ),
             "a mask labelled b unpacks to more than the 400 MB",
         ),
-        ("knee.nii", "no", "is damaged, or no NIFTI"),
-        ("knee.dcm", "no", "is damaged, or no DICOM file"),
+        ("knee.nii", "no", "is damaged, or is not NIFTI"),
+        ("knee.dcm", "no", "is damaged, or is not a DICOM file"),
     ],
 )
 def test_bad_files_are_told_in_one_line(
@@ -683,7 +687,7 @@ def test_a_file_for_many_films_asks_which(tmp_path: Path) -> None:
 def test_a_film_of_dicom_is_no_mask(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "knee.png")
     dicom_film(tmp_path / "masks" / "knee.dcm")
-    with pytest.raises(MaskError, match="is DICOM, but no Segmentation"):
+    with pytest.raises(MaskError, match="is DICOM, but not a Segmentation"):
         only_mask(tmp_path)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
+import gzip
+import io
 import json
 import subprocess
 import sys
@@ -118,7 +122,7 @@ def test_a_polygon_without_a_centre_of_a_pixel_paints_those_it_runs_through(
 @every_tool
 def test_a_polygon_outside_its_film_is_refused(tool: str, tmp_path: Path) -> None:
     beyond = [[81, 10], [83, 10], [83, 40]]
-    with pytest.raises(MaskError, match=r"polygons? labelled (bone|0|1) lies outside its film"):
+    with pytest.raises(MaskError, match=r"a polygon labelled (bone|0|1) lies outside its film"):
         painted(tmp_path / "a", tool, SQUARE, beyond)
     cut = painted(tmp_path / "b", tool, [[70, 10], [83, 10], [83, 40], [70, 40]])
     assert np.array_equal(cut, square(70, 10, 80, 40))
@@ -235,8 +239,79 @@ def test_voxels_of_no_segment_are_labels_of_their_own(more: Any, tmp_path: Path)
 def test_a_segment_is_never_the_background(tmp_path: Path) -> None:
     header = {"Segment0_Name": "Bone", "Segment0_LabelValue": "0"}
     nrrd.write(str(tmp_path / "knee.seg.nrrd"), square().T[:, :, None].astype(np.uint8), header)
-    with pytest.raises(MaskError, match="is damaged, or no NRRD"):
+    with pytest.raises(MaskError, match="is damaged, or is not NRRD"):
         read_mask(tmp_path / "knee.seg.nrrd", SHAPE)
+
+
+@pytest.mark.parametrize("label", [" hole ", "Background\t", "ignore ", " Void", "", " ", None])
+def test_blanks_around_a_label_do_not_make_it_bone(label: Any, tmp_path: Path) -> None:
+    document = labelme(SQUARE, SQUARE)
+    document["shapes"][1]["label"] = label
+    if str(label).strip().casefold() in ("hole", "background"):
+        assert not only_mask(tmp_path, "knee.json", document).any()
+    else:
+        with pytest.raises(MaskError, match="unclear whether"):
+            only_mask(tmp_path, "knee.json", document)
+
+
+@pytest.mark.parametrize("numbers", [(1, 1.0), (1.0, 1), ("1", 1), (1, "1"), ("a ", "a")])
+def test_the_type_of_an_id_of_coco_does_not_matter(numbers: Any, tmp_path: Path) -> None:
+    document = coco(SQUARE)
+    document["images"][0]["id"], document["annotations"][0]["image_id"] = numbers
+    document["categories"] = [{"id": "1", "name": "bone"}, {"id": 2}, "femur", None]
+    found = only_mask(tmp_path, "all.json", document, labels=["bone"])
+    assert np.array_equal(found, square())
+
+
+@pytest.mark.parametrize("size", [[WIDTH, HEIGHT], [HEIGHT + 1, WIDTH]])
+def test_run_lengths_of_another_size_say_so(size: list[int], tmp_path: Path) -> None:
+    document = coco(SQUARE)
+    counts = [0, size[0] * size[1]]
+    document["annotations"][0]["segmentation"] = {"size": size, "counts": counts}
+    with pytest.raises(MaskError, match=f"mask is {size[0]} x {size[1]} pixels but its film"):
+        only_mask(tmp_path, "all.json", document)
+
+
+@pytest.mark.parametrize(
+    ("mode", "drawn", "ground"),
+    [
+        ("1", 1, 0),
+        ("L", 1, 0),
+        ("I;16", 1, 0),
+        ("I;16", 256, 0),
+        ("P", 1, 0),
+        ("RGB", (0, 0, 1), (0, 0, 0)),
+        ("RGBA", (255, 255, 255, 255), (255, 255, 255, 0)),
+        ("LA", (1, 1), (255, 0)),
+    ],
+)
+def test_no_colour_of_a_labelme_mask_is_lost(
+    mode: str, drawn: Any, ground: Any, tmp_path: Path
+) -> None:
+    image = Image.new(mode, (20, 30), ground)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 0, 0, 1])
+    for column in range(20):
+        image.putpixel((column, 7), drawn)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    packed = base64.b64encode(file.getvalue()).decode()
+    shape = {"label": "bone", "shape_type": "mask", "points": [[10, 10], [29, 39]], "mask": packed}
+    document = labelme() | {"shapes": [shape]}
+    assert np.array_equal(only_mask(tmp_path, "knee.json", document), square(10, 17, 30, 18))
+
+
+@pytest.mark.parametrize("packer", [gzip, bz2])
+def test_nrrd_may_be_packed_in_several_streams(packer: Any, tmp_path: Path) -> None:
+    name = "knee.seg.nrrd"
+    header = {"encoding": "raw", "Segment0_Name": "Femur", "Segment0_LabelValue": "1"}
+    nrrd.write(str(tmp_path / name), square().T[:, :, None].astype(np.uint8), header)
+    told, _, data = (tmp_path / name).read_bytes().partition(b"\n\n")
+    told = told.replace(b"encoding: raw", b"encoding: " + packer.__name__.encode()[:5])
+    told = told.replace(b"bz2", b"bzip2").replace(b"Femur", "Fémur".encode())
+    packed = packer.compress(data[:999]) + packer.compress(data[999:])
+    found = only_mask(tmp_path / "a", name, told + b"\n\n" + packed, labels=["Fémur"])
+    assert np.array_equal(found, square())
 
 
 def segmentation(path: Path) -> pydicom.Dataset:
@@ -444,9 +519,9 @@ def test_training_names_every_film_that_it_cannot_read(tmp_path: Path) -> None:
     ("name", "content", "told"),
     [
         ("film.xml", "<annotations><track/></annotations>", "is a CVAT video export"),
-        ("all.json", "{", "is damaged, or no JSON"),
-        ("all.json", "", "is damaged, or no JSON"),
-        ("all.json", "[" * 100_000, "is damaged, or no JSON"),
+        ("all.json", "{", "is damaged, or is not JSON"),
+        ("all.json", "", "is damaged, or is not JSON"),
+        ("all.json", "[" * 100_000, "is damaged, or is not JSON"),
         ("other.json", "{}", "is neither LabelMe, nor COCO, nor Label Studio"),
         ("voc.xml", "<annotation/>", "is no CVAT for images"),
     ],
@@ -551,5 +626,5 @@ def test_predictions_that_cannot_be_read_are_named_beside_those_that_can(tmp_pat
     evaluation = evaluate_masks(open_dataset(root), predicted)
     assert evaluation.summary.mean["dice"] == 1
     assert ["all.json: is damaged" in one.reason for one in evaluation.failures] == [True]
-    with pytest.raises(DatasetError, match=r"all.json: is damaged, or no JSON"):
+    with pytest.raises(DatasetError, match=r"all.json: is damaged, or is not JSON"):
         evaluate_masks(open_dataset(root), predicted / "all.json")

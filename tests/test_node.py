@@ -199,7 +199,7 @@ def test_what_is_no_film_is_put_aside_and_the_rest_goes_on(tmp_path, engine, lin
         until(lambda: len(list((tmp_path / "spool" / "failed").iterdir())) == 2)
     name = f"film {hashlib.sha256(uid.encode()).hexdigest()[:12]} ({uid}): is a CT slice"
     assert any(name in line for line in lines) and any(
-        "is damaged, or no DICOM file" in line for line in lines
+        "is damaged, or is not a DICOM file" in line for line in lines
     )
 
 

@@ -131,7 +131,7 @@ def _parse(source: Path, path: Path) -> FileDataset:
         raise RadiographError(f"{path}: {error}; export it again, not deflated") from None
     except Exception:  # pydicom's message could quote the file
         pass
-    raise RadiographError(f"{path}: is damaged, or no DICOM file; export it again")
+    raise RadiographError(f"{path}: is damaged, or is not a DICOM file; export it again")
 
 
 def _refuse_other_kinds(dataset: Dataset, path: Path) -> None:

@@ -99,6 +99,7 @@ class Patch:
 class Region:
     """What is drawn under one label: `paint` gives it on a film of (height, width).
 
+    label: without blanks around it; "unlabelled" where the file gives none.
     `paint` is None for a shape that does not follow the outline of a bone; `kind` names the shape.
     rings: the outlines of polygons in px, N x 2 (x, y) each.
     """
@@ -107,6 +108,9 @@ class Region:
     paint: Callable[[Shape], Patch] | None
     kind: str = "a region"
     rings: tuple[NDArray[np.float64], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label.strip() or "unlabelled")
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ def _chosen(path: Path, film: str | None) -> Drawing:
 
 
 def called(path: Path, drawing: Drawing) -> str:
-    """What messages call a drawing: its file and, where that holds several, its film."""
+    """The name of a drawing in messages: its file and, where that holds several, its film."""
     return str(path) if drawing.name is None else f"{path}: {drawing.name}"
 
 
@@ -263,6 +267,8 @@ def _painted(region: Region, where: Path | str, size: Shape) -> Patch:
         return region.paint(size)
     except MaskError as error:
         raise MaskError(f"{named} {error}") from None
+    except OtherSizeError as error:
+        raise MaskSizeError(where, error.size, size) from None
     except MemoryError:
         raise
     except Exception:  # a file may hold anything in place of numbers
@@ -303,7 +309,7 @@ def load_json(path: Path) -> Any:
     try:
         return read_json(path.read_bytes())
     except ValueError:
-        raise MaskError(f"{path}: is damaged, or no JSON; export it again") from None
+        raise MaskError(f"{path}: is damaged, or is not JSON; export it again") from None
 
 
 def _refuse_doubt(drawn: Drawn, where: Path | str, labels: Sequence[str]) -> None:
@@ -358,7 +364,9 @@ def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | Non
             reason = f"cannot be read ({error.strerror}); check the file"
         else:
             kind = _WORDS.get(name, name.upper().replace("_", " "))
-            reason = f"is damaged, or no {kind} of the kind that is known; export it again"
+            reason = (
+                f"is damaged, or is not {kind} as docs/formats.md describes it; export it again"
+            )
         raise MaskError(f"{where}: {reason}") from None
 
 

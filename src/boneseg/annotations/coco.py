@@ -25,7 +25,11 @@ def claims(document: Any) -> bool:
 
 def drawings(path: Path, document: Any) -> list[Drawing]:
     """A drawing for each film that is listed, and one with an error for what belongs to none."""
-    labels = {kind["id"]: str(kind["name"]) for kind in document.get("categories") or ()}
+    labels = {
+        _key(kind.get("id")): str(kind["name"])
+        for kind in document.get("categories") or ()
+        if isinstance(kind, dict) and kind.get("name") is not None
+    }
     own: dict[Any, list[Any]] = defaultdict(list)
     found = []
     for annotation in document["annotations"]:
@@ -36,27 +40,32 @@ def drawings(path: Path, document: Any) -> list[Drawing]:
         key = _key(film.get("id")) if isinstance(film, dict) else None
         read = partial(_read, film, own[key], labels)
         if key is None or not isinstance(film.get("file_name"), str):
-            found.append(Drawing(read, error="lists an image without id or file_name; mend it"))
+            found.append(Drawing(read, error="lists an image without id or file_name; add them"))
         else:
             found.append(Drawing(read if keys[key] == 1 else _refuse_shared, film["file_name"]))
     for key in own.keys() - keys.keys():
         if own[key]:
-            number = "without id" if key is None else key[1]
-            error = f"draws on image {number}, which it does not list; mend it"
+            number = "without id" if key is None else key
+            error = f"draws on image {number}, which it does not list; correct its image_id"
             found.append(Drawing(partial(_read, {}, (), labels), error=error))
     return found
 
 
-def _key(number: Any) -> Any:
-    """An id as the key of a table: 1 and "1" and true are three. None for what is no id."""
-    return (type(number), number) if isinstance(number, int | str) else None
+def _key(number: Any) -> str | None:
+    """An id as the key of a table, None for what is no id.
+
+    1, 1.0 and "1" are one: programs between two tools change the type of a column.
+    """
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return str(number).strip() if isinstance(number, int | float | str) else None
 
 
 def _refuse_shared(shape: Shape | None) -> Drawn:
     raise MaskError("shares its id with another image of the file; export it again")
 
 
-def _read(film: Any, annotations: Any, labels: dict[Any, str], shape: Shape | None) -> Drawn:
+def _read(film: Any, annotations: Any, labels: dict[str | None, str], shape: Shape | None) -> Drawn:
     sides = film.get("height"), film.get("width")
     size = fits((int(sides[0]), int(sides[1])), shape) if None not in sides else None
     regions = tuple(_region(one, labels) for one in annotations)
@@ -64,18 +73,21 @@ def _read(film: Any, annotations: Any, labels: dict[Any, str], shape: Shape | No
     return Drawn(regions, size)
 
 
-def _region(annotation: dict[str, Any], labels: dict[Any, str]) -> Region:
-    label = labels.get(annotation["category_id"], str(annotation["category_id"]))
+def _region(annotation: dict[str, Any], labels: dict[str | None, str]) -> Region:
+    number = _key(annotation["category_id"])
+    if number is None:
+        raise ValueError("a category that is no id")
+    label = labels.get(number, number)
     segmentation = annotation.get("segmentation")
     if not segmentation:
         return Region(label, None, "a box")
     if isinstance(segmentation, list):
-        return polygon(label, *segmentation, kind="polygons")
-    return Region(label, partial(_painted, segmentation), "run lengths")
+        return polygon(label, *segmentation, kind="a polygon")
+    return Region(label, partial(_painted, segmentation), "a mask")
 
 
 def _painted(segmentation: dict[str, Any], shape: Shape) -> Patch:
-    height, width = segmentation["size"]
+    height, width = map(int, segmentation["size"])
     if (height, width) != shape:
         raise OtherSizeError((height, width))
     counts = segmentation["counts"]

@@ -34,7 +34,7 @@ def drawings(path: Path, document: object) -> list[Drawing]:
             raise ValueError
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError):  # the last of an encoding
-        raise MaskError("is damaged, or no XML; export it again") from None
+        raise MaskError("is damaged, or is not XML; export it again") from None
     if root.tag != "annotations":
         raise UnknownAnnotationError("is no CVAT for images; export it as 'CVAT for images 1.1'")
     if root.find("track") is not None:

@@ -35,13 +35,13 @@ def drawings(path: Path, document: object) -> list[Drawing]:
 def _parse(path: Path, *, pixels: bool) -> FileDataset:
     try:
         dataset = read_file(path, pixels=pixels, force=False)
-        modality = dataset.get("Modality")
+        modality = text_of(dataset, "Modality").upper()
     except MemoryError:
         raise
     except Exception:  # pydicom's message could quote the file
-        raise MaskError("is damaged, or no DICOM file; export it again") from None
+        raise MaskError("is damaged, or is not a DICOM file; export it again") from None
     if modality != "SEG":
-        raise MaskError("is DICOM, but no Segmentation; export the mask as one, or as PNG")
+        raise MaskError("is DICOM, but not a Segmentation; export the mask as one, or as PNG")
     return dataset
 
 
@@ -95,7 +95,7 @@ def _painted(dataset: FileDataset, index: int, path: Path, shape: Shape) -> Patc
     try:
         pixels = decode(dataset, index, path)
     except RadiographError:
-        raise MaskError("is damaged, or packed in a way not known; export it again") from None
+        raise MaskError("is damaged, or is packed in an unknown way; export it again") from None
     if pixels.shape != shape:
         raise ValueError("a frame of another size")
     return placed(Patch(np.asarray(pixels > 0)), 0, 0, shape)

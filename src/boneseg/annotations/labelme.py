@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from boneseg.annotations import Drawing, Drawn, Patch, Region, Shape
-from boneseg.annotations.regions import placed, png, polygon, refuse_fractions
+from boneseg.annotations.regions import coloured, placed, png, polygon, refuse_fractions
 from boneseg.polygons import ellipse
 
 
@@ -36,7 +36,7 @@ def _read(document: Any, shape: Shape | None) -> Drawn:
 
 
 def _region(shape: dict[str, Any]) -> Region:
-    label, points = str(shape["label"]), shape["points"]
+    label, points = str(shape["label"] or ""), shape["points"]
     kind = shape.get("shape_type") or "polygon"
     if kind == "polygon":
         return polygon(label, points)
@@ -52,5 +52,5 @@ def _region(shape: dict[str, Any]) -> Region:
 def _masked(packed: Any, points: Any, shape: Shape) -> Patch:
     """A picture within the box of its first and last pixel, both as (x, y)."""
     (left, top), (right, bottom) = ((round(float(x)), round(float(y))) for x, y in points)
-    drawn = np.asarray(png(packed, (bottom - top + 1, right - left + 1)).convert("L")) > 0
-    return placed(Patch(drawn), left, top, shape)
+    picture = png(packed, (bottom - top + 1, right - left + 1))
+    return placed(Patch(coloured(picture)), left, top, shape)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from boneseg.annotations import Drawing, Drawn, Region, Shape, affordable, fits
 from boneseg.annotations.nrrd import ALMOST, turned
-from boneseg.annotations.regions import equal, labels_in, whole
+from boneseg.annotations.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.errors import MaskError
 
 
@@ -32,7 +32,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
     while len(sides) > 2 and sides[-1] == 1:
         sides.pop()
     if len(sides) != 2:
-        raise MaskError("is no mask of one slice, in whole numbers; save it so")
+        raise MaskError(NO_SLICE)
     size = fits((sides[1], sides[0]), shape)
     stored = image.get_data_dtype()
     if stored.kind not in "biuf":

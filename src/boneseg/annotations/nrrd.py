@@ -13,9 +13,9 @@ pynrrd parses the header; the pixels are unpacked here, never more than the head
 from __future__ import annotations
 
 import bz2
+import gzip
 import math
 import re
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.annotations import Drawing, Drawn, Region, Shape, affordable, fits
-from boneseg.annotations.regions import equal, labels_in, whole
+from boneseg.annotations.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.errors import MaskError
 
 ALMOST = 1e-4  # of a pixel's side: rounding, and no rotation
@@ -71,7 +71,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
         layered = [1, *sides] if len(sides) < 4 else sides
         layered += [1] * (4 - len(layered))
         if len(sides) < 2 or len(layered) != 4 or layered[3] != 1:
-            raise MaskError("is no mask of one slice, in whole numbers; save it so")
+            raise MaskError(NO_SLICE)
         offset = str(header.get("Segmentation_ReferenceImageExtentOffset", "0 0"))
         left, top = [int(number) for number in offset.split()[:2]]
         size = layered[2], layered[1]
@@ -88,12 +88,15 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
     return Drawn(tuple(regions), None if left or top else size)
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of the header, at most `_HEADER` bytes; they end with an empty one."""
+def _lines(file: IO[bytes]) -> Iterator[str]:
+    """The lines of the header, at most `_HEADER` bytes; they end with an empty one.
+
+    Names of segments are UTF-8, of which pynrrd alone would keep the ASCII.
+    """
     left = _HEADER
     while left > 0 and (line := file.readline(left)):
         left -= len(line)
-        yield line
+        yield line.decode("utf-8", "replace")
         if not line.strip():
             return
     raise ValueError("a header without end")
@@ -118,9 +121,9 @@ def _unpacked(file: IO[bytes], header: dict[str, Any], sides: list[int]) -> NDAr
     elif encoding == "hex":
         data = bytes.fromhex(file.read(4 * size).decode("ascii"))
     elif encoding in ("gz", "gzip"):
-        data = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(file.read(), size + 1)
+        data = gzip.GzipFile(fileobj=file).read(size + 1)  # of one member or several
     elif encoding in ("bz2", "bzip2"):
-        data = bz2.BZ2Decompressor().decompress(file.read(), size + 1)
+        data = bz2.BZ2File(file).read(size + 1)
     else:
         raise MaskError(f"is packed as {encoding}; save it with the encoding gzip or raw")
     if len(data) != size:

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.annotations import Patch, Region, Shape
+from boneseg.annotations import Mask, Patch, Region, Shape
 from boneseg.errors import MaskError
 from boneseg.polygons import fill_window, touched
 from boneseg.radiograph import MAX_PIXELS
 from boneseg.simplification import Ring
 
 _FAR = 1e7  # px
+NO_SLICE = "does not hold one slice of labels, in whole numbers; save it as such"
 
 
 def polygon(label: str, *points: Any, kind: str = "a polygon") -> Region:
@@ -99,6 +100,15 @@ def png(packed: Any, size: Shape) -> Image.Image:
         return image
 
 
+def coloured(image: Image.Image) -> Mask:
+    """The pixels that are neither black nor transparent, however faint: bool, H x W."""
+    if len(image.getbands()) == 1 and image.mode != "P":
+        return np.asarray(np.asarray(image) != 0)
+    samples = np.asarray(image.convert("RGBA"))
+    seen: Mask = samples[..., :3].any(axis=2) & (samples[..., 3] > 0)
+    return seen
+
+
 def placed(patch: Patch, left: int, top: int, shape: Shape) -> Patch:
     """A patch moved by (left, top), without its empty margin.
 
@@ -128,9 +138,9 @@ def whole(data: NDArray[Any]) -> NDArray[Any]:
         # beyond 2^53 a float64 tells neighbours no longer apart
         if np.abs(data).max() < 2**53 and (data == np.rint(data)).all():
             return data.astype(np.int64 if data.dtype.itemsize > 4 else np.int32)
-        raise MaskError("is no mask of one slice, in whole numbers; save it so")
+        raise MaskError(NO_SLICE)
     if data.dtype.kind not in "iu":
-        raise MaskError("is no mask of one slice, in whole numbers; save it so")
+        raise MaskError(NO_SLICE)
     return data
 
 
