@@ -160,6 +160,10 @@ def test_folders_that_hold_no_body_are_one_clear_line(
     with pytest.raises(UsageError) as caught:
         read_organs(tmp_path, skeleton)
     assert "f-skin.glb" in str(caught.value) and "\n" not in str(caught.value)
+    half = tmp_path / "half.osim"
+    half.write_text((folder / "man.osim").read_text().replace("torso", "chest"))
+    with pytest.raises(UsageError, match="no model has the bodies torso and pelvis"):
+        SkeletonSource(folder, (half,), organs=folder / "organs").check()
     call = [sys.executable, "-c", "from boneseg.cli import main; main()", "simulate", "--out"]
     call += [str(tmp_path / "films"), "--count", "1", "--organs", str(folder / "organs")]
     done = subprocess.run(call, capture_output=True, text=True, check=False)

@@ -85,7 +85,12 @@ class SkeletonSource:
         return tuple(_atlases(self.meshes, model, self.organs) for model in self.models or (None,))
 
     def check(self) -> None:
-        """Raises UsageError for meshes and models that cannot be read."""
+        """Raises UsageError for meshes, models and organs that cannot be read or used."""
+        if self.organs is not None and not any(self.atlases):
+            raise UsageError(
+                f"{self.organs}: no model has the bodies {' and '.join(ANCHORS)} that organs go "
+                "with; add a model that has them, or leave out --organs"
+            )
         skeleton_film(0, (64, 64), self.skeletons, self.region, self.atlases)
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
