@@ -11,10 +11,9 @@ from PIL import Image
 from pydicom.uid import generate_uid
 
 from boneseg.bundle import Card
-from boneseg.engine import Finding
 from boneseg.radiograph import read_radiograph
 from boneseg.recipe import NetworkSettings
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 from films import bone, dicom
 
 Mask = NDArray[np.bool_]
@@ -51,11 +50,11 @@ def dicom_film(path: Path, height: int = 60, width: int = 80, **more: Any) -> Pa
 
 def reading(
     path: Path, mask: Mask, model: Card | None = None, *, frame: int | None = None
-) -> Reading:
+) -> Segmentation:
     """What a model (or, without one, a person) found on a film: bone at 0.9, the rest at 0.1."""
     film = read_radiograph(path, frame=frame)
     probability = np.where(mask, np.float32(0.9), np.float32(0.1))
-    return Reading(film, Finding(probability, mask, None, film.pixels), model, path)
+    return Segmentation(film, mask, probability, model.model if model else None, path)
 
 
 def blobs(height: int = 60, width: int = 80) -> Mask:

@@ -118,7 +118,7 @@ def test_a_film_with_any_elements_has_a_segmentation_or_none(folder, elements):
     path.write_bytes(with_elements(folder / "seen.dcm", elements))
     hush()
     try:
-        found = dicom_seg(read_source(path), one.finding, None)
+        found = dicom_seg(read_source(path), one)
         found.save_as(folder / "out.dcm", enforce_file_format=True)
     except BonesegError as refusal:
         assert "\n" not in str(refusal)

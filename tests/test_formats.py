@@ -38,9 +38,10 @@ from boneseg.cli.films import NAMES
 from boneseg.dicom_header import hush
 from boneseg.errors import RadiographError
 from boneseg.masks import read_mask
-from boneseg.outputs import unique_stems, write_reading
+from boneseg.outputs import unique_stems, write_outputs
+from boneseg.segmentation import Segmentation
 from boneseg.simulate import simulate
-from boneseg.writers import FORMATS, Reading
+from boneseg.writers import FORMATS
 from boneseg.writers.dicom_seg import dicom_seg, read_source, segmentation_uid
 from boneseg.writers.measurements import extent
 from films import DATA, PATIENT, dicom, needs_data
@@ -56,7 +57,7 @@ def test_the_help_names_every_format() -> None:
     assert NAMES.split(", ") == list(FORMATS)
 
 
-def written(kind: str, one: Reading, folder: Path) -> Path:
+def written(kind: str, one: Segmentation, folder: Path) -> Path:
     """The file of one format, or its document, in a folder."""
     form = FORMATS[kind]
     path = folder / (form.document or f"film{form.suffix}")
@@ -68,8 +69,8 @@ def written(kind: str, one: Reading, folder: Path) -> Path:
 
 
 def segmentation(source: Path, **more: Any) -> pydicom.Dataset:
-    one = reading(source, MASK)
-    return dicom_seg(read_source(source), one.finding, more.pop("model", card()), **more)
+    one = reading(source, MASK, more.pop("model", card()))
+    return dicom_seg(read_source(source), one, **more)
 
 
 def errors(path: Path) -> list[str]:
@@ -119,7 +120,7 @@ def test_one_film_and_model_give_one_uid_and_others_another(tmp_path: Path) -> N
     knee, hip = dicom_film(tmp_path / "knee.dcm"), dicom_film(tmp_path / "hip.dcm")
     first = segmentation(knee)
     assert first.SOPInstanceUID == segmentation(knee).SOPInstanceUID
-    assert first.SOPInstanceUID == segmentation_uid(read_source(knee).SOPInstanceUID, card())
+    assert first.SOPInstanceUID == segmentation_uid(read_source(knee).SOPInstanceUID, card().model)
     others = [
         segmentation(hip),
         segmentation(knee, model=card(card_sha256="cd" * 32)),
@@ -139,7 +140,7 @@ def test_a_probability_keeps_steps_of_a_255th(tmp_path: Path) -> None:
         "PROBABILITY",
     )
     share = found.pixel_array.reshape(MASK.shape) / found.MaximumFractionalValue
-    assert np.abs(share - one.finding.probability).max() <= 0.5 / 255 + 1e-6
+    assert np.abs(share - one.probability).max() <= 0.5 / 255 + 1e-6
 
 
 @needs_dciodvfy
@@ -202,7 +203,7 @@ def test_dciodvfy_finds_no_error_on_real_films(name: str, tmp_path: Path) -> Non
 def test_dates_that_are_none_are_left_out(keyword: str, value: str, tmp_path: Path) -> None:
     source = read_source(dicom_film(tmp_path / "knee.dcm", StudyID="7"))
     source.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
-    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK).finding, None)
+    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK))
     assert (str(found[keyword].value), found.StudyID) == ("", "7")
 
 
@@ -210,7 +211,7 @@ def test_sides_that_are_written_as_text_are_read(tmp_path: Path) -> None:
     source = read_source(dicom_film(tmp_path / "knee.dcm"))
     for keyword, side in zip(("Rows", "Columns"), MASK.shape, strict=True):
         source[keyword] = DataElement(keyword, "LO", str(side))  # as some archives hand it on
-    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK).finding, None)
+    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK))
     assert (found.Rows, found.Columns) == MASK.shape
 
 
@@ -232,12 +233,12 @@ def test_what_cannot_be_pointed_at_is_refused_in_one_line(tmp_path: Path) -> Non
     film = dicom_film(tmp_path / "knee.dcm")
     source = read_source(film)
     del source.StudyInstanceUID
-    with pytest.raises(RadiographError, match="knee: has no valid StudyInstanceUID"):
-        dicom_seg(source, one.finding, None, name="knee")
+    with pytest.raises(RadiographError, match=r"knee\.png: has no valid StudyInstanceUID"):
+        dicom_seg(source, one)
     source = read_source(film)
     source.Rows = 61
     with pytest.raises(RadiographError, match="61 x 80 but its bones were found on 60 x 80"):
-        dicom_seg(source, one.finding, None)
+        dicom_seg(source, one)
     assert not (tmp_path / "out.dcm").exists()
 
 
@@ -333,7 +334,7 @@ def test_a_probability_png_has_16_bits(tmp_path: Path) -> None:
     one = reading(picture(tmp_path / "knee.png"), MASK, card())
     levels = np.asarray(Image.open(written("probability", one, tmp_path)))
     assert levels.dtype == np.uint16
-    assert np.abs(levels / 65535 - one.finding.probability).max() < 1e-5
+    assert np.abs(levels / 65535 - one.probability).max() < 1e-5
 
 
 # --- measurements ---
@@ -441,7 +442,7 @@ def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(
     monkeypatch.setattr("boneseg.writers.nrrd.write", break_down)
     one = reading(picture(tmp_path / "knee.png"), MASK)
     with pytest.raises(RuntimeError, match="a bug"):
-        write_reading(one, tmp_path / "out", ["mask", "nrrd"])
+        write_outputs(one, tmp_path / "out", ["mask", "nrrd"])
     assert [path.name for path in tmp_path.iterdir()] == ["knee.png"]
 
 

@@ -92,7 +92,8 @@ def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, serve
         assert send(port, paths[0]) == 0  # sent twice, it is still one
         until(lambda: segmented(lines) == 5 and node.spool.count() == 0)
     wanted = {
-        segmentation_uid(str(pydicom.dcmread(p).SOPInstanceUID), engine.bundle.card) for p in paths
+        segmentation_uid(str(pydicom.dcmread(path).SOPInstanceUID), engine.bundle.card.model)
+        for path in paths
     }
     found = server.segmentations()
     assert {str(one.SOPInstanceUID) for one in found} == wanted and len(found) == 4
@@ -235,7 +236,7 @@ def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engi
     assert "stopped; 0 wait in spool" in said and "Traceback" not in said
     uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
     found = sorted(str(one.SOPInstanceUID) for one in server.segmentations())
-    assert found == sorted(segmentation_uid(uid, engine.bundle.card) for uid in uids)
+    assert found == sorted(segmentation_uid(uid, engine.bundle.card.model) for uid in uids)
 
 
 def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):

@@ -27,8 +27,9 @@ from boneseg.files import csv_cell, plain_cell
 from boneseg.masks import write_probability
 from boneseg.radiograph import Radiograph, find_radiographs, read_radiograph
 from boneseg.segment import Result, segment_files
+from boneseg.segmentation import Segmentation
 from boneseg.simulate import simulate
-from boneseg.writers import FORMATS, Reading
+from boneseg.writers import FORMATS
 from films import bone, dicom
 
 DOCUMENTS = [kind for kind, form in FORMATS.items() if form.document]
@@ -250,7 +251,7 @@ def test_an_error_of_a_library_costs_its_film_alone(
             raise LookupError("Zaphod^Beeblebrox")
         return read_radiograph(path, **words)
 
-    def write(path: Path, reading: Reading) -> None:
+    def write(path: Path, found: Segmentation) -> None:
         if "worse" in path.name:
             raise RuntimeError("Zaphod^Beeblebrox")
         path.write_text("written")

@@ -45,7 +45,7 @@ def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engi
     assert len(stored) == 3
     for path in paths:
         film = pydicom.dcmread(path)
-        found = stored[segmentation_uid(str(film.SOPInstanceUID), engine.bundle.card)]
+        found = stored[segmentation_uid(str(film.SOPInstanceUID), engine.bundle.card.model)]
         mask = engine.segment(read_radiograph(path))
         np.testing.assert_array_equal(found.pixel_array.reshape(mask.shape).astype(bool), mask)
         assert found.StudyInstanceUID == uid and found.PatientName == "Quux^Mark"
@@ -74,7 +74,7 @@ def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engin
     assert any("answers again" in line for line in lines)
     films_there = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
     found = sorted(str(found.SOPInstanceUID) for found in server.segmentations())
-    assert found == sorted(segmentation_uid(film, engine.bundle.card) for film in films_there)
+    assert found == sorted(segmentation_uid(film, engine.bundle.card.model) for film in films_there)
 
 
 @orthanc.needs_orthanc

@@ -26,6 +26,7 @@ from boneseg.errors import BundleError, TrainingError, UsageError
 from boneseg.files import folder_beside, read_json, replace_folder
 from boneseg.prepare import Preparation, fitted
 from boneseg.recipe import NetworkSettings, Recipe
+from boneseg.segmentation import Model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +61,11 @@ class Card(BaseModel):
     licence: str = "as its training data allow"
     files: dict[str, str] = {}  # name: SHA-256
     card_sha256: str = ""  # of this card, but for this line
+
+    @property
+    def model(self) -> Model:
+        """How outputs name the model."""
+        return Model(self.card_sha256, self.threshold)
 
 
 @dataclass(frozen=True)

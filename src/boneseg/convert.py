@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from boneseg.dataset import Case, Dataset
-from boneseg.engine import Finding
 from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError, unexpected
 from boneseg.files import make_folder, same_place
 from boneseg.lock import exclusive
-from boneseg.outputs import OutputFolder, write_reading
+from boneseg.outputs import OutputFolder, write_outputs
 from boneseg.patients import public_path
 from boneseg.polygons import TOLERANCE
 from boneseg.radiograph import read_radiograph
-from boneseg.writers import FORMATS, Reading
+from boneseg.segmentation import Segmentation
+from boneseg.writers import FORMATS
 
 REPORT = "convert.json"
 
@@ -70,8 +70,8 @@ def convert_dataset(
         for case, name, target in zip(dataset.cases, names, targets, strict=True):
             entries: dict[str, Any] = {}
             try:
-                reading = _reading(case, name, target.title, tolerance)
-                outputs, entries, skipped = write_reading(reading, out / target.stem, formats)
+                drawn = _drawn(case, name, target.title, tolerance)
+                outputs, entries, skipped = write_outputs(drawn, out / target.stem, formats)
                 result = Converted(str(name), outputs, skipped)
             except OutputError:
                 raise
@@ -92,11 +92,10 @@ def convert_dataset(
     return results
 
 
-def _reading(case: Case, name: Path, title: str, tolerance: float) -> Reading:
+def _drawn(case: Case, name: Path, title: str, tolerance: float) -> Segmentation:
     film = read_radiograph(case.image)
     mask = case.read_mask((film.pixels.shape[0], film.pixels.shape[1]))
-    finding = Finding(mask.astype(np.float32), mask, None, film.pixels)
-    return Reading(film, finding, None, name, tolerance, title)
+    return Segmentation(film, mask, None, None, name, tolerance, title)
 
 
 def _check(dataset: Dataset, out: Path, formats: Sequence[str], tolerance: float) -> None:

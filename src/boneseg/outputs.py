@@ -2,7 +2,7 @@
 
     folder = OutputFolder(Path("masks"), "segment.json", ["mask", "coco"])
     [target] = folder.targets([Path("films/knee.png")], [Path("films/knee.png")])
-    outputs, entries, skipped = write_reading(reading, folder.path / target.stem, folder.formats)
+    outputs, entries, skipped = write_outputs(found, folder.path / target.stem, folder.formats)
     folder.add(target, {"outputs": outputs}, entries)
     folder.close()
 
@@ -27,8 +27,9 @@ from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.files import LAYOUTS, same_place, write_json
 from boneseg.pairing import stem_of
 from boneseg.provenance import read_report
+from boneseg.segmentation import Segmentation
 from boneseg.words import printable
-from boneseg.writers import FORMATS, Reading
+from boneseg.writers import FORMATS
 
 LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 SAVE_EVERY = 10.0  # seconds between reports: a killed process leaves the last one
@@ -188,8 +189,8 @@ class OutputFolder:
         return path.stat().st_mtime_ns <= self.report.stat().st_mtime_ns
 
 
-def write_reading(
-    reading: Reading, out: Path, formats: Sequence[str]
+def write_outputs(
+    found: Segmentation, out: Path, formats: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
     """Write the outputs of a film. A format that the film cannot have is skipped.
 
@@ -206,14 +207,14 @@ def write_reading(
         for kind in [*files, *documents(formats)]:
             try:
                 if kind in files:
-                    FORMATS[kind].write(out.with_name(files[kind]), reading)
+                    FORMATS[kind].write(out.with_name(files[kind]), found)
                     written[kind] = files[kind]
                 else:
-                    entries[kind] = FORMATS[kind].entry(reading)
+                    entries[kind] = FORMATS[kind].entry(found)
             except (RadiographError, MaskError) as error:
-                skipped[kind] = str(error).removeprefix(f"{reading.name}: ")
+                skipped[kind] = str(error).removeprefix(f"{found.name}: ")
         if skipped and not written and not entries:
-            raise RadiographError(f"{reading.name}: {next(iter(skipped.values()))}")
+            raise RadiographError(f"{found.name}: {next(iter(skipped.values()))}")
     except BaseException:
         for file in files.values() if written else ():  # else those of an earlier call are whole
             with suppress(OSError):

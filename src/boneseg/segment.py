@@ -21,10 +21,10 @@ from boneseg.engine import Engine
 from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
 from boneseg.files import make_folder
 from boneseg.lock import exclusive
-from boneseg.outputs import OutputFolder, Target, write_reading
+from boneseg.outputs import OutputFolder, Target, write_outputs
 from boneseg.patients import public_path
 from boneseg.radiograph import Radiograph, SpacingKind, read_radiograph
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
 REPORT = "segment.json"
@@ -142,8 +142,9 @@ def _segment_one(
     started = time.perf_counter()
     finding = engine.find(film)
     seconds = time.perf_counter() - started
-    reading = Reading(film, finding, engine.bundle.card, name, called=target.title)
-    outputs, entries, skipped = write_reading(reading, folder.path / target.stem, folder.formats)
+    model = engine.bundle.card.model
+    found = Segmentation(film, finding.mask, finding.probability, model, name, called=target.title)
+    outputs, entries, skipped = write_outputs(found, folder.path / target.stem, folder.formats)
     warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
     spacing, area = film.spacing_mm, int(finding.mask.sum())
     result = Result(

@@ -12,6 +12,7 @@ from boneseg.errors import BonesegError, RadiographError
 from boneseg.pacs.dicomjson import is_uid
 from boneseg.patients import gives_away
 from boneseg.radiograph import read_radiograph
+from boneseg.segmentation import Segmentation
 from boneseg.writers.dicom_seg import dicom_seg, read_source
 
 
@@ -23,7 +24,9 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
     try:
         film = read_radiograph(path, keep_names=True)
         finding = engine.find(film)
-        return dicom_seg(read_source(path), finding, engine.bundle.card, name=name)
+        model = engine.bundle.card.model
+        found = Segmentation(film, finding.mask, finding.probability, model, Path(name))
+        return dicom_seg(read_source(path), found)
     except MemoryError:
         raise RadiographError(f"{name}: is too large for the memory; reduce it") from None
     except BonesegError as error:

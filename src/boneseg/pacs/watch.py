@@ -173,7 +173,7 @@ class Watch:
     def _film(self, film: Instance, there: Collection[str], *, whole: bool) -> Outcome:
         """Segment a film. `there`: the objects of its study, as far as all (`whole`) are known."""
         name, uid = hashed("film", film.uid), None
-        wanted = segmentation_uid(film.uid, self.engine.bundle.card)
+        wanted = segmentation_uid(film.uid, self.engine.bundle.card.model)
         try:
             if name in self._stored[film.study]:
                 return Outcome(name, "there")

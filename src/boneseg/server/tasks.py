@@ -28,6 +28,7 @@ from boneseg.files import whole_file
 from boneseg.masks import read_mask, read_picture
 from boneseg.patients import public_name
 from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.segmentation import Segmentation
 from boneseg.server.packing import (
     packed_film,
     packed_mask,
@@ -36,7 +37,7 @@ from boneseg.server.packing import (
     png_mask,
     unpacked_mask,
 )
-from boneseg.writers import FORMATS, Reading
+from boneseg.writers import FORMATS
 
 Hand = Literal["model", "both", "person"]  # who made a mask; both: a person corrected the model's
 THUMBNAIL = 160  # px, the longer side
@@ -89,8 +90,7 @@ def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, 
     finding, seconds = _timed(engine, film)
     facts = asdict(_facts(engine, film, finding, finding.trust, seconds, stamp=""))
     del facts["stamp"]
-    reading = Reading(film, finding, engine.bundle.card, Path(name))
-    return facts, _written(reading, form, path.parent)
+    return facts, _written(_found(engine, film, finding, name), form, path.parent)
 
 
 def download(
@@ -110,17 +110,17 @@ def _downloaded(
     film = read_radiograph(path, keep_names=True)
     if not FORMATS[form].drawn:
         finding, _ = _timed(engine, film)
-        return _written(Reading(film, finding, engine.bundle.card, Path(name)), form, spool)
+        return _written(_found(engine, film, finding, name), form, spool)
     height, width = film.pixels.shape
     if isinstance(mask, Path):
         shown = read_mask(mask, shape=(height, width))
     else:
         shown = unpacked_mask(gzip.decompress(mask), (height, width), name)
-    finding = Finding(shown.astype(np.float32), shown, None, film.pixels)
-    card = None if hand == "person" else engine.bundle.card
+    model = None if hand == "person" else engine.bundle.card.model
+    corrected = Segmentation(film, shown, None, model, Path(name))
     if form == "dicom-seg" and hand == "both":
-        return _corrected_seg(film, finding, engine, name)
-    return _written(Reading(film, finding, card, Path(name)), form, spool)
+        return _corrected_seg(corrected)
+    return _written(corrected, form, spool)
 
 
 def mask(engine: Engine, path: Path, name: str, shape: tuple[int, int], drawn: bool) -> bytes:
@@ -191,30 +191,34 @@ def _thumbnail(pixels: NDArray[np.float32]) -> Image.Image:
     return image
 
 
-def _written(reading: Reading, form: str, spool: Path) -> bytes:
+def _found(engine: Engine, film: Radiograph, finding: Finding, name: str) -> Segmentation:
+    model = engine.bundle.card.model
+    return Segmentation(film, finding.mask, finding.probability, model, Path(name))
+
+
+def _written(found: Segmentation, form: str, spool: Path) -> bytes:
     """What the writer of a format makes of a film."""
     if form == "mask":  # as that writer does, but for the file: it is what programs ask for
-        return png_mask(reading.finding.mask)
+        return png_mask(found.mask)
     written, path = FORMATS[form], spool / f".{secrets.token_hex(8)}"
     try:
         if written.document:
-            written.write_document(path, [written.entry(reading)])
+            written.write_document(path, [written.entry(found)])
         else:
             path = path.with_name(path.name + written.suffix)
-            written.write(path, reading)
+            written.write(path, found)
         return path.read_bytes()
     finally:
         with suppress(OSError):
             path.unlink()
 
 
-def _corrected_seg(film: Radiograph, finding: Finding, engine: Engine, name: str) -> bytes:
+def _corrected_seg(corrected: Segmentation) -> bytes:
     """A DICOM Segmentation that says that a person has corrected what the model found."""
     from boneseg.writers.dicom_seg import dicom_seg, read_source
 
-    source = read_source(film.source, Path(name))
-    card = engine.bundle.card
-    found = dicom_seg(source, finding, card, frame=film.frame, corrected=True, name=name)
+    source = read_source(corrected.film.source, corrected.name)
+    found = dicom_seg(source, corrected, corrected=True)
     written = io.BytesIO()
     found.save_as(written, enforce_file_format=True)
     return written.getvalue()

@@ -1,11 +1,11 @@
 """What is found on a film, written in the formats that others read: one module a format.
 
     for name in ("mask", "nrrd"):
-        FORMATS[name].write(Path("out/knee" + FORMATS[name].suffix), reading)
+        FORMATS[name].write(Path("out/knee" + FORMATS[name].suffix), segmentation)
 
-A format has either a file for each film (its module: `write(path, reading)`) or one document for
-all films of a call (`entry(reading)`, and `write_document(path, entries)` at the end). Modules are
-imported when their format is asked for. What each keeps and costs: docs/formats.md.
+A format has either a file for each film (its module: `write(path, segmentation)`) or one document
+for all films of a call (`entry(segmentation)`, and `write_document(path, entries)` at the end).
+Modules are imported when their format is asked for. What each keeps and costs: docs/formats.md.
 """
 
 from __future__ import annotations
@@ -14,41 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from boneseg.errors import OutputError
-from boneseg.polygons import TOLERANCE
-from boneseg.radiograph import Radiograph
+from boneseg.segmentation import Segmentation
 from boneseg.words import printable
 
-if TYPE_CHECKING:
-    from boneseg.bundle import Card
-    from boneseg.engine import Finding
-
 BONE = "bone"  # the label of all that is found
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A film and what was found on it, as writers take it.
-
-    card: of the model that found it; None for a mask that a person drew.
-    name: what outputs call the film, which is not always its path: see `patients.py`.
-    tolerance: px that outlines of polygons may stray from the edge of the mask.
-    called: what a document of many films calls it; else the name of its file.
-    """
-
-    film: Radiograph
-    finding: Finding
-    card: Card | None
-    name: Path
-    tolerance: float = TOLERANCE
-    called: str = ""
-
-    @property
-    def title(self) -> str:
-        """What a document of many films calls it."""
-        return self.called or self.name.name
 
 
 @dataclass(frozen=True)
@@ -60,13 +32,13 @@ class Format:
     document: str = ""
     drawn: bool = True  # whether a mask alone will do, without a model's probability
 
-    def write(self, path: Path, reading: Reading) -> None:
+    def write(self, path: Path, segmentation: Segmentation) -> None:
         """Write one film. Raises BonesegError where the film cannot be written so."""
-        self._module.write(path, reading)
+        self._module.write(path, segmentation)
 
-    def entry(self, reading: Reading) -> Any:
+    def entry(self, segmentation: Segmentation) -> Any:
         """What a document says of one film."""
-        return self._module.entry(reading)
+        return self._module.entry(segmentation)
 
     def read_document(self, path: Path) -> dict[str, Any]:
         """What `entry` gave for each film of a document, by title; none without a document.

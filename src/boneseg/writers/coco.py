@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from boneseg.files import read_json, whole_file
-from boneseg.writers import BONE, Reading
+from boneseg.segmentation import Segmentation
+from boneseg.writers import BONE
 from boneseg.writers.pieces import Places, pieces, run_lengths
 
 
-def entry(reading: Reading) -> dict[str, Any]:
+def entry(segmentation: Segmentation) -> dict[str, Any]:
     """The image of one film and its annotations, without their numbers."""
-    mask = reading.finding.mask
+    mask = segmentation.mask
     shape = mask.shape[0], mask.shape[1]
     found = [_annotation(piece, shape) for piece in pieces(mask, by_columns=True)]
-    return film_entry(reading, found)
+    return film_entry(segmentation, found)
 
 
-def film_entry(reading: Reading, annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    height, width = reading.finding.mask.shape
+def film_entry(segmentation: Segmentation, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    height, width = segmentation.mask.shape
     return {
-        "image": {"file_name": reading.title, "width": width, "height": height},
+        "image": {"file_name": segmentation.title, "width": width, "height": height},
         "annotations": annotations,
     }
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from boneseg.polygons import Outline, area, keyhole, outlines
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 from boneseg.writers.coco import film_entry, read_document, write_document
 
 __all__ = ["entry", "read_document", "write_document"]
 
 
-def entry(reading: Reading) -> dict[str, Any]:
+def entry(segmentation: Segmentation) -> dict[str, Any]:
     """The image of one film and its annotations, without their numbers."""
-    found = outlines(reading.finding.mask, reading.tolerance)
-    return film_entry(reading, [_annotation(piece) for piece in found])
+    found = outlines(segmentation.mask, segmentation.tolerance)
+    return film_entry(segmentation, [_annotation(piece) for piece in found])
 
 
 def _annotation(piece: Outline) -> dict[str, Any]:

@@ -12,18 +12,19 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from boneseg.files import whole_file
+from boneseg.segmentation import Segmentation
 from boneseg.words import printable
-from boneseg.writers import BONE, Reading
+from boneseg.writers import BONE
 from boneseg.writers.pieces import Places, pieces, run_lengths
 
 
-def entry(reading: Reading) -> ElementTree.Element:
+def entry(segmentation: Segmentation) -> ElementTree.Element:
     """The image element of one film, without its number."""
-    height, width = reading.finding.mask.shape
-    facts = {"name": printable(reading.title), "width": str(width), "height": str(height)}
+    height, width = segmentation.mask.shape
+    facts = {"name": printable(segmentation.title), "width": str(width), "height": str(height)}
     image = ElementTree.Element("image", facts)
-    source = "manual" if reading.card is None else "auto"
-    for piece in pieces(reading.finding.mask):
+    source = "manual" if segmentation.model is None else "auto"
+    for piece in pieces(segmentation.mask):
         ElementTree.SubElement(image, "mask", {"label": BONE, "source": source, **_runs(piece)})
     return image
 

@@ -1,7 +1,7 @@
 """DICOM Segmentation (PS3.3 A.51): the bones as a PACS keeps them, beside the film they are of.
 
     source = pydicom.dcmread("knee.dcm")
-    dicom_seg(source, engine.find(film), bundle.card).save_as("knee.seg.dcm")
+    dicom_seg(source, segmentation).save_as("knee.seg.dcm")
 
 The segmentation lies on the pixel matrix of its film, pixel for pixel, and points at it. It has no
 Frame of Reference of its own: a projection has no place in the patient, and without one the
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydicom import config
@@ -46,11 +46,7 @@ from boneseg.dicom_header import hush, numbers_of, text_of, texts_of
 from boneseg.errors import RadiographError
 from boneseg.files import whole_file
 from boneseg.radiograph import is_dicom
-from boneseg.writers import Reading
-
-if TYPE_CHECKING:
-    from boneseg.bundle import Card
-    from boneseg.engine import Finding
+from boneseg.segmentation import Model, Segmentation
 
 SERIES_NUMBER = 7100  # out of the way of those that modalities count
 _NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
@@ -76,40 +72,38 @@ _TIMES: dict[str, Callable[[str], object]] = {"DA": DA, "TM": TM}
 
 def dicom_seg(
     source: Dataset,
-    finding: Finding,
-    card: Card | None,
+    found: Segmentation,
     *,
-    frame: int = 1,
     fractional: bool = False,
     corrected: bool = False,
-    name: str = "the film",
 ) -> Dataset:
-    """The bones of `finding` as a DICOM Segmentation of `source`, in memory.
+    """The bones on a film as a DICOM Segmentation, in memory.
 
     source: the film as pydicom reads it; its pixels are not looked at.
-    finding: its mask, or with `fractional` its probability, on the film's own pixel matrix.
-    card: of the model; None for bones that a person drew. `corrected`: a person has changed what
-    the model found, and so the UIDs also depend on the mask.
-    frame: which of several frames the finding is of, from 1. `name`: of the film, for errors.
+    found: of the same film, whose mask is written, or with `fractional` its probability.
+    corrected: whether a person has changed what the model found; the UIDs then depend on the mask.
 
-    Raises RadiographError where the film lacks what must be pointed at, or has another size.
+    Raises RadiographError where the film lacks an identifier that must be referenced, or has
+    another size.
     """
     import highdicom
 
     _hush()
-    _check(source, finding.mask.shape, name)
+    _check(source, found.mask.shape, str(found.name))
     film, study, series = (text_of(source, f"{of}InstanceUID") for of in ("SOP", "Study", "Series"))
-    uid = segmentation_uid(film, card, frame=frame, fractional=fractional)
-    if card is None or corrected:  # what a person draws may differ each time
-        uid = _uid(uid, hashlib.sha256(np.packbits(finding.mask).tobytes()).hexdigest())
-    model, kind = _model(card), _kind(fractional)
-    pixels = finding.probability if fractional else finding.mask.astype(np.uint8)
+    frame, by = found.film.frame, found.model
+    uid = segmentation_uid(film, by, frame=frame, fractional=fractional)
+    if by is None or corrected:  # what a person draws may differ each time
+        uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
+    model, kind = _model(by), _kind(fractional)
+    pixels = found.probability if fractional else found.mask.astype(np.uint8)
+    assert pixels is not None  # `Format.drawn`: masks alone are not written as fractional
     segmentation = highdicom.seg.Segmentation(
         source_images=[_anchor(source)],
         pixel_array=np.ascontiguousarray(pixels),
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
         fractional_type="PROBABILITY",
-        segment_descriptions=[_description(card, corrected)],
+        segment_descriptions=[_description(by, corrected)],
         series_instance_uid=_uid(study, series, model, kind),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid,
@@ -132,21 +126,18 @@ def dicom_seg(
 
 
 def segmentation_uid(
-    film_uid: str, card: Card | None, *, frame: int = 1, fractional: bool = False
+    film_uid: str, model: Model | None, *, frame: int = 1, fractional: bool = False
 ) -> str:
     """The SOP Instance UID of what a model finds on a film, known before it is looked for."""
-    return _uid(film_uid, frame, _model(card), _kind(fractional))
+    return _uid(film_uid, frame, _model(model), _kind(fractional))
 
 
-def write(path: Path, reading: Reading, *, fractional: bool = False) -> None:
+def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
     """Write the mask. Raises RadiographError for a film that is no DICOM file, and OutputError."""
     segmentation = dicom_seg(
-        read_source(reading.film.source, reading.name),
-        reading.finding,
-        reading.card,
-        frame=reading.film.frame,
+        read_source(found.film.source, found.name),
+        found,
         fractional=fractional,
-        name=str(reading.name),
     )
     with whole_file(path) as temporary:
         segmentation.save_as(temporary, enforce_file_format=True)
@@ -273,21 +264,21 @@ def _is_sound(source: Dataset, keyword: str) -> bool:
     return element.VM <= 1 or keyword == "PatientOrientation"
 
 
-def _description(card: Card | None, corrected: bool) -> Any:
+def _description(model: Model | None, corrected: bool) -> Any:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
     algorithm = None
-    if card is not None:
+    if model is not None:
         algorithm = AlgorithmIdentificationSequence(
             name="boneseg",
-            version=f"{version('boneseg')}, model {card.card_sha256[:16]}",
+            version=f"{version('boneseg')}, model {model.sha256[:16]}",
             family=codes.cid7162.ArtificialIntelligence,
             source="boneseg",
-            parameters={"threshold": f"{card.threshold:g}", "model_sha256": card.card_sha256},
+            parameters={"threshold": f"{model.threshold:g}", "model_sha256": model.sha256},
         )
-    kind = "MANUAL" if card is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC"
+    kind = "MANUAL" if model is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC"
     return SegmentDescription(
         segment_number=1,
         segment_label="Bone",
@@ -314,8 +305,8 @@ def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
                     image.ReferencedFrameNumber = frame
 
 
-def _model(card: Card | None) -> str:
-    return card.card_sha256 if card is not None else "by hand"
+def _model(model: Model | None) -> str:
+    return model.sha256 if model is not None else "by hand"
 
 
 def _kind(fractional: bool) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 from boneseg.writers.dicom_seg import write as write_segmentation
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, found: Segmentation) -> None:
     """Write the probability. Raises as `dicom_seg.write` does."""
-    write_segmentation(path, reading, fractional=True)
+    write_segmentation(path, found, fractional=True)

@@ -23,15 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.files import read_json, whole_file
-from boneseg.writers import BONE, Reading
+from boneseg.segmentation import Segmentation
+from boneseg.writers import BONE
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio shows files of its own disk
 _WORD, _SIZES = 8, (3, 4, 8, 16)  # those that Label Studio itself writes
 
 
-def entry(reading: Reading) -> dict[str, Any]:
+def entry(segmentation: Segmentation) -> dict[str, Any]:
     """The task of one film."""
-    height, width = reading.finding.mask.shape
+    height, width = segmentation.mask.shape
     region = {
         "id": "bone",
         "type": "brushlabels",
@@ -40,15 +41,15 @@ def entry(reading: Reading) -> dict[str, Any]:
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {"format": "rle", "rle": packed(reading.finding.mask), "brushlabels": [BONE]},
+        "value": {"format": "rle", "rle": packed(segmentation.mask), "brushlabels": [BONE]},
     }
-    result = [region] if reading.finding.mask.any() else []
-    if reading.card is None:
+    result = [region] if segmentation.mask.any() else []
+    if segmentation.model is None:
         found: dict[str, Any] = {"annotations": [{"result": result}]}
     else:
-        model = f"boneseg {reading.card.card_sha256[:12]}"
+        model = f"boneseg {segmentation.model.sha256[:12]}"
         found = {"predictions": [{"model_version": model, "result": result}]}
-    address = LOCAL_FILES + quote(reading.title, errors="surrogateescape")
+    address = LOCAL_FILES + quote(segmentation.title, errors="surrogateescape")
     return {"data": {"image": address}, **found}
 
 

@@ -22,23 +22,24 @@ from PIL import Image
 from boneseg.files import whole_file
 from boneseg.polygons import keyhole, outlines
 from boneseg.radiograph import is_dicom
+from boneseg.segmentation import Segmentation
 from boneseg.simplification import Ring
-from boneseg.writers import BONE, Reading
+from boneseg.writers import BONE
 
 VERSION = "5.5.0"  # of the format; LabelMe warns of another major one
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the polygons. Raises OutputError."""
-    film = reading.film
-    height, width = reading.finding.mask.shape
-    linked = film.frame == 1 and reading.name == film.source and not is_dicom(film.source)
-    pieces = outlines(reading.finding.mask, reading.tolerance)
+    film = segmentation.film
+    height, width = segmentation.mask.shape
+    linked = film.frame == 1 and segmentation.name == film.source and not is_dicom(film.source)
+    pieces = outlines(segmentation.mask, segmentation.tolerance)
     document = {
         "version": VERSION,
         "flags": {},
         "shapes": [_shape(keyhole(piece)) for piece in pieces],
-        "imagePath": _seen_from(path, film.source) if linked else reading.name.name,
+        "imagePath": _seen_from(path, film.source) if linked else segmentation.name.name,
         "imageData": None if linked else _picture(film.pixels),
         "imageHeight": height,
         "imageWidth": width,

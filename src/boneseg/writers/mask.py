@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from boneseg.masks import write_mask
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the mask. Raises OutputError."""
-    write_mask(path, reading.finding.mask)
+    write_mask(path, segmentation.mask)

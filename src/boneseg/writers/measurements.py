@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.files import plain_cell, write_table
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 from boneseg.writers.pieces import pieces
 
 COLUMNS = (
@@ -43,10 +43,10 @@ class Extent:
     degrees: float
 
 
-def entry(reading: Reading) -> list[list[Any]]:
+def entry(segmentation: Segmentation) -> list[list[Any]]:
     """The rows of one film."""
-    name, film = reading.title, reading.film
-    found = sorted(pieces(reading.finding.mask), key=len, reverse=True)
+    name, film = segmentation.title, segmentation.film
+    found = sorted(pieces(segmentation.mask), key=len, reverse=True)
     if not found:
         area = 0.0 if film.spacing_mm else None
         return [[name, 0, None, None, 0, area, *[None] * 5, film.spacing_kind]]

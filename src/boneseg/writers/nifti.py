@@ -14,19 +14,19 @@ import nibabel
 import numpy as np
 
 from boneseg.files import whole_file
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the mask, packed with gzip. Raises OutputError."""
-    rows, columns = reading.film.spacing_mm or (1.0, 1.0)
+    rows, columns = segmentation.film.spacing_mm or (1.0, 1.0)
     affine = np.diag([-columns, -rows, 1.0, 1.0])
-    volume = reading.finding.mask.T[:, :, None].astype(np.uint8)
+    volume = segmentation.mask.T[:, :, None].astype(np.uint8)
     make: Any = nibabel.nifti1.Nifti1Image
     if max(volume.shape) > np.iinfo(np.int16).max:  # the most that the first version has room for
         make = nibabel.nifti2.Nifti2Image
     image = make(volume, affine)
-    image.header.set_xyzt_units("mm" if reading.film.spacing_mm else "unknown")
-    image.header["descrip"] = f"boneseg, spacing {reading.film.spacing_kind}".encode()
+    image.header.set_xyzt_units("mm" if segmentation.film.spacing_mm else "unknown")
+    image.header["descrip"] = f"boneseg, spacing {segmentation.film.spacing_kind}".encode()
     with whole_file(path) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))

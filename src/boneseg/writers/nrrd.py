@@ -18,7 +18,7 @@ import numpy as np
 
 from boneseg.drawing.overlay import COLOUR
 from boneseg.files import whole_file
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 # Category and type, in SNOMED CT, as Slicer's terminologies write them.
 _BONE = (
@@ -28,10 +28,10 @@ _BONE = (
 )
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the mask as one segment. Raises OutputError."""
-    mask = reading.finding.mask
-    rows, columns = reading.film.spacing_mm or (1.0, 1.0)
+    mask = segmentation.mask
+    rows, columns = segmentation.film.spacing_mm or (1.0, 1.0)
     header: dict[str, Any] = {
         "type": "unsigned char",
         "space": "left-posterior-superior",
@@ -52,7 +52,7 @@ def write(path: Path, reading: Reading) -> None:
         "Segment0_LabelValue": "1",
         "Segment0_Layer": "0",
         "Segment0_Tags": f"Segmentation.Status:inprogress|TerminologyEntry:{_BONE}|",
-        "boneseg_spacing": reading.film.spacing_kind,
+        "boneseg_spacing": segmentation.film.spacing_kind,
     }
     file = io.BytesIO()
     nrrd.write(file, mask.T[:, :, None].astype(np.uint8), header)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from boneseg.drawing.overlay import picture
 from boneseg.masks import save_png
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the film with its mask on it as a PNG with a palette. Raises OutputError."""
-    save_png(path, picture(reading.film.pixels, reading.finding.mask))
+    save_png(path, picture(segmentation.film.pixels, segmentation.mask))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from boneseg.masks import write_probability
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the probability, in steps of 1/65535. Raises OutputError."""
-    write_probability(path, reading.finding.probability)
+    assert segmentation.probability is not None  # `Format.drawn`
+    write_probability(path, segmentation.probability)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from boneseg.files import whole_file
 from boneseg.polygons import keyhole, outlines
-from boneseg.writers import Reading
+from boneseg.segmentation import Segmentation
 
 
-def write(path: Path, reading: Reading) -> None:
+def write(path: Path, segmentation: Segmentation) -> None:
     """Write the polygons. Raises OutputError."""
-    height, width = reading.finding.mask.shape
+    height, width = segmentation.mask.shape
     lines = []
-    for piece in outlines(reading.finding.mask, reading.tolerance):
+    for piece in outlines(segmentation.mask, segmentation.tolerance):
         parts = keyhole(piece) / (width, height)
         lines.append(" ".join(["0", *(f"{part:.8f}" for part in parts.ravel())]))
     with whole_file(path) as temporary:
