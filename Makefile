@@ -28,7 +28,7 @@ demo: setup
 	$(BIN)/boneseg demo --out demo
 
 test: setup $(BASE)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks scripts fuzz

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from boneseg.scratch import Scratch, scratch
 
 if TYPE_CHECKING:
     from orthanc import Orthanc
+
+# With a test process on every core, further threads of OpenMP only wait for one another, spinning.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("boneseg", deadline=None)
