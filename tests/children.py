@@ -13,6 +13,15 @@ def serve() -> None:
     answer_with(_obey)
 
 
+def hang() -> None:
+    answer_with(_sleep)
+
+
+def _sleep(_: bytearray) -> Iterable[bytes]:
+    time.sleep(60)
+    return []
+
+
 def _obey(request: bytearray) -> Iterable[bytes]:
     word = bytes(request[:5]).decode("latin-1")
     if word == "abort":

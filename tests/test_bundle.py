@@ -160,7 +160,7 @@ def test_what_cannot_be_written_is_told_with_what_helps(
     def refuse(*_: object, **__: object) -> None:
         raise SafetensorError(f'{words} at path "{tmp_path}/.tmpYoeYg7"')
 
-    monkeypatch.setattr("boneseg.checkpoint.save_file", refuse)
+    monkeypatch.setattr("boneseg.tensors.save_file", refuse)
     told = f"cannot be written \\({os.strerror(number)}\\); .*{advice}"
     with pytest.raises(OutputError, match=f"{tmp_path}/run.safetensors: {told}"):
         checkpoint.save(tmp_path / "run.safetensors", {}, {})

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import boneseg
 from boneseg.annotations import MaskSizeError
@@ -44,7 +45,8 @@ def test_the_names_for_type_checkers_are_the_names_at_run_time() -> None:
 def test_paths_may_be_given_as_text(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
-        boneseg.write_mask(str(tmp_path / folder / "knee.png"), np.eye(20, dtype=bool))
+    Image.fromarray(np.eye(20, dtype=np.uint8)).save(tmp_path / "images" / "knee.png")
+    boneseg.write_mask(str(tmp_path / "masks" / "knee.png"), np.eye(20, dtype=bool))
     assert boneseg.read_mask(str(tmp_path / "masks" / "knee.png")).sum() == 20
     folders = {folder: str(tmp_path / folder) for folder in ("images", "masks")}
     assert boneseg.open_dataset(None, **folders).cases == boneseg.open_dataset(tmp_path).cases

@@ -18,6 +18,7 @@ import pytest
 import films
 import webpacs
 from boneseg import decoder, pixel_data
+from boneseg.disposable import Disposable
 from boneseg.pacs import connection
 from boneseg.pacs.answer import digest, public_uid
 from boneseg.pacs.dicomweb import DicomWeb
@@ -193,10 +194,10 @@ def test_a_film_over_which_the_program_ended_twice_is_set_aside(tmp_path, engine
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Decoders that have no time, not even to begin."""
+    """Decoders that never answer, and are not waited for long."""
     decoder._end_all()
-    monkeypatch.setattr(pixel_data, "_SECONDS", 0.0)
-    monkeypatch.setattr(pixel_data, "_SECONDS_PER_SAMPLE", 0)
+    monkeypatch.setattr(decoder, "_taken", lambda: Disposable("children:hang", quiet=True))
+    monkeypatch.setattr(pixel_data, "_SECONDS", 0.1)
     return monkeypatch
 
 
