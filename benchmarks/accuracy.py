@@ -25,12 +25,12 @@ import numpy as np
 from common import RESULTS, LabelledSet, held_back, interval, teller, train_and_score, write_section
 from PIL import Image
 
+from boneseg.dataset.load import Film
 from boneseg.drawing.overlay import overlay
-from boneseg.engine import Engine
-from boneseg.films import Film
-from boneseg.masks import save_png
-from boneseg.recipes import load_recipe
-from boneseg.segment import segment_files
+from boneseg.inference.batch import segment_files
+from boneseg.inference.engine import Engine
+from boneseg.masks.read import save_png
+from boneseg.recipes.builtin import load_recipe
 
 TITLE = "Trained by the clock, scored on films held back"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boneseg.radiograph import read_radiograph
+from boneseg.radiograph.read import read_radiograph
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

@@ -44,16 +44,16 @@ from monai.transforms import (
     RandZoomd,
 )
 
-from boneseg import hardware
-from boneseg.backends import OpenVino
-from boneseg.bundle import load_network
-from boneseg.films import PreparedFilms, prepare_films, read_films
+from boneseg.bundle.store import load_network
+from boneseg.dataset.load import PreparedFilms, prepare_films, read_films
+from boneseg.inference.backends import OpenVino
+from boneseg.inference.tiles import tiled
 from boneseg.networks import build
-from boneseg.prepare import Preparation
-from boneseg.recipe import Recipe
-from boneseg.recipes import load_recipe
-from boneseg.tiles import tiled
-from boneseg.training import train
+from boneseg.preprocessing import Preparation
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.training import device as hardware
+from boneseg.training.train import train
 
 BOTH = ["film", "mask"]
 

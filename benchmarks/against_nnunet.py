@@ -42,11 +42,11 @@ from common import (
 )
 from PIL import Image
 
-from boneseg.dataset import Dataset
-from boneseg.evaluate import evaluate_predictions
-from boneseg.films import read_films
-from boneseg.metrics import Summary
-from boneseg.recipes import load_recipe
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import Dataset
+from boneseg.evaluation.evaluate import evaluate_predictions
+from boneseg.evaluation.metrics import Summary
+from boneseg.recipes.builtin import load_recipe
 
 PLAN = "nnUNetPlans"
 NUMBERS = {"knee-femur": 1, "legs": 2}  # nnU-Net numbers its data sets

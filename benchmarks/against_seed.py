@@ -30,7 +30,7 @@ from common import (
     write_section,
 )
 
-from boneseg.recipes import load_recipe
+from boneseg.recipes.builtin import load_recipe
 
 ORIGINALS = ("seed-deep", "seed-unet")
 SHARE = 5  # the default's time is theirs divided by this

@@ -19,11 +19,11 @@ from unittest.mock import patch
 from common import write_section
 from torch import Generator, Tensor
 
-from boneseg.augment import Augmenter
-from boneseg.dataset import open_dataset
-from boneseg.recipes import load_recipe
+from boneseg.dataset.open import open_dataset
+from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
-from boneseg.training import train
+from boneseg.training.augmentation import Augmenter
+from boneseg.training.train import train
 
 WORK = ((224, 224, 4), (1024, 128, 2))  # height, width, films a step
 FILMS, STEPS = 20, 80

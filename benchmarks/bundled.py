@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from boneseg.bundle import bundled, load_bundle
-from boneseg.dataset import open_dataset
+from boneseg.bundle.store import bundled, load_bundle
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import open_dataset
 from boneseg.drawing.overlay import overlay
-from boneseg.engine import Engine
-from boneseg.films import read_films
-from boneseg.masks import save_png
-from boneseg.metrics import bootstrap_ci95
-from boneseg.radiograph import read_radiograph
+from boneseg.evaluation.metrics import bootstrap_ci95
+from boneseg.inference.engine import Engine
+from boneseg.masks.read import save_png
+from boneseg.radiograph.read import read_radiograph
 from boneseg.simulate import SkeletonSource
 
 Mask = NDArray[np.bool_]

@@ -21,17 +21,17 @@ from pathlib import Path
 
 from common import PERFORMANCE, machine, side_by_side, write_section
 
-from boneseg.bundle import sample_films
+from boneseg.bundle.store import sample_films
 
 STAGES = {
     "the interpreter": "pass",
     "NumPy": "import numpy",
     "pydantic, Typer": "import pydantic, typer",
-    "boneseg's modules": "import boneseg.cli, boneseg.segment, boneseg.engine",
-    "read the bundle": "bundle = boneseg.bundle.load_bundle(boneseg.bundle.bundled())",
-    "import OpenVINO": "boneseg.backends.openvino_package()",
-    "set it up": "engine = boneseg.engine.Engine(bundle)",
-    "read the film": "film = boneseg.radiograph.read_radiograph(sys.argv[2])",
+    "boneseg's modules": "import boneseg.cli, boneseg.inference.batch, boneseg.inference.engine",
+    "read the bundle": "bundle = boneseg.bundle.store.load_bundle(boneseg.bundle.store.bundled())",
+    "import OpenVINO": "boneseg.inference.backends.openvino_package()",
+    "set it up": "engine = boneseg.inference.engine.Engine(bundle)",
+    "read the film": "film = boneseg.radiograph.read.read_radiograph(sys.argv[2])",
     "is it a film? load the network, find the bones": "found = engine.find(film)",
     "and once more, as no command does": "engine.find(film)",
 }

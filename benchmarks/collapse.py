@@ -15,12 +15,12 @@ from pathlib import Path
 
 from common import keep, known, one_a_core, write_section
 
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import TrainingError
-from boneseg.recipes import load_recipe
+from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
-from boneseg.training import train
-from boneseg.validation import MARGIN
+from boneseg.training.collapse_guard import MARGIN
+from boneseg.training.train import train
 
 SEEDS = range(20)
 

@@ -21,21 +21,21 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from boneseg.bundle import Bundle, Card, bundled, load_bundle, save_bundle
-from boneseg.dataset import Dataset, open_dataset
-from boneseg.engine import Engine
-from boneseg.evaluate import evaluate_predictions
-from boneseg.films import Film, read_films
-from boneseg.hardware import multiplies_bf16
-from boneseg.history import Check
-from boneseg.metrics import Summary
+from boneseg._util.text import counted
+from boneseg.bundle.store import Bundle, Card, bundled, load_bundle, save_bundle
+from boneseg.dataset.load import Film, read_films
+from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.dataset.splits import name_hash_split
+from boneseg.evaluation.evaluate import evaluate_predictions
+from boneseg.evaluation.metrics import Summary
+from boneseg.inference.engine import Engine
 from boneseg.networks import build
-from boneseg.recipe import Recipe
-from boneseg.recipes import load_recipe
-from boneseg.run import TrainedRun
-from boneseg.splits import name_hash_split
-from boneseg.training import train
-from boneseg.words import counted
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.training.device import multiplies_bf16
+from boneseg.training.history import Check
+from boneseg.training.run import TrainedRun
+from boneseg.training.train import train
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"

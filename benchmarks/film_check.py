@@ -27,11 +27,11 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from safetensors.numpy import load_file, save_file
 
-from boneseg.film_check import SIDE, load_film_check, weights
-from boneseg.greyscale import stretch
-from boneseg.masks import save_png
-from boneseg.prepare import resize
-from boneseg.radiograph import read_radiograph
+from boneseg.inference.plausibility import SIDE, load_film_check, weights
+from boneseg.masks.read import save_png
+from boneseg.preprocessing import resize
+from boneseg.radiograph.greyscale import stretch
+from boneseg.radiograph.read import read_radiograph
 
 Grey = NDArray[np.float32]
 Pictures = list[tuple[str, Grey]]  # name and pixels

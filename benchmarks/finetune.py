@@ -35,11 +35,11 @@ from common import (
 )
 from numpy.typing import NDArray
 
-from boneseg.bundle import WEIGHTS, bundled, load_bundle
-from boneseg.chance import paired_p
+from boneseg.bundle.store import WEIGHTS, bundled, load_bundle
 from boneseg.drawing.charts import curve, linear, spanning
-from boneseg.metrics import bootstrap_ci95
-from boneseg.recipes import load_recipe
+from boneseg.evaluation.metrics import bootstrap_ci95
+from boneseg.evaluation.statistics import paired_p
+from boneseg.recipes.builtin import load_recipe
 
 SETS = ("legs", "knee-femur", "knee-tibia", "spine")
 COUNTS = (10, 20, 40)

@@ -31,12 +31,12 @@ from common import (
     write_section,
 )
 
-from boneseg.crossval import cross_validate
-from boneseg.engine import Engine
-from boneseg.history import Check
-from boneseg.recipes import load_recipe
+from boneseg.evaluation.trust import trust_quality
+from boneseg.experiments.crossval import cross_validate
+from boneseg.inference.engine import Engine
+from boneseg.recipes.builtin import load_recipe
 from boneseg.report.crossval import write_crossval_report
-from boneseg.trust import trust_quality
+from boneseg.training.history import Check
 
 
 @dataclass(frozen=True)

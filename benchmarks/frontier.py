@@ -33,10 +33,10 @@ from common import (
     write_section,
 )
 
-from boneseg.backends import OpenVino
 from boneseg.drawing.charts import logarithmic, scatter, spanning
-from boneseg.recipe import Recipe
-from boneseg.recipes import load_recipe
+from boneseg.inference.backends import OpenVino
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import Recipe
 
 MINUTES = 6
 VARIANTS = {

@@ -18,14 +18,14 @@ import torch
 from common import PERFORMANCE, gflop, write_section
 from torch.utils.flop_counter import FlopCounterMode
 
-from boneseg import hardware
-from boneseg.augment import Augmenter
-from boneseg.backends import open_backend
-from boneseg.bundle import bundled, load_bundle, load_network
-from boneseg.losses import Objective
+from boneseg.bundle.store import bundled, load_bundle, load_network
+from boneseg.inference.backends import open_backend
 from boneseg.networks import build
-from boneseg.optimiser import build_optimiser, follow
-from boneseg.recipes import load_recipe
+from boneseg.recipes.builtin import load_recipe
+from boneseg.training import device as hardware
+from boneseg.training.augmentation import Augmenter
+from boneseg.training.losses import Objective
+from boneseg.training.optimiser import build_optimiser, follow
 
 SIDE, MATRIX, ROUNDS = 256, 8192, 10
 RECIPES = ("default", "large")
@@ -33,7 +33,7 @@ BATCHES = (8, 64)
 
 
 class Step:
-    """A training step as `boneseg.training` makes it, augmentation and averaging included."""
+    """A training step as `boneseg.training.train` makes it, augmentation and averaging included."""
 
     def __init__(self, name: str, batch: int, recorded: bool) -> None:
         size = [f"prepare.height={SIDE}", f"prepare.width={SIDE}", f"run.batch={batch}"]

@@ -37,21 +37,21 @@ from common import (
     write_section,
 )
 
-from boneseg.backends import OnnxRuntime, OpenVino
-from boneseg.bundle import Bundle, load_network, sign
-from boneseg.dataset import open_dataset
-from boneseg.films import read_films
-from boneseg.int8 import write_int8
+from boneseg.bundle.store import Bundle, load_network, sign
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import open_dataset
+from boneseg.inference.backends import OnnxRuntime, OpenVino
 from boneseg.simulate import simulate
+from boneseg.training.quantise import write_int8
 
 OURS, INT8 = "boneseg (OpenVINO)", "boneseg, int8"
 KINDS = (torch.float32, torch.bfloat16)
 COLD_TORCH = """
 import sys, numpy, torch
 from pathlib import Path
-from boneseg.bundle import load_bundle, load_network
-from boneseg.radiograph import read_radiograph
-from boneseg.masks import write_mask
+from boneseg.bundle.store import load_bundle, load_network
+from boneseg.radiograph.read import read_radiograph
+from boneseg.masks.read import write_mask
 bundle = load_bundle(Path(sys.argv[1]))
 film = read_radiograph(sys.argv[2])
 prepared, place = bundle.preparation(film.pixels.shape).film(film.pixels)

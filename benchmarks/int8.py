@@ -27,14 +27,14 @@ from common import (
     write_section,
 )
 
-from boneseg.backends import open_backend
-from boneseg.bundle import Bundle
-from boneseg.chance import paired_p
-from boneseg.engine import Engine
-from boneseg.int8 import quantise
-from boneseg.metrics import bootstrap_ci95
-from boneseg.prepare import Floats
-from boneseg.recipes import load_recipe
+from boneseg.bundle.store import Bundle
+from boneseg.evaluation.metrics import bootstrap_ci95
+from boneseg.evaluation.statistics import paired_p
+from boneseg.inference.backends import open_backend
+from boneseg.inference.engine import Engine
+from boneseg.preprocessing import Floats
+from boneseg.recipes.builtin import load_recipe
+from boneseg.training.quantise import quantise
 
 MINUTES = {"knee-femur": 6, "knee-tibia": 6, "spine": 12, "legs": 20}  # of a CPU core
 ROUNDS = 30

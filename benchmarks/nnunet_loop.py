@@ -19,10 +19,10 @@ from pathlib import Path
 from against_nnunet import NnUnet, install, theirs_version
 from common import PERFORMANCE, held_back, machine, one_a_core, write_section
 
-from boneseg.films import read_films
-from boneseg.recipe import Recipe
-from boneseg.recipes import load_recipe
-from boneseg.training import train
+from boneseg.dataset.load import read_films
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.training.train import train
 
 FILMS = "knee-femur"
 OURS, THEIRS = "boneseg", "nnU-Net's loop, our network"
@@ -33,7 +33,7 @@ NETWORK = """
 import os
 import torch
 from boneseg.networks import build
-from boneseg.recipe import NetworkSettings
+from boneseg.recipes.recipe import NetworkSettings
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as module
 
 class TwoClasses(torch.nn.Module):

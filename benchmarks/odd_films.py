@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pydicom
 
-from boneseg.bundle import bundled, load_bundle
-from boneseg.engine import Engine
-from boneseg.segment import Result, segment_files
+from boneseg.bundle.store import bundled, load_bundle
+from boneseg.inference.batch import Result, segment_files
+from boneseg.inference.engine import Engine
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "dicom.md"
 MARK = "<!-- made by benchmarks/odd_films.py -->"

@@ -28,12 +28,12 @@ from common import DOCS, Trial, keep, machine, run_what_is_left, write_section
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import boneseg.training as training
-from boneseg.dataset import open_dataset
-from boneseg.films import read_films
+import boneseg.training.train as training
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import open_dataset
 from boneseg.networks.unet import Block, Rise, initialise, unfolding
-from boneseg.prepare import Floats, fitted, levelled
-from boneseg.recipe import NetworkSettings
+from boneseg.preprocessing import Floats, fitted, levelled
+from boneseg.recipes.recipe import NetworkSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from train_bundled import RECIPE, SIDE

@@ -32,10 +32,10 @@ from common import (
     write_section,
 )
 
-from boneseg.chance import paired_p
-from boneseg.dataset import Dataset, open_dataset
-from boneseg.metrics import bootstrap_ci95
-from boneseg.recipes import load_recipe
+from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.evaluation.metrics import bootstrap_ci95
+from boneseg.evaluation.statistics import paired_p
+from boneseg.recipes.builtin import load_recipe
 
 SETS = {"legs": "legs", "spine": "spine", "knee-femur": "knee"}
 SEEDS = (0, 1, 2)

@@ -27,14 +27,14 @@ import numpy as np
 from common import PERFORMANCE, machine, write_section
 from PIL import Image
 
-from boneseg.backends import open_backend
-from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.bundle.store import bundled, load_bundle, sample_films
 from boneseg.drawing.overlay import picture
-from boneseg.engine import MOST, Engine
-from boneseg.film_check import likeness
-from boneseg.masks import save_png, write_mask
-from boneseg.prepare import Floats
-from boneseg.radiograph import find_radiographs, read_radiograph
+from boneseg.inference.backends import open_backend
+from boneseg.inference.engine import MOST, Engine
+from boneseg.inference.plausibility import likeness
+from boneseg.masks.read import save_png, write_mask
+from boneseg.preprocessing import Floats
+from boneseg.radiograph.read import find_radiographs, read_radiograph
 
 COUNTS, SIDES = (10, 100, 1000, 10_000), (256, 512, 1024, 2048, 4096)
 MANY = {512: 201, 1024: 101, 2048: 31, 4096: 11}  # films of each side: some 10 s of them

@@ -19,9 +19,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from boneseg.bundle import bundled, load_bundle
-from boneseg.engine import Engine
-from boneseg.radiograph import read_radiograph
+from boneseg.bundle.store import bundled, load_bundle
+from boneseg.inference.engine import Engine
+from boneseg.radiograph.read import read_radiograph
 from boneseg.simulate import simulate
 
 COMMAND = [sys.executable, "-c", "from boneseg.cli import main; main()", "serve", "--port", "0"]

@@ -36,12 +36,14 @@ from common import (
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from boneseg import hardware, losses, training
-from boneseg.augment import Augmenter
-from boneseg.dataset import open_dataset
-from boneseg.losses import Objective
+from boneseg.dataset.open import open_dataset
 from boneseg.networks import build
 from boneseg.simulate import simulate
+from boneseg.training import device as hardware
+from boneseg.training import losses
+from boneseg.training import train as training
+from boneseg.training.augmentation import Augmenter
+from boneseg.training.losses import Objective
 
 SIZES = {"224 x 224": (224, 224), "1024 x 128": (1024, 128)}
 VALIDATION = "looks at the validation films"

@@ -31,10 +31,10 @@ from common import (
     write_section,
 )
 
-from boneseg.chance import paired_p
 from boneseg.errors import TrainingError
-from boneseg.metrics import bootstrap_ci95
-from boneseg.recipes import BUILT_IN, load_recipe
+from boneseg.evaluation.metrics import bootstrap_ci95
+from boneseg.evaluation.statistics import paired_p
+from boneseg.recipes.builtin import BUILT_IN, load_recipe
 
 FIRST = "seed-deep"  # what every other recipe is held against
 

@@ -25,16 +25,16 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from boneseg.annotations import open_annotations
-from boneseg.bundle import bundled, load_bundle
+from boneseg.bundle.store import bundled, load_bundle
 from boneseg.errors import BonesegError
-from boneseg.history import Check, read_history, write_history
-from boneseg.masks import read_mask
-from boneseg.metrics import Scores
-from boneseg.provenance import read_report
-from boneseg.radiograph import read_radiograph
-from boneseg.recipes import load_recipe
-from boneseg.writers import FORMATS
+from boneseg.evaluation.metrics import Scores
+from boneseg.masks.annotations import open_annotations
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.read import read_mask
+from boneseg.radiograph.provenance import read_report
+from boneseg.radiograph.read import read_radiograph
+from boneseg.recipes.builtin import load_recipe
+from boneseg.training.history import Check, read_history, write_history
 from films import bone, dicom
 from readings import dicom_film, picture, reading
 
@@ -202,7 +202,7 @@ def _fold(folder: Path) -> list[bytes]:
 
 
 def _read_fold(path: Path) -> None:
-    from boneseg.crossval import _read_fold as read  # imports torch
+    from boneseg.experiments.crossval import _read_fold as read  # imports torch
 
     (path.parent / "fold-1").mkdir(exist_ok=True)
     shutil.copy(path, path.parent / "fold-1" / "fold.json")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from boneseg.prepare import resize
+from boneseg.preprocessing import resize
 
 Grey = NDArray[np.float32]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boneseg.bundle import bundled, load_bundle, sample_films
+from boneseg.bundle.store import bundled, load_bundle, sample_films
 from boneseg.drawing.overlay import overlay
-from boneseg.engine import Engine
-from boneseg.radiograph import read_radiograph
+from boneseg.inference.engine import Engine
+from boneseg.radiograph.read import read_radiograph
 
 HEIGHT = 300
 OUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "films.png"

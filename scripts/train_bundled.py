@@ -21,12 +21,12 @@ from pathlib import Path
 
 from torch import nn
 
-from boneseg.bundle import SEEN, bundled, load_bundle, load_network, save_bundle
-from boneseg.dataset import Dataset, open_dataset
-from boneseg.history import Check
-from boneseg.recipes import load_recipe
+from boneseg.bundle.store import SEEN, bundled, load_bundle, load_network, save_bundle
+from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import CtSource, SkeletonSource, Source, simulate
-from boneseg.training import train
+from boneseg.training.history import Check
+from boneseg.training.train import train
 
 MODELS = ("Rajagopal2016", "wrist")
 BONES = (*range(25, 51), *range(69, 79), *range(91, 117))  # of the CT's labels

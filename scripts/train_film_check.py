@@ -31,9 +31,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from boneseg.files import whole_file
-from boneseg.film_check import SIDE, STRIDES, weights
-from boneseg.prepare import resize
+from boneseg._util.files import whole_file
+from boneseg.inference.plausibility import SIDE, STRIDES, weights
+from boneseg.preprocessing import resize
 from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, simulate
 
 SEED = 0
@@ -219,7 +219,7 @@ def trained(films: Pictures, others: list[tuple[Pictures, float]], steps: int) -
 
 
 def save(network: Network, out: Path) -> None:
-    """Write the weights as `boneseg.film_check` reads them."""
+    """Write the weights as `boneseg.inference.plausibility` reads them."""
     values = {}
     for number, layer in enumerate(network.layers):
         convolution, norm, _ = layer

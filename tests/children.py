@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from boneseg.disposable import answer_with, bound_cpu, bound_memory
+from boneseg._util.disposable import answer_with, bound_cpu, bound_memory
 
 
 def serve() -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from boneseg.engine import Engine
-from boneseg.scratch import Scratch, scratch
+from boneseg._util.scratch import Scratch, scratch
+from boneseg.inference.engine import Engine
 
 if TYPE_CHECKING:
     from orthanc import Orthanc

@@ -19,8 +19,8 @@ import pytest
 from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
 
 import films
-from boneseg.bundle import sample_films
-from boneseg.radiograph import read_radiograph
+from boneseg.bundle.store import sample_films
+from boneseg.radiograph.read import read_radiograph
 
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import generate_uid
 
-from boneseg.bundle import Card
-from boneseg.radiograph import read_radiograph
-from boneseg.recipe import NetworkSettings
-from boneseg.segmentation import Segmentation
+from boneseg.bundle.store import Card
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.read import read_radiograph
+from boneseg.recipes.recipe import NetworkSettings
 from films import bone, dicom
 
 Mask = NDArray[np.bool_]

@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from boneseg.annotations.coco import unpacked as coco_unpacked
-from boneseg.annotations.label_studio import unpacked
-from boneseg.check import check_dataset
-from boneseg.convert import convert_dataset
-from boneseg.dataset import open_dataset
+from boneseg.dataset.audit import check_dataset
+from boneseg.dataset.convert import convert_dataset
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, MaskError, UsageError
-from boneseg.evaluate import evaluate_masks
-from boneseg.masks import read_mask, write_mask
-from boneseg.writers import FORMATS
-from boneseg.writers.label_studio import packed
+from boneseg.evaluation.evaluate import evaluate_masks
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats.label_studio import packed
+from boneseg.masks.read import read_mask, write_mask
+from boneseg.masks.readers.coco import unpacked as coco_unpacked
+from boneseg.masks.readers.label_studio import unpacked
 from films import DATA, needs_data
 from readings import blobs, dicom_film, picture, reading
 
@@ -724,7 +724,7 @@ def test_verbs_read_annotations(tmp_path: Path) -> None:
 
 
 def test_training_reads_the_masks_of_annotations(tmp_path: Path) -> None:
-    from boneseg.films import read_films
+    from boneseg.dataset.load import read_films
 
     root = dataset(tmp_path / "data", "a", "b")
     convert_dataset(open_dataset(root), tmp_path / "x", ["label-studio"])

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from boneseg.augment import Augmenter, with_views
-from boneseg.films import PreparedFilms
-from boneseg.prepare import Placement
-from boneseg.recipe import AugmentSettings
+from boneseg.dataset.load import PreparedFilms
+from boneseg.preprocessing import Placement
+from boneseg.recipes.recipe import AugmentSettings
+from boneseg.training.augmentation import Augmenter, with_views
 
 OFF = AugmentSettings().off()
 

@@ -18,16 +18,16 @@ import pytest
 from PIL import Image
 
 import films
-from boneseg.bundle import Bundle, load_bundle, load_network, save_bundle
+from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
 from boneseg.cli import main
-from boneseg.dataset import open_dataset
-from boneseg.engine import Engine, Finding
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import BundleError, MaskError, OutputError
-from boneseg.masks import read_mask
-from boneseg.prepare import Floats
-from boneseg.radiograph import Radiograph
-from boneseg.recipes import load_recipe
-from boneseg.segment import segment_files
+from boneseg.inference.batch import segment_files
+from boneseg.inference.engine import Engine, Finding
+from boneseg.masks.read import read_mask
+from boneseg.preprocessing import Floats
+from boneseg.radiograph.read import Radiograph
+from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
 from readings import card
 
@@ -286,7 +286,7 @@ def test_train_names_the_film_that_it_cannot_read(
 def test_a_film_too_large_for_the_memory_does_not_stop_the_rest(
     data: Path, bundle: Path, tmp_path: Path, boneseg: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from boneseg.engine import Engine
+    from boneseg.inference.engine import Engine
 
     real = Engine.find
 
@@ -570,7 +570,7 @@ def test_a_model_of_another_size_than_its_card_is_refused(bundle: Path) -> None:
 def test_a_run_does_not_go_on_from_what_has_changed(
     change: str, data: Path, tmp_path: Path, boneseg: Call
 ) -> None:
-    from boneseg.training import train
+    from boneseg.training.train import train
 
     films_of_run = shutil.copytree(data, tmp_path / "data")
     run = tmp_path / "run"
@@ -683,7 +683,7 @@ def test_a_disk_that_is_full_at_once_is_told_however_many_films_wait(
     def full(*_: object, **__: object) -> None:
         raise OutputError("no room")
 
-    monkeypatch.setattr("boneseg.segment.read_radiograph", full)
+    monkeypatch.setattr("boneseg.inference.batch.read_radiograph", full)
     films_waiting = [tmp_path / f"{number}.png" for number in range(3000)]
     with pytest.raises(OutputError, match="no room"):
         segment_files(films_waiting, tmp_path / "out", Engine(at_once=4))
@@ -711,7 +711,7 @@ def test_train_on_a_full_disk(disk: Path, data: Path, boneseg: Call) -> None:
 
 
 def test_a_history_on_a_full_disk(disk: Path) -> None:
-    from boneseg.history import Check, write_history
+    from boneseg.training.history import Check, write_history
 
     fill(disk)
     with pytest.raises(OutputError, match=r"history.csv.*No space left"):

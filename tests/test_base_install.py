@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boneseg.bundle import save_bundle
-from boneseg.masks import read_mask
+from boneseg.bundle.store import save_bundle
+from boneseg.masks.read import read_mask
 from boneseg.networks import build
-from boneseg.recipe import Recipe
+from boneseg.recipes.recipe import Recipe
 from boneseg.simulate import simulate
 from readings import card
 
@@ -63,7 +63,7 @@ def test_a_film_and_what_is_found_on_it_show_themselves_without_torch(tmp_path: 
     film = next((tmp_path / "films" / "images").iterdir())
     words = f"""
 import sys, boneseg, numpy
-from boneseg.engine import Finding
+from boneseg.inference.engine import Finding
 film = boneseg.read_radiograph({str(film)!r})
 found = Finding(film.pixels, film.pixels > 0.5, None, film.pixels)
 assert "<img" in film._repr_html_() and "<img" in found._repr_html_()

@@ -14,9 +14,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from boneseg import checkpoint
-from boneseg.backends import KEPT, OpenVino
-from boneseg.bundle import (
+from boneseg.bundle.store import (
     CARD,
     ONNX,
     WEIGHTS,
@@ -27,12 +25,14 @@ from boneseg.bundle import (
     save_bundle,
     starting_from,
 )
-from boneseg.engine import Engine
 from boneseg.errors import BundleError, OutputError, RecipeError
+from boneseg.inference.backends import KEPT, OpenVino
+from boneseg.inference.engine import Engine
 from boneseg.networks import build
-from boneseg.recipe import NetworkSettings
-from boneseg.recipes import load_recipe
-from boneseg.validation import predict
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import NetworkSettings
+from boneseg.training import checkpoint
+from boneseg.training.collapse_guard import predict
 from readings import card
 
 SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
@@ -112,8 +112,8 @@ def test_a_bundle_of_an_older_boneseg_is_still_vouched_for(tmp_path: Path) -> No
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles without their ONNX, which takes long to write."""
-    monkeypatch.setattr("boneseg.bundle._export", lambda _, path, __: path.write_bytes(b""))
-    monkeypatch.setattr("boneseg.bundle._share_weights", lambda _: None)
+    monkeypatch.setattr("boneseg.bundle.store._export", lambda _, path, __: path.write_bytes(b""))
+    monkeypatch.setattr("boneseg.bundle.store._share_weights", lambda _: None)
 
 
 @pytest.mark.usefixtures("plain")
@@ -160,7 +160,7 @@ def test_what_cannot_be_written_is_told_with_what_helps(
     def refuse(*_: object, **__: object) -> None:
         raise SafetensorError(f'{words} at path "{tmp_path}/.tmpYoeYg7"')
 
-    monkeypatch.setattr("boneseg.tensors.save_file", refuse)
+    monkeypatch.setattr("boneseg.bundle.tensors.save_file", refuse)
     told = f"cannot be written \\({os.strerror(number)}\\); .*{advice}"
     with pytest.raises(OutputError, match=f"{tmp_path}/run.safetensors: {told}"):
         checkpoint.save(tmp_path / "run.safetensors", {}, {})

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneseg.bundle import bundled, load_bundle, sample_films
-from boneseg.dataset import open_dataset
-from boneseg.engine import Engine
-from boneseg.films import read_films
+from boneseg.bundle.store import bundled, load_bundle, sample_films
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import open_dataset
+from boneseg.inference.engine import Engine
 from films import DATA, needs_data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from boneseg.calibrate import THRESHOLDS, calibrated_threshold
+from boneseg.evaluation.calibration import THRESHOLDS, calibrated_threshold
 
 
 def truth(seed: int) -> np.ndarray:

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.check import CheckReport, Problem, check_dataset, contact_sheet
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.dataset.audit import CheckReport, Problem, check_dataset, contact_sheet
+from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.dataset.splits import hold_out
 from boneseg.errors import DatasetError, OutputError
-from boneseg.splits import hold_out
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SERIOUS = ["no pairs", "unreadable film", "unreadable mask", "unexpected values", "size mismatch"]

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from boneseg import __version__, cli
-from boneseg.bundle import load_bundle, refuse_other_network
-from boneseg.cli import learning
+from boneseg.bundle.store import load_bundle, refuse_other_network
+from boneseg.cli import training
 from boneseg.errors import TrainingError
-from boneseg.history import Check
-from boneseg.recipes import load_recipe
+from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
+from boneseg.training.history import Check
 
 
 def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
@@ -104,10 +104,10 @@ def test_segment_tells_of_films_that_lie_where_the_masks_go(tmp_path: Path) -> N
 def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> None:
     import torch
 
-    from boneseg.bundle import load_bundle, load_network
-    from boneseg.engine import Engine
-    from boneseg.radiograph import read_radiograph
-    from boneseg.validation import predict
+    from boneseg.bundle.store import load_bundle, load_network
+    from boneseg.inference.engine import Engine
+    from boneseg.radiograph.read import read_radiograph
+    from boneseg.training.collapse_guard import predict
 
     bundle = load_bundle(run)
     engine, network = Engine(bundle), load_network(bundle)
@@ -304,10 +304,10 @@ def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
 def test_a_run_for_8_bit_without_nncf_is_refused_before_it_trains(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "find_spec", lambda name: None, raising=False)
+    monkeypatch.setattr(training, "find_spec", lambda name: None, raising=False)
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(ModuleNotFoundError) as caught:
-        learning.train(tmp_path / "run", films, epochs=1, precision="int8")
+        training.train(tmp_path / "run", films, epochs=1, precision="int8")
     assert caught.value.name == "nncf"
     assert not (tmp_path / "run").exists()
 
@@ -320,9 +320,9 @@ def test_a_log_tells_of_a_collapse_and_of_what_comes_after(
             report(Check(0, 80 * done, 9, 3.0, done, 0.01, 0.5, 0.0, note))
         raise TrainingError("enough")
 
-    monkeypatch.setattr("boneseg.training.train", collapses)
+    monkeypatch.setattr("boneseg.training.train.train", collapses)
     with pytest.raises(TrainingError):
-        learning.train(tmp_path / "run", films)
+        training.train(tmp_path / "run", films)
     first, collapse, after = capsys.readouterr().err.splitlines()
     assert first.startswith("training  50%") and after.startswith("training  10%")
     assert collapse == "epoch 40  collapsed: all background"

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneseg.chance import p_words, paired_p, sampling_units
-from boneseg.compare import compare_recipes
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import UsageError
-from boneseg.recipes import load_recipe
+from boneseg.evaluation.statistics import p_words, paired_p, sampling_units
+from boneseg.experiments.compare import compare_recipes
+from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
 
 SMALL = (

@@ -16,25 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg import crossval
-from boneseg.bundle import load_bundle, load_network
-from boneseg.calibrate import calibration_error, fitted_temperature
-from boneseg.crossval import cross_validate
-from boneseg.crossval_result import CrossValidation
-from boneseg.dataset import Dataset, open_dataset
-from boneseg.engine import Engine, agreement, calibrated
+from boneseg.bundle.store import load_bundle, load_network
+from boneseg.dataset.fingerprint import digest
+from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, TrainingError
-from boneseg.history import Check
-from boneseg.masks import read_mask, read_probability
-from boneseg.prepare import Preparation
-from boneseg.radiograph import read_radiograph
-from boneseg.recipe import Recipe
-from boneseg.recipes import BUILT_IN
+from boneseg.evaluation.calibration import calibration_error, fitted_temperature
+from boneseg.evaluation.trust import trust_quality
+from boneseg.experiments import crossval
+from boneseg.experiments.crossval import cross_validate
+from boneseg.experiments.crossval_result import CrossValidation
+from boneseg.inference.engine import Engine, agreement, calibrated
+from boneseg.masks.read import read_mask, read_probability
+from boneseg.preprocessing import Preparation
+from boneseg.radiograph.read import read_radiograph
+from boneseg.recipes.builtin import BUILT_IN
+from boneseg.recipes.recipe import Recipe
 from boneseg.report.crossval import write_crossval_report
-from boneseg.sampling import balancing_weights
-from boneseg.seen import digest
 from boneseg.simulate import simulate
-from boneseg.trust import trust_quality
+from boneseg.training.history import Check
+from boneseg.training.sampler import balancing_weights
 
 SETTINGS = [
     *("prepare.height=64", "prepare.width=64", "network.width=6", "network.levels=3"),
@@ -293,7 +293,7 @@ def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None
 
 
 def test_balancing_draws_every_part_alike() -> None:
-    from boneseg.sampling import _epoch
+    from boneseg.training.sampler import _epoch
 
     parts = ["hand"] * 5 + ["leg"] * 45
     weights = balancing_weights(parts, 1.0)

@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from boneseg import hardware, training
-from boneseg.augment import Augmenter
-from boneseg.backends import open_backend
-from boneseg.bundle import bundled, load_bundle, sample_films
-from boneseg.dataset import Dataset, open_dataset
-from boneseg.history import Check
-from boneseg.losses import Objective
+from boneseg.bundle.store import bundled, load_bundle, sample_films
+from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.inference.backends import open_backend
 from boneseg.networks import build
-from boneseg.prepare import Preparation
-from boneseg.radiograph import read_radiograph
-from boneseg.recipe import AugmentSettings
-from boneseg.recipes import BUILT_IN
+from boneseg.preprocessing import Preparation
+from boneseg.radiograph.read import read_radiograph
+from boneseg.recipes.builtin import BUILT_IN
+from boneseg.recipes.recipe import AugmentSettings
 from boneseg.simulate import simulate
-from boneseg.training import train
+from boneseg.training import device as hardware
+from boneseg.training import train as training
+from boneseg.training.augmentation import Augmenter
+from boneseg.training.history import Check
+from boneseg.training.losses import Objective
+from boneseg.training.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

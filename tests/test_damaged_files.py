@@ -11,16 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boneseg import crossval
-from boneseg.bundle import CARD, ONNX, WEIGHTS, bundled, load_bundle, load_network, seen_by, sign
-from boneseg.checkpoint import save
-from boneseg.engine import Engine
+from boneseg.bundle.store import (
+    CARD,
+    ONNX,
+    WEIGHTS,
+    bundled,
+    load_bundle,
+    load_network,
+    seen_by,
+    sign,
+)
 from boneseg.errors import BonesegError, BundleError, RecipeError, TrainingError
-from boneseg.metrics import Scores
-from boneseg.prepare import Floats
-from boneseg.recipe import Recipe
-from boneseg.recipes import load_recipe
-from boneseg.space import read_space
+from boneseg.evaluation.metrics import Scores
+from boneseg.experiments import crossval
+from boneseg.inference.engine import Engine
+from boneseg.preprocessing import Floats
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.search_space import read_space
+from boneseg.training.checkpoint import save
 
 DEEP = 50_000
 
@@ -218,7 +227,7 @@ def test_a_damaged_plan_is_one_line(text: str, tmp_path: Path) -> None:
 )
 def test_a_damaged_checkpoint_is_one_line(facts: Any, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from boneseg.training import _Loop
+    from boneseg.training.train import _Loop
 
     path = tmp_path / "checkpoint.safetensors"
     save(path, {"best": {"a": torch.zeros(1)}}, facts)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from boneseg.dataset import Case, Dataset, open_dataset
+from boneseg.dataset.load import fingerprint, read_films
+from boneseg.dataset.open import Case, Dataset, open_dataset
+from boneseg.dataset.splits import hold_out, name_hash_split, split_folds, thumbnail, twins
 from boneseg.errors import DatasetError, UsageError
-from boneseg.evaluate import evaluate_masks, write_cases_csv
-from boneseg.films import fingerprint, read_films
-from boneseg.splits import hold_out, name_hash_split, split_folds, thumbnail, twins
+from boneseg.evaluation.evaluate import evaluate_masks, write_cases_csv
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 Film = NDArray[np.float32]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import headers
-from boneseg.radiograph import read_radiograph
+from boneseg.radiograph.read import read_radiograph
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dcm2pnm") is None, reason="needs dcm2pnm, of Debian's dcmtk"

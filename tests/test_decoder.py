@@ -36,9 +36,10 @@ from pydicom.uid import (
 )
 
 import films
-from boneseg import decoder, pixel_data
 from boneseg.errors import RadiographError
-from boneseg.radiograph import Radiograph, read_radiograph
+from boneseg.radiograph.dicom import decoder
+from boneseg.radiograph.dicom import pixels as pixel_data
+from boneseg.radiograph.read import Radiograph, read_radiograph
 
 SYNTAXES = (
     *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless),

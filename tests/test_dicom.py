@@ -29,9 +29,9 @@ from pydicom.uid import (
 )
 
 import films
-from boneseg.dicom_display import window
 from boneseg.errors import BonesegError, RadiographError
-from boneseg.radiograph import read_radiograph
+from boneseg.radiograph.dicom.display import window
+from boneseg.radiograph.read import read_radiograph
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}  # 0..4095 to 0..1
 EXACT = [

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 import films
-from boneseg.radiograph import read_radiograph
+from boneseg.radiograph.read import read_radiograph
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}  # 0..4095 to 0..1
 BONE = films.bone() / np.float32(4095)

@@ -11,9 +11,9 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 import films
-from boneseg.dicom_file import HEADER_BYTES, read_file
 from boneseg.errors import RadiographError
-from boneseg.radiograph import read_radiograph
+from boneseg.radiograph.dicom.file import HEADER_BYTES, read_file
+from boneseg.radiograph.read import read_radiograph
 
 BOMB = 80_000_000  # bytes
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
-from boneseg.dicom_header import hush
 from boneseg.errors import BonesegError
-from boneseg.patients import public_path
-from boneseg.radiograph import read_radiograph
-from boneseg.writers.dicom_seg import dicom_seg, read_source
+from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
+from boneseg.radiograph.dicom.header import hush
+from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.read import read_radiograph
 from readings import dicom_film, reading
 
 READ = (  # elements that are looked at on the way from a file to a film and to its segmentation

@@ -13,9 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 import films
-from boneseg.dicom_header import fields_of, items_of, numbers_of, text_of, texts_of
 from boneseg.errors import RadiographError
-from boneseg.radiograph import SPACINGS, believed_spacing, read_radiograph
+from boneseg.radiograph.dicom.header import fields_of, items_of, numbers_of, text_of, texts_of
+from boneseg.radiograph.read import SPACINGS, believed_spacing, read_radiograph
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}
 BONE = films.bone() / np.float32(4095)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.disposable import DiedError, Disposable
+from boneseg._util.disposable import DiedError, Disposable
 
 MOST = 100
 
@@ -87,7 +87,7 @@ def test_one_that_does_not_start_is_told():
 @pytest.mark.parametrize("word", [b"", b"sleep"], ids=["idle", "at work"])
 def test_it_ends_with_its_parent_even_by_sigkill(word: bytes):
     program = (
-        "import threading; from boneseg.disposable import Disposable; "
+        "import threading; from boneseg._util.disposable import Disposable; "
         "child = Disposable('children:serve', quiet=True); print(child.pid, flush=True); "
         f"child.ask([{word!r}], 60, 100); threading.Event().wait()"
     )

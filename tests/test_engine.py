@@ -16,22 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boneseg import int8
-from boneseg.backends import BACKENDS, suitable
-from boneseg.bundle import INT8, Bundle, bundled, load_bundle, sample_films
-from boneseg.compiled import KEPT, CompiledNetworks
-from boneseg.dataset import open_dataset
-from boneseg.engine import Engine
+from boneseg.bundle.store import INT8, Bundle, bundled, load_bundle, sample_films
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import UsageError
-from boneseg.films import read_films
-from boneseg.int8 import quantise, sampled
-from boneseg.metrics import score
-from boneseg.prepare import Preparation, levelled
-from boneseg.radiograph import find_radiographs, read_radiograph
-from boneseg.recipe import Recipe
+from boneseg.evaluation.metrics import score
+from boneseg.inference.backends import BACKENDS, suitable
+from boneseg.inference.compiled import KEPT, CompiledNetworks
+from boneseg.inference.engine import Engine
+from boneseg.inference.tiles import MAGNIFIED, magnified, merged, tiled
+from boneseg.preprocessing import Preparation, levelled
+from boneseg.radiograph.read import find_radiographs, read_radiograph
+from boneseg.recipes.recipe import Recipe
 from boneseg.simulate import simulate
-from boneseg.tiles import MAGNIFIED, magnified, merged, tiled
-from boneseg.training import train
+from boneseg.training import quantise as int8
+from boneseg.training.quantise import quantise, sampled
+from boneseg.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_an_engine_that_is_not_known_or_not_there_is_named(
 ) -> None:
     with pytest.raises(UsageError, match="--engine tensorrt: is not known; choose from openvino"):
         Engine(bundle, backend="tensorrt")
-    monkeypatch.setattr("boneseg.backends.find_spec", lambda name: None)
+    monkeypatch.setattr("boneseg.inference.backends.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="not installed; pip install onnxruntime"):
         Engine(bundle, backend="onnxruntime")
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 import films
-from boneseg.dataset import open_dataset
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, MaskError, OutputError, UsageError
-from boneseg.evaluate import evaluate_masks, evaluate_predictions, write_cases_csv
-from boneseg.outputs import unique_stems
+from boneseg.evaluation.evaluate import evaluate_masks, evaluate_predictions, write_cases_csv
+from boneseg.masks.output import unique_stems
 
 
 def square(at=(5, 5), size=(24, 20)):

@@ -15,11 +15,11 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from threadpoolctl import threadpool_info
 
-from boneseg.bundle import sample_films
-from boneseg.engine import Finding
+from boneseg.bundle.store import sample_films
 from boneseg.errors import BundleError
-from boneseg.film_check import LEAST, likeness, load_film_check, weights
-from boneseg.radiograph import find_radiographs, read_radiograph
+from boneseg.inference.engine import Finding
+from boneseg.inference.plausibility import LEAST, likeness, load_film_check, weights
+from boneseg.radiograph.read import find_radiographs, read_radiograph
 from films import DATA, needs_data
 
 

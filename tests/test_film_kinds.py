@@ -22,10 +22,10 @@ from pydicom.uid import (
 )
 
 import films
-from boneseg.dicom import PROJECTIONS
-from boneseg.dicom_header import COLOUR, GREY
 from boneseg.errors import RadiographError
-from boneseg.radiograph import FORMATS, SUFFIXES, find_radiographs, read_radiograph
+from boneseg.radiograph.dicom.header import COLOUR, GREY
+from boneseg.radiograph.dicom.read import PROJECTIONS
+from boneseg.radiograph.read import FORMATS, SUFFIXES, find_radiographs, read_radiograph
 
 GRAY = films.bone(top=255).astype(np.uint8)
 UNIT = GRAY / 255

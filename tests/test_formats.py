@@ -35,15 +35,15 @@ from pydicom.uid import (
 )
 
 from boneseg.cli.films import NAMES
-from boneseg.dicom_header import hush
 from boneseg.errors import RadiographError
-from boneseg.masks import read_mask
-from boneseg.outputs import unique_stems, write_outputs
-from boneseg.segmentation import Segmentation
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats.dicom_seg import dicom_seg, read_source, segmentation_uid
+from boneseg.masks.formats.measurements import extent
+from boneseg.masks.output import unique_stems, write_outputs
+from boneseg.masks.read import read_mask
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.dicom.header import hush
 from boneseg.simulate import simulate
-from boneseg.writers import FORMATS
-from boneseg.writers.dicom_seg import dicom_seg, read_source, segmentation_uid
-from boneseg.writers.measurements import extent
 from films import DATA, PATIENT, dicom, needs_data
 from readings import blobs, card, dicom_film, picture, reading
 
@@ -439,7 +439,7 @@ def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(
     def break_down(*_: object) -> None:
         raise RuntimeError("a bug of a library")
 
-    monkeypatch.setattr("boneseg.writers.nrrd.write", break_down)
+    monkeypatch.setattr("boneseg.masks.formats.nrrd.write", break_down)
     one = reading(picture(tmp_path / "knee.png"), MASK)
     with pytest.raises(RuntimeError, match="a bug"):
         write_outputs(one, tmp_path / "out", ["mask", "nrrd"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boneseg import hardware
+from boneseg.training import device as hardware
 
 CPU = torch.device("cpu")
 

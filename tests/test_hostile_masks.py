@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg.annotations import MAX_PAINTED, open_annotations
 from boneseg.errors import BonesegError, MaskError
-from boneseg.masks import read_mask
-from boneseg.polygons import fill, keyhole, outlines
-from boneseg.writers import FORMATS
+from boneseg.masks.annotations import MAX_PAINTED, open_annotations
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.polygons import fill, keyhole, outlines
+from boneseg.masks.read import read_mask
 from readings import blobs, dicom_film, picture, reading
 from test_mask_formats import SHAPE, coco_document, cvat, label_studio, labelme, yolo_line
 
@@ -286,7 +286,7 @@ def hostile() -> dict[str, bytes]:
 READ = """
 import resource, sys, time
 from pathlib import Path
-from boneseg.masks import read_mask
+from boneseg.masks.read import read_mask
 from boneseg.errors import MaskError
 import nibabel, nrrd, pydicom, contourpy
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -319,7 +319,7 @@ def test_small_files_take_neither_memory_nor_time(tmp_path: Path) -> None:
 
 
 def test_the_regions_of_a_film_are_bounded(tmp_path: Path) -> None:
-    from boneseg.annotations import Drawn, Patch, Region, merged
+    from boneseg.masks.annotations import Drawn, Patch, Region, merged
 
     part = Patch(np.ones((1, 1), bool), visited=MAX_PAINTED // 3)
     regions = tuple(Region("bone", lambda shape: part) for _ in range(4))

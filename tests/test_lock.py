@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from boneseg._util.lock import LOCK, exclusive, sole_writer
 from boneseg.cli import main
 from boneseg.errors import OutputError
-from boneseg.lock import LOCK, exclusive, sole_writer
 from boneseg.simulate import simulate
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from boneseg.lock import sole_writer
+from boneseg._util.lock import sole_writer
 with sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

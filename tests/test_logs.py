@@ -11,7 +11,7 @@ from datetime import datetime
 
 import pytest
 
-from boneseg import logs
+from boneseg._util import logs
 
 
 @pytest.fixture(autouse=True)

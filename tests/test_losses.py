@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from boneseg.losses import (
+from boneseg.networks.inputs import Copies, Filters
+from boneseg.recipes.recipe import LossSettings
+from boneseg.training.losses import (
     Objective,
     bce_loss,
     dice_loss,
@@ -16,8 +18,6 @@ from boneseg.losses import (
     supervised_loss,
     total_loss,
 )
-from boneseg.networks.inputs import Copies, Filters
-from boneseg.recipe import LossSettings
 
 TARGET = (torch.arange(64).view(1, 1, 8, 8) % 3 == 0).float()
 SURE = (TARGET * 2 - 1) * 40

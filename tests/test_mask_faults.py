@@ -21,15 +21,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.annotations import cut_off
-from boneseg.check import check_dataset
-from boneseg.convert import convert_dataset
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.dataset.audit import check_dataset
+from boneseg.dataset.convert import convert_dataset
+from boneseg.dataset.load import read_films
+from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import BonesegError, DatasetError, MaskError
-from boneseg.evaluate import evaluate_masks
-from boneseg.films import read_films
-from boneseg.masks import read_mask, write_mask
-from boneseg.writers import FORMATS
+from boneseg.evaluation.evaluate import evaluate_masks
+from boneseg.masks.annotations import cut_off
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.read import read_mask, write_mask
 from readings import blobs, dicom_film, picture, reading
 from test_mask_formats import SHAPE, SQUARE, label_studio, only_mask, square, yolo_line
 

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from boneseg.annotations import _DOUBTFUL, _HOLES, DICOM_SUFFIXES, SUFFIXES
-from boneseg.annotations.label_studio import _OTHERS, _WORDS
-from boneseg.annotations.nrrd import ENCODINGS, TYPES
-from boneseg.dataset import open_dataset
+from boneseg.dataset.open import open_dataset
+from boneseg.dataset.pairing import IMAGE_SUFFIXES
 from boneseg.errors import MaskError
-from boneseg.masks import _FORMATS, read_mask
-from boneseg.pairing import IMAGE_SUFFIXES
-from boneseg.writers import FORMATS
-from boneseg.writers.label_studio import packed
+from boneseg.masks.annotations import _DOUBTFUL, _HOLES, DICOM_SUFFIXES, SUFFIXES
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats.label_studio import packed
+from boneseg.masks.read import _FORMATS, read_mask
+from boneseg.masks.readers.label_studio import _OTHERS, _WORDS
+from boneseg.masks.readers.nrrd import ENCODINGS, TYPES
 from readings import blobs, dicom_film, picture, reading
 
 Mask = NDArray[np.bool_]

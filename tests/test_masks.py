@@ -15,7 +15,7 @@ from PIL import Image
 
 import films
 from boneseg.errors import MaskError, OutputError
-from boneseg.masks import UnclearMaskError, read_mask, write_mask
+from boneseg.masks.read import UnclearMaskError, read_mask, write_mask
 
 BONE = np.zeros((40, 30), bool)
 BONE[5:33, 7:21] = True

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from boneseg.errors import BonesegError, MaskError, UsageError
-from boneseg.metrics import (
+from boneseg.evaluation.metrics import (
     METRICS,
     CaseScores,
     Scores,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
 from boneseg.networks.inputs import Filters
 from boneseg.networks.unet import Gate, InstanceNorm, Rise
-from boneseg.recipe import NetworkSettings, Recipe
+from boneseg.recipes.recipe import NetworkSettings, Recipe
 
 
 @settings(max_examples=25)

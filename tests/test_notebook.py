@@ -10,10 +10,10 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is missing: make setup")
 
-from boneseg.dataset import open_dataset  # noqa: E402
-from boneseg.engine import Finding  # noqa: E402
-from boneseg.evaluate import evaluate_predictions, summaries_table  # noqa: E402
-from boneseg.radiograph import Radiograph  # noqa: E402
+from boneseg.dataset.open import open_dataset  # noqa: E402
+from boneseg.evaluation.evaluate import evaluate_predictions, summaries_table  # noqa: E402
+from boneseg.inference.engine import Finding  # noqa: E402
+from boneseg.radiograph.read import Radiograph  # noqa: E402
 from boneseg.simulate import simulate  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,17 +14,17 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 import films
-from boneseg.bundle import sample_films
-from boneseg.dataset import Case, open_dataset
+from boneseg.bundle.store import sample_films
+from boneseg.dataset.load import Film, fingerprint, prepare_films, read_films
+from boneseg.dataset.open import Case, open_dataset
 from boneseg.errors import RadiographError
-from boneseg.evaluate import evaluate_model
-from boneseg.films import Film, fingerprint, prepare_films, read_films
-from boneseg.masks import write_mask
-from boneseg.metrics import score
-from boneseg.prepare import Preparation, resize
-from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.segment import segment_files
-from boneseg.shutter import open_part
+from boneseg.evaluation.evaluate import evaluate_model
+from boneseg.evaluation.metrics import score
+from boneseg.inference.batch import segment_files
+from boneseg.masks.read import write_mask
+from boneseg.preprocessing import Preparation, resize
+from boneseg.radiograph.dicom.shutter import open_part
+from boneseg.radiograph.read import Radiograph, read_radiograph
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}
 BONE = films.bone() / np.float32(4095)

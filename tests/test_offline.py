@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.bundle import sample_films
-from boneseg.radiograph import find_radiographs
+from boneseg.bundle.store import sample_films
+from boneseg.radiograph.read import find_radiographs
 
 SEGMENT = "from boneseg.cli import main; main()"
 # Every socket that Python code opens passes here (PEP 578).

@@ -17,19 +17,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneseg.check import check_dataset, contact_sheet
-from boneseg.convert import convert_dataset
-from boneseg.dataset import open_dataset
-from boneseg.engine import Engine
+from boneseg._util.files import csv_cell, plain_cell
+from boneseg.dataset.audit import check_dataset, contact_sheet
+from boneseg.dataset.convert import convert_dataset
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import OutputError, RadiographError, UsageError
-from boneseg.evaluate import evaluate_model
-from boneseg.files import csv_cell, plain_cell
-from boneseg.masks import write_probability
-from boneseg.radiograph import Radiograph, find_radiographs, read_radiograph
-from boneseg.segment import Result, segment_files
-from boneseg.segmentation import Segmentation
+from boneseg.evaluation.evaluate import evaluate_model
+from boneseg.inference.batch import Result, segment_files
+from boneseg.inference.engine import Engine
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.read import write_probability
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.read import Radiograph, find_radiographs, read_radiograph
 from boneseg.simulate import simulate
-from boneseg.writers import FORMATS
 from films import bone, dicom
 
 DOCUMENTS = [kind for kind, form in FORMATS.items() if form.document]
@@ -256,8 +256,8 @@ def test_an_error_of_a_library_costs_its_film_alone(
             raise RuntimeError("Zaphod^Beeblebrox")
         path.write_text("written")
 
-    monkeypatch.setattr("boneseg.segment.read_radiograph", read)
-    monkeypatch.setattr("boneseg.writers.yolo.write", write)
+    monkeypatch.setattr("boneseg.inference.batch.read_radiograph", read)
+    monkeypatch.setattr("boneseg.masks.formats.yolo.write", write)
     films = [film(tmp_path / f"{name}.png") for name in ("a", "bad", "worse", "z")]
     told: list[Result] = []
     segment_files(films, tmp_path / "out", engine, formats=["mask", "yolo"], report=told.append)
@@ -281,7 +281,7 @@ def test_an_error_of_a_library_costs_its_case_alone(
             raise LookupError("Zaphod^Beeblebrox")
         return read_radiograph(path, **words)
 
-    for module in ("evaluate", "convert", "radiograph"):
+    for module in ("evaluation.evaluate", "dataset.convert", "radiograph.read"):
         monkeypatch.setattr(f"boneseg.{module}.read_radiograph", read)
     dataset = open_dataset(tmp_path)
     found = evaluate_model(dataset, engine.segment)

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 import films
 import orthanc
 from boneseg.errors import OutputError, RadiographError, ServiceError, UsageError
+from boneseg.masks.formats.dicom_seg import segmentation_uid
 from boneseg.pacs.dicomweb import DicomWeb, Instance, Series, Study
 from boneseg.pacs.multipart import CutError, extract
 from boneseg.pacs.retries import Retries
 from boneseg.pacs.watch import Watch
-from boneseg.radiograph import read_radiograph
-from boneseg.writers.dicom_seg import segmentation_uid
+from boneseg.radiograph.read import read_radiograph
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
 

@@ -16,13 +16,13 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 import films
-from boneseg.bundle import bundled
-from boneseg.dataset import open_dataset
+from boneseg.bundle.store import bundled
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, RadiographError, UsageError
-from boneseg.evaluate import evaluate_masks
-from boneseg.patients import gives_away, public_path
-from boneseg.radiograph import read_radiograph
-from boneseg.writers import FORMATS
+from boneseg.evaluation.evaluate import evaluate_masks
+from boneseg.masks.formats import FORMATS
+from boneseg.radiograph.privacy import gives_away, public_path
+from boneseg.radiograph.read import read_radiograph
 
 PERSON = {
     "PatientName": "Doe^Jörg Magnus^^Dr",
@@ -236,7 +236,7 @@ def test_a_film_too_large_for_the_memory_is_not_named(tmp_path, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("boneseg.dicom.read_dicom", full)
+    monkeypatch.setattr("boneseg.radiograph.dicom.read.read_dicom", full)
     with pytest.raises(RadiographError, match=r"film-.* not enough memory"):
         read_radiograph(film)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from boneseg.polygons import area, ellipse, fill, keyhole, outlines, rings
-from boneseg.simplification import simplified
+from boneseg.masks.polygons import area, ellipse, fill, keyhole, outlines, rings
+from boneseg.masks.simplification import simplified
 
 Mask = NDArray[np.bool_]
 sizes = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)

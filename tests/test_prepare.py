@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from boneseg.metrics import score
-from boneseg.prepare import Preparation, fitted, levelled, resize, standardised
+from boneseg.evaluation.metrics import score
+from boneseg.preprocessing import Preparation, fitted, levelled, resize, standardised
 
 sides = st.integers(20, 300)
 

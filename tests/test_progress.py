@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from boneseg.progress import Progress
+from boneseg.cli.progress import Progress
 
 
 def test_a_log_is_short_and_ends_with_the_end(capsys: pytest.CaptureFixture[str]) -> None:

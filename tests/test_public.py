@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 import boneseg
-from boneseg.annotations import MaskSizeError
 from boneseg.errors import BonesegError
+from boneseg.masks.annotations import MaskSizeError
 from boneseg.server.refusals import BusyError
 
 HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}
@@ -57,7 +57,10 @@ def test_the_import_is_light() -> None:
 
 
 def test_segmenting_imports_no_torch() -> None:
-    code = "import boneseg.segment, boneseg.cli, boneseg.bundle, boneseg.engine"
+    code = (
+        "import boneseg.inference.batch, boneseg.cli, boneseg.bundle.store, "
+        "boneseg.inference.engine"
+    )
     assert not modules_after(code) & {"torch", "matplotlib", "scipy", "pydicom"}
 
 

@@ -18,9 +18,9 @@ from PIL import Image
 
 import films
 from boneseg.errors import MaskError, RadiographError, UsageError
-from boneseg.greyscale import colourfulness, grey_of, stretch, to_unit
-from boneseg.masks import read_mask
-from boneseg.radiograph import find_radiographs, read_radiograph
+from boneseg.masks.read import read_mask
+from boneseg.radiograph.greyscale import colourfulness, grey_of, stretch, to_unit
+from boneseg.radiograph.read import find_radiographs, read_radiograph
 
 GREY = films.bone(top=255).astype(np.uint8)
 
@@ -447,7 +447,9 @@ def test_a_folder_without_films_is_told_and_stops_no_other(tmp_path):
 
 def test_import_is_light():
     """pydicom costs a fifth of a second: whoever has PNGs does not pay for it."""
-    program = "import sys, boneseg.radiograph; print({'pydicom', 'scipy', 'gdcm'} & {*sys.modules})"
+    program = (
+        "import sys, boneseg.radiograph.read; print({'pydicom', 'scipy', 'gdcm'} & {*sys.modules})"
+    )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert told.stdout == "set()\n"
 

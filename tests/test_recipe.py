@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boneseg.errors import RecipeError
-from boneseg.recipe import Recipe, keys, parse
-from boneseg.recipes import BUILT_IN, load_recipe
+from boneseg.recipes.builtin import BUILT_IN, load_recipe
+from boneseg.recipes.recipe import Recipe, keys, parse
 
 
 def test_epochs_take_the_place_of_minutes() -> None:
@@ -118,8 +118,8 @@ def test_any_films_settle_into_a_network_that_can_be_built(shapes: list[tuple[in
 def test_every_built_in_recipe_takes_two_steps(name: str) -> None:
     import torch
 
-    from boneseg.losses import supervised_loss
     from boneseg.networks import build
+    from boneseg.training.losses import supervised_loss
 
     small = ["prepare.height=64", "prepare.width=64"]
     chosen = load_recipe(name).with_settings(small).settle([(64, 64)])

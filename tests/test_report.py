@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from boneseg.bundle import Card
-from boneseg.dataset import Case
+from boneseg.bundle.store import Card
+from boneseg.dataset.fingerprint import digest
+from boneseg.dataset.load import Film
+from boneseg.dataset.open import Case
 from boneseg.drawing.charts import linear, logarithmic
 from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.errors import OutputError
-from boneseg.evaluate import evaluate_predictions
-from boneseg.films import Film
-from boneseg.history import Check
-from boneseg.metrics import Summary
-from boneseg.radiograph import Radiograph
-from boneseg.recipes import BUILT_IN
-from boneseg.report.page import write_report
-from boneseg.run import TrainedRun
-from boneseg.seen import digest
+from boneseg.evaluation.evaluate import evaluate_predictions
+from boneseg.evaluation.metrics import Summary
+from boneseg.radiograph.read import Radiograph
+from boneseg.recipes.builtin import BUILT_IN
+from boneseg.report.training import write_report
+from boneseg.training.history import Check
+from boneseg.training.run import TrainedRun
 
 Mask = NDArray[np.bool_]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boneseg.compare import compared
-from boneseg.crossval import cross_validate
-from boneseg.crossval_result import CrossValidation
-from boneseg.dataset import open_dataset
-from boneseg.recipes import load_recipe
-from boneseg.report.compare import write_compare_report
+from boneseg.dataset.open import open_dataset
+from boneseg.experiments.compare import compared
+from boneseg.experiments.crossval import cross_validate
+from boneseg.experiments.crossval_result import CrossValidation
+from boneseg.recipes.builtin import load_recipe
+from boneseg.report.comparison import write_compare_report
 from boneseg.report.crossval import write_crossval_report
 from boneseg.simulate import simulate
 from browser import browse, needs_browser, picture

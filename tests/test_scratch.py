@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from boneseg._util.scratch import KEPT, scratch, usual_folder
 from boneseg.errors import OutputError
-from boneseg.scratch import KEPT, scratch, usual_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from boneseg.scratch import scratch
+from boneseg._util.scratch import scratch
 with scratch(Path(sys.argv[1])) as room, room.work("abc") as place:
     (place / "film").write_text("of a patient")
     print(place, flush=True)

@@ -33,12 +33,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg.bundle import bundled, sample_films
-from boneseg.dataset import Case
-from boneseg.engine import Engine
+from boneseg._util.files import own_folder
+from boneseg.bundle.store import bundled, sample_films
+from boneseg.dataset.open import Case
+from boneseg.dataset.splits import units
 from boneseg.errors import DatasetError, OutputError, UsageError
-from boneseg.files import own_folder
-from boneseg.radiograph import read_radiograph
+from boneseg.inference.engine import Engine
+from boneseg.masks.formats import FORMATS
+from boneseg.radiograph.read import read_radiograph
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox
 from boneseg.server.desk import Desk, shares
@@ -49,8 +51,6 @@ from boneseg.server.retrain import Retraining, Run, lay_out
 from boneseg.server.study import deal, hold_back
 from boneseg.server.teach import Candidate, teaching_order
 from boneseg.server.worker import Worker
-from boneseg.splits import units
-from boneseg.writers import FORMATS
 from films import dicom
 from lightbox import COMMAND, address_of, fill, refused, served
 

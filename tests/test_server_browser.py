@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from boneseg.bundle import sample_films
+from boneseg.bundle.store import sample_films
 from boneseg.server.packing import unpacked_mask
 from boneseg.server.retrain import Run
 from boneseg.simulate import simulate

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg.bundle import bundled
+from boneseg.bundle.store import bundled
 from boneseg.server.app import create_app
 from boneseg.server.bodies import Bodies
 from boneseg.server.box import LightBox

@@ -17,15 +17,16 @@ import pytest
 
 import films
 import webpacs
-from boneseg import decoder, pixel_data
-from boneseg.disposable import Disposable
+from boneseg._util.disposable import Disposable
+from boneseg._util.scratch import scratch
 from boneseg.pacs import connection
 from boneseg.pacs.answer import digest, public_uid
 from boneseg.pacs.dicomweb import DicomWeb
 from boneseg.pacs.node import Node, Peer
 from boneseg.pacs.spool import Spool
 from boneseg.pacs.watch import Watch
-from boneseg.scratch import scratch
+from boneseg.radiograph.dicom import decoder
+from boneseg.radiograph.dicom import pixels as pixel_data
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
 # A shell without job control has what it starts in the background ignore SIGINT.

@@ -14,19 +14,19 @@ import pytest
 import torch
 from PIL import Image
 
-from boneseg import training
-from boneseg.bundle import load_network, save_bundle
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.bundle.store import load_network, save_bundle
+from boneseg.dataset.load import prepare_films
+from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError
-from boneseg.films import prepare_films
-from boneseg.history import Check
-from boneseg.optimiser import Plateau
-from boneseg.prepare import Preparation
-from boneseg.recipe import OptimiserSettings, Recipe
-from boneseg.recipes import BUILT_IN
+from boneseg.preprocessing import Preparation
+from boneseg.recipes.builtin import BUILT_IN
+from boneseg.recipes.recipe import OptimiserSettings, Recipe
 from boneseg.simulate import simulate
-from boneseg.training import train
-from boneseg.validation import collapse, mean_dice, predict
+from boneseg.training import train as training
+from boneseg.training.collapse_guard import collapse, mean_dice, predict
+from boneseg.training.history import Check
+from boneseg.training.optimiser import Plateau
+from boneseg.training.train import train
 
 SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.width=8"]
 SMALL += ["network.levels=3"]

@@ -11,17 +11,17 @@ from typing import cast
 
 import pytest
 
-from boneseg.bundle import Bundle
-from boneseg.dataset import Dataset, open_dataset
+from boneseg.bundle.store import Bundle
+from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
-from boneseg.history import Check
-from boneseg.recipe import Recipe
-from boneseg.recipes import load_recipe
+from boneseg.experiments.tune import TrialResult, Tuned, tune_recipe
+from boneseg.experiments.tune_storage import open_study
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.search_space import SPACE as DEFAULT_SPACE
+from boneseg.recipes.search_space import Choices, Range, check_space, read_space
 from boneseg.simulate import simulate
-from boneseg.space import SPACE as DEFAULT_SPACE
-from boneseg.space import Choices, Range, check_space, read_space
-from boneseg.tune import TrialResult, Tuned, tune_recipe
-from boneseg.tune_storage import open_study
+from boneseg.training.history import Check
 
 SMALL = (
     *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
@@ -152,7 +152,7 @@ def ended(*_: object) -> None:
 def test_a_worker_ended_from_outside_is_named_in_one_line(
     phantoms: Dataset, base: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boneseg.tune._run_trial", ended)
+    monkeypatch.setattr("boneseg.experiments.tune._run_trial", ended)
     with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was ended from outside"):
         tune_recipe(phantoms, base, tmp_path, trials=2, space=SPACE, parallel=2)
 

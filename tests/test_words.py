@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boneseg.words import counted, listed
+from boneseg._util.text import counted, listed
 
 
 def test_one_is_no_plural() -> None:

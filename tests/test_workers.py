@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from boneseg._util.processes import workers
 from boneseg.errors import TrainingError
-from boneseg.workers import workers
 
 SLEEPERS = """
 import os, time
 from pathlib import Path
-from boneseg.workers import workers
+from boneseg._util.processes import workers
 
 with workers(2, Path("run")) as pool:
     pool.submit(os.getpid).result()

@@ -16,22 +16,22 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boneseg.bundle import Bundle, bundled, load_bundle
-    from boneseg.compare import Comparison, compare_recipes
-    from boneseg.crossval import cross_validate
-    from boneseg.crossval_result import CrossValidation
-    from boneseg.dataset import Dataset, open_dataset
-    from boneseg.engine import Engine, Finding
+    from boneseg.bundle.store import Bundle, bundled, load_bundle
+    from boneseg.dataset.open import Dataset, open_dataset
     from boneseg.errors import BonesegError
-    from boneseg.evaluate import Evaluation, evaluate_model
-    from boneseg.masks import read_mask, write_mask
-    from boneseg.metrics import Scores, score
-    from boneseg.radiograph import Radiograph, read_radiograph
-    from boneseg.recipe import Recipe
-    from boneseg.recipes import load_recipe
-    from boneseg.run import TrainedRun
-    from boneseg.training import train
-    from boneseg.tune import Tuned, tune_recipe
+    from boneseg.evaluation.evaluate import Evaluation, evaluate_model
+    from boneseg.evaluation.metrics import Scores, score
+    from boneseg.experiments.compare import Comparison, compare_recipes
+    from boneseg.experiments.crossval import cross_validate
+    from boneseg.experiments.crossval_result import CrossValidation
+    from boneseg.experiments.tune import Tuned, tune_recipe
+    from boneseg.inference.engine import Engine, Finding
+    from boneseg.masks.read import read_mask, write_mask
+    from boneseg.radiograph.read import Radiograph, read_radiograph
+    from boneseg.recipes.builtin import load_recipe
+    from boneseg.recipes.recipe import Recipe
+    from boneseg.training.run import TrainedRun
+    from boneseg.training.train import train
 
 __version__ = version("boneseg")
 
@@ -65,22 +65,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bundle": ("Bundle", "bundled", "load_bundle"),
-    "compare": ("Comparison", "compare_recipes"),
-    "crossval": ("cross_validate",),
-    "crossval_result": ("CrossValidation",),
-    "dataset": ("Dataset", "open_dataset"),
-    "engine": ("Engine", "Finding"),
+    "bundle.store": ("Bundle", "bundled", "load_bundle"),
+    "experiments.compare": ("Comparison", "compare_recipes"),
+    "experiments.crossval": ("cross_validate",),
+    "experiments.crossval_result": ("CrossValidation",),
+    "dataset.open": ("Dataset", "open_dataset"),
+    "inference.engine": ("Engine", "Finding"),
     "errors": ("BonesegError",),
-    "evaluate": ("Evaluation", "evaluate_model"),
-    "masks": ("read_mask", "write_mask"),
-    "metrics": ("Scores", "score"),
-    "radiograph": ("Radiograph", "read_radiograph"),
-    "recipe": ("Recipe",),
-    "recipes": ("load_recipe",),
-    "run": ("TrainedRun",),
-    "training": ("train",),
-    "tune": ("Tuned", "tune_recipe"),
+    "evaluation.evaluate": ("Evaluation", "evaluate_model"),
+    "masks.read": ("read_mask", "write_mask"),
+    "evaluation.metrics": ("Scores", "score"),
+    "radiograph.read": ("Radiograph", "read_radiograph"),
+    "recipes.recipe": ("Recipe",),
+    "recipes.builtin": ("load_recipe",),
+    "training.run": ("TrainedRun",),
+    "training.train": ("train",),
+    "experiments.tune": ("Tuned", "tune_recipe"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -17,11 +17,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from boneseg import logs
+from boneseg._util import logs
 from boneseg.cli.films import check, convert, evaluate, segment
-from boneseg.cli.learning import compare, crossval, recipes, train, tune
-from boneseg.cli.making import demo, simulate
 from boneseg.cli.services import node, pacs, serve
+from boneseg.cli.simulation import demo, simulate
+from boneseg.cli.training import compare, crossval, recipes, train, tune
 from boneseg.errors import BonesegError, unexpected
 
 # Bytes of address space (ulimit -v) under which OpenVINO and torch end in a segmentation fault, or

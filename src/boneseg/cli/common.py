@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from boneseg._util.logs import LogFormat
 from boneseg.errors import UsageError
-from boneseg.logs import LogFormat
 
 Data = Annotated[Path | None, typer.Argument(help="A folder with images/ and masks/;")]
 Images = Annotated[Path | None, typer.Option(help="or a folder of films")]

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from boneseg._util.files import STALE, sweep
+from boneseg._util.text import counted
 from boneseg.cli.common import (
     Data,
     Images,
@@ -21,10 +23,8 @@ from boneseg.cli.common import (
     print_json,
     refuse_other_ending,
 )
+from boneseg.cli.progress import Progress, say
 from boneseg.errors import BonesegError, UsageError
-from boneseg.files import STALE, sweep
-from boneseg.progress import Progress, say
-from boneseg.words import counted
 
 NAMES = (  # a test holds them against writers.FORMATS, which would be slow to import here
     "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
@@ -52,10 +52,10 @@ def segment(
     as_json: Json = False,
 ) -> int:
     """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
-    from boneseg.bundle import bundled, load_bundle
-    from boneseg.engine import Engine
-    from boneseg.radiograph import find_radiographs
-    from boneseg.segment import Result, segment_files
+    from boneseg.bundle.store import bundled, load_bundle
+    from boneseg.inference.batch import Result, segment_files
+    from boneseg.inference.engine import Engine
+    from boneseg.radiograph.read import find_radiographs
 
     wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
@@ -99,8 +99,8 @@ def segment(
 
 def _tell_of_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
     """Say which films lie in the output folder, and are passed over; but for an earlier call's."""
-    from boneseg.radiograph import find_radiographs
-    from boneseg.segment import REPORT
+    from boneseg.inference.batch import REPORT
+    from boneseg.radiograph.read import find_radiographs
 
     parents = out.resolve().parents
     if (out / REPORT).exists() or not any(path.resolve() in parents for path in inputs):
@@ -122,8 +122,8 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Name what would spoil training on a folder of films and masks."""
-    from boneseg.check import check_dataset, contact_sheet
-    from boneseg.dataset import open_dataset
+    from boneseg.dataset.audit import check_dataset, contact_sheet
+    from boneseg.dataset.open import open_dataset
 
     refuse_other_ending("--sheet", sheet, ".png")
     dataset = open_dataset(
@@ -163,8 +163,8 @@ def evaluate(
     as_json: Json = False,
 ) -> int:
     """Score a model, or masks, against the masks of a dataset."""
-    from boneseg.dataset import open_dataset
-    from boneseg.evaluate import evaluate_masks, evaluate_model, write_cases_csv
+    from boneseg.dataset.open import open_dataset
+    from boneseg.evaluation.evaluate import evaluate_masks, evaluate_model, write_cases_csv
 
     if (model is None) == (masks is None):
         raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
@@ -173,8 +173,8 @@ def evaluate(
         data, images=images, masks=truth, labels=labels or (), keep_names=keep_names
     )
     if model is not None:
-        from boneseg.bundle import load_bundle, seen_by
-        from boneseg.engine import Engine
+        from boneseg.bundle.store import load_bundle, seen_by
+        from boneseg.inference.engine import Engine
 
         bundle = load_bundle(model)
         result = evaluate_model(dataset, Engine(bundle).segment, seen_by(bundle))
@@ -212,9 +212,9 @@ def convert(
     as_json: Json = False,
 ) -> int:
     """Write the masks of a dataset in other formats, each on its film's own pixel grid."""
-    from boneseg.convert import convert_dataset
-    from boneseg.dataset import open_dataset
-    from boneseg.polygons import TOLERANCE
+    from boneseg.dataset.convert import convert_dataset
+    from boneseg.dataset.open import open_dataset
+    from boneseg.masks.polygons import TOLERANCE
 
     wanted = chosen_formats("--to", ",".join("mask" if w == "png" else w for w in to.split(",")))
     dataset = open_dataset(
@@ -241,7 +241,7 @@ def convert(
 
 def chosen_formats(option: str, words: str) -> list[str]:
     """The formats that an option names with commas between. Raises UsageError."""
-    from boneseg.writers import FORMATS
+    from boneseg.masks.formats import FORMATS
 
     wanted = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
     for name in wanted:

@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 
-from boneseg import logs
+from boneseg._util import logs
+from boneseg._util.logs import LogFormat, log
 from boneseg.cli.common import Json, LogLines, print_json
 from boneseg.errors import BonesegError, RadiographError, ServiceError, UsageError
-from boneseg.logs import LogFormat, log
 
 PATIENCE = 300.0  # seconds that a study's server may be away
 TERMINATED = 128 + signal.SIGTERM  # the exit status of a job that was stopped before its end
@@ -108,10 +108,10 @@ def pacs(
     wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
     if not wanted:  # a watch would wait for nothing, for ever
         raise UsageError("--modality: names nothing; write CR,DX, or what else your films are")
-    from boneseg.engine import Engine
+    from boneseg._util.scratch import scratch, usual_folder
+    from boneseg.inference.engine import Engine
     from boneseg.pacs.dicomweb import DicomWeb
     from boneseg.pacs.watch import Outcome, Watch
-    from boneseg.scratch import scratch, usual_folder
 
     outcomes: list[Outcome] = []
 
@@ -176,7 +176,7 @@ def node(
     stopped = start_service(log_format, status=None)
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: give --from AET for each sender, since other machines can connect")
-    from boneseg.engine import Engine
+    from boneseg.inference.engine import Engine
     from boneseg.pacs.node import Node, peer, title
     from boneseg.pacs.spool import Spool, only_node
 

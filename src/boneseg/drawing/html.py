@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.drawing.overlay import overlay
-from boneseg.prepare import Floats
+from boneseg.preprocessing import Floats
 
 SIDE = 512  # longest side of a picture, px
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.prepare import Floats
+from boneseg.preprocessing import Floats
 
 COLOUR = (230, 159, 0)  # orange of Okabe and Ito: distinct under every kind of colour vision
 _TINT = 0.3

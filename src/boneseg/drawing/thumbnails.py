@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.prepare import Floats, resize
+from boneseg.preprocessing import Floats, resize
 
 SIDE = 384  # px, at most
 # Of Okabe and Ito's colours: told apart by every kind of colour vision, and in grey as well.

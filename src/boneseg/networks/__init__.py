@@ -8,7 +8,7 @@ from boneseg.networks.ensemble import Ensemble
 from boneseg.networks.inputs import CHANNELS, Copies, Filters
 from boneseg.networks.unet import UNet
 from boneseg.networks.unetplusplus import UNetPlusPlus
-from boneseg.recipe import NetworkSettings
+from boneseg.recipes.recipe import NetworkSettings
 
 __all__ = ["Ensemble", "UNet", "UNetPlusPlus", "build", "depths", "prune", "pruned_settings"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from boneseg.engine import Engine
 from boneseg.errors import BonesegError, RadiographError
+from boneseg.inference.engine import Engine
+from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
+from boneseg.masks.segmentation import Segmentation
 from boneseg.pacs.dicomjson import is_uid
-from boneseg.patients import gives_away
-from boneseg.radiograph import read_radiograph
-from boneseg.segmentation import Segmentation
-from boneseg.writers.dicom_seg import dicom_seg, read_source
+from boneseg.radiograph.privacy import gives_away
+from boneseg.radiograph.read import read_radiograph
 
 
 def answer(path: Path, engine: Engine, name: str) -> Dataset:

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Self
 
 import httpx
 
+from boneseg._util.logs import log
 from boneseg.errors import ServiceError, UsageError
-from boneseg.logs import log
 from boneseg.pacs.credentials import bearer_token, netrc_auth
 
 MAX_JSON = 64 << 20  # bytes of one answer to a search

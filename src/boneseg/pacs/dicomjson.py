@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from boneseg._util.files import read_json
 from boneseg.errors import ServiceError
-from boneseg.files import read_json
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 MODALITY, CLASS, COUNT, DATE = "00080060", "00080016", "00201208", "00080020"

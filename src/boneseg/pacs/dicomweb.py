@@ -23,13 +23,13 @@ from pathlib import Path
 import httpx
 from pydicom.dataset import Dataset
 
-from boneseg.dicom_file import read_file
+from boneseg._util.files import unwritable, whole_file
 from boneseg.errors import RadiographError, ServiceError
-from boneseg.files import unwritable, whole_file
 from boneseg.pacs import dicomjson as dj
 from boneseg.pacs.connection import DICOM_JSON, MAX_JSON, Connection, TooLongError
 from boneseg.pacs.multipart import CutError, extract
-from boneseg.radiograph import looks_like_dicom
+from boneseg.radiograph.dicom.file import read_file
+from boneseg.radiograph.read import looks_like_dicom
 
 PAGE = 200  # rows that are asked for at once
 MAX_FILM = 1 << 30  # bytes of one film

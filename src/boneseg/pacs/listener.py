@@ -24,7 +24,7 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.transport import AssociationServer, AssociationSocket
 
-from boneseg.logs import log
+from boneseg._util.logs import log
 
 ARTIM = 5  # seconds from a connection to its request for an association
 TIMEOUT = 30  # seconds for each PDU of an association, and without any

@@ -32,8 +32,7 @@ import pydicom
 from pydicom import uid as classes
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, dimse_messages, evt
 
-from boneseg.dicom_file import read_file
-from boneseg.engine import Engine
+from boneseg._util.logs import log
 from boneseg.errors import (
     BonesegError,
     DecoderDiedError,
@@ -42,10 +41,11 @@ from boneseg.errors import (
     ServiceError,
     UsageError,
 )
-from boneseg.logs import log
+from boneseg.inference.engine import Engine
 from boneseg.pacs.answer import answer, hashed, label, public_uid
 from boneseg.pacs.listener import TIMEOUT, Listener, bound, shut
 from boneseg.pacs.spool import Spool
+from boneseg.radiograph.dicom.file import read_file
 
 MAX_BYTES = 1 << 30  # of one film
 LEAST_ROOM = 4 << 20  # bytes that stay free where films are while they come

@@ -23,9 +23,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from boneseg._util.files import whole_file
+from boneseg._util.lock import held
 from boneseg.errors import OutputError
-from boneseg.files import whole_file
-from boneseg.lock import held
 
 Room = Literal["films", "answers", "failed"]
 FAILED_KEPT, FAILED_DAYS = 100, 30

@@ -19,16 +19,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from boneseg.engine import Engine
+from boneseg._util.logs import log
+from boneseg._util.scratch import Scratch
 from boneseg.errors import BonesegError, DecoderDiedError, RadiographError, ServiceError
-from boneseg.logs import log
+from boneseg.inference.engine import Engine
+from boneseg.masks.formats.dicom_seg import segmentation_uid
 from boneseg.pacs.answer import answer, digest, hashed, label, public_uid
 from boneseg.pacs.connection import GoneError, ShutOutError
 from boneseg.pacs.dicomjson import GarbledError
 from boneseg.pacs.dicomweb import DicomWeb, Instance, Study
 from boneseg.pacs.retries import Retries
-from boneseg.scratch import Scratch
-from boneseg.writers.dicom_seg import segmentation_uid
 
 MODALITIES = ("CR", "DX")
 MOST_ENDED = 2  # processes that may end in the midst of a film before it is set aside

@@ -10,18 +10,26 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boneseg._util.text import counted
+from boneseg.dataset.load import read_films
 from boneseg.drawing.charts import bars, curve, histogram, linear, scatter
 from boneseg.drawing.style import STYLE
 from boneseg.drawing.thumbnails import thumbnails
-from boneseg.films import read_films
-from boneseg.history import read_curve
-from boneseg.masks import read_mask
-from boneseg.report.page import HEAD, WORST, case_strip, case_table, facts_table, legend, write_page
-from boneseg.words import counted
+from boneseg.masks.read import read_mask
+from boneseg.report.training import (
+    HEAD,
+    WORST,
+    case_strip,
+    case_table,
+    facts_table,
+    legend,
+    write_page,
+)
+from boneseg.training.history import read_curve
 
 if TYPE_CHECKING:
-    from boneseg.crossval_result import CrossValidation
-    from boneseg.metrics import CaseScores, Summary
+    from boneseg.evaluation.metrics import CaseScores, Summary
+    from boneseg.experiments.crossval_result import CrossValidation
 
 
 def write_crossval_report(path: Path, result: CrossValidation) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.bundle import CARD, Bundle, load_bundle
+from boneseg._util.files import whole_file
+from boneseg._util.logs import log
+from boneseg.bundle.store import CARD, Bundle, load_bundle
 from boneseg.errors import BonesegError
-from boneseg.files import whole_file
-from boneseg.logs import log
 from boneseg.server.desk import WAITING, WORKERS, Desk
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import BusyError

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from boneseg.annotations import DICOM_SUFFIXES, is_annotation
+from boneseg._util.files import LAYOUTS
+from boneseg._util.lock import held
+from boneseg.dataset.pairing import IMAGE_SUFFIXES, mask_files
 from boneseg.errors import UsageError
-from boneseg.files import LAYOUTS
-from boneseg.lock import held
-from boneseg.pairing import IMAGE_SUFFIXES, mask_files
+from boneseg.masks.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.server.refusals import ServerError
 
 HIDDEN = ".boneseg"

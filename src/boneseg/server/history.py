@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from boneseg.files import make_folder, whole_file
+from boneseg._util.files import make_folder, whole_file
 
 _MOMENT = "%Y%m%dT%H%M%S%f"
 

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boneseg.dataset import films_and_masks
+from boneseg._util.files import same_place, sweep, whole_file
+from boneseg.dataset.open import films_and_masks
+from boneseg.dataset.pairing import mask_files, stem_of
 from boneseg.errors import DatasetError, OutputError, UsageError
-from boneseg.files import same_place, sweep, whole_file
-from boneseg.pairing import mask_files, stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.folder import HIDDEN, layout, refuse_annotations
 from boneseg.server.history import History, digest

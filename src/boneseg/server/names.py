@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from boneseg.annotations import DICOM_SUFFIXES
+from boneseg.dataset.pairing import FILM_ENDING, IMAGE_SUFFIXES, MASK_ENDING, as_compared, stem_of
 from boneseg.errors import RadiographError
-from boneseg.pairing import FILM_ENDING, IMAGE_SUFFIXES, MASK_ENDING, as_compared, stem_of
+from boneseg.masks.annotations import DICOM_SUFFIXES
 
 _TIFF = (".tif", ".tiff")
 _MARKS = {  # how the files begin that a browser or a program may send, and what they are called

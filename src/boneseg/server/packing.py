@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.errors import MaskError
-from boneseg.prepare import Floats
+from boneseg.preprocessing import Floats
 
 Mask = NDArray[np.bool_]
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from boneseg._util.files import whole_file
 from boneseg.errors import OutputError
-from boneseg.files import whole_file
 
 DAYS = 30
 

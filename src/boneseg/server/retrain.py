@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from boneseg.bundle import CARD
+from boneseg._util.files import unwritable, whole_file
+from boneseg.bundle.store import CARD
 from boneseg.errors import OutputError
-from boneseg.files import unwritable, whole_file
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
 

@@ -14,8 +14,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathWord
 
 import boneseg
+from boneseg.dataset.pairing import stem_of
 from boneseg.errors import BonesegError
-from boneseg.pairing import stem_of
+from boneseg.masks.formats import FORMATS
 from boneseg.server.box import LightBox
 from boneseg.server.exchange import (
     BITS,
@@ -36,7 +37,6 @@ from boneseg.server.library import NONE, Entry
 from boneseg.server.packing import png_mask
 from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
 from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Hand
-from boneseg.writers import FORMATS
 
 router = APIRouter()
 

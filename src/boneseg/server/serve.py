@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 import uvicorn
 
-from boneseg.bundle import bundled
+from boneseg._util.lock import held
+from boneseg._util.logs import log
+from boneseg.bundle.store import bundled
 from boneseg.errors import OutputError, UsageError
-from boneseg.lock import held
-from boneseg.logs import log
 from boneseg.server.app import create_app
 from boneseg.server.box import LightBox, adopted
 from boneseg.server.connections import Connection

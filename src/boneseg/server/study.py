@@ -21,13 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boneseg.bundle import load_bundle
-from boneseg.dataset import Case, open_dataset
-from boneseg.engine import Engine
+from boneseg._util.files import whole_file
+from boneseg.bundle.store import load_bundle
+from boneseg.dataset.open import Case, open_dataset
+from boneseg.dataset.splits import twins, units
 from boneseg.errors import BonesegError, DatasetError
-from boneseg.files import whole_file
-from boneseg.history import Check
-from boneseg.splits import twins, units
+from boneseg.inference.engine import Engine
+from boneseg.training.history import Check
 
 SHARE = 0.2  # of what belongs together is held back
 SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default's: the weights are no guess
@@ -49,11 +49,11 @@ def main() -> None:
 
 def retrain(run: Path) -> None:
     """Train on the films of a wish, and score both models on those held back."""
-    from boneseg.bundle import refuse_other_network, save_bundle
-    from boneseg.films import read_films
-    from boneseg.recipes import load_recipe
-    from boneseg.report.page import write_report
-    from boneseg.training import train
+    from boneseg.bundle.store import refuse_other_network, save_bundle
+    from boneseg.dataset.load import read_films
+    from boneseg.recipes.builtin import load_recipe
+    from boneseg.report.training import write_report
+    from boneseg.training.train import train
 
     wish = json.loads((run / "wish.json").read_text(encoding="utf-8"))
     before = load_bundle(wish["model"])
@@ -152,7 +152,7 @@ def _hash(unit: Sequence[Case]) -> bytes:
 
 def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
     """The mean Dice of a model on films it was not trained on here, and each film's."""
-    from boneseg.evaluate import evaluate_predictions
+    from boneseg.evaluation.evaluate import evaluate_predictions
 
     summary = evaluate_predictions(
         (film.case.name, engine.segment(film.radiograph), film.mask, None) for film in films

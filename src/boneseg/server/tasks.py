@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.engine import Engine, Finding, agreement
+from boneseg._util.files import whole_file
 from boneseg.errors import MaskError
-from boneseg.files import whole_file
-from boneseg.masks import read_mask, read_picture
-from boneseg.patients import public_name
-from boneseg.radiograph import Radiograph, read_radiograph
-from boneseg.segmentation import Segmentation
+from boneseg.inference.engine import Engine, Finding, agreement
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.read import read_mask, read_picture
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.privacy import public_name
+from boneseg.radiograph.read import Radiograph, read_radiograph
 from boneseg.server.packing import (
     packed_film,
     packed_mask,
@@ -37,7 +38,6 @@ from boneseg.server.packing import (
     png_mask,
     unpacked_mask,
 )
-from boneseg.writers import FORMATS
 
 Hand = Literal["model", "both", "person"]  # who made a mask; both: a person corrected the model's
 THUMBNAIL = 160  # px, the longer side
@@ -215,7 +215,7 @@ def _written(found: Segmentation, form: str, spool: Path) -> bytes:
 
 def _corrected_seg(corrected: Segmentation) -> bytes:
     """A DICOM Segmentation that says that a person has corrected what the model found."""
-    from boneseg.writers.dicom_seg import dicom_seg, read_source
+    from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
 
     source = read_source(corrected.film.source, corrected.name)
     found = dicom_seg(source, corrected, corrected=True)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boneseg.disposable import DiedError, Disposable, answer_with, bound_memory
+from boneseg._util.disposable import DiedError, Disposable, answer_with, bound_memory
 from boneseg.errors import BonesegError, BundleError, RadiographError
 from boneseg.server.refusals import ServerError, WorkerDiedError
 
 if TYPE_CHECKING:
-    from boneseg.engine import Engine
+    from boneseg.inference.engine import Engine
 
 START = 120.0  # seconds for a worker to load the model
 MEMORY = 4 * 2**30  # bytes it may take for a film, beside the model
@@ -124,7 +124,7 @@ def serve() -> None:
 
 
 def _load(bundle: Path, cores: Set[int]) -> tuple[tuple[str, Any], Engine | None]:
-    from boneseg.engine import Engine
+    from boneseg.inference.engine import Engine
 
     if cores and hasattr(os, "sched_setaffinity"):
         with suppress(OSError):

@@ -16,9 +16,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg._util.files import sweep, whole_file, write_table
+from boneseg._util.lock import exclusive
+from boneseg._util.processes import workers
 from boneseg.errors import OutputError, UsageError
-from boneseg.files import sweep, whole_file, write_table
-from boneseg.lock import exclusive
 from boneseg.simulate.ct import CtBody, ct_film, read_ct
 from boneseg.simulate.film import Film, check_size
 from boneseg.simulate.organs import read_organs
@@ -26,7 +27,6 @@ from boneseg.simulate.phantom import phantom_film
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
 from boneseg.simulate.tissue import Atlas
 from boneseg.simulate.views import ANCHORS, skeleton_film
-from boneseg.workers import workers
 
 VIEW_COLUMNS = (
     "name", "part", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter", "gamma",

@@ -1,0 +1,1 @@
+"""Text, files, locks and processes: nothing of the field."""

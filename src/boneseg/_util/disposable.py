@@ -1,0 +1,277 @@
+"""A child process that may crash, hang or run out of memory without harm to its parent.
+
+    process = Disposable("boneseg.radiograph.dicom.decoder:serve", quiet=True)
+    reply = process.ask([header, frame], seconds=10, most=20_000_000)    # raises DiedError
+    process.end()
+
+Native decoders and models run in such children. A child answers one request at a time over its
+standard input and output: a request and a reply are bytes, and what they mean is up to the two
+sides. A child ends when its parent ends, even by SIGKILL: it reads its input in a thread of its
+own, and ends with it. The children are started by `subprocess`, so that daemonic processes (workers
+of the light box, actors of a cluster) may have them, and so that no `__main__` is imported again.
+
+Memory is limited by RLIMIT_DATA, which Linux alone enforces. On macOS and Windows the limit of time
+and the checks made before a child is asked (see `codestream.py`) are all that protects.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, BinaryIO, NoReturn
+
+START = 120.0  # seconds for a child to import what it needs
+
+_HEAD = struct.Struct("<Qd")  # before each message: its length, and the seconds given for a reply
+_GRACE = 5.0  # seconds after which a child whose parent is late ends itself
+_PIPE = 2**20  # bytes that the pipes hold, where the system lets us choose (Linux)
+_READY = b"ready"
+
+Answer = Callable[[bytearray], Iterable[bytes | memoryview]]
+
+
+class DiedError(Exception):
+    """A child has ended, or was ended because it was late."""
+
+    def __init__(self, exit_status: int | None, seconds: float | None) -> None:
+        super().__init__(exit_status, seconds)
+        self.exit_status = exit_status  # negative: the signal
+        self.late = seconds is not None or exit_status == -getattr(signal, "SIGXCPU", 0)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        if self.seconds is not None:
+            return f"took more than {self.seconds:g} s"
+        if self.late:
+            return "took too much time"
+        status = self.exit_status
+        if status is None or status >= 0:
+            cause = f"exit status {status}"
+        else:
+            known = {one.value: one.name for one in signal.Signals}
+            cause = known.get(-status, f"signal {-status}")
+        return f"ended the process that read it ({cause})"
+
+
+class Disposable:
+    """The child, as its parent holds it. To be used by one thread at a time; `kill` by any."""
+
+    def __init__(
+        self, entry: str, *, quiet: bool, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a child; the first request waits until it has come up.
+
+        entry: "module:function", called in the child with no arguments; it calls `answer_with`.
+        quiet: whether what the child writes to standard error is dropped.
+        environment: variables set in the child besides those of this process.
+        """
+        module, _, function = entry.partition(":")
+        program = (  # not -m: the path may have been changed since this process was started
+            f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if quiet else None,
+            bufsize=0,
+            pipesize=_PIPE,
+            env={**os.environ, **(environment or {})},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        self._guard = threading.Lock()  # the time may be up just as the reply comes
+        self._waiting = self._ended_late = False
+        self._ready = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return not self._ended_late and self._process.poll() is None
+
+    def ask(self, request: Sequence[bytes | memoryview], seconds: float, most: int) -> bytearray:
+        """The reply to a request.
+
+        request: bytes in parts, sent one after the other. seconds: wall-clock limit.
+        most: bytes of the largest reply that is accepted. Raises DiedError, also where the child
+        does not come up.
+        """
+        if not self._ready:
+            with self._within(START):
+                if self._receive(len(_READY)) != _READY:
+                    raise EOFError
+            self._ready = True
+        with self._within(seconds):
+            _write(self._process.stdin, request, seconds)
+            return self._receive(most)
+
+    def kill(self) -> None:
+        """Kill the child, from any thread; a request that waits ends in a DiedError."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill the child, wait for it and close the pipes."""
+        self._process.kill()
+        self._close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+
+    def forget(self) -> None:
+        """Let go of a child of the process that this one was forked from."""
+        self._close()
+        self._process.returncode = 0
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _receive(self, most: int) -> bytearray:
+        assert self._process.stdout is not None
+        size, _ = _read_head(self._process.stdout)
+        if size > most:
+            raise EOFError
+        return _read(self._process.stdout, size)
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Kill the child once the time is up, or once its parent leaves in the midst of a message.
+
+        Raises DiedError for a child that is gone.
+        """
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        self._waiting = True
+        timer.start()
+        try:
+            yield
+        except (OSError, EOFError, ValueError):  # ValueError: the pipe is closed
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(2)  # its own exit status, if it is at its end
+            self.end()
+            status = self._process.returncode
+            raise DiedError(status, seconds if self._ended_late else None) from None
+        except BaseException:
+            self.end()
+            raise
+        finally:
+            timer.cancel()
+            with self._guard:
+                self._waiting = False
+
+    def _expire(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._ended_late = True
+                self._process.kill()
+
+
+def answer_with(answer: Answer) -> NoReturn:
+    """Answer the parent's requests, one after the other, until it is gone.
+
+    answer: gives the parts of the reply to a request. To be called in a child's main thread.
+    """
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    _leave_no_core()
+    source, target = (os.fdopen(os.dup(fd), mode, 0) for fd, mode in ((0, "rb"), (1, "wb")))
+    with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 0)
+    os.dup2(2, 1)  # what native code prints must not get between the replies
+    requests: SimpleQueue[tuple[bytearray, float]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(source, requests), daemon=True).start()
+    try:
+        _write(target, [_READY], 0)
+        while True:
+            request, seconds = requests.get()
+            _end_at(seconds + _GRACE)
+            reply = list(answer(request))
+            _end_at(0)
+            _write(target, reply, 0)
+            del request, reply
+    except OSError:  # the parent is gone
+        os._exit(0)
+
+
+def bound_memory(more: int) -> None:
+    """Limit the memory of this process to what it has now and so many bytes more, on Linux.
+
+    A request beyond it fails: MemoryError in Python, an error or an abort in native code.
+    """
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+        limit = pages * resource.getpagesize() + more
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def bound_cpu(more: float) -> None:
+    """Have this process ended once it has used so many seconds of CPU time more, on POSIX."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = int(used.ru_utime + used.ru_stime + more) + 1
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+
+def _leave_no_core() -> None:
+    with suppress(ImportError, OSError, ValueError):  # a core file would hold a film
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end_at(seconds: float) -> None:
+    """Have the kernel end this process after so many seconds; 0: not at all.
+
+    The parent is the first to do so. This is for a child in native code whose parent was killed.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _listen(source: BinaryIO, requests: SimpleQueue[tuple[bytearray, float]]) -> None:
+    """Take requests off the pipe; end this process when the parent's side is closed."""
+    try:
+        while True:
+            size, seconds = _read_head(source)
+            requests.put((_read(source, size), seconds))
+    except (OSError, EOFError, MemoryError):
+        os._exit(0)
+
+
+def _write(pipe: Any, parts: Sequence[bytes | memoryview], seconds: float) -> None:
+    views = [memoryview(part).cast("B") for part in parts]
+    for view in (memoryview(_HEAD.pack(sum(map(len, views)), seconds)), *views):
+        while view:
+            view = view[pipe.write(view) :]
+
+
+def _read_head(pipe: Any) -> tuple[int, float]:
+    size, seconds = _HEAD.unpack(_read(pipe, _HEAD.size))
+    return size, seconds
+
+
+def _read(pipe: Any, size: int) -> bytearray:
+    content = bytearray(size)
+    view = memoryview(content)
+    while view:
+        count = pipe.readinto(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return content

@@ -1,0 +1,92 @@
+"""The log of the services (`serve`, `pacs`, `node`) on stderr: one record a line.
+
+    from boneseg._util.logs import log
+
+    log.info("film 3f2a91b0c4de: stored")
+
+`start` chooses what a line looks like:
+
+    text    2026-11-28T17:20:31.123+00:00 INFO film 3f2a91b0c4de: stored
+    json    {"time": "2026-11-28T17:20:31.123+00:00", "level": "INFO", "message": "film ..."}
+
+Tracebacks, and the messages of foreign exceptions, may quote a file and so its patient: only the
+type of an exception is logged. Until `start` is called, as in a program that imports boneseg, the
+records go wherever that program sends those of the logger "boneseg".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal
+
+from boneseg._util.text import one_line
+from boneseg.cli.progress import say
+
+LogFormat = Literal["text", "json"]
+
+log = logging.getLogger("boneseg")
+log.addHandler(logging.NullHandler())  # else Python prints warnings where nothing is configured
+
+
+def start(form: LogFormat = "text", others: Sequence[str] = ()) -> None:
+    """Log to stderr from level INFO on; `others` are loggers of libraries (WARNING on)."""
+    handler = _Stderr()
+    handler.setFormatter(_Lines(form))
+    for name in (log.name, *others):
+        logger = logging.getLogger(name)
+        for old in [old for old in logger.handlers if isinstance(old, _Stderr)]:
+            logger.removeHandler(old)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if logger is log else logging.WARNING)
+    threading.excepthook = lambda raised: log.error(f"{raised.exc_type.__name__} in a thread")
+
+
+def is_started() -> bool:
+    """Whether this process logs to stderr."""
+    return any(isinstance(handler, _Stderr) for handler in log.handlers)
+
+
+def error(message: str) -> None:
+    """Report what ends the program: as a record in a service, else as a line on stderr."""
+    if is_started():
+        log.error(message)
+    else:
+        say(f"error: {message}")
+
+
+def info(message: str) -> None:
+    """Report what is no error: as a record in a service, else as a line on stderr."""
+    if is_started():
+        log.info(message)
+    else:
+        say(message)
+
+
+class _Stderr(logging.Handler):
+    """Unlike StreamHandler, prints no traceback where stderr is closed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+class _Lines(logging.Formatter):
+    def __init__(self, form: LogFormat) -> None:
+        super().__init__()
+        self.form = form
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        time = moment.isoformat(timespec="milliseconds")
+        message = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            message += f" ({record.exc_info[0].__name__})"
+        if self.form == "json":
+            return json.dumps({"time": time, "level": record.levelname, "message": message})
+        return f"{time} {record.levelname} {one_line(message)}"

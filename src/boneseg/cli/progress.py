@@ -1,0 +1,77 @@
+"""How far long work has come: a bar with the time left on a terminal, plain lines in a log.
+
+Both go to stderr; stdout is for results.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from boneseg._util.text import one_line
+
+
+def say(message: str) -> None:
+    """One line for a person. A stderr that is closed, or that nobody reads, stops no work."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(one_line(message), file=sys.stderr, flush=True)
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Work from 0 to 1.
+
+    with Progress("training") as progress:
+        progress.at(0.25, "Dice 0.912")
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._bar: Any = None
+        self._task: Any = None
+        self._told = -1.0
+
+    def __enter__(self) -> Self:
+        if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:3.0f}%"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=1.0, note="")
+        return self
+
+    def at(self, done: float, note: str) -> None:
+        """The share `done` in [0, 1] is behind; `note` says how it goes."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=one_line(note))
+        # A log of a hundred lines, not of thousands; but work that begins again is told anew.
+        elif done >= 1 or done < self._told or done - self._told >= 0.01:
+            self._told = done
+            say(f"{self.title} {done:4.0%}  {note}")
+
+    def say(self, message: str) -> None:
+        """A line that stays, above the bar."""
+        if self._bar is not None:
+            line = one_line(message)
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            say(message)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,1 @@
+"""Films with masks: opening, pairing, splitting and auditing a dataset."""

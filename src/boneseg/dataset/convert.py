@@ -1,0 +1,111 @@
+"""The masks of a dataset in other formats: `segment` without a model.
+
+    convert_dataset(open_dataset(Path("knees")), Path("out"), ["labelme"])
+
+Several labels become one, bone; what is written lies on the film's own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boneseg._util.files import make_folder, same_place
+from boneseg._util.lock import exclusive
+from boneseg.dataset.open import Case, Dataset
+from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError, unexpected
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.output import OutputFolder, write_outputs
+from boneseg.masks.polygons import TOLERANCE
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.read import read_radiograph
+
+REPORT = "convert.json"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of one case: its files, or its error."""
+
+    name: str
+    outputs: dict[str, str]
+    skipped: dict[str, str] = field(default_factory=dict)  # formats it cannot have, and why
+    error: str | None = None
+
+
+@exclusive
+def convert_dataset(
+    dataset: Dataset,
+    out: Path,
+    formats: Sequence[str],
+    *,
+    tolerance: float = TOLERANCE,
+    keep_names: bool = False,
+    report: Callable[[float, str], None] | None = None,
+) -> list[Converted]:
+    """Write every mask of a dataset into `out`, in formats of `writers.FORMATS`.
+
+    What was written is added to `convert.json` there, and to the documents of all films, which
+    keep those of earlier calls: see `outputs.py`.
+
+    tolerance: px that polygons may stray from the edge of the mask. A case that cannot be read or
+    written has an error in its result, and the others are converted; what the dataset left out for
+    an error is a result of its own, called by its file. Raises UsageError for a format that a mask
+    alone cannot fill or a folder that holds the dataset, DatasetError without cases, and
+    OutputError.
+    """
+    _check(dataset, out, formats, tolerance)
+    make_folder(out)
+    folder = OutputFolder(out, REPORT, formats)
+    results = [Converted(fault.split(": ")[0], {}, error=fault) for fault in dataset.faults]
+    names = [public_path(case.image, keep_names=keep_names) for case in dataset.cases]
+    targets = folder.targets([case.image for case in dataset.cases], names)
+    try:
+        for case, name, target in zip(dataset.cases, names, targets, strict=True):
+            entries: dict[str, Any] = {}
+            try:
+                drawn = _drawn(case, name, target.title, tolerance)
+                outputs, entries, skipped = write_outputs(drawn, out / target.stem, formats)
+                result = Converted(str(name), outputs, skipped)
+            except OutputError:
+                raise
+            except BonesegError as error:
+                result = Converted(str(name), {}, error=str(error))
+            except Exception as error:  # of a library
+                result = Converted(str(name), {}, error=unexpected(name, error))
+            folder.add(target, asdict(result), entries)
+            results.append(result)
+            if report:
+                done = len(results) - len(dataset.faults)
+                report(done / len(dataset.cases), str(name))
+    except BaseException:  # Ctrl-C, or a full disk
+        with suppress(OutputError):  # the first error is the one to report
+            folder.close()
+        raise
+    folder.close()
+    return results
+
+
+def _drawn(case: Case, name: Path, title: str, tolerance: float) -> Segmentation:
+    film = read_radiograph(case.image)
+    mask = case.read_mask((film.pixels.shape[0], film.pixels.shape[1]))
+    return Segmentation(film, mask, None, None, name, tolerance, title)
+
+
+def _check(dataset: Dataset, out: Path, formats: Sequence[str], tolerance: float) -> None:
+    for kind in formats:
+        if not FORMATS[kind].drawn:
+            raise UsageError(f"--to {kind}: needs the probability that a model finds; see segment")
+    if not 0 <= tolerance < np.inf:
+        raise UsageError(f"--tolerance {tolerance:g}: give 0 or more, in px")
+    if not dataset.cases:
+        raise DatasetError(f"{dataset.root}: no mask has the name of a film; name them alike")
+    places = {place for case in dataset.cases for place in (case.image.parent, case.mask.parent)}
+    if any(same_place(out, place) for place in places):
+        raise UsageError(f"{out}: is where the dataset lies; choose another folder for --out")

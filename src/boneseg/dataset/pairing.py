@@ -1,0 +1,272 @@
+"""Films and masks on disk, and which mask is of which film.
+
+    films, masks = film_files(Path("images")), mask_files(Path("masks"))
+    found = pair(films, masks)
+    found.pairs, found.alone, found.faults    # {film: mask}, masks without a film, what is wrong
+
+A mask belongs to the film of the same name, a DICOM Segmentation to the film that it refers to. An
+error in one film or file affects no other: it is listed, with its reason, in `faults`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from boneseg._util.text import listed
+from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
+from boneseg.masks.annotations import (
+    DICOM_SUFFIXES,
+    Drawing,
+    UnknownAnnotationError,
+    is_annotation,
+    labels_of,
+    open_annotations,
+    suffix_of,
+)
+from boneseg.masks.readers.yolo import holds_numbers
+from boneseg.radiograph.provenance import is_result, listed_results
+
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".jp2", ".j2k", ".jpx", ".pgm", ".pnm", ".ppm"),
+)
+MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
+_TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # before names, by Label Studio
+FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask on disk: a file of its own, or one film of a file for several.
+
+    name: of the film, as far as the mask tells. film: what the file calls it. uid: of the DICOM
+    instance it refers to. loose: ignored where no film has its name. error: why the file, or
+    this part of it, cannot be read; a film may still have its name.
+    """
+
+    path: Path
+    name: str
+    film: str | None = None
+    uid: str | None = None
+    loose: bool = False
+    error: str = ""
+
+
+@dataclass
+class Pairing:
+    """The mask of each film that has one, the masks without a film, and what is wrong.
+
+    unclear: films whose name or mask is not clear. faults: one line for each file or film that is
+    left out because of an error.
+    """
+
+    pairs: dict[Path, MaskFile] = field(default_factory=dict)
+    alone: list[Path] = field(default_factory=list)
+    unclear: list[Path] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def stem_of(path: Path) -> str:
+    """The name without its image suffix: a DICOM file named by its UID keeps all of it."""
+    suffix = suffix_of(path)
+    if suffix and len(path.name) > len(suffix):
+        return path.name[: -len(suffix)]
+    known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
+    return path.stem if known else path.name
+
+
+def as_compared(name: str) -> str:
+    """A name in small letters, with letters and their accents joined.
+
+    Some disks and archives keep an accent apart from its letter, and keyboards do not.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def film_files(folder: Path) -> list[Path]:
+    """The films in a folder, by name; hidden files, other kinds and results are passed over.
+
+    Results are what boneseg itself wrote, masks of films among them: see `provenance.py`.
+
+    Raises DatasetError where it cannot be read.
+    """
+
+    results = listed_results(folder)
+
+    def fits(path: Path) -> bool:
+        with suppress(OSError):  # a film that cannot be read fails by itself
+            if is_result(path, results):
+                return False
+        if path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES:
+            return True
+        with path.open("rb") as file:  # the mark of DICOM: PS3.10, section 7.1
+            return file.read(132)[128:] == b"DICM"
+
+    return _files(folder, fits)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder, by name. Raises DatasetError where it cannot be read."""
+    return _files(folder, lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _files(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
+    try:
+        seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return sorted(path for path in seen if path.is_file() and fits(path))
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def mask_files(place: Path) -> list[MaskFile]:
+    """The masks in a folder, or in one file of annotations, by name.
+
+    Raises DatasetError where the folder cannot be read, or the one file holds no masks.
+    """
+    if place.is_file():
+        found = masks_in(place)
+        if any(mask.loose for mask in found):
+            raise DatasetError(f"{place}: holds no masks of a known kind; see docs/formats.md")
+        return found
+    files = _files(place, _may_be_mask)
+    texts = [path for path in files if suffix_of(path) == ".txt"]
+    if not any(map(holds_numbers, texts)):  # empty ones say "no bone" beside others alone
+        files = [path for path in files if path not in texts]
+    return [mask for path in files for mask in masks_in(path)]
+
+
+def masks_in(path: Path) -> list[MaskFile]:
+    """The masks that a file holds: one, or one for each of its films."""
+    suffix, name = suffix_of(path), stem_of(path)
+    if not is_annotation(path) or suffix not in (".json", ".xml", ""):
+        return [MaskFile(path, name, loose=suffix == ".txt")]  # a README may lie there, too
+    try:
+        found = open_annotations(path)
+    except UnknownAnnotationError as error:
+        return [MaskFile(path, name, loose=True, error=str(error))]
+    except MaskError as error:
+        return [MaskFile(path, name, error=str(error))]
+    return [_mask_file(path, name, drawing) for drawing in found]
+
+
+def _mask_file(path: Path, name: str, drawing: Drawing) -> MaskFile:
+    if drawing.error:
+        return MaskFile(path, "", error=drawing.error)
+    if drawing.name is None:
+        return MaskFile(path, name, drawing.uid, drawing.uid)
+    return MaskFile(path, stem_of(_named(drawing.name)), drawing.name)
+
+
+def _named(name: str) -> Path:
+    return Path(PurePosixPath(name.replace("\\", "/")).name)
+
+
+def _may_be_mask(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_annotation(path)
+
+
+def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
+    """Refuse labels that nobody has drawn: their masks would all be empty. Raises UsageError."""
+    found: set[str] = set()
+    unread = False
+    for mask in masks:
+        if not is_annotation(mask.path):
+            raise UsageError(f"--label: {mask.path} is a picture, which names no labels")
+        try:
+            for drawing in open_annotations(mask.path):
+                if mask.film in (None, drawing.name, drawing.uid):
+                    found.update(labels_of(drawing.read(None)))
+        except MaskError:  # reported when the mask is read; it may hold any label
+            unread = True
+    unknown = [label for label in labels if label not in found]
+    if unknown and (found or not unread):
+        raise UsageError(
+            f"--label {unknown[0]}: is in no mask; there are {listed(sorted(found)) or 'none'}"
+        )
+
+
+def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
+    """Find the mask of each film.
+
+    Films of one name, masks that fit several films, and several masks of one film are faults, and
+    so are masks that cannot be read and have no film's name.
+    """
+    found = Pairing()
+    by_name = _by_name(films, found)
+    aliases: dict[str, list[Path]] = defaultdict(list)
+    for name, film in by_name.items():
+        aliases[as_compared(FILM_ENDING.sub("", name))].append(film)
+    uids = _uids(films) if any(mask.uid for mask in masks) else {}
+    doubled = {as_compared(stem_of(film)) for film in found.unclear}
+    several: dict[Path, list[MaskFile]] = defaultdict(list)
+    for mask in masks:
+        names = _names(mask)
+        pointed = uids.get(mask.uid or "")
+        fitting = [pointed] if pointed else [by_name[name] for name in names if name in by_name]
+        fitting = fitting or next((aliases[name] for name in names if name in aliases), [])
+        if not fitting:
+            if mask.loose or doubled & set(names):  # whose films are among the faults already
+                continue
+            if mask.error:
+                found.faults.append(mask.error)
+            else:
+                found.alone.append(mask.path if mask.film is None else mask.path / mask.film)
+            continue
+        film = fitting[0]
+        if len(fitting) > 1 and names[0] not in by_name:
+            fits = listed([film.name for film in fitting])
+            found.faults.append(f"{mask.path}: fits {fits}; rename one")
+        elif mask.uid and pointed is None and film in uids.values():
+            found.faults.append(f"{mask.path}: points at another film than {film}; rename it")
+        else:
+            several[film].append(mask)
+    for film, own in several.items():
+        if len(own) == 1:
+            found.pairs[film] = own[0]
+        else:
+            found.unclear.append(film)
+            both = " and ".join(mask.path.name for mask in own[:2])
+            found.faults.append(f"{film}: {both} both fit it; keep one mask")
+    if not (found.pairs or found.alone or found.faults):  # else a file of another kind is nobody's
+        found.faults += [mask.error for mask in masks if mask.error][:1]
+    return found
+
+
+def _by_name(films: Sequence[Path], found: Pairing) -> dict[str, Path]:
+    """Films by their names as compared; those of one name are unclear, and left out."""
+    alike: dict[str, list[Path]] = defaultdict(list)
+    for film in films:
+        alike[as_compared(stem_of(film))].append(film)
+    for first, *others in alike.values():
+        if others:
+            reason = f"has the same name as {first.name}; rename one of the two"
+            found.faults.append(f"{others[0]}: {reason}")
+            found.unclear += [first, *others]
+    return {name: own[0] for name, own in alike.items() if len(own) == 1}
+
+
+def _names(mask: MaskFile) -> list[str]:
+    """What the film of a mask may be called, the likeliest first, as names are compared."""
+    names = [mask.name, MASK_ENDING.sub("", mask.name)]
+    if mask.film is not None:
+        names.append(_TASK_ENDING.sub("", mask.name))
+    return [as_compared(name) for name in names]
+
+
+def _uids(films: Sequence[Path]) -> dict[str, Path]:
+    """The SOP Instance UID of each DICOM film."""
+    from boneseg.masks.formats.dicom_seg import read_source
+    from boneseg.radiograph.dicom.header import text_of
+
+    found = {}
+    for film in films:
+        with suppress(RadiographError):
+            found[text_of(read_source(film), "SOPInstanceUID")] = film
+    found.pop("", None)  # of a film without one, which no mask refers to
+    return found

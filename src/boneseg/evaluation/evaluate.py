@@ -1,0 +1,273 @@
+"""Scoring predictions against a dataset: each case by name, then the summary.
+
+    evaluation = evaluate_masks(open_dataset(Path("data")), Path("predicted"))
+    evaluation.summary.mean["dice"]
+
+A case without a prediction, or with one of another size, is named in `failures` and never scored
+as an empty mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg._util.files import write_table
+from boneseg._util.text import counted
+from boneseg.dataset.fingerprint import is_among
+from boneseg.dataset.open import Case, Dataset
+from boneseg.dataset.pairing import MaskFile, as_compared, masks_in, stem_of
+from boneseg.drawing.html import frame, table
+from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
+from boneseg.evaluation.metrics import (
+    CaseScores,
+    Scores,
+    Summary,
+    by_part,
+    parts_json,
+    score,
+    summarise,
+)
+from boneseg.evaluation.statistics import Groups
+from boneseg.masks.annotations import MaskSizeError, is_annotation
+from boneseg.masks.read import read_mask
+from boneseg.radiograph.read import Radiograph, read_radiograph
+
+Mask = NDArray[np.bool_]
+Pair = tuple[str, Mask, Mask, tuple[float, float] | None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that could not be scored, and why, in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The summary of the cases that were scored, and every one that was not (exit status 1)."""
+
+    summary: Summary
+    parts: dict[str, Summary]  # by body part, where parts.csv names any
+    failures: tuple[Failure, ...]
+    seen: tuple[str, ...] = ()  # cases that the model was trained on, or chosen by
+
+    def __repr__(self) -> str:
+        if not self.summary.cases:
+            return f"Evaluation(no film scored, {counted(len(self.failures), 'failure')})"
+        dice, films = self.summary.mean["dice"], counted(len(self.summary.cases), "film")
+        return f"Evaluation(Dice {dice:.4f}, {films}, {counted(len(self.failures), 'failure')})"
+
+    def _repr_html_(self) -> str:
+        failed = "".join(f"<p>{escape(failure.reason)}</p>" for failure in self.failures)
+        if not self.summary.cases:
+            return frame(f"<p>{self.nothing_scored}</p>{failed}")
+        return frame(summaries_table([("all films", self.summary), *self.parts.items()]) + failed)
+
+    @property
+    def nothing_scored(self) -> str:
+        """What stands in the place of the figures where there are none."""
+        return f"no film could be scored; all {len(self.failures)} failed"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `evaluate --json`; "parts" where any are known."""
+        parts = {"parts": parts_json(self.parts)} if self.parts else {}
+        return self.summary.to_json() | parts
+
+    def table(self) -> str:
+        """Each metric with its interval, then each body part, for a terminal."""
+        if not self.summary.cases:
+            return self.nothing_scored
+        mean, ci95 = self.summary.mean, self.summary.ci95
+        several = len(self.summary.cases) > 1
+        lines = [
+            f"{name:<10} {value:8.4f}   "
+            + (f"95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}" if several else "one film")
+            for name, value in mean.items()
+        ]
+        lines += [
+            f"{part:<10} {found.mean['dice']:8.4f}   Dice of {counted(len(found.cases), 'film')}"
+            for part, found in self.parts.items()
+        ]
+        return "\n".join(lines)
+
+
+def evaluate_predictions(pairs: Iterable[Pair], groups: Groups | None = None) -> Summary:
+    """Score (name, prediction, truth, spacing in mm or None) one after the other.
+
+    Prediction and truth are bool, height x width. The pairs are taken one at a time, so a generator
+    needs the memory of one film only. `groups` has the patient of each, where that is known, and
+    intervals are then over patients. Raises MaskError, with the name, where the two cannot be
+    compared, and DatasetError where there are no pairs.
+    """
+    scored = []
+    for index, (name, prediction, truth, spacing_mm) in enumerate(pairs):
+        group = groups[index] if groups is not None else None
+        try:
+            scored.append(CaseScores(name, score(prediction, truth, spacing_mm), group))
+        except MaskError as error:
+            raise MaskError(f"{name}: {error}") from None
+    if not scored:
+        raise DatasetError("there is no case to score; give at least one film with its mask")
+    return summarise(scored)
+
+
+def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
+    """Score the predicted masks in a folder against the truth of a dataset.
+
+    The prediction for a film `knee.png` is `knee_mask.*`, or else `knee.*`, in `masks_dir` itself;
+    that may also be one file of annotations.
+    Distances are in mm too where the film states its pixel spacing. Raises UsageError where
+    `masks_dir` is no folder that can be read, and DatasetError where the dataset has no case; what
+    is wrong with one case is in `failures`, and the others are scored.
+    """
+    masks = _masks_in(masks_dir)
+    files = _by_name(masks)
+    owners: dict[MaskFile, str] = {}
+
+    def score_case(case: Case) -> Scores:
+        mask = _prediction(case, files, masks_dir)
+        if owners.setdefault(mask, case.name) != case.name:
+            raise MaskError(f"{mask.path}: is taken by case {owners[mask]}; name one mask a film")
+        return _score_file(case, mask)
+
+    evaluation = _evaluate(dataset, score_case)
+    lost = [mask for mask in masks if mask.error and not mask.loose and mask not in owners]
+    unread = tuple(Failure(mask.path.name, mask.error) for mask in lost)
+    return replace(evaluation, failures=unread + evaluation.failures)
+
+
+def evaluate_model(
+    dataset: Dataset, segment: Callable[[Radiograph], Mask], seen: Collection[str] = ()
+) -> Evaluation:
+    """Score what a model finds on the films of a dataset, read one at a time.
+
+    `segment` finds the mask of a film on the film's own grid, bool H x W, as `Engine.segment` does.
+    `seen`: digests of films that the model knows (`bundle.seen_by`); the evaluation names those.
+    Raises DatasetError where the dataset has no case; a film or mask that cannot be read is in
+    `failures`, and the others are scored.
+    """
+    known: list[str] = []
+
+    def score_case(case: Case) -> Scores:
+        film = read_radiograph(case.image)
+        height, width = film.pixels.shape
+        truth = case.read_mask((height, width))
+        scores = score(segment(film), truth, film.spacing_mm)
+        if is_among(film, seen):
+            known.append(case.name)
+        return scores
+
+    return replace(_evaluate(dataset, score_case), seen=tuple(known))
+
+
+def write_cases_csv(summary: Summary, path: Path) -> None:
+    """Write one row a case: its name and every score; an unknown mm value is left empty.
+
+    Raises OutputError where the file cannot be written.
+    """
+    columns = ["name", *(field.name for field in fields(Scores))]
+    rows = (case.to_json() for case in summary.cases)
+    write_table(path, columns, ([row[name] for name in columns] for row in rows))
+
+
+def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluation:
+    if not dataset.cases:
+        raise DatasetError("there is no case to score; give at least one film with its mask")
+    scored: list[CaseScores] = []
+    failures: list[Failure] = []
+    failures += [Failure(fault.split(": ")[0], fault) for fault in dataset.faults]
+    for case in dataset.cases:
+        try:
+            scored.append(CaseScores(case.name, score_case(case), case.group))
+        except BonesegError as error:
+            failures.append(Failure(case.name, case.hide(str(error))))
+        except Exception as error:  # of a library: its own words could quote the file
+            failures.append(Failure(case.name, unexpected(case.image_name, error)))
+    summary = summarise(scored)
+    parts = by_part(summary, {case.name: case.part for case in dataset.cases})
+    return Evaluation(summary, parts, tuple(failures))
+
+
+def _score_file(case: Case, mask: MaskFile) -> Scores:
+    film = read_radiograph(case.image)
+    height, width = film.pixels.shape
+    truth = case.read_mask((height, width))
+    try:
+        prediction = read_mask(mask.path, (height, width), film=mask.film)
+    except MaskSizeError as error:
+        found = f"{error.size[0]} x {error.size[1]} pixels, the film {height} x {width}"
+        where = str(mask.path) if mask.film is None else f"{mask.path}: {mask.film}"
+        raise MaskError(
+            f"{where}: is {found} (height x width); predict on the film's own pixel grid"
+        ) from None
+    return score(prediction, truth, film.spacing_mm)
+
+
+def _masks_in(place: Path) -> list[MaskFile]:
+    try:
+        files = [place] if place.is_file() else sorted(place.iterdir())
+        paths = [p for p in files if p.is_file() and not p.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(
+            f"{place}: cannot be read ({error.strerror}); give the folder of predicted masks"
+        ) from None
+    masks = [mask for path in paths for mask in masks_in(path)]
+    if place.is_file() and len(masks) == 1 and masks[0].error and not masks[0].loose:
+        raise DatasetError(masks[0].error)
+    if place.is_file() and (not is_annotation(place) or any(mask.loose for mask in masks)):
+        raise UsageError(f"{place}: holds no masks of films; give the folder of predicted masks")
+    return masks
+
+
+def _by_name(masks: Sequence[MaskFile]) -> dict[str, list[MaskFile]]:
+    found: dict[str, list[MaskFile]] = {}
+    for mask in masks:
+        found.setdefault(as_compared(mask.name), []).append(mask)
+    return found
+
+
+def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path) -> MaskFile:
+    candidates = next((files[name] for name in _prediction_names(case) if name in files), None)
+    if not candidates and folder.is_file():
+        raise MaskError(f"{folder}: holds nothing of {case.name}; predict this film, too")
+    if not candidates:
+        raise MaskError(f"{folder / case.name}_mask.png: is missing; predict this film, too")
+    if len(candidates) > 1:
+        names = ", ".join(mask.path.name for mask in candidates)
+        raise MaskError(f"{folder}: holds {names} for one film; keep one of them")
+    return candidates[0]
+
+
+def _prediction_names(case: Case) -> tuple[str, ...]:
+    called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's is hidden
+    names = (f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))
+    return tuple(map(as_compared, names))
+
+
+def summaries_table(rows: Sequence[tuple[str, Summary]]) -> str:
+    """The markup of a table with a row for each named summary."""
+    heads = ("", "films", "Dice", "95 %", "std", "HD95, px", "IoU")
+    cells = [
+        (
+            escape(name),
+            str(len(found.cases)),
+            f"{found.mean['dice']:.4f}",
+            f"{found.ci95['dice'][0]:.4f} to {found.ci95['dice'][1]:.4f}"
+            if len(found.cases) > 1
+            else "one film",
+            f"{found.std['dice']:.4f}",
+            f"{found.mean['hd95_px']:.2f}",
+            f"{found.mean['iou']:.4f}",
+        )
+        for name, found in rows
+    ]
+    return table(heads, cells)

@@ -1,0 +1,355 @@
+"""Searching for a better recipe on one's own films, and saying how sure the find is.
+
+    found = tune_recipe(open_dataset(Path("knees")), load_recipe("default"), Path("runs/tuned"))
+    print(found.table())
+
+    RUN/tune.db       every trial (SQLite, by Optuna); what a stopped search goes on from
+    RUN/trials/       a training run each; that of the recipe the search started from is `base`
+    RUN/tune.json     the trials, and the best against the base
+    RUN/best.toml     the best recipe, for `boneseg train --recipe`
+    RUN/bundle/       the model of the best trial
+
+A fifth of the films takes no part in any trial. The search sees the validation films of the rest
+alone, so that the best and the base can be compared on that fifth, film by film, without the
+optimism of having been chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from boneseg._util.files import whole_file
+from boneseg._util.lock import exclusive
+from boneseg._util.processes import workers
+from boneseg._util.text import counted
+from boneseg.bundle.store import Bundle, save_bundle
+from boneseg.dataset.load import Film, fingerprints, read_films
+from boneseg.dataset.open import Dataset
+from boneseg.dataset.splits import all_but, split_folds, twins
+from boneseg.drawing.html import frame, table
+from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
+from boneseg.evaluation.metrics import bootstrap_ci95, score
+from boneseg.evaluation.statistics import p_words, paired_p
+from boneseg.experiments.tune_storage import LOOKS, open_study, storage_errors, study
+from boneseg.inference.engine import Engine
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.search_space import SPACE, Choices, Range, Space, check_space, varied
+from boneseg.training.history import Check
+from boneseg.training.run import TrainedRun
+from boneseg.training.train import train
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
+
+FEWEST = 6  # films held back; of fewer, no pattern of signs has a p below 0.05
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One recipe that was tried."""
+
+    number: int  # from 1
+    settings: dict[str, Any]
+    dice: float | None  # on the validation films; None where it was ended early
+    state: str  # complete, pruned
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found, and how sure it is."""
+
+    trials: tuple[TrialResult, ...]
+    base_dice: float  # validation Dice of the recipe that the search started from
+    best_dice: float
+    settings: dict[str, Any]  # of the best; empty where nothing beat the base
+    recipe: Recipe
+    held_back: int  # films that no trial saw
+    held_back_dice: tuple[float, float]  # there, of base and best
+    gain_ci95: tuple[float, float]  # of the difference there
+    p: float  # of that difference, as `paired_p` has it
+    bundle: Bundle
+
+    @property
+    def verdict(self) -> str:
+        """How sure the find is, in a sentence."""
+        if not self.settings:
+            return "nothing tried was better than the recipe it started from; that one is kept"
+        base, best = self.held_back_dice
+        low, high = self.gain_ci95
+        films = counted(self.held_back, "film")
+        figures = (
+            f"Dice {best:.4f} against {base:.4f} on {films} that no trial saw "
+            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {p_words(self.p)})"
+        )
+        if self.held_back < FEWEST:
+            return f"too few films were held back to tell: {figures}"
+        if self.p < 0.05:
+            return f"{'better' if best > base else 'WORSE'}, and hardly by chance: {figures}"
+        return f"cannot be told from the recipe it started from: {figures}"
+
+    def __repr__(self) -> str:
+        dice = f"validation Dice {self.best_dice:.4f} from {self.base_dice:.4f}"
+        return f"Tuned({dice}, {counted(len(self.trials), 'trial')})"
+
+    def _repr_html_(self) -> str:
+        rows = [(number, dice, escape(settings)) for number, dice, settings in self.rows()]
+        remarks = "".join(f"<p>{escape(remark)}</p>" for remark in self.remarks)
+        return frame(table(("trial", "validation Dice", "settings"), rows) + remarks)
+
+    @property
+    def remarks(self) -> tuple[str, str]:
+        """How many trials there were, and the verdict."""
+        early = sum(trial.dice is None for trial in self.trials)
+        trials = counted(len(self.trials), "trial")
+        return f"{trials}, {early} of them ended early", self.verdict
+
+    def rows(self, top: int = 5) -> list[tuple[str, str, str]]:
+        """Number, validation Dice and settings of the base and of the best trials."""
+        done = [trial for trial in self.trials if trial.dice is not None]
+        best = sorted(done, key=lambda one: -(one.dice or 0))[:top]
+        return [("base", f"{self.base_dice:.4f}", "")] + [
+            (str(trial.number), f"{trial.dice:.4f}", _listed(trial.settings)) for trial in best
+        ]
+
+    def table(self, top: int = 5) -> str:
+        """The best trials and the verdict, for a terminal."""
+        lines = [f"{a:>6} {b}  {c}".rstrip() for a, b, c in self.rows(top)]
+        return "\n".join([*lines, *self.remarks])
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of tune.json."""
+        skipped = ("trials", "recipe", "bundle")
+        facts = {key: value for key, value in self.__dict__.items() if key not in skipped}
+        return {
+            "verdict": self.verdict,
+            **facts,
+            "trials": [asdict(trial) for trial in self.trials],
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+
+@exclusive
+def tune_recipe(
+    dataset: Dataset,
+    base: Recipe,
+    out: Path | str,
+    *,
+    trials: int = 20,
+    space: Space = SPACE,
+    resume: bool = False,
+    parallel: int = 1,
+    report: Report | None = None,
+) -> Tuned:
+    """Try `trials` recipes out of a space around `base`, by Optuna's TPE with median pruning.
+
+    With `parallel` above 1 so many trials run at once in processes of their own, and `report` is
+    called once for each, with its last check, when it ends. A stopped search goes on, in the middle
+    of its trials, with `resume`.
+
+    Raises UsageError for fewer than one trial or worker, RecipeError for a space that holds what no
+    recipe may, DatasetError for too few films, TrainingError for a search that exists already, or
+    on other films, from another recipe or over another space, and where a process of those at work
+    is ended from outside.
+    """
+    if trials < 1 or parallel < 1:
+        raise UsageError("tune: ask for one or more trials, and one or more at once")
+    out = Path(out)
+    films = read_films(dataset.cases, faults=dataset.faults)
+    check_space(space, base, [film.square_shape for film in films])
+    kept, held = _hold_back(films, base.run.seed)
+    inside = replace(dataset, cases=tuple(films[index].case for index in kept))
+    facts = {
+        "films": fingerprints(films),
+        "recipe": base.model_dump(mode="json"),
+        "space": {name: one.model_dump(mode="json") for name, one in space.items()},
+        "groups.csv or parts.csv": sorted(films[index].case.name for index in held),
+    }
+    with storage_errors(out):
+        open_study(out, facts, resume)
+        search = _Search(inside, base, out, dict(space), trials, _threads(parallel))
+        base_run = _train(search, "base", base, lambda check: report(0, check) if report else None)
+        _run_all(search, parallel, report)
+        return _conclude(search, base_run, [films[index] for index in held])
+
+
+def _threads(parallel: int) -> int | None:
+    """For each of several processes."""
+    return max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
+
+
+@dataclass(frozen=True)
+class _Search:
+    dataset: Dataset  # without the films held back
+    base: Recipe
+    out: Path
+    space: dict[str, Range | Choices]
+    trials: int
+    threads: int | None
+
+
+def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
+    """Indices of the films to search on, and of the fifth that no trial sees."""
+    cases = [film.case for film in films]
+    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    shares = [float(film.mask.mean()) for film in films]
+    try:
+        held = split_folds(cases, clusters, 5, seed, shares)[0]
+    except DatasetError:  # its words are about folds, and nobody has asked for any
+        raise DatasetError("tune: needs films of 5 patients or more; add films") from None
+    return all_but(held, len(films)), held
+
+
+def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
+    """As many trials as are wanting."""
+    from optuna.trial import TrialState
+
+    done = study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    wanting = range(search.trials - len(done))
+    if parallel == 1:
+        for _ in wanting:
+            _run_trial(search, report)
+        return
+    with workers(parallel, search.out) as pool:
+        for ended in as_completed([pool.submit(_run_trial, search) for _ in wanting]):
+            last = ended.result()
+            if report and last is not None:
+                report(*last)
+
+
+def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Check] | None:
+    """One more trial; its number and its last check, if it came to any."""
+    if search.threads is not None:
+        import torch
+
+        torch.set_num_threads(search.threads)
+    last: tuple[int, Check] | None = None
+
+    def tell(number: int, check: Check) -> None:
+        nonlocal last
+        last = number, check
+        if report:
+            report(number, check)
+
+    study(search.out).optimize(lambda trial: _try(search, trial, tell), n_trials=1)
+    return last
+
+
+def _try(search: _Search, trial: Trial, report: Report) -> float:
+    """The validation Dice of one recipe; ended early where it lags behind."""
+    from optuna import TrialPruned
+
+    settings = {name: _suggest(trial, name, one) for name, one in search.space.items()}
+    looks = 0
+
+    def look(check: Check) -> None:
+        nonlocal looks
+        report(trial.number + 1, check)
+        if int(check.done * LOOKS) > looks and check.done < 1:
+            looks = int(check.done * LOOKS)
+            trial.report(check.dice, looks)
+            if trial.should_prune():
+                raise TrialPruned
+
+    name = _folder(settings)
+    try:
+        run = _train(search, name, varied(search.base, settings), look)
+    except (TrainingError, RecipeError):  # it collapsed four times, or its settings do not go
+        # together: so poor a recipe that it has no figure
+        raise TrialPruned from None
+    except TrialPruned:
+        shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
+        raise
+    return run.assess().summary.mean["dice"]
+
+
+def _suggest(trial: Trial, name: str, one: Range | Choices) -> Any:
+    if isinstance(one, Choices):
+        return trial.suggest_categorical(name, one.choices)
+    if isinstance(one.low, int) and isinstance(one.high, int):
+        return trial.suggest_int(name, one.low, one.high, log=one.log)
+    return trial.suggest_float(name, one.low, one.high, log=one.log)
+
+
+def _folder(settings: Mapping[str, Any]) -> str:
+    """A trial's folder is named by its settings: a killed one is found again."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _train(
+    search: _Search, name: str, recipe: Recipe, report: Callable[[Check], None] | None
+) -> TrainedRun:
+    folder = search.out / "trials" / name
+    return train(search.dataset, recipe, folder, resume=True, report=report)
+
+
+def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tuned:
+    """The best trial against the base, on films that neither has seen."""
+    from optuna.trial import TrialState
+
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    tried = study(search.out).get_trials(states=states)
+    trials = tuple(
+        TrialResult(one.number + 1, one.params, one.value, one.state.name.lower())
+        if one.state == TrialState.COMPLETE
+        else TrialResult(one.number + 1, one.params, None, one.state.name.lower())
+        for one in tried
+    )
+    base = base_run.assess()
+    settings: dict[str, Any] = {}
+    best_dice = base.summary.mean["dice"]
+    for trial in trials:
+        if trial.dice is not None and trial.dice > best_dice:
+            settings, best_dice = trial.settings, trial.dice
+    best, best_run = base, base_run
+    if settings:
+        best_run = _train(search, _folder(settings), varied(search.base, settings), None)
+        best = best_run.assess()
+    bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
+    theirs = save_bundle(search.out / "trials" / "base" / "bundle", base_run.network, base.card)
+    scores = [_scores(Engine(one), held) for one in (theirs, bundle)]
+    difference, groups = scores[1] - scores[0], [film.case.group for film in held]
+    found = Tuned(
+        trials=trials,
+        base_dice=base.summary.mean["dice"],
+        best_dice=best_dice,
+        settings=settings,
+        recipe=varied(search.base, settings),
+        held_back=len(held),
+        held_back_dice=(float(scores[0].mean()), float(scores[1].mean())),
+        gain_ci95=bootstrap_ci95(difference, groups=groups),
+        p=paired_p(scores[1], scores[0], groups=groups),
+        bundle=bundle,
+    )
+    summary = f"the best of {counted(len(trials), 'trial')}: {found.verdict}"
+    text = found.recipe.model_copy(update={"summary": summary}).to_toml()
+    document = json.dumps(found.to_json(), indent=2) + "\n"
+    for name, content in (("best.toml", text), ("tune.json", document)):
+        with whole_file(search.out / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return found
+
+
+def _scores(engine: Engine, films: Sequence[Film]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    found = ((engine.segment(film.radiograph), film.mask) for film in films)
+    return np.array([score(mask, truth).dice for mask, truth in found])
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    def short(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return " ".join(f"{key}={short(value)}" for key, value in settings.items())

@@ -1,0 +1,87 @@
+"""The storage of a search: RUN/tune.db, SQLite by Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boneseg._util.files import make_folder, own_folder
+from boneseg.dataset.load import refuse_other
+from boneseg.errors import OutputError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+LOOKS = 20  # at a trial's validation Dice, at equal shares of it, to end it early
+
+
+@contextmanager
+def storage_errors(out: Path) -> Iterator[None]:
+    """Have errors of the database, a full disk among them, become an OutputError of one line."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        known = error if isinstance(error, SQLAlchemyError) else error.__cause__
+        reason = getattr(known, "orig", None) or type(error).__name__
+        raise OutputError(
+            f"{out / 'tune.db'}: cannot be read or written ({reason}); free space, or make the "
+            "folder writable, and add --resume"
+        ) from None
+
+
+def open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
+    """Make the storage, or hold what is asked against what it was made for."""
+    from optuna.trial import TrialState
+
+    path = out / "tune.db"
+    if "?" in str(path.absolute()):  # where the address of a database ends
+        raise UsageError(
+            f"{out}: no search can be kept under a name with a ?; choose another --out"
+        )
+    known = path.exists()
+    own_folder(out, path.name, resume)
+    make_folder(out / "trials", "choose another folder for --out")
+    found = study(out, create=True)
+    if known:
+        refuse_other(facts, found.user_attrs, path)
+    for name, value in facts.items():
+        found.set_user_attr(name, value)
+    for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of a search that was killed
+        found.tell(trial.number, state=TrialState.FAIL)
+        found.enqueue_trial(trial.params)
+
+
+def study(out: Path, create: bool = False) -> Study:
+    """The study in RUN/tune.db. Raises TrainingError where that is none."""
+    import optuna
+    from sqlalchemy.engine import URL
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = out / "tune.db"
+    known = path.exists()
+    try:
+        address = URL.create("sqlite", database=str(path.absolute())).render_as_string()
+        url = address.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
+        storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
+        look = optuna.create_study if create else optuna.load_study
+        words = {"direction": "maximize", "load_if_exists": True} if create else {}
+        found: Study = look(
+            study_name="boneseg",
+            storage=storage,
+            sampler=optuna.samplers.TPESampler(),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
+            **words,
+        )
+        return found
+    except OperationalError as error:  # of the disk: a file of another kind is a DatabaseError
+        if create and not known:
+            path.unlink(missing_ok=True)
+        raise error
+    except (SQLAlchemyError, RuntimeError, KeyError, ValueError):
+        raise TrainingError(f"{path}: is no search of boneseg; choose another --out") from None

@@ -1,0 +1,168 @@
+"""Files in, masks out: each film on its own, so that one bad file never stops the rest.
+
+A thread takes a film from file to mask, while others are at other films; the results keep the order
+of the inputs. No more films are in memory than there are threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from boneseg._util.files import make_folder
+from boneseg._util.lock import exclusive
+from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
+from boneseg.inference.engine import Engine
+from boneseg.masks.output import OutputFolder, Target, write_outputs
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.read import Radiograph, SpacingKind, read_radiograph
+
+USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
+REPORT = "segment.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input: its files and figures, or its error."""
+
+    input: str
+    outputs: dict[str, str]
+    area_px: int | None = None
+    area_mm2: float | None = None
+    spacing: SpacingKind | None = None  # what the mm are
+    confidence: float | None = None  # mean over pixels of the probability of the answer given
+    trust: float | None = None  # how far the model's views agree; the lowest want a look
+    likeness: float | None = None  # how much the film looks like a radiograph, in [0, 1]
+    warning: str | None = None  # that it hardly does; and which formats were skipped
+    skipped: dict[str, str] = field(default_factory=dict)  # formats it cannot have, and why
+    frame: int | None = None  # that was asked for, from 1
+    seconds: float | None = None  # in the engine
+    error: str | None = None
+
+
+Written = tuple[Result, dict[str, Any]]  # and what the documents say of the film, by format
+
+
+@exclusive
+def segment_files(
+    inputs: Sequence[Path],
+    out: Path,
+    engine: Engine,
+    *,
+    formats: Sequence[str] = USUAL,
+    invert: bool = False,
+    frame: int | None = None,
+    keep_names: bool = False,
+    report: Callable[[Result], None] | None = None,
+) -> list[Result]:
+    """Segment each film into `out`, and add what was found to `segment.json` there.
+
+    `formats`: names of `writers.FORMATS`; documents of all films are written at the end, as is the
+    report. Both keep the films of earlier calls: see `outputs.py`. They are also written where the
+    call is stopped, with what was done until then.
+
+    Films whose path gives their patient away are called by a hash, in names of files and in
+    results, unless `keep_names`: see `patients.py`.
+
+    Raises UsageError where `frame` is under 1 or where a file beside the films would be replaced,
+    and OutputError where nothing can be written or another process writes to `out`.
+    """
+    if frame is not None and frame < 1:  # else every film would be blamed for it
+        raise UsageError(f"--frame {frame}: frames are counted from 1")
+    names = [public_path(path, keep_names=keep_names) for path in inputs]
+    make_folder(out)
+    folder = OutputFolder(out, REPORT, formats)
+    targets = folder.targets(inputs, names, frame)
+    results: list[Result] = []
+    full = Event()  # once a result cannot be written, what waits has no room either
+
+    def segment(path: Path, name: Path, target: Target) -> Written:
+        if full.is_set():  # and whoever set it is before us in the order of results
+            raise CancelledError
+        try:
+            film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
+            return _segment_one(film, name, target, folder, engine, frame)
+        except OutputError:
+            full.set()
+            raise
+        except BonesegError as error:
+            return _failure(name, str(error))
+        except Exception as error:  # of a library: its own words could quote the file
+            return _failure(name, unexpected(name, error))
+
+    def take(done: Future[Written], target: Target) -> None:
+        result, entries = done.result()
+        folder.add(target, asdict(result), entries)
+        results.append(result)
+
+    with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one reads or writes while others look
+        films = zip(inputs, names, targets, strict=True)
+        coming = [pool.submit(segment, *film) for film in films]
+        try:
+            for waiting, target in zip(coming, targets, strict=True):
+                take(waiting, target)
+                if report:
+                    report(results[-1])
+        except BaseException as error:  # Ctrl-C, or a full disk
+            begun = len(results)
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:  # a second Ctrl-C ends the waiting alone
+                with suppress(OutputError):  # the first error is the one to report
+                    if isinstance(error, OutputError):
+                        failed, _ = _failure(names[begun], str(error))
+                        folder.add(targets[begun], asdict(failed), {})
+                    for left, target in zip(coming[begun:], targets[begun:], strict=True):
+                        if left.done() and not left.cancelled() and left.exception() is None:
+                            take(left, target)
+                    folder.close()
+            raise
+    folder.close()
+    return results
+
+
+def _segment_one(
+    film: Radiograph,
+    name: Path,
+    target: Target,
+    folder: OutputFolder,
+    engine: Engine,
+    frame: int | None,
+) -> Written:
+    """Find the bones of a film, and write them. Raises BonesegError."""
+    started = time.perf_counter()
+    finding = engine.find(film)
+    seconds = time.perf_counter() - started
+    model = engine.bundle.card.model
+    found = Segmentation(film, finding.mask, finding.probability, model, name, called=target.title)
+    outputs, entries, skipped = write_outputs(found, folder.path / target.stem, folder.formats)
+    warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
+    spacing, area = film.spacing_mm, int(finding.mask.sum())
+    result = Result(
+        input=str(name),
+        outputs=outputs,
+        area_px=area,
+        area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
+        spacing=film.spacing_kind,
+        confidence=round(0.5 + float(np.abs(finding.probability - 0.5).mean()), 4),
+        trust=round(finding.trust, 4) if finding.trust is not None else None,
+        likeness=round(finding.likeness, 4),
+        warning="; ".join(filter(None, warnings)) or None,
+        skipped=skipped,
+        frame=frame,
+        seconds=round(seconds, 4),
+    )
+    return result, entries
+
+
+def _failure(name: Path, reason: str) -> Written:
+    return Result(str(name), {}, error=reason), {}

@@ -1,0 +1,169 @@
+"""Running a bundle on a film."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.bundle.store import ONNX, Bundle, load_bundle
+from boneseg.errors import BonesegError, BundleError
+from boneseg.inference.backends import open_backend
+from boneseg.inference.plausibility import LEAST, likeness
+from boneseg.inference.tiles import magnified, merged, tiled
+from boneseg.preprocessing import Floats, in_squares, levelled
+from boneseg.radiograph.read import Radiograph
+
+MOST = 4  # films looked at side by side: each is in memory, with all that is found on it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a model finds on one film."""
+
+    probability: Floats  # of bone, H x W on the film's own grid, calibrated
+    mask: NDArray[np.bool_]  # H x W, True where there is bone
+    trust: float | None  # in [0, 1]; None where one view alone was taken
+    pixels: Floats  # of the film, H x W
+
+    @cached_property
+    def likeness(self) -> float:
+        """How much the film looks like a radiograph, in [0, 1]: see `film_check`."""
+        return likeness(self.pixels)
+
+    @property
+    def warning(self) -> str | None:
+        """What to know before the mask is believed; None where there is nothing."""
+        if self.likeness >= LEAST:
+            return None
+        return f"does not look like a radiograph (likeness {self.likeness:.2f}); check the film"
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        trust = "unknown" if self.trust is None else f"{self.trust:.4f}"
+        return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {trust})"
+
+    def _repr_html_(self) -> str:
+        from boneseg.drawing.html import figure, frame
+
+        trust = "" if self.trust is None else f", trust {self.trust:.2f}"
+        caution = f"; warning: {self.warning}" if self.warning else ""
+        words = f"bone: {self.mask.mean():.1%} of the film{trust}{caution}"
+        return frame(figure(self.pixels, words, self.mask))
+
+
+class Engine:
+    """A bundle, or a run's by its path, ready to run on this machine; by default what ships.
+
+    >>> engine = Engine("runs/knees")
+    >>> mask = engine.segment(film)
+
+    Films are taken as `read_radiograph` gives them, or as their pixels alone (float32 H x W in
+    [0, 1], bone bright), which are then squares. What is found lies on the film's own grid.
+    `backend` names what runs the network (`backends.BACKENDS`); by default what suits the machine.
+    With `full_resolution` films larger than the working grid are looked at a second time, in tiles
+    of up to `tiles.MAGNIFIED` times its scale. Any number of threads may give it films; `at_once`
+    says how many do, of whose films it looks at MOST side by side. Raises BundleError where the
+    bundle cannot be read or run, UsageError for a backend that is not installed.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str = "bundled",
+        *,
+        backend: str | None = None,
+        full_resolution: bool = False,
+        at_once: int = 1,
+    ) -> None:
+        self.bundle = bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
+        self._network = open_backend(bundle, backend, self.at_once)
+        self._full_resolution = full_resolution
+        if not bundle.card.fitted:  # a bundle that cannot run is told before the first film
+            self._network.prepare((self._looks, 1, bundle.card.height, bundle.card.width))
+
+    @property
+    def name(self) -> str:
+        """What runs the network, and in what arithmetic."""
+        return self._network.name
+
+    @property
+    def _looks(self) -> int:
+        return 2 if self.bundle.card.flips else 1
+
+    def find(self, film: Radiograph | Floats) -> Finding:
+        """The bones of a film.
+
+        Raises BonesegError where the network answers with what is no number.
+        """
+        pixels, aspect = (film.pixels, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
+        card = self.bundle.card
+        square = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
+        preparation = self.bundle.preparation(square)
+        grid, place = preparation.film(pixels, aspect)
+        views = self._views(grid)
+        mean = views.mean(axis=0)
+        if self._full_resolution and (finer := magnified(preparation, place)) is not None:
+            grid, finer_place = finer.film(pixels, aspect)
+            tiles = tiled(lambda tile: self._views(tile).mean(axis=0), grid, preparation)
+            mean, place = merged(mean, place, tiles, finer_place), finer_place
+            preparation = finer
+        probability = preparation.restore(calibrated(mean, card.temperature), place)
+        trust = (
+            agreement(calibrated(views, card.temperature), card.threshold)
+            if len(views) > 1
+            else None
+        )
+        return Finding(probability, probability >= card.threshold, trust, pixels)
+
+    def _views(self, grid: Floats) -> Floats:
+        """float32 height x width to the probability that each member finds on each look, K x ..."""
+        card = self.bundle.card
+        flips, levels = card.flips, card.levels
+        second = levelled(grid) if levels else grid
+        films = np.stack([grid, second[:, ::-1]])[:, None] if flips else grid[None, None]
+        found = self._network(np.ascontiguousarray(films))
+        if found.shape != (len(films), card.members, *grid.shape):
+            raise BundleError(
+                f"{self.bundle.path}: its {ONNX} gives another size than its card says"
+            )
+        if not np.isfinite(found).all():
+            raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")
+        if flips:
+            found = np.stack([found[0], found[1, :, :, ::-1]])
+        return found.reshape(-1, *found.shape[-2:])
+
+    def probability(self, film: Radiograph | Floats) -> Floats:
+        """The probability of bone on a film: float32 H x W."""
+        return self.find(film).probability
+
+    def segment(self, film: Radiograph | Floats) -> NDArray[np.bool_]:
+        """The mask of a film: bool H x W, True where there is bone."""
+        return self.find(film).mask
+
+
+def calibrated(probability: Floats, temperature: float) -> Floats:
+    """Probabilities with their logits divided by a temperature (Guo et al., 2017)."""
+    if temperature == 1:
+        return probability
+    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float64)
+    odds = ((1 - p) / p) ** (1 / temperature)
+    return np.asarray(1 / (1 + odds), np.float32)
+
+
+def agreement(views: Floats, threshold: float) -> float:
+    """How far views of one film agree: the mean Dice of all pairs of their masks.
+
+    views: float32 K x H x W, the probabilities that the members find on the film and its mirror
+    image. Where nobody finds bone all agree: 1. The best predictor of a mask's true Dice in Roy et
+    al., "Bayesian QuickNAT", 2019, but for the name.
+    """
+    masks = (views >= threshold).reshape(len(views), -1).astype(np.float32)
+    sizes, common = masks.sum(axis=1), masks @ masks.T
+    total = sizes[:, None] + sizes[None]
+    dice = np.where(total > 0, 2 * common / np.maximum(total, 1), 1.0)
+    return float(dice[np.triu_indices(len(views), 1)].mean())

@@ -1,0 +1,74 @@
+"""A second, closer look at films that are larger than the working grid: tiles with soft seams.
+
+    finer = magnified(preparation, place)            # a grid of more pixels, or None
+    grid, finer_place = finer.film(pixels)
+    probability = tiled(network, grid, preparation)
+    merged(coarse, place, probability, finer_place)
+
+The whole film at working size says what is bone; the tiles say where exactly it ends. A network
+knows bones of the size that it was trained on, so no tile shows them at more than `MAGNIFIED` times
+that size, however fine the film is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from boneseg.preprocessing import Floats, Placement, Preparation, resize
+
+MAGNIFIED = 2.0
+OVERLAP = 0.25  # of a tile, with each neighbour
+
+
+def magnified(preparation: Preparation, place: Placement) -> Preparation | None:
+    """The grid of the closer look at a film; None where the working grid shows all there is."""
+    scale = min(MAGNIFIED, place.square[0] / place.height, place.square[1] / place.width)
+    if scale <= 1.05:
+        return None
+    return Preparation(
+        max(preparation.height, round(preparation.height * scale)),
+        max(preparation.width, round(preparation.width * scale)),
+    )
+
+
+def tiled(network: Callable[[Floats], Floats], grid: Floats, tile: Preparation) -> Floats:
+    """What the network finds on a grid larger than its own, tile after tile, float32 H x W.
+
+    Where tiles overlap each counts by how far a pixel is from its edge.
+    """
+    total, weights = np.zeros_like(grid), np.zeros_like(grid)
+    feather = _feather(tile.height)[:, None] * _feather(tile.width)[None]
+    for top in _starts(grid.shape[0], tile.height):
+        for left in _starts(grid.shape[1], tile.width):
+            window = np.s_[top : top + tile.height, left : left + tile.width]
+            total[window] += network(grid[window]) * feather
+            weights[window] += feather
+    return total / weights
+
+
+def merged(coarse: Floats, place: Placement, fine: Floats, finer: Placement) -> Floats:
+    """The closer look where the first one was in doubt or near an edge, else the first.
+
+    Both are probabilities, each on its own grid; the result is on the finer one, float32.
+    """
+    window = np.s_[place.top : place.top + place.height, place.left : place.left + place.width]
+    first = np.clip(resize(coarse[window], (finer.height, finer.width)), 0, 1)
+    there = np.s_[finer.top : finer.top + finer.height, finer.left : finer.left + finer.width]
+    doubt = 1 - np.abs(2 * first - 1)
+    result = fine.copy()
+    result[there] = first + doubt * (fine[there] - first)
+    return result
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin so that they cover a length, overlapping by `OVERLAP` or more."""
+    count = max(1, math.ceil((length - tile) / (tile * (1 - OVERLAP))) + 1)
+    return [round(i * (length - tile) / max(count - 1, 1)) for i in range(count)]
+
+
+def _feather(length: int) -> Floats:
+    ramp = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)) / (OVERLAP * length)
+    return np.minimum(ramp, 1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Masks: reading, polygons and the formats they are exchanged in."""

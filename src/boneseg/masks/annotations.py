@@ -1,0 +1,378 @@
+"""Masks in the files of other programs: one module per format, alike in shape.
+
+    for drawing in open_annotations(Path("coco.json")):
+        drawing.name                                   # "knee.png", as the file calls the film
+        merged(drawing.read((1024, 512)), path, (1024, 512))      # bool, H x W
+
+A file holds one film (LabelMe, YOLO, .seg.nrrd, NIfTI) or several (COCO, CVAT, Label Studio), or
+refers to the film by its UID (DICOM Segmentation). Each film has labelled regions. All of them are
+bone, or those of the labels that are asked for; a region labelled as a hole is cut out of what was
+drawn before it; a label that stands for "unknown" is refused.
+
+An error in one film of a file leaves the others readable: a film is parsed when it is read. Sizes
+in a header are compared with the film before anything is unpacked, and the unpacked pixels of one
+film take at most MAX_BYTES.
+
+Errors raised inside the modules give the reason alone; file and film are put before it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg._util.files import read_json
+from boneseg._util.text import listed, one_line
+from boneseg.errors import MaskError
+from boneseg.radiograph.read import MAX_PIXELS
+
+_T = TypeVar("_T")
+Mask = NDArray[np.bool_]
+Shape = tuple[int, int]  # height, width
+
+STRAY = 0.05  # of a film: how far a hand may stray over its edge, where that is cut off
+MAX_BYTES = 4 * MAX_PIXELS  # of the unpacked pixels of a mask
+MAX_PAINTED = 40 * MAX_PIXELS  # px visited for all regions of a film
+
+SUFFIXES = (".json", ".xml", ".txt", ".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+_MODULES = {
+    ".xml": "cvat",
+    ".txt": "yolo",
+    ".seg.nrrd": "nrrd",
+    ".nrrd": "nrrd",
+    ".nii.gz": "nifti",
+    ".nii": "nifti",
+}
+_JSON = ("labelme", "coco", "label_studio")
+_WORDS = {"label_studio": "Label Studio JSON", "coco": "COCO JSON", "labelme": "LabelMe JSON"}
+_HOLES = frozenset(("hole", "background", "_background_"))
+_DOUBTFUL = frozenset(
+    ("ignore", "__ignore__", "void", "unlabeled", "unlabelled", "unknown", "uncertain", "unsure")
+)
+
+
+class UnknownAnnotationError(MaskError):
+    """A file that can be decoded, but holds no annotations of a known kind."""
+
+
+class MaskSizeError(MaskError):
+    """A mask on another grid than its film's; both are (height, width)."""
+
+    def __init__(self, where: Path | str, size: Shape, film: Shape) -> None:
+        self.size, self.film = size, film
+        super().__init__(
+            f"{where}: mask is {size[0]} x {size[1]} pixels but its film is {film[0]} x {film[1]} "
+            "(height x width); draw it on the film's own grid"
+        )
+
+
+class OtherSizeError(ValueError):
+    """Inside a module: the mask has this size (height, width), and the film another."""
+
+    def __init__(self, size: Shape) -> None:
+        self.size = size
+        super().__init__(f"{size[0]} x {size[1]}")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A painted part of a film: bool, and the row and column of its first pixel.
+
+    visited: px that were looked at for it, where those are more.
+    """
+
+    part: Mask
+    top: int = 0
+    left: int = 0
+    visited: int = 0
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is drawn under one label: `paint` gives it on a film of (height, width).
+
+    label: without blanks around it; "unlabelled" where the file gives none.
+    `paint` is None for a shape that does not follow the outline of a bone; `kind` names the shape.
+    rings: the outlines of polygons in px, N x 2 (x, y) each.
+    """
+
+    label: str
+    paint: Callable[[Shape], Patch] | None
+    kind: str = "a region"
+    rings: tuple[NDArray[np.float64], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label.strip() or "unlabelled")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The regions of one film in the order of drawing, and the grid that they were drawn on."""
+
+    regions: tuple[Region, ...]
+    size: Shape | None = None  # None where the file does not say
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a file holds of one film, and how to read it.
+
+    read: takes the film's (height, width), or None where it is not known. Raises MaskError.
+    name: what the file calls the film; None where it goes by the name of the file itself.
+    uid: of the DICOM instance that it refers to, where it does.
+    error: why an entry of the file belongs to no film that could be told.
+    """
+
+    read: Callable[[Shape | None], Drawn]
+    name: str | None = None
+    uid: str | None = None
+    error: str = ""
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix of an annotation file, in small letters; "" where it is none of these.
+
+    >>> suffix_of(Path("knee.seg.nrrd")), suffix_of(Path("knee.png"))
+    ('.seg.nrrd', '')
+    """
+    name = path.name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+def is_annotation(path: Path) -> bool:
+    """Whether a file is to be read here, by its name or by the mark of DICOM (PS3.10 7.1)."""
+    if suffix_of(path) or path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def open_annotations(path: Path) -> tuple[Drawing, ...]:
+    """What a file holds, a drawing for each film. Raises MaskError where it cannot be read."""
+    try:
+        told = path.stat()
+        return _open(path, told.st_mtime_ns, told.st_size)
+    except OSError as error:
+        raise MaskError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    except MemoryError:
+        raise _too_large(path) from None
+
+
+def read_annotation(
+    path: Path, shape: Shape | None = None, *, film: str | None = None, labels: Sequence[str] = ()
+) -> Mask:
+    """The mask of one film in a file: bool, H x W.
+
+    film: what the file calls it, where it holds several. Raises MaskError.
+    """
+    drawing = _chosen(path, film)
+    try:
+        return merged(drawing.read(shape), called(path, drawing), shape, labels)
+    except MemoryError:
+        raise _too_large(called(path, drawing)) from None
+
+
+def cut_off(path: Path, shape: Shape, *, film: str | None = None) -> float:
+    """How far the polygons of a film reach beyond it, in px; 0 where none does. Raises MaskError.
+
+    What lies outside the film is cut off where a mask is read.
+    """
+    return _beyond(_chosen(path, film).read(shape), shape)
+
+
+def _beyond(drawn: Drawn, shape: Shape) -> float:
+    corners = [ring for region in drawn.regions for ring in region.rings]
+    if not corners:
+        return 0.0
+    points = np.concatenate(corners)
+    return max(0.0, float((-points).max()), float((points - (shape[1], shape[0])).max()))
+
+
+def _chosen(path: Path, film: str | None) -> Drawing:
+    found = open_annotations(path)
+    chosen = [drawing for drawing in found if film is None or film in (drawing.name, drawing.uid)]
+    if len(chosen) != 1:
+        names = [drawing.name or drawing.uid or "a film" for drawing in found]
+        raise MaskError(
+            f"{path}: holds {'nothing of ' + film if film else listed(names) or 'no film'}; "
+            "say which film is meant"
+        )
+    return chosen[0]
+
+
+def called(path: Path, drawing: Drawing) -> str:
+    """The name of a drawing in messages: its file and, where that holds several, its film."""
+    return str(path) if drawing.name is None else f"{path}: {drawing.name}"
+
+
+def merged(
+    drawn: Drawn, where: Path | str, shape: Shape | None, labels: Sequence[str] = ()
+) -> Mask:
+    """The regions of one film as a mask on its grid (`shape`); those of `labels` where given.
+
+    Raises MaskError, with `where`, where the sizes differ, where a region paints nothing, and for
+    what could be read in two ways.
+    """
+    size = shape or drawn.size
+    if size is None:
+        raise MaskError(f"{where}: does not say how large its film is; put the film beside it")
+    if drawn.size not in (None, size):
+        raise MaskSizeError(where, drawn.size or size, size)
+    if min(size) < 1:
+        raise MaskError(f"{where}: says that its film has no pixels; export it again")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise MaskError(f"{where}: is drawn on more pixels than a film may have; is it a mask?")
+    if drawn.size is None and (beyond := _beyond(drawn, size)) > STRAY * max(size):
+        raise MaskError(
+            f"{where}: has polygons that reach {beyond:.0f} px beyond the film, and does not say "
+            "how large its film is; draw it on the film's own grid"
+        )
+    _refuse_doubt(drawn, where, labels)
+    mask, painted = np.zeros(size, bool), 0
+    for region in drawn.regions:
+        if labels and region.label not in labels:
+            continue
+        patch = _painted(region, where, size)
+        painted += max(patch.part.size, patch.visited)
+        if painted > MAX_PAINTED:
+            raise MaskError(f"{where}: holds too many large regions; save it as a picture")
+        height, width = patch.part.shape
+        here = mask[patch.top : patch.top + height, patch.left : patch.left + width]
+        if not labels and region.label.casefold() in _HOLES:
+            here &= ~patch.part
+        else:
+            here |= patch.part
+    return mask
+
+
+def _painted(region: Region, where: Path | str, size: Shape) -> Patch:
+    named = f"{where}: {region.kind} labelled {region.label}"
+    if region.paint is None:
+        raise MaskError(
+            f"{where}: holds {region.kind} labelled {region.label}, which does not follow the "
+            "outline of a bone; draw a polygon, or choose other labels with --label"
+        )
+    try:
+        return region.paint(size)
+    except MaskError as error:
+        raise MaskError(f"{named} {error}") from None
+    except OtherSizeError as error:
+        raise MaskSizeError(where, error.size, size) from None
+    except MemoryError:
+        raise
+    except Exception:  # a file may hold anything in place of numbers
+        raise MaskError(f"{named} is damaged; export it again") from None
+
+
+def labels_of(drawn: Drawn) -> list[str]:
+    """The labels in a drawing, each once, in alphabetical order."""
+    return sorted({region.label for region in drawn.regions})
+
+
+def fits(size: Shape, shape: Shape | None) -> Shape:
+    """`size`, (height, width) as a header says, which has to be that of the film (`shape`).
+
+    Raises OtherSizeError, and MaskError for more pixels than a film may have.
+    """
+    if shape is not None and size != shape:
+        raise OtherSizeError(size)
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise MaskError(
+            f"is said to have {size[0]} x {size[1]} pixels (height x width), which no film has; "
+            "export it again"
+        )
+    return size
+
+
+def affordable(count: int, itemsize: int) -> None:
+    """Refuse to unpack so many values of so many bytes. Raises MaskError."""
+    if count * itemsize > MAX_BYTES:
+        raise MaskError(
+            f"unpacks to more than the {MAX_BYTES // 10**6} MB that a mask may take; save it as "
+            "8-bit integers"
+        )
+
+
+def load_json(path: Path) -> Any:
+    """A JSON document. Raises MaskError where it is none."""
+    try:
+        return read_json(path.read_bytes())
+    except ValueError:
+        raise MaskError(f"{path}: is damaged, or is not JSON; export it again") from None
+
+
+def _refuse_doubt(drawn: Drawn, where: Path | str, labels: Sequence[str]) -> None:
+    doubtful = [label for label in labels_of(drawn) if label.casefold() in _DOUBTFUL]
+    if doubtful and not labels:
+        raise MaskError(
+            f"{where}: holds the labels {listed(labels_of(drawn))}, unclear whether {doubtful[0]} "
+            "is bone; choose with --label NAME"
+        )
+
+
+@lru_cache(maxsize=16)
+def _open(path: Path, changed: int, size: int) -> tuple[Drawing, ...]:
+    """As `open_annotations`; a file is opened once for all of its films, until it changes."""
+    suffix, document = suffix_of(path), None
+    if suffix == ".json":
+        document = load_json(path)
+        names = [name for name in _JSON if _module(name).claims(document)]
+        if not names:
+            raise UnknownAnnotationError(
+                f"{path}: is neither LabelMe, nor COCO, nor Label Studio; export it as one of these"
+            )
+        name = names[0]
+    else:
+        name = _MODULES.get(suffix, "dicom_seg")
+    found = _explained(str(path), name, partial(_module(name).drawings, path, document))
+    return tuple(_guarded(path, name, drawing) for drawing in found)
+
+
+def _guarded(path: Path, name: str, drawing: Drawing) -> Drawing:
+    """A drawing whose errors name file and film."""
+    where, error = called(path, drawing), drawing.error
+
+    def read(shape: Shape | None) -> Drawn:
+        return _explained(where, name, partial(drawing.read, shape), shape)
+
+    return replace(drawing, read=read, error=f"{path}: {error}" if error else "")
+
+
+def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | None = None) -> _T:
+    """What `read` gives; all that goes wrong in there as a MaskError that begins with `where`."""
+    try:
+        return read()
+    except OtherSizeError as error:
+        raise MaskSizeError(where, error.size, shape or error.size) from None
+    except MaskError as error:
+        raise type(error)(f"{where}: {one_line(str(error))}") from None
+    except MemoryError:
+        raise _too_large(where) from None
+    except Exception as error:  # files hold anything, and their libraries raise anything
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"cannot be read ({error.strerror}); check the file"
+        else:
+            kind = _WORDS.get(name, name.upper().replace("_", " "))
+            reason = (
+                f"is damaged, or is not {kind} as docs/formats.md describes it; export it again"
+            )
+        raise MaskError(f"{where}: {reason}") from None
+
+
+def _too_large(where: Path | str) -> MaskError:
+    return MaskError(f"{where}: there is not enough memory to read it; is it a mask?")
+
+
+def _module(name: str) -> Any:
+    return import_module(f"boneseg.masks.readers.{name}")

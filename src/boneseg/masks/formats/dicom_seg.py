@@ -1,0 +1,324 @@
+"""DICOM Segmentation (PS3.3 A.51): the bones as a PACS keeps them, beside the film they are of.
+
+    source = pydicom.dcmread("knee.dcm")
+    dicom_seg(source, segmentation).save_as("knee.seg.dcm")
+
+The segmentation lies on the pixel matrix of its film, pixel for pixel, and points at it. It has no
+Frame of Reference of its own: a projection has no place in the patient, and without one the
+standard has the two matched by their pixels (A.51.5).
+
+Patient and study are copied by design. What an archive files by is copied byte for byte, even where
+it breaks a rule of the standard (a backslash in Patient ID, 17 characters of Accession Number):
+with another identifier, or none, the segmentation would belong to another patient. What only
+describes the patient or the study is left empty where it is not valid.
+
+Its UIDs are made of those of the film and of the model, so that one film and one model always give
+the same, and storing it twice adds no second one.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import re
+import uuid
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import config
+from pydicom.charset import convert_encodings, default_encoding, python_encoding
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filewriter import correct_ambiguous_vr
+from pydicom.sr.codedict import codes
+from pydicom.uid import ComputedRadiographyImageStorage
+from pydicom.valuerep import DA, TM, validate_value
+
+from boneseg._util.files import whole_file
+from boneseg.errors import RadiographError
+from boneseg.masks.segmentation import Model, Segmentation
+from boneseg.radiograph.dicom.file import read_file
+from boneseg.radiograph.dicom.header import hush, numbers_of, text_of, texts_of
+from boneseg.radiograph.read import is_dicom
+
+SERIES_NUMBER = 7100  # out of the way of those that modalities count
+_NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
+_COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange that overlays have
+
+# Type 1 in every image, and so in every reference to one (PS3.3 C.12.1, C.7.2.1, C.7.3.1).
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+# What tells the patient and the study apart (Patient and General Study modules).
+_IDENTIFIERS = (
+    *("PatientName", "PatientID", "IssuerOfPatientID"),
+    *("AccessionNumber", "StudyID", "StudyDescription", "ReferringPhysicianName"),
+)
+# What describes them (also Patient Study module), copied where it is valid.
+_DESCRIPTIONS = (
+    *("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "StudyDate", "StudyTime"),
+)
+_UID = re.compile(r"[!-\[\]-~]+")  # printable, and one value; archives hold more than the standard
+_SEXES = ("M", "F", "O", "")
+# 31 February and spans from day to day look right, and are found out where they are made dates.
+_TIMES: dict[str, Callable[[str], object]] = {"DA": DA, "TM": TM}
+
+
+def dicom_seg(
+    source: Dataset,
+    found: Segmentation,
+    *,
+    fractional: bool = False,
+    corrected: bool = False,
+) -> Dataset:
+    """The bones on a film as a DICOM Segmentation, in memory.
+
+    source: the film as pydicom reads it; its pixels are not looked at.
+    found: of the same film, whose mask is written, or with `fractional` its probability.
+    corrected: whether a person has changed what the model found; the UIDs then depend on the mask.
+
+    Raises RadiographError where the film lacks an identifier that must be referenced, or has
+    another size.
+    """
+    import highdicom
+
+    _hush()
+    _check(source, found.mask.shape, str(found.name))
+    film, study, series = (text_of(source, f"{of}InstanceUID") for of in ("SOP", "Study", "Series"))
+    frame, by = found.film.frame, found.model
+    uid = segmentation_uid(film, by, frame=frame, fractional=fractional)
+    if by is None or corrected:  # what a person draws may differ each time
+        uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
+    model, kind = _model(by), _kind(fractional)
+    pixels = found.probability if fractional else found.mask.astype(np.uint8)
+    assert pixels is not None  # `Format.drawn`: masks alone are not written as fractional
+    segmentation = highdicom.seg.Segmentation(
+        source_images=[_anchor(source)],
+        pixel_array=np.ascontiguousarray(pixels),
+        segmentation_type="FRACTIONAL" if fractional else "BINARY",
+        fractional_type="PROBABILITY",
+        segment_descriptions=[_description(by, corrected)],
+        series_instance_uid=_uid(study, series, model, kind),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=uid,
+        instance_number=_number(source) + frame - 1,
+        manufacturer="boneseg",
+        manufacturer_model_name="boneseg",
+        software_versions=version("boneseg"),
+        device_serial_number=model[:16],
+        content_label="BONES",
+        content_description=f"Bones, {kind}",
+        series_description=f"Bones, {kind} (boneseg)",
+        omit_empty_frames=False,  # a film without bones has an answer, too
+    )
+    _identify(segmentation, source)
+    # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
+    known = _is_sound(source, "PatientOrientation")
+    segmentation.PatientOrientation = source.PatientOrientation if known else None
+    _refer(segmentation, source, frame)
+    return segmentation
+
+
+def segmentation_uid(
+    film_uid: str, model: Model | None, *, frame: int = 1, fractional: bool = False
+) -> str:
+    """The SOP Instance UID of what a model finds on a film, known before it is looked for."""
+    return _uid(film_uid, frame, _model(model), _kind(fractional))
+
+
+def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
+    """Write the mask. Raises RadiographError for a film that is no DICOM file, and OutputError."""
+    segmentation = dicom_seg(
+        read_source(found.film.source, found.name),
+        found,
+        fractional=fractional,
+    )
+    with whole_file(path) as temporary:
+        segmentation.save_as(temporary, enforce_file_format=True)
+
+
+def read_source(path: Path, name: Path | None = None) -> Dataset:
+    """What a DICOM film says of itself, without its pixels; errors call it `name`.
+
+    Raises RadiographError.
+    """
+    try:
+        if is_dicom(path):
+            return read_file(path, pixels=False)
+    except Exception:  # pydicom's message could quote the file
+        raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
+    raise RadiographError(
+        f"{name or path}: is no DICOM film, so a DICOM Segmentation has nothing to point at; "
+        "leave dicom-seg out, or give the DICOM file"
+    )
+
+
+def _hush() -> None:
+    """Warnings and log lines of the two libraries quote values, and so patients."""
+    hush()
+    warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
+    logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
+
+
+def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
+    missing = [keyword for keyword in _NEEDED if not _UID.fullmatch(text_of(source, keyword))]
+    if missing:
+        raise RadiographError(
+            f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot point at it; "
+            "export it again, or leave dicom-seg out"
+        )
+    stored = _matrix(source)
+    if stored != shape:
+        said = " x ".join(map(str, stored)) or "unknown"
+        raise RadiographError(
+            f"{name}: its pixel matrix is {said} but its bones were found on "
+            f"{shape[0]} x {shape[1]} (height x width); leave dicom-seg out"
+        )
+
+
+def _matrix(source: Dataset) -> tuple[int, ...]:
+    """Height and width, which some archives hand on as text."""
+    sides = (numbers_of(source, keyword) for keyword in ("Rows", "Columns"))
+    return tuple(int(side[0]) for side in sides if side)
+
+
+def _anchor(source: Dataset) -> Dataset:
+    """The film as highdicom needs it: of one frame, with no place in space, and sound values only.
+
+    What the source has of other kinds (several frames, half a Frame of Reference, a date that is
+    none) would make highdicom refuse it, or make the segmentation invalid in its turn. Its class
+    is that of a CR film, for those of XA and RF stand for many frames: `_refer` puts it right.
+    """
+    anchor = Dataset()
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+        setattr(anchor, keyword, "")  # type 2: present, empty where unknown
+    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
+        setattr(anchor, keyword, "")
+    anchor.ReferringPhysicianName = ""
+    for keyword in _DESCRIPTIONS:
+        if _is_sound(source, keyword):
+            setattr(anchor, keyword, source[keyword].value)
+    if anchor.PatientSex not in _SEXES:
+        anchor.PatientSex = ""
+    for keyword in _NEEDED:
+        setattr(anchor, keyword, text_of(source, keyword))
+    anchor.Rows, anchor.Columns = _matrix(source)
+    anchor.SOPClassUID = ComputedRadiographyImageStorage
+    anchor.Modality = "OT"
+    return anchor
+
+
+def _identify(segmentation: Dataset, source: Dataset) -> None:
+    """Copy the identifiers of the film as they are, and with them its character set.
+
+    Where it names a character set that is not known, the text is written as Unicode.
+    """
+    names = texts_of(source, "SpecificCharacterSet")
+    known = all(name in python_encoding for name in names)
+    for keyword in _IDENTIFIERS:
+        with suppress(Exception):  # a value that cannot be decoded
+            if not known:
+                source[keyword]  # decodes it
+            _copy(segmentation, source, keyword)
+    if any(names):
+        segmentation.SpecificCharacterSet = names if known else "ISO_IR 192"
+    else:
+        segmentation.pop("SpecificCharacterSet", None)
+    # pydicom writes bytes as they are only into the encoding that they are said to have, and then
+    # no longer settles VRs that highdicom leaves open
+    correct_ambiguous_vr(segmentation, is_little_endian=True)
+    said = segmentation.get("SpecificCharacterSet")
+    encodings = convert_encodings(said) if said else default_encoding
+    segmentation.set_original_encoding(False, True, encodings)
+
+
+def _copy(segmentation: Dataset, source: Dataset, keyword: str) -> None:
+    """Copy an element with the bytes that the file has, or as it is where it has been decoded."""
+    tag = tag_for_keyword(keyword)
+    element = source.get_item(tag) if tag is not None else None
+    if isinstance(element, RawDataElement) and element.value:
+        value = element.value + b" " * (len(element.value) % 2)
+        segmentation[keyword] = element._replace(
+            VR=dictionary_VR(keyword), length=len(value), value=value, is_implicit_VR=False
+        )
+    elif element is not None and not isinstance(element, RawDataElement):
+        segmentation[keyword] = copy.deepcopy(element)
+
+
+def _is_sound(source: Dataset, keyword: str) -> bool:
+    """Whether an element is there, and valid in the VR that the standard has for it."""
+    try:
+        element, vr = source[keyword], dictionary_VR(keyword)
+        values = element.value if element.VM > 1 else [element.value]
+        for value in values:
+            validate_value(vr, value, config.RAISE)
+            _TIMES.get(vr, str)(value)
+    except Exception:  # of whatever kind: a value that pydicom cannot even convert
+        return False
+    return element.VM <= 1 or keyword == "PatientOrientation"
+
+
+def _description(model: Model | None, corrected: bool) -> Any:
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.color import CIELabColor
+    from highdicom.seg import SegmentDescription
+
+    algorithm = None
+    if model is not None:
+        algorithm = AlgorithmIdentificationSequence(
+            name="boneseg",
+            version=f"{version('boneseg')}, model {model.sha256[:16]}",
+            family=codes.cid7162.ArtificialIntelligence,
+            source="boneseg",
+            parameters={"threshold": f"{model.threshold:g}", "model_sha256": model.sha256},
+        )
+    kind = "MANUAL" if model is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC"
+    return SegmentDescription(
+        segment_number=1,
+        segment_label="Bone",
+        segmented_property_category=codes.cid7150.AnatomicalStructure,
+        segmented_property_type=codes.SCT.Bone,
+        algorithm_type=kind,
+        algorithm_identification=algorithm,
+        display_color=CIELabColor(*_COLOUR),
+    )
+
+
+def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
+    """Have every reference to the film name its class and, where it has several, the frame."""
+    several = (numbers_of(source, "NumberOfFrames") or [1])[0] > 1
+    kind = text_of(source, "SOPClassUID")
+    for series in segmentation.ReferencedSeriesSequence:
+        for instance in series.ReferencedInstanceSequence:
+            instance.ReferencedSOPClassUID = kind
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        for derivation in group.DerivationImageSequence:
+            for image in derivation.SourceImageSequence:
+                image.ReferencedSOPClassUID = kind
+                if several:
+                    image.ReferencedFrameNumber = frame
+
+
+def _model(model: Model | None) -> str:
+    return model.sha256 if model is not None else "by hand"
+
+
+def _kind(fractional: bool) -> str:
+    return "probability" if fractional else "mask"
+
+
+def _uid(*parts: object) -> str:
+    """A UID of the parts and nothing else (PS3.5 B.2: 2.25 and a UUID as one integer)."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"
+
+
+def _number(source: Dataset) -> int:
+    """The film's number in its series, 1 where it has none that is usable."""
+    number = int((numbers_of(source, "InstanceNumber") or [1])[0])
+    return number if 1 <= number < 2**31 - 2**16 else 1

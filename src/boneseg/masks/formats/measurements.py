@@ -1,0 +1,102 @@
+"""Measurements: one CSV for all films, a row for each connected piece of bone, the largest first.
+
+    film, piece               the piece is counted from 1; 0 for a film without any bone
+    x, y                      the middle of the piece, px from the corner of the film
+    area_px, area_mm2
+    length_px, length_mm      along the main axis: the first principal axis of its pixels
+    width_px, width_mm        across it
+    angle_degrees             of the main axis to the film's upright, clockwise, -90 to 90
+    spacing                   what the mm are: calibrated, detector, uncalibrated or unknown, as
+                              `radiograph.SpacingKind` explains them; unknown ones are left empty
+
+A length is measured from edge to edge of the outermost pixels. Where pixels are no squares, the
+axis in mm is found on the patient's scale, not on that of the pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg._util.files import plain_cell, write_table
+from boneseg.masks.formats.pieces import pieces
+from boneseg.masks.segmentation import Segmentation
+
+COLUMNS = (
+    *("film", "piece", "x", "y", "area_px", "area_mm2", "length_px", "length_mm"),
+    *("width_px", "width_mm", "angle_degrees", "spacing"),
+)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Of a piece along its main axis and across it, in the unit of the spacing; and its angle."""
+
+    length: float
+    width: float
+    degrees: float
+
+
+def entry(segmentation: Segmentation) -> list[list[Any]]:
+    """The rows of one film."""
+    name, film = segmentation.title, segmentation.film
+    found = sorted(pieces(segmentation.mask), key=len, reverse=True)
+    if not found:
+        area = 0.0 if film.spacing_mm else None
+        return [[name, 0, None, None, 0, area, *[None] * 5, film.spacing_kind]]
+    return [
+        [name, place, *_measured(points, film.spacing_mm), film.spacing_kind]
+        for place, points in enumerate(found, start=1)
+    ]
+
+
+def write_document(path: Path, entries: Sequence[list[list[Any]]]) -> None:
+    """Write all rows. Raises OutputError."""
+    write_table(path, COLUMNS, (row for rows in entries for row in rows))
+
+
+def read_document(path: Path) -> dict[str, list[list[Any]]]:
+    """The rows of each film of a document, by title. Raises ValueError."""
+    films: dict[str, list[list[Any]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != COLUMNS:
+            raise ValueError("other columns")
+        for row in rows:
+            cells = [plain_cell(cell) for cell in row]
+            films.setdefault(cells[0], []).append(cells)
+    return films
+
+
+def extent(points: NDArray[Any], spacing: tuple[float, float] = (1.0, 1.0)) -> Extent:
+    """The extent of pixels (N x 2: row, column) of the given size (of a row, of a column).
+
+    The projection of a pixel on a direction (a, b) is |a| + |b| of its sides wide.
+    """
+    sides = np.array(spacing)
+    scaled = points * sides
+    centred = scaled - scaled.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    main, across = axes[:, 1], axes[:, 0]
+    spans = [np.ptp(centred @ axis) + np.abs(axis) @ sides for axis in (main, across)]
+    down, right = main if main[0] >= 0 else -main
+    return Extent(float(spans[0]), float(spans[1]), float(np.degrees(np.arctan2(-right, down))))
+
+
+def _measured(points: NDArray[Any], spacing: tuple[float, float] | None) -> list[Any]:
+    y, x = points.mean(axis=0) + 0.5
+    pixels = extent(points)
+    mm = extent(points, spacing) if spacing else None
+    area = round(len(points) * spacing[0] * spacing[1], 2) if spacing else None
+    return [
+        *(round(float(x), 1), round(float(y), 1), len(points), area),
+        *(round(pixels.length, 1), round(mm.length, 2) if mm else None),
+        *(round(pixels.width, 1), round(mm.width, 2) if mm else None),
+        round((mm or pixels).degrees, 1) + 0.0,  # an upright piece has no -0.0
+    ]

@@ -1,0 +1,290 @@
+"""The folder that `segment` and `convert` write to, which keeps what earlier calls wrote there.
+
+    folder = OutputFolder(Path("masks"), "segment.json", ["mask", "coco"])
+    [target] = folder.targets([Path("films/knee.png")], [Path("films/knee.png")])
+    outputs, entries, skipped = write_outputs(found, folder.path / target.stem, folder.formats)
+    folder.add(target, {"outputs": outputs}, entries)
+    folder.close()
+
+An input that an earlier call has had replaces its own outputs and its own entry in the report and
+in the documents of all films. All other entries stay, and no input takes the name of another's
+file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boneseg._util.files import LAYOUTS, same_place, write_json
+from boneseg._util.text import printable
+from boneseg.dataset.pairing import stem_of
+from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.provenance import read_report
+
+LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
+SAVE_EVERY = 10.0  # seconds between reports: a killed process leaves the last one
+MASKS = dict(LAYOUTS)  # beside a folder of films: where those that people drew lie
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the outputs of an input go.
+
+    stem: of its files. title: its name in documents of all films. key: which input it is, from one
+    call to the next.
+    """
+
+    stem: str
+    title: str
+    key: str
+
+
+class OutputFolder:
+    """The outputs of earlier calls and of this one. The caller holds the folder: see `lock.py`.
+
+    Raises OutputError where a file in the place of the report is of another kind.
+    """
+
+    def __init__(self, path: Path, report: str, formats: Sequence[str]) -> None:
+        self.path, self.report, self.formats = path, path / report, formats
+        entries = read_report(self.report)
+        if entries is None:
+            raise OutputError(
+                f"{self.report}: is not a report that boneseg wrote, and is kept; move it away, "
+                "or choose another folder for --out"
+            )
+        self._entries = {entry.get("key") or _old_key(entry): entry for entry in entries}
+        self._documents: dict[str, dict[str, Any]] = {}
+        self._saved = time.monotonic()
+
+    def targets(
+        self, inputs: Sequence[Path], names: Sequence[Path], frame: int | None = None
+    ) -> list[Target]:
+        """The targets of the inputs of this call.
+
+        names: what outputs call them (`patients.public_path`). frame: which frame is asked for.
+        Raises UsageError where a file beside the inputs would be replaced that is no output of
+        theirs, and OutputError where a file in the place of a document is of another kind.
+        """
+        keys = self._keys(inputs, names, frame)
+        again = {key: self._entries[key] for key in keys if key in self._entries}
+        others = [entry for key, entry in self._entries.items() if key not in again]
+        stems = _Stems(self.formats, [self.report.name])
+        for entry in others:
+            stems.reserve(*entry["outputs"].values(), *_stem(entry))
+        before = {key: stems.take(stem) for key in again for stem in _stem(again[key])}
+        chosen = [
+            before.get(key) or stems.take(_shortened(stem_of(name)))
+            for key, name in zip(keys, names, strict=True)
+        ]
+        self._spare(inputs, chosen)
+        self._documents = {
+            kind: FORMATS[kind].read_document(self.path / name)
+            for kind, name in documents(self.formats).items()
+        }
+        titles = self._titles(keys, names, chosen, again, others)
+        return [Target(*one) for one in zip(chosen, titles, keys, strict=True)]
+
+    def add(self, target: Target, record: Mapping[str, Any], entries: Mapping[str, Any]) -> None:
+        """Note what became of an input: its record in the report, with "outputs" by format.
+
+        entries: what documents say of it, by format. Files of an earlier call in other formats
+        stay in the record. Raises OutputError.
+        """
+        before = self._entries.get(target.key, {"outputs": {}})
+        kept = {
+            kind: name for kind, name in before["outputs"].items() if (self.path / name).exists()
+        }
+        marks = {"title": target.title, "key": target.key}
+        outputs = {"outputs": kept | record["outputs"]}
+        self._entries[target.key] = dict(record) | outputs | marks
+        for kind, entry in entries.items():
+            film = self._documents[kind]
+            if (old := printable(_title(before))) != printable(target.title):
+                film.pop(old, None)
+            film[printable(target.title)] = entry
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self._save()
+
+    def close(self) -> None:
+        """Write the documents and the report. Raises OutputError."""
+        try:
+            for kind, name in documents(self.formats).items():
+                FORMATS[kind].write_document(self.path / name, list(self._documents[kind].values()))
+        finally:
+            self._save()
+
+    def _save(self) -> None:
+        write_json(self.report, list(self._entries.values()))
+        self._saved = time.monotonic()
+
+    def _keys(self, inputs: Sequence[Path], names: Sequence[Path], frame: int | None) -> list[str]:
+        """A key for each input: a hash of its place and frame, of the name where that is hidden.
+
+        The place is seen from this folder, so that both can move together. A report without keys,
+        of an older version, has the names alone.
+        """
+        keys: list[str] = []
+        for path, name in zip(inputs, names, strict=True):
+            place = os.path.relpath(path.resolve(), self.path.resolve())
+            seen = str(name) if name != path else place
+            words = os.fsencode(f"{seen}\0{frame or ''}")
+            key = hashlib.sha256(words).hexdigest()[:16]
+            old = _old_key({"input": str(name)})
+            if old in self._entries and old not in keys:
+                self._entries = {key if k == old else k: e for k, e in self._entries.items()}
+            while key in keys:  # an input given twice
+                key = hashlib.sha256(key.encode()).hexdigest()[:16]
+            keys.append(key)
+        return keys
+
+    def _titles(
+        self,
+        keys: Sequence[str],
+        names: Sequence[Path],
+        stems: Sequence[str],
+        again: Mapping[str, Mapping[str, Any]],
+        others: Sequence[Mapping[str, Any]],
+    ) -> list[str]:
+        """The name of each input's file; its path or its stem where another has that name."""
+        taken = {_title(entry) for entry in others}
+        namesakes = Counter([name.name for name in names])
+        titles = []
+        for key, name, stem in zip(keys, names, stems, strict=True):
+            called = name.name if namesakes[name.name] == 1 else name.as_posix()
+            before = _title(again[key]) if key in again else ""
+            wanted = (before, called, name.as_posix(), f"{stem}{name.suffix}", key)
+            titles.append(next(title for title in wanted if title and title not in taken))
+            taken.add(titles[-1])
+        return titles
+
+    def _spare(self, inputs: Sequence[Path], stems: Sequence[str]) -> None:
+        """Refuse to replace a film, or a mask that somebody drew or corrected beside the films."""
+        folders = {path.parent.resolve() for path in inputs}
+        pairs = {folder.with_name(mine) for folder in folders if (mine := MASKS.get(folder.name))}
+        if not any(same_place(self.path, folder) for folder in folders | pairs):
+            return
+        ours = {name for entry in self._entries.values() for name in entry["outputs"].values()}
+        names = [name for stem in stems for name in files_of(stem, self.formats).values()]
+        for name in [*names, *documents(self.formats).values()]:
+            path = self.path / name
+            if path.exists() and not (name in ours and self._is_unchanged(path)):
+                raise UsageError(
+                    f"{path}: would be replaced, for --out is where the films or their masks "
+                    "are; choose another folder"
+                )
+
+    def _is_unchanged(self, path: Path) -> bool:
+        """Whether a file is as it was when the report was written, after it."""
+        return path.stat().st_mtime_ns <= self.report.stat().st_mtime_ns
+
+
+def write_outputs(
+    found: Segmentation, out: Path, formats: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
+    """Write the outputs of a film. A format that the film cannot have is skipped.
+
+    out: the folder and the stem of the files. Gives the names of the outputs by format, what the
+    documents say of the film by format, and the reasons of the formats that were skipped. Where
+    writing fails all outputs are removed: a mask without its overlay would look finished. Raises
+    BonesegError; the first reason where every format was skipped.
+    """
+    files = files_of(out.name, formats)
+    written: dict[str, str] = {}
+    entries: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    try:
+        for kind in [*files, *documents(formats)]:
+            try:
+                if kind in files:
+                    FORMATS[kind].write(out.with_name(files[kind]), found)
+                    written[kind] = files[kind]
+                else:
+                    entries[kind] = FORMATS[kind].entry(found)
+            except (RadiographError, MaskError) as error:
+                skipped[kind] = str(error).removeprefix(f"{found.name}: ")
+        if skipped and not written and not entries:
+            raise RadiographError(f"{found.name}: {next(iter(skipped.values()))}")
+    except BaseException:
+        for file in files.values() if written else ():  # else those of an earlier call are whole
+            with suppress(OSError):
+                out.with_name(file).unlink()
+        raise
+    return written | {kind: documents(formats)[kind] for kind in entries}, entries, skipped
+
+
+def files_of(stem: str, formats: Sequence[str]) -> dict[str, str]:
+    """The name of each format's file for a film."""
+    known = {name: form for name, form in FORMATS.items() if name in formats and form.suffix}
+    return {name: stem + form.suffix for name, form in known.items()}
+
+
+def documents(formats: Sequence[str]) -> dict[str, str]:
+    """The name of each format's document for all films."""
+    return {name: FORMATS[name].document for name in formats if FORMATS[name].document}
+
+
+def unique_stems(
+    inputs: Sequence[Path], formats: Sequence[str] = (), reserved: Iterable[str] = ()
+) -> Iterator[str]:
+    """A name for each input's outputs: its stem, with a number where one of its files is taken.
+
+    reserved: files that are no film's; the documents of the formats are reserved in any case.
+    """
+    stems = _Stems(formats, reserved)
+    return (stems.take(_shortened(stem_of(path))) for path in inputs)
+
+
+class _Stems:
+    """Stems of which no two have a file of one name, in upper or lower case."""
+
+    def __init__(self, formats: Sequence[str], reserved: Iterable[str]) -> None:
+        self._formats, self._taken = formats, set[str]()
+        self.reserve(*reserved, *documents(formats).values())
+
+    def reserve(self, *names: str) -> None:
+        self._taken |= {name.lower() for name in names}
+
+    def take(self, own: str) -> str:
+        """A stem, with a number where it is taken."""
+        stem, number = own, 2
+        while self._taken & (names := self._names(stem)):
+            stem, number = f"{own}-{number}", number + 1
+        self._taken |= names
+        return stem
+
+    def _names(self, stem: str) -> set[str]:
+        return {name.lower() for name in (stem, *files_of(stem, self._formats).values())}
+
+
+def _shortened(stem: str) -> str:
+    held = os.fsencode(stem)
+    return stem if len(held) <= LONGEST else held[:LONGEST].decode(errors="ignore")
+
+
+def _stem(entry: Mapping[str, Any]) -> list[str]:
+    """The stem of an entry's files, where it has any."""
+    for kind, name in entry["outputs"].items():
+        suffix = FORMATS[kind].suffix if kind in FORMATS else ""
+        if suffix and name.endswith(suffix):
+            return [name.removesuffix(suffix)]
+    return []
+
+
+def _title(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("title") or Path(str(entry.get("input", ""))).name)
+
+
+def _old_key(entry: Mapping[str, Any]) -> str:
+    """The key of an entry that has none."""
+    return f"name {entry.get('input')}"

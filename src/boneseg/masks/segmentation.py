@@ -1,0 +1,52 @@
+"""A film with its bone mask, as everything that writes masks takes it.
+
+Segmentation(film, mask, probability, engine.bundle.card.model, Path("knee.dcm"))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.masks.polygons import TOLERANCE
+from boneseg.preprocessing import Floats
+from boneseg.radiograph.read import Radiograph
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model found a mask.
+
+    sha256: of its card. threshold: probabilities at or above it are bone.
+    """
+
+    sha256: str
+    threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A film and the bones on it.
+
+    mask: bool H x W on the film's own grid. probability: of bone, float32 H x W in [0, 1]; None
+    where only a mask is known. model: that found the bones; None where a person drew them.
+    name: of the film in outputs, not always its path: see `patients.py`. tolerance: greatest
+    distance of polygons from the edge of the mask, px. called: name of the film in a document of
+    several films; by default its file name.
+    """
+
+    film: Radiograph
+    mask: NDArray[np.bool_]
+    probability: Floats | None
+    model: Model | None
+    name: Path
+    tolerance: float = TOLERANCE
+    called: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name of the film in a document of several films."""
+        return self.called or self.name.name

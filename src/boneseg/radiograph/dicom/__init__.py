@@ -1,0 +1,1 @@
+"""DICOM films: header, pixels, display."""

@@ -1,0 +1,223 @@
+"""From the stored values of a DICOM film to grey as it is meant to be displayed (PS3.4 N.2).
+
+The values go through these steps, in this order:
+
+    Modality LUT        its table, or slope and intercept (PS3.3 C.11.1); not of XA and RF, where
+                        it leads back to beam intensity (A.14.3, A.16.3; PS3.4 N.2.5)
+    VOI LUT             the first usable table, else the first usable window (C.11.2.1), else what
+                        the kind of object prescribes, else robust percentiles
+    polarity            MONOCHROME1, or Presentation LUT Shape INVERSE (C.11.6): one inversion
+    hidden parts        Pixel Padding (C.7.5.1.1.2) and what lies outside the Display Shutter
+                        (C.7.6.11) are left out of percentiles and shown black
+
+Without a table and a window, a film of 8 bits is a finished picture, and so is a multi-frame
+grayscale secondary capture: the full range of its values is displayed (C.8.6.3). A table or window
+that leaves nothing visible is ignored. Pixel Intensity Relationship and its Sign are not used: they
+"do not define a transformation intended to be applied" (C.8.11.3.1.2). Overlays are not drawn.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid as classes
+from pydicom.dataset import Dataset
+
+from boneseg.errors import RadiographError
+from boneseg.radiograph.dicom.header import fields_of, numbers_of, text_of, texts_of
+from boneseg.radiograph.dicom.lut import first_table, palette_colours
+from boneseg.radiograph.dicom.shutter import open_part
+from boneseg.radiograph.greyscale import grey_of, sample, stretch
+
+_BIPLANE = "1.2.840.10008.5.1.4.1.1.12.3"  # X-Ray Angiographic Bi-Plane Image Storage, retired
+_TO_INTENSITY = frozenset(  # the Modality LUT of these is not a step of the display
+    (
+        *(classes.XRayAngiographicImageStorage, classes.EnhancedXAImageStorage, _BIPLANE),
+        *(classes.XRayRadiofluoroscopicImageStorage, classes.EnhancedXRFImageStorage),
+    )
+)
+_FINISHED = frozenset(  # without a VOI LUT, their values are P-values (A.8.3.4, A.8.4.4, C.8.6.3)
+    (
+        classes.MultiFrameSingleBitSecondaryCaptureImageStorage,
+        classes.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        classes.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    )
+)
+_MOST_HIDDEN = 0.99  # of a film; padding or a shutter that hides more is meant for another
+_VISIBLE_SPREAD = 0.05  # of the grey scale, between the 1st and the 99th percentile
+_VISIBLE_SHARE = 0.02  # of the pixels, neither black nor white
+
+
+def display(
+    stored: NDArray[Any], dataset: Dataset, path: Path, *, aspect: float, invert: bool
+) -> NDArray[np.float32]:
+    """The film in [0, 1], float32 height x width, bone bright where the file says how.
+
+    stored: integers, height x width (of a palette, too), or height x width x 3 (RGB). aspect: the
+    height of a pixel over its width. Raises RadiographError for a colour photograph, and where a
+    palette cannot be read.
+    """
+    hidden = _hidden(stored, dataset, aspect)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        colours = palette_colours(stored, dataset)
+        if colours is None:
+            raise RadiographError(f"{path}: its palette is damaged; export it again, in grey")
+        stored = colours
+    if stored.ndim == 3:
+        pixels, negative = grey_of(stored, path), False
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # slopes and windows beyond all measure
+            pixels, negative = _shown(stored, hidden, dataset), _is_negative(dataset)
+    if negative != invert:
+        np.subtract(1, pixels, out=pixels)
+    if hidden is not None:
+        pixels[hidden] = 0
+    return pixels
+
+
+def _shown(
+    stored: NDArray[Any], hidden: NDArray[np.bool_] | None, dataset: Dataset
+) -> NDArray[np.float32]:
+    values, limits = _modality(stored, dataset)
+    shown = _voi(values, limits, dataset, finished=values is stored)
+    visible = shown is not None and _is_visible(sample(shown, hidden))
+    return shown if shown is not None and visible else stretch(values, ignore=hidden)
+
+
+def _is_negative(dataset: Dataset) -> bool:
+    # DX demands INVERSE where MONOCHROME1 stands (C.8.11.3.1.2): two words for one inversion.
+    return dataset.PhotometricInterpretation == "MONOCHROME1" or (
+        text_of(dataset, "PresentationLUTShape").upper() == "INVERSE"
+    )
+
+
+def _modality(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], tuple[float, float]]:
+    """The output of the Modality LUT and its limits; `stored` itself where it is an identity."""
+    bits = int(dataset.BitsStored)
+    signed = stored.dtype.kind == "i"
+    limits = (-float(1 << bits - 1), float(1 << bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+    if _leads_to_intensity(dataset):
+        return stored, limits
+    if table := first_table(dataset, "ModalityLUTSequence"):
+        return table.map(stored), (0.0, float(table.top))
+    slope = (numbers_of(dataset, "RescaleSlope") or [1.0])[0]
+    intercept = (numbers_of(dataset, "RescaleIntercept") or [0.0])[0]
+    if (slope, intercept) == (1, 0) or slope == 0:
+        return stored, limits
+    values: NDArray[Any] = stored.astype(_exact(stored))
+    values *= slope
+    values += intercept
+    low, high = sorted(limit * slope + intercept for limit in limits)
+    return values, (low, high)
+
+
+def _leads_to_intensity(dataset: Dataset) -> bool:
+    kind = text_of(dataset, "SOPClassUID")
+    if kind.startswith("1.2.840.10008."):
+        return kind in _TO_INTENSITY
+    return text_of(dataset, "Modality").upper() in ("XA", "RF")
+
+
+def _exact(values: NDArray[Any]) -> type[np.float32] | type[np.float64]:
+    """The type that holds such values exactly, without spending memory on 16-bit films."""
+    return np.float32 if values.dtype.itemsize <= 2 else np.float64
+
+
+def _voi(
+    values: NDArray[Any], limits: tuple[float, float], dataset: Dataset, *, finished: bool
+) -> NDArray[np.float32] | None:
+    """Values as [0, 1] by what the file says of their display; None where it says nothing."""
+    if table := first_table(dataset, "VOILUTSequence"):
+        entries: NDArray[np.float32] = table.map(values).astype(np.float32)
+        entries /= np.float32(table.top)
+        return entries
+    function = text_of(dataset, "VOILUTFunction").upper() or "LINEAR"
+    if found := _first_window(dataset, function):
+        return window(values, *found, function)
+    eight = finished and dataset.BitsStored <= 8 and values.dtype.kind == "u"
+    if eight or text_of(dataset, "SOPClassUID") in _FINISHED:
+        low, high = limits
+        return window(values, (low + high) / 2, high - low, "LINEAR_EXACT")
+    return None
+
+
+def _first_window(dataset: Dataset, function: str) -> tuple[float, float] | None:
+    """The center and the width of the first window that is one."""
+    least = 1e-9 if function in ("LINEAR_EXACT", "SIGMOID") else 1  # C.11.2.1.2.1, C.11.2.1.3
+    pairs = zip(fields_of(dataset, "WindowCenter"), fields_of(dataset, "WindowWidth"), strict=False)
+    for center, width in pairs:
+        if center is not None and width is not None and width >= least:
+            return center, width
+    return None
+
+
+def window(
+    values: NDArray[Any], center: float, width: float, function: str = "LINEAR"
+) -> NDArray[np.float32]:
+    """A window laid on values, as [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+
+    `function` is LINEAR (width >= 1), LINEAR_EXACT or SIGMOID (width > 0).
+    """
+    offsets: NDArray[Any] = values.astype(_exact(values))
+    if function == "SIGMOID":
+        offsets -= center
+        offsets *= -4 / width
+        np.exp(np.clip(offsets, -60, 60, out=offsets), out=offsets)
+        offsets += 1
+        np.reciprocal(offsets, out=offsets)
+        return offsets.astype(np.float32, copy=False)
+    if function != "LINEAR_EXACT":
+        center, width = center - 0.5, width - 1
+    if width == 0:
+        return (offsets > center).astype(np.float32)
+    offsets -= center
+    offsets /= width
+    offsets += 0.5
+    return np.clip(offsets, 0, 1, out=offsets).astype(np.float32, copy=False)
+
+
+def _is_visible(pixels: NDArray[Any]) -> bool:
+    """Whether a window leaves anything visible.
+
+    A window that does not fit its film (left over from a template, or meant for other units) makes
+    nearly every pixel black or white, or squeezes all of them into a sliver of the grey scale.
+    """
+    if pixels.size == 0:
+        return False
+    low, high = np.percentile(pixels, (1, 99))
+    share = ((pixels > 0.002) & (pixels < 0.998)).mean()
+    return bool(high - low >= _VISIBLE_SPREAD and share >= _VISIBLE_SHARE)
+
+
+def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np.bool_] | None:
+    """Pixels that are not part of the film: padding, and what the shutter covers."""
+    shapes = [word.upper() for word in texts_of(dataset, "ShutterShape")]
+    size = (stored.shape[0], stored.shape[1])
+    opened = open_part(shapes, partial(numbers_of, dataset), size, aspect)
+    parts = (_padding(stored, dataset), None if opened is None else ~opened)
+    believed = [part for part in parts if part is not None and part.mean() <= _MOST_HIDDEN]
+    return np.logical_or.reduce(believed) if believed else None
+
+
+def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
+    """Pixels of Pixel Padding Value, or between it and Pixel Padding Range Limit, both included."""
+    value = numbers_of(dataset, "PixelPaddingValue")
+    if stored.ndim == 3 or not value:
+        return None
+    limit = numbers_of(dataset, "PixelPaddingRangeLimit") or value
+    low, high = sorted(_with_sign_of(stored, dataset, edge) for edge in (value[0], limit[0]))
+    return (stored >= low) & (stored <= high)
+
+
+def _with_sign_of(stored: NDArray[Any], dataset: Dataset, value: float) -> float:
+    """A value as the pixels have it: its VR may say US where they have a sign, or SS where not."""
+    bits = int(dataset.BitsStored)
+    signed = stored.dtype.kind == "i"
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    turns = (0, 1 << 16, 1 << int(dataset.BitsAllocated))
+    readings = (value + sign * turn for turn in turns for sign in (1, -1))
+    return next((reading for reading in readings if low <= reading <= high), value)

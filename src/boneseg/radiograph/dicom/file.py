@@ -1,0 +1,83 @@
+"""A DICOM file from disk; a deflated one (PS3.5 A.5) is inflated within bounds.
+
+    dataset = read_file(Path("knee.dcm"))
+
+pydicom inflates whatever there is: 3 MB can hold 3 GB. Here a file is inflated to at most
+HEADER_BYTES and what its own header says of its pixels, FRAME_BYTES at the most.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from boneseg.radiograph.dicom.pixels import FRAME_BYTES
+
+HEADER_BYTES = 16 * 2**20  # of a deflated file, all but its pixels
+
+_PREAMBLE = 132  # bytes, with the mark (PS3.10 7.1)
+_META = 4096  # bytes that hold the whole of group 2 of any deflated file
+_SYNTAX = b"\x02\x00\x10\x00UI"  # tag and VR of the transfer syntax
+_DEFLATED = DeflatedExplicitVRLittleEndian.encode()
+_PLAIN = ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")
+
+
+class InflationError(ValueError):
+    """A deflated file is damaged, or larger than it says. The message is a phrase."""
+
+
+def read_file(path: Path, *, pixels: bool = True, force: bool = True) -> FileDataset:
+    """The data set of a file; a deflated one as if it were plain.
+
+    pixels: False stops before the pixel data; of a deflated file what then counts is only that its
+    first HEADER_BYTES hold the rest. force: whether a file without the mark is read, too.
+    Raises InflationError, OSError, and nearly anything that pydicom raises on a damaged file.
+    """
+    with path.open("rb") as file:
+        start = file.read(_META)
+        where = start.find(_SYNTAX, _PREAMBLE)
+        if where < 0 or start[where + 8 :][: len(_DEFLATED)] != _DEFLATED:
+            return pydicom.dcmread(path, force=force, stop_before_pixels=not pixels)
+        end = _PREAMBLE + 12 + int.from_bytes(start[_PREAMBLE + 8 : _PREAMBLE + 12], "little")
+        if start[_PREAMBLE:][:4] != b"\x02\x00\x00\x00" or end > len(start):
+            raise InflationError("is damaged")
+        file.seek(end)
+        plain = io.BytesIO()
+        plain.write(start[:where] + start[where:end].replace(_DEFLATED, _PLAIN, 1))
+        _inflate(file.read(), plain, pixels)
+    plain.seek(0)
+    return pydicom.dcmread(plain, force=True, stop_before_pixels=not pixels)
+
+
+def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        plain.write(inflater.decompress(packed, HEADER_BYTES))
+        if not pixels:
+            return
+        if not inflater.eof:
+            plain.seek(0)
+            needed = _needed(pydicom.dcmread(plain, force=True, stop_before_pixels=True))
+            plain.seek(0, io.SEEK_END)
+            more = inflater.decompress(inflater.unconsumed_tail, needed)
+            plain.write(more)
+            if not inflater.eof and len(more) == needed:
+                raise InflationError("unpacks to more than its header says")
+    except zlib.error:
+        raise InflationError("is damaged") from None
+    if not inflater.eof:
+        raise InflationError("is cut short")
+
+
+def _needed(header: Dataset) -> int:
+    """Bytes of the pixels, as the header says."""
+    words = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+    bits = 1
+    for word in words:
+        bits *= max(int(header.get(word) or 1), 1)
+    return min(-(-bits // 8) + 2, FRAME_BYTES)

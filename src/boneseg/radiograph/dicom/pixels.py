@@ -1,0 +1,195 @@
+"""The pixel data of a DICOM film as numbers, whatever they are packed in (PS3.5, section 8).
+
+Uncompressed pixels are read here. A compressed frame is compared with the header first
+(`codestream.py`), and decoded in a child process that may be lost (`decoder.py`). One frame takes
+at most FRAME_BYTES once it is unpacked, and a decoder 192 MiB and eight times the frame's bytes
+while it works.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.decoders.base import Decoder, DecodeRunner
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, JPEG2000TransferSyntaxes
+
+from boneseg.errors import DecoderDiedError, RadiographError
+from boneseg.radiograph.dicom.codestream import (
+    KINDS,
+    Codestream,
+    Shape,
+    check_fragments,
+    open_codestream,
+)
+from boneseg.radiograph.dicom.decoder import DecodingError, EndedError, decoded
+
+FRAME_BYTES = 600_000_000  # of a frame unpacked: 100 million pixels of three 16-bit samples
+
+_SECONDS = 5.0  # of CPU time to decode a frame, and more by its size, unpacked and packed:
+_SECONDS_PER_SAMPLE = 0.1e-6
+_SECONDS_PER_BYTE = 1.5e-6  # ten times what JPEG 2000, the slowest, takes
+
+
+def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
+    """The stored values of one frame: height x width, or height x width x 3 (RGB).
+
+    path: what the film is called. Raises RadiographError.
+    """
+    try:
+        stored = _left_justified(dataset, index)
+        if stored is None:
+            stored = _stored(dataset, index)
+        return stored
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _failure(dataset, path, error) from None
+
+
+def _failure(dataset: Dataset, path: Path, error: Exception) -> RadiographError:
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
+    if isinstance(error, DecodingError):
+        kind = DecoderDiedError if isinstance(error, EndedError) else RadiographError
+        return kind(f"{path}: its image {error} ({name}); export it again, uncompressed")
+    return RadiographError(
+        f"{path}: its image cannot be decoded ({name}), or is cut short; export it again, "
+        "uncompressed"
+    )
+
+
+def _left_justified(dataset: Dataset, index: int) -> NDArray[Any] | None:
+    """The stored values where they fill their words from the top (High Bit), else None.
+
+    pydicom takes the low bits whatever High Bit says. Some files say so and mean it not: their low
+    bits are not empty.
+    """
+    bits, top = int(dataset.BitsStored), int(dataset.get("HighBit") or 0) + 1
+    if not bits < top <= int(dataset.BitsAllocated):
+        return None
+    dataset.BitsStored = top
+    try:
+        filled = _stored(dataset, index)
+    finally:
+        dataset.BitsStored = bits
+    below = top - bits
+    return None if (filled & ((1 << below) - 1)).any() else filled >> below
+
+
+def _stored(dataset: Dataset, index: int) -> NDArray[Any]:
+    """Raises DecodingError, and nearly anything where the file is damaged."""
+    if dataset.file_meta.TransferSyntaxUID not in KINDS:
+        return pixel_array(dataset, index=index)
+    check_fragments(dataset.PixelData)
+    frame = get_frame(
+        dataset.PixelData,
+        index,
+        number_of_frames=int(dataset.get("NumberOfFrames") or 1),
+        extended_offsets=_offsets(dataset),
+    )
+    return _decompressed(dataset, frame)
+
+
+def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
+    offsets, lengths = (dataset.get(f"ExtendedOffsetTable{name}") for name in ("", "Lengths"))
+    return (offsets, lengths) if offsets and lengths and len(offsets) == len(lengths) else None
+
+
+# -- compressed frames ----------------------------------------------------------------------------
+
+
+def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[Any]:
+    """Raises DecodingError, and nearly anything where the header is damaged."""
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    header = _shape(dataset)
+    if _frame_bytes(dataset) > FRAME_BYTES:
+        raise DecodingError(f"takes more than {FRAME_BYTES // 10**6} MB unpacked")
+    try:
+        codestream = open_codestream(frame, syntax)
+    except ValueError as error:
+        raise DecodingError(str(error)) from None
+    _compare(codestream, header)
+    samples = header.rows * header.columns * header.samples
+    size = _SECONDS_PER_SAMPLE * samples + _SECONDS_PER_BYTE * len(codestream.data)
+    unpacked = decoded(codestream, header, _SECONDS + size)
+    options: dict[str, Any] = {
+        "rows": header.rows,
+        "columns": header.columns,
+        "samples_per_pixel": header.samples,
+        "bits_allocated": header.bits,
+        "bits_stored": int(dataset.BitsStored),
+        "photometric_interpretation": str(dataset.PhotometricInterpretation),
+        "pixel_representation": int(dataset.PixelRepresentation),
+        "planar_configuration": int(dataset.get("PlanarConfiguration") or 0),
+        "pixel_keyword": "PixelData",
+        "number_of_frames": 1,
+        "unpacked": unpacked,
+    }
+    pixels, _ = _decoder(syntax).as_array(
+        encapsulate([codestream.data]), index=0, decoding_plugin="boneseg", **options
+    )
+    return pixels
+
+
+def _shape(dataset: Dataset) -> Shape:
+    words = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.BitsAllocated)
+    return Shape(*map(int, words))
+
+
+def _frame_bytes(dataset: Dataset) -> int:
+    rows, columns, samples, bits = _shape(dataset)
+    return rows * columns * samples * -(-bits // 8)
+
+
+def _compare(codestream: Codestream, header: Shape) -> None:
+    """Refuse a frame of another size than the header's. Raises DecodingError."""
+    own = codestream.shape
+    if codestream.kind == "rle":
+        if own.samples * 8 != header.samples * header.bits:
+            raise DecodingError(
+                f"has {own.samples} bytes a pixel, but the header says "
+                f"{header.samples * header.bits / 8:g}"
+            )
+        return
+    if own[:2] != header[:2]:
+        raise DecodingError(
+            f"is {own.rows} x {own.columns} pixels, but the header says "
+            f"{header.rows} x {header.columns}"
+        )
+    if own.samples != header.samples:
+        raise DecodingError(
+            f"has {own.samples} samples a pixel, but the header says {header.samples}"
+        )
+    if own.bits > header.bits:
+        raise DecodingError(f"has samples of {own.bits} bits, but the header says {header.bits}")
+
+
+@cache
+def _decoder(syntax: UID) -> Decoder:
+    """pydicom's decoder of a syntax, with ours as its only plugin: its own list stays as it is."""
+    decoder = Decoder(syntax)
+    decoder.add_plugin("boneseg", (__name__, "hand_over"))
+    return decoder
+
+
+def is_available(syntax: str) -> bool:
+    """Asked by pydicom of each plugin."""
+    return syntax in KINDS
+
+
+def hand_over(frame: bytes, runner: DecodeRunner) -> memoryview:
+    """The frame as it was unpacked; pydicom then sees to signs, unused bits and colours."""
+    pixels: Any = runner.get_option("unpacked")
+    runner.set_option("bits_allocated", 8 * pixels.dtype.itemsize)
+    runner.set_option("planar_configuration", 0)
+    if runner.transfer_syntax in JPEG2000TransferSyntaxes and (
+        runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT")
+    ):
+        runner.set_option("photometric_interpretation", "RGB")  # OpenJPEG has converted it
+    return memoryview(pixels).cast("B")

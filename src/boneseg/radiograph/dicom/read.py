@@ -1,0 +1,162 @@
+"""A DICOM radiograph as it is meant to be displayed (`read_radiograph` comes here).
+
+The header is read in `dicom_header.py`, the pixels in `pixel_data.py`, and the steps from stored
+values to grey are in `dicom_display.py`.
+
+No message holds anything from the file but its kind, and names that give a patient away are not
+repeated (see `patients.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom import uid as classes
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from boneseg.errors import RadiographError
+from boneseg.radiograph.dicom.display import display
+from boneseg.radiograph.dicom.file import InflationError, read_file
+from boneseg.radiograph.dicom.header import (
+    hush,
+    mend,
+    ratio_of,
+    spacing_of,
+    text_of,
+    unfold,
+)
+from boneseg.radiograph.dicom.pixels import decode
+from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.read import Radiograph, check_size, pick_frame
+
+# Projections through the body, and OT, under which secondary captures are filed (C.7.3.1.1.1).
+PROJECTIONS = ("CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT")
+_OTHER_KINDS = {
+    "CT": "a CT slice",
+    "MR": "an MR slice",
+    "PT": "a PET slice",
+    "NM": "a nuclear medicine image",
+    "US": "an ultrasound image",
+    "IVUS": "an ultrasound image",
+    "ES": "an endoscopy picture",
+    "XC": "a photograph",
+    "SM": "a microscopy slide",
+    "SR": "a structured report",
+    "KO": "a selection of key objects",
+    "PR": "a presentation state",
+    "SEG": "a segmentation",
+    "RTSTRUCT": "a set of contours",
+    "RTPLAN": "a treatment plan",
+    "RTDOSE": "a dose map",
+    "ECG": "a waveform",
+    "DOC": "a document",
+}
+# The other defined terms (C.7.3.1.1.1): any other word in a file could be of its patient.
+_OTHER_MODALITIES = frozenset(
+    (
+        *("AR", "AS", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CFM", "CP", "CS", "CTPROTOCOL"),
+        *("DD", "DG", "DM", "DMS", "DS", "EC", "EEG", "EMG", "EOG", "EPS", "FA", "FID", "FS"),
+        *("GM", "HC", "HD", "IOL", "IVOCT", "KER", "LEN", "LP", "LS", "MA", "MS", "OAM", "OCT"),
+        *("OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "PA", "PLAN", "POS", "REG"),
+        *("RESP", "RTIMAGE", "RTINTENT", "RTRAD", "RTRECORD", "RTSEGANN", "RWV", "SMR", "SRF"),
+        *("ST", "STAIN", "TEXTUREMAP", "TG", "VA", "XAPROTOCOL"),
+    )
+)
+# Kinds of objects that Modality does not always distinguish from a projection.
+_OTHER_CLASSES = {
+    classes.CTImageStorage: "a CT slice",
+    classes.EnhancedCTImageStorage: "a CT slice",
+    classes.MRImageStorage: "an MR slice",
+    classes.EnhancedMRImageStorage: "an MR slice",
+    classes.PositronEmissionTomographyImageStorage: "a PET slice",
+    classes.NuclearMedicineImageStorage: "a nuclear medicine image",
+    classes.UltrasoundImageStorage: "an ultrasound image",
+    classes.UltrasoundMultiFrameImageStorage: "an ultrasound image",
+    classes.XRay3DAngiographicImageStorage: "a reconstructed volume",
+    classes.XRay3DCraniofacialImageStorage: "a reconstructed volume",
+    classes.BreastTomosynthesisImageStorage: "a reconstructed volume",
+}
+_ASPECTS = (1 / 8, 8)  # of pixels; what is beyond is no scanner's
+
+
+def read_dicom(
+    path: Path, *, invert: bool = False, frame: int | None = None, keep_names: bool = False
+) -> Radiograph:
+    """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
+
+    Raises RadiographError where the file is damaged, of another kind, or holds no image.
+    """
+    hush()
+    source, path = path, path if keep_names else public_path(path)
+    dataset = _parse(source, path)
+    try:
+        _refuse_other_kinds(dataset, path)
+        mend(dataset, path)
+        count = int(dataset.get("NumberOfFrames", 1))
+        height, width = int(dataset.Rows), int(dataset.Columns)
+        index = pick_frame(path, count, frame)
+        check_size(path, height, width)
+        unfold(dataset, index)
+        stored = decode(dataset, index, path)
+        spacing, kind = spacing_of(dataset)
+        aspect = _aspect(spacing or ratio_of(dataset))
+        pixels = display(stored, dataset, path, aspect=aspect, invert=invert)
+    except (RadiographError, MemoryError, OSError):
+        raise
+    except Exception:  # values of a kind that the standard forbids; the message could hold them
+        raise RadiographError(
+            f"{path}: is a damaged DICOM file, its image is not described; export it again"
+        ) from None
+    return Radiograph(pixels, spacing, kind, source, aspect, index + 1)
+
+
+def _parse(source: Path, path: Path) -> FileDataset:
+    try:
+        dataset = read_file(source)
+        if not text_of(dataset.file_meta, "TransferSyntaxUID"):
+            implicit, little = dataset.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        marks = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
+        if any(mark in dataset for mark in marks):
+            return dataset
+    except (MemoryError, OSError):
+        raise
+    except InflationError as error:
+        raise RadiographError(f"{path}: {error}; export it again, not deflated") from None
+    except Exception:  # pydicom's message could quote the file
+        pass
+    raise RadiographError(f"{path}: is damaged, or is not a DICOM file; export it again")
+
+
+def _refuse_other_kinds(dataset: Dataset, path: Path) -> None:
+    if "DirectoryRecordSequence" in dataset:
+        raise RadiographError(
+            f"{path}: is the index of a disk (DICOMDIR), not a radiograph; give the folder"
+        )
+    if kind := _other_kind(dataset):
+        raise RadiographError(
+            f"{path}: is {kind}, not a radiograph; give a projection (CR, DX, RF, XA, MG, IO, PX)"
+        )
+    if "PixelData" not in dataset:
+        raise RadiographError(f"{path}: is a DICOM file without an image; give the film itself")
+
+
+def _other_kind(dataset: Dataset) -> str | None:
+    modality = text_of(dataset, "Modality").upper()
+    if modality and modality not in PROJECTIONS:
+        named = f"DICOM of modality {modality}" if modality in _OTHER_MODALITIES else None
+        return _OTHER_KINDS.get(modality) or named or "DICOM of another kind"
+    return _OTHER_CLASSES.get(classes.UID(text_of(dataset, "SOPClassUID")))
+
+
+def _aspect(sides: tuple[float, float] | None) -> float:
+    """The height of a pixel over its width; 1 where it is nearly that, or cannot be believed."""
+    aspect = sides[0] / sides[1] if sides else 1.0
+    believed = _ASPECTS[0] <= aspect <= _ASPECTS[1] and abs(aspect - 1) > 0.01
+    return aspect if believed else 1.0

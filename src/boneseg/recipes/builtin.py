@@ -1,0 +1,140 @@
+"""The built-in recipes: ours, and every trial of the repository that boneseg grew from.
+
+The original trained U-Nets on some 500 mixed radiographs in Keras, and changed one thing at a
+time: each such change is a recipe here, `seed-deep` with that one thing changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boneseg.errors import RecipeError
+from boneseg.recipes.recipe import (
+    AugmentSettings,
+    LossSettings,
+    NetworkSettings,
+    OptimiserSettings,
+    PrepareSettings,
+    Recipe,
+    RunSettings,
+    nearest,
+    parse,
+    read_toml,
+)
+
+_SEED_DEEP = Recipe(
+    summary="the original's deep U-Net: 8 levels, focal + 0.15 Dice loss, Adam 8.3e-4, 256 x 256",
+    prepare=PrepareSettings(height=256, width=256),
+    network=NetworkSettings(
+        stem=1,
+        widths=(32, 32, 64, 64, 128, 128, 256, 512),
+        norm="none",
+        deep_supervision=False,
+    ),
+    augment=AugmentSettings().off(),
+    loss=LossSettings(dice=0.15, bce=0, focal=1),
+    optimiser=OptimiserSettings(
+        name="adam", learning_rate=8.3e-4, schedule="plateau", warmup=0, clip=0
+    ),
+    run=RunSettings(epochs=100, batch=8, ema=0),
+)
+
+
+def _seed_deep(what: str, *settings: str) -> Recipe:
+    """A trial of the original: its deep U-Net with one thing changed."""
+    changed = _SEED_DEEP.with_settings(settings)
+    return changed.model_copy(update={"summary": f"seed-deep {what}"})
+
+
+_TURNED = (
+    *("augment.flip_horizontal=0.5", "augment.geometry=1"),
+    *("augment.rotation=15", "augment.zoom=0.2", "augment.shift=0"),
+)
+_FIVE_LEVELS = ("network.widths=[32, 64, 128, 256, 512]", "network.norm=batch")
+
+BUILT_IN: dict[str, Recipe] = {
+    "default": Recipe(),
+    "fast": Recipe(
+        summary="a fifth of the default's work a film: for a phone or an old laptop",
+        network=NetworkSettings(stem=4),
+    ),
+    "large": Recipe(
+        summary="four times the weights at up to 1024 x 1024: for a GPU",
+        prepare=PrepareSettings(max_pixels=1_048_576),
+        network=NetworkSettings(stem=1, width=32, max_width=512, block="residual"),
+        run=RunSettings(epochs=300, batch=8),
+    ),
+    "seed-unet": Recipe(
+        summary="the original's U-Net: 5 levels, no normalisation, Dice loss, Adam 1e-3, 256 x 256",
+        prepare=PrepareSettings(height=256, width=256),
+        network=NetworkSettings(
+            stem=1, widths=(32, 64, 128, 256, 512), norm="none", deep_supervision=False
+        ),
+        augment=AugmentSettings().off(),
+        loss=LossSettings(dice=1, bce=0, dice_smooth=100),
+        optimiser=OptimiserSettings(
+            name="adam", learning_rate=1e-3, schedule="constant", warmup=0, clip=0
+        ),
+        run=RunSettings(epochs=50, batch=8, ema=0),
+    ),
+    "seed-deep": _SEED_DEEP,
+    "seed-deep-plateau15": _seed_deep(
+        "whose rate falls to 0.75 after 15 epochs without a gain",
+        "optimiser.plateau_factor=0.75",
+        "optimiser.plateau_patience=15",
+    ),
+    "seed-deep-128": _seed_deep("at 128 x 128", "prepare.height=128", "prepare.width=128"),
+    "seed-deep-512": _seed_deep("at 512 x 512", "prepare.height=512", "prepare.width=512"),
+    "seed-deep-adamw": _seed_deep("with AdamW", "optimiser.name=adamw"),
+    "seed-deep-sgd": _seed_deep(
+        "with SGD at 0.01", "optimiser.name=sgd", "optimiser.learning_rate=0.01"
+    ),
+    "seed-deep-dice": _seed_deep("with the Dice loss alone", "loss.dice=1", "loss.focal=0"),
+    "seed-deep-bce": _seed_deep(
+        "with cross-entropy alone", "loss.dice=0", "loss.focal=0", "loss.bce=1"
+    ),
+    "seed-deep-focal": _seed_deep("with the focal loss alone", "loss.dice=0"),
+    "seed-deep-bce-dice-focal": _seed_deep(
+        "with cross-entropy + Dice + focal", "loss.dice=1", "loss.bce=1"
+    ),
+    "seed-deep-3-channels": _seed_deep("on three copies of the film", "network.inputs=copies"),
+    "seed-deep-filters": _seed_deep(
+        "on the film, its blur and its edges as three channels", "network.inputs=filters"
+    ),
+    "seed-deep-augment2": _seed_deep(
+        "on twice the films: a mirrored, zoomed, turned view of each", *_TURNED, "augment.views=1"
+    ),
+    "seed-deep-augment4": _seed_deep(
+        "on four times the films: three such views of each", *_TURNED, "augment.views=3"
+    ),
+    "seed-deep-augment4-blur": _seed_deep(
+        "on four times the films, half of the views blurred or sharpened",
+        *_TURNED,
+        "augment.views=3",
+        "augment.blur=0.5",
+    ),
+    "unetplusplus": _seed_deep(
+        "as a U-Net++ of 5 levels, supervised at every depth",
+        *_FIVE_LEVELS,
+        "network.architecture=unetplusplus",
+        "network.deep_supervision=true",
+    ),
+    "resunet": _seed_deep(
+        "as a residual U-Net of 5 levels", *_FIVE_LEVELS, "network.block=residual"
+    ),
+    "attention-unet": _seed_deep(
+        "as a U-Net of 5 levels with attention gates", *_FIVE_LEVELS, "network.attention=true"
+    ),
+}
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """A built-in recipe by its name, or a TOML file. Raises `RecipeError`."""
+    if name_or_path in BUILT_IN:
+        return BUILT_IN[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and not path.is_file():
+        known = ", ".join(BUILT_IN)
+        hint = nearest(name_or_path, list(BUILT_IN))
+        raise RecipeError(f"no recipe {name_or_path!r}{hint}; built in: {known}; or give a .toml")
+    return parse(read_toml(path), str(path))

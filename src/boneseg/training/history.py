@@ -1,0 +1,64 @@
+"""The history of a run: one row for each look at the validation films."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from boneseg._util.files import write_table
+from boneseg.drawing.charts import curve, linear
+from boneseg.drawing.html import titled
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the validation films: a row of history.csv."""
+
+    attempt: int
+    epoch: float
+    step: int
+    seconds: float
+    done: float  # share of the run, in [0, 1]
+    learning_rate: float
+    loss: float
+    dice: float
+    note: str = ""
+
+
+def write_history(history: Sequence[Check], path: Path) -> None:
+    """One row a check. Raises OutputError."""
+    columns = [column.name for column in fields(Check)]
+    write_table(path, columns, ([getattr(row, name) for name in columns] for row in history))
+
+
+def read_history(path: Path) -> list[Check]:
+    """The checks of a history.csv; none where it is gone or damaged."""
+    kinds = {"int": int, "float": float, "str": str}
+    columns = {column.name: kinds[str(column.type)] for column in fields(Check)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [Check(**{name: kind(row[name]) for name, kind in columns.items()}) for row in rows]
+    except (OSError, KeyError, ValueError, TypeError):
+        return []
+
+
+def read_curve(path: Path) -> list[tuple[float, float]]:
+    """(seconds, validation Dice) of each check in a history.csv."""
+    return [(check.seconds, check.dice) for check in read_history(path)]
+
+
+def history_figures(history: Sequence[Check]) -> str:
+    """The markup of two charts: validation Dice and training loss over time."""
+    if not history:
+        return ""
+    across = linear(history[-1].seconds)
+    dice = [[(row.seconds, row.dice) for row in history]]
+    loss = [[(row.seconds, row.loss) for row in history if math.isfinite(row.loss)]]
+    top = linear(max((height for _, height in loss[0]), default=1.0))
+    return titled(
+        "Validation Dice", curve("Dice", across, linear(1), dice, unit="seconds")
+    ) + titled("Training loss", curve("Loss", across, top, loss, unit="seconds"))

@@ -1,0 +1,96 @@
+"""Dice, binary cross-entropy, focal, and weighted sums of them.
+
+All take logits and a target of 0 or 1 (both float N x 1 x H x W) and return a scalar. They are
+computed in float32 whatever the network's arithmetic.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from boneseg.recipes.recipe import LossSettings
+
+
+def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 − soft Dice of each film, averaged.
+
+    After Milletari et al., V-Net, 2016, who square what they sum up below the fraction.
+    `smooth` (px) stands above and below the fraction: it defines the loss of an empty film, and
+    a large one blunts the gradient of a small bone.
+    """
+    probability = logits.float().sigmoid().flatten(1)
+    target = target.float().flatten(1)
+    overlap = (probability * target).sum(1)
+    total = probability.sum(1) + target.sum(1)
+    return (1 - (2 * overlap + smooth) / (total + smooth).clamp_min(1e-7)).mean()
+
+
+def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy, averaged over pixels."""
+    return functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+
+
+def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
+    """−α_t (1 − p_t)^γ log p_t, averaged over pixels (Lin et al., 2017, eq. 5)."""
+    logits, target = logits.float(), target.float()
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    # 1 − p_t; above 0, where a power under 1 has no gradient
+    missed = (target - logits.sigmoid()).abs().clamp_min(1e-12)
+    weight = target * alpha + (1 - target) * (1 - alpha)
+    return (weight * missed**gamma * cross_entropy).mean()
+
+
+def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
+    """The weighted sum that a recipe asks for."""
+    loss = logits.new_zeros((), dtype=target.dtype)
+    if settings.dice:
+        loss = loss + settings.dice * dice_loss(logits, target, settings.dice_smooth)
+    if settings.bce:
+        loss = loss + settings.bce * bce_loss(logits, target)
+    if settings.focal:
+        focal = focal_loss(logits, target, settings.focal_gamma, settings.focal_alpha)
+        loss = loss + settings.focal * focal
+    return loss
+
+
+class Objective(nn.Module):
+    """A network and its loss in one: films and masks, both N x 1 x H x W, to a scalar.
+
+    Both are padded to what the network divides evenly, or its coarse outputs, which cover what it
+    pads, would be held against a mask stretched over them. What stands in front of the network
+    (copies, filters) sees the film as it is, as it does when it segments.
+    """
+
+    def __init__(self, network: nn.Module, settings: LossSettings) -> None:
+        super().__init__()
+        self.network, self.settings = network, settings
+
+    def forward(self, films: Tensor, masks: Tensor) -> Tensor:
+        network = self.network
+        if isinstance(network, nn.Sequential):
+            films, network = network[0](films), network[1]
+        stride = getattr(network, "stride", 1)
+        beyond = (0, -films.shape[-1] % stride, 0, -films.shape[-2] % stride)
+        if any(beyond):
+            films, masks = functional.pad(films, beyond), functional.pad(masks, beyond)
+        outputs = network(films)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return supervised_loss(outputs, masks, self.settings)
+
+
+def supervised_loss(outputs: list[Tensor], target: Tensor, settings: LossSettings) -> Tensor:
+    """`total_loss` of every output, the final one first, weighted by size: 1, ½, ¼ … of the whole.
+
+    The coarse target is the share of bone in each coarse pixel, thresholded at one half. Outputs
+    of one size (U-Net++) weigh the same.
+    """
+    weights = [output.shape[-1] / outputs[0].shape[-1] for output in outputs]
+    loss = target.new_zeros(())
+    for output, weight in zip(outputs, weights, strict=True):
+        coarse = target
+        if output.shape[-2:] != target.shape[-2:]:
+            coarse = functional.interpolate(target, output.shape[-2:], mode="area")
+            coarse = (coarse >= 0.5).to(target.dtype)
+        loss = loss + weight / sum(weights) * total_loss(output, coarse, settings)
+    return loss

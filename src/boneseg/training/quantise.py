@@ -1,0 +1,107 @@
+"""A bundle in 8-bit integers: quantised after training, and kept only where it is as good.
+
+    found = quantise(bundle, run.training, run.validation)
+    found.kept, found.dice, found.int8_dice
+
+The scales of weights and activations are taken from the training films (Jacob et al.,
+"Quantization and training of neural networks for efficient integer-arithmetic-only inference",
+2018; the algorithm is NNCF's). Only OpenVINO runs it; other backends run the float network.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boneseg._util.files import folder_beside, replace_folder
+from boneseg.bundle.store import INT8, ONNX, Bundle, sign
+from boneseg.dataset.load import Film
+from boneseg.evaluation.evaluate import evaluate_predictions
+from boneseg.inference.backends import openvino_package
+from boneseg.inference.engine import Engine
+
+LOSS = 0.002  # of Dice, at most
+SAMPLE = 300  # films that the scales are taken from, at most
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The bundle, with its int8 network where that is kept, and the Dice of both networks."""
+
+    bundle: Bundle
+    kept: bool
+    dice: float
+    int8_dice: float
+
+
+def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film]) -> Quantised:
+    """Add the int8 network to a bundle, if its Dice on the validation films falls by < `LOSS`.
+
+    Raises OutputError, and ModuleNotFoundError where NNCF is not installed.
+    """
+    with folder_beside(bundle.path) as building:
+        shutil.copytree(bundle.path, building, dirs_exist_ok=True)
+        write_int8(building, bundle, training)
+        card = sign(building, bundle.card)
+        dice = _dice(bundle, validation)
+        int8_dice = _dice(Bundle(building, card), validation)
+        kept = int8_dice > dice - LOSS
+        if kept:
+            replace_folder(bundle.path, building)
+    return Quantised(Bundle(bundle.path, card) if kept else bundle, kept, dice, int8_dice)
+
+
+def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
+    """Write the int8 network of a bundle into a copy of it, which must be signed anew."""
+    openvino, nncf = openvino_package(), _nncf()
+
+    def prepared(film: Film) -> Any:
+        preparation = bundle.preparation(film.square_shape)
+        grid, _ = preparation.film(film.radiograph.pixels, film.radiograph.aspect)
+        return np.ascontiguousarray(grid[None, None])
+
+    model = openvino.Core().read_model(folder / ONNX)
+    films = nncf.Dataset(sampled(training), prepared)
+    with redirect_stdout(io.StringIO()):  # its bars, which no setting of its own leaves out
+        found = nncf.quantize(
+            model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
+        )
+    openvino.save_model(found, folder / INT8, compress_to_fp16=True)
+
+
+def sampled(training: Sequence[Film]) -> list[Film]:
+    """At most `SAMPLE` of the films, spread over all: those with names alike are often alike."""
+    return list(training[:: math.ceil(len(training) / SAMPLE)])
+
+
+def _nncf() -> Any:
+    """NNCF without its telemetry, its progress bars and its advice."""
+    blocked = "openvino_telemetry" not in sys.modules
+    if blocked:  # it would post to the network
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        nncf = import_module("nncf")
+    finally:
+        if blocked:
+            del sys.modules["openvino_telemetry"]
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+def _dice(bundle: Bundle, films: Sequence[Film]) -> float:
+    engine = Engine(bundle, backend="openvino")
+    summary = evaluate_predictions(
+        (film.case.name, engine.segment(film.radiograph), film.mask, None) for film in films
+    )
+    return float(summary.mean["dice"])

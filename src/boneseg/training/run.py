@@ -1,0 +1,110 @@
+"""A finished training: its network, how it got there, and what its bundle says of it.
+
+run = train(films, recipe, "runs/knees")
+run.save("runs/knees/bundle")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from boneseg._util.text import counted
+from boneseg.bundle.store import SEEN, Bundle, Card, library_versions, save_bundle
+from boneseg.dataset.fingerprint import digest, joined
+from boneseg.dataset.load import Film, prepare_films
+from boneseg.drawing.html import frame
+from boneseg.evaluation.calibration import calibrated_threshold
+from boneseg.evaluation.evaluate import evaluate_predictions
+from boneseg.evaluation.metrics import Summary
+from boneseg.preprocessing import Preparation
+from boneseg.recipes.recipe import Recipe
+from boneseg.training.collapse_guard import predict
+from boneseg.training.history import Check, history_figures
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The card of a run's bundle, and the masks and scores of the validation films behind it."""
+
+    card: Card
+    summary: Summary
+    masks: tuple[NDArray[np.bool_], ...]  # H x W on each film's own grid
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run leaves: the network with its best weights, and how it got there."""
+
+    network: nn.Module
+    recipe: Recipe
+    fingerprint: str
+    best_dice: float
+    restarts: int
+    depths: dict[int, float]  # U-Net++: validation Dice when cut at each
+    history: tuple[Check, ...]
+    training: tuple[Film, ...]
+    validation: tuple[Film, ...]
+    seen_before: frozenset[str] = frozenset()  # digests of films, by the bundle it started from
+
+    def save(self, path: Path | str) -> Bundle:
+        """The model as a bundle, its threshold calibrated on the validation films.
+
+        Raises OutputError.
+        """
+        return save_bundle(Path(path), self.network, self.assess().card)
+
+    def assess(self) -> Assessment:
+        """Calibrate the threshold on the validation films, and score them with it."""
+        size = self.recipe.prepare
+        if size.height is None or size.width is None:
+            raise ValueError("settle the recipe before a bundle is made of its run")
+        preparation = Preparation(size.height, size.width)
+        prepared = prepare_films(self.validation, preparation)
+        grids = predict(self.network, prepared.films).numpy()[:, 0]
+        pairs = zip(grids, prepared.places, strict=True)
+        found = [preparation.restore(grid, place) for grid, place in pairs]
+        at = calibrated_threshold(found, [film.mask for film in self.validation])
+        masks = tuple(np.asarray(probability >= at, np.bool_) for probability in found)
+        summary = evaluate_predictions(
+            (
+                (film.case.name, mask, film.mask, film.radiograph.spacing_mm)
+                for film, mask in zip(self.validation, masks, strict=True)
+            ),
+            [film.case.group for film in self.validation],
+        )
+        return Assessment(self._card(preparation, at, summary), summary, masks)
+
+    def _card(self, preparation: Preparation, threshold: float, summary: Summary) -> Card:
+        films = {"training": len(self.training), "validation": len(self.validation)}
+        digests = (digest(film.radiograph) for film in (*self.training, *self.validation))
+        seen = {SEEN: joined(digests, self.seen_before)}
+        return Card(
+            architecture=self.recipe.network,
+            height=preparation.height,
+            width=preparation.width,
+            threshold=threshold,
+            metrics={name: float(value) for name, value in summary.mean.items()},
+            restarts=self.restarts,
+            data={"fingerprint": self.fingerprint} | films | seen,
+            recipe=self.recipe.model_dump(mode="json"),
+            versions=library_versions(),
+        )
+
+    def __repr__(self) -> str:
+        films = f"{len(self.training)} + {len(self.validation)} films"
+        return (
+            f"TrainedRun(Dice {self.best_dice:.4f}, {films}, {counted(self.restarts, 'restart')})"
+        )
+
+    def _repr_html_(self) -> str:
+        films = counted(len(self.validation), "validation film")
+        words = (
+            f"<p>Dice {self.best_dice:.4f} on {films} at working size; "
+            f"trained on {len(self.training)}; {counted(self.restarts, 'restart')}</p>"
+        )
+        return frame(words + history_figures(self.history))
