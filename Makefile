@@ -34,6 +34,7 @@ check: setup
 	$(BIN)/ruff check src tests benchmarks scripts fuzz
 	$(BIN)/ruff format --check src tests benchmarks scripts fuzz
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) $(BASE)

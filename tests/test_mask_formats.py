@@ -19,9 +19,9 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from boneseg.dataset.open import open_dataset
-from boneseg.dataset.pairing import IMAGE_SUFFIXES
 from boneseg.errors import MaskError
 from boneseg.masks.annotations import _DOUBTFUL, _HOLES, DICOM_SUFFIXES, SUFFIXES
+from boneseg.masks.filenames import IMAGE_SUFFIXES
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.label_studio import packed
 from boneseg.masks.read import _FORMATS, read_mask

@@ -25,8 +25,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
+from boneseg._util.console import say
 from boneseg._util.text import one_line
-from boneseg.cli.progress import say
 
 LogFormat = Literal["text", "json"]
 

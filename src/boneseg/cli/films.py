@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from boneseg._util.console import say
 from boneseg._util.files import STALE, sweep
 from boneseg._util.text import counted
 from boneseg.cli.common import (
@@ -23,7 +24,7 @@ from boneseg.cli.common import (
     print_json,
     refuse_other_ending,
 )
-from boneseg.cli.progress import Progress, say
+from boneseg.cli.progress import Progress
 from boneseg.errors import BonesegError, UsageError
 
 NAMES = (  # a test holds them against writers.FORMATS, which would be slow to import here

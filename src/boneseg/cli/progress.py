@@ -6,18 +6,12 @@ Both go to stderr; stdout is for results.
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
+from boneseg._util.console import say
 from boneseg._util.text import one_line
-
-
-def say(message: str) -> None:
-    """One line for a person. A stderr that is closed, or that nobody reads, stops no work."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            print(one_line(message), file=sys.stderr, flush=True)
 
 
 class Progress(AbstractContextManager["Progress"]):

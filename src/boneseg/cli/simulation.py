@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from boneseg._util.console import say
 from boneseg._util.text import counted
-from boneseg.cli.progress import Progress, say
+from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
 OF_KIND = {

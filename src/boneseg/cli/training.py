@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boneseg._util.console import say
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
 from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
-from boneseg.cli.progress import Progress, say
+from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -32,11 +32,11 @@ from boneseg.dataset.pairing import (
     masks_in,
     pair,
     picture_files,
-    stem_of,
 )
 from boneseg.drawing.html import figure, frame, table
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
 from boneseg.masks.annotations import is_annotation, suffix_of
+from boneseg.masks.filenames import stem_of
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
 

@@ -29,13 +29,10 @@ from boneseg.masks.annotations import (
     open_annotations,
     suffix_of,
 )
+from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 from boneseg.masks.readers.yolo import holds_numbers
 from boneseg.radiograph.provenance import is_result, listed_results
 
-IMAGE_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
-    *(".jp2", ".j2k", ".jpx", ".pgm", ".pnm", ".ppm"),
-)
 MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
 _TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # before names, by Label Studio
 FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
@@ -70,15 +67,6 @@ class Pairing:
     alone: list[Path] = field(default_factory=list)
     unclear: list[Path] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-
-
-def stem_of(path: Path) -> str:
-    """The name without its image suffix: a DICOM file named by its UID keeps all of it."""
-    suffix = suffix_of(path)
-    if suffix and len(path.name) > len(suffix):
-        return path.name[: -len(suffix)]
-    known = path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES
-    return path.stem if known else path.name
 
 
 def as_compared(name: str) -> str:

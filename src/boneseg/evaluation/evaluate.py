@@ -22,7 +22,7 @@ from boneseg._util.files import write_table
 from boneseg._util.text import counted
 from boneseg.dataset.fingerprint import is_among
 from boneseg.dataset.open import Case, Dataset
-from boneseg.dataset.pairing import MaskFile, as_compared, masks_in, stem_of
+from boneseg.dataset.pairing import MaskFile, as_compared, masks_in
 from boneseg.drawing.html import frame, table
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
 from boneseg.evaluation.metrics import (
@@ -36,6 +36,7 @@ from boneseg.evaluation.metrics import (
 )
 from boneseg.evaluation.statistics import Groups
 from boneseg.masks.annotations import MaskSizeError, is_annotation
+from boneseg.masks.filenames import stem_of
 from boneseg.masks.read import read_mask
 from boneseg.radiograph.read import Radiograph, read_radiograph
 

@@ -25,8 +25,8 @@ from typing import Any
 
 from boneseg._util.files import LAYOUTS, same_place, write_json
 from boneseg._util.text import printable
-from boneseg.dataset.pairing import stem_of
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
+from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.provenance import read_report

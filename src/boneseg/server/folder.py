@@ -8,9 +8,10 @@ from pathlib import Path
 
 from boneseg._util.files import LAYOUTS
 from boneseg._util.lock import held
-from boneseg.dataset.pairing import IMAGE_SUFFIXES, mask_files
+from boneseg.dataset.pairing import mask_files
 from boneseg.errors import UsageError
 from boneseg.masks.annotations import DICOM_SUFFIXES, is_annotation
+from boneseg.masks.filenames import IMAGE_SUFFIXES
 from boneseg.server.refusals import ServerError
 
 HIDDEN = ".boneseg"

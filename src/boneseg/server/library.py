@@ -25,8 +25,9 @@ from typing import Literal
 
 from boneseg._util.files import same_place, sweep, whole_file
 from boneseg.dataset.open import films_and_masks
-from boneseg.dataset.pairing import mask_files, stem_of
+from boneseg.dataset.pairing import mask_files
 from boneseg.errors import DatasetError, OutputError, UsageError
+from boneseg.masks.filenames import stem_of
 from boneseg.server.cache import Cache
 from boneseg.server.folder import HIDDEN, layout, refuse_annotations
 from boneseg.server.history import History, digest

@@ -7,9 +7,10 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from boneseg.dataset.pairing import FILM_ENDING, IMAGE_SUFFIXES, MASK_ENDING, as_compared, stem_of
+from boneseg.dataset.pairing import FILM_ENDING, MASK_ENDING, as_compared
 from boneseg.errors import RadiographError
 from boneseg.masks.annotations import DICOM_SUFFIXES
+from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 
 _TIFF = (".tif", ".tiff")
 _MARKS = {  # how the files begin that a browser or a program may send, and what they are called

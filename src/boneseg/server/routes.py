@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathWord
 
 import boneseg
-from boneseg.dataset.pairing import stem_of
 from boneseg.errors import BonesegError
+from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
 from boneseg.server.box import LightBox
 from boneseg.server.exchange import (
