@@ -11,7 +11,8 @@ own, and ends with it. The children are started by `subprocess`, so that daemoni
 of the light box, actors of a cluster) may have them, and so that no `__main__` is imported again.
 
 Memory is limited by RLIMIT_DATA, which Linux alone enforces. On macOS and Windows the limit of time
-and the checks made before a child is asked (see `codestream.py`) are all that protects.
+and the checks made before a child is asked (see `radiograph/dicom/codestream.py`) are all that
+protects.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ FORMAT = 1
 MOST_MEMBERS = 1000
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
-SEEN = "seen"  # key of `Card.data`: digests of the films that the model has seen (`seen.digest`)
+SEEN = "seen"  # in `Card.data`: digests (`dataset.fingerprint.digest`) of films it has seen
 
 
 class Card(BaseModel):

@@ -49,10 +49,10 @@ def convert_dataset(
     keep_names: bool = False,
     report: Callable[[float, str], None] | None = None,
 ) -> list[Converted]:
-    """Write every mask of a dataset into `out`, in formats of `writers.FORMATS`.
+    """Write every mask of a dataset into `out`, in formats of `masks.formats.FORMATS`.
 
     What was written is added to `convert.json` there, and to the documents of all films, which
-    keep those of earlier calls: see `outputs.py`.
+    keep those of earlier calls: see `masks/output.py`.
 
     tolerance: px that polygons may stray from the edge of the mask. A case that cannot be read or
     written has an error in its result, and the others are converted; what the dataset left out for

@@ -3,7 +3,7 @@
     dataset = open_dataset(Path("data"))                  # images/ + masks/, groups.csv, parts.csv
 
 `groups.csv` (name, group) says which films are of one patient; `parts.csv` (name, body part) what
-they show. `splits.py` keeps the films of one group together.
+they show. `dataset/splits.py` keeps the films of one group together.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ def open_dataset(
     masks or in place of it; `labels` chooses what is bone there. A DICOM Segmentation belongs to
     the film that it points at.
 
-    Cases whose DICOM film is named after its patient are called by a hash (see `patients.py`),
-    unless `keep_names`.
+    Cases whose DICOM film is named after its patient are called by a hash (see
+    `radiograph/privacy.py`), unless `keep_names`.
 
     Two films of one name, two masks of one film, and files of annotations that cannot be read are
     left out and listed in `faults`.

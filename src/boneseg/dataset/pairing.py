@@ -80,7 +80,8 @@ def as_compared(name: str) -> str:
 def film_files(folder: Path) -> list[Path]:
     """The films in a folder, by name; hidden files, other kinds and results are passed over.
 
-    Results are what boneseg itself wrote, masks of films among them: see `provenance.py`.
+    Results are what boneseg itself wrote, masks of films among them: see
+    `radiograph/provenance.py`.
 
     Raises DatasetError where it cannot be read.
     """

@@ -66,12 +66,12 @@ def segment_files(
 ) -> list[Result]:
     """Segment each film into `out`, and add what was found to `segment.json` there.
 
-    `formats`: names of `writers.FORMATS`; documents of all films are written at the end, as is the
-    report. Both keep the films of earlier calls: see `outputs.py`. They are also written where the
-    call is stopped, with what was done until then.
+    `formats`: names of `masks.formats.FORMATS`; documents of all films are written at the end, as
+    is the report. Both keep the films of earlier calls: see `masks/output.py`. They are also
+    written where the call is stopped, with what was done until then.
 
     Films whose path gives their patient away are called by a hash, in names of files and in
-    results, unless `keep_names`: see `patients.py`.
+    results, unless `keep_names`: see `radiograph/privacy.py`.
 
     Raises UsageError where `frame` is under 1 or where a file beside the films would be replaced,
     and OutputError where nothing can be written or another process writes to `out`.

@@ -62,13 +62,13 @@ class Engine:
     >>> engine = Engine("runs/knees")
     >>> mask = engine.segment(film)
 
-    Films are taken as `read_radiograph` gives them, or as their pixels alone (float32 H x W in
-    [0, 1], bone bright), which are then squares. What is found lies on the film's own grid.
-    `backend` names what runs the network (`backends.BACKENDS`); by default what suits the machine.
+    Films are taken as `read_radiograph` gives them, or as their pixels alone (float32 H x W in [0,
+    1], bone bright), which are then squares. What is found lies on the film's own grid. `backend`
+    names what runs the network (`inference.backends.BACKENDS`); by default what suits the machine.
     With `full_resolution` films larger than the working grid are looked at a second time, in tiles
-    of up to `tiles.MAGNIFIED` times its scale. Any number of threads may give it films; `at_once`
-    says how many do, of whose films it looks at MOST side by side. Raises BundleError where the
-    bundle cannot be read or run, UsageError for a backend that is not installed.
+    of up to `inference.tiles.MAGNIFIED` times its scale. Any number of threads may give it films;
+    `at_once` says how many do, of whose films it looks at MOST side by side. Raises BundleError
+    where the bundle cannot be read or run, UsageError for a backend that is not installed.
     """
 
     def __init__(

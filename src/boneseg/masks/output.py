@@ -50,7 +50,9 @@ class Target:
 
 
 class OutputFolder:
-    """The outputs of earlier calls and of this one. The caller holds the folder: see `lock.py`.
+    """The outputs of earlier calls and of this one.
+
+    The caller holds the folder: see `_util/lock.py`.
 
     Raises OutputError where a file in the place of the report is of another kind.
     """
@@ -72,9 +74,10 @@ class OutputFolder:
     ) -> list[Target]:
         """The targets of the inputs of this call.
 
-        names: what outputs call them (`patients.public_path`). frame: which frame is asked for.
-        Raises UsageError where a file beside the inputs would be replaced that is no output of
-        theirs, and OutputError where a file in the place of a document is of another kind.
+        names: what outputs call them (`radiograph.privacy.public_path`). frame: which frame is
+        asked for. Raises UsageError where a file beside the inputs would be replaced that is no
+        output of theirs, and OutputError where a file in the place of a document is of another
+        kind.
         """
         keys = self._keys(inputs, names, frame)
         again = {key: self._entries[key] for key in keys if key in self._entries}

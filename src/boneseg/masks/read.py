@@ -107,7 +107,7 @@ def write_mask(path: Path | str, mask: NDArray[Any]) -> None:
 def save_png(path: Path, image: Image.Image) -> None:
     """Write an image as PNG, complete or not at all; OutputError where that fails.
 
-    Its "Software" text tells it from a film: see `provenance.py`.
+    Its "Software" text tells it from a film: see `radiograph/provenance.py`.
     """
     encoded, software = io.BytesIO(), PngInfo()
     software.add_text("Software", SOFTWARE)

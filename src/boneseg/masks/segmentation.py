@@ -32,8 +32,8 @@ class Segmentation:
     """A film and the bones on it.
 
     mask: bool H x W on the film's own grid. probability: of bone, float32 H x W in [0, 1]; None
-    where only a mask is known. model: that found the bones; None where a person drew them.
-    name: of the film in outputs, not always its path: see `patients.py`. tolerance: greatest
+    where only a mask is known. model: that found the bones; None where a person drew them. name: of
+    the film in outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest
     distance of polygons from the edge of the mask, px. called: name of the film in a document of
     several films; by default its file name.
     """

@@ -4,8 +4,9 @@
     film.pixels       # float32, height x width
     film.spacing_mm   # (row, column) or None
 
-PNG, JPEG, TIFF, BMP and WebP are read here, DICOM in `dicom.py`, which is imported when the
-first DICOM file is met. `greyscale.py` says how values become grey; transparency is laid on black.
+PNG, JPEG, TIFF, BMP and WebP are read here, DICOM in `radiograph/dicom/read.py`, which is imported
+when the first DICOM file is met. `radiograph/greyscale.py` says how values become grey;
+transparency is laid on black.
 """
 
 from __future__ import annotations
@@ -138,10 +139,10 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
 
     In folders a film is recognised by its suffix, or by the DICM mark where the suffix is unknown.
     Passed over are hidden files and folders, masks/ beside images/, the index file DICOMDIR, a
-    folder `out`, and results of earlier calls (`provenance.py`). Links are followed. A film named
-    twice, by whichever paths, is listed once. A folder that cannot be searched, or that holds no
-    film, is listed as it is, so that reading it gives the reason and the others are read. Raises
-    UsageError for what does not exist, RadiographError where there is no film at all.
+    folder `out`, and results of earlier calls (`radiograph/provenance.py`). Links are followed. A
+    film named twice, by whichever paths, is listed once. A folder that cannot be searched, or that
+    holds no film, is listed as it is, so that reading it gives the reason and the others are read.
+    Raises UsageError for what does not exist, RadiographError where there is no film at all.
     """
     found: dict[Path, Path] = {}  # by where they really are
     for path in map(Path, inputs):

@@ -64,6 +64,6 @@ def _is_plain(letter: str) -> bool:
 
 
 def _forms(name: str) -> set[str]:
-    """What a film or a mask of this name answers to: see `pairing.pair`."""
+    """What a film or a mask of this name answers to: see `dataset.pairing.pair`."""
     forms = (name, MASK_ENDING.sub("", name), FILM_ENDING.sub("", name))
     return {as_compared(form) for form in forms}

@@ -3,7 +3,7 @@
 Masks, polygons and ellipses count; boxes, points and regions of unknown kinds do not follow a bone.
 A region has its label in itself (BrushLabels), or in a result of the same id (Brush and Labels). A
 task that nobody has annotated yet, or with predictions alone, is no film with a mask. How brush
-masks are packed is described in `writers/label_studio.py`.
+masks are packed is described in `masks/formats/label_studio.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """NIfTI: a file for each film; the values are the labels.
 
-The orientation is that described in `writers/nifti.py`; a file with another one is refused.
+The orientation is that described in `masks/formats/nifti.py`; a file with another one is refused.
 """
 
 from __future__ import annotations

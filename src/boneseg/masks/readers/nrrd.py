@@ -4,7 +4,7 @@ https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.ht
 https://teem.sourceforge.net/nrrd/format.html. Values that no segment names are labels themselves,
 and so are all values where there are no segments. Slicer may cut the picture down to what is drawn;
 an offset then says where it begins on the film. The orientation is that described in
-`writers/nrrd.py`; a file with another one is refused, for nothing says which way its film was
+`masks/formats/nrrd.py`; a file with another one is refused, for nothing says which way its film was
 turned.
 
 pynrrd parses the header; the pixels are unpacked here, never more than the header announces.

@@ -1,4 +1,4 @@
-"""Decoding of one compressed frame in a child process (`disposable.py`), from both sides.
+"""Decoding of one compressed frame in a child process (`_util/disposable.py`), from both sides.
 
     pixels = decoded(codestream, Shape(2500, 2048, 1, 16), seconds=8)
 

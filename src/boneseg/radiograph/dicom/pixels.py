@@ -1,9 +1,9 @@
 """The pixel data of a DICOM film as numbers, whatever they are packed in (PS3.5, section 8).
 
 Uncompressed pixels are read here. A compressed frame is compared with the header first
-(`codestream.py`), and decoded in a child process that may be lost (`decoder.py`). One frame takes
-at most FRAME_BYTES once it is unpacked, and a decoder 192 MiB and eight times the frame's bytes
-while it works.
+(`radiograph/dicom/codestream.py`), and decoded in a child process that may be lost
+(`radiograph/dicom/decoder.py`). One frame takes at most FRAME_BYTES once it is unpacked, and a
+decoder 192 MiB and eight times the frame's bytes while it works.
 """
 
 from __future__ import annotations

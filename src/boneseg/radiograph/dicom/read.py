@@ -1,10 +1,10 @@
 """A DICOM radiograph as it is meant to be displayed (`read_radiograph` comes here).
 
-The header is read in `dicom_header.py`, the pixels in `pixel_data.py`, and the steps from stored
-values to grey are in `dicom_display.py`.
+The header is read in `radiograph/dicom/header.py`, the pixels in `radiograph/dicom/pixels.py`, and
+the steps from stored values to grey are in `radiograph/dicom/display.py`.
 
 No message holds anything from the file but its kind, and names that give a patient away are not
-repeated (see `patients.py`).
+repeated (see `radiograph/privacy.py`).
 """
 
 from __future__ import annotations
