@@ -395,7 +395,7 @@ def test_a_server_that_comes_back_gets_what_was_drawn_and_tells_what_has_changed
         page.wait("lightbox.list.rows.length === 2")
         time.sleep(2)
     page.drag((50, 50), (90, 50))
-    page.wait(lambda: "The draft is not kept" in page.says())
+    page.wait(lambda: "The draft was not saved" in page.says())
     mask.rename(mask.with_name("knee.png"))
     with served("--data", folder, "--port", address.rpartition(":")[2].strip("/")):
         page.wait("lightbox.editor.kept")
@@ -434,7 +434,7 @@ def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..
     again.goto(page.asked[0])
     page.ready()
     assert np.array_equal(page.mask(), drawn)
-    assert "had not saved is back" in page.says()
+    assert "unsaved changes were restored" in page.says()
 
 
 def test_what_was_undone_is_no_correction(opened: Callable[..., Page], tmp_path: Path) -> None:
@@ -532,7 +532,7 @@ def test_a_film_that_somebody_removes_can_be_left(
     page.ready("hand")
     page.drag((50, 50), (90, 50))
     (tmp_path / "films" / "images" / "hand.png").unlink()
-    page.wait(lambda: "hand: is gone" in page.says())
+    page.wait(lambda: "hand: the film was removed" in page.says())
     page.tab.click("text=knee")  # the question is answered with yes: see Page
     page.ready("knee")
 
@@ -576,7 +576,7 @@ def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_pa
             dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
         }"""
     )
-    page.wait(lambda: "huge.png: 257 MiB are more than the 256" in page.says())
+    page.wait(lambda: "huge.png: 257 MiB exceed the limit of 256 MiB" in page.says())
 
 
 def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> None:
@@ -741,7 +741,7 @@ def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -
     run.keep()  # as it stands when the server is killed
     with served("--data", folder) as address:
         page = Page(browser, address)
-        page.wait(lambda: "The training was interrupted" in page.says())
+        page.wait(lambda: "Training was interrupted" in page.says())
         page.tab.click("#train-open")
         page.wait(lambda: "Interrupted" in page.tab.locator("[data-part=stage]").inner_text())
         page.close()

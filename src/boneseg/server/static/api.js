@@ -1,4 +1,4 @@
-// Asking the server. Every error it tells is one line, and is shown as it is.
+// The client of the server's API. Every error is one line, shown as received.
 
 export class ApiError extends Error {
   constructor(message, status, retryAfter) {
@@ -16,14 +16,14 @@ async function ask(path, options = {}) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("the server does not answer; is boneseg serve still running?", 0);
+    throw new ApiError("the server does not respond; check that boneseg serve is running", 0);
   }
   if (response.ok) return response;
-  let line = `the server answers with status ${response.status}`;
+  let line = `the server responded with status ${response.status}`;
   try {
     line = (await response.json()).error ?? line;
   } catch {
-    // no line of ours
+    // not an error of this API
   }
   throw new ApiError(line, response.status, Number(response.headers.get("Retry-After")) || null);
 }
@@ -68,11 +68,11 @@ export async function download(id, form) {
   return { content: await response.blob(), name: decodeURIComponent(name) };
 }
 
-// Drop one film, of `most` bytes; waits and comes again while the queue is full. A server that will not
-// read a large body to its end can tell a browser nothing: so it is told here.
+// Upload one film of at most `most` bytes; retries while the queue is full. The size is checked here because
+// a browser gets no response from a server that stops reading a large body.
 export async function addFilm(file, most = Infinity) {
   const [size, allowed] = [file.size, most].map((bytes) => Math.round(bytes / 2 ** 20));
-  if (file.size > most) throw new ApiError(`${file.name}: ${size} MiB are more than the ${allowed} that a film may have`, 413);
+  if (file.size > most) throw new ApiError(`${file.name}: ${size} MiB exceed the limit of ${allowed} MiB per film`, 413);
   for (let attempt = 0; ; attempt++) {
     const form = new FormData();
     form.append("file", file, file.name);

@@ -1,4 +1,4 @@
-// openapi.json as a page to read: nothing is fetched from anywhere else.
+// Renders openapi.json as a page, without external resources.
 
 import { openapi } from "./api.js";
 
@@ -38,7 +38,7 @@ for (const [tag, routes] of groups) {
     const head = make("p");
     head.append(make("b", method.toUpperCase()), make("code", path));
     article.append(head, make("p", route.description ?? route.summary, "what"));
-    const takes = (route.parameters ?? []).map((one) => `${one.in} ${one.name}: ${typeOf(one.schema, schemas)}${one.required ? "" : " (may be left out)"}`);
+    const takes = (route.parameters ?? []).map((one) => `${one.in} ${one.name}: ${typeOf(one.schema, schemas)}${one.required ? "" : " (optional)"}`);
     for (const [kind, { schema }] of Object.entries(route.requestBody?.content ?? {})) takes.push(`body ${kind}: ${typeOf(schema, schemas)}`);
     const answers = Object.entries(route.responses ?? {})
       .filter(([status]) => status !== "422" || route.responses[status].description !== "Validation Error")

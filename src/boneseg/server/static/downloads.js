@@ -1,4 +1,4 @@
-// A film's mask as a file to keep, in a format that is chosen.
+// Download of a film's mask in a chosen format.
 
 const FORMS = {
   mask: "mask, PNG",
@@ -16,7 +16,7 @@ const FORMS = {
   measurements: "measurements, CSV",
 };
 
-// select: a choice of formats, which calls `choose` with each that is taken
+// select: the format menu; `choose` is called with the selected format
 export function offerDownloads(select, choose) {
   for (const [form, name] of Object.entries(FORMS)) select.append(new Option(name, form));
   select.addEventListener("change", () => {
@@ -25,7 +25,7 @@ export function offerDownloads(select, choose) {
   });
 }
 
-// Have the browser keep a file.
+// Save a file through the browser.
 export function keepFile({ content, name }) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);

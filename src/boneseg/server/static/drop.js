@@ -1,10 +1,10 @@
-// Files that are dropped anywhere on the page.
+// Drag and drop of files onto the page.
 
 const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 
 // curtain: what is shown while files are held over the page
 export function listenToDrops(curtain, add) {
-  let depth = 0; // enter and leave come for each element that is crossed
+  let depth = 0; // enter and leave fire for each element crossed
   addEventListener("dragenter", (event) => {
     if (!hasFiles(event)) return;
     depth++;

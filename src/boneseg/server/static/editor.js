@@ -1,27 +1,27 @@
-// One film open: its mask, what is done to it, and how that comes back to the server.
+// The open film: its mask, the editing actions, saving and drafts.
 
 import * as api from "./api.js";
 import { BONE, Mask } from "./mask.js";
 import { boxOf, flood, packBits, smallRegions, unpackBits } from "./raster.js";
 
-// Where a millimetre is one: see `radiograph.SpacingKind`.
+// Where the spacing applies: see `radiograph.SpacingKind`.
 export const SPACINGS = { calibrated: "in the patient", detector: "on the detector", uncalibrated: "uncalibrated" };
 const DRAFT_AFTER = 2000; // ms after the last change
-const OPEN_SEA = 0.25; // share of the film that a fill which reaches the border may have
+const OPEN_SEA = 0.25; // largest share of the film that a fill touching the border may cover
 
 export class Editor {
   constructor(view, say) {
     this.view = view;
     this.say = say; // (words, kind)
-    this.row = null; // what the server knows of the film
+    this.row = null; // the film's row from the server
     this.mask = null;
     this.onchange = () => {};
-    this.settle = () => {}; // a stroke under way ends where it is: another action begins
-    this.ongrey = () => {}; // window and level alone: the mask is not counted again
-    this.savedAt = 0; // the mask's version that is saved
-    this.keptAt = 0; // the one that the server has, saved or as a draft
+    this.settle = () => {}; // finish the current stroke before another action
+    this.ongrey = () => {}; // window and level only: the mask's area is unchanged
+    this.savedAt = 0; // the saved version of the mask
+    this.keptAt = 0; // the version on the server, saved or draft
     this.turn = Promise.resolve();
-    this.writing = 0; // requests that wait for their turn, or are on their way
+    this.writing = 0; // write requests queued or in flight
   }
 
   get dirty() {
@@ -32,8 +32,8 @@ export class Editor {
     return !this.mask || this.mask.version === this.keptAt;
   }
 
-  // A film and all that the server has of it, a draft only where it is wanted; the one on the screen stays
-  // there. Null where another was asked for meanwhile.
+  // Load a film's data, with its draft if wanted; the film shown does not change. Null where another film
+  // was requested meanwhile.
   async load(id, withDraft = true) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
@@ -69,7 +69,7 @@ export class Editor {
     if (kept) {
       this.replaceBy(unpackBits(kept, size), "draft", false);
       this.keptAt = this.mask.version;
-      this.say("What you drew and had not saved is back. Undo brings the saved mask.", "info");
+      this.say("Your unsaved changes were restored. Undo returns to the saved mask.", "info");
     }
     this.onchange();
   }
@@ -82,7 +82,7 @@ export class Editor {
     this.onchange();
   }
 
-  // After an action: say so, and keep a draft a little later.
+  // End an action, notify, and schedule a draft.
   finish(name) {
     const box = this.mask.end(name);
     if (!box) return false;
@@ -97,7 +97,7 @@ export class Editor {
     this.onchange();
   }
 
-  // Let the server have what is drawn and not saved. False where it does not take it.
+  // Store unsaved changes on the server as a draft. False on failure.
   async keepDraft() {
     clearTimeout(this.drafting);
     const { mask } = this;
@@ -111,18 +111,18 @@ export class Editor {
       });
       return true;
     } catch (error) {
-      this.say(`The draft is not kept: ${error.message}`, "error");
+      this.say(`The draft was not saved: ${error.message}`, "error");
       return false;
     }
   }
 
-  // The server lets a draft go when the film is saved, from wherever that was.
+  // The server drops a draft when the film is saved, from any tab: store it again.
   keepDraftAgain() {
     this.keptAt = null;
     return this.keepDraft();
   }
 
-  // One request that writes at a time: each stands on what the one before has left.
+  // Serialise write requests: each depends on the state left by the one before.
   #inTurn(what) {
     this.writing++;
     const turn = this.turn.then(what).finally(() => this.writing--);
@@ -138,7 +138,7 @@ export class Editor {
     this.finish(name);
   }
 
-  // A stroke that a second finger has shown to be none.
+  // Revert a stroke that turned out to be a pinch.
   takeBack() {
     const { undone } = this.mask;
     const box = this.mask.end("");
@@ -152,7 +152,7 @@ export class Editor {
     this.settle();
     const done = this.mask?.undo();
     if (done) this.view.relayer(done.box);
-    this.say(done ? `Undone: ${done.name}` : "There is nothing to undo", "quiet");
+    this.say(done ? `Undone: ${done.name}` : "Nothing to undo", "quiet");
     if (done) this.changed();
   }
 
@@ -160,7 +160,7 @@ export class Editor {
     this.settle();
     const done = this.mask?.redo();
     if (done) this.view.relayer(done.box);
-    this.say(done ? `Done again: ${done.name}` : "There is nothing to redo", "quiet");
+    this.say(done ? `Redone: ${done.name}` : "Nothing to redo", "quiet");
     if (done) this.changed();
   }
 
@@ -170,7 +170,7 @@ export class Editor {
     const wanted = remove ? BONE : 0;
     const spans = flood(width, height, px, py, (i) => (values[i] & BONE) === wanted);
     if (!spans.length) {
-      this.say(remove ? "There is no bone to remove there" : "That is bone already; click a hole", "quiet");
+      this.say(remove ? "There is no bone to remove there" : "That is already bone; click a hole", "quiet");
       return;
     }
     const box = boxOf(spans);
@@ -178,10 +178,10 @@ export class Editor {
     for (let i = 0; i < spans.length; i += 3) area += spans[i + 2] - spans[i + 1];
     const open = box.x0 === 0 || box.y0 === 0 || box.x1 === width || box.y1 === height;
     if (!remove && open && area > OPEN_SEA * width * height) {
-      this.say("That is open to the film's edge; close the outline with the brush first", "error");
+      this.say("That region reaches the film's edge; close the outline with the brush first", "error");
       return;
     }
-    this.draw(spans, !remove, remove ? "remove piece" : "fill");
+    this.draw(spans, !remove, remove ? "remove region" : "fill");
   }
 
   growAt(x, y, remove) {
@@ -193,7 +193,7 @@ export class Editor {
       this.say(remove ? "There is no bone to remove there" : "The model suggests no bone there; lower the threshold", "quiet");
       return;
     }
-    this.draw(spans, !remove, remove ? "remove piece" : "suggested piece");
+    this.draw(spans, !remove, remove ? "remove region" : "suggested region");
   }
 
   removeIslands(most) {
@@ -210,7 +210,7 @@ export class Editor {
     this.say(count ? `Filled ${pieces(count, "hole")} under ${most} px` : `No hole under ${most} px`, "quiet");
   }
 
-  // Move the threshold: shown at once, done when the slider comes to rest.
+  // Preview a threshold while the slider moves.
   tryThreshold(level) {
     this.level = level;
     this.view.level = level;
@@ -246,14 +246,14 @@ export class Editor {
     this.ongrey();
   }
 
-  // What the mask is compared with: "suggestion", "saved", or values of another version.
+  // Set the reference mask: "suggestion", "saved", or the values of another version.
   chooseReference(which) {
     this.referenceName = typeof which === "string" ? which : "version";
     this.view.reference = which === "suggestion" ? this.suggestion : which === "saved" ? this.saved : which;
     this.view.relayer();
   }
 
-  // Dice of the mask and what it is compared with.
+  // Dice of the mask against the reference.
   dice() {
     const reference = this.view.reference;
     if (!reference) return null;
@@ -275,7 +275,7 @@ export class Editor {
     return `${Math.hypot(dx * spacing[1], dy * spacing[0]).toFixed(1)} mm ${SPACINGS[this.row.spacing_kind] ?? ""} (${px})`;
   }
 
-  // Save; where somebody else has saved since, `conflict` is asked what to do.
+  // Save; `conflict` decides where the mask was saved elsewhere in the meantime.
   async save(state, conflict) {
     clearTimeout(this.drafting);
     try {
@@ -303,7 +303,7 @@ export class Editor {
     return saved;
   }
 
-  // Somebody else's mask, as it is saved now: to compare with, and to save over knowingly.
+  // Load the mask saved elsewhere as the reference, and its revision so that it can be overwritten.
   async seeTheirs() {
     const row = await api.film(this.row.id);
     const none = row.revision === "none"; // they have removed it

@@ -1,7 +1,7 @@
-// The keyboard: a table of keys, the sheet that shows it, and what listens.
+// Keyboard shortcuts: the help sheet and the event handlers.
 //
-// A row is [keys as shown, what for, keys as told by the browser, what to do]; a row without the first
-// two belongs to the row above it.
+// A row is [keys as shown, description, KeyboardEvent keys, action]; a row without the first two belongs to
+// the row above it.
 
 export function fillSheet(table, sheet) {
   for (const [title, rows] of Object.entries(table)) {
@@ -27,11 +27,11 @@ function line(keys, what) {
 }
 
 const ARROWS = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
-// What a key does again while it is held; held, "accept and next" would accept films that nobody saw.
+// Keys that auto-repeat. The others must not: holding "accept and next" would accept films unseen.
 const REPEATED = new Set(["[", "]", ",", ".", "j", "k", "+", "=", "-", "z", "y", ...Object.keys(ARROWS)]);
 const TYPED_IN = "input:not([type=range]):not([type=checkbox]), select, textarea";
 
-// The keys of the table work everywhere but in fields and dialogs; arrows, Enter and Space on the film.
+// Shortcuts work everywhere except in fields and dialogs; arrows, Enter and Space only on the film.
 export function listenToKeys(table, view, tools, canvas) {
   const acts = new Map();
   for (const rows of Object.values(table))

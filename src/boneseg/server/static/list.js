@@ -1,7 +1,7 @@
-// The films at the side: thumbnails, states and trust, in the order that is asked for.
+// The list of films: thumbnails, states and trust, in the selected order.
 
 const WORDS = {
-  unlabelled: "not looked at yet",
+  unlabelled: "not segmented yet",
   suggested: "suggested",
   corrected: "corrected",
   accepted: "accepted",
@@ -112,12 +112,12 @@ export class FilmList {
     item.name.replaceChildren(...row.name.split(/(?<=[_.-])/).flatMap((part) => [part, document.createElement("wbr")]));
     item.name.title = row.name;
     item.button.dataset.state = row.error ? "failed" : row.state;
-    const more = [row.inbox ? "dropped" : "", row.draft ? "unsaved drawing" : ""].filter(Boolean);
-    const wrong = row.clear ? "cannot be read" : "mask not clear";
+    const more = [row.inbox ? "not saved yet" : "", row.draft ? "draft" : ""].filter(Boolean);
+    const wrong = row.clear ? "cannot be read" : "ambiguous mask";
     item.state.textContent = row.error ? wrong : [WORDS[row.state], ...more].join(" · ");
     item.button.title = row.error ?? "";
     item.trust.textContent = row.trust === null || row.error ? "" : row.trust.toFixed(2);
-    item.trust.title = "How far two views of the film agree: 1 is full trust";
+    item.trust.title = "Agreement between two augmented predictions; 1 is full agreement";
     item.trust.dataset.low = row.trust !== null && row.trust < 0.85 ? (row.trust < 0.7 ? "very" : "some") : "";
     item.trust.setAttribute("aria-label", row.trust === null ? "" : `trust ${row.trust.toFixed(2)}`);
     if (row.stamp && item.stamp !== row.stamp) {

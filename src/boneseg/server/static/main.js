@@ -1,4 +1,4 @@
-// The page: its parts, put together; films that are opened, left, saved, added.
+// The page's entry point: opening, leaving, saving and adding films.
 
 import * as api from "./api.js";
 import { keepFile, offerDownloads } from "./downloads.js";
@@ -15,7 +15,7 @@ import { Training } from "./train.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-const EVERY = 1500; // ms between two looks at the server
+const EVERY = 1500; // ms between polls of the server
 
 const view = new View($("film"), $("marks"));
 const editor = new Editor(view, say);
@@ -23,14 +23,14 @@ const tools = new Tools(editor, view, $("marks"));
 const panel = new Panel(editor, view, tools);
 const list = new FilmList($("films"), $("count"), open);
 const training = new Training($("train"), say, () => refresh(true));
-let server = null; // what /api/health said last
+let server = null; // the last response of /api/health
 let version = null; // of the list of films
 
 // -- films -------------------------------------------------------------------------------------
 
-let wanted = null; // the film asked for last: an earlier one may still be on its way
+let wanted = null; // the film requested last; an earlier one may still be loading
 
-// For a page on which nobody has drawn: a draft there is another's.
+// For a page without changes of its own: a draft on the server is from another tab.
 const openAgain = (id) => open(id, true);
 
 async function open(id, again = false) {
@@ -44,7 +44,7 @@ async function open(id, again = false) {
   list.mark(id);
   $("list").classList.remove("open");
   const film = await trying(() => editor.load(id, !again));
-  // Until here the other film could be drawn on, and what was drawn goes with it.
+  // The previous film could be edited until here; its changes are saved with it.
   if (film && wanted === id && (await leave()) && wanted === id) {
     tools.giveUp();
     editor.show(film);
@@ -57,7 +57,7 @@ async function open(id, again = false) {
   if (wanted === id) stay();
 }
 
-// The film on the screen is the one that is open; another on its way is given up.
+// Keep the current film open and cancel any other that is loading.
 function stay() {
   editor.loading?.abort();
   list.mark(editor.row?.id ?? null);
@@ -65,13 +65,13 @@ function stay() {
   panel.show();
 }
 
-// What was drawn is saved with the film that is left, as corrected; without a folder it is kept as a
-// draft. False: stay.
+// Save the changes to the film being left as corrected, or as a draft where there is no data folder.
+// False: stay.
 async function leave() {
   tools.settle();
   while (server?.folder ? editor.dirty : !editor.kept) {
     if (!(await (server?.folder ? saveLeft() : editor.keepDraft()))) return false;
-    tools.settle(); // what was drawn while that was on its way
+    tools.settle(); // changes made during the request
   }
   return true;
 }
@@ -79,7 +79,7 @@ async function leave() {
 async function saveLeft() {
   const { id, name } = editor.row;
   if (!list.rows.some((row) => row.id === id)) {
-    if (!confirm(`${name}: is gone, and what you drew on it cannot be saved. Leave it?`)) return false;
+    if (!confirm(`${name}: was removed, so your changes cannot be saved. Discard them?`)) return false;
     editor.close();
     return true;
   }
@@ -109,7 +109,7 @@ async function save(state) {
   }
 }
 
-// A film that was accepted stays so where it is saved again.
+// Saving an accepted film again keeps it accepted.
 const saveAsItIs = () => save(editor.row?.state === "accepted" ? "accepted" : "corrected");
 
 async function next() {
@@ -117,19 +117,19 @@ async function next() {
   const rows = list.rows.filter((row) => row.state === "suggested" && row.id !== editor.row?.id);
   rows.sort((a, b) => (a.place ?? 1e9) - (b.place ?? 1e9));
   if (rows.length) await open(rows[0].id);
-  else say("Every film that was looked at has a mask", "good");
+  else say("Every segmented film has a saved mask", "good");
 }
 
-// Somebody else has saved since: ask, and do that.
+// The mask was saved elsewhere in the meantime: ask what to do.
 async function conflict(error, state) {
   $("conflict-why").textContent = error.message;
   const choice = await ask($("conflict"));
   if (!choice) return null;
   const theirs = await editor.seeTheirs();
   if (choice === "mine") return editor.save(state, conflict);
-  if (choice === "theirs") editor.replaceBy(theirs, "take theirs");
+  if (choice === "theirs") editor.replaceBy(theirs, "use theirs");
   panel.compare("saved");
-  say(choice === "theirs" ? "Undo brings yours back" : "Blue is theirs, orange yours; save when it is right", "info");
+  say(choice === "theirs" ? "Undo restores yours" : "Blue is theirs, orange is yours; save when done", "info");
   return null;
 }
 
@@ -151,7 +151,7 @@ async function add(files) {
   }
   $("busy").hidden = true;
   if (last) {
-    if (many.length > 1) say(`${many.length} films looked at`, "good");
+    if (many.length > 1) say(`${many.length} films added`, "good");
     await open(last.id);
   }
 }
@@ -170,7 +170,7 @@ async function showHistory() {
   const select = $("history");
   const versions = (await trying(() => api.history(row.id))) ?? [];
   if (editor.row !== row) return;
-  select.replaceChildren(new Option(versions.length ? "choose one to bring it back…" : "none yet", ""));
+  select.replaceChildren(new Option(versions.length ? "choose a version to restore…" : "none yet", ""));
   for (const { revision, saved } of versions) select.append(new Option(new Date(saved).toLocaleString(), revision));
 }
 
@@ -190,7 +190,7 @@ async function download(form) {
 // -- following the server ----------------------------------------------------------------------
 
 let refreshing = false;
-let trouble = null; // what the server answered last, where that was an error
+let trouble = null; // the last error of the server, null after a success
 
 async function refresh(force = false) {
   if (refreshing || (document.hidden && !force && !editor.dirty)) return;
@@ -206,23 +206,23 @@ async function refresh(force = false) {
       const before = training.run?.state;
       const run = await training.refresh();
       if (before === "running" && run?.state === "done" && !$("train").open)
-        say("The training has finished: see Retrain…", "good");
+        say("Training has finished: see Retrain…", "good");
     }
     if (health.training === "interrupted" && old?.training !== "interrupted" && !$("train").open)
-      say("The training was interrupted: see Retrain…", "error");
+      say("Training was interrupted: see Retrain…", "error");
     $("train-open").classList.toggle("primary", health.training === "running");
     $("train-open").textContent = health.training === "running" ? "Training…" : "Retrain…";
-    if (trouble && !editor.kept) editor.keepDraft(); // what was drawn while the server was away
+    if (trouble && !editor.kept) editor.keepDraft(); // changes made while the server was unreachable
     trouble = null;
   } catch (error) {
-    if (error.message !== trouble) say(error.message, "error"); // once, and not every time
+    if (error.message !== trouble) say(error.message, "error"); // not at every poll
     trouble = error.message;
   } finally {
     refreshing = false;
   }
 }
 
-let told = null; // the revision of another tab that was told last
+let told = null; // the last revision from another tab that was reported
 
 async function refreshFilms() {
   const { row: shown, writing } = editor;
@@ -232,9 +232,9 @@ async function refreshFilms() {
   list.update(films);
   if (!known || editor.row !== shown) return;
   const row = films.find(({ id }) => id === shown.id);
-  if (!row) say(`${shown.name}: is gone; somebody has removed the film`, "error");
+  if (!row) say(`${shown.name}: the film was removed from the folder`, "error");
   else if (row.revision === shown.revision || row.revision === told) return;
-  else if (writing || editor.writing) version = null; // it may be our own: look again
+  else if (writing || editor.writing) version = null; // it may be our own: check again
   else {
     told = row.revision;
     savedElsewhere(shown);
@@ -247,24 +247,24 @@ function savedElsewhere({ id, name }) {
     return;
   }
   editor.keepDraftAgain();
-  say(`${name}: was saved elsewhere since you opened it; yours is not lost, save to see both`, "error");
+  say(`${name}: was saved elsewhere after you opened it; your changes are kept, save to compare both`, "error");
 }
 
-// The suggestion on the screen is of the old model: look again, unless somebody is drawing.
+// The suggestion shown is the old model's: reload the film unless it has unsaved changes.
 function newModel() {
   if (!editor.row) return;
-  if (editor.dirty) say("What the new model suggests is shown once the film is opened again", "info");
+  if (editor.dirty) say("Reopen the film to see the new model's suggestion", "info");
   else openAgain(editor.row.id);
 }
 
 function showServer() {
   panel.keeps = server.folder !== null;
-  $("folder").textContent = server.folder ?? "Nothing is kept: start with --data DIR to save masks";
+  $("folder").textContent = server.folder ?? "Nothing is saved: start with --data DIR to save masks";
   $("folder").classList.toggle("warn", !panel.keeps);
   $("train-open").hidden = !panel.keeps;
   const { digest, dice } = server.model;
   $("model").textContent = `model ${digest.slice(0, 6)}`;
-  $("model").title = dice ? `Its validation Dice was ${dice.toFixed(3)}` : "";
+  $("model").title = dice ? `Validation Dice ${dice.toFixed(3)}` : "";
   panel.show();
 }
 
@@ -279,7 +279,7 @@ const neighbour = (step) => () => {
   if (id) open(id);
 };
 
-// [keys as shown, what for, keys as told, what to do]; the help sheet is made of it.
+// [keys as shown, description, KeyboardEvent keys, action]; the help sheet is built from it.
 const KEYS = {
   Tools: Object.entries(TOOLS).map(([tool, { key, name, help }]) => [key.toUpperCase(), `${name}. ${help}`, [key], () => tools.choose(tool)]),
   Mask: [
@@ -291,36 +291,36 @@ const KEYS = {
     ["X", "Fill holes", ["x"], withFilm(() => editor.fillHoles(panel.small))],
     ["Z  Ctrl Z", "Undo", ["z", "ctrl+z"], withFilm(() => editor.undo())],
     ["Y  Ctrl Y", "Redo", ["y", "ctrl+y", "ctrl+shift+z"], withFilm(() => editor.redo())],
-    ["Esc", "Give up what was begun", ["escape"], () => tools.giveUp()],
-    ["Backspace", "Take back the polygon's last corner", ["backspace"], () => tools.dropCorner()],
+    ["Esc", "Cancel the current action", ["escape"], () => tools.giveUp()],
+    ["Backspace", "Remove the polygon's last corner", ["backspace"], () => tools.dropCorner()],
   ],
   Show: [
-    ["V", "Mask on or off", ["v"], toggle("show-mask")],
-    ["O", "Outline on or off", ["o"], toggle("show-outline")],
+    ["V", "Toggle mask", ["v"], toggle("show-mask")],
+    ["O", "Toggle outline", ["o"], toggle("show-outline")],
     ["R", "Probability map", ["r"], toggle("show-probability")],
     ["C", "Compare", ["c"], toggle("show-compare")],
     ["I", "Invert the film", ["i"], toggle("show-invert")],
-    ["J  K", "Less or more fill", ["j"], slide("opacity", -5)],
+    ["J  K", "Lower or higher mask opacity", ["j"], slide("opacity", -5)],
     [null, null, ["k"], slide("opacity", 5)],
-    ["Q", "Window and level as they were", ["q"], () => panel.resetGrey()],
+    ["Q", "Reset window and level", ["q"], () => panel.resetGrey()],
     ["+  −", "Zoom (the wheel, or two fingers)", ["+", "="], () => view.zoom(1.3)],
     [null, null, ["-"], () => view.zoom(1 / 1.3)],
-    ["0", "The whole film", ["0"], () => view.fit()],
-    ["1 … 4", "One film pixel as 1, 2, 4, 8 of the screen", ["1"], () => view.zoomTo(1)],
+    ["0", "Fit the film", ["0"], () => view.fit()],
+    ["1 … 4", "Zoom to 1, 2, 4 or 8 screen pixels per film pixel", ["1"], () => view.zoomTo(1)],
     ...[2, 4, 8].map((scale, i) => [null, null, [String(i + 2)], () => view.zoomTo(scale)]),
   ],
-  "By keys alone": [
-    ["Arrows", "Move the cross a pixel; with Ctrl, farther", [], null],
-    ["Enter", "Use the tool at the cross; close the polygon", [], null],
-    ["Shift  arrows", "Move the film", [], null],
+  "Keyboard drawing": [
+    ["Arrows", "Move the crosshair by a pixel; with Ctrl, farther", [], null],
+    ["Enter", "Use the tool at the crosshair; close the polygon", [], null],
+    ["Shift  arrows", "Pan the film", [], null],
   ],
   Films: [
     ["S", "Save", ["s", "ctrl+s"], enabled("save", saveAsItIs)],
-    ["A", "Accept, and on to the next", ["a"], enabled("accept", () => save("accepted"))],
-    ["N", "The film that should teach most", ["n"], () => next()],
-    ["PgDn  PgUp", "The next or the previous in the list", ["pagedown"], neighbour(1)],
+    ["A", "Accept and open the next", ["a"], enabled("accept", () => save("accepted"))],
+    ["N", "Open the most informative film", ["n"], () => next()],
+    ["PgDn  PgUp", "Next or previous film in the list", ["pagedown"], neighbour(1)],
     [null, null, ["pageup"], neighbour(-1)],
-    ["?", "This sheet", ["?"], () => $("help").showModal()],
+    ["?", "Show this help", ["?"], () => $("help").showModal()],
   ],
 };
 
@@ -373,7 +373,7 @@ new ResizeObserver(() => view.resize()).observe($("stage"));
 
 fillToolbar($("tools"), (tool) => {
   tools.choose(tool);
-  say(`${TOOLS[tool].name}: ${TOOLS[tool].help}`, "quiet"); // by touch nothing else tells
+  say(`${TOOLS[tool].name}: ${TOOLS[tool].help}`, "quiet"); // touch has no tooltips
 });
 fillSheet(KEYS, $("keys"));
 listenToKeys(KEYS, view, tools, $("marks"));
@@ -385,9 +385,9 @@ panel.show();
 await refresh(true);
 const before = list.rows.find((row) => row.id === localStorage.getItem("film"));
 for (const row of [before, ...list.sorted()].filter(Boolean).slice(0, 6)) {
-  if (!editor.row && !row.error) await open(row.id); // the next one, where that cannot be read
+  if (!editor.row && !row.error) await open(row.id); // skip films that cannot be read
 }
 setInterval(refresh, EVERY);
 
-// For tests and the curious: what the page is made of.
+// For tests and debugging.
 window.lightbox = { editor, view, tools, list, training };

@@ -1,8 +1,8 @@
 // The mask of one film, with undo and redo.
 //
-// A byte a pixel: bit 0 is bone, bit 1 says that a person has set the pixel. The threshold moves only
-// what nobody has touched, so that corrections stay. For undo the tiles that an action changes are
-// kept, as they were before it: an action costs what it touches, not the size of the film.
+// A byte per pixel: bit 0 is bone, bit 1 marks pixels set by the user. The threshold changes only pixels
+// without that mark, so corrections stay. Undo keeps the previous contents of the tiles that an action
+// changes, so an action costs what it touches, not the size of the film.
 
 export const BONE = 1;
 export const TOUCHED = 2;
@@ -17,12 +17,12 @@ export class Mask {
     this.across = Math.ceil(width / TILE);
     this.undone = [];
     this.done = [];
-    this.before = null; // tile: its pixels, while an action is under way
-    this.version = 0; // of the pixels: undo brings back the number, too
-    this.versions = 0; // given so far
+    this.before = null; // tile index to its previous pixels, during an action
+    this.version = 0; // of the pixels; undo restores the number, too
+    this.versions = 0; // assigned so far
   }
 
-  // One action from begin() to end(); what it returns is what changed, or null.
+  // One action lasts from begin() to end(), which returns the changed box, or null.
   begin() {
     this.before = new Map();
   }
@@ -53,14 +53,14 @@ export class Mask {
     }
   }
 
-  // A whole mask (a byte a pixel, 0 or 1) in the place of this one.
+  // Replace the whole mask (a byte per pixel, 0 or 1).
   replace(values, touched) {
     this.#rememberAll();
     for (let i = 0; i < values.length; i++)
       this.values[i] = values[i] | (touched && touched[i] !== values[i] ? TOUCHED : 0);
   }
 
-  // What nobody has touched is bone from this probability (of 256) on.
+  // Apply a threshold (of 256) to the pixels not set by the user.
   threshold(probability, level) {
     this.#rememberAll();
     const values = this.values;
@@ -154,7 +154,7 @@ export class Mask {
     return box;
   }
 
-  // The oldest actions go when they take too much; the last one always stays.
+  // Drop the oldest actions over the memory budget; the last one always stays.
   #forget() {
     let spent = 0;
     for (let i = this.done.length - 1; i >= 0; i--) {
@@ -167,7 +167,7 @@ export class Mask {
   }
 }
 
-// A tile of one value is kept as that value.
+// A uniform tile is stored as its value.
 function shrink(pixels) {
   return pixels.every((value) => value === pixels[0]) ? pixels[0] : pixels;
 }

@@ -1,4 +1,4 @@
-// The panel at the side: what is shown of the film, and what is known of it.
+// The side panel: view settings and facts of the film.
 
 import { SPACINGS } from "./editor.js";
 import { markTool } from "./toolbar.js";
@@ -6,7 +6,7 @@ import { markTool } from "./toolbar.js";
 const $ = (id) => document.getElementById(id);
 const NEED_A_FILM = ["undo", "redo", "islands", "holes", "over", "level", "history", "download", "fit", "whole", "next"];
 const LAYERS = ["show-mask", "show-outline", "show-probability", "show-invert", "show-compare"];
-const FILL = 30; // per cent, for who has not chosen yet
+const FILL = 30; // default opacity in per cent
 
 export class Panel {
   constructor(editor, view, tools) {
@@ -35,7 +35,7 @@ export class Panel {
     return Math.max(1, Number($("small").value) || 1);
   }
 
-  // A film was opened: islands and holes are small beside it.
+  // Set the size limit for islands and holes from the film's area.
   opened() {
     const { width, height } = this.editor.row;
     $("small").value = Math.max(16, Math.round((width * height) / 4000));
@@ -125,7 +125,7 @@ export class Panel {
     localStorage.setItem("brush", this.tools.size);
   }
 
-  // As the page was left.
+  // Restore the settings of the last visit.
   #remember() {
     $("opacity").value = FILL;
     for (const [id, value] of JSON.parse(localStorage.getItem("layers") ?? "[]")) {
@@ -157,10 +157,10 @@ export class Panel {
     const { compare } = this.view.show;
     $("legend").hidden = !compare;
     const dice = compare ? this.editor.dice() : null;
-    $("dice").textContent = dice === null ? (compare ? "Nothing is saved to compare with" : "") : `Dice ${dice.toFixed(4)}`;
+    $("dice").textContent = dice === null ? (compare ? "No saved mask to compare with" : "") : `Dice ${dice.toFixed(4)}`;
   }
 
-  // Where the pointer is, and what is there.
+  // Show the pointer's position and the values there.
   #read(place) {
     const { film, scale, ratio, probability } = this.view;
     $("readout").textContent = "";
@@ -178,9 +178,9 @@ function factsOf(row, area, dirty) {
   return {
     Name: row.name,
     Size: `${row.width} × ${row.height} px`,
-    Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : "size unknown",
+    Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : "spacing unknown",
     Bone: `${area.toLocaleString()} px` + (spacing ? `, ${((area * spacing[0] * spacing[1]) / 100).toFixed(1)} cm²` : ""),
     Trust: row.trust === null ? "–" : row.trust.toFixed(3),
-    State: dirty ? `${row.state}, with changes` : row.state,
+    State: dirty ? `${row.state}, unsaved changes` : row.state,
   };
 }

@@ -1,10 +1,10 @@
-// Geometry on a grid of pixels. Nothing here knows of the page.
+// Geometry on a pixel grid, independent of the page.
 //
 // A region is an array of spans, [y, x0, x1) flat, three numbers each. Pixel (x, y) covers the square
 // from (x, y) to (x + 1, y + 1).
 
-// The spans of a round brush, `size` pixels across, with its middle near (x, y). Odd sizes sit on a
-// pixel, even ones on a corner, so that a brush of one pixel draws just the one under the pointer.
+// The spans of a round brush of diameter `size` px near (x, y). Odd sizes are centred on a pixel, even ones
+// on a corner, so that a brush of one pixel draws the pixel under the pointer.
 export function disc(x, y, size) {
   const odd = size % 2;
   const cx = odd ? Math.floor(x) + 0.5 : Math.round(x);
@@ -23,7 +23,7 @@ export function disc(x, y, size) {
   return spans;
 }
 
-// The pixels whose middles lie inside a polygon of [x, y] points, by the even-odd rule.
+// The pixels whose centres lie inside a polygon of [x, y] points, by the even-odd rule.
 export function polygon(points) {
   const ys = points.map((point) => point[1]);
   const top = Math.floor(Math.min(...ys));
@@ -47,7 +47,7 @@ export function polygon(points) {
   return spans;
 }
 
-// The connected pixels (by their sides) around (x, y) for which test(index) holds.
+// The 4-connected region around (x, y) in which test(index) holds.
 export function flood(width, height, x, y, test) {
   const spans = [];
   if (x < 0 || y < 0 || x >= width || y >= height || !test(y * width + x)) return spans;
@@ -78,8 +78,8 @@ export function flood(width, height, x, y, test) {
   return spans;
 }
 
-// The spans of every connected region (by its sides) for which test(index) holds that has fewer than
-// `most` pixels, and, with `inner`, does not touch the border. Two passes over runs, union-find.
+// The spans of every 4-connected region in which test(index) holds that has fewer than `most` pixels and,
+// with `inner`, does not touch the border. Two passes over runs, union-find.
 export function smallRegions(width, height, test, most, inner = false) {
   const runs = []; // y, x0, x1
   const parent = [];
@@ -126,7 +126,7 @@ export function smallRegions(width, height, test, most, inner = false) {
   return { spans, count };
 }
 
-// Bits, row by row without a gap, the highest first; and back to a byte a pixel (0 or 1).
+// Pack to bits, row-major without padding, most significant bit first; and unpack to bytes (0 or 1).
 export function unpackBits(bits, count) {
   const values = new Uint8Array(count);
   for (let i = 0; i < count; i++) values[i] = (bits[i >> 3] >> (7 - (i & 7))) & 1;

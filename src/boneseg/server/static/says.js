@@ -1,10 +1,10 @@
-// What the page says for a moment, at its foot; a screen reader reads it out.
+// Transient notifications at the bottom of the page, announced by screen readers.
 
 const STAY = { quiet: 1600, good: 2500, info: 6000, error: 10000 }; // ms
 
 export function say(words, kind = "info") {
   const says = document.getElementById("says");
-  // An open dialog dims all beside it, for eyes and for screen readers.
+  // An open dialog makes everything outside it inert, also for screen readers.
   const place = document.querySelector("dialog[open]") ?? document.body;
   if (says.parentElement !== place) place.append(says);
   const line = document.createElement("p");
@@ -15,7 +15,7 @@ export function say(words, kind = "info") {
   setTimeout(() => line.remove(), STAY[kind]);
 }
 
-// What an action gives, or null where it fails, which is told.
+// The result of an action, or null where it fails; the error is shown.
 export async function trying(what) {
   try {
     return await what();

@@ -1,3 +1,3 @@
-// Before anything is drawn: the theme that was chosen, where one was.
+// Apply the stored theme before the first paint.
 const chosen = localStorage.getItem("theme");
 if (chosen) document.documentElement.dataset.theme = chosen;

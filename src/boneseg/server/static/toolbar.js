@@ -1,4 +1,4 @@
-// The tools as buttons.
+// The tool buttons.
 
 import { TOOLS } from "./tools.js";
 

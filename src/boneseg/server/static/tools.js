@@ -1,15 +1,15 @@
-// What the pointer does on the film: with a mouse, a pen, one finger or two; or from the keyboard.
+// The drawing tools: mouse, pen, touch (one or two fingers) and keyboard input on the film.
 
 import { boxOf, disc, polygon } from "./raster.js";
 
 export const TOOLS = {
-  brush: { key: "b", name: "Brush", help: "Draw bone; with Shift held, erase" },
-  eraser: { key: "e", name: "Eraser", help: "Take bone away" },
-  polygon: { key: "p", name: "Polygon", help: "Click corners or drag round; Enter closes, Shift erases" },
-  fill: { key: "f", name: "Fill", help: "Fill the hole that is clicked; Shift removes the piece" },
-  grow: { key: "g", name: "Suggested piece", help: "Take the suggested piece that is clicked; Shift removes it" },
-  measure: { key: "m", name: "Measure", help: "Drag a line: its length in px, and in mm where known" },
-  window: { key: "w", name: "Window", help: "Drag: across for contrast, up and down for brightness" },
+  brush: { key: "b", name: "Brush", help: "Draw bone; Shift erases" },
+  eraser: { key: "e", name: "Eraser", help: "Erase bone" },
+  polygon: { key: "p", name: "Polygon", help: "Click the corners, or drag around; Enter closes, Shift erases" },
+  fill: { key: "f", name: "Fill", help: "Click a hole to fill it; Shift removes the region" },
+  grow: { key: "g", name: "Suggested region", help: "Click a region the model suggests to add it; Shift removes it" },
+  measure: { key: "m", name: "Measure", help: "Drag a line to measure its length in px, and in mm where the spacing is known" },
+  window: { key: "w", name: "Window", help: "Drag horizontally for contrast, vertically for brightness" },
   hand: { key: "h", name: "Move", help: "Drag the film (or hold Space, or the middle button)" },
 };
 
@@ -69,7 +69,7 @@ export class Tools {
     try {
       this.canvas.setPointerCapture(event.pointerId);
     } catch {
-      // a pointer that a program made has no capture
+      // synthetic pointers cannot be captured
     }
     const place = this.at(event);
     this.pointers.set(event.pointerId, place);
@@ -88,7 +88,7 @@ export class Tools {
     else this.press(this.cursor, erase);
   }
 
-  // The tool's own action, begun at a place of the film.
+  // Start the tool's action at a film position.
   press([x, y], erase) {
     const { editor, tool } = this;
     if (tool === "brush" || tool === "eraser") {
@@ -151,7 +151,7 @@ export class Tools {
     this.drawMarks();
   }
 
-  // What is under way ends where it is.
+  // Finish the current action.
   settle() {
     const { action } = this;
     this.action = null;
@@ -228,7 +228,7 @@ export class Tools {
     this.drawMarks();
   }
 
-  // Escape: whatever was begun is not done.
+  // Escape: cancel the current action.
   giveUp() {
     this.giveUpStroke();
     this.points = [];
@@ -243,7 +243,7 @@ export class Tools {
     this.action = null;
   }
 
-  // The arrow keys move a cross over the film, and Enter is a click there.
+  // The arrow keys move a crosshair; Enter clicks there.
   moveCursor(dx, dy, far) {
     const { film } = this.view;
     if (!film) return;
@@ -260,7 +260,7 @@ export class Tools {
     this.drawMarks();
   }
 
-  // Enter: a click at the cross; of a polygon, Enter without a move closes it.
+  // Enter clicks at the crosshair; for a polygon, a second Enter at the same place closes it.
   clickCursor(erase) {
     if (!this.view.film) return;
     if (this.tool === "polygon" && this.points.length >= 3 && (!this.byKeys || this.same(this.points.at(-1)))) {
@@ -285,7 +285,7 @@ export class Tools {
     this.drawMarks();
   }
 
-  // The brush's ring, the polygon, the measured line, the cross.
+  // Draw the brush outline, the polygon, the measured line and the crosshair.
   drawMarks() {
     const { view } = this;
     const context = view.marks.getContext("2d");

@@ -1,4 +1,4 @@
-// Retraining: start it, watch it, stop it, and take what it made, or not.
+// The retraining dialog: start, follow and stop a run, and adopt its model.
 
 import * as api from "./api.js";
 
@@ -26,8 +26,8 @@ export class Training {
     const running = run?.state === "running";
     this.part("accepted").textContent =
       accepted < needed
-        ? `Accepted films: ${accepted}. Accept ${needed} or more, and the model can learn from them.`
-        : `${accepted} accepted films. About a fifth of them is held back, never trained on, and scores the model before and after.`;
+        ? `Accepted films: ${accepted}. Accept at least ${needed} to retrain.`
+        : `${accepted} accepted films. About a fifth are held out to score the current and the new model.`;
     this.part("start").disabled = running || accepted < needed;
     this.part("minutes").disabled = running;
     this.part("stop").hidden = !running;
@@ -41,7 +41,7 @@ export class Training {
     const ended = {
       done: "Finished",
       failed: "Failed",
-      stopped: "Stopped; the model of today stays",
+      stopped: "Stopped; the current model stays in use",
       interrupted: "Interrupted because the light box was closed; start it again",
     };
     const stage = run.stage[0].toUpperCase() + run.stage.slice(1);
@@ -49,7 +49,7 @@ export class Training {
     this.part("stage").classList.toggle("bad", run.state === "failed" || run.state === "interrupted");
     this.part("progress").hidden = run.state !== "running";
     if (last) this.part("progress").value = last.done;
-    else this.part("progress").removeAttribute("value"); // under way, nobody knows how far
+    else this.part("progress").removeAttribute("value"); // indeterminate
     this.part("detail").textContent = last
       ? `validation Dice ${last.dice.toFixed(3)}, loss ${last.loss.toFixed(3)}`
       : "";
@@ -66,8 +66,8 @@ export class Training {
     this.part("before").textContent = before.toFixed(3);
     this.part("after").textContent = after.toFixed(3);
     this.part("verdict").textContent =
-      `Mean Dice on the ${films} held back; better on ${better} of ${run.held_back}.` +
-      (run.held_back < 10 ? " That is few: look at some films with the new model before you trust the difference." : "");
+      `Mean Dice on ${films} held out; better on ${better} of ${run.held_back}.` +
+      (run.held_back < 10 ? " With so few films the difference is uncertain: check some films with the new model." : "");
     this.part("use").disabled = run.used;
     this.part("use").textContent = run.used ? "In use" : "Use the new model";
     this.part("report").href = `/api/train/${run.number}/report`;
@@ -97,8 +97,8 @@ export class Training {
     add("polyline", { points: points((check) => check.loss / most), class: "loss" });
     add("polyline", { points: points((check) => check.dice), class: "dice" });
     add("text", { x: edge, y: height - 4, class: "key dice" }, "validation Dice");
-    add("text", { x: edge + 120, y: height - 4, class: "key loss" }, "loss (of its highest)");
-    chart.setAttribute("aria-label", `validation Dice ${checks[0].dice.toFixed(2)} at first, ${checks.at(-1).dice.toFixed(2)} now`);
+    add("text", { x: edge + 120, y: height - 4, class: "key loss" }, "loss (relative to maximum)");
+    chart.setAttribute("aria-label", `validation Dice: ${checks[0].dice.toFixed(2)} first, ${checks.at(-1).dice.toFixed(2)} latest`);
   }
 
   async use() {

@@ -1,14 +1,13 @@
-// The film on the screen: grey through window and level, the mask and the other layers over it.
+// Rendering of the film: greys through window and level, with the mask and the other layers on top.
 //
-// Every screen pixel looks up its film pixel, so the cost is the screen's and not the film's: a film of
-// 4000 x 5000 pans as quickly as a small one, without a graphics card and without a largest texture.
-// From a reduced film (a pyramid of halves) it is seldom more than two pixels to one. Three buffers of
-// the screen's size stand between: grey, layer, and colour; a stroke of the brush renews only the
-// latter two, and only around itself.
+// Each screen pixel looks up its film pixel, so the cost depends on the screen and not on the film: a film
+// of 4000 x 5000 pans as fast as a small one, without a GPU and without a texture size limit. Lookups use a
+// pyramid of halved films, so reduction is rarely more than two to one. Three buffers of the screen's size
+// are kept: grey, layer and colour; a brush stroke updates only the last two, and only around itself.
 
 import { BONE, TOUCHED } from "./mask.js";
 
-const MINE = [230, 159, 0]; // of Okabe and Ito, told apart by every kind of colour vision
+const MINE = [230, 159, 0]; // Okabe-Ito palette, safe for colour-blind readers
 const THEIRS = [86, 180, 233];
 const BOTH = [0, 158, 115];
 const VIRIDIS = [
@@ -18,22 +17,22 @@ const VIRIDIS = [
   [94, 201, 98],
   [253, 231, 37],
 ];
-const EDGE = 4; // a layer with this bit is an outline
-const SETTLE = 140; // ms without a change, before the view is drawn smooth
+const EDGE = 4; // flag bit of an outline pixel
+const SETTLE = 140; // ms without a change before smooth rendering
 
 export class View {
   constructor(canvas, marks) {
     this.canvas = canvas;
-    this.marks = marks; // a canvas above, for lines and the brush's ring
+    this.marks = marks; // an overlay canvas for lines and the brush outline
     this.context = canvas.getContext("2d");
     this.film = null;
     this.scale = 1; // screen pixels a film pixel
-    this.left = 0; // of the film on the screen, px
+    this.left = 0; // position of the film on the screen, px
     this.top = 0;
     this.window = { centre: 0.5, width: 1, invert: false };
     this.show = { mask: true, outline: true, opacity: 0.3, probability: false, compare: false };
-    this.level = null; // a threshold being tried, of 256
-    this.reference = null; // a byte a pixel: what the mask is compared with
+    this.level = null; // threshold being previewed, of 256
+    this.reference = null; // the reference mask, a byte per pixel
     this.onchange = () => {};
     this.pending = null;
     this.resize();
@@ -94,7 +93,7 @@ export class View {
     return [x * this.scale + this.left, y * this.scale + this.top];
   }
 
-  // Keep what is under (x, y) of the screen there, and enlarge it.
+  // Zoom about the screen point (x, y).
   zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
     if (!this.film) return;
     const smallest = 16 / Math.max(this.film.width, this.film.height);
@@ -120,7 +119,7 @@ export class View {
     this.redraw();
   }
 
-  // Draw everything with the next frame; smooth once nothing has changed for a moment.
+  // Redraw everything in the next frame; smoothly once nothing has changed for SETTLE ms.
   redraw() {
     this.whole = true;
     this.#schedule();
@@ -132,7 +131,7 @@ export class View {
     }, SETTLE);
   }
 
-  // Draw the layers with the next frame: in a box of film pixels, or everywhere.
+  // Redraw the layers in the next frame, in a box of film pixels or everywhere.
   relayer(box = null) {
     if (!this.film) return;
     if (!box) this.dirty = { x0: 0, y0: 0, x1: this.film.width, y1: this.film.height };
@@ -150,7 +149,7 @@ export class View {
     if (this.pending === null) this.pending = requestAnimationFrame(() => this.draw());
   }
 
-  // Now, and not with the next frame; ms spent.
+  // Draw immediately instead of in the next frame; returns ms spent.
   draw() {
     cancelAnimationFrame(this.pending);
     this.pending = null;
@@ -195,7 +194,7 @@ export class View {
     return Math.max(1, Math.round(1.3 * this.ratio));
   }
 
-  // The film pixel under each screen column (or row); -1 beside the film.
+  // The film pixel under each screen column (or row); -1 outside the film.
   #lookup(count, start, size) {
     const found = new Int32Array(count);
     for (let i = 0; i < count; i++) {
@@ -301,7 +300,7 @@ export class View {
   }
 }
 
-// The film, and halves of it: each pixel the mean of four.
+// The film pyramid: each level halves the one before, a pixel being the mean of four.
 function pyramid(film) {
   const levels = [film];
   while (Math.max(levels.at(-1).width, levels.at(-1).height) > 512) {
@@ -323,8 +322,8 @@ function pyramid(film) {
   return levels;
 }
 
-// Which pixels of a line (of `size`) each of `count` screen pixels shows: the nearest, or two and the
-// share of the second.
+// The pixels of a line of `size` that each of `count` screen pixels shows: the nearest, or two and the
+// weight of the second.
 function sampling(count, start, scale, size, mix) {
   const first = new Int32Array(count);
   const second = new Int32Array(count);
