@@ -139,7 +139,7 @@ def test_dicom_films_are_converted_and_back_whatever_the_files_are_called(tmp_pa
     (tmp_path / "x" / "IM0000").rename(tmp_path / "x" / "b.dcm")
     (tmp_path / "x" / "IM0001").unlink()
     (root / "images" / "a.dcm").unlink()
-    with pytest.raises(DatasetError, match="points at another film"):
+    with pytest.raises(DatasetError, match="refers to a film other than"):
         open_dataset(None, images=root / "images", masks=tmp_path / "x")
 
 
@@ -213,11 +213,11 @@ def test_a_label_is_chosen_and_an_unknown_one_is_refused_with_those_there(tmp_pa
     root = drawn(tmp_path, "knee.json", two)
     assert np.array_equal(only_mask(root, labels=["femur"]), square())
     assert only_mask(root, labels=["femur", "tibia"]).sum() == 700
-    with pytest.raises(UsageError, match="--label patella: is in no mask; there are femur, tibia"):
+    with pytest.raises(UsageError, match="--label patella: is in no mask; available: femur, tibia"):
         open_dataset(root, labels=["patella"])
     write_mask(root / "masks" / "hip.png", MASK)
     picture(root / "images" / "hip.png")
-    with pytest.raises(UsageError, match="is a picture, which names no labels"):
+    with pytest.raises(UsageError, match="is an image and has no labels"):
         open_dataset(root, labels=["femur"])
 
 
@@ -300,7 +300,7 @@ def test_coco_without_any_of_the_films_is_told(tmp_path: Path) -> None:
     done = boneseg("check", root)
     assert done.returncode == 1
     assert "other.png: has no film" in done.stdout
-    assert "no mask has the name of a film" in done.stdout
+    assert "no mask matches a film by name" in done.stdout
 
 
 def test_one_file_may_stand_in_place_of_the_folder(tmp_path: Path) -> None:
@@ -558,7 +558,7 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "masks" / "knee.nii.gz")
     assert np.array_equal(only_mask(tmp_path), values > 0)
     assert np.array_equal(only_mask(tmp_path, labels=["1"]), values == 1)
-    with pytest.raises(UsageError, match="there are 1, 4, 5"):
+    with pytest.raises(UsageError, match="available: 1, 4, 5"):
         open_dataset(tmp_path, labels=["bone"])
 
 
@@ -720,7 +720,7 @@ def test_verbs_read_annotations(tmp_path: Path) -> None:
     words = ["--recipe", "fast", "--epochs", "1", "--label", "patella"]
     done = boneseg("train", *films, "--masks", truth, "--out", tmp_path / "run", *words)
     assert done.returncode == 2
-    assert "--label patella: is in no mask; there are bone" in done.stderr
+    assert "--label patella: is in no mask; available: bone" in done.stderr
 
 
 def test_training_reads_the_masks_of_annotations(tmp_path: Path) -> None:
@@ -748,10 +748,10 @@ def test_predictions_may_be_one_file(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--to", "jpeg"], "--to jpeg: is not known; choose from mask"),
-        (["--to", "probability"], "needs the probability that a model finds"),
+        (["--to", "probability"], "needs a model's probability"),
         (["--to", ","], "--to: names nothing"),
         (["--to", "labelme", "--tolerance", "-1"], "--tolerance -1: give 0 or more"),
-        (["--to", "labelme", "--label", "femur"], "is a picture, which names no labels"),
+        (["--to", "labelme", "--label", "femur"], "is an image and has no labels"),
     ],
 )
 def test_wrong_words_of_convert(words: list[str], told: str, tmp_path: Path) -> None:
@@ -770,7 +770,7 @@ def test_convert_goes_on_after_a_bad_mask_and_spares_the_dataset(
     assert "50 x 80 pixels but its film is 60 x 80" in (results[0].error or "")
     written = {path.name for path in (tmp_path / "x").iterdir()}
     assert written == {"b.json", "coco.json", "convert.json"}
-    with pytest.raises(UsageError, match="is where the dataset lies"):
+    with pytest.raises(UsageError, match="is a folder of the dataset"):
         convert_dataset(open_dataset(root), root / "masks", ["labelme"])
 
 

@@ -131,8 +131,8 @@ def ct_slice(path: Path) -> None:
 
 BAD_FILMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty.png": (Path.touch, "is empty (0 bytes)"),
-    "cut.png": (truncated, "is damaged or cut short"),
-    "notes.png": (lambda path: path.write_text("not a picture"), "is no image"),
+    "cut.png": (truncated, "is damaged or truncated"),
+    "notes.png": (lambda path: path.write_text("not a picture"), "is not a readable image"),
     "bomb.png": (bomb, "million"),
     "no_pixels.dcm": (
         lambda path: films.dicom(path, films.bone(SIDE, SIDE), PixelData=None),
@@ -440,18 +440,18 @@ WRONG = [
     ("segment {film} --out {file} --model {bundle}", 1, "choose another"),
     ("segment {film} --out {file}/below --model {bundle}", 1, "choose another"),
     ("segment {film} --out {long} --model {bundle}", 1, "too long"),
-    ("segment {film} --out {new} --model {nowhere}", 1, "is no bundle"),
-    ("segment {film} --out {new} --model {file}", 1, "is no bundle"),
-    ("segment {film} --out {new} --model {hollow}", 1, "is no bundle"),
+    ("segment {film} --out {new} --model {nowhere}", 1, "is not a bundle"),
+    ("segment {film} --out {new} --model {file}", 1, "is not a bundle"),
+    ("segment {film} --out {new} --model {hollow}", 1, "is not a bundle"),
     ("segmnet {film}", 2, "segmnet"),
     ("check {nowhere}", 2, "nowhere"),
-    ("check {file}", 2, "is no folder"),
+    ("check {file}", 2, "is not a folder"),
     ("check {data} --sheet {nowhere}/sheet.png", 1, "sheet.png"),
     ("evaluate {data}", 2, "either --model BUNDLE or --masks DIR"),
     ("evaluate {data} --model {bundle} --masks {data}/masks", 2, "either --model"),
     ("evaluate {data} --masks {nowhere}", 2, "nowhere"),
     ("evaluate {data} --masks {file}", 2, "plain.txt"),
-    ("evaluate {data} --model {nowhere}", 1, "is no bundle"),
+    ("evaluate {data} --model {nowhere}", 1, "is not a bundle"),
     ("evaluate {data} --masks {data}/masks --out {nowhere}/cases.csv", 1, "cases.csv"),
     ("train {nowhere} --out {new}", 2, "nowhere"),
     ("train {data} --out {new} --recipe {nowhere}", 2, "no recipe"),
@@ -466,7 +466,7 @@ WRONG = [
     ("train {nowhere} --out {new} --minutes -1", 2, "give --minutes or --epochs above 0"),
     ("train {nowhere} --out {new} --minutes nan", 2, "minutes"),
     ("train {nowhere} --out {new} --minutes inf", 2, "minutes"),
-    ("train {data} --out {new} --init {nowhere}", 1, "is no bundle"),
+    ("train {data} --out {new} --init {nowhere}", 1, "is not a bundle"),
     ("train {data} --out {file} {small}", 1, "plain.txt"),
     ("train {data} --out {file}/below {small}", 1, "below"),
     ("train {data} --out {long} {small}", 1, "too long"),
@@ -589,7 +589,7 @@ def test_a_run_does_not_go_on_from_what_has_changed(
     (line,) = answer.lines
     hints = {
         "films": f"films have changed since ({GOOD[0]})",
-        "recipe": "began with another recipe",
+        "recipe": "was started with a different recipe",
     }
     assert hints.get(change, "no checkpoint" if change == "checkpoint" else "--resume") in line
     assert {path: path.read_bytes() for path in everything(run)} == before

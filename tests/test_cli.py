@@ -216,7 +216,7 @@ def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> N
     assert ["phantom_000003"] in [p["names"] for p in found["problems"] if p["serious"]]
     (spoiled / "parts.csv").write_text("name,part\nphantom_000003,hand\n")
     told = boneseg("check", spoiled).stdout
-    assert f"warning: table: {spoiled / 'parts.csv'}: leaves out" in told
+    assert f"warning: table: {spoiled / 'parts.csv'}: omits" in told
 
 
 def test_what_was_found_is_told_though_its_file_cannot_be_written(
@@ -272,7 +272,7 @@ def test_a_network_that_is_not_the_one_to_start_from_is_told(
     words = (verb, films, "--out", tmp_path / "run", "--init", "bundled", "--set")
     done = boneseg(*words, "network.width=16")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--set network.width: the bundle to start from has 24" in done.stderr
+    assert "--set network.width: the --init model has 24" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -87,7 +87,7 @@ def test_folds_start_from_a_bundle(
     tuned = cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=begun)
     assert tuned.recipe.network == begun.card.architecture
     assert tuned.summary.mean["dice"] > done.summary.mean["dice"] - 0.2  # one epoch brings 0.3
-    with pytest.raises(TrainingError, match="began with another bundle to start from"):
+    with pytest.raises(TrainingError, match=r"was started with a different model \(--init\)"):
         cross_validate(phantoms, tuned.recipe, tmp_path / "run", folds=2, resume=True)
     with pytest.raises(TrainingError, match="is an ensemble; start from one of its folds"):
         cross_validate(phantoms, slow, tmp_path / "other", folds=2, init=done.bundle)
@@ -159,13 +159,15 @@ def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None
     shutil.copytree(phantoms.root, copy)
     quick = recipe("run.epochs=1")
     cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2)
-    with pytest.raises(TrainingError, match="began with another number of folds; give that"):
+    with pytest.raises(
+        TrainingError, match="was started with a different number of folds; use that"
+    ):
         cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=3, resume=True)
-    with pytest.raises(TrainingError, match="began with another recipe; give that"):
+    with pytest.raises(TrainingError, match="was started with a different recipe; use that"):
         cross_validate(open_dataset(copy), recipe(), tmp_path / "run", folds=2, resume=True)
     groups = "".join(f"{case.name},{n % 4}\n" for n, case in enumerate(open_dataset(copy).cases))
     (copy / "groups.csv").write_text("name,patient\n" + groups)
-    with pytest.raises(TrainingError, match=r"began with another groups.csv or parts.csv; give"):
+    with pytest.raises(TrainingError, match=r"different groups.csv or parts.csv; use"):
         cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2, resume=True)
     (copy / "groups.csv").unlink()
     changed = open_dataset(copy).cases[5]

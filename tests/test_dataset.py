@@ -152,7 +152,7 @@ def test_half_a_dataset_is_refused_in_one_line(
 
 
 def test_a_missing_folder_and_a_missing_word_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         open_dataset(tmp_path / "missing")
     with pytest.raises(UsageError, match="or both"):
         open_dataset(None, images=tmp_path)
@@ -182,19 +182,19 @@ def test_parts_are_honoured_and_gaps_are_remarked(tmp_path: Path) -> None:
     dataset = open_dataset(folder(tmp_path, *ABC, parts="name,part\na,knee\nb,hip\nz,hand"))
     assert [case.part for case in dataset.cases] == ["knee", "hip", None]
     assert len(dataset.remarks) == 2
-    assert "names z" in dataset.remarks[0]
-    assert "leaves out c" in dataset.remarks[1]
+    assert "lists z" in dataset.remarks[0]
+    assert "omits c" in dataset.remarks[1]
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("a,P1\nb,P2", "leaves out c"),
+        ("a,P1\nb,P2", "omits c"),
         ("a,P1\na.png,P2\nb,P1\nc,P1", "twice"),
-        ("a,P1\nb,\nc,P1", "nothing beside 'b'"),
-        ("a\nb\nc", "nothing beside 'a'"),
-        ("x,P1\ny,P1", "leaves out"),
-        ("", "leaves out"),
+        ("a,P1\nb,\nc,P1", "no value for 'b'"),
+        ("a\nb\nc", "no value for 'a'"),
+        ("x,P1\ny,P1", "omits"),
+        ("", "omits"),
     ],
 )
 def test_groups_that_could_leak_are_an_error(table: str, words: str, tmp_path: Path) -> None:

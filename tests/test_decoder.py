@@ -148,7 +148,7 @@ def test_a_progressive_jpeg_of_thousands_of_scans_is_refused(tmp_path):
     last = frame[frame.rindex(b"\xff\xda") : -2]
     path = films.dicom(tmp_path / "a.dcm", pixels, JPEGBaseline8Bit)
     assert read_radiograph(change(path, frame[:-2] + 20 * last + b"\xff\xd9")).pixels.max() == 0
-    with pytest.raises(RadiographError, match="more scans than any picture needs"):
+    with pytest.raises(RadiographError, match="has too many scans"):
         read_radiograph(change(path, frame[:-2] + 3000 * last + b"\xff\xd9"))
 
 
@@ -167,7 +167,7 @@ def test_more_samples_or_bits_than_the_header_s_are_refused(tmp_path):
     for syntax in (JPEG2000Lossless, JPEGLSLossless, RLELossless):
         path = films.dicom(tmp_path / "a.dcm", colour, syntax)
         change(path, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2")
-        with pytest.raises(RadiographError, match=r"3 (samples|bytes) a pixel, but the header"):
+        with pytest.raises(RadiographError, match=r"3 (samples|bytes) per pixel, but the header"):
             read_radiograph(path)
     for syntax in (JPEG2000Lossless, JPEGLSLossless, JPEGLosslessSV1, RLELossless):
         path = change(pack(tmp_path / "b.dcm", syntax), BitsAllocated=8, BitsStored=8, HighBit=7)
@@ -227,7 +227,7 @@ def test_damaged_frames_give_one_line_or_a_film(packed):
 def test_jp2_boxes_are_walked_through_once(tmp_path, boxes):
     path = pack(tmp_path / "a.dcm")
     change(path, b"\0\0\0\x0cjP  \r\n\x87\n" + boxes)
-    with pytest.raises(RadiographError, match=r"is (cut short|damaged)"):
+    with pytest.raises(RadiographError, match=r"is (truncated|damaged)"):
         read_radiograph(path)
 
 
@@ -252,7 +252,7 @@ def test_a_jpeg_2000_frame_without_some_of_its_tiles_is_refused(tmp_path):
     np.testing.assert_array_equal(read_radiograph(change(path, tiled)).pixels, whole)
     start = tiled.rindex(b"\xff\x90\0\x0a")  # SOT, of the last tile
     for cut in (tiled[:start], tiled[:start] + b"\xff\xd9"):
-        with pytest.raises(RadiographError, match="is cut short"):
+        with pytest.raises(RadiographError, match="is truncated"):
             read_radiograph(change(path, cut))
 
 
@@ -263,7 +263,7 @@ def test_absurd_sizes_in_a_jpeg_2000_header_take_no_memory(tmp_path, at, value):
     frame = bytearray(frame_of(path))
     frame[at : at + 4] = value.to_bytes(4, "big")
     change(path, bytes(frame))
-    with pytest.raises(RadiographError, match=r"header says|damaged|cut short"):
+    with pytest.raises(RadiographError, match=r"header says|damaged|truncated"):
         read_radiograph(path)
 
 
@@ -288,7 +288,7 @@ def test_absurd_offset_tables_are_refused_or_of_no_concern(tmp_path, table):
 def test_a_film_beyond_the_budget_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = pack(tmp_path / "a.dcm")
     monkeypatch.setattr(pixel_data, "FRAME_BYTES", 48 * 64 * 2 - 1)
-    with pytest.raises(RadiographError, match="more than 0 MB unpacked"):
+    with pytest.raises(RadiographError, match="more than 0 MB uncompressed"):
         read_radiograph(path)
 
 

@@ -340,7 +340,7 @@ def test_projections_are_read(tmp_path, modality):
         ({"SamplesPerPixel": None}, "SamplesPerPixel is missing"),
         ({"PixelRepresentation": None}, "PixelRepresentation is missing"),
         ({"BitsStored": 40}, "cannot be decoded"),
-        ({"Rows": 3, "Columns": 1024}, "a film of 3 pixels"),
+        ({"Rows": 3, "Columns": 1024}, "3 x 1024 pixels is too small"),
         ({"Rows": 60000, "Columns": 60000}, "million"),
         ({"PhotometricInterpretation": films.PATIENT}, "."),
     ],

@@ -211,11 +211,11 @@ def test_what_is_wrong_with_names_is_said_without_them(tmp_path):
     films.marked(tmp_path / "images" / "ZQ00X.dcm")
     for name in ("ZQ00X.png", "zq00x_mask.png"):
         Image.new("L", (64, 48)).save(tmp_path / "masks" / name)
-    with pytest.raises(DatasetError, match="both fit it") as refusal:
+    with pytest.raises(DatasetError, match="both match it") as refusal:
         open_dataset(tmp_path)
     assert "zq00x" not in str(refusal.value).lower() and "film-" in str(refusal.value)
     (tmp_path / "masks" / "ZQ00X.png").unlink()
-    with pytest.raises(UsageError, match=r"film-.* is a picture") as refusal:
+    with pytest.raises(UsageError, match=r"film-.* is an image") as refusal:
         open_dataset(tmp_path, labels=["femur"])
     assert "zq00x" not in str(refusal.value).lower()
     (tmp_path / "masks" / "ZQ00X.json").write_text("{")
@@ -224,7 +224,7 @@ def test_what_is_wrong_with_names_is_said_without_them(tmp_path):
     assert "zq00x" not in str(refusal.value).lower()
     (tmp_path / "masks" / "ZQ00X.json").unlink()
     (tmp_path / "groups.csv").write_text("name,patient\n")
-    with pytest.raises(DatasetError, match="leaves out film-") as refusal:
+    with pytest.raises(DatasetError, match="omits film-") as refusal:
         open_dataset(tmp_path)
     assert "zq00x" not in str(refusal.value).lower()
 

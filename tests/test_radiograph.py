@@ -91,7 +91,7 @@ def test_white_zero_is_turned_in_either_byte_order(tmp_path, order, zipped):
 
 def test_a_tiff_that_is_not_read_is_not_asked_for_again(tmp_path):
     path = films.tiff(tmp_path / "a.tif", films.bone().astype(np.float64))
-    with pytest.raises(RadiographError, match="is a TIFF of a rare kind"):
+    with pytest.raises(RadiographError, match="is an unsupported or truncated TIFF"):
         read_radiograph(path)
 
 
@@ -279,12 +279,12 @@ def empty_png(width: int, height: int) -> bytes:
 def test_a_bomb_is_refused_by_its_header(tmp_path, width, height):
     path = tmp_path / "a.png"
     path.write_bytes(empty_png(width, height))
-    with pytest.raises(RadiographError, match=r"more .* million"):
+    with pytest.raises(RadiographError, match=r"over the limit of .* million"):
         read_radiograph(path)
 
 
 def test_a_sliver_is_refused(tmp_path):
-    with pytest.raises(RadiographError, match="a film of 3 pixels"):
+    with pytest.raises(RadiographError, match=r"3 x [0-9]+ pixels is too small"):
         read_radiograph(saved(tmp_path / "a.png", GREY[:3]))
 
 
@@ -292,13 +292,13 @@ def test_a_sliver_is_refused(tmp_path):
     ("name", "content", "words"),
     [
         ("a.png", b"", "is empty"),
-        ("a.png", b"no picture at all\n", "no image that can be read"),
-        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image that can be read"),
-        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "no image"),
+        ("a.png", b"no picture at all\n", "not a readable image"),
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a readable image"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "not a readable image"),
         ("a.dcm", b"", "is empty"),
-        ("a.dcm", b"no DICOM at all\n", "no DICOM"),
-        ("a.dcm", bytes(128) + b"DICM", "no DICOM"),
-        ("a", bytes(128) + b"DICM" + bytes(range(256)), "no DICOM"),
+        ("a.dcm", b"no DICOM at all\n", "not a DICOM"),
+        ("a.dcm", bytes(128) + b"DICM", "not a DICOM"),
+        ("a", bytes(128) + b"DICM" + bytes(range(256)), "not a DICOM"),
     ],
 )
 def test_what_is_no_film_is_refused_in_one_line(tmp_path, name, content, words):
@@ -491,20 +491,20 @@ def test_what_is_transparent_is_black_in_deep_colours(tmp_path, mode):
 @pytest.mark.parametrize(
     ("bands", "dtype", "tags", "words"),
     [
-        (3, np.uint16, {"planes": 2}, "bands lie in planes"),
-        (4, np.uint16, {"planes": 2, "extra": 2}, "bands lie in planes"),
-        (2, np.uint8, {"planes": 2, "extra": 2, "zipped": True}, "bands lie in planes"),
-        (4, np.uint16, {"extra": 1}, "multiplied by its opacity"),
-        (2, np.uint8, {"extra": 1}, "multiplied by its opacity"),
+        (3, np.uint16, {"planes": 2}, "channels in separate planes"),
+        (4, np.uint16, {"planes": 2, "extra": 2}, "channels in separate planes"),
+        (2, np.uint8, {"planes": 2, "extra": 2, "zipped": True}, "channels in separate planes"),
+        (4, np.uint16, {"extra": 1}, "premultiplied alpha"),
+        (2, np.uint8, {"extra": 1}, "premultiplied alpha"),
     ],
 )
 def test_what_pillow_mistakes_is_refused(tmp_path, bands, dtype, tags, words):
     """It would read bytes of one band as those of another, or the higher bytes alone."""
     film = np.stack([films.bone(top=255).astype(dtype)] * bands, -1)
     path = films.tiff(tmp_path / "a.tif", film, **tags)
-    with pytest.raises(RadiographError, match=f"{words}; save it as PNG, in grey"):
+    with pytest.raises(RadiographError, match=f"{words}; save it as a greyscale PNG"):
         read_radiograph(path)
-    with pytest.raises(MaskError, match=f"{words}; save it as PNG, in grey"):
+    with pytest.raises(MaskError, match=f"{words}; save it as a greyscale PNG"):
         read_mask(path)
 
 
@@ -524,7 +524,7 @@ def test_colours_of_8_bits_in_planes_or_multiplied_by_their_opacity_are_read(tmp
 def test_a_strip_that_is_no_film_is_refused_by_its_header(tmp_path, width, height):
     path = tmp_path / "a.png"
     path.write_bytes(empty_png(width, height))
-    with pytest.raises(RadiographError, match="are the shape of no film"):
+    with pytest.raises(RadiographError, match="is too elongated for a film"):
         read_radiograph(path)
 
 

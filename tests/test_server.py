@@ -795,7 +795,7 @@ def test_a_taken_port_and_a_second_server_are_one_line(tmp_path: Path) -> None:
     [
         (("--data", FOOT), 2, "is no folder"),
         (("--data", sample_films()), 2, "holds films but no folder images/"),
-        (("--model", sample_films()), 1, "is no bundle"),
+        (("--model", sample_films()), 1, "is not a bundle"),
         (("--host", "256.1.1.1"), 2, "is no address"),
         (("--port", "70000"), 2, "--port"),
     ],

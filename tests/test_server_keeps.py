@@ -218,7 +218,7 @@ def test_two_masks_of_one_film_cost_no_other_film(client: TestClient, box: Light
         assert rows["hand"]["error"] is None and rows["hand"]["clear"]
         assert not rows["odd"]["clear"]
         told = {name: rows[name]["error"] for name in ("odd", "even")}
-        assert told["odd"] == "odd.png: odd.png and odd_mask.tif both fit it; keep one mask"
+        assert told["odd"] == "odd.png: odd.png and odd_mask.tif both match it; keep one mask"
         assert told["even"] == "even.tif: has the same name as even.png; rename one of the two"
         assert client.get(f"/api/films/{rows['hand']['id']}").status_code == 200
         for name in ("odd", "even"):
@@ -228,7 +228,7 @@ def test_two_masks_of_one_film_cost_no_other_film(client: TestClient, box: Light
             answer = client.put(f"{film}/mask", content=empty(row), headers=BITS)
             assert (answer.status_code, answer.json()["error"]) == (409, told[name])
         assert client.get(f"/api/films/{rows['odd']['id']}/mask").status_code == 409
-        with pytest.raises(DatasetError, match="both fit it"):
+        with pytest.raises(DatasetError, match="both match it"):
             library.save(rows["odd"]["id"], np.zeros((2, 2), bool), "accepted", NONE)
     finally:
         for name in ("odd.png", "even.png", "even.tif"):

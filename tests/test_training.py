@@ -121,7 +121,7 @@ def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
         cases = tuple(replace(case, part="hand") for case in cases)
     if change == "beginning":
         init = save_bundle(tmp_path / "bundle", run.network, run.assess().card)
-    with pytest.raises(TrainingError, match=r"began with another .*; give that"):
+    with pytest.raises(TrainingError, match=r"was started with a different .*; use that"):
         train(replace(phantoms, cases=cases), quick, tmp_path / "run", resume=True, init=init)
 
 

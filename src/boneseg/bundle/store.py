@@ -140,11 +140,13 @@ def load_bundle(path: Path | str) -> Bundle:
         card = Card.model_validate(data)
         digest = _card_digest(data)
     except OSError:
-        raise BundleError(f"{folder}: is no bundle ({CARD} is missing); check the path") from None
+        raise BundleError(
+            f"{folder}: is not a bundle ({CARD} is missing); check the path"
+        ) from None
     except (ValueError, TypeError, RecursionError):  # pydantic's ValidationError is a ValueError
         raise BundleError(f"{card_path}: is damaged; copy the bundle again") from None
     if set(card.files) not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}):
-        raise BundleError(f"{card_path}: does not vouch for its files; copy the bundle again")
+        raise BundleError(f"{card_path}: has no valid checksums; copy the bundle again")
     if card.card_sha256 != digest:
         raise BundleError(f"{card_path}: has changed since it was saved; copy the bundle again")
     for name, digest in card.files.items():
@@ -184,8 +186,8 @@ def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle |
         if init is not None and section == "network" and name != "depth":
             ours = getattr(init.card.architecture, name)
             if getattr(recipe.network, name) != ours:
-                reason = f"the bundle to start from has {'none' if ours is None else ours}"
-                raise UsageError(f"--set {key}: {reason}, and its network is kept; leave it out")
+                reason = f"the --init model has {'none' if ours is None else ours}"
+                raise UsageError(f"--set {key}: {reason}, and its network is used; leave --set out")
 
 
 def load_network(bundle: Bundle) -> nn.Module:

@@ -159,7 +159,7 @@ def _look(case: Case) -> _Look:
         beyond = case.cut_off((mask.shape[0], mask.shape[1]))
         if beyond > _BEYOND:
             detail = f"{case.mask_name}: polygons reach {beyond:.0f} px beyond the film"
-            problems.append(("cut off", f"{detail}; what lies outside is cut off"))
+            problems.append(("cut off", f"{detail}; the part outside is clipped"))
     except UnclearMaskError as error:
         problems.append(("unexpected values", str(error)))
     except MaskSizeError as error:
@@ -183,15 +183,17 @@ def _doubts(
     """What is odd about a mask that could be read."""
     share = mask.mean()
     if share == 0:
-        return [("empty mask", f"{case.mask_name}: no bone is drawn")]
+        return [("empty mask", f"{case.mask_name}: contains no bone")]
     if share == 1:
-        return [("full mask", f"{case.mask_name}: all of it is bone")]
+        return [("full mask", f"{case.mask_name}: every pixel is bone")]
     if share > _INVERTED:
-        detail = f"{case.mask_name}: {share:.0%} is bone; maybe black and white are swapped"
+        detail = f"{case.mask_name}: {share:.0%} is bone; the mask may be inverted"
         return [("maybe inverted", detail)]
     if small is not None and _contrast(small, mask) < _DARKER:
-        detail = f"{case.image_name}: bone is darker than what is around it; it may be a negative"
-        return [("maybe inverted", f"{detail}, or black and white of the mask may be swapped")]
+        detail = (
+            f"{case.image_name}: bone is darker than its surroundings; the film may be a negative"
+        )
+        return [("maybe inverted", f"{detail}, or the mask inverted")]
     return []
 
 
@@ -225,11 +227,13 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
     """All problems, the serious ones first."""
     problems = []
     if not dataset.cases:
-        detail = f"{dataset.root}: no mask has the name of a film; name them alike"
+        detail = f"{dataset.root}: no mask matches a film by name; give both the same name"
         problems.append(Problem("no pairs", (), detail, True))
     problems += [Problem("unreadable mask", (), fault, True) for fault in dataset.faults]
     if dataset.cases and not _can_be_split(dataset.cases, clusters):
-        detail = f"{dataset.root}: all films are of one patient or of one picture; add others"
+        detail = (
+            f"{dataset.root}: all films are of one patient or are copies of one image; add others"
+        )
         problems.append(Problem("too few films", (), detail, True))
     readable = [look for look in looks if not math.isnan(look.share)]
     pointless = all(look.share in (0, 1) for look in readable)  # nothing could be learned
@@ -242,7 +246,8 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
         members[cluster].append(case.name)
     for names in members.values():
         if len(names) > 1:
-            detail = f"{', '.join(names)}: show one picture; they stay in one fold, better keep one"
+            reason = "show the same image; they stay in one fold, but one is enough"
+            detail = f"{', '.join(names)}: {reason}"
             problems.append(Problem("twins", tuple(names), detail, False))
     for kind, paths in (
         ("unpaired image", dataset.unpaired_images),
@@ -281,7 +286,9 @@ def contact_sheet(
     be written.
     """
     if not dataset.cases:
-        raise DatasetError(f"{dataset.root}: holds no case to show; name films and masks alike")
+        raise DatasetError(
+            f"{dataset.root}: holds no pairs to show; give each mask the name of its film"
+        )
     wrong: dict[str, str] = {}
     for problem in report.problems if report else ():
         for name in problem.names if not problem.kind.startswith("unpaired") else ():

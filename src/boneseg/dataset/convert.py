@@ -101,11 +101,13 @@ def _drawn(case: Case, name: Path, title: str, tolerance: float) -> Segmentation
 def _check(dataset: Dataset, out: Path, formats: Sequence[str], tolerance: float) -> None:
     for kind in formats:
         if not FORMATS[kind].drawn:
-            raise UsageError(f"--to {kind}: needs the probability that a model finds; see segment")
+            raise UsageError(f"--to {kind}: needs a model's probability; use segment")
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"--tolerance {tolerance:g}: give 0 or more, in px")
     if not dataset.cases:
-        raise DatasetError(f"{dataset.root}: no mask has the name of a film; name them alike")
+        raise DatasetError(
+            f"{dataset.root}: no mask matches a film by name; give both the same name"
+        )
     places = {place for case in dataset.cases for place in (case.image.parent, case.mask.parent)}
     if any(same_place(out, place) for place in places):
-        raise UsageError(f"{out}: is where the dataset lies; choose another folder for --out")
+        raise UsageError(f"{out}: is a folder of the dataset; choose another folder for --out")

@@ -20,9 +20,9 @@ from boneseg.errors import BonesegError, DatasetError, TrainingError
 from boneseg.preprocessing import Placement, Preparation, in_squares
 from boneseg.radiograph.read import Radiograph, read_radiograph
 
-_WORDS = {  # for what a run is asked, in a message
+_WORDS = {  # names of settings in messages
     "folds": "number of folds",
-    "init": "bundle to start from",
+    "init": "model (--init)",
     "dealt": "groups.csv or parts.csv",
 }
 
@@ -65,7 +65,7 @@ def read_films(
 
     films: list[Film] = []
     errors: list[BonesegError] = [DatasetError(fault) for fault in faults]
-    wrong = [f"{counted(len(faults), 'file')} beside them"] if faults else []
+    wrong = [f"{counted(len(faults), 'file')} left out"] if faults else []
     with ThreadPoolExecutor(2) as pool:
         for count, (case, found) in enumerate(
             zip(cases, pool.map(read, cases), strict=True), start=1
@@ -120,11 +120,11 @@ def refuse_other(asked: Mapping[str, Any], before: Mapping[str, Any], place: Pat
     changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
     if changed:
         reason = f"films have changed since ({listed(changed)})"
-        raise TrainingError(f"{place}: {reason}; start the run anew")
+        raise TrainingError(f"{place}: {reason}; start a new run")
     for name, value in asked.items():
         if before.get(name) != value:
-            reason = f"began with another {_WORDS.get(name, name)}"
-            raise TrainingError(f"{place}: {reason}; give that, or start it anew")
+            reason = f"was started with a different {_WORDS.get(name, name)}"
+            raise TrainingError(f"{place}: {reason}; use that one, or start a new run")
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ def films_and_masks(images: Path, masks: Path) -> tuple[dict[Path, Path | None],
 
 def _reason(film: Path, faults: Sequence[str]) -> str:
     """The fault that names a film, without the folders that it names."""
-    line = next((line for line in faults if film.name in line), "its name or mask is not clear")
+    line = next((line for line in faults if film.name in line), "its name or mask is ambiguous")
     return line.replace(f"{film.parent}/", "").replace(f"{film.parent}\\", "")
 
 
@@ -251,13 +251,13 @@ def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tupl
         if folder is None or folder.is_dir():
             continue
         if folder is not masks or not folder.is_file():
-            raise UsageError(f"{folder}: is no folder; check the name")
+            raise UsageError(f"{folder}: is not a folder; check the name")
         if not is_annotation(folder):
             raise DatasetError(f"{folder}: is a file without annotations; give the folder of masks")
     if images is not None and masks is not None:
         return images, masks
     if data is None:
-        raise UsageError("give a data folder, or both the folder of images and that of masks")
+        raise UsageError("give a data folder, or both an images folder and a masks folder")
     for first, second in LAYOUTS:
         folders = images or data / first, masks or data / second
         if folders[0].is_dir() and (folders[1].is_dir() or masks is not None):
@@ -301,16 +301,16 @@ def _table(
         key = as_compared(PurePosixPath(row[0].replace("\\", "/")).name)
         name = names.get(key) or names.get(stem_of(Path(key)))
         if len(row) < 2 or not row[1]:
-            raise DatasetError(f"{path}: has nothing beside {row[0][:40]!r}; give two columns")
+            raise DatasetError(f"{path}: has no value for {row[0][:40]!r}; two columns are needed")
         if name is None:
             unknown += [row[0]] if number > 0 or key not in _HEADER else []
         elif values.setdefault(name, row[1]) != row[1]:
-            raise DatasetError(f"{path}: names {row[0]} twice, as {values[name]} and {row[1]}")
+            raise DatasetError(f"{path}: lists {row[0]} twice, as {values[name]} and {row[1]}")
     if unknown:
-        remarks.append(f"{path}: names {listed(unknown)}, not among the films")
+        remarks.append(f"{path}: lists {listed(unknown)}, without a film of that name")
     left_out = [stem_of(film) for film in paired if stem_of(film) not in values]
     if left_out:
-        remarks.append(f"{path}: leaves out {listed(left_out)}; give each film a line")
+        remarks.append(f"{path}: omits {listed(left_out)}; add a row for each film")
         if complete:  # films of one patient could come to stand on both sides of a split
             raise DatasetError(remarks[-1])
     return values

@@ -166,7 +166,7 @@ def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
     unread = False
     for mask in masks:
         if not is_annotation(mask.path):
-            raise UsageError(f"--label: {mask.path} is a picture, which names no labels")
+            raise UsageError(f"--label: {mask.path} is an image and has no labels")
         try:
             for drawing in open_annotations(mask.path):
                 if mask.film in (None, drawing.name, drawing.uid):
@@ -176,7 +176,7 @@ def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
     unknown = [label for label in labels if label not in found]
     if unknown and (found or not unread):
         raise UsageError(
-            f"--label {unknown[0]}: is in no mask; there are {listed(sorted(found)) or 'none'}"
+            f"--label {unknown[0]}: is in no mask; available: {listed(sorted(found)) or 'none'}"
         )
 
 
@@ -210,9 +210,9 @@ def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
         film = fitting[0]
         if len(fitting) > 1 and names[0] not in by_name:
             fits = listed([film.name for film in fitting])
-            found.faults.append(f"{mask.path}: fits {fits}; rename one")
+            found.faults.append(f"{mask.path}: matches {fits}; rename one")
         elif mask.uid and pointed is None and film in uids.values():
-            found.faults.append(f"{mask.path}: points at another film than {film}; rename it")
+            found.faults.append(f"{mask.path}: refers to a film other than {film}; rename it")
         else:
             several[film].append(mask)
     for film, own in several.items():
@@ -221,7 +221,7 @@ def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
         else:
             found.unclear.append(film)
             both = " and ".join(mask.path.name for mask in own[:2])
-            found.faults.append(f"{film}: {both} both fit it; keep one mask")
+            found.faults.append(f"{film}: {both} both match it; keep one mask")
     if not (found.pairs or found.alone or found.faults):  # else a file of another kind is nobody's
         found.faults += [mask.error for mask in masks if mask.error][:1]
     return found

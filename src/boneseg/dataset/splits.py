@@ -149,7 +149,9 @@ def hold_out(
     Neither is empty. Raises DatasetError where all films belong together.
     """
     if not 0 < fraction < 1:
-        raise UsageError(f"{fraction} of the films cannot be held out; give a part between 0 and 1")
+        raise UsageError(
+            f"{fraction} of the films cannot be held out; give a fraction between 0 and 1"
+        )
     joined = units(cases, clusters)
     if len(joined) < 2:
         raise DatasetError(
@@ -166,7 +168,7 @@ def name_hash_split(names: Sequence[str], fraction: float = 0.2) -> tuple[list[s
     Each name is judged on its own, so that films added or removed later move no other.
     """
     if not 0 <= fraction <= 1:
-        raise UsageError(f"{fraction} of the names cannot be held back; give a part from 0 to 1")
+        raise UsageError(f"{fraction} of the names cannot be held out; give a fraction from 0 to 1")
     sides: tuple[list[str], list[str]] = ([], [])
     for name in names:
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()

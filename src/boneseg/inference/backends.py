@@ -138,7 +138,7 @@ class OpenVino:
         model = self._core.read_model(self._bundle.path / self._file)
         model.reshape(list(shape))
         if list(model.output(0).shape)[2:] != list(shape)[2:]:
-            raise RuntimeError("made for another size")
+            raise RuntimeError("fixed input size")
         compiled = self._core.compile_model(model, "CPU", self._settings)
         if self._kept:
             self._kept.write(self._purpose(shape), compiled.export_model().read())

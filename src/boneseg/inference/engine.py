@@ -129,10 +129,10 @@ class Engine:
         found = self._network(np.ascontiguousarray(films))
         if found.shape != (len(films), card.members, *grid.shape):
             raise BundleError(
-                f"{self.bundle.path}: its {ONNX} gives another size than its card says"
+                f"{self.bundle.path}: the output size of its {ONNX} does not match its card"
             )
         if not np.isfinite(found).all():
-            raise BonesegError(f"{self.bundle.path}: the model gives values that are no numbers")
+            raise BonesegError(f"{self.bundle.path}: the model returns non-finite values")
         if flips:
             found = np.stack([found[0], found[1, :, :, ::-1]])
         return found.reshape(-1, *found.shape[-2:])

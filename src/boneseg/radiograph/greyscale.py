@@ -80,7 +80,7 @@ def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
     top = _full_scale(rgb) or float(rgb.max())
     if colourfulness(rgb, top) > _MAX_COLOURFULNESS:
         raise RadiographError(
-            f"{path}: is a colour photograph, not a radiograph; give the film itself, in grey"
+            f"{path}: is a colour photograph, not a radiograph; give the original greyscale film"
         )
     luma = np.zeros(rgb.shape[:2], np.float32)
     for rows in blocks(rgb):

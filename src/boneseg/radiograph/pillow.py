@@ -87,12 +87,12 @@ def _refuse_mistaken(tags: Any, path: Path) -> None:
     if len(bits) != 2 and bits[:2] != (16, 16):
         return
     if tags.get(_PLANES) == 2:
-        problem = "whose bands lie in planes"
+        problem = "with its channels in separate planes"
     elif 1 in tags.get(_OPACITY, ()):
-        problem = "that is multiplied by its opacity"
+        problem = "with premultiplied alpha"
     else:
         return
-    raise RadiographError(f"{path}: is a TIFF {problem}; save it as PNG, in grey")
+    raise RadiographError(f"{path}: is a TIFF {problem}; save it as a greyscale PNG")
 
 
 def _lower(tile: ImageFile._Tile) -> ImageFile._Tile | None:

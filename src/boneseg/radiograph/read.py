@@ -117,7 +117,7 @@ def read_radiograph(
     except BonesegError:
         raise
     except OSError as error:
-        reason = error.strerror or "the disk gives an error"
+        reason = error.strerror or "I/O error"
         raise RadiographError(
             f"{_public(path, keep_names)}: cannot be opened ({reason}); check the file"
         ) from None
@@ -181,18 +181,17 @@ def check_size(path: Path, height: int, width: int) -> None:
     """
     if min(height, width) < MIN_SIDE:
         raise RadiographError(
-            f"{path}: a film of {min(height, width)} pixels ({height} x {width}) is too small; "
-            f"give one of at least {MIN_SIDE} on each side"
+            f"{path}: {height} x {width} pixels is too small; each side needs {MIN_SIDE} or more"
         )
     if max(height, width) > MAX_RATIO * min(height, width):
         raise RadiographError(
-            f"{path}: {height} x {width} pixels are the shape of no film (more than {MAX_RATIO} "
-            "times as long as wide); give the film itself"
+            f"{path}: {height} x {width} pixels is too elongated for a film (aspect ratio over "
+            f"{MAX_RATIO}); give the original film"
         )
     if height * width > MAX_PIXELS:
         raise RadiographError(
-            f"{path}: {height} x {width} pixels are more than the {MAX_PIXELS // 10**6} million "
-            "that a film may have; reduce it"
+            f"{path}: {height} x {width} pixels is over the limit of "
+            f"{MAX_PIXELS // 10**6} million; downsample it"
         )
 
 
@@ -235,8 +234,9 @@ def _check_folder(path: Path) -> None:
     try:
         os.scandir(path).close()
     except OSError as error:
-        reason = error.strerror or "the disk gives an error"
-        raise RadiographError(f"{path}: cannot be searched ({reason}); check its rights") from None
+        reason = error.strerror or "I/O error"
+        advice = "check its permissions"
+        raise RadiographError(f"{path}: cannot be searched ({reason}); {advice}") from None
 
 
 def _search(folder: Path, out: Path | None) -> list[Path]:
@@ -295,16 +295,15 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
         raise
     except Image.DecompressionBombError:
         raise RadiographError(
-            f"{path}: more pixels than the {MAX_PIXELS // 10**6} million that a film may have; "
-            "reduce it"
+            f"{path}: is over the limit of {MAX_PIXELS // 10**6} million pixels; downsample it"
         ) from None
     except UnidentifiedImageError:
-        tiff = "is a TIFF of a rare kind, or cut short; save it as PNG, 8 or 16 bit"
-        none = f"is no image that can be read; give {_FORMAT_WORDS}"
+        tiff = "is an unsupported or truncated TIFF; save it as an 8- or 16-bit PNG"
+        none = f"is not a readable image; give {_FORMAT_WORDS}"
         raise RadiographError(f"{path}: {tiff if is_tiff(path) else none}") from None
     except Exception:  # a damaged file makes the decoders raise nearly anything
         raise RadiographError(
-            f"{path}: is damaged or cut short; copy or export it again, as PNG"
+            f"{path}: is damaged or truncated; copy it again, or export it as PNG"
         ) from None
     return np.ascontiguousarray(1 - upright if negative else upright)
 

@@ -81,7 +81,7 @@ def open_codestream(frame: bytes, syntax: str) -> Codestream:
         odd = shape.bits == 16 and marker not in _FRAMES_LOSSLESS
         return Codestream("jpeg-16" if odd else kind, shape, frame)
     except (struct.error, IndexError):
-        raise ValueError("is cut short") from None
+        raise ValueError("is truncated") from None
 
 
 def check_fragments(pixel_data: bytes) -> None:
@@ -101,7 +101,7 @@ def check_fragments(pixel_data: bytes) -> None:
 def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
     """The shape, and the marker of the frame header that says it."""
     if frame[:2] != bytes((0xFF, _START)):
-        raise ValueError("is no JPEG")
+        raise ValueError("is not a JPEG")
     found, place = None, 2
     while place < len(frame):
         if frame[place] != 0xFF:
@@ -125,9 +125,9 @@ def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
     if found is None:
         raise ValueError("is damaged")
     if frame.count(bytes((0xFF, _SCAN)), place) > _SCANS:
-        raise ValueError("has more scans than any picture needs")
+        raise ValueError("has too many scans")
     if frame.find(bytes((0xFF, _END)), place) < 0:  # whatever the frame is padded with after it
-        raise ValueError("is cut short")
+        raise ValueError("is truncated")
     return found
 
 
@@ -149,12 +149,12 @@ def _without_boxes(frame: bytes) -> bytes:
         if length < head:
             raise ValueError("is damaged")
         place += length
-    raise ValueError("is cut short")
+    raise ValueError("is truncated")
 
 
 def _jpeg_2000(data: bytes) -> tuple[Shape, bool]:
     if data[:4] != b"\xff\x4f\xff\x51":  # SOC, then SIZ
-        raise ValueError("is no JPEG 2000 codestream")
+        raise ValueError("is not a JPEG 2000 codestream")
     right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, samples = (
         struct.unpack_from(">8IH", data, 8)
     )
@@ -162,13 +162,13 @@ def _jpeg_2000(data: bytes) -> tuple[Shape, bool]:
     if not parts or right <= left or bottom <= top or not (tile_width and tile_height):
         raise ValueError("is damaged")
     if len(set(parts)) > 1 or parts[0][1:] != (1, 1):
-        raise ValueError("has samples of more than one kind")
+        raise ValueError("has components of different types")
     if tile_left > left or tile_top > top:
         raise ValueError("is damaged")
     across = -(-(right - tile_left) // tile_width)
     down = -(-(bottom - tile_top) // tile_height)
     if across * down != len(_tiles(data)):
-        raise ValueError("is cut short")
+        raise ValueError("is truncated")
     bits = parts[0][0]
     return Shape(bottom - top, right - left, samples, (bits & 0x7F) + 1), bool(bits & 0x80)
 
@@ -183,7 +183,7 @@ def _tiles(data: bytes) -> set[int]:
             tiles.add(tile)
             length = whole or len(data)  # 0: to the end
             if length < 14 or place + length > len(data) + (not whole) * length:
-                raise ValueError("is cut short")
+                raise ValueError("is truncated")
             place += length
         elif marker == _CODESTREAM_END:
             break

@@ -32,9 +32,9 @@ _WALL = 4.0  # of the CPU time: on a busy machine a decoder waits
 _DONE, _FAILED, _FULL, _OTHER, _LACKING = b"\0", b"\1", b"\2", b"\3", b"\4"
 _REASONS = {
     _FAILED: "cannot be decoded",
-    _FULL: "needs more memory than a film of its size",
-    _OTHER: "is of another size than its header says",
-    _LACKING: "is lossy JPEG of 16 bits, which the standard does not allow and boneseg[gdcm] reads",
+    _FULL: "needs too much memory for its size",
+    _OTHER: "is not of the size that its header says",
+    _LACKING: "is lossy 16-bit JPEG, which is non-standard and needs boneseg[gdcm]",
 }
 
 

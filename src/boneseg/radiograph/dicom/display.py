@@ -65,7 +65,7 @@ def display(
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         colours = palette_colours(stored, dataset)
         if colours is None:
-            raise RadiographError(f"{path}: its palette is damaged; export it again, in grey")
+            raise RadiographError(f"{path}: its palette is damaged; export it again as greyscale")
         stored = colours
     if stored.ndim == 3:
         pixels, negative = grey_of(stored, path), False

@@ -67,11 +67,11 @@ def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
             more = inflater.decompress(inflater.unconsumed_tail, needed)
             plain.write(more)
             if not inflater.eof and len(more) == needed:
-                raise InflationError("unpacks to more than its header says")
+                raise InflationError("inflates to more than its header says")
     except zlib.error:
         raise InflationError("is damaged") from None
     if not inflater.eof:
-        raise InflationError("is cut short")
+        raise InflationError("is truncated")
 
 
 def _needed(header: Dataset) -> int:

@@ -164,7 +164,7 @@ def mend(dataset: Dataset, path: Path) -> None:
             dataset.add_new(keyword, "US", int(numbers[0]))
         elif keyword in _LAYOUT:
             raise RadiographError(
-                f"{path}: does not say how its pixels lie ({keyword} is missing); export it again"
+                f"{path}: its pixel layout is unknown ({keyword} is missing); export it again"
             )
         elif keyword in dataset:
             del dataset[keyword]
@@ -183,8 +183,8 @@ def mend(dataset: Dataset, path: Path) -> None:
         word = "MONOCHROME2"
     elif word is None:
         raise RadiographError(
-            f"{path}: does not say whether its low values are dark or bright (Photometric "
-            "Interpretation); export it again"
+            f"{path}: its Photometric Interpretation is missing or unknown, so its polarity is "
+            "unknown; export it again"
         )
     dataset.add_new("PhotometricInterpretation", "CS", word)
 

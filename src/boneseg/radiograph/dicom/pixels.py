@@ -59,7 +59,7 @@ def _failure(dataset: Dataset, path: Path, error: Exception) -> RadiographError:
         kind = DecoderDiedError if isinstance(error, EndedError) else RadiographError
         return kind(f"{path}: its image {error} ({name}); export it again, uncompressed")
     return RadiographError(
-        f"{path}: its image cannot be decoded ({name}), or is cut short; export it again, "
+        f"{path}: its image cannot be decoded ({name}) or is truncated; export it again, "
         "uncompressed"
     )
 
@@ -109,7 +109,7 @@ def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[Any]:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     header = _shape(dataset)
     if _frame_bytes(dataset) > FRAME_BYTES:
-        raise DecodingError(f"takes more than {FRAME_BYTES // 10**6} MB unpacked")
+        raise DecodingError(f"takes more than {FRAME_BYTES // 10**6} MB uncompressed")
     try:
         codestream = open_codestream(frame, syntax)
     except ValueError as error:
@@ -153,7 +153,7 @@ def _compare(codestream: Codestream, header: Shape) -> None:
     if codestream.kind == "rle":
         if own.samples * 8 != header.samples * header.bits:
             raise DecodingError(
-                f"has {own.samples} bytes a pixel, but the header says "
+                f"has {own.samples} bytes per pixel, but the header says "
                 f"{header.samples * header.bits / 8:g}"
             )
         return
@@ -164,10 +164,10 @@ def _compare(codestream: Codestream, header: Shape) -> None:
         )
     if own.samples != header.samples:
         raise DecodingError(
-            f"has {own.samples} samples a pixel, but the header says {header.samples}"
+            f"has {own.samples} samples per pixel, but the header says {header.samples}"
         )
     if own.bits > header.bits:
-        raise DecodingError(f"has samples of {own.bits} bits, but the header says {header.bits}")
+        raise DecodingError(f"has {own.bits} bits per sample, but the header says {header.bits}")
 
 
 @cache

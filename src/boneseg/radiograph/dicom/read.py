@@ -43,14 +43,14 @@ _OTHER_KINDS = {
     "NM": "a nuclear medicine image",
     "US": "an ultrasound image",
     "IVUS": "an ultrasound image",
-    "ES": "an endoscopy picture",
+    "ES": "an endoscopic image",
     "XC": "a photograph",
     "SM": "a microscopy slide",
     "SR": "a structured report",
-    "KO": "a selection of key objects",
+    "KO": "a key object selection",
     "PR": "a presentation state",
     "SEG": "a segmentation",
-    "RTSTRUCT": "a set of contours",
+    "RTSTRUCT": "an RT structure set",
     "RTPLAN": "a treatment plan",
     "RTDOSE": "a dose map",
     "ECG": "a waveform",
@@ -110,7 +110,7 @@ def read_dicom(
         raise
     except Exception:  # values of a kind that the standard forbids; the message could hold them
         raise RadiographError(
-            f"{path}: is a damaged DICOM file, its image is not described; export it again"
+            f"{path}: is a damaged DICOM file (invalid image attributes); export it again"
         ) from None
     return Radiograph(pixels, spacing, kind, source, aspect, index + 1)
 
@@ -128,7 +128,7 @@ def _parse(source: Path, path: Path) -> FileDataset:
     except (MemoryError, OSError):
         raise
     except InflationError as error:
-        raise RadiographError(f"{path}: {error}; export it again, not deflated") from None
+        raise RadiographError(f"{path}: {error}; export it again without deflate") from None
     except Exception:  # pydicom's message could quote the file
         pass
     raise RadiographError(f"{path}: is damaged, or is not a DICOM file; export it again")
@@ -137,14 +137,16 @@ def _parse(source: Path, path: Path) -> FileDataset:
 def _refuse_other_kinds(dataset: Dataset, path: Path) -> None:
     if "DirectoryRecordSequence" in dataset:
         raise RadiographError(
-            f"{path}: is the index of a disk (DICOMDIR), not a radiograph; give the folder"
+            f"{path}: is a media index (DICOMDIR), not a radiograph; give the folder"
         )
     if kind := _other_kind(dataset):
         raise RadiographError(
             f"{path}: is {kind}, not a radiograph; give a projection (CR, DX, RF, XA, MG, IO, PX)"
         )
     if "PixelData" not in dataset:
-        raise RadiographError(f"{path}: is a DICOM file without an image; give the film itself")
+        raise RadiographError(
+            f"{path}: is a DICOM file without an image; give the file of the film"
+        )
 
 
 def _other_kind(dataset: Dataset) -> str | None:
