@@ -747,9 +747,9 @@ def test_predictions_may_be_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--to", "jpeg"], "--to jpeg: is not known; choose from mask"),
+        (["--to", "jpeg"], "--to jpeg: unknown format; choose from mask"),
         (["--to", "probability"], "needs a model's probability"),
-        (["--to", ","], "--to: names nothing"),
+        (["--to", ","], "--to: no format given"),
         (["--to", "labelme", "--tolerance", "-1"], "--tolerance -1: give 0 or more"),
         (["--to", "labelme", "--label", "femur"], "is an image and has no labels"),
     ],

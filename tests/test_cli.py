@@ -96,9 +96,9 @@ def test_segment_tells_of_films_that_lie_where_the_masks_go(tmp_path: Path) -> N
         Image.fromarray(np.arange(96 * 80, dtype=np.uint16).reshape(96, 80)).save(
             folder / f"{name}.png"
         )
-    told = f"1 film in {out} passed over, for the masks go there"
+    told = f"1 film in {out} skipped: it is the output folder"
     assert told in boneseg("segment", out.parent, "--out", out).stderr
-    assert "passed over" not in boneseg("segment", out.parent, "--out", out).stderr
+    assert "skipped" not in boneseg("segment", out.parent, "--out", out).stderr
 
 
 def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> None:
@@ -153,7 +153,7 @@ def test_evaluate_warns_of_films_that_the_model_has_seen(
             film = np.array(Image.open(films / folder / f"phantom_{name:06d}.png"))
             film = film[::-1] if other == "other" else film
             Image.fromarray(film).save(tmp_path / folder / f"{other}.png")
-    told = "warning: the model was trained on {}, or chosen by them, which flatters it"
+    told = "warning: the model was trained or selected on {}, so the scores are optimistic"
     assert told.format("1 of 2 films") in boneseg("evaluate", tmp_path, "--model", run).stderr
     (tmp_path / "images" / "renamed.png").unlink()
     assert "warning" not in boneseg("evaluate", tmp_path, "--model", run).stderr
@@ -386,7 +386,7 @@ def test_ctrl_c_says_how_to_go_on(films: Path, tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         said = running.stderr.read()
     assert running.returncode == 130
-    assert said.endswith("stopped; go on with --resume\n")
+    assert said.endswith("stopped; continue with --resume\n")
     assert "Traceback" not in said
 
 

@@ -147,7 +147,7 @@ def test_volumes_that_are_none_are_one_clear_line(
         with pytest.raises(UsageError) as caught:
             CtSource(ct, labels, bones).check()
         assert "\n" not in str(caught.value)
-    for bones, told in (("a-b", "write numbers"), ("0-7", "0 is all that has no label")):
+    for bones, told in (("a-b", "give numbers"), ("0-7", "0 is the unlabelled background")):
         done = boneseg("simulate", "--kind", "ct", "--ct", text, "--labels", text, "--bones", bones,
                        "--count", 1, "--out", tmp_path / "films")  # fmt: skip
         assert done.returncode == 2 and f"--bones {bones}: {told}" in done.stderr

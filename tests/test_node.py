@@ -233,7 +233,7 @@ def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engi
         node.send_signal(signal.SIGTERM)
         said = node.communicate(timeout=60)[1]
         assert node.returncode == 0
-    assert "stopped; 0 wait in spool" in said and "Traceback" not in said
+    assert "stopped; 0 queued in spool" in said and "Traceback" not in said
     uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
     found = sorted(str(one.SOPInstanceUID) for one in server.segmentations())
     assert found == sorted(segmentation_uid(uid, engine.bundle.card.model) for uid in uids)
@@ -253,7 +253,7 @@ def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):
         "spool: is another node's (BONESEG on 127.0.0.1:0); give a --spool of its own\n"
     )
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as third:
-        assert "answers on" in third.stderr.readline()  # a kill frees it
+        assert "listens on" in third.stderr.readline()  # a kill frees it
         third.kill()
     assert not coming.exists()
 

@@ -144,7 +144,7 @@ def test_no_byte_that_segment_writes_is_the_patients(tmp_path, how):
         assert b"Quux12" in found and b"film-" not in written
     else:
         assert found == []
-        assert b"6 films called by a hash" in written and b"--keep-names" in written
+        assert b"6 films named by a hash" in written and b"--keep-names" in written
         names = {path.name for path in (tmp_path / "out").glob("film-*")}
         assert len(names) > 10 and results[2]["outputs"]["mask"] in names
         assert np.char.startswith([result["input"] for result in results], "film-").all()

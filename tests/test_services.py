@@ -149,11 +149,11 @@ def test_a_film_that_a_kill_left_goes_with_the_next_start(tmp_path):
 def test_a_node_in_the_background_ends_on_sigterm(tmp_path):
     words = ["node", "--port", "0", "--to", "ARCHIVE@127.0.0.1:9"]
     with in_background(tmp_path, *words) as (shell, pid):
-        until(lambda: "answers on" in (tmp_path / "log").read_text())
+        until(lambda: "listens on" in (tmp_path / "log").read_text())
         os.kill(pid, signal.SIGTERM)
         assert status(shell) == 0
     log = (tmp_path / "log").read_text()
-    assert log.rstrip().endswith("INFO stopped; 0 wait in spool for the next start")
+    assert log.rstrip().endswith("INFO stopped; 0 queued in spool for the next start")
     for folder in ("coming", "films", "answers", "failed"):
         assert stat.S_IMODE((tmp_path / "spool" / folder).stat().st_mode) == 0o700
 

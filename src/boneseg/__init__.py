@@ -1,12 +1,12 @@
-"""boneseg finds the bones in X-ray radiographs.
+"""Bone segmentation in X-ray radiographs.
 
     import boneseg
 
-    engine = boneseg.Engine()                   # what ships; or boneseg.Engine("runs/first")
+    engine = boneseg.Engine()                   # bundled model; or boneseg.Engine("runs/first")
     film = boneseg.read_radiograph("knee.dcm")
     mask = engine.segment(film)                 # bool, height x width, True = bone
 
-Names are loaded when they are first used, so that `import boneseg` is quick and needs no torch.
+Names are imported on first use, so `import boneseg` is fast and does not need torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The command line: each verb reads its arguments, calls one function, and prints.
+"""Command line: each verb parses its arguments, calls one function and prints the result.
 
-The verbs are listed here in the order that `boneseg --help` shows.
+The verbs are listed in the order of `boneseg --help`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from boneseg.cli.simulation import demo, simulate
 from boneseg.cli.training import compare, crossval, recipes, train, tune
 from boneseg.errors import BonesegError, unexpected
 
-# Bytes of address space (ulimit -v) under which OpenVINO and torch end in a segmentation fault, or
-# hang: measured on x86-64 Linux, with small films.
+# Address space in bytes (ulimit -v) below which OpenVINO and torch crash with a segmentation fault
+# or hang; measured on x86-64 Linux with small films.
 ADDRESS_SPACE = {
     **dict.fromkeys(("segment", "evaluate", "serve", "pacs", "node"), 1_000_000_000),
     **dict.fromkeys(("train", "crossval", "compare", "tune", "demo"), 3_000_000_000),
 }
-STOPPED = 130  # the exit status after Ctrl-C
+STOPPED = 130  # exit status after Ctrl-C
 RESUMABLE = ("train", "crossval", "compare", "tune")
-EXTRAS = {  # the extra that brings a library which the base install has not
+EXTRAS = {  # the extra that installs an optional library
     **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), "train"),
     "trimesh": "simulate",
     "nncf": "int8",
@@ -42,7 +42,7 @@ EXTRAS = {  # the extra that brings a library which the base install has not
 
 app = typer.Typer(
     name="boneseg",
-    help="Finds the bones in X-ray radiographs.",
+    help="Segment bones in X-ray radiographs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,7 +50,7 @@ app = typer.Typer(
 
 
 def print_version(asked: bool) -> None:
-    """For whoever tells of a bug."""
+    """Print the version and exit."""
     if asked:
         from boneseg import __version__
 
@@ -65,7 +65,7 @@ def options(
         typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """What may stand before a verb."""
+    """Options before the verb."""
 
 
 for verb in (
@@ -88,7 +88,7 @@ for verb in (
 
 
 def main() -> None:
-    """The command: prints one line for an error, and exits with its status."""
+    """Run the command line; print an error as one line and exit with its status."""
     _open_standard_streams()
     with _stopped_by("SIGTERM", "SIGHUP"):
         status = _run()
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may be undecodable
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _check_address_space(next(iter(sys.argv[1:]), ""))
@@ -106,36 +106,36 @@ def _run() -> int:
         status = error.exit_status
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(error.name or "")
-        told = f"{error.name} is not installed; pip install 'boneseg[{extra}]'"
-        logs.error(told if extra else unexpected("boneseg", error))
+        advice = f"{error.name} is not installed; run: pip install 'boneseg[{extra}]'"
+        logs.error(advice if extra else unexpected("boneseg", error))
         status = 1
-    except BrokenPipeError:  # whoever read the results has left
+    except BrokenPipeError:  # the reader of stdout has closed it
         status = 1
-    except OSError as error:  # of a path that no room has looked at yet: forbidden, or too long
+    except OSError as error:  # a path not checked before: no permission, or too long
         logs.error(f"{error.filename or 'a file'}: {error.strerror or error}; check the path")
         status = 1
-    except MemoryError:  # of what is no single film, which is told by its name
-        logs.error("there is not enough memory; close other programs, or ask for less")
+    except MemoryError:  # outside the processing of a single film, which names the film
+        logs.error("there is not enough memory; close other programs or process less at once")
         status = 1
     except (typer.Abort, KeyboardInterrupt):
         status = STOPPED
     except TyperException as error:
         words = getattr(error, "format_message", error.__str__)().rstrip(".")
-        if words:  # none where all of the help was printed, for a call without any word
+        if words:  # empty if the full help was printed, for a call without arguments
             called = getattr(getattr(error, "ctx", None), "command_path", "boneseg")
             logs.error(f"{words}; see {called} --help")
         status = 2
-    except Exception as error:  # of a library
+    except Exception as error:  # from a library
         logs.error(unexpected("boneseg", error))
         status = 1
-    if status == STOPPED:  # typer makes an exit status of Ctrl-C, and says nothing
+    if status == STOPPED:  # typer turns Ctrl-C into an exit status silently
         verb = next(iter(sys.argv[1:]), "")
-        logs.info("stopped; go on with --resume" if verb in RESUMABLE else "stopped")
+        logs.info("stopped; continue with --resume" if verb in RESUMABLE else "stopped")
     return status
 
 
 def _check_address_space(verb: str) -> None:
-    """Raises BonesegError where the process may not have the address space that a verb needs."""
+    """Raise BonesegError if the limit on address space is too low for a verb."""
     try:
         import resource
     except ImportError:  # Windows
@@ -144,13 +144,13 @@ def _check_address_space(verb: str) -> None:
     least = ADDRESS_SPACE.get(verb, 0)
     if limit != resource.RLIM_INFINITY and limit < least:
         raise BonesegError(
-            f"{verb}: virtual memory is limited to {limit / 1e9:.1f} GB (ulimit -v), and "
+            f"{verb}: virtual memory is limited to {limit / 1e9:.1f} GB (ulimit -v), but "
             f"{least / 1e9:g} GB are needed; raise the limit"
         )
 
 
 def _open_standard_streams() -> None:
-    """Open those that are closed, or the next file opened would become stdout or stderr."""
+    """Open closed standard streams, so that the next file opened does not take their place."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -160,9 +160,9 @@ def _open_standard_streams() -> None:
 
 @contextmanager
 def _stopped_by(*names: str) -> Iterator[None]:
-    """Have these signals stop a verb as Ctrl-C does, so that it leaves what is done whole.
+    """Let these signals stop a verb as Ctrl-C does, so that finished results stay intact.
 
-    A signal that is ignored (nohup) stays so, and services set handlers of their own.
+    Ignored signals (nohup) stay ignored; services install their own handlers.
     """
 
     def stop(*_: object) -> None:
@@ -181,14 +181,14 @@ def _stopped_by(*names: str) -> Iterator[None]:
 
 
 def _flushed(status: int) -> int:
-    """The exit status once stdout is written; 1 where that fails."""
+    """Flush stdout; return the exit status, or 1 if writing fails."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            logs.error(f"standard output: cannot be written ({error.strerror}); free space")
-        with suppress(OSError):  # or Python would try again at its end, and print a traceback
+            logs.error(f"standard output: cannot be written ({error.strerror}); free disk space")
+        with suppress(OSError):  # otherwise Python retries at exit and prints a traceback
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status or 1
     return status

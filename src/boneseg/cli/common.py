@@ -1,4 +1,4 @@
-"""What the verbs share: the options that several have, and how a document is printed."""
+"""Options shared by several verbs, and JSON output."""
 
 from __future__ import annotations
 
@@ -11,18 +11,47 @@ import typer
 from boneseg._util.logs import LogFormat
 from boneseg.errors import UsageError
 
-Data = Annotated[Path | None, typer.Argument(help="A folder with images/ and masks/;")]
-Images = Annotated[Path | None, typer.Option(help="or a folder of films")]
-Masks = Annotated[Path | None, typer.Option(help="and one of their masks, or a file of all.")]
+# Panels of --help.
+INPUT, OUTPUT, MODEL, TRAINING = "Input", "Output", "Model", "Training"
+SERVICE, ADVANCED = "Service", "Advanced"
+
+Data = Annotated[
+    Path | None, typer.Argument(help="Dataset folder with images/ and masks/; or use --images.")
+]
+Images = Annotated[
+    Path | None, typer.Option(help="Folder of films, instead of DATA.", rich_help_panel=INPUT)
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option(help="Folder of masks, or one annotation file.", rich_help_panel=INPUT),
+]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", help="What is bone in annotations; else all is.")
+    list[str] | None,
+    typer.Option(
+        "--label",
+        help="Annotation label to treat as bone; repeatable (default: all labels).",
+        rich_help_panel=INPUT,
+    ),
 ]
 KeepNames = Annotated[
-    bool, typer.Option("--keep-names", help="Name films even after their patients.")
+    bool,
+    typer.Option(
+        "--keep-names",
+        help="Keep file names that contain patient identifiers (default: replaced by a hash).",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Model = Annotated[
+    Path | None,
+    typer.Option(help="Model or run folder (default: bundled model).", rich_help_panel=MODEL),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT),
+]
 LogLines = Annotated[
-    LogFormat, typer.Option("--log-format", help="Log lines of text, or JSON documents.")
+    LogFormat,
+    typer.Option("--log-format", help="Format of log lines.", rich_help_panel=OUTPUT),
 ]
 
 
@@ -31,6 +60,8 @@ def print_json(document: Any) -> None:
 
 
 def refuse_other_ending(word: str, path: Path | None, ending: str) -> None:
-    """Raises UsageError for a name that says another format than the one that is written."""
+    """Raise UsageError if the suffix of `path` differs from that of the format written."""
     if path is not None and path.suffix.lower() != ending:
-        raise UsageError(f"{word} {path}: is written as {ending[1:].upper()}; end it in {ending}")
+        raise UsageError(
+            f"{word} {path}: the file is written as {ending[1:].upper()}; use the suffix {ending}"
+        )

@@ -1,4 +1,4 @@
-"""The whole of boneseg in a few minutes, on simulated films: nothing is needed but the package."""
+"""Demonstration of boneseg in a few minutes on simulated films; needs no data."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from boneseg.recipes.builtin import load_recipe
 
 @dataclass(frozen=True)
 class Demo:
-    """Where a demonstration left its things, and what two models scored on the same films."""
+    """Output paths of a demonstration, and the scores of two models on the same films."""
 
     samples: Path
     overlays: Path
     bundle: Path
     report: Path
-    shipped: Summary  # of the model that ships
-    summary: Summary  # of the model trained here
+    shipped: Summary  # of the bundled model
+    summary: Summary  # of the model trained in the demonstration
 
 
 @exclusive
 def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] = print) -> Demo:
-    """Find bones with the model that ships, and score it; then train one, and score that.
+    """Segment and evaluate with the bundled model, then train a model and evaluate it.
 
-    Raises what its parts raise.
+    Args:
+        out: Output folder.
+        minutes: Training time.
+        say: Receives progress messages.
+
+    Raises:
+        BonesegError: from any of the steps.
     """
     from boneseg.bundle.store import sample_films, save_bundle
     from boneseg.dataset.open import open_dataset
@@ -42,15 +48,15 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     chosen = load_recipe("default").with_settings(
         [f"run.minutes={minutes}", "prepare.max_pixels=16384"]
     )
-    say("finding bones in the sample films with the model that ships")
+    say("segmenting the sample films with the bundled model")
     ours = Engine()
     segment_files(find_radiographs([sample_films()]), out / "samples", ours)
-    say("making 24 simulated films, to score it on")
+    say("simulating 24 films to evaluate it on")
     simulate(out / "unseen", 24, seed=1_000_000)
     unseen = open_dataset(out / "unseen")
     shipped = evaluate_model(unseen, ours.segment).summary
-    say(f"the model that ships: {dice_words(shipped)} on them")
-    say(f"training another model on 120 other simulated films, for {minutes:g} min")
+    say(f"bundled model: {dice_words(shipped)}")
+    say(f"training another model on 120 other simulated films for {minutes:g} min")
     simulate(out / "train", 120, seed=0)
     run = train(
         open_dataset(out / "train"),
@@ -68,6 +74,6 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
 
 
 def dice_words(summary: Summary) -> str:
-    """The mean Dice and its interval."""
+    """Format the mean Dice with its 95 % confidence interval."""
     low, high = summary.ci95["dice"]
     return f"Dice {summary.mean['dice']:.3f} (95 % {low:.3f} to {high:.3f})"

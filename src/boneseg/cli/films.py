@@ -1,4 +1,4 @@
-"""Verbs for films and masks that are there: segment, check, evaluate."""
+"""Verbs for existing films and masks: segment, check, evaluate, convert."""
 
 from __future__ import annotations
 
@@ -15,44 +15,67 @@ from boneseg._util.console import say
 from boneseg._util.files import STALE, sweep
 from boneseg._util.text import counted
 from boneseg.cli.common import (
+    ADVANCED,
+    INPUT,
+    MODEL,
+    OUTPUT,
     Data,
     Images,
     Json,
     KeepNames,
     Labels,
     Masks,
+    Model,
     print_json,
     refuse_other_ending,
 )
 from boneseg.cli.progress import Progress
 from boneseg.errors import BonesegError, UsageError
 
-NAMES = (  # a test holds them against writers.FORMATS, which would be slow to import here
+NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to import
     "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
     "coco, coco-polygons, cvat, label-studio, measurements"
 )
-Formats = Annotated[str, typer.Option("--format", help=f"Commas between: {NAMES}.")]
+Formats = Annotated[
+    str,
+    typer.Option("--format", help=f"Comma-separated formats: {NAMES}.", rich_help_panel=OUTPUT),
+]
 
 
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(help="Films, or folders of films.")],
-    out: Annotated[Path, typer.Option(help="Where masks and overlays go.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
-    ] = None,
+    inputs: Annotated[list[Path], typer.Argument(help="Films or folders of films.")],
+    out: Annotated[
+        Path, typer.Option(help="Output folder for masks and overlays.", rich_help_panel=OUTPUT)
+    ],
+    model: Model = None,
     formats: Formats = "mask,overlay",
-    invert: Annotated[bool, typer.Option(help="The films show bone dark.")] = False,
-    frame: Annotated[int | None, typer.Option(help="Which of several frames, from 1.")] = None,
+    invert: Annotated[
+        bool, typer.Option(help="Invert films that show bone dark.", rich_help_panel=INPUT)
+    ] = False,
+    frame: Annotated[
+        int | None,
+        typer.Option(help="Frame of multi-frame films, from 1.", rich_help_panel=INPUT),
+    ] = None,
     keep_names: KeepNames = False,
     full_resolution: Annotated[
-        bool, typer.Option("--full-resolution", help="Look at large films twice: closer, in tiles.")
+        bool,
+        typer.Option(
+            "--full-resolution",
+            help="Refine large films in a second pass, in tiles at full resolution.",
+            rich_help_panel=ADVANCED,
+        ),
     ] = False,
     backend: Annotated[
-        str | None, typer.Option("--engine", help="openvino, onnxruntime, torch; else what suits.")
+        str | None,
+        typer.Option(
+            "--engine",
+            help="Inference engine: openvino, onnxruntime or torch (default: automatic).",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Find the bones in films: a mask and an overlay each, on the film's own pixel grid."""
+    """Segment bones in films; write a mask and an overlay on each film's own pixel grid."""
     from boneseg.bundle.store import bundled, load_bundle
     from boneseg.inference.batch import Result, segment_files
     from boneseg.inference.engine import Engine
@@ -90,7 +113,7 @@ def segment(
     hidden = sum(result.input != str(path) for result, path in zip(results, films, strict=True))
     if hidden:
         say(
-            f"{counted(hidden, 'film')} called by a hash of the content, for the name holds the "
+            f"{counted(hidden, 'film')} named by a hash of the content: the file name contains the "
             "patient's name, ID, birth date or accession number; --keep-names keeps it"
         )
     if as_json:
@@ -99,18 +122,18 @@ def segment(
 
 
 def _tell_of_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
-    """Say which films lie in the output folder, and are passed over; but for an earlier call's."""
+    """Report films skipped because they are in the output folder, unless from an earlier call."""
     from boneseg.inference.batch import REPORT
     from boneseg.radiograph.read import find_radiographs
 
     parents = out.resolve().parents
     if (out / REPORT).exists() or not any(path.resolve() in parents for path in inputs):
         return
-    with suppress(BonesegError):  # there is no such folder yet, or no film in it
+    with suppress(BonesegError):  # the folder does not exist yet or holds no film
         known = {film.resolve() for film in films}
         left = [film for film in find_radiographs([out]) if film.resolve() not in known]
         if left:
-            say(f"{counted(len(left), 'film')} in {out} passed over, for the masks go there")
+            say(f"{counted(len(left), 'film')} in {out} skipped: it is the output folder")
 
 
 def check(
@@ -118,11 +141,14 @@ def check(
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
-    sheet: Annotated[Path | None, typer.Option(help="A contact sheet of overlays, PNG.")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Contact sheet of overlays to write (PNG).", rich_help_panel=OUTPUT),
+    ] = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
-    """Name what would spoil training on a folder of films and masks."""
+    """Check a dataset of films and masks for problems that would impair training."""
     from boneseg.dataset.audit import check_dataset, contact_sheet
     from boneseg.dataset.open import open_dataset
 
@@ -143,8 +169,8 @@ def check(
         for problem in found.problems:
             weight = "error" if problem.serious else "warning"
             words = weight, problem.kind, ", ".join(problem.names), problem.detail
-            print(": ".join(filter(None, words)))  # what is of no film has no names
-    if sheet is not None:  # after what was found, which is told whatever becomes of the sheet
+            print(": ".join(filter(None, words)))  # problems of the whole dataset have no names
+    if sheet is not None:  # after the findings, which are printed even if the sheet fails
         sweep(sheet.parent, older_than=STALE)
         contact_sheet(dataset, sheet, report=found)
     return 0 if found.ok else 1
@@ -153,17 +179,32 @@ def check(
 def evaluate(
     data: Data = None,
     images: Images = None,
-    truth: Masks = None,
-    labels: Labels = None,
-    model: Annotated[Path | None, typer.Option(help="A bundle to score,")] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="or a folder of masks to score, or a file of all.")
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of reference masks, or one annotation file.", rich_help_panel=INPUT
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A CSV with a row for each film.")] = None,
+    labels: Labels = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model or run folder to evaluate.", rich_help_panel=MODEL),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of masks, or one annotation file, to evaluate instead of a model.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV file to write, one row per film.", rich_help_panel=OUTPUT),
+    ] = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
-    """Score a model, or masks, against the masks of a dataset."""
+    """Evaluate a model, or a folder of masks, against the masks of a dataset."""
     from boneseg.dataset.open import open_dataset
     from boneseg.evaluation.evaluate import evaluate_masks, evaluate_model, write_cases_csv
 
@@ -185,34 +226,44 @@ def evaluate(
         say(f"error: {failure.reason}")
     if result.seen:
         say(
-            f"warning: the model was trained on {len(result.seen)} of "
-            f"{counted(len(result.summary.cases), 'film')}, or chosen by them, which flatters it; "
-            "score it on others"
+            f"warning: the model was trained or selected on {len(result.seen)} of "
+            f"{counted(len(result.summary.cases), 'film')}, so the scores are optimistic; "
+            "evaluate it on other films"
         )
     if as_json:
         print_json(result.to_json())
     else:
         print(result.table())
-    if out is not None:  # after the figures, which are told whatever becomes of the table
+    if out is not None:  # after the scores, which are printed even if the file fails
         sweep(out.parent, older_than=STALE)
         write_cases_csv(result.summary, out)
     return 1 if result.failures else 0
 
 
 def convert(
-    out: Annotated[Path, typer.Option(help="Where the masks go.")],
-    to: Annotated[str, typer.Option(help="png, or any of the formats that segment writes.")],
+    out: Annotated[Path, typer.Option(help="Output folder for the masks.", rich_help_panel=OUTPUT)],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated formats: png, or those of segment --format.",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="px that polygons may stray from the mask; fewer points.")
+        float | None,
+        typer.Option(
+            help="Largest distance of polygons from the mask outline, px (default: 0.35).",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
-    """Write the masks of a dataset in other formats, each on its film's own pixel grid."""
+    """Convert the masks of a dataset to other formats, on each film's own pixel grid."""
     from boneseg.dataset.convert import convert_dataset
     from boneseg.dataset.open import open_dataset
     from boneseg.masks.polygons import TOLERANCE
@@ -241,13 +292,13 @@ def convert(
 
 
 def chosen_formats(option: str, words: str) -> list[str]:
-    """The formats that an option names with commas between. Raises UsageError."""
+    """Parse a comma-separated list of formats. Raises UsageError for an unknown or empty one."""
     from boneseg.masks.formats import FORMATS
 
     wanted = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
     for name in wanted:
         if name not in FORMATS:
-            raise UsageError(f"{option} {name}: is not known; choose from {', '.join(FORMATS)}")
+            raise UsageError(f"{option} {name}: unknown format; choose from {', '.join(FORMATS)}")
     if not wanted:
-        raise UsageError(f"{option}: names nothing; choose from {', '.join(FORMATS)}")
+        raise UsageError(f"{option}: no format given; choose from {', '.join(FORMATS)}")
     return wanted

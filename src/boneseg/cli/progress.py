@@ -1,6 +1,6 @@
-"""How far long work has come: a bar with the time left on a terminal, plain lines in a log.
+"""Progress of long-running work: a bar with the time left on a terminal, plain lines in a log.
 
-Both go to stderr; stdout is for results.
+Both are written to stderr; stdout is for results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from boneseg._util.text import one_line
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Work from 0 to 1.
+    """Progress from 0 to 1.
 
     with Progress("training") as progress:
         progress.at(0.25, "Dice 0.912")
@@ -45,16 +45,16 @@ class Progress(AbstractContextManager["Progress"]):
         return self
 
     def at(self, done: float, note: str) -> None:
-        """The share `done` in [0, 1] is behind; `note` says how it goes."""
+        """Report the completed fraction `done` in [0, 1] with a short status `note`."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=one_line(note))
-        # A log of a hundred lines, not of thousands; but work that begins again is told anew.
+        # At most about a hundred lines in a log; work that restarts is reported again.
         elif done >= 1 or done < self._told or done - self._told >= 0.01:
             self._told = done
             say(f"{self.title} {done:4.0%}  {note}")
 
     def say(self, message: str) -> None:
-        """A line that stays, above the bar."""
+        """Print a permanent line above the bar."""
         if self._bar is not None:
             line = one_line(message)
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)

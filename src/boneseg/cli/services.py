@@ -1,4 +1,4 @@
-"""Verbs that stay and answer: serve, pacs, node."""
+"""Services: serve, pacs, node."""
 
 from __future__ import annotations
 
@@ -18,39 +18,69 @@ import typer
 
 from boneseg._util import logs
 from boneseg._util.logs import LogFormat, log
-from boneseg.cli.common import Json, LogLines, print_json
+from boneseg.cli.common import (
+    ADVANCED,
+    INPUT,
+    MODEL,
+    OUTPUT,
+    SERVICE,
+    Json,
+    LogLines,
+    Model,
+    print_json,
+)
 from boneseg.errors import BonesegError, RadiographError, ServiceError, UsageError
 
-PATIENCE = 300.0  # seconds that a study's server may be away
-TERMINATED = 128 + signal.SIGTERM  # the exit status of a job that was stopped before its end
+PATIENCE = 300.0  # seconds that pacs --study waits for an unreachable server
+TERMINATED = 128 + signal.SIGTERM  # exit status of a job terminated before it finished
 
 
 def serve(
     data: Annotated[
-        Path | None, typer.Option(help="Folder with images/ and masks/; created if missing.")
+        Path | None,
+        typer.Option(
+            help="Dataset folder with images/ and masks/, created if missing "
+            "(default: nothing is kept).",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on.", rich_help_panel=SERVICE)
+    ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on; 0 chooses a free one.",
+            rich_help_panel=SERVICE,
+        ),
     ] = 8000,
     model: Annotated[
-        Path | None, typer.Option(help="Bundle or run; by default the model that ships.")
+        Path | None,
+        typer.Option(
+            help="Model or run folder (default: last one chosen on the page, else bundled model).",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
-            help="Token that requests must carry; visible in the process list. "
-            "Generated if other machines can reach the address."
+            help="Access token, visible in the process list; generated unless on loopback.",
+            rich_help_panel=SERVICE,
         ),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="File with the token; BONESEG_TOKEN works too. Neither is printed."),
+        typer.Option(
+            help="File with the access token; BONESEG_TOKEN works too.",
+            rich_help_panel=SERVICE,
+        ),
     ] = None,
     log_format: LogLines = "text",
 ) -> int:
-    """Open the light box: a page to view films, correct their masks, and retrain."""
-    import python_multipart  # noqa: F401 (or its absence would show at the first upload)
+    """Start the light box: a web page to view films, correct masks and retrain."""
+    import python_multipart  # noqa: F401 (fail at the start, not at the first upload)
 
     from boneseg.server.serve import Settings, serve
     from boneseg.server.token import chosen_token
@@ -63,51 +93,69 @@ def serve(
 
 def pacs(
     url: Annotated[
-        str, typer.Argument(help="URL of a DICOMweb service, as https://pacs/dicom-web.")
+        str, typer.Argument(help="URL of a DICOMweb service, e.g. https://pacs/dicom-web.")
     ],
     study: Annotated[
-        str | None, typer.Option(help="Segment the films of the study with this UID.")
+        str | None,
+        typer.Option(help="Study Instance UID of the study to segment.", rich_help_panel=INPUT),
     ] = None,
     watching: Annotated[
         bool,
-        typer.Option("--watch", help="Segment all films without a segmentation, as they come."),
+        typer.Option(
+            "--watch",
+            help="Segment new films continuously, instead of --study.",
+            rich_help_panel=INPUT,
+        ),
     ] = False,
     since: Annotated[
-        str | None, typer.Option(help="With --watch: only studies from this date on, YYYYMMDD.")
+        str | None,
+        typer.Option(help="With --watch: earliest study date, YYYYMMDD.", rich_help_panel=INPUT),
     ] = None,
     every: Annotated[
-        float, typer.Option(min=1, max=86400, help="With --watch: seconds between two searches.")
+        float,
+        typer.Option(
+            min=1,
+            max=86400,
+            help="With --watch: seconds between searches.",
+            rich_help_panel=SERVICE,
+        ),
     ] = 10,
     modality: Annotated[
-        str, typer.Option(help="Modalities of the films, separated by commas.")
+        str, typer.Option(help="Comma-separated modalities.", rich_help_panel=INPUT)
     ] = "CR,DX",
     netrc: Annotated[
-        Path | None, typer.Option(help="A netrc file with login and password; ~/.netrc by default.")
+        Path | None,
+        typer.Option(
+            help="netrc file with login and password (default: ~/.netrc).",
+            rich_help_panel=SERVICE,
+        ),
     ] = None,
     token: Annotated[
-        Path | None, typer.Option(help="A file with a bearer token, instead of --netrc.")
+        Path | None,
+        typer.Option(help="File with a bearer token, instead of --netrc.", rich_help_panel=SERVICE),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
-    ] = None,
+    model: Model = None,
     spool: Annotated[
         Path | None,
-        typer.Option(help="A folder for the film in hand; by default in the temporary directory."),
+        typer.Option(
+            help="Folder for the film being segmented (default: in the temporary directory).",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None,
     as_json: Json = False,
     log_format: LogLines = "text",
 ) -> int:
-    """Segment films on a DICOMweb server; their DICOM Segmentations are stored beside them."""
+    """Segment films on a DICOMweb server; store DICOM Segmentations in the same study."""
     start_service(log_format, status=0 if watching else TERMINATED)
     if (study is None) != watching:
         raise UsageError("pacs: give either --study UID or --watch")
     if study is not None and not re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)*", study, re.ASCII):
-        raise UsageError("pacs: --study takes a Study Instance UID, digits and dots")
+        raise UsageError("pacs: --study takes a Study Instance UID (digits and dots)")
     if since is not None and not re.fullmatch(r"[0-9]{8}", since):
         raise UsageError(f"--since {since}: write the date as YYYYMMDD")
     wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
-    if not wanted:  # a watch would wait for nothing, for ever
-        raise UsageError("--modality: names nothing; write CR,DX, or what else your films are")
+    if not wanted:  # --watch would never find a film
+        raise UsageError("--modality: no modality given; give e.g. CR,DX")
     from boneseg._util.scratch import scratch, usual_folder
     from boneseg.inference.engine import Engine
     from boneseg.pacs.dicomweb import DicomWeb
@@ -130,21 +178,22 @@ def pacs(
     ):
         watch = Watch(web, Engine(model or "bundled"), room, modalities=wanted, report=report)
         if study is None:
-            log.info(f"{web.name}: is watched for films of {', '.join(wanted)}")
+            log.info(f"{web.name}: watching for films of {', '.join(wanted)}")
             watch.forever(since, every)
         gone: BonesegError | None = None
         try:
             watch.study(study or "")
-        except ServiceError as error:  # what is done is reported all the same
+        except ServiceError as error:  # finished films are reported first
             gone = error
     if not outcomes and gone is None:
-        gone = RadiographError(f"the study holds no films of {', '.join(wanted)}; check the UID")
+        gone = RadiographError(f"the study contains no films of {', '.join(wanted)}; check the UID")
     counts = Counter(outcome.state for outcome in outcomes)
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     elif outcomes:
         print(
-            f"{counts['stored']} stored, {counts['there']} there before, {counts['failed']} failed"
+            f"{counts['stored']} stored, {counts['there']} already present, "
+            f"{counts['failed']} failed"
         )
     if gone is not None:
         raise gone
@@ -153,26 +202,43 @@ def pacs(
 
 def node(
     to: Annotated[
-        str, typer.Option(help="The node that segmentations are sent to: AET@HOST:PORT.")
+        str,
+        typer.Option(
+            help="DICOM node that receives the segmentations: AET@HOST:PORT.",
+            rich_help_panel=OUTPUT,
+        ),
     ],
-    aet: Annotated[str, typer.Option(help="The AE title of this node.")] = "BONESEG",
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    aet: Annotated[
+        str, typer.Option(help="AE title of this node.", rich_help_panel=SERVICE)
+    ] = "BONESEG",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on.", rich_help_panel=SERVICE)
+    ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on; 0 chooses a free one.",
+            rich_help_panel=SERVICE,
+        ),
     ] = 11112,
     allow: Annotated[
-        list[str] | None, typer.Option("--from", help="An AE title that may send; can be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--from", help="AE title of an allowed sender; repeatable.", rich_help_panel=SERVICE
+        ),
     ] = None,
-    spool: Annotated[Path, typer.Option(help="A folder for films that wait.")] = Path("spool"),
+    spool: Annotated[
+        Path, typer.Option(help="Folder for queued films.", rich_help_panel=ADVANCED)
+    ] = Path("spool"),
     limit: Annotated[
-        int, typer.Option(min=1, help="The largest number of films that wait.")
+        int, typer.Option(min=1, help="Most films queued.", rich_help_panel=ADVANCED)
     ] = 1000,
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle, or its run; else the model that ships.")
-    ] = None,
+    model: Model = None,
     log_format: LogLines = "text",
 ) -> int:
-    """Be a DICOM node: films come by C-STORE, their segmentations go by C-STORE to another."""
+    """Run a DICOM node: receive films by C-STORE, send segmentations by C-STORE."""
     stopped = start_service(log_format, status=None)
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: give --from AET for each sender, since other machines can connect")
@@ -187,18 +253,18 @@ def node(
         engine = Engine(model or "bundled")
         answering = Node(waiting, engine, there, title=ours, allow=known)
         with suppress(KeyboardInterrupt), answering.running(host, port) as found:
-            log.info(f"{ours} answers on {host}:{found}; segmentations go to {there}")
+            log.info(f"{ours} listens on {host}:{found}; segmentations are sent to {there}")
             stopped.wait()
-        log.info(f"stopped; {waiting.count()} wait in {spool} for the next start")
+        log.info(f"stopped; {waiting.count()} queued in {spool} for the next start")
     return 0
 
 
 def start_service(log_format: LogFormat, status: int | None) -> threading.Event:
-    """Log to stderr, make files for this user alone, and end on SIGTERM.
+    """Log to stderr, create files readable by this user only, and stop on SIGTERM.
 
-    With a `status`, SIGTERM raises SystemExit in the main thread, and whatever is in hand is
-    cleaned up on the way; without one it only sets the event that is returned. SIGTERM counts even
-    where SIGINT is ignored, as it is for what a shell starts in the background.
+    With a `status`, SIGTERM raises SystemExit in the main thread, so that work in progress is
+    cleaned up; without one it only sets the returned event. SIGTERM works even where SIGINT is
+    ignored, as it is in processes that a shell starts in the background.
     """
     stopped = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Verbs that make films: simulate, demo."""
+"""Verbs that generate films: simulate, demo."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from boneseg._util.console import say
 from boneseg._util.text import counted
+from boneseg.cli.common import ADVANCED, INPUT, OUTPUT
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
@@ -19,28 +20,70 @@ OF_KIND = {
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Where images/ and masks/ go.")],
-    count: Annotated[int, typer.Option(help="How many films.")],
-    kind: Annotated[str, typer.Option(help="phantom, skeleton, ct")] = "phantom",
+    out: Annotated[
+        Path,
+        typer.Option(help="Output folder for images/ and masks/.", rich_help_panel=OUTPUT),
+    ],
+    count: Annotated[int, typer.Option(help="Number of films.", rich_help_panel=OUTPUT)],
+    kind: Annotated[
+        str, typer.Option(help="Source: phantom, skeleton or ct.", rich_help_panel=INPUT)
+    ] = "phantom",
     meshes: Annotated[
-        Path | None, typer.Option(help="skeleton: a folder of bone surfaces,")
+        Path | None,
+        typer.Option(help="For skeleton: folder of bone meshes.", rich_help_panel=INPUT),
     ] = None,
     model: Annotated[
-        list[Path] | None, typer.Option(help="and OpenSim models (.osim) that pose them.")
+        list[Path] | None,
+        typer.Option(
+            help="For skeleton: OpenSim model (.osim) that poses the bones; repeatable.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="skeleton: of this part alone.")] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="For skeleton: simulate only this body part (default: all).", rich_help_panel=INPUT
+        ),
+    ] = None,
     organs: Annotated[
-        Path | None, typer.Option(help="skeleton: a folder of organ meshes (glTF) for its trunk.")
+        Path | None,
+        typer.Option(
+            help="For skeleton: folder of organ meshes (glTF) for the trunk.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    ct: Annotated[Path | None, typer.Option(help="ct: a volume, NIfTI,")] = None,
-    labels: Annotated[Path | None, typer.Option(help="its labels,")] = None,
-    bones: Annotated[str, typer.Option(help="and those of bone, as 25-50,69; else all.")] = "",
-    seed: Annotated[int, typer.Option(help="The first film's.")] = 0,
-    size: Annotated[int, typer.Option(help="Height and width, px.")] = 256,
-    parallel: Annotated[int, typer.Option(help="Processes at once.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
+    ct: Annotated[
+        Path | None, typer.Option(help="For ct: CT volume (NIfTI).", rich_help_panel=INPUT)
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="For ct: label volume of the CT (NIfTI).", rich_help_panel=INPUT),
+    ] = None,
+    bones: Annotated[
+        str,
+        typer.Option(
+            help="For ct: label numbers of bone, e.g. 25-50,69 (default: all labels).",
+            rich_help_panel=INPUT,
+        ),
+    ] = "",
+    seed: Annotated[
+        int,
+        typer.Option(help="Random seed of the first film.", rich_help_panel=ADVANCED),
+    ] = 0,
+    size: Annotated[
+        int, typer.Option(help="Height and width in pixels.", rich_help_panel=OUTPUT)
+    ] = 256,
+    parallel: Annotated[
+        int, typer.Option(help="Number of parallel processes.", rich_help_panel=ADVANCED)
+    ] = 1,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Resume an interrupted simulation.", rich_help_panel=ADVANCED
+        ),
+    ] = False,
 ) -> int:
-    """Make films with exact bone masks."""
+    """Generate simulated films with exact bone masks."""
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as make
 
@@ -48,14 +91,14 @@ def simulate(
     source: Source = PhantomSource()
     if kind == "skeleton":
         if meshes is None:
-            raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone surfaces")
+            raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone meshes")
         source = SkeletonSource(meshes, tuple(model or ()), region, organs)
     elif kind == "ct":
         if ct is None or labels is None:
             raise UsageError("simulate --kind ct: give --ct and --labels, two NIfTI volumes")
         source = CtSource(ct, labels, _label_numbers(bones))
     elif kind != "phantom":
-        raise UsageError(f"no kind of simulation is called '{kind}': use phantom, skeleton or ct")
+        raise UsageError(f"simulate --kind {kind}: unknown; choose from phantom, skeleton, ct")
     with Progress("simulating") as progress:
         make(
             out,
@@ -72,18 +115,18 @@ def simulate(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+    out: Annotated[Path, typer.Option(help="Output folder; must be new or empty.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="Training time in minutes.")] = 1.0,
 ) -> int:
-    """Find bones with the model that ships, and score it; then train one, and score that."""
+    """Run a demonstration on simulated films: segment, evaluate and train."""
     from boneseg.cli.demo import demonstrate, dice_words
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UsageError(f"{out}: is a file, or holds some; choose another --out or remove it")
+        raise UsageError(f"{out}: is not an empty folder; choose another --out or remove it")
     done = demonstrate(out, minutes=minutes, say=say)
     print("on 24 simulated films that neither model was trained on:")
-    print(f"  {dice_words(done.shipped)}  the model that ships, which segment uses")
-    print(f"  {dice_words(done.summary)}  a model trained here for {minutes:g} min, to show how")
+    print(f"  {dice_words(done.shipped)}  bundled model, the default of segment")
+    print(f"  {dice_words(done.summary)}  model trained in this demo for {minutes:g} min")
     print(f"samples:  {done.samples}")
     print(f"overlays: {done.overlays}")
     print(f"model:    {done.bundle}")
@@ -92,16 +135,16 @@ def demo(
 
 
 def _check_words_of_kinds(kind: str, **words: tuple[object, ...]) -> None:
-    """Refuse what another kind is made from: the films would be phantoms, without a word."""
+    """Raise UsageError for options of another kind, which would be ignored silently."""
     for other, given in words.items():
         if kind != other and any(given):
             raise UsageError(
-                f"simulate: {OF_KIND[other]} are for --kind {other}; give it, or leave them out"
+                f"simulate: {OF_KIND[other]} require --kind {other}; add it or omit them"
             )
 
 
 def _label_numbers(text: str) -> tuple[int, ...] | None:
-    """The numbers of a list like 25-50,69; None for an empty one."""
+    """Parse a list such as 25-50,69; return None for an empty one."""
     numbers: list[int] = []
     try:
         for part in filter(None, text.replace(" ", "").split(",")):
@@ -111,9 +154,9 @@ def _label_numbers(text: str) -> tuple[int, ...] | None:
                 raise ValueError
             numbers += labels
     except ValueError:
-        raise UsageError(f"--bones {text}: write numbers and ranges, as 25-50,69") from None
+        raise UsageError(f"--bones {text}: give numbers and ranges, e.g. 25-50,69") from None
     if text and not numbers:
-        raise UsageError(f"--bones {text}: names no label; write them as 25-50,69")
+        raise UsageError(f"--bones {text}: contains no label; give labels, e.g. 25-50,69")
     if 0 in numbers:
-        raise UsageError(f"--bones {text}: 0 is all that has no label; leave it out")
+        raise UsageError(f"--bones {text}: 0 is the unlabelled background; omit it")
     return tuple(numbers) or None

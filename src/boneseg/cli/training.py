@@ -1,4 +1,4 @@
-"""Verbs that train: train, crossval, compare, tune; and the recipes they take."""
+"""Verbs for training: train, crossval, compare, tune, recipes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ import typer
 from boneseg._util.console import say
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
-from boneseg.cli.common import Data, Images, Json, KeepNames, Labels, Masks, print_json
+from boneseg.cli.common import (
+    ADVANCED,
+    MODEL,
+    OUTPUT,
+    TRAINING,
+    Data,
+    Images,
+    Json,
+    KeepNames,
+    Labels,
+    Masks,
+    print_json,
+)
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
@@ -24,30 +36,69 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float", "int8")
 
-Init = Annotated[
-    Path | None,
-    typer.Option(help="A bundle to start from, whose network is kept; bundled is ours."),
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="Built-in recipe or TOML file.", rich_help_panel=TRAINING)
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="section.key=value",
+        help="Recipe setting to override; repeatable.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Minutes = Annotated[
+    float | None, typer.Option(help="Training time in minutes.", rich_help_panel=TRAINING)
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="Number of epochs, instead of --minutes.", rich_help_panel=TRAINING),
+]
+FoldMinutes = Annotated[
+    float | None,
+    typer.Option("--minutes", help="Training time per fold, minutes.", rich_help_panel=TRAINING),
+]
+Folds = Annotated[int, typer.Option(help="Number of folds.", rich_help_panel=TRAINING)]
+Parallel = Annotated[
+    int,
+    typer.Option("--parallel", help="Folds trained in parallel.", rich_help_panel=ADVANCED),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Resume an interrupted run.", rich_help_panel=ADVANCED),
+]
+RunFolder = Annotated[Path, typer.Option("--out", help="Run folder.", rich_help_panel=OUTPUT)]
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    out: RunFolder,
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
-    recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train as well as these allow.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Or so many passes.")] = None,
-    init: Init = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    recipe: RecipeName = "default",
+    settings: Settings = None,
+    minutes: Minutes = None,
+    epochs: Epochs = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model for a warm start (or 'bundled'); its architecture is kept.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    resume: Resume = False,
     precision: Annotated[
-        str, typer.Option(help="Of the bundle; int8 where that is as good.")
+        str,
+        typer.Option(
+            help="Weights of the model: float, or int8 if as accurate on validation films.",
+            rich_help_panel=MODEL,
+        ),
     ] = "float",
     keep_names: KeepNames = False,
 ) -> int:
-    """Train a U-Net on films and their masks; the model goes to OUT/bundle."""
+    """Train a U-Net on films and masks; the model is written to OUT/bundle."""
     from boneseg.bundle.store import load_bundle, refuse_other_network, save_bundle
     from boneseg.dataset.open import open_dataset
     from boneseg.report.training import write_report
@@ -56,7 +107,7 @@ def train(
 
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
-    if precision == "int8" and find_spec("nncf") is None:  # or it would be told after the training
+    if precision == "int8" and find_spec("nncf") is None:  # fail before training, not after
         raise ModuleNotFoundError(name="nncf")
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = load_bundle(init) if init is not None else None
@@ -80,37 +131,40 @@ def train(
         write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
         dice = bundle.card.metrics["dice"]
         films = counted(len(run.validation), "film")
-        say(f"validation Dice {dice:.4f} on {films}; the model: {bundle.path}")
+        say(f"validation Dice {dice:.4f} on {films}; model: {bundle.path}")
         if precision == "int8":
             say(_quantised(bundle, run))
-        say(f"the report: {out / 'report.html'}")
+        say(f"report: {out / 'report.html'}")
     if run.depths:
         found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
-        say(f"Dice when cut at depth {found}; cut it with --resume --set network.depth=N")
+        say(f"Dice when pruned to depth {found}; prune with --resume --set network.depth=N")
     return 0
 
 
 def crossval(
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    out: RunFolder,
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
-    folds: Annotated[int, typer.Option(help="How many.")] = 5,
-    recipe: Annotated[str, typer.Option(help="A built-in recipe, or a TOML file.")] = "default",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
-    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
+    folds: Folds = 5,
+    recipe: RecipeName = "default",
+    settings: Settings = None,
+    minutes: FoldMinutes = None,
+    epochs: Epochs = None,
     init: Annotated[
         Path | None,
-        typer.Option(help="A bundle of other films, to start from; its network is kept."),
+        typer.Option(
+            help="Model trained on other films, for a warm start; its architecture is kept.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
-    parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    parallel: Parallel = 1,
+    resume: Resume = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
-    """Train a model for each fold, score it on the films it never saw, and join them in one."""
+    """Cross-validate: train and score one model per fold, and build an ensemble of them."""
     from boneseg.bundle.store import load_bundle, refuse_other_network
     from boneseg.dataset.open import open_dataset
     from boneseg.experiments.crossval import cross_validate
@@ -125,7 +179,7 @@ def crossval(
     )
     with sole_writer(out):
         with Progress("cross-validating") as progress:
-            behind: dict[int, float] = {}  # of each fold: they may end in any order
+            behind: dict[int, float] = {}  # progress by fold; folds may finish in any order
 
             def report(fold: int, check: Check) -> None:
                 behind[fold] = check.done
@@ -152,8 +206,8 @@ def crossval(
         print_json(result.to_json())
     else:
         print(result.table())
-    say(f"the ensemble: {result.bundle.path}")
-    say(f"the report: {out / 'report.html'}")
+    say(f"ensemble: {result.bundle.path}")
+    say(f"report: {out / 'report.html'}")
     return 1 if result.failed else 0
 
 
@@ -162,23 +216,23 @@ def compare(
         list[str],
         typer.Argument(
             metavar="[DATA] RECIPE...",
-            help="A folder of images/ and masks/, unless --images is given; two recipes or more.",
+            help="Dataset folder (omit with --images), then two or more recipes.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder of all runs.")],
+    out: Annotated[Path, typer.Option(help="Folder of all runs.", rich_help_panel=OUTPUT)],
     images: Images = None,
     masks: Masks = None,
-    folds: Annotated[int, typer.Option(help="How many.")] = 5,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Over every recipe.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Of training for each fold,")] = None,
-    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
-    parallel: Annotated[int, typer.Option(help="Folds trained at once.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    folds: Folds = 5,
+    settings: Settings = None,
+    minutes: FoldMinutes = None,
+    epochs: Epochs = None,
+    parallel: Parallel = 1,
+    resume: Resume = False,
     labels: Labels = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
-    """Cross-validate recipes on the same folds and say which differences are no chance."""
+    """Cross-validate recipes on the same folds and test their differences for significance."""
     from boneseg.dataset.open import open_dataset
     from boneseg.experiments.compare import compare_recipes
     from boneseg.report.comparison import write_compare_report
@@ -213,28 +267,38 @@ def compare(
         print_json(asdict(found))
     else:
         print(found.table())
-    say(f"the report: {out / 'report.html'}")
+    say(f"report: {out / 'report.html'}")
     return 1 if any(row.failed_folds for row in found.rows) else 0
 
 
 def tune(
-    out: Annotated[Path, typer.Option(help="The folder of all trials.")],
+    out: Annotated[Path, typer.Option(help="Folder of all trials.", rich_help_panel=OUTPUT)],
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
-    trials: Annotated[int, typer.Option(help="How many recipes to try.")] = 20,
-    recipe: Annotated[str, typer.Option(help="The one to start from.")] = "default",
-    space: Annotated[Path | None, typer.Option(help="What to vary, TOML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Over every trial.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Of training for each trial,")] = None,
-    epochs: Annotated[int | None, typer.Option(help="or so many passes.")] = None,
-    parallel: Annotated[int, typer.Option(help="Trials at once.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill.")] = False,
+    trials: Annotated[int, typer.Option(help="Number of trials.", rich_help_panel=TRAINING)] = 20,
+    recipe: RecipeName = "default",
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            help="Search space, a TOML file (default: built in).", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    settings: Settings = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Training time per trial, minutes.", rich_help_panel=TRAINING),
+    ] = None,
+    epochs: Epochs = None,
+    parallel: Annotated[
+        int, typer.Option(help="Trials run in parallel.", rich_help_panel=ADVANCED)
+    ] = 1,
+    resume: Resume = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
-    """Search for a better recipe on your films; OUT/best.toml is for train --recipe."""
+    """Search for a better recipe; the best is written to OUT/best.toml for train --recipe."""
     from boneseg.dataset.open import open_dataset
     from boneseg.experiments.tune import tune_recipe
     from boneseg.recipes.search_space import SPACE, read_space
@@ -251,7 +315,7 @@ def tune(
         def report(trial: int, check: Check) -> None:
             words = f"trial {trial} of {trials}  Dice {check.dice:.4f}"
             behind = trial + check.done
-            if trial and parallel > 1:  # told when it ends, in any order
+            if trial and parallel > 1:  # reported when finished, in any order
                 ended.add(trial)
                 behind = 1 + len(ended)
             progress.at(min(1.0, behind / (trials + 1)), words)
@@ -270,15 +334,15 @@ def tune(
         print_json(found.to_json())
     else:
         print(found.table())
-    say(f"the recipe: {out / 'best.toml'}")
-    say(f"the model: {found.bundle.path}")
+    say(f"recipe: {out / 'best.toml'}")
+    say(f"model: {found.bundle.path}")
     return 0
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this one whole.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Recipe to print in full.")] = None,
 ) -> int:
-    """List the built-in recipes, or print one with its comments."""
+    """List the built-in recipes, or print one with comments."""
     from boneseg.recipes.builtin import BUILT_IN, load_recipe
 
     if name is None:
@@ -290,12 +354,12 @@ def recipes(
 
 
 def _quantised(bundle: Bundle, run: TrainedRun) -> str:
-    """Quantise a bundle, and say how that went."""
+    """Quantise a bundle to int8; return a line with the result."""
     from boneseg.training.quantise import quantise
 
     found = quantise(bundle, run.training, run.validation)
     change = f"validation Dice {found.int8_dice:.4f} instead of {found.dice:.4f}"
-    return f"int8: {change}; {'it is used' if found.kept else 'too far off, and left out'}"
+    return f"int8: {change}; {'used' if found.kept else 'not used: loss of Dice too large'}"
 
 
 def _chosen_recipe(
