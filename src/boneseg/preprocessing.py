@@ -1,7 +1,7 @@
-"""From a film's pixel grid to the network's, and exactly back.
+"""Map films from their own pixel grid to the network's, and exactly back.
 
-Nothing else in boneseg resizes or normalises. The preparation that a model was trained with is
-written into its bundle, and is the only one used to segment with it.
+All resizing and normalisation in boneseg is done here. The preparation used in training is stored
+in the bundle and is the only one used for inference with it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
-_CELLS = 8  # along the longer side of a film whose contrast is levelled
-_FLOOR = 0.4  # of its deviation, beside the local one: keeps noise down where nothing is
-_MOST = 2.0  # times its size that a film grows for a grid of its shape
+_CELLS = 8  # along the longer side of a film, for contrast normalisation
+_FLOOR = 0.4  # added to the local standard deviation: limits noise in empty regions
+_MOST = 2.0  # largest magnification of a film for a fitted grid
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a film lies on the working grid: rows [top, top + height), likewise columns."""
+    """The position of a film on the working grid: rows [top, top + height), likewise columns."""
 
     film: tuple[int, int]  # height, width of the film, px
-    square: tuple[int, int]  # the same, of the film in square pixels
+    square: tuple[int, int]  # the same, resampled to square pixels
     top: int
     left: int
     height: int
@@ -34,21 +34,20 @@ class Placement:
 
 @dataclass(frozen=True)
 class Preparation:
-    """A working grid of `height` x `width` px on which every film is laid, its aspect kept.
+    """A working grid of `height` x `width` px on which films are placed with their aspect kept.
 
-    The film is scaled to fit (area average when it shrinks, cubic when it grows), centred, and
-    its grey values are brought to mean 0 and standard deviation 1 over the film; around it is 0.
-    Pixels of the working grid are squares, whatever those of the film are: bones have their
-    proportions there.
+    The film is scaled to fit (area averaging down, cubic interpolation up), centred, and
+    normalised to mean 0 and standard deviation 1 over the film; the padding is 0. The working
+    grid has square pixels whatever those of the film are, so bones keep their proportions.
     """
 
     height: int
     width: int
 
     def place(self, film: tuple[int, int], aspect: float = 1.0) -> Placement:
-        """Where a film of (height, width) px lies on the working grid.
+        """The position of a film of (height, width) px on the working grid.
 
-        aspect: the height of its pixels over their width.
+        aspect: the height of its pixels divided by their width.
         """
         square = in_squares(film, aspect)
         scale = min(self.height / square[0], self.width / square[1])
@@ -58,22 +57,22 @@ class Preparation:
         return Placement(film, square, top, left, height, width)
 
     def film(self, pixels: Floats, aspect: float = 1.0) -> tuple[Floats, Placement]:
-        """Lay a film (float32 H x W) on the working grid; returns float32 height x width."""
+        """Place a film (float32 H x W) on the working grid, float32 height x width."""
         place = self.place((pixels.shape[0], pixels.shape[1]), aspect)
         small = resize(pixels, (place.height, place.width))
         return self._lay(standardised(small), place), place
 
     def mask(self, mask: NDArray[np.bool_], place: Placement) -> NDArray[np.bool_]:
-        """Lay a mask (bool H x W) where its film lies: pixels at least half bone are bone.
+        """Place a mask (bool H x W) as its film: pixels that are at least half bone are bone.
 
-        Where there are none, for the bone is small, those of the most bone are: it never vanishes.
+        If the bone is too small for that, the pixels with the most bone are: it never vanishes.
         """
         small = resize(mask.astype(np.float32), (place.height, place.width))
         least = min(0.5, float(small.max())) if mask.any() else 0.5
         return self._lay(small, place) >= least
 
     def restore(self, probability: Floats, place: Placement) -> Floats:
-        """A probability on the working grid back on the film's own: float32 H x W in [0, 1]."""
+        """Map a probability on the working grid to the film's grid: float32 H x W in [0, 1]."""
         window = probability[
             place.top : place.top + place.height, place.left : place.left + place.width
         ]
@@ -86,10 +85,10 @@ class Preparation:
 
 
 def fitted(film: tuple[int, int], pixels: int) -> Preparation:
-    """The working grid of about so many pixels in the shape of a film (height, width).
+    """The working grid with about `pixels` pixels and the shape of a film (height, width).
 
-    Its sides are multiples of 32. A film of fewer pixels is a part of one more often than a small
-    one, and what is on it close: it grows beyond so many pixels, to twice its size at most.
+    Its sides are multiples of 32. A film with fewer pixels is usually a cropped region rather than
+    a downsampled film, so it is magnified beyond `pixels`, to at most twice its size.
 
     >>> fitted((1024, 128), 320 * 320), fitted((256, 256), 320 * 320)
     (Preparation(height=896, width=128), Preparation(height=384, width=384))
@@ -100,22 +99,22 @@ def fitted(film: tuple[int, int], pixels: int) -> Preparation:
 
 
 def multiple_of_32(length: float) -> int:
-    """The nearest side of a working grid, px: no network pads it."""
+    """The nearest multiple of 32, px: a side that no network has to pad."""
     return max(32, round(length / 32) * 32)
 
 
 def standardised(pixels: Floats) -> Floats:
-    """Grey values at mean 0 and standard deviation 1; all 0 where there is but one."""
+    """Normalise grey values to mean 0 and standard deviation 1; a constant image becomes 0."""
     spread = float(pixels.std())
     return (pixels - pixels.mean()) / spread if spread > 1e-6 else np.zeros_like(pixels)
 
 
 def levelled(grid: Floats) -> Floats:
-    """A film on its working grid with its contrast levelled, float32 height x width, mean 0, std 1.
+    """Normalise the local contrast of a film on its working grid, float32, to mean 0, std 1.
 
-    Most of what is bright or dark, and of what is sharp or flat, by and large is taken out, so that
-    bone shows where a film is nearly black or white. After the local contrast normalisation of
-    Jarrett et al., "What is the best multi-stage architecture for object recognition?", 2009.
+    Large-scale variation of brightness and contrast is removed, so that bone is visible where the
+    film is nearly black or white. After the local contrast normalisation of Jarrett et al.,
+    "What is the best multi-stage architecture for object recognition?", 2009.
     """
     size = (grid.shape[0], grid.shape[1])
     side = max(size) / _CELLS
@@ -130,7 +129,7 @@ def levelled(grid: Floats) -> Floats:
 
 
 def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:
-    """The (height, width) of a film once its pixels are squares: it only grows, and loses nothing.
+    """The (height, width) of a film resampled to square pixels; neither side shrinks.
 
     >>> in_squares((100, 80), 1.5), in_squares((100, 80), 0.5)
     ((150, 80), (100, 160))
@@ -140,10 +139,10 @@ def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:
 
 
 def resize(pixels: Floats, size: tuple[int, int]) -> Floats:
-    """float32 H x W to (height, width): area average when shrinking, cubic when growing.
+    """Resize float32 H x W to (height, width): area averaging down, cubic interpolation up.
 
-    Pixel centres keep their place (the half-pixel convention), so that there and back again is
-    without a shift. Each axis takes its own filter.
+    Uses the half-pixel convention, so a round trip causes no shift. Each axis is filtered
+    separately.
     """
     height, width = size
     if height < pixels.shape[0]:
@@ -158,9 +157,9 @@ def resize(pixels: Floats, size: tuple[int, int]) -> Floats:
 
 
 def _averaged(pixels: Floats, rows: int) -> Floats:
-    """The means over equal parts of the height; a row across an edge counts for what lies in each.
+    """Average over equal parts of the height; a row across a boundary is split by its overlap.
 
-    (Pillow's box filter takes such a row for whole: an outline moves by up to half a pixel.)
+    (Pillow's box filter counts such a row as whole: an outline moves by up to half a pixel.)
     """
     count = len(pixels)
     edges = np.arange(rows + 1) * count / rows

@@ -1,1 +1,1 @@
-"""Radiographs: any file to a film in memory, as it is meant to be displayed."""
+"""Radiographs: read any supported file into an array of display values."""

@@ -1,10 +1,10 @@
-"""Grey values of any depth, and colours, as grey in [0, 1].
+"""Convert grey values of any bit depth, and colours, to grey in [0, 1].
 
-8 bit and less      divided by the largest value of the depth
-9 to 16 bit         divided by 2^n - 1, n the smallest of 8, 10, 12, 14, 16 that holds the film
-the rest            (32-bit, negative, floats outside [0, 1]) the 0.5th and the 99.5th
-                    percentile become 0 and 1
-colour              ITU-R BT.601 luma, unless it is a photograph (see `colourfulness`)
+up to 8 bits        divided by the maximum of the bit depth
+9 to 16 bits        divided by 2^n - 1, with n the smallest of 8, 10, 12, 14, 16 that fits the film
+other               (32-bit, negative, floats outside [0, 1]) the 0.5th and 99.5th percentiles
+                    map to 0 and 1
+colour              ITU-R BT.601 luma; photographs are rejected (see `colourfulness`)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from boneseg.errors import RadiographError
 
-DEPTHS = (8, 10, 12, 14, 16)  # bits that devices use
+DEPTHS = (8, 10, 12, 14, 16)  # bit depths of detectors
 _PERCENTILES = (0.5, 99.5)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _ODD_COLOUR = 0.1  # of the full scale
@@ -27,7 +27,7 @@ _SAMPLE = 1_000_000
 
 
 def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Grey values of any depth as [0, 1], by the rules at the head of this module."""
+    """Scale grey values of any bit depth to [0, 1] by the rules in the module docstring."""
     top = _full_scale(values)
     if top is None:
         return stretch(values)
@@ -36,13 +36,13 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """Grey values as [0, 1] by robust percentiles; what is not finite becomes 0.
+    """Scale grey values to [0, 1] by robust percentiles; non-finite values become 0.
 
-    `ignore` marks pixels that do not count in the percentiles.
+    `ignore` marks pixels excluded from the percentiles.
     """
     usable = sample(values, ignore)
     low, high = np.percentile(usable, _PERCENTILES) if usable.size else (0.0, 0.0)
-    if usable.size and high <= low:  # hardly anything but ground
+    if usable.size and high <= low:  # almost all background
         low, high = float(usable.min()), float(usable.max())
     unit = np.zeros(values.shape, np.float32)
     if high <= low:
@@ -56,14 +56,14 @@ def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> ND
 
 
 def blocks(values: NDArray[Any]) -> Iterator[slice]:
-    """Rows of about a million values, so that what is computed between takes little memory."""
+    """Slices of rows with about a million values each, to bound the memory of intermediates."""
     step = max(1, _SAMPLE * len(values) // max(1, values.size))
     return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def sample(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-    """About a million of the finite values, spread evenly: enough for a percentile."""
-    step = max(1, values.size // _SAMPLE) | 1  # odd, so as not to run along columns
+    """Draw about a million evenly spaced finite values, enough for a percentile."""
+    step = max(1, values.size // _SAMPLE) | 1  # odd, so that samples do not align with columns
     taken: NDArray[Any] = values.ravel()[::step]
     keep = np.isfinite(taken)
     if ignore is not None:
@@ -73,9 +73,9 @@ def sample(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDA
 
 
 def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    """An RGB film (height x width x 3, unsigned integers) as luma in [0, 1].
+    """Convert an RGB film (height x width x 3, unsigned integers) to luma in [0, 1].
 
-    Raises RadiographError where it is a colour photograph.
+    Raises RadiographError for a colour photograph.
     """
     top = _full_scale(rgb) or float(rgb.max())
     if colourfulness(rgb, top) > _MAX_COLOURFULNESS:
@@ -90,11 +90,11 @@ def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
 
 
 def colourfulness(rgb: NDArray[Any], top: float) -> float:
-    """The share of pixels, 0 to 1, whose colour is not explained by how bright they are.
+    """The fraction of pixels, 0 to 1, whose colour is not explained by their brightness.
 
-    A film may be toned (blue base, sepia): its colour is then a curve over brightness, which is
-    taken off as the median of each of 16 steps of brightness. What differs from that curve by more
-    than a tenth of the full scale counts. A coloured letter is far too small to matter.
+    A film may be toned (blue base, sepia): its colour is then a function of brightness, estimated
+    as the median in each of 16 brightness bins and subtracted. Pixels that deviate by more than a
+    tenth of the full scale count. Coloured side markers are too small to matter.
     """
     step = max(1, round((rgb[..., 0].size / 250_000) ** 0.5))
     red, green, blue = (rgb[::step, ::step].reshape(-1, 3) / np.float32(top)).T
@@ -107,7 +107,7 @@ def colourfulness(rgb: NDArray[Any], top: float) -> float:
 
 
 def _full_scale(values: NDArray[Any]) -> float | None:
-    """What stands for white in values of this type; None where only percentiles can tell."""
+    """The white level of these values; None if it can only be estimated from percentiles."""
     if values.dtype == np.bool_:
         return 1
     if values.dtype == np.uint8:

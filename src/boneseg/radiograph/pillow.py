@@ -1,13 +1,13 @@
-"""The samples of a picture as its file has them, where Pillow hands over less.
+"""Read image samples at full precision where Pillow returns less.
 
     with path.open("rb") as file, Image.open(file) as image:
-        colours = deep_colours(image, path, index=0)    # uint16, or None where they have 8 bits
+        colours = deep_colours(image, path, index=0)    # uint16, or None for 8-bit samples
         image.load()
-        grey = grey_values(image)                       # of a picture of one band
+        grey = grey_values(image)                       # of a single-channel image
 
-Of colours of 16 bits Pillow hands over the higher byte: of a film of 12 bits that is 16 greys. Told
-that a sample's bytes come in the other order, it hands over the lower one. And of a TIFF it forgets
-that samples of 8 bits have a sign, and that those of 32 have none.
+Of 16-bit colour samples Pillow returns only the high byte, which leaves 16 grey levels of a 12-bit
+film. Reading again with the byte order swapped yields the low byte. Of TIFF samples Pillow also
+ignores that 8-bit ones may be signed and 32-bit ones unsigned.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from boneseg.errors import RadiographError
 
-# tags of a TIFF (6.0, section 8 and on)
+# TIFF tags (TIFF 6.0, section 8 onwards)
 _BITS, _WHITE, _PLANES, _OPACITY, _FORMAT = 258, 262, 284, 338, 339
-_NATIVE = "L" if sys.byteorder == "little" else "B"  # the order in which libtiff hands samples over
+_NATIVE = "L" if sys.byteorder == "little" else "B"  # byte order of samples from libtiff
 _OTHER = {"L": "B", "B": "L"}
 
-# ImageJ writes films with an inverted table so. Pillow 13 reads them in the other byte order alone.
+# Written by ImageJ for inverted lookup tables; Pillow 13 supports only the other byte order.
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file begins as a TIFF does. Raises OSError."""
+    """Whether a file has a TIFF signature. Raises OSError."""
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def is_white_zero(image: Image.Image) -> bool:
-    """Whether 0 means white in what Pillow hands over: it inverts 8-bit TIFFs, but not deeper."""
+    """Whether 0 is white in the decoded values: Pillow inverts 8-bit TIFFs, but not deeper ones."""
     tags = getattr(image, "tag_v2", None)
     return tags is not None and tags.get(_WHITE) == 0 and image.mode not in ("1", "L")
 
 
 def grey_values(image: Image.Image) -> NDArray[Any]:
-    """The samples of a picture of one band."""
+    """The samples of a single-channel image."""
     values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     signed = 2 in tags.get(_FORMAT, (1,))
@@ -56,15 +56,15 @@ def grey_values(image: Image.Image) -> NDArray[Any]:
 
 
 def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[np.uint16] | None:
-    """Samples of 16 bits: height x width x (grey or colours, and opacity where there is one).
+    """Read 16-bit samples: height x width x channels (grey or RGB, then alpha if present).
 
-    None where the picture has none. `image` is this picture of the file, not loaded yet. Raises
-    RadiographError for what Pillow mistakes.
+    Returns None if the samples are not 16-bit. `image` must not be loaded yet. Raises
+    RadiographError for TIFFs that Pillow misreads.
     """
     _refuse_mistaken(getattr(image, "tag_v2", {}), path)
     tiles = [_lower(tile) for tile in image.tile]
     lower = [tile for tile in tiles if tile is not None]
-    animated = image.format == "PNG" and index > 0  # a frame is drawn on those before
+    animated = image.format == "PNG" and index > 0  # a frame is composited on the previous ones
     if not lower or len(lower) < len(tiles) or animated or "transparency" in image.info:
         return None
     with path.open("rb") as file, Image.open(file, formats=[image.format or ""]) as again:
@@ -72,7 +72,7 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
         again.tile = lower
         again.load()
         low = np.asarray(again)
-    if lower[0].args == "RGBA":  # both bytes of grey, and both of the opacity
+    if lower[0].args == "RGBA":  # both bytes of grey and of alpha
         return low.view(">u2").astype(np.uint16)
     image.load()
     samples: NDArray[np.uint16] = np.asarray(image).astype(np.uint16)
@@ -82,7 +82,7 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
 
 
 def _refuse_mistaken(tags: Any, path: Path) -> None:
-    """Refuse a TIFF of 16-bit colours, or of grey and opacity, that Pillow takes for another."""
+    """Reject a TIFF of 16-bit colours, or of grey with alpha, that Pillow misreads."""
     bits = tags.get(_BITS, ())
     if len(bits) != 2 and bits[:2] != (16, 16):
         return
@@ -96,9 +96,9 @@ def _refuse_mistaken(tags: Any, path: Path) -> None:
 
 
 def _lower(tile: ImageFile._Tile) -> ImageFile._Tile | None:
-    """A tile read for the lower bytes of its samples; None where they have one byte alone."""
+    """The tile set up to read the low bytes of its samples; None for 8-bit samples."""
     kind, *more = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
-    word, _, order = str(kind).partition(";16")  # of a GIF, a number
+    word, _, order = str(kind).partition(";16")  # for a GIF, a number
     if kind == "LA;16B":
         lower = "RGBA"
     elif word in ("RGB", "RGBA", "RGBX") and order in (*_OTHER, "N"):

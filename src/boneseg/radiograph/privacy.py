@@ -3,11 +3,10 @@
     public_path(Path("clinic/DOE_JOHN.dcm"))    # film-3f2a91b0c4de.dcm
     public_path(Path("clinic/knee.dcm"))        # clinic/knee.dcm
 
-Nothing of a DICOM header is written to a mask, an overlay, a table or a message, so the name of a
-file or folder is the one place that could identify a patient. Such a name is replaced by a hash of
-the file's content (a hash of the name could be found by trying names); `sha256sum` finds the film
-again. A name is compared with the header of the film itself: pictures without a header (PNG) keep
-theirs.
+Nothing from a DICOM header is written to masks, overlays, tables or messages, so only a file or
+folder name could identify a patient. Such a name is replaced by a hash of the file's content (a
+hash of the name could be reversed by guessing names); `sha256sum` identifies the film. Names are
+compared with the header of the film itself: images without a header (PNG) keep their names.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from boneseg.radiograph.read import is_dicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-# Of PS3.15 Table E.1-1 what names a person, a stay or an examination, anywhere in the header; and
-# every name of a person (VR PN).
+# The identifiers of a person, admission or examination in PS3.15 Table E.1-1, anywhere in the
+# header, and every person name (VR PN).
 _NUMBERS = frozenset(
     (
         *("PatientID", "OtherPatientIDs", "AccessionNumber", "MedicalRecordLocator"),
@@ -34,28 +33,28 @@ _NUMBERS = frozenset(
     )
 )
 _DATES = frozenset(("PatientBirthDate", "PatientBirthDateInAlternativeCalendar"))
-_LONG = 3  # letters or digits: shorter ones count as a whole word alone, else every name has them
-# Letters that Unicode does not take apart, and those that some write as two.
+_LONG = 3  # letters or digits; shorter ones match whole words only, or every name would match
+# Letters without a Unicode decomposition, and those also transcribed as two letters.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
 _PAIRS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
 def public_path(path: Path, *, keep_names: bool = False) -> Path:
-    """The name of a film in outputs and messages: its path, or a hash if that names the patient.
+    """The path of a film in outputs and messages, or a hash if the path identifies the patient.
 
-    Never raises: a file that cannot be read keeps its name.
+    Never raises: an unreadable file keeps its name.
     """
     return path if keep_names else _alias(path, str(path)) or path
 
 
 def public_name(path: Path) -> str:
-    """As `public_path`, of the name of the file alone."""
+    """As `public_path`, for the file name only."""
     alias = _alias(path, path.name)
     return alias.name if alias else path.name
 
 
 def _alias(film: Path, text: str) -> Path | None:
-    """What a film is called where a text would tell whose it is."""
+    """The replacement name if the text identifies the patient, else None."""
     with suppress(OSError):
         if is_dicom(film) and gives_away(text, film):
             with film.open("rb") as file:
@@ -64,10 +63,10 @@ def _alias(film: Path, text: str) -> Path | None:
 
 
 def gives_away(text: str, film: Path) -> bool:
-    """Whether a text holds what the header of a DICOM film says of its patient.
+    """Whether a text contains patient identifiers from the header of a DICOM film.
 
-    Upper and lower case, accents, and whatever stands between letters and digits, are no
-    difference; a birth date is known in the orders of year, month and day that are in use.
+    Case, accents and separators are ignored; birth dates are matched in all common orders of
+    year, month and day.
     """
     words = _words(text)
     joined = "".join(words)
@@ -78,7 +77,7 @@ def gives_away(text: str, film: Path) -> bool:
 
 
 def _is_long(identifier: str) -> bool:
-    """Whether it says whose film it is within other letters: of ideographs, two do."""
+    """Whether an identifier is long enough to match within a word; two ideographs are."""
     wide = sum(unicodedata.east_asian_width(letter) == "W" for letter in identifier)
     return len(identifier) + wide // 2 >= _LONG
 
@@ -102,7 +101,7 @@ def _identifiers(film: Path) -> Iterator[str]:
 
 
 def _told(dataset: Dataset) -> Iterator[str]:
-    """Identifiers as they would stand in a name: letters and digits, in small letters."""
+    """The identifiers as they may appear in a name: lower-case letters and digits."""
     from pydicom.datadict import keyword_for_tag
     from pydicom.dataset import Dataset
 
@@ -122,7 +121,7 @@ def _told(dataset: Dataset) -> Iterator[str]:
 
 
 def _values(dataset: Dataset, tag: int) -> tuple[str, list[Any]]:
-    """The VR and the values of an element; what can be read of it where its VR is another."""
+    """The VR and the values of an element, decoded as far as possible if its VR is wrong."""
     from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
     vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
@@ -142,7 +141,7 @@ def _values(dataset: Dataset, tag: int) -> tuple[str, list[Any]]:
 
 
 def _names(person: str) -> Iterator[str]:
-    """The words of a name (PS3.5 6.2.1), and its first two together, in both orders.
+    """The words of a person name (PS3.5 6.2.1), and its first two joined in both orders.
 
     >>> sorted(_names("Li^Bo=李^博"))
     ['bo', 'boli', 'li', 'libo', '博李', '李博']

@@ -1,10 +1,10 @@
-"""Files that boneseg wrote: results, which are no films wherever they lie.
+"""Recognise files written by boneseg, so that results are not taken for films.
 
-A folder of films often holds the results of earlier calls. They are known by any of these:
+A folder of films often contains results of earlier runs. A file is a result if any of these holds:
 
-- the report in their folder (`segment.json`, `convert.json`) lists them;
-- a PNG's "Software" text says that boneseg wrote it (https://www.w3.org/TR/png-3/#11keywords);
-- a DICOM file's Media Storage SOP Class (PS3.10 7.1) is a segmentation, by whomever.
+- the report in its folder (`segment.json`, `convert.json`) lists it;
+- its PNG "Software" text is boneseg (https://www.w3.org/TR/png-3/#11keywords);
+- its DICOM Media Storage SOP Class (PS3.10 7.1) is a segmentation, from any software.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ REPORTS = ("segment.json", "convert.json")
 SOFTWARE = "boneseg"
 
 _PNG, _TEXT = b"\x89PNG", f"tEXtSoftware\0{SOFTWARE}".encode()
-_HEAD = 1024  # bytes, in which both marks lie
+_HEAD = 1024  # bytes that contain both marks
 _SOP_CLASS = b"\x02\x00\x02\x00UI"
 _SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")
 
 
 def listed_results(folder: Path) -> frozenset[str]:
-    """The names of the files that the reports in a folder list."""
+    """The file names listed in the reports of a folder."""
     return frozenset(
         name
         for report in REPORTS
@@ -35,9 +35,9 @@ def listed_results(folder: Path) -> frozenset[str]:
 
 
 def read_report(path: Path) -> list[dict[str, Any]] | None:
-    """The entries of a report, each with its "outputs" by format; none where there is no file.
+    """The entries of a report, each with its "outputs" by format; empty if there is no file.
 
-    None where the file is no report.
+    None if the file is not a report.
     """
     try:
         entries = read_json(path.read_bytes())
@@ -54,9 +54,9 @@ def _is_entry(entry: object) -> bool:
 
 
 def is_result(path: Path, listed: Container[str] = ()) -> bool:
-    """Whether boneseg wrote a file, or it is a segmentation. Raises OSError.
+    """Whether a file was written by boneseg or is a segmentation. Raises OSError.
 
-    listed: `listed_results` of its folder.
+    listed: the `listed_results` of its folder.
     """
     if path.name in listed:
         return True

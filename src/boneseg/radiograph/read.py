@@ -1,12 +1,12 @@
-"""Any radiograph on disk as one array: grey, [0, 1], bone bright, upright.
+"""Read any radiograph as one array: grey in [0, 1], bone bright, upright.
 
     film = read_radiograph(Path("knee.dcm"))
     film.pixels       # float32, height x width
     film.spacing_mm   # (row, column) or None
 
 PNG, JPEG, TIFF, BMP and WebP are read here, DICOM in `radiograph/dicom/read.py`, which is imported
-when the first DICOM file is met. `radiograph/greyscale.py` says how values become grey;
-transparency is laid on black.
+for the first DICOM file. `radiograph/greyscale.py` defines the conversion to grey; transparent
+images are composited on black.
 """
 
 from __future__ import annotations
@@ -28,44 +28,44 @@ from boneseg.radiograph.greyscale import blocks, grey_of, to_unit
 from boneseg.radiograph.pillow import deep_colours, grey_values, is_tiff, is_white_zero
 from boneseg.radiograph.provenance import REPORTS, is_result, listed_results
 
-MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
-MAX_RATIO = 200  # of the sides; stitched films of the whole body have 5
+MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have about 60 million
+MAX_RATIO = 200  # of long to short side; stitched whole-body films reach 5
 MIN_SIDE = 16  # pixels; too few to show a bone
-SPACINGS = (0.001, 10.0)  # mm, of a pixel; no detector and no scanner has others
+SPACINGS = (0.001, 10.0)  # mm; the range of detectors and film scanners
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".dic")
 )
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # a list, so that no EPS starts Ghostscript
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # explicit, so that no EPS starts Ghostscript
 _PICTURE_MARKS = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF, and BigTIFF
 )
 _FORMAT_WORDS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 
-# Pillow warns of what is checked here (size), and of what is of no concern (broken EXIF).
+# Pillow warns about the size, which is checked here, and about broken EXIF, which is irrelevant.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 SpacingKind = Literal["calibrated", "detector", "uncalibrated", "unknown"]
 """What a pixel spacing measures (DICOM PS3.3 10.7.1).
 
-- calibrated: millimetres in the patient: corrected for magnification, by geometry or by a
-  fiducial of known size;
-- detector: millimetres on the detector or on the scanned film; the bone itself is smaller, by the
+- calibrated: millimetres in the patient, corrected for magnification by geometry or a fiducial
+  of known size;
+- detector: millimetres on the detector or scanned film; the bone itself is smaller by the
   magnification, commonly 5 to 20 %;
-- uncalibrated: the file gives a spacing and does not say which of the two it is;
-- unknown: the file gives none that can be trusted, and `spacing_mm` is None.
+- uncalibrated: the file does not say which of the two its spacing is;
+- unknown: the file has no valid spacing, and `spacing_mm` is None.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """A film as it is to be looked at.
+    """A film as meant to be displayed.
 
     pixels: float32, height x width, in [0, 1], bone bright, upright.
     spacing_mm: (between rows, between columns) in mm, or None.
-    aspect: the height of a pixel over its width; not 1 where the pixels are no squares.
-    frame: which of the file's frames or pages it is, from 1.
+    aspect: the height of a pixel divided by its width; 1 for square pixels.
+    frame: the number of the frame or page in the file, from 1.
     """
 
     pixels: NDArray[np.float32]
@@ -97,12 +97,12 @@ def read_radiograph(
     frame: int | None = None,
     keep_names: bool = False,
 ) -> Radiograph:
-    """Read one film of any known format, recognised by its content and not by its name.
+    """Read one film; the format is recognised by content, not by name.
 
-    `invert` is for films whose bone is dark. `frame` (from 1) chooses one of several frames or
-    pages. Resolutions of plain images (DPI) are not trusted: their spacing is unknown. Errors call
-    a DICOM file by a hash where its name gives its patient away, unless `keep_names`. Raises
-    RadiographError where the file is no radiograph, UsageError where `frame` is under 1.
+    `invert` is for films with dark bone. `frame` (from 1) selects one of several frames or pages.
+    The DPI of plain images is not trusted: their spacing is unknown. In errors a DICOM file name
+    that identifies the patient is replaced by a hash, unless `keep_names`. Raises RadiographError
+    if the file is not a readable radiograph, UsageError if `frame` is below 1.
     """
     path = Path(path)
     if frame is not None and frame < 1:
@@ -129,22 +129,22 @@ def read_radiograph(
 
 
 def _public(path: Path, keep_names: bool) -> Path:
-    from boneseg.radiograph.privacy import public_path  # which asks here what is DICOM
+    from boneseg.radiograph.privacy import public_path  # which imports this module
 
     return public_path(path, keep_names=keep_names)
 
 
 def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Path]:
-    """The films that `inputs` name: files as they are, folders searched through, in sorted order.
+    """List the films in `inputs`: files as given, folders searched recursively, in sorted order.
 
-    In folders a film is recognised by its suffix, or by the DICM mark where the suffix is unknown.
-    Passed over are hidden files and folders, masks/ beside images/, the index file DICOMDIR, a
-    folder `out`, and results of earlier calls (`radiograph/provenance.py`). Links are followed. A
-    film named twice, by whichever paths, is listed once. A folder that cannot be searched, or that
-    holds no film, is listed as it is, so that reading it gives the reason and the others are read.
-    Raises UsageError for what does not exist, RadiographError where there is no film at all.
+    In folders a film is recognised by its suffix, or by the DICM mark if the suffix is unknown.
+    Skipped are hidden files and folders, masks/ beside images/, the index file DICOMDIR, the
+    folder `out`, and results of earlier runs (`radiograph/provenance.py`). Links are followed. A
+    film given more than once, by any path, is listed once. A folder that cannot be searched, or
+    has no film, is listed itself, so that reading it gives the reason and the others are read.
+    Raises UsageError for a path that does not exist, RadiographError if there is no film at all.
     """
-    found: dict[Path, Path] = {}  # by where they really are
+    found: dict[Path, Path] = {}  # by resolved path
     for path in map(Path, inputs):
         if path.is_dir():
             films = _search(path, out) or [path]
@@ -155,13 +155,13 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
         for film in films:
             found.setdefault(film.resolve(), film)
     films = list(found.values())
-    if films and all(map(Path.is_dir, films)):  # nothing to go on with
+    if films and all(map(Path.is_dir, films)):  # no film to continue with
         _check_file(films[0])
     return films
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its mark, or by its suffix and no picture. Raises OSError."""
+    """Whether a file has the DICM mark, or a DICOM suffix and no image mark. Raises OSError."""
     if path.suffix.lower() not in (".dcm", ".dicom", ".dic"):
         return looks_like_dicom(path)
     with path.open("rb") as file:
@@ -169,15 +169,15 @@ def is_dicom(path: Path) -> bool:
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether the file bears the mark of a DICOM file (PS3.10 7.1). Raises OSError."""
+    """Whether the file has the DICM mark (PS3.10 7.1). Raises OSError."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
 def check_size(path: Path, height: int, width: int) -> None:
-    """Refuse a film too small to show a bone, or too large for memory, before it is decoded.
+    """Reject a film too small to show a bone, or too large for memory, before decoding.
 
-    Reading one of MAX_PIXELS takes up to 2 GB (measured in docs/dicom.md).
+    Reading MAX_PIXELS takes up to 2 GB (measured in docs/dicom.md). Raises RadiographError.
     """
     if min(height, width) < MIN_SIDE:
         raise RadiographError(
@@ -196,7 +196,7 @@ def check_size(path: Path, height: int, width: int) -> None:
 
 
 def believed_spacing(sides: Sequence[float]) -> tuple[float, float] | None:
-    """A spacing (of rows, of columns) in mm; None where it is not a pair within `SPACINGS`.
+    """A spacing (of rows, of columns) in mm; None unless it is a pair within `SPACINGS`.
 
     >>> believed_spacing((0.2, 0.1)), believed_spacing((1e200, 0.1)), believed_spacing((0.2,))
     ((0.2, 0.1), None, None)
@@ -207,7 +207,7 @@ def believed_spacing(sides: Sequence[float]) -> tuple[float, float] | None:
 
 
 def pick_frame(path: Path, count: int, frame: int | None) -> int:
-    """The index (from 0) of the frame to read."""
+    """The index (from 0) of the frame to read. Raises RadiographError if there is no such frame."""
     if frame is None and count > 1:
         raise RadiographError(
             f"{path}: holds {count} frames; choose one with segment --frame N, 1 to {count}"
@@ -240,10 +240,10 @@ def _check_folder(path: Path) -> None:
 
 
 def _search(folder: Path, out: Path | None) -> list[Path]:
-    """The films in a folder and below it, and the folders there that cannot be searched."""
+    """The films in and below a folder, and the folders there that cannot be searched."""
     films: list[Path] = []
     closed: list[Path] = []
-    seen = {folder.resolve()}  # for links may lead in circles
+    seen = {folder.resolve()}  # links may form cycles
 
     def is_new(path: Path) -> bool:
         real = path.resolve()
@@ -272,7 +272,7 @@ def _is_film(path: Path, listed: Container[str]) -> bool:
             return False
         if path.suffix.lower() in SUFFIXES:
             return True
-        # the names of exported DICOM files often end in the digits of a UID
+        # names of exported DICOM files often end in digits of a UID
         return path.name.upper() != "DICOMDIR" and looks_like_dicom(path)
     except OSError:  # reading it gives the reason
         return path.suffix.lower() in SUFFIXES
@@ -280,9 +280,9 @@ def _is_film(path: Path, listed: Container[str]) -> bool:
 
 def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
     try:
-        # an open file, for Pillow 13 scrambles turned TIFFs that it opens itself (memory map)
+        # an open file: Pillow 13 scrambles rotated TIFFs that it memory-maps itself
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            # an MPO is a JPEG of a camera; what follows its first picture is a preview
+            # an MPO is a camera JPEG; images after the first are previews
             count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             image.seek(pick_frame(path, count, frame))
             check_size(path, image.height, image.width)
@@ -301,7 +301,7 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
         tiff = "is an unsupported or truncated TIFF; save it as an 8- or 16-bit PNG"
         none = f"is not a readable image; give {_FORMAT_WORDS}"
         raise RadiographError(f"{path}: {tiff if is_tiff(path) else none}") from None
-    except Exception:  # a damaged file makes the decoders raise nearly anything
+    except Exception:  # decoders raise almost any error on damaged files
         raise RadiographError(
             f"{path}: is damaged or truncated; copy it again, or export it as PNG"
         ) from None
@@ -321,7 +321,7 @@ def _pixels_of(image: Image.Image, path: Path) -> NDArray[np.float32]:
 
 
 def _laid_on_black(bands: NDArray[np.uint16], path: Path) -> NDArray[np.float32]:
-    """Grey or colours of 16 bits, height x width x bands, the last one opacity where that is."""
+    """Composite 16-bit grey or RGB, height x width x channels (alpha last, if any), on black."""
     colours = bands if bands.shape[2] % 2 else bands[..., :-1]
     if colours is not bands:
         opacity = to_unit(bands[..., -1:])
@@ -331,7 +331,7 @@ def _laid_on_black(bands: NDArray[np.uint16], path: Path) -> NDArray[np.float32]
 
 
 def _turn(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Turn a picture upright by its EXIF orientation (CIPA DC-008, tag 0x0112)."""
+    """Rotate or flip an image upright by its EXIF orientation (CIPA DC-008, tag 0x0112)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.T
     if orientation in (2, 3, 6, 7):

@@ -1,1 +1,1 @@
-"""DICOM films: header, pixels, display."""
+"""Reading DICOM films: header, pixel data, display transformations."""

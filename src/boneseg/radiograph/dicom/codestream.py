@@ -1,8 +1,8 @@
-"""What a compressed frame says of its size, read in pure Python before any decoder sees it.
+"""Parse the size of a compressed frame in pure Python, before any decoder sees it.
 
     codestream = open_codestream(frame, dataset.file_meta.TransferSyntaxUID)
     codestream.shape    # Shape(rows, columns, samples, bits)
-    codestream.data     # what to decode; of a JP2 file, the codestream alone
+    codestream.data     # bytes to decode; for a JP2 file, the codestream only
 
 Sources: JPEG (ITU-T T.81 B.2.2), JPEG-LS (ITU-T T.87 C.2.2), JPEG 2000 (ITU-T T.800 A.5.1, boxes:
 I.4), HTJ2K (ITU-T T.814), RLE (PS3.5 G.5). Every loop here is bounded by the length of the frame.
@@ -27,20 +27,20 @@ KINDS = {  # how each transfer syntax is decoded (PS3.6 Table A-1)
 }
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA  # markers, the second byte
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF of JPEG; the others are tables
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG SOF markers; the others are tables
 _FRAMES_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _FRAME_LS = 0xF7  # SOF55
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
 _TILE_PART, _CODESTREAM_END = 0xFF90, 0xFFD9  # of JPEG 2000
 _JP2_MARK = b"\x00\x00\x00\x0cjP  "
-_SCANS = 256  # of a JPEG; a progressive one has some ten, and each costs a pass over the film
+_SCANS = 256  # per JPEG; a progressive one has about ten, each a pass over the film
 _RLE_SEGMENTS = 15  # at most
-_FRAGMENTS = 1_000_000  # of a file; a walk through more would take seconds
+_FRAGMENTS = 1_000_000  # per file; parsing more would take seconds
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 
 
 class Shape(NamedTuple):
-    """Rows, columns, samples a pixel, and bits a sample (0: not said)."""
+    """Rows, columns, samples per pixel, and bits per sample (0: unknown)."""
 
     rows: int
     columns: int
@@ -50,10 +50,10 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Codestream:
-    """A compressed frame without its wrapping, and what it says of itself.
+    """A compressed frame without container, and the shape in its own header.
 
-    kind: jpeg, jpeg-ls, jpeg-2000 or rle; jpeg-16: lossy JPEG of 16 bits, which T.81 does not allow
-    and GDCM alone writes.
+    kind: jpeg, jpeg-ls, jpeg-2000 or rle; jpeg-16: lossy 16-bit JPEG, which T.81 does not allow
+    and only GDCM writes.
     """
 
     kind: str
@@ -63,9 +63,9 @@ class Codestream:
 
 
 def open_codestream(frame: bytes, syntax: str) -> Codestream:
-    """Read the header of a frame of one of KINDS.
+    """Parse the header of a frame whose transfer syntax is one of KINDS.
 
-    Raises ValueError, with what is wrong as a phrase, where it is damaged or cut short.
+    Raises ValueError, with the fault as a phrase, if it is damaged or truncated.
     """
     kind = KINDS[syntax]
     try:
@@ -85,7 +85,7 @@ def open_codestream(frame: bytes, syntax: str) -> Codestream:
 
 
 def check_fragments(pixel_data: bytes) -> None:
-    """Walk through encapsulated Pixel Data (PS3.5 A.4). Raises ValueError, with a phrase."""
+    """Check encapsulated Pixel Data (PS3.5 A.4). Raises ValueError, with a phrase."""
     place = count = 0
     while place + 8 <= len(pixel_data):
         group, element, length = struct.unpack_from("<HHI", pixel_data, place)
@@ -99,7 +99,7 @@ def check_fragments(pixel_data: bytes) -> None:
 
 
 def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
-    """The shape, and the marker of the frame header that says it."""
+    """The shape, and the marker of the frame header that contains it."""
     if frame[:2] != bytes((0xFF, _START)):
         raise ValueError("is not a JPEG")
     found, place = None, 2
@@ -126,13 +126,13 @@ def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
         raise ValueError("is damaged")
     if frame.count(bytes((0xFF, _SCAN)), place) > _SCANS:
         raise ValueError("has too many scans")
-    if frame.find(bytes((0xFF, _END)), place) < 0:  # whatever the frame is padded with after it
+    if frame.find(bytes((0xFF, _END)), place) < 0:  # padding may follow it
         raise ValueError("is truncated")
     return found
 
 
 def _without_boxes(frame: bytes) -> bytes:
-    """The codestream in a JP2 file, or the frame itself where it is no such file."""
+    """The codestream of a JP2 file, or the frame itself if it is not one."""
     if not frame.startswith(_JP2_MARK):
         return frame
     place = 0
@@ -174,7 +174,7 @@ def _jpeg_2000(data: bytes) -> tuple[Shape, bool]:
 
 
 def _tiles(data: bytes) -> set[int]:
-    """The numbers of the tiles that a codestream holds, by the heads of their parts (A.4.2)."""
+    """The indices of the tiles in a codestream, from its tile-part headers (A.4.2)."""
     tiles: set[int] = set()
     place = 2
     while place + 12 <= len(data):
@@ -193,7 +193,7 @@ def _tiles(data: bytes) -> set[int]:
 
 
 def _rle(frame: bytes) -> Shape:
-    """What an RLE header says: how many bytes a pixel has, as samples of 0 bits."""
+    """Bytes per pixel from an RLE header, as samples of 0 bits."""
     count, *offsets = struct.unpack_from("<16I", frame)
     if not 0 < count <= _RLE_SEGMENTS:
         raise ValueError("is damaged")

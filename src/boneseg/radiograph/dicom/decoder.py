@@ -1,12 +1,11 @@
-"""Decoding of one compressed frame in a child process (`_util/disposable.py`), from both sides.
+"""Decode one compressed frame in a child process (`_util/disposable.py`): both sides.
 
     pixels = decoded(codestream, Shape(2500, 2048, 1, 16), seconds=8)
 
-Of the decoders of each syntax, the one that is fuzzed continuously (OSS-Fuzz) is used:
-libjpeg-turbo for JPEG of 8 and 12 bits and for lossless JPEG, OpenJPEG for JPEG 2000 and HTJ2K,
-CharLS for JPEG-LS. They come with imagecodecs, whose own code reads RLE. GDCM reads lossy JPEG of
-16 bits, which GDCM alone writes, where it is installed. The two sides exchange JSON and bytes, no
-pickle.
+For each syntax the decoder under continuous fuzzing (OSS-Fuzz) is used: libjpeg-turbo for 8- and
+12-bit and lossless JPEG, OpenJPEG for JPEG 2000 and HTJ2K, CharLS for JPEG-LS. They come with
+imagecodecs, whose own code reads RLE. GDCM, if installed, reads lossy 16-bit JPEG, which only GDCM
+writes. The two sides exchange JSON and bytes, never pickles.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from numpy.typing import NDArray
 from boneseg._util.disposable import DiedError, Disposable, answer_with, bound_cpu, bound_memory
 from boneseg.radiograph.dicom.codestream import Codestream, Shape
 
-_OVERHEAD = 192 * 2**20  # bytes that a decoder may take for any frame
-_WORKING = 8  # bytes that it may take for each byte of the pixels
-_RLE_PADDING = 15  # bytes behind a segment; a film of another size differs by MIN_SIDE or more
-_WALL = 4.0  # of the CPU time: on a busy machine a decoder waits
+_OVERHEAD = 192 * 2**20  # bytes that a decoder may use for any frame
+_WORKING = 8  # further bytes that it may use per byte of pixels
+_RLE_PADDING = 15  # bytes after a segment; a wrong size differs by MIN_SIDE or more
+_WALL = 4.0  # multiple of the CPU time, for busy machines
 _DONE, _FAILED, _FULL, _OTHER, _LACKING = b"\0", b"\1", b"\2", b"\3", b"\4"
 _REASONS = {
     _FAILED: "cannot be decoded",
@@ -39,19 +38,19 @@ _REASONS = {
 
 
 class DecodingError(Exception):
-    """A frame was not decoded. The message is a phrase: what is wrong with it."""
+    """A frame could not be decoded. The message is a phrase that gives the fault."""
 
 
 class EndedError(DecodingError):
-    """The child died over a frame, or was ended."""
+    """The child process died or was stopped while decoding."""
 
 
 def decoded(codestream: Codestream, shape: Shape, seconds: float) -> NDArray[Any]:
-    """The samples of a frame: rows x columns, or rows x columns x samples, uint8, 16 or 32.
+    """Decode a frame: rows x columns, or rows x columns x samples, uint8, uint16 or uint32.
 
-    shape: what the frame must have; bits: 8, 16 or 32, the size of a sample in a file of its
-    syntax that is not compressed. Samples of fewer bits come in the smallest of the three types.
-    seconds: of CPU time. Raises DecodingError.
+    shape: the required shape, with the bits allocated per sample (8, 16 or 32). Samples with fewer
+    bits are returned in the smallest of the three types. seconds: limit of CPU time. Raises
+    DecodingError.
     """
     size = shape.rows * shape.columns * shape.samples * max(shape.bits // 8, 1)
     memory = _OVERHEAD + _WORKING * size
@@ -76,14 +75,14 @@ def decoded(codestream: Codestream, shape: Shape, seconds: float) -> NDArray[Any
     return np.frombuffer(content, f"u{width}").reshape(full if shape.samples > 1 else full[:2])
 
 
-# -- the children that are not at work ------------------------------------------------------------
+# -- idle child processes -------------------------------------------------------------------------
 
 _idle: list[Disposable] = []
 _lock = Lock()
 
 
 def _taken() -> Disposable:
-    """A child: one that has nothing to do, or another. Threads at work have one each."""
+    """An idle child process, or a new one. Each decoding thread has its own."""
     while True:
         with _lock:
             child = _idle.pop() if _idle else None
@@ -111,7 +110,7 @@ def _end_all() -> None:
 
 
 def _forget_all() -> None:
-    """After a fork: the children are those of the parent."""
+    """After a fork, drop the children, which belong to the parent process."""
     global _lock
     _lock = Lock()
     while _idle:
@@ -126,15 +125,15 @@ if hasattr(os, "register_at_fork"):
 
 
 class _SizeError(Exception):
-    """A frame decodes to another size than it should have."""
+    """A frame decodes to a size other than required."""
 
 
 def serve() -> None:
-    """Decode what the parent sends, until it is gone."""
+    """Decode frames from the parent process until it exits."""
     import imagecodecs
 
     for name in ("jpeg8", "jpeg2k", "jpegls", "packbits"):
-        getattr(imagecodecs, f"{name}_decode")  # imported now: later a limit of memory is in force
+        getattr(imagecodecs, f"{name}_decode")  # imported before the memory limit applies
     answer_with(_answer)
 
 
@@ -156,7 +155,7 @@ def _answer(request: bytearray) -> Iterator[bytes | memoryview]:
         yield _LACKING
     except _SizeError:
         yield _OTHER
-    except Exception:  # imagecodecs has an error for each codec; their messages help nobody
+    except Exception:  # each codec has its own error class, without useful messages
         yield _FAILED
     else:
         yield from (_DONE, content)
@@ -165,8 +164,8 @@ def _answer(request: bytearray) -> Iterator[bytes | memoryview]:
 def _jpeg(data: bytes, shape: Shape) -> Any:
     import imagecodecs
 
-    # The colours as they are coded: pydicom converts what the header says is YBR. libjpeg converts
-    # nothing where both sides have one name.
+    # Keep the coded colour space: pydicom converts YBR according to the header. libjpeg does not
+    # convert if both names are equal.
     space = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}[shape.samples]
     return imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
 
@@ -184,7 +183,7 @@ def _jpeg_ls(data: bytes, shape: Shape) -> Any:
 
 
 def _rle(data: bytes, shape: Shape) -> NDArray[Any]:
-    """The bytes of samples lie in segments, the highest first (PS3.5 G.2)."""
+    """Merge the RLE segments, one for each byte of a sample, high byte first (PS3.5 G.2)."""
     import imagecodecs
 
     width, pixels = shape.bits // 8, shape.rows * shape.columns

@@ -1,19 +1,19 @@
-"""From the stored values of a DICOM film to grey as it is meant to be displayed (PS3.4 N.2).
+"""Transform the stored values of a DICOM film to display values (PS3.4 N.2).
 
-The values go through these steps, in this order:
+The steps, in this order:
 
-    Modality LUT        its table, or slope and intercept (PS3.3 C.11.1); not of XA and RF, where
-                        it leads back to beam intensity (A.14.3, A.16.3; PS3.4 N.2.5)
-    VOI LUT             the first usable table, else the first usable window (C.11.2.1), else what
-                        the kind of object prescribes, else robust percentiles
+    Modality LUT        table, or slope and intercept (PS3.3 C.11.1); skipped for XA and RF, where
+                        it maps back to beam intensity (A.14.3, A.16.3; PS3.4 N.2.5)
+    VOI LUT             the first usable table, else the first usable window (C.11.2.1), else the
+                        default of the SOP class, else robust percentiles
     polarity            MONOCHROME1, or Presentation LUT Shape INVERSE (C.11.6): one inversion
-    hidden parts        Pixel Padding (C.7.5.1.1.2) and what lies outside the Display Shutter
-                        (C.7.6.11) are left out of percentiles and shown black
+    hidden areas        Pixel Padding (C.7.5.1.1.2) and the area outside the Display Shutter
+                        (C.7.6.11) are excluded from percentiles and set to black
 
-Without a table and a window, a film of 8 bits is a finished picture, and so is a multi-frame
-grayscale secondary capture: the full range of its values is displayed (C.8.6.3). A table or window
-that leaves nothing visible is ignored. Pixel Intensity Relationship and its Sign are not used: they
-"do not define a transformation intended to be applied" (C.8.11.3.1.2). Overlays are not drawn.
+An 8-bit film or a multi-frame grayscale secondary capture without table or window is ready for
+display: its full value range is shown (C.8.6.3). A table or window that leaves nothing visible is
+ignored. Pixel Intensity Relationship and its Sign are not used: they "do not define a
+transformation intended to be applied" (C.8.11.3.1.2). Overlays are not drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from boneseg.radiograph.dicom.shutter import open_part
 from boneseg.radiograph.greyscale import grey_of, sample, stretch
 
 _BIPLANE = "1.2.840.10008.5.1.4.1.1.12.3"  # X-Ray Angiographic Bi-Plane Image Storage, retired
-_TO_INTENSITY = frozenset(  # the Modality LUT of these is not a step of the display
+_TO_INTENSITY = frozenset(  # their Modality LUT is not part of the display pipeline
     (
         *(classes.XRayAngiographicImageStorage, classes.EnhancedXAImageStorage, _BIPLANE),
         *(classes.XRayRadiofluoroscopicImageStorage, classes.EnhancedXRFImageStorage),
@@ -47,19 +47,19 @@ _FINISHED = frozenset(  # without a VOI LUT, their values are P-values (A.8.3.4,
         classes.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     )
 )
-_MOST_HIDDEN = 0.99  # of a film; padding or a shutter that hides more is meant for another
-_VISIBLE_SPREAD = 0.05  # of the grey scale, between the 1st and the 99th percentile
+_MOST_HIDDEN = 0.99  # of the film; padding or a shutter that hides more is taken as wrong
+_VISIBLE_SPREAD = 0.05  # of the grey scale, between the 1st and 99th percentiles
 _VISIBLE_SHARE = 0.02  # of the pixels, neither black nor white
 
 
 def display(
     stored: NDArray[Any], dataset: Dataset, path: Path, *, aspect: float, invert: bool
 ) -> NDArray[np.float32]:
-    """The film in [0, 1], float32 height x width, bone bright where the file says how.
+    """Transform stored values to [0, 1], float32 height x width, bone bright per the header.
 
-    stored: integers, height x width (of a palette, too), or height x width x 3 (RGB). aspect: the
-    height of a pixel over its width. Raises RadiographError for a colour photograph, and where a
-    palette cannot be read.
+    stored: integers, height x width (also palette indices), or height x width x 3 (RGB). aspect:
+    the height of a pixel divided by its width. Raises RadiographError for a colour photograph or
+    an unreadable palette.
     """
     hidden = _hidden(stored, dataset, aspect)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
@@ -70,7 +70,7 @@ def display(
     if stored.ndim == 3:
         pixels, negative = grey_of(stored, path), False
     else:
-        with np.errstate(over="ignore", invalid="ignore"):  # slopes and windows beyond all measure
+        with np.errstate(over="ignore", invalid="ignore"):  # extreme slopes and windows
             pixels, negative = _shown(stored, hidden, dataset), _is_negative(dataset)
     if negative != invert:
         np.subtract(1, pixels, out=pixels)
@@ -89,14 +89,14 @@ def _shown(
 
 
 def _is_negative(dataset: Dataset) -> bool:
-    # DX demands INVERSE where MONOCHROME1 stands (C.8.11.3.1.2): two words for one inversion.
+    # DX requires INVERSE with MONOCHROME1 (C.8.11.3.1.2): both denote the same inversion.
     return dataset.PhotometricInterpretation == "MONOCHROME1" or (
         text_of(dataset, "PresentationLUTShape").upper() == "INVERSE"
     )
 
 
 def _modality(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], tuple[float, float]]:
-    """The output of the Modality LUT and its limits; `stored` itself where it is an identity."""
+    """The output of the Modality LUT and its limits; `stored` itself for an identity."""
     bits = int(dataset.BitsStored)
     signed = stored.dtype.kind == "i"
     limits = (-float(1 << bits - 1), float(1 << bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
@@ -123,14 +123,14 @@ def _leads_to_intensity(dataset: Dataset) -> bool:
 
 
 def _exact(values: NDArray[Any]) -> type[np.float32] | type[np.float64]:
-    """The type that holds such values exactly, without spending memory on 16-bit films."""
+    """The smaller float type that represents the values exactly."""
     return np.float32 if values.dtype.itemsize <= 2 else np.float64
 
 
 def _voi(
     values: NDArray[Any], limits: tuple[float, float], dataset: Dataset, *, finished: bool
 ) -> NDArray[np.float32] | None:
-    """Values as [0, 1] by what the file says of their display; None where it says nothing."""
+    """Apply the VOI LUT or window of the file, to [0, 1]; None if it has none."""
     if table := first_table(dataset, "VOILUTSequence"):
         entries: NDArray[np.float32] = table.map(values).astype(np.float32)
         entries /= np.float32(table.top)
@@ -146,7 +146,7 @@ def _voi(
 
 
 def _first_window(dataset: Dataset, function: str) -> tuple[float, float] | None:
-    """The center and the width of the first window that is one."""
+    """The centre and width of the first valid window."""
     least = 1e-9 if function in ("LINEAR_EXACT", "SIGMOID") else 1  # C.11.2.1.2.1, C.11.2.1.3
     pairs = zip(fields_of(dataset, "WindowCenter"), fields_of(dataset, "WindowWidth"), strict=False)
     for center, width in pairs:
@@ -158,7 +158,7 @@ def _first_window(dataset: Dataset, function: str) -> tuple[float, float] | None
 def window(
     values: NDArray[Any], center: float, width: float, function: str = "LINEAR"
 ) -> NDArray[np.float32]:
-    """A window laid on values, as [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+    """Apply a window, to [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 
     `function` is LINEAR (width >= 1), LINEAR_EXACT or SIGMOID (width > 0).
     """
@@ -183,8 +183,8 @@ def window(
 def _is_visible(pixels: NDArray[Any]) -> bool:
     """Whether a window leaves anything visible.
 
-    A window that does not fit its film (left over from a template, or meant for other units) makes
-    nearly every pixel black or white, or squeezes all of them into a sliver of the grey scale.
+    A wrong window (from a template, or for other units) makes nearly every pixel black or white, or
+    compresses all of them into a narrow part of the grey scale.
     """
     if pixels.size == 0:
         return False
@@ -194,7 +194,7 @@ def _is_visible(pixels: NDArray[Any]) -> bool:
 
 
 def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np.bool_] | None:
-    """Pixels that are not part of the film: padding, and what the shutter covers."""
+    """Pixels that are not part of the film: padding, and those covered by the shutter."""
     shapes = [word.upper() for word in texts_of(dataset, "ShutterShape")]
     size = (stored.shape[0], stored.shape[1])
     opened = open_part(shapes, partial(numbers_of, dataset), size, aspect)
@@ -204,7 +204,7 @@ def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np
 
 
 def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
-    """Pixels of Pixel Padding Value, or between it and Pixel Padding Range Limit, both included."""
+    """Pixels from Pixel Padding Value to Pixel Padding Range Limit (if any), inclusive."""
     value = numbers_of(dataset, "PixelPaddingValue")
     if stored.ndim == 3 or not value:
         return None
@@ -214,7 +214,7 @@ def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None
 
 
 def _with_sign_of(stored: NDArray[Any], dataset: Dataset, value: float) -> float:
-    """A value as the pixels have it: its VR may say US where they have a sign, or SS where not."""
+    """The value in the range of the pixels: its VR may have the wrong sign (US or SS)."""
     bits = int(dataset.BitsStored)
     signed = stored.dtype.kind == "i"
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)

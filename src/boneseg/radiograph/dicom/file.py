@@ -1,9 +1,9 @@
-"""A DICOM file from disk; a deflated one (PS3.5 A.5) is inflated within bounds.
+"""Read a DICOM file; a deflated one (PS3.5 A.5) is inflated within limits.
 
     dataset = read_file(Path("knee.dcm"))
 
-pydicom inflates whatever there is: 3 MB can hold 3 GB. Here a file is inflated to at most
-HEADER_BYTES and what its own header says of its pixels, FRAME_BYTES at the most.
+pydicom inflates without limit: 3 MB can expand to 3 GB. Here a file is inflated to at most
+HEADER_BYTES plus the pixel data size in its header, up to FRAME_BYTES.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from boneseg.radiograph.dicom.pixels import FRAME_BYTES
 
-HEADER_BYTES = 16 * 2**20  # of a deflated file, all but its pixels
+HEADER_BYTES = 16 * 2**20  # of a deflated file, without its pixel data
 
-_PREAMBLE = 132  # bytes, with the mark (PS3.10 7.1)
-_META = 4096  # bytes that hold the whole of group 2 of any deflated file
+_PREAMBLE = 132  # bytes, including the DICM mark (PS3.10 7.1)
+_META = 4096  # bytes that contain all of group 2
 _SYNTAX = b"\x02\x00\x10\x00UI"  # tag and VR of the transfer syntax
 _DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 _PLAIN = ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")
 
 
 class InflationError(ValueError):
-    """A deflated file is damaged, or larger than it says. The message is a phrase."""
+    """A deflated file is damaged, or larger than its header says. The message is a phrase."""
 
 
 def read_file(path: Path, *, pixels: bool = True, force: bool = True) -> FileDataset:
-    """The data set of a file; a deflated one as if it were plain.
+    """Read the data set of a file, inflating a deflated one.
 
-    pixels: False stops before the pixel data; of a deflated file what then counts is only that its
-    first HEADER_BYTES hold the rest. force: whether a file without the mark is read, too.
-    Raises InflationError, OSError, and nearly anything that pydicom raises on a damaged file.
+    pixels: False stops before the pixel data; a deflated file is then inflated to at most
+    HEADER_BYTES. force: whether to read a file without the DICM mark.
+    Raises InflationError, OSError, and any error that pydicom raises on a damaged file.
     """
     with path.open("rb") as file:
         start = file.read(_META)
@@ -75,7 +75,7 @@ def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
 
 
 def _needed(header: Dataset) -> int:
-    """Bytes of the pixels, as the header says."""
+    """Bytes of pixel data according to the header."""
     words = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
     bits = 1
     for word in words:

@@ -1,12 +1,12 @@
-"""Elements of a DICOM header, read without trusting them (PS3.3, PS3.5).
+"""Read elements of an untrusted DICOM header (PS3.3, PS3.5).
 
-    numbers_of(dataset, "PixelSpacing")     # [0.15, 0.15], or [] where it is no list of numbers
+    numbers_of(dataset, "PixelSpacing")     # [0.15, 0.15], or [] if not all numbers
     text_of(dataset, "Modality")            # "CR", or ""
     items_of(dataset, "VOILUTSequence")     # the items of a sequence, or []
 
-An element may be absent, empty, padded, of the wrong VR, or damaged: all of these functions answer
-with what can be read and raise nothing. `mend` and `unfold` bring a header into the form that the
-standard has for a film of one frame.
+An element may be absent, empty, padded, of the wrong VR, or damaged: these functions return what
+can be read and never raise. `mend` and `unfold` normalise a header to the standard's form for a
+single-frame film.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pydicom.valuerep import PersonName
 from boneseg.errors import RadiographError
 from boneseg.radiograph.read import SpacingKind, believed_spacing
 
-_COUNTS = (  # US in the standard; some archives hand them on as text
+_COUNTS = (  # US in the standard; some archives send them as text
     *("Rows", "Columns", "SamplesPerPixel", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
-_LAYOUT = (  # type 1 in the standard: without these the layout of the pixels is unknown
+_LAYOUT = (  # type 1 in the standard: required to know the pixel layout
     *("Rows", "Columns", "SamplesPerPixel"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation"),
 )
 GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 _SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-# Functional groups that describe the display of a frame (C.7.6.16.2, C.8.19.6), and what they hold.
+# Functional groups for the display of a frame (C.7.6.16.2, C.8.19.6), and their attributes.
 _FRAME_GROUPS = {
     "PixelMeasuresSequence": (*_SPACING, "PixelSpacingCalibrationType"),
     "FramePixelDataPropertiesSequence": (*_SPACING, "PixelSpacingCalibrationType"),
@@ -60,18 +60,18 @@ _TYPES = {"SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}  # of bina
 
 
 def hush() -> None:
-    """Silence pydicom, whose warnings and log lines quote values from the file."""
+    """Silence the warnings and log lines of pydicom, which quote values from the file."""
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)|boneseg\.dicom")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def is_little_endian(dataset: Dataset) -> bool:
-    """Whether the file's words have their low byte first."""
+    """Whether the file is little endian."""
     return dataset.original_encoding[1] is not False
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """The first value of an element as text without padding, "" where there is none."""
+    """The first value of an element as text without padding, "" if there is none."""
     return next(iter(texts_of(dataset, keyword)), "")
 
 
@@ -87,14 +87,14 @@ def texts_of(dataset: Dataset, keyword: str) -> list[str]:
 
 
 def numbers_of(dataset: Dataset, keyword: str) -> list[float]:
-    """The numbers of an element; none where any of its values is not a finite number."""
+    """The numbers of an element; empty if any value is not a finite number."""
     numbers = fields_of(dataset, keyword)
     known = [number for number in numbers if number is not None]
     return known if len(known) == len(numbers) else []
 
 
 def fields_of(dataset: Dataset, keyword: str) -> list[float | None]:
-    """The values of an element as numbers, each None where it is not a finite number."""
+    """The values of an element as numbers, None for each that is not a finite number."""
     value = value_of(dataset, keyword)
     if isinstance(value, bytes):
         if (vr := dictionary_VR(keyword)) not in ("DS", "IS"):
@@ -110,7 +110,7 @@ def fields_of(dataset: Dataset, keyword: str) -> list[float | None]:
 
 
 def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """The items of a sequence; none where it is absent, empty or not a sequence."""
+    """The items of a sequence; empty if it is absent, empty or not a sequence."""
     with suppress(Exception):
         value = dataset.get(keyword)
         return [item for item in value or () if isinstance(item, Dataset)]
@@ -118,9 +118,9 @@ def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
-    """The value of an element, None where there is none.
+    """The value of an element, None if there is none.
 
-    A list where it has several, and the bytes of the file where pydicom cannot convert them.
+    Multiple values are a list; values that pydicom cannot convert are the bytes of the file.
     """
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in dataset:
@@ -132,7 +132,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             return value
         return list(value)
-    with suppress(Exception):  # an unknown VR, or a number that is none
+    with suppress(Exception):  # an unknown VR, or an invalid number
         raw = dataset.get_item(tag)
         if isinstance(raw, RawDataElement):
             return raw.value
@@ -141,7 +141,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 def _number(value: Any) -> float | None:
     with suppress(Exception):
-        if isinstance(value, str):  # a decimal comma is written in half of Europe
+        if isinstance(value, str):  # decimal commas occur in practice
             text = value.strip(_PADDING).replace(",", ".")
             if not _NUMBER.fullmatch(text):
                 return None
@@ -152,11 +152,11 @@ def _number(value: Any) -> float | None:
 
 
 def mend(dataset: Dataset, path: Path) -> None:
-    """Bring counts and the photometric word into the form of the standard, in place.
+    """Normalise the counts and Photometric Interpretation to the standard, in place.
 
-    Numbers as text (a wrong VR) become numbers. A photometric word in small letters or with blanks
-    becomes the one of the standard, and one that contradicts the number of samples yields to it.
-    Raises RadiographError where the layout or the polarity of the pixels is unknown.
+    Numbers as text (a wrong VR) become numbers. Photometric Interpretation is corrected for case
+    and blanks, and where it contradicts the number of samples per pixel.
+    Raises RadiographError if the layout or polarity of the pixels is unknown.
     """
     for keyword in _COUNTS:
         numbers = numbers_of(dataset, keyword)
@@ -190,24 +190,24 @@ def mend(dataset: Dataset, path: Path) -> None:
 
 
 def _colour_word(word: str | None, dataset: Dataset) -> str:
-    """The photometric word of three samples: RGB, unless the file names another that can be."""
+    """Photometric Interpretation for three samples: RGB, unless the file has a valid other one."""
     if word not in COLOUR:
         return "RGB"
     syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID", "")
-    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):  # the other words are not of JPEG
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):  # the others do not apply to JPEG
         return word if word in ("RGB", "YBR_FULL") else "YBR_FULL_422"
     data = dataset.get_item("PixelData")
     whole = 3 * int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames", 1))
     if word == "YBR_FULL_422" and data is not None and syntax in UncompressedTransferSyntaxes:
         length = len(data.value or b"") // max(1, int(dataset.BitsAllocated) // 8)
-        return "YBR_FULL" if length >= whole else word  # nothing was left out
+        return "YBR_FULL" if length >= whole else word  # not subsampled
     return word
 
 
 def unfold(dataset: Dataset, index: int) -> None:
-    """Lift what an enhanced film says of all frames, and of this one, to its top level, in place.
+    """Copy the shared and per-frame functional groups of a frame to the top level, in place.
 
-    index: of the frame, from 0. A group replaces everything of its kind: where a frame has a
+    index: of the frame, from 0. A group replaces all attributes of its kind: if a frame has a
     window, a table for all frames no longer applies.
     """
     shared = items_of(dataset, "SharedFunctionalGroupsSequence")[:1]
@@ -234,7 +234,7 @@ def _is_told(item: Dataset, keyword: str) -> bool:
 
 
 def spacing_of(dataset: Dataset) -> tuple[tuple[float, float] | None, SpacingKind]:
-    """The spacing of rows and columns in mm and what it measures (PS3.3 10.7.1)."""
+    """The spacing of rows and columns in mm, and its kind (PS3.3 10.7.1)."""
     pixel = believed_spacing(numbers_of(dataset, "PixelSpacing"))
     plate = believed_spacing(numbers_of(dataset, "ImagerPixelSpacing")) or believed_spacing(
         numbers_of(dataset, "NominalScannedPixelSpacing")
@@ -249,6 +249,6 @@ def spacing_of(dataset: Dataset) -> tuple[tuple[float, float] | None, SpacingKin
 
 
 def ratio_of(dataset: Dataset) -> tuple[float, float] | None:
-    """Pixel Aspect Ratio (C.7.6.3.1.7): the vertical and the horizontal size of a pixel."""
+    """Pixel Aspect Ratio (C.7.6.3.1.7): the vertical and horizontal size of a pixel."""
     sides = numbers_of(dataset, "PixelAspectRatio")
     return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else None

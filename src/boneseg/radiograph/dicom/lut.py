@@ -1,6 +1,6 @@
-"""Lookup tables of DICOM (Modality LUT, VOI LUT: PS3.3 C.11.1.1 and C.11.2.1.1).
+"""DICOM lookup tables (Modality LUT, VOI LUT: PS3.3 C.11.1.1 and C.11.2.1.1).
 
-table = lookup_table(item)            # None where the item holds no table that can be read
+table = lookup_table(item)            # None if the item has no readable table
 entries = table.map(values)           # uint16, 0 to table.top
 """
 
@@ -24,7 +24,7 @@ class LookupTable:
     """A table of a LUT sequence.
 
     entries: uint16, at least one.
-    first: the first value that is mapped, as the file has it: 16 bits, with or without a sign.
+    first: the first mapped value as in the file: 16 bits, signed or unsigned.
     top: the full scale of the entries, 2^bits - 1.
     """
 
@@ -33,7 +33,7 @@ class LookupTable:
     top: int
 
     def map(self, values: NDArray[Any]) -> NDArray[np.uint16]:
-        """The entries of values (of any numeric type and shape); ends are held beyond the table."""
+        """Map values (any numeric type and shape); values beyond the table get its end entries."""
         first, last = self._start(values), len(self.entries) - 1
         mapped = np.empty(values.shape, np.uint16)
         for rows in blocks(values):
@@ -42,9 +42,9 @@ class LookupTable:
         return mapped
 
     def _start(self, values: NDArray[Any]) -> int:
-        """The first value mapped, with the sign of the values (US or SS, whatever its VR says).
+        """The first mapped value, read as signed or unsigned like the values, whatever its VR.
 
-        The other reading is taken where this one puts the whole table beyond all values.
+        The other reading is used if this one puts the whole table outside the values.
         """
         low, high = float(values.min()), float(values.max())
         unsigned = self.first & 0xFFFF
@@ -55,13 +55,13 @@ class LookupTable:
 
 
 def first_table(dataset: Dataset, keyword: str) -> LookupTable | None:
-    """The first usable table of a LUT sequence, None where there is none."""
+    """The first usable table of a LUT sequence, or None."""
     tables = (lookup_table(item, dataset) for item in items_of(dataset, keyword))
     return next((table for table in tables if table is not None), None)
 
 
 def palette_colours(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any] | None:
-    """RGB (height x width x 3, uint8 or uint16) of indices; None where a table cannot be read."""
+    """Map palette indices to RGB (height x width x 3, uint8 or uint16); None if unreadable."""
     names = [f"{band}PaletteColorLookupTable" for band in ("Red", "Green", "Blue")]
     tables = [lookup_table(dataset, dataset, name) for name in names]
     if None not in tables:
@@ -69,27 +69,27 @@ def palette_colours(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any] | N
         dtype = np.uint8 if all(table.top <= 0xFF for table in known) else np.uint16
         return np.stack([table.map(indices).astype(dtype) for table in known], -1)
     if f"Segmented{names[0]}Data" in dataset:
-        with suppress(Exception):  # pydicom expands tables in segments (C.7.9.2)
+        with suppress(Exception):  # pydicom expands segmented tables (C.7.9.2)
             colours: NDArray[Any] = apply_color_lut(indices, dataset)[..., :3]
             return colours
     return None
 
 
 def lookup_table(item: Dataset, dataset: Dataset, name: str = "LUT") -> LookupTable | None:
-    """The table of an item of a LUT sequence, or of a band of a palette (`name`: its keywords).
+    """Read the table of a LUT sequence item, or of a palette channel (`name`: keyword prefix).
 
-    `dataset` knows the byte order of the file.
+    `dataset` provides the byte order of the file.
 
-    The number of bits in the descriptor decides how the data are read. A table shorter than the
-    descriptor says is as long as it is; one that is longer is cut. Descriptors often claim 16 bits
-    whatever the entries have: there the full scale is that of the smallest usual depth that holds
-    the entries, as it is where entries exceed the depth claimed.
+    The number of bits in the descriptor determines how the data are read. A table shorter than
+    the descriptor says is accepted; a longer one is cut. Descriptors often claim 16 bits whatever
+    the entries have: then, and if entries exceed the claimed depth, the full scale is that of the
+    smallest usual depth that fits the entries.
     """
     descriptor = numbers_of(item, f"{name}Descriptor")
     if len(descriptor) != 3:
         return None
     count, first, bits = (int(number) for number in descriptor)
-    count = (count & 0xFFFF) or 0x10000  # 0 stands for 65,536 (C.11.1.1)
+    count = (count & 0xFFFF) or 0x10000  # 0 means 65,536 (C.11.1.1)
     entries = _entries(value_of(item, f"{name}Data"), count, bits, is_little_endian(dataset))
     if entries.size == 0:
         return None
@@ -100,7 +100,7 @@ def lookup_table(item: Dataset, dataset: Dataset, name: str = "LUT") -> LookupTa
 
 
 def _entries(data: Any, count: int, bits: int, little: bool) -> NDArray[np.uint16]:
-    """The entries of a table: words, or bytes of which two share a word, the first the low one."""
+    """The entries of a table: 16-bit words, or bytes packed two to a word, low byte first."""
     if isinstance(data, bytes):
         data += bytes(len(data) % 2)
         words = np.frombuffer(data, "<u2" if little else ">u2").astype(np.uint16)

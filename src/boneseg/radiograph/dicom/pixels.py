@@ -1,9 +1,9 @@
-"""The pixel data of a DICOM film as numbers, whatever they are packed in (PS3.5, section 8).
+"""Decode the pixel data of a DICOM film, compressed or not (PS3.5, section 8).
 
-Uncompressed pixels are read here. A compressed frame is compared with the header first
-(`radiograph/dicom/codestream.py`), and decoded in a child process that may be lost
-(`radiograph/dicom/decoder.py`). One frame takes at most FRAME_BYTES once it is unpacked, and a
-decoder 192 MiB and eight times the frame's bytes while it works.
+Uncompressed pixels are read here. A compressed frame is first compared with the header
+(`radiograph/dicom/codestream.py`), then decoded in a disposable child process
+(`radiograph/dicom/decoder.py`). A decompressed frame takes at most FRAME_BYTES, and its decoder
+192 MiB plus eight times the bytes of the frame.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from boneseg.radiograph.dicom.codestream import (
 )
 from boneseg.radiograph.dicom.decoder import DecodingError, EndedError, decoded
 
-FRAME_BYTES = 600_000_000  # of a frame unpacked: 100 million pixels of three 16-bit samples
+FRAME_BYTES = 600_000_000  # of a decompressed frame: 100 million pixels of three 16-bit samples
 
-_SECONDS = 5.0  # of CPU time to decode a frame, and more by its size, unpacked and packed:
+_SECONDS = 5.0  # of CPU time to decode a frame, plus, by its decompressed and compressed size:
 _SECONDS_PER_SAMPLE = 0.1e-6
 _SECONDS_PER_BYTE = 1.5e-6  # ten times what JPEG 2000, the slowest, takes
 
@@ -39,7 +39,7 @@ _SECONDS_PER_BYTE = 1.5e-6  # ten times what JPEG 2000, the slowest, takes
 def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
     """The stored values of one frame: height x width, or height x width x 3 (RGB).
 
-    path: what the film is called. Raises RadiographError.
+    path: the name of the film in messages. Raises RadiographError.
     """
     try:
         stored = _left_justified(dataset, index)
@@ -65,9 +65,9 @@ def _failure(dataset: Dataset, path: Path, error: Exception) -> RadiographError:
 
 
 def _left_justified(dataset: Dataset, index: int) -> NDArray[Any] | None:
-    """The stored values where they fill their words from the top (High Bit), else None.
+    """The stored values if they are left-justified in their words (High Bit), else None.
 
-    pydicom takes the low bits whatever High Bit says. Some files say so and mean it not: their low
+    pydicom takes the low bits whatever High Bit is. Some files have a wrong High Bit: their low
     bits are not empty.
     """
     bits, top = int(dataset.BitsStored), int(dataset.get("HighBit") or 0) + 1
@@ -83,7 +83,7 @@ def _left_justified(dataset: Dataset, index: int) -> NDArray[Any] | None:
 
 
 def _stored(dataset: Dataset, index: int) -> NDArray[Any]:
-    """Raises DecodingError, and nearly anything where the file is damaged."""
+    """Raises DecodingError, and almost any error if the file is damaged."""
     if dataset.file_meta.TransferSyntaxUID not in KINDS:
         return pixel_array(dataset, index=index)
     check_fragments(dataset.PixelData)
@@ -105,7 +105,7 @@ def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
 
 
 def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[Any]:
-    """Raises DecodingError, and nearly anything where the header is damaged."""
+    """Raises DecodingError, and almost any error if the header is damaged."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     header = _shape(dataset)
     if _frame_bytes(dataset) > FRAME_BYTES:
@@ -148,7 +148,7 @@ def _frame_bytes(dataset: Dataset) -> int:
 
 
 def _compare(codestream: Codestream, header: Shape) -> None:
-    """Refuse a frame of another size than the header's. Raises DecodingError."""
+    """Reject a frame that does not match the header's size. Raises DecodingError."""
     own = codestream.shape
     if codestream.kind == "rle":
         if own.samples * 8 != header.samples * header.bits:
@@ -172,19 +172,19 @@ def _compare(codestream: Codestream, header: Shape) -> None:
 
 @cache
 def _decoder(syntax: UID) -> Decoder:
-    """pydicom's decoder of a syntax, with ours as its only plugin: its own list stays as it is."""
+    """A pydicom decoder with ours as its only plugin; the global decoders stay unchanged."""
     decoder = Decoder(syntax)
     decoder.add_plugin("boneseg", (__name__, "hand_over"))
     return decoder
 
 
 def is_available(syntax: str) -> bool:
-    """Asked by pydicom of each plugin."""
+    """Whether the plugin supports a syntax; called by pydicom."""
     return syntax in KINDS
 
 
 def hand_over(frame: bytes, runner: DecodeRunner) -> memoryview:
-    """The frame as it was unpacked; pydicom then sees to signs, unused bits and colours."""
+    """Return the decompressed frame; pydicom then handles signs, unused bits and colours."""
     pixels: Any = runner.get_option("unpacked")
     runner.set_option("bits_allocated", 8 * pixels.dtype.itemsize)
     runner.set_option("planar_configuration", 0)

@@ -1,10 +1,10 @@
-"""A DICOM radiograph as it is meant to be displayed (`read_radiograph` comes here).
+"""Read a DICOM radiograph as it is meant to be displayed (called by `read_radiograph`).
 
 The header is read in `radiograph/dicom/header.py`, the pixels in `radiograph/dicom/pixels.py`, and
-the steps from stored values to grey are in `radiograph/dicom/display.py`.
+stored values are transformed to grey in `radiograph/dicom/display.py`.
 
-No message holds anything from the file but its kind, and names that give a patient away are not
-repeated (see `radiograph/privacy.py`).
+Messages quote nothing from the file except its kind, and no file name that identifies the patient
+(see `radiograph/privacy.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from boneseg.radiograph.dicom.pixels import decode
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.read import Radiograph, check_size, pick_frame
 
-# Projections through the body, and OT, under which secondary captures are filed (C.7.3.1.1.1).
+# Projection modalities, and OT, used for secondary captures (C.7.3.1.1.1).
 PROJECTIONS = ("CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT")
 _OTHER_KINDS = {
     "CT": "a CT slice",
@@ -56,7 +56,7 @@ _OTHER_KINDS = {
     "ECG": "a waveform",
     "DOC": "a document",
 }
-# The other defined terms (C.7.3.1.1.1): any other word in a file could be of its patient.
+# The other defined terms (C.7.3.1.1.1); any other value could contain patient data.
 _OTHER_MODALITIES = frozenset(
     (
         *("AR", "AS", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CFM", "CP", "CS", "CTPROTOCOL"),
@@ -67,7 +67,7 @@ _OTHER_MODALITIES = frozenset(
         *("ST", "STAIN", "TEXTUREMAP", "TG", "VA", "XAPROTOCOL"),
     )
 )
-# Kinds of objects that Modality does not always distinguish from a projection.
+# SOP classes that Modality does not always distinguish from a projection.
 _OTHER_CLASSES = {
     classes.CTImageStorage: "a CT slice",
     classes.EnhancedCTImageStorage: "a CT slice",
@@ -81,7 +81,7 @@ _OTHER_CLASSES = {
     classes.XRay3DCraniofacialImageStorage: "a reconstructed volume",
     classes.BreastTomosynthesisImageStorage: "a reconstructed volume",
 }
-_ASPECTS = (1 / 8, 8)  # of pixels; what is beyond is no scanner's
+_ASPECTS = (1 / 8, 8)  # of pixels; the plausible range
 
 
 def read_dicom(
@@ -89,7 +89,7 @@ def read_dicom(
 ) -> Radiograph:
     """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
 
-    Raises RadiographError where the file is damaged, of another kind, or holds no image.
+    Raises RadiographError if the file is damaged, of another kind, or has no image.
     """
     hush()
     source, path = path, path if keep_names else public_path(path)
@@ -108,7 +108,7 @@ def read_dicom(
         pixels = display(stored, dataset, path, aspect=aspect, invert=invert)
     except (RadiographError, MemoryError, OSError):
         raise
-    except Exception:  # values of a kind that the standard forbids; the message could hold them
+    except Exception:  # invalid values, which the message could quote
         raise RadiographError(
             f"{path}: is a damaged DICOM file (invalid image attributes); export it again"
         ) from None
@@ -158,7 +158,7 @@ def _other_kind(dataset: Dataset) -> str | None:
 
 
 def _aspect(sides: tuple[float, float] | None) -> float:
-    """The height of a pixel over its width; 1 where it is nearly that, or cannot be believed."""
+    """The height of a pixel divided by its width; 1 if it is close to 1 or implausible."""
     aspect = sides[0] / sides[1] if sides else 1.0
     believed = _ASPECTS[0] <= aspect <= _ASPECTS[1] and abs(aspect - 1) > 0.01
     return aspect if believed else 1.0

@@ -1,4 +1,4 @@
-"""The part of a film that its display shutter leaves open (DICOM PS3.3 C.7.6.11)."""
+"""The part of a film left open by its display shutter (DICOM PS3.3 C.7.6.11)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from PIL import Image, ImageDraw
 Mask = NDArray[np.bool_]
 Numbers = Callable[[str], Sequence[float]]
 
-_FAR = 1e6  # px; no corner lies so far from a film
+_FAR = 1e6  # px; limit of plausible vertices
 
 
 def open_part(
     shapes: Sequence[str], numbers: Numbers, size: tuple[int, int], aspect: float
 ) -> Mask | None:
-    """bool, height x width: True where nothing hides the film; None where no shape is described.
+    """bool, height x width: True where the film is visible; None if no shape is described.
 
-    `shapes` are the words of Shutter Shape, and `numbers` gives the values of an element by its
-    keyword. Several shapes are laid on one another: the least of the film stays open. Rows and
-    columns are counted from 1, and an edge belongs to the open part. `aspect` is the height of a
-    pixel over its width: a circle's radius is in widths.
+    `shapes` are the values of Shutter Shape, and `numbers` returns the values of an element by
+    its keyword. Multiple shapes are intersected. Rows and columns are counted from 1, and edges
+    belong to the open part. `aspect` is the height of a pixel divided by its width: the radius of
+    a circle is in pixel widths.
     """
     drawn = []
     if "RECTANGULAR" in shapes:
@@ -51,7 +51,7 @@ def _circle(numbers: Numbers, size: tuple[int, int], aspect: float) -> Mask | No
     if len(center) != 2 or len(radius) != 1:
         return None
     rows, columns = np.ogrid[1 : size[0] + 1, 1 : size[1] + 1]
-    left = radius[0] ** 2 - ((rows - center[0]) * aspect) ** 2  # of the squared radius, by row
+    left = radius[0] ** 2 - ((rows - center[0]) * aspect) ** 2  # rest of the squared radius, by row
     inside: Mask = (columns - center[1]) ** 2 <= left
     return inside
 
