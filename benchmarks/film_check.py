@@ -137,7 +137,7 @@ def read(paths: list[Path]) -> Pictures:
 
 
 def no_films(asked: argparse.Namespace) -> Iterator[tuple[str, Pictures]]:
-    """Each kind of picture that is no radiograph."""
+    """Each kind of picture that is not a radiograph."""
     folders = sorted(asked.photographs.iterdir()) if asked.photographs else []
     yield from ((f"photographs: {folder.name}", photographs(folder)) for folder in folders)
     if not folders:

@@ -625,7 +625,7 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
             "is damaged, or is not XML",
         ),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "is damaged, or is not XML"),
-        ("knee.xml", "<annotation/>", "is no CVAT for images"),
+        ("knee.xml", "<annotation/>", "is not CVAT for images"),
         ("knee.txt", "0 0.1 0.1 0.2 0.2", "a box labelled 0"),
         ("knee.seg.nrrd", "NRRD0004\n", "is damaged, or is not NRRD"),
         (

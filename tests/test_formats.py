@@ -228,7 +228,7 @@ def test_a_frame_of_several_is_named(tmp_path: Path) -> None:
 
 def test_what_cannot_be_pointed_at_is_refused_in_one_line(tmp_path: Path) -> None:
     one = reading(picture(tmp_path / "knee.png"), MASK)
-    with pytest.raises(RadiographError, match=r"is no DICOM film.*leave dicom-seg out"):
+    with pytest.raises(RadiographError, match=r"is not a DICOM film.*leave dicom-seg out"):
         FORMATS["dicom-seg"].write(tmp_path / "out.dcm", one)
     film = dicom_film(tmp_path / "knee.dcm")
     source = read_source(film)
@@ -426,7 +426,7 @@ def test_a_film_without_dicom_lacks_the_dicom_outputs_alone(tmp_path: Path) -> N
     assert done.returncode == 0
     (line,) = [line for line in done.stderr.splitlines() if "skipped" in line]
     assert line.startswith(f"warning: {knee}: ")
-    assert "dicom-seg is skipped: is no DICOM film" in line
+    assert "dicom-seg is skipped: is not a DICOM film" in line
     names = {"coco.json", "hip.seg.dcm", "hip_mask.png", "knee_mask.png", "segment.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     images = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]

@@ -523,7 +523,7 @@ def test_training_names_every_film_that_it_cannot_read(tmp_path: Path) -> None:
         ("all.json", "", "is damaged, or is not JSON"),
         ("all.json", "[" * 100_000, "is damaged, or is not JSON"),
         ("other.json", "{}", "is neither LabelMe, nor COCO, nor Label Studio"),
-        ("voc.xml", "<annotation/>", "is no CVAT for images"),
+        ("voc.xml", "<annotation/>", "is not CVAT for images"),
     ],
 )
 def test_the_first_reason_is_kept_where_no_mask_has_a_film(

@@ -183,7 +183,7 @@ def test_a_format_that_a_film_cannot_have_is_skipped(engine: Engine, tmp_path: P
     assert set(report[3]["outputs"]) == set(kinds)
     assert report[3]["skipped"] == {}
     [alone] = segmented(engine, tmp_path / "other", knee, formats=["dicom-seg"])
-    assert alone["error"].startswith(f"{knee}: is no DICOM film")
+    assert alone["error"].startswith(f"{knee}: is not a DICOM film")
     assert alone["outputs"] == {}
 
 

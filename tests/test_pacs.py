@@ -145,7 +145,7 @@ def test_a_server_that_is_not_there_is_given_up_after_a_while(engine, room):
     [
         ({"url": "pacs.example"}, "must be that of a DICOMweb service"),
         ({"url": "https://user:secret@pacs.example/dicom-web"}, "leave the password out"),
-        ({"url": "https://pacs.example", "netrc": Path("/none")}, "is no netrc file"),
+        ({"url": "https://pacs.example", "netrc": Path("/none")}, "is not a netrc file"),
         ({"url": "https://pacs.example", "token": Path("/none")}, "holds no token"),
     ],
 )

@@ -119,7 +119,7 @@ def test_a_dicom_film_in_and_a_segmentation_of_it_out(client: TestClient, tmp_pa
     assert np.array_equal(found.pixel_array.squeeze() > 0, mask > 0)
     answer = post(client, "foot.png", FOOT.read_bytes(), accept="application/dicom")
     assert answer.status_code == 422
-    assert answer.json()["error"].startswith("foot.png: is no DICOM film")
+    assert answer.json()["error"].startswith("foot.png: is not a DICOM film")
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -793,10 +793,10 @@ def test_a_taken_port_and_a_second_server_are_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (("--data", FOOT), 2, "is no folder"),
+        (("--data", FOOT), 2, "is not a folder"),
         (("--data", sample_films()), 2, "holds films but no folder images/"),
         (("--model", sample_films()), 1, "is not a bundle"),
-        (("--host", "256.1.1.1"), 2, "is no address"),
+        (("--host", "256.1.1.1"), 2, "is not an address"),
         (("--port", "70000"), 2, "--port"),
     ],
 )

@@ -178,7 +178,7 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
         narrow = {"network.width": Choices(choices=(4, 5))}
         tune_recipe(phantoms, base, out, trials=1, space=narrow, resume=True)
     (out / "tune.db").write_text("no database at all, but long enough to look like one " * 40)
-    with pytest.raises(TrainingError, match="is no search of boneseg"):
+    with pytest.raises(TrainingError, match="is not a search of boneseg"):
         tune_recipe(phantoms, base, out, trials=1, space=SPACE, resume=True)
     with pytest.raises(UsageError, match="one or more"):
         tune_recipe(phantoms, base, out, trials=0, space=SPACE, resume=True)
@@ -188,10 +188,10 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
     ("text", "answer"),
     [
         ("[augment.rotatoin]\nlow = 0\nhigh = 9\n", "did you mean 'augment.rotation'"),
-        ("[augment.rotation]\nlow = 0\n", "is no range"),
-        ("[augment.rotation]\nchoices = []\n", "is no range"),
+        ("[augment.rotation]\nlow = 0\n", "is not a range"),
+        ("[augment.rotation]\nchoices = []\n", "is not a range"),
         ("[augment.rotation]\nlow = 9\nhigh = 9\n", "low = 9 is not below high = 9"),
-        ("[augment.rotation]\nlow = 0\nhigh = inf\n", "is no range"),
+        ("[augment.rotation]\nlow = 0\nhigh = inf\n", "is not a range"),
         (
             "[optimiser.learning_rate]\nlow = 0\nhigh = 0.1\nlog = true\n",
             "optimiser.learning_rate: log = true asks for a low above 0",

@@ -3,7 +3,7 @@
     BonesegError
      ├─ UsageError          the words of the call are wrong            (exit status 2)
      │   └─ RecipeError     a recipe holds a key or a value that is not known
-     ├─ RadiographError     a file is no radiograph that can be read   (exit status 1)
+     ├─ RadiographError     a file is not a radiograph that can be read   (exit status 1)
      │   └─ DecoderDiedError    the process that decoded it died, or was ended
      ├─ MaskError           a file is no mask that can be read
      ├─ DatasetError        a folder of films and masks cannot be trained on

@@ -127,8 +127,8 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     The prediction for a film `knee.png` is `knee_mask.*`, or else `knee.*`, in `masks_dir` itself;
     that may also be one file of annotations.
     Distances are in mm too where the film states its pixel spacing. Raises UsageError where
-    `masks_dir` is no folder that can be read, and DatasetError where the dataset has no case; what
-    is wrong with one case is in `failures`, and the others are scored.
+    `masks_dir` cannot be read, and DatasetError where the dataset has no case; what is wrong with
+    one case is in `failures`, and the others are scored.
     """
     masks = _masks_in(masks_dir)
     files = _by_name(masks)

@@ -84,4 +84,4 @@ def study(out: Path, create: bool = False) -> Study:
             path.unlink(missing_ok=True)
         raise error
     except (SQLAlchemyError, RuntimeError, KeyError, ValueError):
-        raise TrainingError(f"{path}: is no search of boneseg; choose another --out") from None
+        raise TrainingError(f"{path}: is not a search of boneseg; choose another --out") from None

@@ -3,7 +3,7 @@
 >>> Filters()(torch.zeros(1, 1, 64, 64)).shape
 torch.Size([1, 3, 64, 64])
 
-They are layers without weights, in front of the network and inside its bundle, so that whoever
+They are layers without weights, in front of the network and inside its bundle, so that anyone who
 segments with it hands in one film whatever it was trained with.
 """
 

@@ -19,7 +19,7 @@ from boneseg.radiograph.read import read_radiograph
 def answer(path: Path, engine: Engine, name: str) -> Dataset:
     """The DICOM Segmentation of a film of one frame; `name` is what errors call it.
 
-    Raises BonesegError where the file is no radiograph, or cannot be segmented.
+    Raises BonesegError where the file is not a radiograph, or cannot be segmented.
     """
     try:
         film = read_radiograph(path, keep_names=True)

@@ -29,14 +29,14 @@ def netrc_auth(path: Path | None) -> httpx.Auth | None:
         return httpx.NetRCAuth(str(chosen))
     except (OSError, NetrcParseError, UnicodeDecodeError):
         raise UsageError(
-            f"{chosen}: is no netrc file; write: machine HOST login USER password PASSWORD"
+            f"{chosen}: is not a netrc file; write: machine HOST login USER password PASSWORD"
         ) from None
 
 
 def _refuse_if_public(path: Path) -> None:
     """Raises UsageError for a file of credentials that others can read.
 
-    As ftp(1) and Python's netrc do. What is no regular file, as a pipe, has no readers.
+    As ftp(1) and Python's netrc do. What is not a regular file, as a pipe, has no readers.
     """
     try:
         found = path.stat()

@@ -209,7 +209,7 @@ def _stow_says(answer: httpx.Response) -> bool | None:
 
 
 def _uid_of(path: Path) -> str | None:
-    """The SOP Instance UID of a file, "" where it has none; None where it is no DICOM file."""
+    """The SOP Instance UID of a file, "" where it has none; None where it is not a DICOM file."""
     try:
         if not looks_like_dicom(path):
             return None

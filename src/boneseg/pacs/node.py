@@ -97,7 +97,7 @@ def peer(text: str) -> Peer:
 def title(text: str) -> str:
     """An AE title (PS3.5 6.2: 1 to 16 characters, no backslash or control character)."""
     if not re.fullmatch(r"[ -\[\]-~]{1,16}", text) or not text.strip():
-        raise UsageError(f"{text}: is no AE title; these have 1 to 16 letters, digits or signs")
+        raise UsageError(f"{text}: is not an AE title; these have 1 to 16 letters, digits or signs")
     return text.strip()
 
 

@@ -107,7 +107,7 @@ def _read(value: Any, where: str) -> Range | Choices:
         if first["type"] == "value_error":
             reason = first["msg"].removeprefix("Value error, ")
         else:
-            reason = "is no range; give low and high (and log = true), or choices = [...]"
+            reason = "is not a range; give low and high (and log = true), or choices = [...]"
         raise RecipeError(f"{where}: {reason}") from None
 
 

@@ -92,7 +92,7 @@ class _Static(StaticFiles):
 
 
 def _tell_errors(app: FastAPI) -> None:
-    """Every error is one line of JSON: {"error": "knee.txt: is no image; give PNG or DICOM"}."""
+    """Every error is one line of JSON: {"error": "knee.txt: is empty; copy it again"}."""
 
     @app.exception_handler(BonesegError)
     async def ours(_: Request, error: BonesegError) -> Response:

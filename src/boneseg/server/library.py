@@ -72,7 +72,7 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         if root.exists() and not root.is_dir():
-            raise UsageError(f"{root}: is no folder; give --data a folder of films")
+            raise UsageError(f"{root}: is not a folder; give --data a folder of films")
         self.root = root
         self.images, self.masks = layout(root)
         self.hidden = root / HIDDEN

@@ -165,7 +165,7 @@ class Retraining:
         """The finished run of this number. Raises NotFoundError."""
         run = self.run
         if run is None or run.number != number or run.state != "done":
-            raise NotFoundError(f"run {number}: is no finished training of this light box")
+            raise NotFoundError(f"run {number}: is not a finished training of this light box")
         return run
 
     def close(self) -> None:

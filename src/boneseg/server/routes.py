@@ -80,7 +80,7 @@ _SEGMENT_ANSWER: dict[int | str, dict[str, Any]] = {
         "description": "The mask, as the Accept header asks.",
     },
     413: {"description": "The upload is too large."},
-    422: {"description": "The file is no radiograph; the line says why."},
+    422: {"description": "The file is not a radiograph; the line says why."},
     503: {"description": "The queue is full; Retry-After says for how long."},
 }
 

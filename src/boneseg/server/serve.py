@@ -106,7 +106,9 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, number)
     except (OSError, OverflowError):
-        raise UsageError(f"--host {host} --port {port}: is no address of this machine") from None
+        raise UsageError(
+            f"--host {host} --port {port}: is not an address of this machine"
+        ) from None
     try:
         if os.name == "posix":  # elsewhere it would let two servers have one port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

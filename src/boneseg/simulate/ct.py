@@ -90,7 +90,7 @@ def _volume(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
         data = np.asanyarray(image.dataobj)
     except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{path}: is no NIfTI volume that can be read ({reason})") from None
+        raise UsageError(f"{path}: is not a NIfTI volume that can be read ({reason})") from None
     if data.ndim != 3:
         raise UsageError(f"{path}: has {data.ndim} axes; give a volume of three")
     return data, tuple(float(side) for side in image.header.get_zooms())

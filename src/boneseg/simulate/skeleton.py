@@ -123,7 +123,7 @@ def read_skeleton(meshes: Path, model: Path | None = None) -> Skeleton:
         coupled = dict(_coupled(root))
         bones = tuple(_bones(root, files))
     except (OSError, ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{model}: is no OpenSim 4 model that can be read ({error})") from None
+        raise UsageError(f"{model}: is not an OpenSim 4 model that can be read ({error})") from None
     if not bones:
         raise UsageError(f"{model}: none of its meshes is in {meshes}")
     return Skeleton(bones, joints, coordinates, coupled)

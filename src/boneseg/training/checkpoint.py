@@ -61,7 +61,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             facts = read_json(file.metadata()["facts"])
             nested: dict[str, Any] = {}
-            for name in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
+            for name in file.keys():  # noqa: SIM118 (a safetensors file is not a mapping)
                 *parents, last = name.split("/")
                 place = nested
                 for parent in parents:

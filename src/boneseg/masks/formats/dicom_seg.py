@@ -133,7 +133,7 @@ def segmentation_uid(
 
 
 def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
-    """Write the mask. Raises RadiographError for a film that is no DICOM file, and OutputError."""
+    """Write the mask. Raises RadiographError for a film not in DICOM, and OutputError."""
     segmentation = dicom_seg(
         read_source(found.film.source, found.name),
         found,
@@ -154,7 +154,7 @@ def read_source(path: Path, name: Path | None = None) -> Dataset:
     except Exception:  # pydicom's message could quote the file
         raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
     raise RadiographError(
-        f"{name or path}: is no DICOM film, so a DICOM Segmentation has nothing to point at; "
+        f"{name or path}: is not a DICOM film, so a DICOM Segmentation has nothing to point at; "
         "leave dicom-seg out, or give the DICOM file"
     )
 

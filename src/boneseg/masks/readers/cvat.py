@@ -36,10 +36,10 @@ def drawings(path: Path, document: object) -> list[Drawing]:
     except (ElementTree.ParseError, ValueError, LookupError):  # the last of an encoding
         raise MaskError("is damaged, or is not XML; export it again") from None
     if root.tag != "annotations":
-        raise UnknownAnnotationError("is no CVAT for images; export it as 'CVAT for images 1.1'")
+        raise UnknownAnnotationError("is not CVAT for images; export it as 'CVAT for images 1.1'")
     if root.find("track") is not None:
         raise MaskError(
-            "is a CVAT video export, no CVAT for images; export it as 'CVAT for images 1.1'"
+            "is a CVAT video export, not CVAT for images; export it as 'CVAT for images 1.1'"
         )
     return [_drawing(image) for image in root.iter("image")]
 
