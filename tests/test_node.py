@@ -342,7 +342,7 @@ def test_addresses_and_titles_are_read():
         with pytest.raises(UsageError, match="AET@HOST:PORT"):
             peer(wrong)
     for wrong in ("", " ", "LONGER THAN SIXTEEN", "A\\B"):
-        with pytest.raises(UsageError, match="no AE title"):
+        with pytest.raises(UsageError, match="not an AE title"):
             title_of(wrong)
 
 
