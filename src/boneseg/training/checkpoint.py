@@ -70,7 +70,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             return nested, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(
-            f"{path}: no checkpoint that can be read ({error}); start the run anew"
+            f"{path}: cannot be read as a checkpoint ({error}); start the run again"
         ) from None
 
 
