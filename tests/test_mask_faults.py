@@ -512,7 +512,7 @@ def test_training_names_every_film_that_it_cannot_read(tmp_path: Path) -> None:
     (root / "masks" / "c.png").write_bytes(b"cut")
     told = reason(open_dataset(root))
     assert told.startswith(f"{root / 'masks' / 'b.png'}: cannot be read as an image")
-    assert "(and 1 other cannot be used: b, c; see boneseg check)" in told
+    assert "(2 errors in all, in b, c; see boneseg check)" in told
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,7 @@ def read_films(
         raise errors[0]
     if errors:
         raise DatasetError(
-            f"{errors[0]} (and {counted(len(errors) - 1, 'other')} cannot be used: "
-            f"{', '.join(wrong)}; see boneseg check)"
+            f"{errors[0]} ({len(errors)} errors in all, in {', '.join(wrong)}; see boneseg check)"
         )
     return films
 
