@@ -85,6 +85,16 @@ def test_every_format_that_pillow_may_open_has_a_suffix() -> None:
     assert {how["format"] for how in PICTURES.values()} == set(_FORMATS)
 
 
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_a_grey_png_may_have_a_transparent_level(mode: str, tmp_path: Path) -> None:
+    image = Image.fromarray(MASK.astype(np.uint8) * 255).convert(mode)
+    image.save(tmp_path / "ground.png", transparency=0)
+    assert np.array_equal(read_mask(tmp_path / "ground.png"), MASK)
+    image.save(tmp_path / "bone.png", transparency=1 if mode == "1" else 255)
+    with pytest.raises(MaskError, match="is black on transparent"):
+        read_mask(tmp_path / "bone.png")
+
+
 def test_a_gif_may_be_interlaced_transparent_or_in_colour_but_not_animated(tmp_path: Path) -> None:
     grey = Image.fromarray(MASK.astype(np.uint8))
     grey.putpalette([0, 0, 0, 255, 0, 0])

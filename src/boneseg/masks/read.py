@@ -167,6 +167,8 @@ def _keep_low_values(image: Image.Image, deep: NDArray[np.uint16]) -> None:
 def _bone_of(image: Image.Image, path: Path) -> NDArray[np.bool_]:
     if image.mode in ("P", "PA"):
         return _from_palette(image, path)
+    if image.mode in ("1", "L") and "transparency" in image.info:
+        return _from_colours(_flatten(image, path), path)
     values = np.asarray(image)
     if values.dtype == np.bool_:
         return values.copy()
