@@ -36,8 +36,8 @@ from boneseg.errors import MaskError, RadiographError
 from boneseg.masks.annotations import MaskSizeError, is_annotation, read_annotation
 from boneseg.radiograph.pillow import deep_colours, is_white_zero
 from boneseg.radiograph.provenance import SOFTWARE
+from boneseg.radiograph.read import MAX_PIXELS
 
-MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have some 60 million
 # A list, so that no EPS starts Ghostscript.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _NEAR = 32  # grey levels of 255 that ringing and smoothing may stray from black or white
