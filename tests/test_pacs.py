@@ -415,7 +415,7 @@ def test_the_command_stores_a_study_and_names_no_patient(tmp_path, server):
     done = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
     assert done.returncode == 1, done.stderr  # for the one that is too small
     assert "2 stored, 0 already present, 1 failed" in done.stdout
-    assert "(1.2.3.9): a film of 4 pixels" in done.stderr
+    assert "(1.2.3.9): 4 x 4 pixels is too small" in done.stderr
     assert len(server.segmentations()) == 2
     again = subprocess.run(words, capture_output=True, timeout=300, cwd=tmp_path, text=True)
     assert again.returncode == 1 and "0 stored, 2 already present, 1 failed" in again.stdout
