@@ -29,7 +29,7 @@ from boneseg.dataset.load import Film
 from boneseg.drawing.overlay import overlay
 from boneseg.inference.batch import segment_files
 from boneseg.inference.engine import Engine
-from boneseg.masks.read import save_png
+from boneseg.masks.formats.png import save_png
 from boneseg.recipes.builtin import load_recipe
 
 TITLE = "Trained by the clock, scored on films held back"

@@ -25,7 +25,7 @@ from boneseg.dataset.open import open_dataset
 from boneseg.drawing.overlay import overlay
 from boneseg.evaluation.metrics import bootstrap_ci95
 from boneseg.inference.engine import Engine
-from boneseg.masks.read import save_png
+from boneseg.masks.formats.png import save_png
 from boneseg.radiograph.read import read_radiograph
 from boneseg.simulate import SkeletonSource
 

@@ -28,7 +28,7 @@ from pydicom.data import get_testdata_file
 from safetensors.numpy import load_file, save_file
 
 from boneseg.inference.plausibility import SIDE, load_film_check, weights
-from boneseg.masks.read import save_png
+from boneseg.masks.formats.png import save_png
 from boneseg.preprocessing import resize
 from boneseg.radiograph.greyscale import stretch
 from boneseg.radiograph.read import read_radiograph

@@ -51,7 +51,7 @@ import sys, numpy, torch
 from pathlib import Path
 from boneseg.bundle.store import load_bundle, load_network
 from boneseg.radiograph.read import read_radiograph
-from boneseg.masks.read import write_mask
+from boneseg.masks.formats.png import write_mask
 bundle = load_bundle(Path(sys.argv[1]))
 film = read_radiograph(sys.argv[2])
 prepared, place = bundle.preparation(film.pixels.shape).film(film.pixels)

@@ -32,7 +32,7 @@ from boneseg.drawing.overlay import picture
 from boneseg.inference.backends import open_backend
 from boneseg.inference.engine import MOST, Engine
 from boneseg.inference.plausibility import likeness
-from boneseg.masks.read import save_png, write_mask
+from boneseg.masks.formats.png import save_png, write_mask
 from boneseg.preprocessing import Floats
 from boneseg.radiograph.read import find_radiographs, read_radiograph
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from boneseg.bundle.store import sample_films
-from boneseg.masks.read import save_png
+from boneseg.masks.formats.png import save_png
 from boneseg.simulate import SkeletonSource
 
 FILMS = {"hand": 503, "knee": 502, "foot": 505, "forearm": 508, "hip": 503}  # seeds that came well

@@ -29,10 +29,10 @@ from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, MaskError, UsageError
 from boneseg.evaluation.evaluate import evaluate_masks
 from boneseg.masks.formats import FORMATS
-from boneseg.masks.formats.label_studio import packed
-from boneseg.masks.read import read_mask, write_mask
-from boneseg.masks.readers.coco import unpacked as coco_unpacked
-from boneseg.masks.readers.label_studio import unpacked
+from boneseg.masks.formats.coco import unpacked as coco_unpacked
+from boneseg.masks.formats.label_studio import packed, unpacked
+from boneseg.masks.formats.png import write_mask
+from boneseg.masks.read import read_mask
 from films import DATA, needs_data
 from readings import blobs, dicom_film, picture, reading
 

@@ -26,7 +26,8 @@ from boneseg.experiments import crossval
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_result import CrossValidation
 from boneseg.inference.engine import Engine, agreement, calibrated
-from boneseg.masks.read import read_mask, read_probability
+from boneseg.masks.formats.png import read_probability
+from boneseg.masks.read import read_mask
 from boneseg.preprocessing import Preparation
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.builtin import BUILT_IN

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
 from boneseg.errors import BonesegError
-from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
+from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.radiograph.dicom.header import hush
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.read import read_radiograph

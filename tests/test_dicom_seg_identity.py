@@ -17,7 +17,7 @@ from pydicom.uid import (
 
 import orthanc
 from boneseg.errors import RadiographError
-from boneseg.masks.formats.dicom_seg import read_source, write
+from boneseg.masks.formats.dicom_seg.write import read_source, write
 from readings import card, dicom_film, reading
 
 MASK = np.arange(60 * 80).reshape(60, 80) % 7 == 0

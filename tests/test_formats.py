@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -36,8 +37,8 @@ from pydicom.uid import (
 
 from boneseg.cli.films import NAMES
 from boneseg.errors import RadiographError
-from boneseg.masks.formats import FORMATS
-from boneseg.masks.formats.dicom_seg import dicom_seg, read_source, segmentation_uid
+from boneseg.masks.formats import FILM_FORMATS, FORMATS
+from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source, segmentation_uid
 from boneseg.masks.formats.measurements import extent
 from boneseg.masks.output import unique_stems, write_outputs
 from boneseg.masks.read import read_mask
@@ -439,7 +440,7 @@ def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(
     def break_down(*_: object) -> None:
         raise RuntimeError("a bug of a library")
 
-    monkeypatch.setattr("boneseg.masks.formats.nrrd.write", break_down)
+    monkeypatch.setitem(FILM_FORMATS, "nrrd", replace(FILM_FORMATS["nrrd"], write=break_down))
     one = reading(picture(tmp_path / "knee.png"), MASK)
     with pytest.raises(RuntimeError, match="a bug"):
         write_outputs(one, tmp_path / "out", ["mask", "nrrd"])

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boneseg.errors import BonesegError, MaskError
-from boneseg.masks.annotations import MAX_PAINTED, open_annotations
+from boneseg.masks.annotations import open_annotations
+from boneseg.masks.drawing import MAX_PAINTED
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.polygons import fill, keyhole, outlines
 from boneseg.masks.read import read_mask
@@ -319,7 +320,8 @@ def test_small_files_take_neither_memory_nor_time(tmp_path: Path) -> None:
 
 
 def test_the_regions_of_a_film_are_bounded(tmp_path: Path) -> None:
-    from boneseg.masks.annotations import Drawn, Patch, Region, merged
+    from boneseg.masks.annotations import merged
+    from boneseg.masks.drawing import Drawn, Patch, Region
 
     part = Patch(np.ones((1, 1), bool), visited=MAX_PAINTED // 3)
     regions = tuple(Region("bone", lambda shape: part) for _ in range(4))

@@ -29,7 +29,8 @@ from boneseg.errors import BonesegError, DatasetError, MaskError
 from boneseg.evaluation.evaluate import evaluate_masks
 from boneseg.masks.annotations import cut_off
 from boneseg.masks.formats import FORMATS
-from boneseg.masks.read import read_mask, write_mask
+from boneseg.masks.formats.png import write_mask
+from boneseg.masks.read import read_mask
 from readings import blobs, dicom_film, picture, reading
 from test_mask_formats import SHAPE, SQUARE, label_studio, only_mask, square, yolo_line
 

@@ -23,10 +23,10 @@ from boneseg.errors import MaskError
 from boneseg.masks.annotations import _DOUBTFUL, _HOLES, DICOM_SUFFIXES, SUFFIXES
 from boneseg.masks.filenames import IMAGE_SUFFIXES
 from boneseg.masks.formats import FORMATS
-from boneseg.masks.formats.label_studio import packed
-from boneseg.masks.read import _FORMATS, read_mask
-from boneseg.masks.readers.label_studio import _OTHERS, _WORDS
-from boneseg.masks.readers.nrrd import ENCODINGS, TYPES
+from boneseg.masks.formats.label_studio import _OTHERS, _WORDS, packed
+from boneseg.masks.formats.nrrd import ENCODINGS, TYPES
+from boneseg.masks.formats.png import _FORMATS
+from boneseg.masks.read import read_mask
 from readings import blobs, dicom_film, picture, reading
 
 Mask = NDArray[np.bool_]

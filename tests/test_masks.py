@@ -15,7 +15,8 @@ from PIL import Image
 
 import films
 from boneseg.errors import MaskError, OutputError
-from boneseg.masks.read import UnclearMaskError, read_mask, write_mask
+from boneseg.masks.formats.png import UnclearMaskError, write_mask
+from boneseg.masks.read import read_mask
 
 BONE = np.zeros((40, 30), bool)
 BONE[5:33, 7:21] = True

@@ -18,7 +18,7 @@ from pynetdicom import AE, evt
 import films
 import orthanc
 from boneseg.errors import ServiceError, UsageError
-from boneseg.masks.formats.dicom_seg import segmentation_uid
+from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.node import Node, Peer, peer
 from boneseg.pacs.node import title as title_of
 from boneseg.pacs.spool import FullError, Spool

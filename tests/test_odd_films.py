@@ -21,7 +21,7 @@ from boneseg.errors import RadiographError
 from boneseg.evaluation.evaluate import evaluate_model
 from boneseg.evaluation.metrics import score
 from boneseg.inference.batch import segment_files
-from boneseg.masks.read import write_mask
+from boneseg.masks.formats.png import write_mask
 from boneseg.preprocessing import Preparation, resize
 from boneseg.radiograph.dicom.shutter import open_part
 from boneseg.radiograph.read import Radiograph, read_radiograph

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -25,8 +26,8 @@ from boneseg.errors import OutputError, RadiographError, UsageError
 from boneseg.evaluation.evaluate import evaluate_model
 from boneseg.inference.batch import Result, segment_files
 from boneseg.inference.engine import Engine
-from boneseg.masks.formats import FORMATS
-from boneseg.masks.read import write_probability
+from boneseg.masks.formats import FILM_FORMATS, FORMATS
+from boneseg.masks.formats.png import write_probability
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.read import Radiograph, find_radiographs, read_radiograph
 from boneseg.simulate import simulate
@@ -257,7 +258,7 @@ def test_an_error_of_a_library_costs_its_film_alone(
         path.write_text("written")
 
     monkeypatch.setattr("boneseg.inference.batch.read_radiograph", read)
-    monkeypatch.setattr("boneseg.masks.formats.yolo.write", write)
+    monkeypatch.setitem(FILM_FORMATS, "yolo", replace(FILM_FORMATS["yolo"], write=write))
     films = [film(tmp_path / f"{name}.png") for name in ("a", "bad", "worse", "z")]
     told: list[Result] = []
     segment_files(films, tmp_path / "out", engine, formats=["mask", "yolo"], report=told.append)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import films
 import orthanc
 from boneseg.errors import OutputError, RadiographError, ServiceError, UsageError
-from boneseg.masks.formats.dicom_seg import segmentation_uid
+from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.dicomweb import DicomWeb, Instance, Series, Study
 from boneseg.pacs.multipart import CutError, extract
 from boneseg.pacs.retries import Retries

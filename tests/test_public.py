@@ -13,7 +13,7 @@ from PIL import Image
 
 import boneseg
 from boneseg.errors import BonesegError
-from boneseg.masks.annotations import MaskSizeError
+from boneseg.masks.drawing import MaskSizeError
 from boneseg.server.refusals import BusyError
 
 HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from boneseg.experiments.crossval_result import CrossValidation
     from boneseg.experiments.tune import Tuned, tune_recipe
     from boneseg.inference.engine import Engine, Finding
-    from boneseg.masks.read import read_mask, write_mask
+    from boneseg.masks.formats.png import write_mask
+    from boneseg.masks.read import read_mask
     from boneseg.radiograph.read import Radiograph, read_radiograph
     from boneseg.recipes.builtin import load_recipe
     from boneseg.recipes.recipe import Recipe
@@ -73,7 +74,8 @@ _HOMES = {
     "inference.engine": ("Engine", "Finding"),
     "errors": ("BonesegError",),
     "evaluation.evaluate": ("Evaluation", "evaluate_model"),
-    "masks.read": ("read_mask", "write_mask"),
+    "masks.formats.png": ("write_mask",),
+    "masks.read": ("read_mask",),
     "evaluation.metrics": ("Scores", "score"),
     "radiograph.read": ("Radiograph", "read_radiograph"),
     "recipes.recipe": ("Recipe",),

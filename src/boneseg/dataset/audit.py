@@ -26,8 +26,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 from boneseg.dataset.open import Case, Dataset
 from boneseg.dataset.splits import hold_out, thumbnail, twins
 from boneseg.errors import BonesegError, DatasetError, MaskError, unexpected
-from boneseg.masks.annotations import MaskSizeError
-from boneseg.masks.read import UnclearMaskError, save_png
+from boneseg.masks.drawing import MaskSizeError
+from boneseg.masks.formats.png import UnclearMaskError, save_png
 from boneseg.radiograph.privacy import public_path
 
 # Okabe & Ito's palette, told apart with any colour vision: bone, and the frame of a problem.

@@ -22,15 +22,14 @@ from boneseg._util.text import listed
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
 from boneseg.masks.annotations import (
     DICOM_SUFFIXES,
-    Drawing,
-    UnknownAnnotationError,
     is_annotation,
     labels_of,
     open_annotations,
     suffix_of,
 )
+from boneseg.masks.drawing import Drawing, UnknownAnnotationError
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
-from boneseg.masks.readers.yolo import holds_numbers
+from boneseg.masks.formats.yolo import holds_numbers
 from boneseg.radiograph.provenance import is_result, listed_results
 
 MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
@@ -250,7 +249,7 @@ def _names(mask: MaskFile) -> list[str]:
 
 def _uids(films: Sequence[Path]) -> dict[str, Path]:
     """The SOP Instance UID of each DICOM film."""
-    from boneseg.masks.formats.dicom_seg import read_source
+    from boneseg.masks.formats.dicom_seg.write import read_source
     from boneseg.radiograph.dicom.header import text_of
 
     found = {}

@@ -35,7 +35,8 @@ from boneseg.evaluation.metrics import (
     summarise,
 )
 from boneseg.evaluation.statistics import Groups
-from boneseg.masks.annotations import MaskSizeError, is_annotation
+from boneseg.masks.annotations import is_annotation
+from boneseg.masks.drawing import MaskSizeError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.read import read_mask
 from boneseg.radiograph.read import Radiograph, read_radiograph

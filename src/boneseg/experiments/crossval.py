@@ -47,7 +47,7 @@ from boneseg.evaluation.metrics import CaseScores, Scores, Summary, by_part, sco
 from boneseg.evaluation.trust import Trust, trust_quality
 from boneseg.experiments.crossval_result import CrossValidation, Fold
 from boneseg.inference.engine import Engine
-from boneseg.masks.read import read_probability, write_mask, write_probability
+from boneseg.masks.formats.png import read_probability, write_mask, write_probability
 from boneseg.networks import Ensemble
 from boneseg.preprocessing import Floats
 from boneseg.recipes.recipe import Recipe

@@ -1,4 +1,4 @@
-"""Masks in the files of other programs: one module per format, alike in shape.
+"""Masks in the files of other programs, opened and merged on the grid of their film.
 
     for drawing in open_annotations(Path("coco.json")):
         drawing.name                                   # "knee.png", as the file calls the film
@@ -11,130 +11,48 @@ drawn before it; a label that stands for "unknown" is refused.
 
 An error in one film of a file leaves the others readable: a film is parsed when it is read. Sizes
 in a header are compared with the film before anything is unpacked, and the unpacked pixels of one
-film take at most MAX_BYTES.
+film take at most `drawing.MAX_BYTES`.
 
-Errors raised inside the modules give the reason alone; file and film are put before it here.
+The formats are in `formats/`. Their errors give only the reason; file and film are put before it
+here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from boneseg._util.files import read_json
 from boneseg._util.text import listed, one_line
 from boneseg.errors import MaskError
+from boneseg.masks.drawing import (
+    MAX_PAINTED,
+    STRAY,
+    Drawing,
+    Drawn,
+    Mask,
+    MaskSizeError,
+    OtherSizeError,
+    Patch,
+    Region,
+    Shape,
+    UnknownAnnotationError,
+)
+from boneseg.masks.formats import DICOM_READER, JSON_READERS, READERS
 from boneseg.radiograph.read import MAX_PIXELS
 
 _T = TypeVar("_T")
-Mask = NDArray[np.bool_]
-Shape = tuple[int, int]  # height, width
-
-STRAY = 0.05  # of a film: how far a hand may stray over its edge, where that is cut off
-MAX_BYTES = 4 * MAX_PIXELS  # of the unpacked pixels of a mask
-MAX_PAINTED = 40 * MAX_PIXELS  # px visited for all regions of a film
-
 SUFFIXES = (".json", ".xml", ".txt", ".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
-_MODULES = {
-    ".xml": "cvat",
-    ".txt": "yolo",
-    ".seg.nrrd": "nrrd",
-    ".nrrd": "nrrd",
-    ".nii.gz": "nifti",
-    ".nii": "nifti",
-}
-_JSON = ("labelme", "coco", "label_studio")
-_WORDS = {"label_studio": "Label Studio JSON", "coco": "COCO JSON", "labelme": "LabelMe JSON"}
 _HOLES = frozenset(("hole", "background", "_background_"))
 _DOUBTFUL = frozenset(
     ("ignore", "__ignore__", "void", "unlabeled", "unlabelled", "unknown", "uncertain", "unsure")
 )
-
-
-class UnknownAnnotationError(MaskError):
-    """A file that can be decoded, but holds no annotations of a known kind."""
-
-
-class MaskSizeError(MaskError):
-    """A mask on another grid than its film's; both are (height, width)."""
-
-    def __init__(self, where: Path | str, size: Shape, film: Shape) -> None:
-        self.size, self.film = size, film
-        super().__init__(
-            f"{where}: mask is {size[0]} x {size[1]} pixels but its film is {film[0]} x {film[1]} "
-            "(height x width); draw it on the film's own grid"
-        )
-
-
-class OtherSizeError(ValueError):
-    """Inside a module: the mask has this size (height, width), and the film another."""
-
-    def __init__(self, size: Shape) -> None:
-        self.size = size
-        super().__init__(f"{size[0]} x {size[1]}")
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A painted part of a film: bool, and the row and column of its first pixel.
-
-    visited: px that were looked at for it, where those are more.
-    """
-
-    part: Mask
-    top: int = 0
-    left: int = 0
-    visited: int = 0
-
-
-@dataclass(frozen=True)
-class Region:
-    """What is drawn under one label: `paint` gives it on a film of (height, width).
-
-    label: without blanks around it; "unlabelled" where the file gives none.
-    `paint` is None for a shape that does not follow the outline of a bone; `kind` names the shape.
-    rings: the outlines of polygons in px, N x 2 (x, y) each.
-    """
-
-    label: str
-    paint: Callable[[Shape], Patch] | None
-    kind: str = "a region"
-    rings: tuple[NDArray[np.float64], ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "label", self.label.strip() or "unlabelled")
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The regions of one film in the order of drawing, and the grid that they were drawn on."""
-
-    regions: tuple[Region, ...]
-    size: Shape | None = None  # None where the file does not say
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a file holds of one film, and how to read it.
-
-    read: takes the film's (height, width), or None where it is not known. Raises MaskError.
-    name: what the file calls the film; None where it goes by the name of the file itself.
-    uid: of the DICOM instance that it refers to, where it does.
-    error: why an entry of the file belongs to no film that could be told.
-    """
-
-    read: Callable[[Shape | None], Drawn]
-    name: str | None = None
-    uid: str | None = None
-    error: str = ""
 
 
 def suffix_of(path: Path) -> str:
@@ -280,30 +198,6 @@ def labels_of(drawn: Drawn) -> list[str]:
     return sorted({region.label for region in drawn.regions})
 
 
-def fits(size: Shape, shape: Shape | None) -> Shape:
-    """`size`, (height, width) as a header says, which has to be that of the film (`shape`).
-
-    Raises OtherSizeError, and MaskError for more pixels than a film may have.
-    """
-    if shape is not None and size != shape:
-        raise OtherSizeError(size)
-    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
-        raise MaskError(
-            f"is said to have {size[0]} x {size[1]} pixels (height x width), which no film has; "
-            "export it again"
-        )
-    return size
-
-
-def affordable(count: int, itemsize: int) -> None:
-    """Refuse to unpack so many values of so many bytes. Raises MaskError."""
-    if count * itemsize > MAX_BYTES:
-        raise MaskError(
-            f"unpacks to more than the {MAX_BYTES // 10**6} MB that a mask may take; save it as "
-            "8-bit integers"
-        )
-
-
 def load_json(path: Path) -> Any:
     """A JSON document. Raises MaskError where it is none."""
     try:
@@ -324,19 +218,25 @@ def _refuse_doubt(drawn: Drawn, where: Path | str, labels: Sequence[str]) -> Non
 @lru_cache(maxsize=16)
 def _open(path: Path, changed: int, size: int) -> tuple[Drawing, ...]:
     """As `open_annotations`; a file is opened once for all of its films, until it changes."""
-    suffix, document = suffix_of(path), None
+    suffix = suffix_of(path)
     if suffix == ".json":
-        document = load_json(path)
-        names = [name for name in _JSON if _module(name).claims(document)]
-        if not names:
-            raise UnknownAnnotationError(
-                f"{path}: is neither LabelMe, nor COCO, nor Label Studio; export it as one of these"
-            )
-        name = names[0]
+        name, drawings = _json_reader(path)
     else:
-        name = _MODULES.get(suffix, "dicom_seg")
-    found = _explained(str(path), name, partial(_module(name).drawings, path, document))
+        reader = READERS.get(suffix, DICOM_READER)
+        name, drawings = reader.name, partial(reader.drawings, path)
+    found = _explained(str(path), name, drawings)
     return tuple(_guarded(path, name, drawing) for drawing in found)
+
+
+def _json_reader(path: Path) -> tuple[str, Callable[[], list[Drawing]]]:
+    """The name of the format of a JSON document, and what reads its drawings."""
+    document = load_json(path)
+    for reader in JSON_READERS:
+        if reader.claims(document):
+            return reader.name, partial(reader.drawings, document)
+    raise UnknownAnnotationError(
+        f"{path}: is neither LabelMe, nor COCO, nor Label Studio; export it as one of these"
+    )
 
 
 def _guarded(path: Path, name: str, drawing: Drawing) -> Drawing:
@@ -363,16 +263,11 @@ def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | Non
         if isinstance(error, OSError) and error.strerror:
             reason = f"cannot be read ({error.strerror}); check the file"
         else:
-            kind = _WORDS.get(name, name.upper().replace("_", " "))
             reason = (
-                f"is damaged, or is not {kind} as docs/formats.md describes it; export it again"
+                f"is damaged, or is not {name} as docs/formats.md describes it; export it again"
             )
         raise MaskError(f"{where}: {reason}") from None
 
 
 def _too_large(where: Path | str) -> MaskError:
     return MaskError(f"{where}: there is not enough memory to read it; is it a mask?")
-
-
-def _module(name: str) -> Any:
-    return import_module(f"boneseg.masks.readers.{name}")

@@ -27,7 +27,7 @@ from boneseg._util.files import LAYOUTS, same_place, write_json
 from boneseg._util.text import printable
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
-from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats import DOCUMENT_FORMATS, FILM_FORMATS, FORMATS
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.provenance import read_report
 
@@ -92,7 +92,7 @@ class OutputFolder:
         ]
         self._spare(inputs, chosen)
         self._documents = {
-            kind: FORMATS[kind].read_document(self.path / name)
+            kind: DOCUMENT_FORMATS[kind].read_document(self.path / name)
             for kind, name in documents(self.formats).items()
         }
         titles = self._titles(keys, names, chosen, again, others)
@@ -123,7 +123,9 @@ class OutputFolder:
         """Write the documents and the report. Raises OutputError."""
         try:
             for kind, name in documents(self.formats).items():
-                FORMATS[kind].write_document(self.path / name, list(self._documents[kind].values()))
+                DOCUMENT_FORMATS[kind].write_document(
+                    self.path / name, list(self._documents[kind].values())
+                )
         finally:
             self._save()
 
@@ -210,10 +212,10 @@ def write_outputs(
         for kind in [*files, *documents(formats)]:
             try:
                 if kind in files:
-                    FORMATS[kind].write(out.with_name(files[kind]), found)
+                    FILM_FORMATS[kind].write(out.with_name(files[kind]), found)
                     written[kind] = files[kind]
                 else:
-                    entries[kind] = FORMATS[kind].entry(found)
+                    entries[kind] = DOCUMENT_FORMATS[kind].entry(found)
             except (RadiographError, MaskError) as error:
                 skipped[kind] = str(error).removeprefix(f"{found.name}: ")
         if skipped and not written and not entries:
@@ -228,13 +230,12 @@ def write_outputs(
 
 def files_of(stem: str, formats: Sequence[str]) -> dict[str, str]:
     """The name of each format's file for a film."""
-    known = {name: form for name, form in FORMATS.items() if name in formats and form.suffix}
-    return {name: stem + form.suffix for name, form in known.items()}
+    return {name: stem + form.suffix for name, form in FILM_FORMATS.items() if name in formats}
 
 
 def documents(formats: Sequence[str]) -> dict[str, str]:
     """The name of each format's document for all films."""
-    return {name: FORMATS[name].document for name in formats if FORMATS[name].document}
+    return {name: DOCUMENT_FORMATS[name].document for name in formats if name in DOCUMENT_FORMATS}
 
 
 def unique_stems(

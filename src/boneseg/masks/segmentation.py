@@ -15,6 +15,8 @@ from boneseg.masks.polygons import TOLERANCE
 from boneseg.preprocessing import Floats
 from boneseg.radiograph.read import Radiograph
 
+BONE = "bone"  # the label of every region that is written
+
 
 @dataclass(frozen=True)
 class Model:

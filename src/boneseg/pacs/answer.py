@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
-from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
+from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.masks.segmentation import Segmentation
 from boneseg.pacs.dicomjson import is_uid
 from boneseg.radiograph.privacy import gives_away

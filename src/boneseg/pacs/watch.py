@@ -23,7 +23,7 @@ from boneseg._util.logs import log
 from boneseg._util.scratch import Scratch
 from boneseg.errors import BonesegError, DecoderDiedError, RadiographError, ServiceError
 from boneseg.inference.engine import Engine
-from boneseg.masks.formats.dicom_seg import segmentation_uid
+from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.answer import answer, digest, hashed, label, public_uid
 from boneseg.pacs.connection import GoneError, ShutOutError
 from boneseg.pacs.dicomjson import GarbledError

@@ -25,8 +25,9 @@ from PIL import Image
 from boneseg._util.files import whole_file
 from boneseg.errors import MaskError
 from boneseg.inference.engine import Engine, Finding, agreement
-from boneseg.masks.formats import FORMATS
-from boneseg.masks.read import read_mask, read_picture
+from boneseg.masks.formats import FORMATS, DocumentFormat
+from boneseg.masks.formats.png import read_picture
+from boneseg.masks.read import read_mask
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import Radiograph, read_radiograph
@@ -202,7 +203,7 @@ def _written(found: Segmentation, form: str, spool: Path) -> bytes:
         return png_mask(found.mask)
     written, path = FORMATS[form], spool / f".{secrets.token_hex(8)}"
     try:
-        if written.document:
+        if isinstance(written, DocumentFormat):
             written.write_document(path, [written.entry(found)])
         else:
             path = path.with_name(path.name + written.suffix)
@@ -215,7 +216,7 @@ def _written(found: Segmentation, form: str, spool: Path) -> bytes:
 
 def _corrected_seg(corrected: Segmentation) -> bytes:
     """A DICOM Segmentation that says that a person has corrected what the model found."""
-    from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
+    from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 
     source = read_source(corrected.film.source, corrected.name)
     found = dicom_seg(source, corrected, corrected=True)

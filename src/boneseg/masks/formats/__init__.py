@@ -1,83 +1,158 @@
-"""What is found on a film, written in the formats that others read: one module a format.
+"""The formats of masks: one module a format, which writes and reads it.
 
     for name in ("mask", "nrrd"):
-        FORMATS[name].write(Path("out/knee" + FORMATS[name].suffix), segmentation)
+        FILM_FORMATS[name].write(Path("out/knee" + FILM_FORMATS[name].suffix), segmentation)
 
-A format has either a file for each film (its module: `write(path, segmentation)`) or one document
-for all films of a call (`entry(segmentation)`, and `write_document(path, entries)` at the end).
-Modules are imported when their format is asked for. What each keeps and costs: docs/formats.md.
+A format that is written has either a file for each film or one document for all films of a call.
+Modules import the libraries of their format when they are called, so that this registry is light.
+What each format keeps and costs: docs/formats.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from boneseg._util.text import printable
 from boneseg.errors import OutputError
+from boneseg.masks.drawing import Drawing
+from boneseg.masks.formats import (
+    coco,
+    cvat,
+    dicom_seg,
+    label_studio,
+    labelme,
+    measurements,
+    nifti,
+    nrrd,
+    overlay,
+    png,
+    yolo,
+)
 from boneseg.masks.segmentation import Segmentation
 
-BONE = "bone"  # the label of all that is found
+_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True)
-class Format:
-    """The module of a format, and the ending of its file for a film or the name of its document."""
+class FilmFormat:
+    """A format with a file for each film.
 
-    module: str
-    suffix: str = ""
-    document: str = ""
-    drawn: bool = True  # whether a mask alone will do, without a model's probability
+    suffix: of the file. write: raises BonesegError where the film cannot be written in this format.
+    drawn: whether a mask is enough, without the probability of a model.
+    """
 
-    def write(self, path: Path, segmentation: Segmentation) -> None:
-        """Write one film. Raises BonesegError where the film cannot be written so."""
-        self._module.write(path, segmentation)
+    suffix: str
+    write: Callable[[Path, Segmentation], None]
+    drawn: bool = True
+    document: ClassVar[str] = ""
 
-    def entry(self, segmentation: Segmentation) -> Any:
-        """What a document says of one film."""
-        return self._module.entry(segmentation)
 
-    def read_document(self, path: Path) -> dict[str, Any]:
-        """What `entry` gave for each film of a document, by title; none without a document.
+@dataclass(frozen=True)
+class DocumentFormat(Generic[_Entry]):
+    """A format with one document for all films.
+
+    document: name of the file. entry: what the document holds of one film. write_document: writes
+    entries in their order; raises OutputError. parse: the entries of a document by the titles of
+    their films; raises anything for a document of another kind.
+    """
+
+    document: str
+    entry: Callable[[Segmentation], _Entry]
+    write_document: Callable[[Path, Sequence[_Entry]], None]
+    parse: Callable[[Path], Mapping[str, _Entry]]
+    suffix: ClassVar[str] = ""
+    drawn: ClassVar[bool] = True
+
+    def read_document(self, path: Path) -> dict[str, _Entry]:
+        """What `entry` gave for each film of a document, by title; empty without a document.
 
         Titles are spelt as `printable` does. Raises OutputError for a document of another kind.
         """
         if not path.exists():
             return {}
         try:
-            found = self._module.read_document(path).items()
-            return {printable(title): entry for title, entry in found}
+            return {printable(title): entry for title, entry in self.parse(path).items()}
         except Exception:  # any document, or none: nothing in it can be relied on
             raise OutputError(
                 f"{path}: is not a document that boneseg wrote, and is kept; move it away, or "
                 "choose another folder for --out"
             ) from None
 
-    def write_document(self, path: Path, entries: Sequence[Any]) -> None:
-        """Write a document of what `entry` gave, in order. Raises OutputError."""
-        self._module.write_document(path, entries)
 
-    @property
-    def _module(self) -> Any:
-        return import_module(f"boneseg.masks.formats.{self.module}")
+@dataclass(frozen=True)
+class Reader:
+    """Reads a file in a format that its suffix tells.
+
+    name: of the format, in messages. drawings: the films of the file; raises anything for a
+    damaged one.
+    """
+
+    name: str
+    drawings: Callable[[Path], list[Drawing]]
 
 
-FORMATS = {
-    "mask": Format("mask", "_mask.png"),
-    "overlay": Format("overlay", "_overlay.png"),
-    "probability": Format("probability", "_probability.png", drawn=False),
-    "nrrd": Format("nrrd", ".seg.nrrd"),
-    "nifti": Format("nifti", "_mask.nii.gz"),
-    "dicom-seg": Format("dicom_seg", ".seg.dcm"),
-    "dicom-seg-fractional": Format("dicom_seg_fractional", "_probability.seg.dcm", drawn=False),
-    "labelme": Format("labelme", ".json"),
-    "yolo": Format("yolo", ".txt"),
-    "coco": Format("coco", document="coco.json"),
-    "coco-polygons": Format("coco_polygons", document="coco_polygons.json"),
-    "cvat": Format("cvat", document="annotations.xml"),
-    "label-studio": Format("label_studio", document="label_studio.json"),
-    "measurements": Format("measurements", document="measurements.csv"),
+@dataclass(frozen=True)
+class JsonReader:
+    """Reads a JSON document in a format that its content tells.
+
+    name: of the format, in messages. claims: whether a document is in this format. drawings: the
+    films of the document; raises anything for a damaged one.
+    """
+
+    name: str
+    claims: Callable[[Any], bool]
+    drawings: Callable[[Any], list[Drawing]]
+
+
+FILM_FORMATS = {
+    "mask": FilmFormat("_mask.png", png.write),
+    "overlay": FilmFormat("_overlay.png", overlay.write),
+    "probability": FilmFormat("_probability.png", png.write_scores, drawn=False),
+    "nrrd": FilmFormat(".seg.nrrd", nrrd.write),
+    "nifti": FilmFormat("_mask.nii.gz", nifti.write),
+    "dicom-seg": FilmFormat(".seg.dcm", dicom_seg.write_mask),
+    "dicom-seg-fractional": FilmFormat(
+        "_probability.seg.dcm", dicom_seg.write_probability, drawn=False
+    ),
+    "labelme": FilmFormat(".json", labelme.write),
+    "yolo": FilmFormat(".txt", yolo.write),
 }
+DOCUMENT_FORMATS: dict[str, DocumentFormat[Any]] = {
+    "coco": DocumentFormat("coco.json", coco.entry, coco.write_document, coco.read_document),
+    "coco-polygons": DocumentFormat(
+        "coco_polygons.json", coco.polygon_entry, coco.write_document, coco.read_document
+    ),
+    "cvat": DocumentFormat("annotations.xml", cvat.entry, cvat.write_document, cvat.read_document),
+    "label-studio": DocumentFormat(
+        "label_studio.json",
+        label_studio.entry,
+        label_studio.write_document,
+        label_studio.read_document,
+    ),
+    "measurements": DocumentFormat(
+        "measurements.csv",
+        measurements.entry,
+        measurements.write_document,
+        measurements.read_document,
+    ),
+}
+FORMATS: dict[str, FilmFormat | DocumentFormat[Any]] = {**FILM_FORMATS, **DOCUMENT_FORMATS}
+
+_NRRD, _NIFTI = Reader("NRRD", nrrd.drawings), Reader("NIFTI", nifti.drawings)
+READERS = {
+    ".xml": Reader("CVAT", cvat.drawings),
+    ".txt": Reader("YOLO", yolo.drawings),
+    ".seg.nrrd": _NRRD,
+    ".nrrd": _NRRD,
+    ".nii.gz": _NIFTI,
+    ".nii": _NIFTI,
+}
+JSON_READERS = (
+    JsonReader("LabelMe JSON", labelme.claims, labelme.drawings),
+    JsonReader("COCO JSON", coco.claims, coco.drawings),
+    JsonReader("Label Studio JSON", label_studio.claims, label_studio.drawings),
+)
+DICOM_READER = Reader("DICOM SEG", dicom_seg.drawings)

@@ -1,32 +1,50 @@
-"""COCO: one JSON for all films, the bones as run lengths, which keep every pixel.
+"""COCO: one JSON for all films (https://cocodataset.org/#format-data).
 
-https://cocodataset.org/#format-data. Each connected piece of bone is an annotation, with its area
-and box. `iscrowd` is 0 although there are run lengths, for training programs leave crowds out.
-Those that want polygons: `coco_polygons.py`.
+Written: each connected piece of bone is an annotation with its area and box, as run lengths, which
+keep every pixel, or as a polygon, for programs that edit outlines or take nothing else. `iscrowd`
+is 0 in spite of the run lengths, for training programs leave crowds out. The hole of a polygon
+hangs on a cut, as in `labelme.py`: COCO joins the polygons of an annotation, so a second one could
+not be a hole.
+
+Read: a segmentation is a list of polygons, which are joined, or run lengths column by column, as
+numbers or packed into text. One with only a box does not follow the outline of a bone.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from boneseg._util.files import read_json, whole_file
-from boneseg.masks.formats import BONE
+from boneseg.errors import MaskError
+from boneseg.masks.drawing import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 from boneseg.masks.formats.pieces import Places, pieces, run_lengths
-from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.polygons import Outline, area, keyhole, outlines
+from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
+from boneseg.masks.segmentation import BONE, Segmentation
+
+_LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
 
 def entry(segmentation: Segmentation) -> dict[str, Any]:
-    """The image of one film and its annotations, without their numbers."""
+    """The image of one film and its annotations as run lengths, without their numbers."""
     mask = segmentation.mask
     shape = mask.shape[0], mask.shape[1]
-    found = [_annotation(piece, shape) for piece in pieces(mask, by_columns=True)]
-    return film_entry(segmentation, found)
+    found = [_packed_piece(piece, shape) for piece in pieces(mask, by_columns=True)]
+    return _film_entry(segmentation, found)
 
 
-def film_entry(segmentation: Segmentation, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+def polygon_entry(segmentation: Segmentation) -> dict[str, Any]:
+    """The image of one film and its annotations as polygons, without their numbers."""
+    found = outlines(segmentation.mask, segmentation.tolerance)
+    return _film_entry(segmentation, [_polygon_piece(piece) for piece in found])
+
+
+def _film_entry(segmentation: Segmentation, annotations: list[dict[str, Any]]) -> dict[str, Any]:
     height, width = segmentation.mask.shape
     return {
         "image": {"file_name": segmentation.title, "width": width, "height": height},
@@ -66,7 +84,7 @@ def read_document(path: Path) -> dict[str, dict[str, Any]]:
     return {film["image"]["file_name"]: film for film in films.values()}
 
 
-def _annotation(piece: Places, shape: tuple[int, int]) -> dict[str, Any]:
+def _packed_piece(piece: Places, shape: tuple[int, int]) -> dict[str, Any]:
     from pycocotools import mask as coco
 
     height, width = shape
@@ -78,3 +96,115 @@ def _annotation(piece: Places, shape: tuple[int, int]) -> dict[str, Any]:
         "area": len(piece),
         "bbox": [float(side) for side in (left, top, right - left, bottom - top)],
     }
+
+
+def _polygon_piece(piece: Outline) -> dict[str, Any]:
+    (left, top), (right, bottom) = piece.outer.min(axis=0), piece.outer.max(axis=0)
+    return {
+        "segmentation": [keyhole(piece).round(3).ravel().tolist()],
+        "area": round(area(piece.outer) - sum(map(area, piece.holes)), 2),
+        "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
+    }
+
+
+def claims(document: Any) -> bool:
+    """Whether a JSON document is of this kind."""
+    return isinstance(document, dict) and {"images", "annotations"} <= document.keys()
+
+
+def drawings(document: Any) -> list[Drawing]:
+    """A drawing for each film that is listed, and one with an error for what belongs to none."""
+    labels = {
+        _key(kind.get("id")): str(kind["name"])
+        for kind in document.get("categories") or ()
+        if isinstance(kind, dict) and kind.get("name") is not None
+    }
+    own: dict[Any, list[Any]] = defaultdict(list)
+    found = []
+    for annotation in document["annotations"]:
+        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        own[_key(number)].append(annotation)
+    keys = Counter(_key(film.get("id")) for film in document["images"] if isinstance(film, dict))
+    for film in document["images"]:
+        key = _key(film.get("id")) if isinstance(film, dict) else None
+        read = partial(_read, film, own[key], labels)
+        if key is None or not isinstance(film.get("file_name"), str):
+            found.append(Drawing(read, error="lists an image without id or file_name; add them"))
+        else:
+            found.append(Drawing(read if keys[key] == 1 else _refuse_shared, film["file_name"]))
+    for key in own.keys() - keys.keys():
+        if own[key]:
+            number = "without id" if key is None else key
+            error = f"draws on image {number}, which it does not list; correct its image_id"
+            found.append(Drawing(partial(_read, {}, (), labels), error=error))
+    return found
+
+
+def _key(number: Any) -> str | None:
+    """An id as the key of a table, None for what is no id.
+
+    1, 1.0 and "1" are one: programs between two tools change the type of a column.
+    """
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return str(number).strip() if isinstance(number, int | float | str) else None
+
+
+def _refuse_shared(shape: Shape | None) -> Drawn:
+    raise MaskError("shares its id with another image of the file; export it again")
+
+
+def _read(film: Any, annotations: Any, labels: dict[str | None, str], shape: Shape | None) -> Drawn:
+    sides = film.get("height"), film.get("width")
+    size = fits((int(sides[0]), int(sides[1])), shape) if None not in sides else None
+    regions = tuple(_region(one, labels) for one in annotations)
+    refuse_fractions(regions)
+    return Drawn(regions, size)
+
+
+def _region(annotation: dict[str, Any], labels: dict[str | None, str]) -> Region:
+    number = _key(annotation["category_id"])
+    if number is None:
+        raise ValueError("a category that is no id")
+    label = labels.get(number, number)
+    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        return Region(label, None, "a box")
+    if isinstance(segmentation, list):
+        return polygon(label, *segmentation, kind="a polygon")
+    return Region(label, partial(_painted, segmentation), "a mask")
+
+
+def _painted(segmentation: dict[str, Any], shape: Shape) -> Patch:
+    height, width = map(int, segmentation["size"])
+    if (height, width) != shape:
+        raise OtherSizeError((height, width))
+    counts = segmentation["counts"]
+    numbers = unpacked(counts) if isinstance(counts, str | bytes) else counts
+    return placed(by_runs(numbers, shape, by_columns=True), 0, 0, shape)
+
+
+def unpacked(text: str | bytes) -> list[int]:
+    """Run lengths packed as COCO's maskApi.c does: 5 bits a letter, from "0", the lowest first.
+
+    Bit 5 says that there is more, bit 4 of the last letter is the sign; from the fourth number on,
+    differences to the last but one are kept.
+    """
+    data = text.encode("ascii") if isinstance(text, str) else text
+    counts: list[int] = []
+    number = shift = 0
+    for letter in data:
+        bits = letter - 48
+        if not 0 <= bits < 64 or shift >= 5 * _LONGEST:
+            raise ValueError("run lengths that are not packed as COCO does")
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
+        number = shift = 0
+    if shift:
+        raise ValueError("run lengths that are cut short")
+    return counts

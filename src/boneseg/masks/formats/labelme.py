@@ -1,10 +1,11 @@
-"""LabelMe: a JSON for each film, its bones as polygons that can be edited.
+"""LabelMe: a JSON for each film (https://github.com/wkentaro/labelme).
 
-https://github.com/wkentaro/labelme; its author's own way to draw a hole is a polygon that goes in
-along a cut, around the hole and out again (issue 245), and so holes are written.
+Written: the bones as polygons that can be edited. A polygon with a hole goes in along a cut, around
+the hole and out again, as the author of LabelMe recommends (issue 245). LabelMe does not read
+DICOM: the JSON contains such a film as a picture, and refers to others by their path relative to
+the JSON.
 
-LabelMe reads no DICOM: such a film goes into the JSON as a picture. Others are named by their path
-as seen from the JSON.
+Read: polygons, masks and circles; boxes, lines and points do not follow the outline of a bone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 import io
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ import numpy as np
 from PIL import Image
 
 from boneseg._util.files import whole_file
-from boneseg.masks.formats import BONE
-from boneseg.masks.polygons import keyhole, outlines
-from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.drawing import Drawing, Drawn, Patch, Region, Shape
+from boneseg.masks.polygons import ellipse, keyhole, outlines
+from boneseg.masks.regions import coloured, placed, png, polygon, refuse_fractions
+from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.masks.simplification import Ring
 from boneseg.radiograph.read import is_dicom
 
@@ -70,3 +73,43 @@ def _picture(pixels: np.ndarray[Any, np.dtype[np.float32]]) -> str:
     file = io.BytesIO()
     Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
+
+
+def claims(document: Any) -> bool:
+    """Whether a JSON document is of this kind."""
+    return isinstance(document, dict) and "shapes" in document
+
+
+def drawings(document: Any) -> list[Drawing]:
+    """The one film that the file is about."""
+    kept = {key: document.get(key) for key in ("shapes", "imageHeight", "imageWidth")}
+    return [Drawing(partial(_read, kept))]  # without the film, which may be in there
+
+
+def _read(document: Any, shape: Shape | None) -> Drawn:
+    height, width = document.get("imageHeight"), document.get("imageWidth")
+    size = (int(height), int(width)) if height and width else None
+    regions = tuple(map(_region, document["shapes"]))
+    refuse_fractions(regions)
+    return Drawn(regions, size)
+
+
+def _region(shape: dict[str, Any]) -> Region:
+    label, points = str(shape["label"] or ""), shape["points"]
+    kind = shape.get("shape_type") or "polygon"
+    if kind == "polygon":
+        return polygon(label, points)
+    if kind == "circle":
+        (x, y), edge = points
+        radius = float(np.hypot(edge[0] - x, edge[1] - y))
+        return polygon(label, ellipse(x, y, radius, radius), kind="a circle")
+    if kind == "mask":
+        return Region(label, partial(_masked, shape["mask"], points), "a mask")
+    return Region(label, None, f"a {kind}")
+
+
+def _masked(packed: Any, points: Any, shape: Shape) -> Patch:
+    """A picture within the box of its first and last pixel, both as (x, y)."""
+    (left, top), (right, bottom) = ((round(float(x)), round(float(y))) for x, y in points)
+    picture = png(packed, (bottom - top + 1, right - left + 1))
+    return placed(Patch(coloured(picture)), left, top, shape)

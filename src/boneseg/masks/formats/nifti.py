@@ -1,24 +1,33 @@
-"""NIfTI: the mask as a volume of one slice, 1 = bone.
+"""NIfTI: a volume of one slice for each film; the values are the labels, 1 = bone.
 
-It lies where readers of the ITK family lay a film (see `nrrd.py`), which NIfTI's own axes, to the
-right and to the front, say with two minus signs. It has no names: the label of bone is 1.
+The volume lies where readers of the ITK family place a film (see `nrrd.py`). NIfTI's own axes run
+to the right and to the front, so the affine has two negative signs. A file with another orientation
+is refused.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg._util.files import whole_file
+from boneseg.errors import MaskError
+from boneseg.masks.drawing import Drawing, Drawn, Region, Shape, affordable, fits
+from boneseg.masks.formats.nrrd import ALMOST, turned
+from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import Segmentation
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
     """Write the mask, packed with gzip. Raises OutputError."""
+    import nibabel
+
     rows, columns = segmentation.film.spacing_mm or (1.0, 1.0)
     affine = np.diag([-columns, -rows, 1.0, 1.0])
     volume = segmentation.mask.T[:, :, None].astype(np.uint8)
@@ -30,3 +39,38 @@ def write(path: Path, segmentation: Segmentation) -> None:
     image.header["descrip"] = f"boneseg, spacing {segmentation.film.spacing_kind}".encode()
     with whole_file(path) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+
+
+def drawings(path: Path) -> list[Drawing]:
+    """The one film that the file is about; it is read when it is asked for."""
+    return [Drawing(partial(_read, path))]
+
+
+def _read(path: Path, shape: Shape | None) -> Drawn:
+    import nibabel
+
+    image: Any = nibabel.loadsave.load(path)
+    sides = [int(side) for side in image.shape]
+    while len(sides) > 2 and sides[-1] == 1:
+        sides.pop()
+    if len(sides) != 2:
+        raise MaskError(NO_SLICE)
+    size = fits((sides[1], sides[0]), shape)
+    stored = image.get_data_dtype()
+    if stored.kind not in "biuf":
+        raise MaskError("holds colours or complex numbers; save it as labels, in whole numbers")
+    affordable(math.prod(sides), stored.itemsize)
+    if _is_turned(np.asarray(image.affine, np.float64)):
+        raise turned()
+    data = whole(np.asanyarray(image.dataobj).reshape(sides)).T
+    regions = [Region(str(v), partial(equal, data, v, 0, 0), "a value") for v in labels_in(data)]
+    return Drawn(tuple(regions), size)
+
+
+def _is_turned(affine: NDArray[np.float64]) -> bool:
+    """Whether x does not run to the left, or y not to the back; quaternions leave some noise."""
+    axes = affine[:2, :2]
+    if not np.isfinite(axes).all() or not (np.diag(axes) < 0).all():
+        return True
+    off = abs(axes[0, 1]), abs(axes[1, 0])
+    return bool(max(off) > ALMOST * np.abs(np.diag(axes)).min())

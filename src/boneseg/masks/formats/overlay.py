@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from boneseg.drawing.overlay import picture
-from boneseg.masks.read import save_png
+from boneseg.masks.formats.png import save_png
 from boneseg.masks.segmentation import Segmentation
 
 

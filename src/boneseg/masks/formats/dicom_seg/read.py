@@ -13,7 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 
 from boneseg.errors import MaskError, RadiographError
-from boneseg.masks.annotations import MAX_PAINTED, Drawing, Drawn, Mask, Patch, Region, Shape, fits
+from boneseg.masks.drawing import MAX_PAINTED, Drawing, Drawn, Mask, Patch, Region, Shape, fits
 from boneseg.masks.regions import placed
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import hush, text_of
@@ -22,7 +22,7 @@ from boneseg.radiograph.dicom.pixels import decode
 _TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); other words are not repeated
 
 
-def drawings(path: Path, document: object) -> list[Drawing]:
+def drawings(path: Path) -> list[Drawing]:
     """A drawing for each film that is referred to. Raises MaskError for DICOM of another kind."""
     hush()
     header = _parse(path, pixels=False)

@@ -97,7 +97,7 @@ def dicom_seg(
         uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
     model, kind = _model(by), _kind(fractional)
     pixels = found.probability if fractional else found.mask.astype(np.uint8)
-    assert pixels is not None  # `Format.drawn`: masks alone are not written as fractional
+    assert pixels is not None  # `FilmFormat.drawn`: masks alone are not written as fractional
     segmentation = highdicom.seg.Segmentation(
         source_images=[_anchor(source)],
         pixel_array=np.ascontiguousarray(pixels),

@@ -1,1 +1,0 @@
-"""Readers of masks, one module a format."""
