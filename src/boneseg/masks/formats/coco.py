@@ -113,7 +113,7 @@ def claims(document: Any) -> bool:
 
 
 def drawings(document: Any) -> list[Drawing]:
-    """A drawing for each film that is listed, and one with an error for what belongs to none."""
+    """A drawing for each listed film, and one with an error for annotations that belong to none."""
     labels = {
         _key(kind.get("id")): str(kind["name"])
         for kind in document.get("categories") or ()
@@ -141,9 +141,9 @@ def drawings(document: Any) -> list[Drawing]:
 
 
 def _key(number: Any) -> str | None:
-    """An id as the key of a table, None for what is no id.
+    """An id as a dictionary key; None where it is not an id.
 
-    1, 1.0 and "1" are one: programs between two tools change the type of a column.
+    1, 1.0 and "1" are equal: conversion between tools changes the type of a column.
     """
     if isinstance(number, float) and number.is_integer():
         number = int(number)
@@ -187,8 +187,8 @@ def _painted(segmentation: dict[str, Any], shape: Shape) -> Patch:
 def unpacked(text: str | bytes) -> list[int]:
     """Run lengths packed as COCO's maskApi.c does: 5 bits a letter, from "0", the lowest first.
 
-    Bit 5 says that there is more, bit 4 of the last letter is the sign; from the fourth number on,
-    differences to the last but one are kept.
+    Bit 5 marks continuation, bit 4 of the last letter is the sign; from the fourth number on, the
+    difference to the last but one is stored.
     """
     data = text.encode("ascii") if isinstance(text, str) else text
     counts: list[int] = []

@@ -72,7 +72,7 @@ def read_document(path: Path) -> dict[str, ElementTree.Element]:
 
 
 def _runs(piece: Places) -> dict[str, str]:
-    """The box of a piece, and its run lengths in there."""
+    """The box of a piece, and its run lengths in the box."""
     (top, left), (bottom, right) = piece.min(axis=0).tolist(), (piece.max(axis=0) + 1).tolist()
     height, width = bottom - top, right - left
     inside = (piece[:, 0] - top) * width + piece[:, 1] - left
@@ -91,11 +91,11 @@ def drawings(path: Path) -> list[Drawing]:
     """A drawing for each film that is listed. Raises MaskError where the XML is another."""
     text = path.read_bytes()
     try:
-        # Entities could make a gigabyte of a line; other encodings could hide them.
+        # Entities could expand a line to a gigabyte; other encodings could hide them.
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
             raise ValueError
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError):  # the last of an encoding
+    except (ElementTree.ParseError, ValueError, LookupError):  # LookupError: of an encoding
         raise MaskError("is damaged, or is not XML; export it again") from None
     if root.tag != "annotations":
         raise UnknownAnnotationError("is not CVAT for images; export it as 'CVAT for images 1.1'")
@@ -115,7 +115,7 @@ def _drawing(image: ElementTree.Element) -> Drawing:
 
 def _read(image: ElementTree.Element, shape: Shape | None) -> Drawn:
     size = fits((int(image.attrib["height"]), int(image.attrib["width"])), shape)
-    shapes = [one for one in image if one.tag != "tag"]  # tags are said of the whole film
+    shapes = [one for one in image if one.tag != "tag"]  # tags apply to the whole film
     shapes.sort(key=lambda one: int(one.get("z_order", 0)))
     regions = tuple(map(_region, shapes))
     refuse_fractions(regions)

@@ -37,10 +37,10 @@ from boneseg.masks.regions import placed, png, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.radiograph.read import SUFFIXES
 
-LOCAL_FILES = "/data/local-files/?d="  # where Label Studio shows files of its own disk
-_WORD_BITS, _SIZES = 8, (3, 4, 8, 16)  # those that Label Studio itself writes
+LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own disk
+_WORD_BITS, _SIZES = 8, (3, 4, 8, 16)  # as Label Studio itself writes
 _OTHERS = {"rectangle": "a box", "keypoint": "a point", "vector": "a line"}
-_WORDS = frozenset(  # results that are said of a film or of a region, and draw nothing
+_WORDS = frozenset(  # results about a film or a region, which draw nothing
     (
         *("labels", "choices", "taxonomy", "textarea", "rating", "number", "datetime"),
         *("pairwise", "ranker", "relation"),
@@ -138,9 +138,9 @@ def _is_cancelled(annotation: Any) -> bool:
 
 
 def film_name(task: dict[str, Any]) -> str:
-    """What a task calls its film: `image`, as it is mostly called, or the first name of a picture.
+    """What a task calls its film: the value of `image`, or the first file name of a picture.
 
-    Other columns of a table that was imported may stand before it. Raises ValueError without any.
+    Other columns of an imported table may precede it. Raises ValueError without any.
     """
     texts = {key: value for key, value in task["data"].items() if isinstance(value, str)}
     names = {key: _file_of(text) for key, text in texts.items()}
@@ -217,7 +217,7 @@ def _brushed(packed: Any, shape: Shape) -> Patch:
 
 
 def _opaque(address: str, shape: Shape) -> Patch:
-    """What is drawn in a PNG within an address: black on transparent, as large as the film."""
+    """What is drawn in a PNG in a data URL: black on transparent, of the size of the film."""
     alpha = np.asarray(png(address.partition(",")[2], shape).getchannel("A"))
     return placed(Patch(np.asarray(alpha > 0)), 0, 0, shape)
 

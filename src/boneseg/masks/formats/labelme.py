@@ -29,7 +29,7 @@ from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.masks.simplification import Ring
 from boneseg.radiograph.read import is_dicom
 
-VERSION = "5.5.0"  # of the format; LabelMe warns of another major one
+VERSION = "5.5.0"  # of the format; LabelMe warns of another major version
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
@@ -81,9 +81,9 @@ def claims(document: Any) -> bool:
 
 
 def drawings(document: Any) -> list[Drawing]:
-    """The one film that the file is about."""
+    """The one film of the file."""
     kept = {key: document.get(key) for key in ("shapes", "imageHeight", "imageWidth")}
-    return [Drawing(partial(_read, kept))]  # without the film, which may be in there
+    return [Drawing(partial(_read, kept))]  # without imageData, which may contain the film
 
 
 def _read(document: Any, shape: Shape | None) -> Drawn:

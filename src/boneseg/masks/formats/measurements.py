@@ -1,16 +1,16 @@
 """Measurements: one CSV for all films, a row for each connected piece of bone, the largest first.
 
     film, piece               the piece is counted from 1; 0 for a film without any bone
-    x, y                      the middle of the piece, px from the corner of the film
+    x, y                      centroid of the piece, px from the corner of the film
     area_px, area_mm2
     length_px, length_mm      along the main axis: the first principal axis of its pixels
     width_px, width_mm        across it
-    angle_degrees             of the main axis to the film's upright, clockwise, -90 to 90
-    spacing                   what the mm are: calibrated, detector, uncalibrated or unknown, as
-                              `radiograph.SpacingKind` explains them; unknown ones are left empty
+    angle_degrees             of the main axis to the vertical of the film, clockwise, -90 to 90
+    spacing                   kind of the mm: calibrated, detector, uncalibrated or unknown, see
+                              `radiograph.SpacingKind`; mm are left empty where it is unknown
 
-A length is measured from edge to edge of the outermost pixels. Where pixels are no squares, the
-axis in mm is found on the patient's scale, not on that of the pixels.
+Lengths are measured from edge to edge of the outermost pixels. Where pixels are not square, the
+axis in mm is computed in mm, not in pixels.
 """
 
 from __future__ import annotations
@@ -98,5 +98,5 @@ def _measured(points: NDArray[Any], spacing: tuple[float, float] | None) -> list
         *(round(float(x), 1), round(float(y), 1), len(points), area),
         *(round(pixels.length, 1), round(mm.length, 2) if mm else None),
         *(round(pixels.width, 1), round(mm.width, 2) if mm else None),
-        round((mm or pixels).degrees, 1) + 0.0,  # an upright piece has no -0.0
+        round((mm or pixels).degrees, 1) + 0.0,  # no -0.0 for a vertical piece
     ]

@@ -32,7 +32,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
     affine = np.diag([-columns, -rows, 1.0, 1.0])
     volume = segmentation.mask.T[:, :, None].astype(np.uint8)
     make: Any = nibabel.nifti1.Nifti1Image
-    if max(volume.shape) > np.iinfo(np.int16).max:  # the most that the first version has room for
+    if max(volume.shape) > np.iinfo(np.int16).max:  # the limit of the first version
         make = nibabel.nifti2.Nifti2Image
     image = make(volume, affine)
     image.header.set_xyzt_units("mm" if segmentation.film.spacing_mm else "unknown")
@@ -42,7 +42,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
 
 
 def drawings(path: Path) -> list[Drawing]:
-    """The one film that the file is about; it is read when it is asked for."""
+    """The one film of the file, which is read on demand."""
     return [Drawing(partial(_read, path))]
 
 
@@ -68,7 +68,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
 
 
 def _is_turned(affine: NDArray[np.float64]) -> bool:
-    """Whether x does not run to the left, or y not to the back; quaternions leave some noise."""
+    """Whether x does not run to the left, or y not to the back; quaternions are rounded."""
     axes = affine[:2, :2]
     if not np.isfinite(axes).all() or not (np.diag(axes) < 0).all():
         return True

@@ -41,7 +41,7 @@ _BONE = (
     "~SCT^123037004^Anatomical Structure~SCT^272673000^Bone~^^"
     "~Anatomic codes - DICOM master list~^^~^^"
 )
-ALMOST = 1e-4  # of a pixel's side: rounding, and no rotation
+ALMOST = 1e-4  # of a pixel's side: rounding, not rotation
 _SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1}
 _SHORT = {"LPS": "left-posterior", "LAS": "left-anterior", "RAS": "right-anterior"}
 _HEADER = 1 << 24  # bytes; those of hundreds of segments are some 100 kB
@@ -108,7 +108,7 @@ def _extent(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
 
 
 def drawings(path: Path) -> list[Drawing]:
-    """The one film that the file is about; it is read when it is asked for."""
+    """The one film of the file, which is read on demand."""
     return [Drawing(partial(_read, path))]
 
 
@@ -146,7 +146,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
 def _lines(file: IO[bytes]) -> Iterator[str]:
     """The lines of the header, at most `_HEADER` bytes; they end with an empty one.
 
-    Names of segments are UTF-8, of which pynrrd alone would keep the ASCII.
+    Names of segments are UTF-8; pynrrd itself would keep only ASCII.
     """
     left = _HEADER
     while left > 0 and (line := file.readline(left)):
@@ -158,7 +158,7 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
 
 
 def _unpacked(file: IO[bytes], header: dict[str, Any], sides: list[int]) -> NDArray[Any]:
-    """The values, in Fortran's order, as `sides` are."""
+    """The values, in Fortran order, of shape `sides`."""
     encoding, count = header["encoding"].lower(), math.prod(sides)
     dtype = np.dtype(TYPES[header["type"].lower()])
     is_text = encoding in ("txt", "text", "ascii")
@@ -217,7 +217,7 @@ def _segments(
     found = []
     for number in numbers:
         name = str(header.get(f"Segment{number}_Name", f"Segment {number}"))
-        # Slicer before 4.11 gave each segment a layer, and numbered none; others have one for all.
+        # Slicer before 4.11 gave each segment a layer without a number; other files have one layer.
         layer = int(header.get(f"Segment{number}_Layer", number if len(layers) > 1 else 0))
         value = int(header.get(f"Segment{number}_LabelValue", 1))
         if not 0 <= layer < len(layers) or value < 1:

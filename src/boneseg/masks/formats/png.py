@@ -7,14 +7,14 @@ What counts as bone in a file that is read:
 
     one value and 0           0/255, 0/1, 0/65535, any {0, x}, 1-bit: everything but 0
     grey edges                at least 99 % of the pixels within 32 of 0 or 255 (or the same of
-                              65535), and grey is seen to be an edge, not a class: 128 and more
+                              65535), and grey can only be an edge, not a class: 128 and more
     one colour and black      the colour
     2 to 8 colours and black  all of them, one for each bone; each channel must be a level that
                               colour tables use (0, 64, 128, 192, 255), so no smeared edge counts
     a colour and a grey       the colour; the grey is the background
 
-A colour table (palette) is judged by its colours, and what is transparent is black. Everything
-else could be read in two ways, and is refused with the values that were found.
+A colour table (palette) is judged by its colours, and transparent pixels are black. Everything
+else is ambiguous, and is refused with the values that were found.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ADVICE = "save it as 8-bit PNG with 0 = background and 255 = bone"
 
 
 class UnclearMaskError(MaskError):
-    """The file can be decoded, but its values can be read in more than one way."""
+    """The file can be decoded, but its values are ambiguous."""
 
 
 def read_picture(
@@ -154,7 +154,7 @@ def _decode(
 
 
 def _keep_low_values(image: Image.Image, deep: NDArray[np.uint16]) -> None:
-    """Put colours of 16 bits of which none is over 255 into their picture, which has the rest."""
+    """Replace the colours of a picture by its 16-bit ones where none of these is over 255."""
     colours = deep if deep.shape[2] % 2 else deep[..., :-1]
     if colours.max() <= 255:
         bands = np.array(image)

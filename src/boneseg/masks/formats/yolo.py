@@ -37,14 +37,14 @@ def write(path: Path, segmentation: Segmentation) -> None:
 
 
 def drawings(path: Path) -> list[Drawing]:
-    """The one film that the file is about; it is read when it is asked for."""
+    """The one film of the file, which is read on demand."""
     return [Drawing(partial(_read, path))]
 
 
 def holds_numbers(path: Path) -> bool:
-    """Whether a text file looks like YOLO: the second word of a line is a number, as is one beside.
+    """Whether a text file looks like YOLO: in a line, the second word and a neighbour are numbers.
 
-    Other text, a README for example, may lie among masks.
+    Other text, such as a README, may lie among masks.
     """
     try:
         lines = _lines(path)
@@ -62,7 +62,7 @@ def _is_number(word: str) -> bool:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    text = path.read_text(encoding="utf-8-sig")  # Windows may put a mark before UTF-8
+    text = path.read_text(encoding="utf-8-sig")  # Windows may write a byte order mark
     return [line.split() for line in text.splitlines() if line.strip()]
 
 
@@ -103,7 +103,7 @@ def _region(words: list[str], shape: Shape | None) -> Region:
 def _is_apart(parts: Ring) -> bool:
     """Whether both sides at the last point are longer than all others.
 
-    So they are where it is a confidence and the number of a track, 0 or 1.
+    This is the case where it is a confidence and a track number, 0 or 1.
     """
     sides = np.hypot(*(np.roll(parts, -1, axis=0) - parts).T)
     return bool(sides[-2:].min() > sides[:-2].max())

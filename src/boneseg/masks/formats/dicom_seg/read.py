@@ -1,6 +1,6 @@
-"""DICOM Segmentation (PS3.3 A.51): it refers to its film by UID; labels are those of segments.
+"""DICOM Segmentation (PS3.3 A.51): references its film by UID; labels are those of segments.
 
-Binary ones are masks; a probability needs a threshold that the file does not give.
+Only binary ones are masks; a probability needs a threshold, which the file does not give.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import hush, text_of
 from boneseg.radiograph.dicom.pixels import decode
 
-_TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); other words are not repeated
+_TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); unknown values are not quoted
 
 
 def drawings(path: Path) -> list[Drawing]:
@@ -46,7 +46,7 @@ def _parse(path: Path, *, pixels: bool) -> FileDataset:
 
 
 def _film(header: Dataset, group: Dataset) -> str | None:
-    """The instance that a frame refers to, in its own words or in those for all frames."""
+    """The instance that a frame references, itself or by what is shared by all frames."""
     for groups in (group, *header.get("SharedFunctionalGroupsSequence", ())):
         for derivation in groups.get("DerivationImageSequence", ()):
             for image in derivation.get("SourceImageSequence", ()):

@@ -1,19 +1,19 @@
-"""DICOM Segmentation (PS3.3 A.51): the bones as a PACS keeps them, beside the film they are of.
+"""DICOM Segmentation (PS3.3 A.51): the bones as a PACS stores them, beside their film.
 
     source = pydicom.dcmread("knee.dcm")
     dicom_seg(source, segmentation).save_as("knee.seg.dcm")
 
-The segmentation lies on the pixel matrix of its film, pixel for pixel, and points at it. It has no
-Frame of Reference of its own: a projection has no place in the patient, and without one the
-standard has the two matched by their pixels (A.51.5).
+The segmentation has the pixel matrix of its film, and references it. It has no Frame of Reference:
+a projection has no position in the patient, and without one the standard matches the two by their
+pixels (A.51.5).
 
-Patient and study are copied by design. What an archive files by is copied byte for byte, even where
-it breaks a rule of the standard (a backslash in Patient ID, 17 characters of Accession Number):
-with another identifier, or none, the segmentation would belong to another patient. What only
-describes the patient or the study is left empty where it is not valid.
+Patient and study are copied by design. Identifiers are copied byte for byte, even where they break
+a rule of the standard (a backslash in Patient ID, 17 characters of Accession Number): with another
+identifier, or none, the segmentation would belong to another patient. Descriptions of the patient
+or the study are left empty where they are not valid.
 
-Its UIDs are made of those of the film and of the model, so that one film and one model always give
-the same, and storing it twice adds no second one.
+Its UIDs are derived from those of the film and of the model: the same film and model always give
+the same UIDs, and storing the result twice does not add a second one.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import hush, numbers_of, text_of, texts_of
 from boneseg.radiograph.read import is_dicom
 
-SERIES_NUMBER = 7100  # out of the way of those that modalities count
+SERIES_NUMBER = 7100  # above the series numbers that modalities assign
 _NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
 _COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange that overlays have
 
 # Type 1 in every image, and so in every reference to one (PS3.3 C.12.1, C.7.2.1, C.7.3.1).
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-# What tells the patient and the study apart (Patient and General Study modules).
+# Identifiers of the patient and the study (Patient and General Study modules).
 _IDENTIFIERS = (
     *("PatientName", "PatientID", "IssuerOfPatientID"),
     *("AccessionNumber", "StudyID", "StudyDescription", "ReferringPhysicianName"),
 )
-# What describes them (also Patient Study module), copied where it is valid.
+# Descriptions of them (also Patient Study module), copied where valid.
 _DESCRIPTIONS = (
     *("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
     *("PatientIdentityRemoved", "DeidentificationMethod", "StudyDate", "StudyTime"),
 )
 _UID = re.compile(r"[!-\[\]-~]+")  # printable, and one value; archives hold more than the standard
 _SEXES = ("M", "F", "O", "")
-# 31 February and spans from day to day look right, and are found out where they are made dates.
+# 31 February and date ranges match the pattern, and fail only when converted to dates.
 _TIMES: dict[str, Callable[[str], object]] = {"DA": DA, "TM": TM}
 
 
@@ -79,7 +79,7 @@ def dicom_seg(
 ) -> Dataset:
     """The bones on a film as a DICOM Segmentation, in memory.
 
-    source: the film as pydicom reads it; its pixels are not looked at.
+    source: the film as pydicom reads it; its pixels are not used.
     found: of the same film, whose mask is written, or with `fractional` its probability.
     corrected: whether a person has changed what the model found; the UIDs then depend on the mask.
 
@@ -115,7 +115,7 @@ def dicom_seg(
         content_label="BONES",
         content_description=f"Bones, {kind}",
         series_description=f"Bones, {kind} (boneseg)",
-        omit_empty_frames=False,  # a film without bones has an answer, too
+        omit_empty_frames=False,  # a film without bones has a result, too
     )
     _identify(segmentation, source)
     # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
@@ -144,7 +144,7 @@ def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
 
 
 def read_source(path: Path, name: Path | None = None) -> Dataset:
-    """What a DICOM film says of itself, without its pixels; errors call it `name`.
+    """The header of a DICOM film, without its pixels; errors call it `name`.
 
     Raises RadiographError.
     """
@@ -160,7 +160,7 @@ def read_source(path: Path, name: Path | None = None) -> Dataset:
 
 
 def _hush() -> None:
-    """Warnings and log lines of the two libraries quote values, and so patients."""
+    """Silence both libraries: their warnings and log lines quote values, and so patients."""
     hush()
     warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
     logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
@@ -183,7 +183,7 @@ def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
 
 
 def _matrix(source: Dataset) -> tuple[int, ...]:
-    """Height and width, which some archives hand on as text."""
+    """Height and width, which some archives return as text."""
     sides = (numbers_of(source, keyword) for keyword in ("Rows", "Columns"))
     return tuple(int(side[0]) for side in sides if side)
 
@@ -191,9 +191,9 @@ def _matrix(source: Dataset) -> tuple[int, ...]:
 def _anchor(source: Dataset) -> Dataset:
     """The film as highdicom needs it: of one frame, with no place in space, and sound values only.
 
-    What the source has of other kinds (several frames, half a Frame of Reference, a date that is
-    none) would make highdicom refuse it, or make the segmentation invalid in its turn. Its class
-    is that of a CR film, for those of XA and RF stand for many frames: `_refer` puts it right.
+    Anything else in the source (several frames, half a Frame of Reference, an invalid date) would
+    make highdicom refuse it, or make the segmentation invalid. Its class is that of a CR film, for
+    those of XA and RF mean many frames; `_refer` restores the real one.
     """
     anchor = Dataset()
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
@@ -215,9 +215,9 @@ def _anchor(source: Dataset) -> Dataset:
 
 
 def _identify(segmentation: Dataset, source: Dataset) -> None:
-    """Copy the identifiers of the film as they are, and with them its character set.
+    """Copy the identifiers of the film as they are, with their character set.
 
-    Where it names a character set that is not known, the text is written as Unicode.
+    Text in an unknown character set is written as Unicode.
     """
     names = texts_of(source, "SpecificCharacterSet")
     known = all(name in python_encoding for name in names)
@@ -230,8 +230,8 @@ def _identify(segmentation: Dataset, source: Dataset) -> None:
         segmentation.SpecificCharacterSet = names if known else "ISO_IR 192"
     else:
         segmentation.pop("SpecificCharacterSet", None)
-    # pydicom writes bytes as they are only into the encoding that they are said to have, and then
-    # no longer settles VRs that highdicom leaves open
+    # pydicom writes bytes unchanged only in their declared encoding, and then no longer resolves
+    # the ambiguous VRs that highdicom leaves
     correct_ambiguous_vr(segmentation, is_little_endian=True)
     said = segmentation.get("SpecificCharacterSet")
     encodings = convert_encodings(said) if said else default_encoding
@@ -259,7 +259,7 @@ def _is_sound(source: Dataset, keyword: str) -> bool:
         for value in values:
             validate_value(vr, value, config.RAISE)
             _TIMES.get(vr, str)(value)
-    except Exception:  # of whatever kind: a value that pydicom cannot even convert
+    except Exception:  # any: a value that pydicom cannot convert
         return False
     return element.VM <= 1 or keyword == "PatientOrientation"
 
@@ -291,7 +291,7 @@ def _description(model: Model | None, corrected: bool) -> Any:
 
 
 def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
-    """Have every reference to the film name its class and, where it has several, the frame."""
+    """Set the class of the film in all references to it and, where it has several, the frame."""
     several = (numbers_of(source, "NumberOfFrames") or [1])[0] > 1
     kind = text_of(source, "SOPClassUID")
     for series in segmentation.ReferencedSeriesSequence:
@@ -319,6 +319,6 @@ def _uid(*parts: object) -> str:
 
 
 def _number(source: Dataset) -> int:
-    """The film's number in its series, 1 where it has none that is usable."""
+    """The film's number in its series; 1 where it has no usable one."""
     number = int((numbers_of(source, "InstanceNumber") or [1])[0])
     return number if 1 <= number < 2**31 - 2**16 else 1
