@@ -56,6 +56,11 @@ def test_the_import_is_light() -> None:
     assert not modules_after("import boneseg") & HEAVY
 
 
+def test_the_registry_of_formats_imports_no_library_of_a_format() -> None:
+    libraries = {"highdicom", "nibabel", "nrrd", "pycocotools", "pydicom", "scipy", "contourpy"}
+    assert not modules_after("import boneseg.inference.batch, boneseg.masks.read") & libraries
+
+
 def test_segmenting_imports_no_torch() -> None:
     code = (
         "import boneseg.inference.batch, boneseg.cli, boneseg.bundle.store, "
