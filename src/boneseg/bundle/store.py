@@ -1,12 +1,12 @@
-"""A trained model on disk: save it, verify it, load it.
+"""Save, verify and load a trained model on disk.
 
-    RUN/bundle/model.json            what it is, how films are prepared, what it scored
+    RUN/bundle/model.json            model card: architecture, preprocessing, metrics
     RUN/bundle/weights.safetensors   float32
     RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W;
-                                     it takes from weights.safetensors what is the same there
-    RUN/bundle/int8.xml, int8.bin    the same in 8-bit integers for OpenVINO, where it was asked for
+                                     identical weights are referenced in weights.safetensors
+    RUN/bundle/int8.xml, int8.bin    the same in 8-bit integers for OpenVINO (optional)
 
-Nothing is ever unpickled, and the SHA-256 of each file is checked before it is used.
+Nothing is ever unpickled, and the SHA-256 of each file is verified before use.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ FORMAT = 1
 MOST_MEMBERS = 1000
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
-SEEN = "seen"  # in `Card.data`: digests (`dataset.fingerprint.digest`) of films it has seen
+SEEN = "seen"  # in `Card.data`: digests (`dataset.fingerprint.digest`) of films seen in training
 
 
 class Card(BaseModel):
-    """What model.json holds."""
+    """The content of model.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,24 +47,24 @@ class Card(BaseModel):
     architecture: NetworkSettings
     height: int = Field(ge=1)  # of the working grid, px
     width: int = Field(ge=1)
-    fitted: bool = False  # whether the grid takes each film's shape, of as many pixels
+    fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
     threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
-    members: int = Field(1, ge=1, le=MOST_MEMBERS)  # networks of this architecture, one a fold
-    flips: bool = False  # whether the mirrored film is looked at, too
-    levels: bool = False  # and that with its contrast levelled
+    members: int = Field(1, ge=1, le=MOST_MEMBERS)  # networks of this architecture, one per fold
+    flips: bool = False  # test-time augmentation with the mirrored film
+    levels: bool = False  # with contrast normalisation of the mirrored film
     temperature: float = Field(1.0, gt=0)  # logits are divided by it: Guo et al., 2017
     metrics: dict[str, float]  # on the validation films, on their own grids
-    restarts: int  # how often the run collapsed and began again
+    restarts: int  # how often training collapsed and restarted
     data: dict[str, Any]  # fingerprint and number of films
     recipe: dict[str, Any]
     versions: dict[str, str]
     licence: str = "as its training data allow"
     files: dict[str, str] = {}  # name: SHA-256
-    card_sha256: str = ""  # of this card, but for this line
+    card_sha256: str = ""  # of this card, except this field
 
     @property
     def model(self) -> Model:
-        """How outputs name the model."""
+        """The model as named in outputs."""
         return Model(self.card_sha256, self.threshold)
 
 
@@ -76,25 +76,25 @@ class Bundle:
     card: Card
 
     def preparation(self, film: tuple[int, int]) -> Preparation:
-        """The one preparation that a film of (height, width) square pixels is segmented with."""
+        """The preparation for a film of (height, width) square pixels."""
         if self.card.fitted:
             return fitted(film, self.card.height * self.card.width)
         return Preparation(self.card.height, self.card.width)
 
 
 def seen_by(bundle: Bundle | None) -> frozenset[str]:
-    """Digests of the films a model was trained on or chosen by; none where it has no record."""
+    """Digests of the films used to train or select a model; empty if not recorded."""
     known = bundle.card.data.get(SEEN) if bundle is not None else None
     return frozenset(map(str, known)) if isinstance(known, list) else frozenset()
 
 
 def bundled() -> Path:
-    """Where the model that ships with boneseg lies."""
+    """The path of the bundled model."""
     return Path(__file__).parents[1] / "models" / "bones"
 
 
 def sample_films() -> Path:
-    """Where the sample films that ship with boneseg lie: simulated ones."""
+    """The path of the bundled sample films, which are simulated."""
     return Path(__file__).parents[1] / "models" / "samples"
 
 
@@ -117,7 +117,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
 
 
 def sign(folder: Path, card: Card) -> Card:
-    """Write the card into a bundle's folder, with the SHA-256 of every other file and its own."""
+    """Write the card of a bundle, with the SHA-256 of every other file and its own."""
     sums = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD}
     card = card.model_copy(update={"files": sums})
     digest = _card_digest(card.model_dump(mode="json"))
@@ -128,7 +128,7 @@ def sign(folder: Path, card: Card) -> Card:
 
 
 def load_bundle(path: Path | str) -> Bundle:
-    """Read and verify a bundle, a run's, or what ships as "bundled". Raises BundleError."""
+    """Read and verify a bundle, the bundle of a run, or "bundled". Raises BundleError."""
     path = Path(path)
     path = bundled() if str(path) == "bundled" and not path.exists() else path
     folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
@@ -163,9 +163,9 @@ def load_bundle(path: Path | str) -> Bundle:
 
 
 def starting_from(recipe: Recipe, init: Bundle | None) -> Recipe:
-    """The recipe with the network of the bundle to start from, cut where the recipe cuts its own.
+    """The recipe with the network of the warm-start bundle, cut to the recipe's depth, if set.
 
-    Raises TrainingError for a bundle of many, RecipeError for one that cannot be cut.
+    Raises TrainingError for an ensemble, RecipeError for a network that cannot be cut.
     """
     if init is None:
         return recipe
@@ -177,9 +177,9 @@ def starting_from(recipe: Recipe, init: Bundle | None) -> Recipe:
 
 
 def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle | None) -> None:
-    """Raises UsageError where `settings`, as `recipe` has them, ask for another network than init.
+    """Reject explicit `settings` (as set in `recipe`) that contradict the network of init.
 
-    What the recipe itself has of a network gives way without a word, but these were asked for.
+    Network settings of the recipe itself are overridden silently. Raises UsageError.
     """
     for key in (setting.partition("=")[0].strip() for setting in settings):
         section, _, name = key.partition(".")
@@ -200,14 +200,14 @@ def load_network(bundle: Bundle) -> nn.Module:
         members = [build(bundle.card.architecture) for _ in range(bundle.card.members)]
         network = Ensemble(members) if len(members) > 1 else members[0]
         network.load_state_dict(load_file(bundle.path / WEIGHTS))
-    except Exception:  # no safetensors, or of other names or shapes than the card says
+    except Exception:  # not safetensors, or names or shapes that differ from the card
         problem = f"its weights do not fit its {CARD}"
         raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
     return network.eval()
 
 
 def library_versions() -> dict[str, str]:
-    """What a model was made with."""
+    """The versions of the libraries that a model is trained with."""
     return {name: version(name) for name in ("boneseg", "torch", "numpy", "pillow")}
 
 
@@ -217,7 +217,7 @@ def _export(network: nn.Module, path: Path, card: Card) -> None:
 
     import torch
 
-    # The exporter tells everyone that torchvision, which nothing here uses, is not installed.
+    # The exporter warns that torchvision, which is not needed, is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 
     class Probability(torch.nn.Module):
@@ -250,9 +250,9 @@ def _export(network: nn.Module, path: Path, card: Card) -> None:
 
 
 def _share_weights(folder: Path) -> None:
-    """Have the ONNX file point at the weights that lie beside it, byte for byte, already.
+    """Replace weights in the ONNX file by references to identical bytes in weights.safetensors.
 
-    Those that the export has changed (a batch norm is folded into its convolution) stay in it.
+    Weights that the export has changed (batch norms folded into convolutions) stay in it.
     """
     import onnx
 
@@ -271,7 +271,7 @@ def _share_weights(folder: Path) -> None:
 
 
 def _card_digest(facts: dict[str, Any]) -> str:
-    """Of what is in the file: a card that lacks what later ones hold keeps its digest."""
+    """The digest of the fields in the file, so that cards without newer fields keep theirs."""
     told = {name: value for name, value in facts.items() if name != "card_sha256"}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

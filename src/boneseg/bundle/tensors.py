@@ -1,4 +1,4 @@
-"""Tensors as safetensors files, with the disk's own errors."""
+"""Write tensors as safetensors files, with I/O errors as OSError."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 def save_tensors(
     tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors. Raises OSError, with its number, which safetensors gives as text only."""
+    """Write tensors. Raises OSError with its errno, which safetensors gives only as text."""
     try:
         save_file(tensors, path, metadata)
     except SafetensorError as error:

@@ -1,1 +1,1 @@
-"""Films with masks: opening, pairing, splitting and auditing a dataset."""
+"""Datasets of films with masks: open, pair, split, audit and convert them."""

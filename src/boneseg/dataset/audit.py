@@ -1,12 +1,12 @@
-"""What would spoil a training on a dataset, found before it starts.
+"""Find the problems of a dataset before training on it.
 
     report = check_dataset(open_dataset(Path("data")))
     for problem in report.problems:
         print(problem.kind, problem.names, problem.detail)
     contact_sheet(dataset, Path("sheet.png"), report=report)
 
-One broken file never stops the rest. A problem is serious where training on the dataset would
-fail or teach something wrong; otherwise it is worth a look.
+A broken file never stops the check. A problem is serious if training on the dataset would fail or
+learn something wrong; the others are warnings.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from boneseg.masks.drawing import MaskSizeError
 from boneseg.masks.formats.png import UnclearMaskError, save_png
 from boneseg.radiograph.privacy import public_path
 
-# Okabe & Ito's palette, told apart with any colour vision: bone, and the frame of a problem.
+# Colour-blind safe (Okabe & Ito): bone, and the frame of a problem.
 _ORANGE, _BLUE = (230, 159, 0), (86, 180, 233)
 _GREY = (200, 200, 200)
-_GAP, _CAPTION, _NARROWEST = 3, 28, 72  # a name must fit below
+_GAP, _CAPTION, _NARROWEST = 3, 28, 72  # room for a name below
 _INVERTED, _DARKER = 0.9, -0.3
-_BEYOND = 2  # px that a hand strays over the edge of a film
+_BEYOND = 2  # px; tolerance of manual drawing at the edge of a film
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong (`kind`), with which cases or files, and in words."""
+    """A problem: its kind, the affected cases or files, and a description."""
 
     kind: str
     names: tuple[str, ...]
@@ -50,11 +50,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a dataset holds and what is wrong with it.
+    """The contents of a dataset and its problems.
 
-    `bone_share` is the least, median and greatest part of a film that is bone (0..1), None without
-    a readable mask; `sizes` counts (height, width, films). `clusters` and `shares` hold one entry
-    a case, as `split_folds` takes them; an unreadable case has a share of nan.
+    `bone_share` is the minimum, median and maximum fraction of bone in a film (0..1), None without
+    a readable mask; `sizes` counts (height, width, films). `clusters` and `shares` have one entry
+    per case, as `split_folds` takes them; the share of an unreadable case is nan.
     """
 
     films: int
@@ -70,7 +70,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing serious was found."""
+        """Whether there is no serious problem."""
         return not any(problem.serious for problem in self.problems)
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one case showed; only the thumbnail of its film is kept."""
+    """The findings for one case; of its film only the thumbnail is kept."""
 
     small: NDArray[np.float32] | None = None
     size: tuple[int, int] | None = None
@@ -109,14 +109,14 @@ _SERIOUS = frozenset(
 def check_dataset(
     dataset: Dataset, progress: Callable[[int, int], None] | None = None
 ) -> CheckReport:
-    """Read every film and mask once and name all that is wrong.
+    """Read every film and mask once and report all problems.
 
-    Kinds: "no pairs", "too few films" (that are independent: of other patients and no twins),
+    Kinds: "no pairs", "too few films" (independent ones: of different patients and not twins),
     "unreadable film", "unreadable mask", "unexpected values", "size mismatch" (all serious); "empty
-    mask", "full mask" (serious where no mask is anything else); "maybe inverted", "blank film",
-    "twins", "cut off", "unpaired image", "unpaired mask" and "table" (worth a look; twins since the
-    folds keep them together). What the dataset left out for an error is an "unreadable mask"
-    without a name. `progress` gets (cases done, cases).
+    mask", "full mask" (serious if there are no other masks); "maybe inverted", "blank film",
+    "twins" (folds keep them together), "cut off", "unpaired image", "unpaired mask" and "table"
+    (warnings). Files that the dataset omitted because of an error are an "unreadable mask" without
+    a name. `progress` is called with (cases done, cases).
     """
     looks = []
     for count, case in enumerate(dataset.cases, start=1):
@@ -150,7 +150,7 @@ def _look(case: Case) -> _Look:
             problems.append(("blank film", f"{case.image_name}: all pixels are equal"))
     except BonesegError as error:
         problems.append(("unreadable film", str(error)))
-    except Exception as error:  # of a library: its own words could quote the file
+    except Exception as error:  # from a library: its message could quote the file
         problems.append(("unreadable film", unexpected(case.image_name, error)))
     try:
         mask = case.read_mask(look.size)
@@ -180,7 +180,7 @@ def _film(case: Case) -> NDArray[np.float32]:
 def _doubts(
     case: Case, mask: NDArray[np.bool_], small: NDArray[np.float32] | None
 ) -> list[tuple[str, str]]:
-    """What is odd about a mask that could be read."""
+    """Warnings about a readable mask."""
     share = mask.mean()
     if share == 0:
         return [("empty mask", f"{case.mask_name}: contains no bone")]
@@ -198,10 +198,10 @@ def _doubts(
 
 
 def _contrast(small: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """How much brighter a film is just inside its mask than just outside, in its own deviations.
+    """Mean brightness just inside the mask minus just outside, in standard deviations of the film.
 
-    Over 3 cells of the thumbnail to either side: of 442 leg, knee and spine films none is below
-    0.06 but three negatives, which are below -1.
+    Within 3 cells of the thumbnail on either side: of 442 leg, knee and spine films none is below
+    0.06 except three negatives, which are below -1.
     """
     from scipy.ndimage import binary_dilation, binary_erosion
 
@@ -214,7 +214,7 @@ def _contrast(small: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
 
 
 def _clusters(cases: Sequence[Case], looks: Sequence[_Look]) -> list[int]:
-    """The cluster of each case; a film that cannot be read is alone in one."""
+    """The cluster of each case; an unreadable film has its own."""
     seen = [(index, look.small) for index, look in enumerate(looks) if look.small is not None]
     found = twins([cases[index] for index, _ in seen], [small for _, small in seen])
     clusters = list(range(len(cases)))
@@ -224,7 +224,7 @@ def _clusters(cases: Sequence[Case], looks: Sequence[_Look]) -> list[int]:
 
 
 def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int]) -> list[Problem]:
-    """All problems, the serious ones first."""
+    """All problems, serious ones first."""
     problems = []
     if not dataset.cases:
         detail = f"{dataset.root}: no mask matches a film by name; give both the same name"
@@ -236,7 +236,7 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
         )
         problems.append(Problem("too few films", (), detail, True))
     readable = [look for look in looks if not math.isnan(look.share)]
-    pointless = all(look.share in (0, 1) for look in readable)  # nothing could be learned
+    pointless = all(look.share in (0, 1) for look in readable)  # nothing to learn
     for case, look in zip(dataset.cases, looks, strict=True):
         for kind, detail in look.problems:
             serious = kind in _SERIOUS or (pointless and kind in ("empty mask", "full mask"))
@@ -261,7 +261,7 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
 
 
 def _can_be_split(cases: Sequence[Case], clusters: Sequence[int]) -> bool:
-    """Whether training finds films to learn from and others, independent of them, to validate."""
+    """Whether the films can be split into independent training and validation sets."""
     try:
         hold_out(cases, clusters, fraction=0.5, seed=0)
     except DatasetError:
@@ -278,12 +278,12 @@ def contact_sheet(
     tile: int = 160,
     limit: int = 60,
 ) -> None:
-    """Write one PNG of films with their masks drawn over them in orange.
+    """Write a PNG contact sheet of films with their masks overlaid in orange.
 
-    Cases that `report` names come first, framed in blue with what is wrong; the others are chosen
-    evenly over the names, `limit` tiles in all. A tile has the area of `tile` x `tile` pixels and
-    the shape of the films. Raises DatasetError without cases and OutputError where the file cannot
-    be written.
+    Cases with a problem in `report` come first, framed in blue with its kind; the others are
+    sampled evenly in order of name, `limit` tiles in all. A tile has the area of `tile` x `tile`
+    pixels and the typical shape of the films. Raises DatasetError without cases and OutputError if
+    the file cannot be written.
     """
     if not dataset.cases:
         raise DatasetError(
@@ -316,7 +316,7 @@ def _chosen(cases: Sequence[Case], wrong: Collection[str], limit: int) -> list[C
 
 
 def _picture(case: Case, side: int) -> tuple[Image.Image | None, Image.Image | None]:
-    """A film and its mask in grey, made smaller than side x side in area; None if unreadable."""
+    """A film and its mask in grey, downsampled to an area of side x side; None if unreadable."""
 
     def smaller(values: NDArray[Any]) -> Image.Image:
         image = Image.fromarray((values * 255).astype(np.uint8))
@@ -341,7 +341,7 @@ def _tile(
     name: str,
     problem: str | None,
 ) -> Image.Image:
-    """One film in its box with the mask over it, and its name and its problem below."""
+    """One film in its box with its mask overlaid, and its name and problem below."""
     tile = Image.new("RGB", (box[0] + 2 * _GAP, box[1] + 2 * _GAP + _CAPTION))
     draw = ImageDraw.Draw(tile)
     if film is not None:
@@ -361,13 +361,13 @@ def _tile(
 
 
 def _plain(text: str) -> str:
-    """Text as the font has it: on one line, and without the accents that it would show as boxes."""
+    """Text on one line, without accents, which the font cannot render."""
     apart = unicodedata.normalize("NFKD", text.encode(errors="replace").decode())
     return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
 
 
 def _overlay(film: Image.Image, mask: Image.Image | None) -> Image.Image:
-    """The film with the mask as a thin veil and a full outline."""
+    """The film with the mask as a translucent fill and an opaque outline."""
     grey = film.convert("RGB")
     if mask is None:
         return grey

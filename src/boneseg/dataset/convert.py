@@ -1,8 +1,8 @@
-"""The masks of a dataset in other formats: `segment` without a model.
+"""Convert the masks of a dataset to other formats.
 
     convert_dataset(open_dataset(Path("knees")), Path("out"), ["labelme"])
 
-Several labels become one, bone; what is written lies on the film's own grid.
+All labels are merged into one, bone; output is on the film's own grid.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ REPORT = "convert.json"
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of one case: its files, or its error."""
+    """The result of one case: its files, or its error."""
 
     name: str
     outputs: dict[str, str]
-    skipped: dict[str, str] = field(default_factory=dict)  # formats it cannot have, and why
+    skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
     error: str | None = None
 
 
@@ -51,14 +51,14 @@ def convert_dataset(
 ) -> list[Converted]:
     """Write every mask of a dataset into `out`, in formats of `masks.formats.FORMATS`.
 
-    What was written is added to `convert.json` there, and to the documents of all films, which
-    keep those of earlier calls: see `masks/output.py`.
+    Results are added to `convert.json` there, and to the documents that cover all films; entries
+    of earlier runs are kept: see `masks/output.py`.
 
-    tolerance: px that polygons may stray from the edge of the mask. A case that cannot be read or
-    written has an error in its result, and the others are converted; what the dataset left out for
-    an error is a result of its own, called by its file. Raises UsageError for a format that a mask
-    alone cannot fill or a folder that holds the dataset, DatasetError without cases, and
-    OutputError.
+    tolerance: px that polygons may deviate from the edge of the mask. A case that cannot be read
+    or written has an error in its result, and the others are converted; each file that the dataset
+    omitted because of an error is a result named after the file. Raises UsageError for a format
+    that needs more than a mask or for an output folder of the dataset, DatasetError without cases,
+    and OutputError.
     """
     _check(dataset, out, formats, tolerance)
     make_folder(out)
@@ -77,7 +77,7 @@ def convert_dataset(
                 raise
             except BonesegError as error:
                 result = Converted(str(name), {}, error=str(error))
-            except Exception as error:  # of a library
+            except Exception as error:  # from a library
                 result = Converted(str(name), {}, error=unexpected(name, error))
             folder.add(target, asdict(result), entries)
             results.append(result)

@@ -1,7 +1,7 @@
-"""Which films a model has seen: figures on these flatter it.
+"""Identify films that a model has seen: metrics on these are biased upwards.
 
-A bundle remembers the films that it, or the bundle it started from, was trained on or chosen by, as
-digests of their pixels: a film is known again under another name, and a digest shows nothing of it.
+A bundle records the films used to train or select it, or its warm-start bundle, as digests of their
+pixels: a film is recognised under another name, and a digest reveals nothing of its content.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from boneseg.radiograph.read import Radiograph
 
 
 def digest(film: Radiograph) -> str:
-    """The same for the same pixels."""
+    """A digest of the pixels, 16 hexadecimal digits."""
     return hashlib.sha256(film.pixels.tobytes()).hexdigest()[:16]
 
 
 def is_among(film: Radiograph, seen: Collection[str]) -> bool:
-    """Whether a film is one of those; its digest is made only where there are any."""
+    """Whether the digest of a film is in `seen`; computed only if `seen` is not empty."""
     return bool(seen) and digest(film) in seen
 
 
 def joined(*digests: Iterable[str]) -> list[str]:
-    """What a card says of several sets of films: in an order that no name of a film decides."""
+    """The union of several sets of digests, sorted, so independent of film names."""
     return sorted(set().union(*digests))

@@ -1,4 +1,4 @@
-"""The films of a dataset, read once and laid on the working grid."""
+"""Read the films of a dataset once, and place them on the working grid."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORDS = {  # names of settings in messages
 
 @dataclass(frozen=True)
 class Film:
-    """A radiograph with the mask drawn for it, both H x W."""
+    """A radiograph with its ground-truth mask, both H x W."""
 
     case: Case
     radiograph: Radiograph
@@ -41,7 +41,7 @@ class Film:
 
     @property
     def square_shape(self) -> tuple[int, int]:
-        """As `shape`, once its pixels are squares: what a network sees."""
+        """The shape resampled to square pixels, as networks see it."""
         return in_squares(self.shape, self.radiograph.aspect)
 
 
@@ -50,9 +50,9 @@ def read_films(
     progress: Callable[[int, int], None] | None = None,
     faults: Sequence[str] = (),
 ) -> list[Film]:
-    """Read every film and mask. faults: of the dataset, which stop this, too.
+    """Read every film and mask. faults: errors of the dataset, which are raised as well.
 
-    Raises the error of the one that cannot be read, or DatasetError with the names of all.
+    Raises the error if there is one, or DatasetError that names all if there are several.
     """
 
     def read(case: Case) -> Film | BonesegError:
@@ -88,9 +88,9 @@ def read_films(
 
 
 def fingerprint(films: Sequence[Film]) -> str:
-    """SHA-256 over the names, pixels and masks of the films, in the order of their names.
+    """SHA-256 of the names, pixels and masks of the films, in order of name.
 
-    Where pixels are no squares, over their shape, too.
+    Includes the pixel aspect ratio where it is not 1.
     """
     digest = hashlib.sha256()
     for film in sorted(films, key=lambda film: film.case.name):
@@ -104,15 +104,15 @@ def fingerprint(films: Sequence[Film]) -> str:
 
 
 def fingerprints(films: Sequence[Film]) -> dict[str, str]:
-    """The fingerprint of each film by its name."""
+    """The fingerprint of each film, by name."""
     return {film.case.name: fingerprint([film]) for film in films}
 
 
 def refuse_other(asked: Mapping[str, Any], before: Mapping[str, Any], place: Path) -> None:
-    """Hold what is asked of a run that goes on against what it began with.
+    """Compare the settings of a resumed run with those it was started with.
 
-    Both have the `fingerprints` of their films as "films". The first that differs is named: what
-    follows from others stands behind them. Raises TrainingError.
+    Both have the `fingerprints` of their films as "films". Raises TrainingError that names the
+    first difference; derived settings come after those they depend on.
     """
     films = before.get("films")
     now, then = asked["films"], films if isinstance(films, dict) else {}
@@ -139,7 +139,7 @@ class PreparedFilms:
 
 
 def prepare_films(films: Sequence[Film], preparation: Preparation) -> PreparedFilms:
-    """Lay the films and their masks on the working grid."""
+    """Place the films and their masks on the working grid."""
     shape = (len(films), 1, preparation.height, preparation.width)
     pixels, masks = torch.empty(shape), torch.empty(shape, dtype=torch.bool)
     places = []

@@ -1,9 +1,9 @@
-"""A folder of radiographs and masks: pairs by name, and tables that say whose and what they are.
+"""Open a folder of radiographs and masks: pairs by name, and tables of patients and body parts.
 
     dataset = open_dataset(Path("data"))                  # images/ + masks/, groups.csv, parts.csv
 
-`groups.csv` (name, group) says which films are of one patient; `parts.csv` (name, body part) what
-they show. `dataset/splits.py` keeps the films of one group together.
+`groups.csv` (name, group) lists the patient of each film, `parts.csv` (name, body part) its body
+part. `dataset/splits.py` keeps the films of a group together.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from boneseg.masks.filenames import stem_of
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
 
-SHOWN, SMALL = 4, 256  # films that a notebook shows, and the longest side of each, px
+SHOWN, SMALL = 4, 256  # films shown in a notebook, and their longest side in px
 _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case", "id", "stem"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A film and its mask. `group` is the patient, `part` the body part, where they are known.
+    """A film and its mask. `group` is the patient, `part` the body part, if known.
 
-    name: of the film, or a hash where that gives its patient away.
-    film: what the mask's file calls the film, where it holds the masks of several.
-    labels: what is bone in there; all that is drawn where there are none.
+    name: of the film, or a hash if the name identifies the patient.
+    film: the film's name in a mask file that covers several films.
+    labels: the labels that are bone; all if empty.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Case:
 
     @property
     def mask_name(self) -> str:
-        """What messages call the mask."""
+        """The name of the mask in messages."""
         return self.hide(str(self.mask) if self.film is None else f"{self.mask}: {self.film}")
 
     @property
     def image_name(self) -> str:
-        """What messages call the film."""
+        """The name of the film in messages."""
         return self.hide(str(self.image))
 
     def read_mask(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
@@ -82,22 +82,22 @@ class Case:
             raise
 
     def cut_off(self, shape: tuple[int, int]) -> float:
-        """How far polygons reach beyond the film, in px; that part is cut off. Raises MaskError."""
+        """How far polygons reach beyond the film, in px; that part is clipped. Raises MaskError."""
         from boneseg.masks.annotations import cut_off
 
         has_polygons = suffix_of(self.mask) in (".json", ".xml", ".txt")
         return cut_off(self.mask, shape, film=self.film) if has_polygons else 0.0
 
     def hide(self, words: str) -> str:
-        """Words about the film or its mask, without a name that gives the patient away."""
+        """Text about the film or its mask, without names that identify the patient."""
         return words if self.name == stem_of(self.image) else _hidden(words, self.image, self.name)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The cases in the order of their names; what has no partner; and remarks on the tables.
+    """The cases in order of name, the unpaired files, and remarks on the tables.
 
-    faults: why files or films are left out that have an error, one line each.
+    faults: one line for each file or film omitted because of an error.
     """
 
     root: Path
@@ -121,7 +121,7 @@ class Dataset:
 
 
 def _case_figure(case: Case) -> str:
-    """A film with its mask for a notebook, or the reason why it cannot be read."""
+    """A film with its mask for a notebook, or the reason if unreadable."""
     try:
         pixels = read_radiograph(case.image).pixels
         mask = case.read_mask((pixels.shape[0], pixels.shape[1]))
@@ -138,26 +138,26 @@ def open_dataset(
     labels: Sequence[str] = (),
     keep_names: bool = False,
 ) -> Dataset:
-    """Pair the films and masks of a folder by name. No pixel is read.
+    """Pair the films and masks of a folder by name, without reading pixels.
 
-    The mask of `knee.dcm` is `knee.png` or `knee_mask.png` (or _label, _seg, _gt; upper or lower
-    case; after a space, "-" or "." too), in any image format. A film `knee_image.png` also answers
-    to `knee`, if no other film does. One folder may hold both, if every mask has such an ending or
-    is a file of annotations.
+    The mask of `knee.dcm` is `knee.png` or `knee_mask.png` (or _label, _seg, _gt; in any case;
+    also after a space, "-" or "."), in any image format. A film `knee_image.png` also matches
+    `knee`, unless another film does. One folder may contain both, if every mask has such a suffix
+    or is an annotation file.
 
-    Masks are also read from the files of annotation tools (see `annotations/`), in the folder of
-    masks or in place of it; `labels` chooses what is bone there. A DICOM Segmentation belongs to
-    the film that it points at.
+    Masks are also read from files of annotation tools (see docs/formats.md), in the masks
+    folder or instead of it; `labels` selects the bone labels there. A DICOM Segmentation belongs
+    to the film that it references.
 
-    Cases whose DICOM film is named after its patient are called by a hash (see
+    Cases whose DICOM file name identifies the patient are named by a hash (see
     `radiograph/privacy.py`), unless `keep_names`.
 
-    Two films of one name, two masks of one film, and files of annotations that cannot be read are
-    left out and listed in `faults`.
+    Films of the same name, multiple masks of one film, and unreadable annotation files are omitted
+    and listed in `faults`.
 
-    Raises UsageError where no folder is given, what is given is none, or no mask has a label, and
-    DatasetError where a folder is empty or lacks images/ or masks/, where faults leave no film with
-    a mask, and where `groups.csv` leaves out a film: it could then leak from one fold into another.
+    Raises UsageError if a folder is missing or not a folder, or if no mask has a label, and
+    DatasetError if a folder is empty or lacks images/ or masks/, if faults leave no film with a
+    mask, or if `groups.csv` omits a film, which could then leak between folds.
     """
     data, images, masks = (
         Path(place) if place is not None else None for place in (data, images, masks)
@@ -211,12 +211,12 @@ def open_dataset(
 
 
 def _is_mask_beside_films(one: MaskFile) -> bool:
-    """Whether a file among films is a mask: annotations, or a picture that is called so."""
+    """Whether a file among films is a mask: annotations, or an image with a mask suffix."""
     return bool(suffix_of(one.path) or one.uid or MASK_ENDING.search(one.name))
 
 
 def _hidden(words: str, film: Path, name: str) -> str:
-    """Words in which a film, and a mask named like it, are called by another name."""
+    """The text with the name of a film, and of a mask named like it, replaced."""
     base = FILM_ENDING.sub("", stem_of(film))
     return re.sub(re.escape(base), lambda _: name, words, flags=re.IGNORECASE)
 
@@ -229,10 +229,10 @@ def _all_hidden(words: str, called: Mapping[Path, str]) -> str:
 
 
 def films_and_masks(images: Path, masks: Path) -> tuple[dict[Path, Path | None], dict[Path, str]]:
-    """Each film of a folder with its mask, a picture, or None; as `open_dataset` pairs them.
+    """Each film of a folder with its mask image or None, paired as in `open_dataset`.
 
-    Films whose name or mask is not clear have none, and are also in the second mapping, with the
-    reason. Raises DatasetError where a folder cannot be read.
+    Films with an ambiguous name or mask have None, and are in the second mapping with the reason.
+    Raises DatasetError if a folder cannot be read.
     """
     films, pictures = film_files(images), picture_files(masks)
     found = pair(films, [MaskFile(path, stem_of(path)) for path in pictures])
@@ -241,7 +241,7 @@ def films_and_masks(images: Path, masks: Path) -> tuple[dict[Path, Path | None],
 
 
 def _reason(film: Path, faults: Sequence[str]) -> str:
-    """The fault that names a film, without the folders that it names."""
+    """The fault of a film, without its folder."""
     line = next((line for line in faults if film.name in line), "its name or mask is ambiguous")
     return line.replace(f"{film.parent}/", "").replace(f"{film.parent}\\", "")
 
@@ -272,7 +272,7 @@ def _folders(data: Path | None, images: Path | None, masks: Path | None) -> tupl
 
 
 def _document(data: Path) -> Path | None:
-    """The one file of annotations beside a folder of images, as annotation tools export them."""
+    """The single annotation file beside images/, as annotation tools export it, or None."""
     if not (data / LAYOUTS[0][0]).is_dir():
         return None
     found = []
@@ -289,7 +289,7 @@ def _table(
     remarks: list[str],
     complete: bool,
 ) -> dict[str, str]:
-    """The second column of a table by the name of the film, which it names in the first."""
+    """The second column of a table by film name, which is the first column."""
     if not path.is_file():
         return {}
     names = {
@@ -311,7 +311,7 @@ def _table(
     left_out = [stem_of(film) for film in paired if stem_of(film) not in values]
     if left_out:
         remarks.append(f"{path}: omits {listed(left_out)}; add a row for each film")
-        if complete:  # films of one patient could come to stand on both sides of a split
+        if complete:  # films of one patient could be on both sides of a split
             raise DatasetError(remarks[-1])
     return values
 

@@ -1,11 +1,11 @@
-"""Films and masks on disk, and which mask is of which film.
+"""Find films and masks on disk, and match them.
 
     films, masks = film_files(Path("images")), mask_files(Path("masks"))
     found = pair(films, masks)
-    found.pairs, found.alone, found.faults    # {film: mask}, masks without a film, what is wrong
+    found.pairs, found.alone, found.faults    # {film: mask}, masks without a film, errors
 
-A mask belongs to the film of the same name, a DICOM Segmentation to the film that it refers to. An
-error in one film or file affects no other: it is listed, with its reason, in `faults`.
+A mask belongs to the film of the same name, a DICOM Segmentation to the film that it references. An
+error in one film or file affects no other: it is listed in `faults` with the reason.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from boneseg.masks.formats.yolo import holds_numbers
 from boneseg.radiograph.provenance import is_result, listed_results
 
 MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
-_TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # before names, by Label Studio
+_TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # prefix of names, from Label Studio
 FILM_ENDING = re.compile(r"[ _.-](image|img)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask on disk: a file of its own, or one film of a file for several.
+    """A mask on disk: a file of its own, or one film in a file for several.
 
-    name: of the film, as far as the mask tells. film: what the file calls it. uid: of the DICOM
-    instance it refers to. loose: ignored where no film has its name. error: why the file, or
-    this part of it, cannot be read; a film may still have its name.
+    name: of the film, as given by the mask. film: its name within the file. uid: of the
+    referenced DICOM instance. loose: ignored if no film has its name. error: why the file, or
+    this part of it, cannot be read; it may still match a film by name.
     """
 
     path: Path
@@ -56,10 +56,10 @@ class MaskFile:
 
 @dataclass
 class Pairing:
-    """The mask of each film that has one, the masks without a film, and what is wrong.
+    """The mask of each film that has one, the masks without a film, and errors.
 
-    unclear: films whose name or mask is not clear. faults: one line for each file or film that is
-    left out because of an error.
+    unclear: films with an ambiguous name or mask. faults: one line for each file or film omitted
+    because of an error.
     """
 
     pairs: dict[Path, MaskFile] = field(default_factory=dict)
@@ -69,26 +69,25 @@ class Pairing:
 
 
 def as_compared(name: str) -> str:
-    """A name in small letters, with letters and their accents joined.
+    """A name case-folded and in Unicode NFC, for comparison.
 
-    Some disks and archives keep an accent apart from its letter, and keyboards do not.
+    Some file systems and archives store decomposed accents; keyboards produce composed ones.
     """
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def film_files(folder: Path) -> list[Path]:
-    """The films in a folder, by name; hidden files, other kinds and results are passed over.
+    """The films in a folder, by name, without hidden files, other file types and results.
 
-    Results are what boneseg itself wrote, masks of films among them: see
-    `radiograph/provenance.py`.
+    Results are files written by boneseg: see `radiograph/provenance.py`.
 
-    Raises DatasetError where it cannot be read.
+    Raises DatasetError if the folder cannot be read.
     """
 
     results = listed_results(folder)
 
     def fits(path: Path) -> bool:
-        with suppress(OSError):  # a film that cannot be read fails by itself
+        with suppress(OSError):  # an unreadable film is reported later
             if is_result(path, results):
                 return False
         if path.suffix.lower() in IMAGE_SUFFIXES + DICOM_SUFFIXES:
@@ -100,7 +99,7 @@ def film_files(folder: Path) -> list[Path]:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name. Raises DatasetError where it cannot be read."""
+    """The images in a folder, by name. Raises DatasetError if it cannot be read."""
     return _files(folder, lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
 
 
@@ -113,9 +112,9 @@ def _files(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 
 
 def mask_files(place: Path) -> list[MaskFile]:
-    """The masks in a folder, or in one file of annotations, by name.
+    """The masks in a folder, or in one annotation file, by name.
 
-    Raises DatasetError where the folder cannot be read, or the one file holds no masks.
+    Raises DatasetError if the folder cannot be read, or the file has no masks.
     """
     if place.is_file():
         found = masks_in(place)
@@ -124,16 +123,16 @@ def mask_files(place: Path) -> list[MaskFile]:
         return found
     files = _files(place, _may_be_mask)
     texts = [path for path in files if suffix_of(path) == ".txt"]
-    if not any(map(holds_numbers, texts)):  # empty ones say "no bone" beside others alone
+    if not any(map(holds_numbers, texts)):  # empty ones mean "no bone" only beside others
         files = [path for path in files if path not in texts]
     return [mask for path in files for mask in masks_in(path)]
 
 
 def masks_in(path: Path) -> list[MaskFile]:
-    """The masks that a file holds: one, or one for each of its films."""
+    """The masks in a file: one, or one for each of its films."""
     suffix, name = suffix_of(path), stem_of(path)
     if not is_annotation(path) or suffix not in (".json", ".xml", ""):
-        return [MaskFile(path, name, loose=suffix == ".txt")]  # a README may lie there, too
+        return [MaskFile(path, name, loose=suffix == ".txt")]  # it may be a README
     try:
         found = open_annotations(path)
     except UnknownAnnotationError as error:
@@ -160,7 +159,7 @@ def _may_be_mask(path: Path) -> bool:
 
 
 def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
-    """Refuse labels that nobody has drawn: their masks would all be empty. Raises UsageError."""
+    """Reject labels that occur in no mask. Raises UsageError."""
     found: set[str] = set()
     unread = False
     for mask in masks:
@@ -182,8 +181,8 @@ def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
 def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
     """Find the mask of each film.
 
-    Films of one name, masks that fit several films, and several masks of one film are faults, and
-    so are masks that cannot be read and have no film's name.
+    Films of the same name, masks that match several films, several masks of one film, and
+    unreadable masks that match no film are faults.
     """
     found = Pairing()
     by_name = _by_name(films, found)
@@ -199,7 +198,7 @@ def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
         fitting = [pointed] if pointed else [by_name[name] for name in names if name in by_name]
         fitting = fitting or next((aliases[name] for name in names if name in aliases), [])
         if not fitting:
-            if mask.loose or doubled & set(names):  # whose films are among the faults already
+            if mask.loose or doubled & set(names):  # their films are already among the faults
                 continue
             if mask.error:
                 found.faults.append(mask.error)
@@ -221,13 +220,13 @@ def pair(films: Sequence[Path], masks: Sequence[MaskFile]) -> Pairing:
             found.unclear.append(film)
             both = " and ".join(mask.path.name for mask in own[:2])
             found.faults.append(f"{film}: {both} both match it; keep one mask")
-    if not (found.pairs or found.alone or found.faults):  # else a file of another kind is nobody's
+    if not (found.pairs or found.alone or found.faults):  # else files of other types are ignored
         found.faults += [mask.error for mask in masks if mask.error][:1]
     return found
 
 
 def _by_name(films: Sequence[Path], found: Pairing) -> dict[str, Path]:
-    """Films by their names as compared; those of one name are unclear, and left out."""
+    """Films by name, as compared; those with the same name are unclear and omitted."""
     alike: dict[str, list[Path]] = defaultdict(list)
     for film in films:
         alike[as_compared(stem_of(film))].append(film)
@@ -240,7 +239,7 @@ def _by_name(films: Sequence[Path], found: Pairing) -> dict[str, Path]:
 
 
 def _names(mask: MaskFile) -> list[str]:
-    """What the film of a mask may be called, the likeliest first, as names are compared."""
+    """Possible names of the film of a mask, as compared, the most likely first."""
     names = [mask.name, MASK_ENDING.sub("", mask.name)]
     if mask.film is not None:
         names.append(_TASK_ENDING.sub("", mask.name))
@@ -256,5 +255,5 @@ def _uids(films: Sequence[Path]) -> dict[str, Path]:
     for film in films:
         with suppress(RadiographError):
             found[text_of(read_source(film), "SOPInstanceUID")] = film
-    found.pop("", None)  # of a film without one, which no mask refers to
+    found.pop("", None)  # of films without a UID
     return found

@@ -1,10 +1,10 @@
-"""Which films are trained on, and which are held back: splits that leak nothing.
+"""Split films into folds, or training and validation sets, without leakage.
 
     clusters = twins(dataset.cases, films)
     folds = split_folds(dataset.cases, clusters, k=5, seed=0)
     train, validation = hold_out(dataset.cases, clusters, fraction=0.2, seed=0)
 
-Films of one group, and films that are twins, never stand on both sides of a split.
+Films of one group, and twins, are never on both sides of a split.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from boneseg.errors import DatasetError, UsageError
 
 _GRID = 128
 _COARSE, _TWINS, _SHIFT = 0.9, 0.88, 3
-_BLOCK = 128  # views compared at once
+_BLOCK = 128  # signatures compared at once
 
 
 def thumbnail(film: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean brightness of a film (H x W) over a 128 x 128 grid: all that `twins` looks at."""
+    """The mean brightness of a film (H x W) on a 128 x 128 grid, as compared by `twins`."""
     image = Image.fromarray(np.ascontiguousarray(film, np.float32))
     return np.asarray(image.resize((_GRID, _GRID), Image.Resampling.BOX))
 
 
 def twins(cases: Sequence[Case], films: Iterable[NDArray[np.float32]]) -> list[int]:
-    """The cluster of each case: films (float32, H x W, or their thumbnails) that are one picture.
+    """The cluster of each case: films (float32, H x W, or thumbnails) that show the same image.
 
-    One picture saved twice is found after JPEG of quality 50, another brightness, contrast or
-    gamma, half the size, a shift of a pixel, and a mirror flip; not after the loss of a border.
-    Two films of one patient are no twins: `groups.csv` is for these.
+    Copies are found after JPEG compression at quality 50, changes of brightness, contrast or
+    gamma, downsampling by 2, a shift of a pixel, and mirroring; not after cropping a border.
+    Different films of one patient are not twins: use `groups.csv` for these.
 
-    Compared are band-passed thumbnails, by their best correlation over shifts of up to 3 cells. The
-    band is clipped at its standard deviation, for rulers and stitching lines, the same on all films
-    of a clinic, would outweigh the anatomy. Of 442 leg, knee and spine films no two exceed 0.83;
-    copies changed as above keep 0.93 or more.
+    Band-passed thumbnails are compared by their maximum correlation over shifts of up to 3 cells.
+    The band is clipped at its standard deviation, because rulers and stitching lines, the same on
+    all films of a clinic, would dominate the anatomy. Of 442 leg, knee and spine films no two
+    exceed 0.83; copies changed as above have 0.93 or more.
     """
     if not cases:
         return []
@@ -64,7 +64,7 @@ def twins(cases: Sequence[Case], films: Iterable[NDArray[np.float32]]) -> list[i
 
 
 def _signature(small: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Two band-passed views of the thumbnails, each of unit norm: 128 x 128 and 32 x 32."""
+    """Two band-passed versions of the thumbnails, of unit norm: 128 x 128 and 32 x 32."""
     from scipy.ndimage import gaussian_filter
 
     cells = small.reshape(len(small), 32, _GRID // 32, 32, _GRID // 32).mean(axis=(2, 4))
@@ -82,7 +82,7 @@ def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _overlap(one: NDArray[np.float32], many: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The highest correlation of one view with each of the others over all small shifts."""
+    """The maximum correlation of one signature with each of the others over small shifts."""
     spectrum = np.fft.rfft2(one) * np.fft.rfft2(many).conj()
     shifted = np.roll(np.fft.irfft2(spectrum), (_SHIFT, _SHIFT), axis=(1, 2))
     return np.asarray(shifted[:, : 2 * _SHIFT + 1, : 2 * _SHIFT + 1].max(axis=(1, 2)))
@@ -93,7 +93,7 @@ def _join(labels: NDArray[np.int64], first: int, second: int) -> None:
 
 
 def units(cases: Sequence[Case], clusters: Sequence[int]) -> list[list[int]]:
-    """What may not be divided: indices joined by group or cluster, in the order of their names."""
+    """The indivisible units: indices joined by group or cluster, in order of name."""
     labels = np.arange(len(cases))
     first: dict[tuple[str, object], int] = {}
     for index, (case, cluster) in enumerate(zip(cases, clusters, strict=True)):
@@ -115,10 +115,11 @@ def split_folds(
 ) -> list[list[int]]:
     """k folds of indices into the cases; films of one group or cluster are in the same fold.
 
-    Each case is in exactly one fold and no fold is empty. The sizes differ by one at most where no
-    films belong together, and by little where they do. Body parts, and low and high shares of bone
-    (`shares`, 0..1, one a case), are spread evenly. The names and the seed alone decide: the order
-    of the cases does not. Raises DatasetError where there are fewer independent films than folds.
+    Each case is in exactly one fold and no fold is empty. The sizes differ by at most one if all
+    films are independent, and by little otherwise. Folds are stratified by body part and fraction
+    of bone (`shares`, 0..1, one per case). The result depends only on names and seed, not on the
+    order of the cases. Raises UsageError for k < 2, DatasetError if there are fewer independent
+    films than folds.
     """
     if k < 2:
         raise UsageError(f"{counted(k, 'fold')} cannot be made; ask for 2 or more")
@@ -132,7 +133,7 @@ def split_folds(
 
 
 def all_but(some: Collection[int], count: int) -> list[int]:
-    """The indices below `count` that are not among some, in order."""
+    """The indices below `count` that are not in `some`, in order."""
     left_out = set(some)
     return [index for index in range(count) if index not in left_out]
 
@@ -144,9 +145,10 @@ def hold_out(
     seed: int,
     shares: Sequence[float] | None = None,
 ) -> tuple[list[int], list[int]]:
-    """(train, validation) indices, `fraction` of the cases in the second; as in `split_folds`.
+    """(train, validation) indices with `fraction` of the cases in validation; see `split_folds`.
 
-    Neither is empty. Raises DatasetError where all films belong together.
+    Neither is empty. Raises UsageError for a fraction outside (0, 1), DatasetError if there is only
+    one independent unit.
     """
     if not 0 < fraction < 1:
         raise UsageError(
@@ -163,9 +165,9 @@ def hold_out(
 
 
 def name_hash_split(names: Sequence[str], fraction: float = 0.2) -> tuple[list[str], list[str]]:
-    """(kept, held back): a name is held back where its SHA-256 is in the lowest `fraction`.
+    """(kept, held out): a name is held out if its SHA-256 is in the lowest `fraction`.
 
-    Each name is judged on its own, so that films added or removed later move no other.
+    Each name is assigned independently, so adding or removing films moves no other.
     """
     if not 0 <= fraction <= 1:
         raise UsageError(f"{fraction} of the names cannot be held out; give a fraction from 0 to 1")
@@ -179,7 +181,7 @@ def name_hash_split(names: Sequence[str], fraction: float = 0.2) -> tuple[list[s
 def _strata(
     cases: Sequence[Case], units: Sequence[Sequence[int]], shares: Sequence[float] | None
 ) -> list[tuple[str, int]]:
-    """The kind of each unit: its commonest body part, and its quarter by share of bone."""
+    """The stratum of each unit: its most common body part, and its quartile of bone fraction."""
     parts = [Counter(cases[i].part or "" for i in unit).most_common(1)[0][0] for unit in units]
     means = [float(np.mean([shares[i] for i in unit])) if shares else 0.0 for unit in units]
     ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable")
@@ -194,10 +196,10 @@ def _deal(
     weights: Sequence[float],
     seed: int,
 ) -> list[list[int]]:
-    """Deal the units out to the emptiest fold: large ones first, and one kind after the other.
+    """Assign units to the emptiest fold: large ones first, one stratum after the other.
 
-    Dealt so, each kind is spread as evenly as the films; the tie goes to where it is scarcest. What
-    shows no bone comes last. No fold is empty, nor without bone while there is enough of it.
+    Each stratum is thus spread as evenly as the films; ties go to the fold with the fewest of it.
+    Films without bone come last. No fold is empty, or without bone if there are enough films.
     """
     strata = _strata(cases, units, shares)
     bare = [shares is not None and not any(shares[i] for i in unit) for unit in units]
@@ -210,9 +212,11 @@ def _deal(
         return (len(folds[f]) + len(units[u])) / weights[f], kinds[f][strata[u]]
 
     for position, u in enumerate(order):
-        empty = [f for f, fold in enumerate(folds) if not fold]  # while bone is dealt: without any
+        empty = [
+            f for f, fold in enumerate(folds) if not fold
+        ]  # while units with bone are assigned: without bone
         left = (len(order) if bare[u] else bare.count(False)) - position
-        last_chance = 0 < len(empty) >= left  # to leave no fold so
+        last_chance = 0 < len(empty) >= left  # to fill the empty folds
         best = min(empty if last_chance else range(len(folds)), key=lambda f: cost(f, u))
         folds[best].extend(units[u])
         kinds[best][strata[u]] += len(units[u])

@@ -1,1 +1,1 @@
-"""A model applied to films."""
+"""Inference: apply a model to films."""

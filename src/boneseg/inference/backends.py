@@ -1,10 +1,10 @@
-"""What runs a bundle's network: OpenVINO on CPUs, PyTorch on CUDA, ONNX Runtime elsewhere.
+"""Inference backends: OpenVINO on CPUs, PyTorch on CUDA, ONNX Runtime elsewhere.
 
     backend = open_backend(bundle)
     backend(films)        # float32 N x 1 x H x W to the probability, float32 N x members x H x W
 
-Any of them may be called by several threads at once. OpenVINO compiles the network for a shape when
-it first meets it, and keeps it for the last few.
+All backends are thread-safe. OpenVINO compiles the network for each new input shape, and keeps the
+most recent ones.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from boneseg.errors import BundleError, UsageError
 from boneseg.inference.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
 
-KEPT = 8  # shapes for which a compiled network is kept in memory
-CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # of Linux, and of WSL
+KEPT = 8  # compiled networks kept in memory, one per input shape
+CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # on Linux, and on WSL
 
 Shape = tuple[int, ...]
 
 
 class Backend(Protocol):
-    """A network, ready to run."""
+    """A network ready for inference."""
 
-    name: str  # as a user is told it
+    name: str  # as shown to the user
 
     def __call__(self, films: Floats) -> Floats:
-        """float32 N x 1 x H x W to the probability of bone, float32 N x members x H x W."""
+        """Map float32 N x 1 x H x W to the probability of bone, float32 N x members x H x W."""
 
     def prepare(self, shape: Shape) -> None:
-        """Be ready for films of this shape. Raises BundleError where that cannot be."""
+        """Prepare for inputs of this shape. Raises BundleError if that fails."""
 
 
 def open_backend(bundle: Bundle, name: str | None = None, at_once: int = 1) -> Backend:
-    """The backend of this name, or the one that suits the machine.
+    """Open the backend of this name, or the best one for this machine.
 
-    at_once: the calls at once at which it should be at its quickest. (OpenVINO alone has a choice:
-    to share the cores out, a film to each, or to have all of them wait for one another's part.)
+    at_once: the number of concurrent calls to optimise for. (Used by OpenVINO only, which splits
+    the cores into as many streams.)
 
-    Raises UsageError for one that is not known or not installed, and BundleError where it cannot
-    run the bundle's network.
+    Raises UsageError if the backend is unknown or not installed, and BundleError if it cannot run
+    the bundle's network.
     """
     if name is not None and name not in BACKENDS:
         raise UsageError(f"--engine {name}: is not known; choose from {', '.join(BACKENDS)}")
@@ -63,7 +63,7 @@ def open_backend(bundle: Bundle, name: str | None = None, at_once: int = 1) -> B
 
 
 def suitable() -> str:
-    """PyTorch where there is CUDA, else the first that is installed."""
+    """The default backend: PyTorch with CUDA, else the first one installed."""
     if any(path.exists() for path in CUDA_DRIVER) and find_spec("torch"):
         import torch
 
@@ -73,7 +73,7 @@ def suitable() -> str:
 
 
 class OpenVino:
-    """OpenVINO on the CPU; bfloat16 where the CPU multiplies it."""
+    """OpenVINO on the CPU; bfloat16 if the CPU supports it."""
 
     def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         openvino = openvino_package()
@@ -100,8 +100,8 @@ class OpenVino:
     def _answer(self, network: _Requests, films: Floats) -> Floats:
         if self._begun:
             return network(films)
-        # The first call sets up what all share in OpenVINO's bindings; two first calls at once can
-        # wait for one another for ever, the one with that in hand and the other with Python's lock.
+        # The first call initialises state shared in OpenVINO's bindings; two concurrent first calls
+        # can deadlock, one holding that state and the other the GIL.
         with self._one_at_a_time:
             found = network(films)
             self._begun = True
@@ -121,11 +121,11 @@ class OpenVino:
     def _compiled(self, shape: Shape) -> _Requests:
         try:
             return _Requests(self._restored(shape) or self._compile(shape), self._at_once)
-        except Exception:  # OpenVINO's own message fills a screen, and may quote bytes of the file
+        except Exception:  # OpenVINO's own message is very long, and may quote bytes of the file
             raise _cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
 
     def _restored(self, shape: Shape) -> Any:
-        """The network as it was compiled before; None where it was not, or not for this machine."""
+        """The network from the disk cache; None if missing or not for this machine."""
         data = self._kept.read(self._purpose(shape)) if self._kept else None
         if data is None:
             return None
@@ -145,12 +145,12 @@ class OpenVino:
         return compiled
 
     def _purpose(self, shape: Shape) -> str:
-        """What a compiled network is for, besides its bundle."""
+        """The cache key of a compiled network within its bundle."""
         return f"{self._file} {shape} {sorted(self._settings.items())} {self._machine}"
 
 
 class _Requests:
-    """A compiled network and what it works in, which is of one thread at a time."""
+    """A compiled network with a pool of inference requests, each used by one thread at a time."""
 
     def __init__(self, compiled: Any, count: int) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()
@@ -166,19 +166,19 @@ class _Requests:
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU: the plain fallback where OpenVINO has no wheel."""
+    """ONNX Runtime on the CPU: the fallback where OpenVINO has no wheel."""
 
     def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its errors become one of ours
+        options.log_severity_level = 4  # its errors are raised as BundleError
         self._file = bundle.path / ONNX
         try:
             self._session = onnxruntime.InferenceSession(
                 bundle.path / ONNX, options, providers=["CPUExecutionProvider"]
             )
-        except Exception:  # it raises classes of its own that it does not export
+        except Exception:  # its exception classes are not public
             raise _cannot_run(bundle.path / ONNX, "ONNX Runtime", None) from None
         self.name = f"ONNX Runtime {version('onnxruntime')}, fp32, CPU"
 
@@ -189,11 +189,11 @@ class OnnxRuntime:
             raise _cannot_run(self._file, "ONNX Runtime", films.shape) from None
 
     def prepare(self, shape: Shape) -> None:
-        """It takes every shape as it comes."""
+        """Do nothing: every shape is accepted."""
 
 
 class Torch:
-    """PyTorch: float32 on the CPU; on CUDA bfloat16, channels last, and a graph for each shape."""
+    """PyTorch: float32 on the CPU; on CUDA bfloat16, channels last, a CUDA graph per shape."""
 
     def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         import torch
@@ -208,7 +208,7 @@ class Torch:
         words = "bf16, CUDA" if self._dtype == torch.bfloat16 else f"fp32, {self._device.type}"
         self.name = f"PyTorch {torch.__version__}, {words}"
         self._graphs: dict[Shape, Any] = {}
-        self._one_at_a_time = Lock()  # a graph has one place for its films
+        self._one_at_a_time = Lock()  # a graph has a single input buffer
 
     def __call__(self, films: Floats) -> Floats:
         import torch
@@ -228,7 +228,7 @@ class Torch:
         return self._network(batch).float().sigmoid()
 
     def prepare(self, shape: Shape) -> None:
-        if self._device.type == "cpu":  # it takes every shape as it comes
+        if self._device.type == "cpu":  # every shape is accepted
             return
         found = self._graphs.pop(shape, None) or self._recorded(shape)
         while len(self._graphs) >= KEPT:
@@ -236,14 +236,14 @@ class Torch:
         self._graphs[shape] = found  # the last used comes last
 
     def _recorded(self, shape: Shape) -> tuple[Any, Any, Any]:
-        """The network as one graph, where it reads its films, and where it leaves what it finds."""
+        """The network as a CUDA graph, with its input and output buffers."""
         import torch
 
         batch = torch.zeros(shape, device=self._device, dtype=self._dtype)
         batch = batch.to(memory_format=torch.channels_last)
         graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         with torch.inference_mode(), torch.cuda.stream(aside):
-            self._probability(batch)  # what is set up at first use does not belong into the graph
+            self._probability(batch)  # warm up: lazy initialisation must not be captured
             aside.synchronize()
             with torch.cuda.graph(graph, stream=aside):
                 probability = self._probability(batch)
@@ -258,9 +258,9 @@ BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
 
 
 def openvino_package() -> Any:
-    """The package, but for its model converter, which would tell its maker of every import.
+    """Import openvino without its model converter, which sends telemetry on import.
 
-    (openvino_telemetry posts to the network.) Without it the import takes half the time, too.
+    (openvino_telemetry posts to the network.) This also halves the import time.
     """
     converter = "openvino.tools.ovc"
     blocked = converter not in sys.modules

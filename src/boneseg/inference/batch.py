@@ -1,7 +1,7 @@
-"""Files in, masks out: each film on its own, so that one bad file never stops the rest.
+"""Segment files: each film independently, so that a bad file never stops the rest.
 
-A thread takes a film from file to mask, while others are at other films; the results keep the order
-of the inputs. No more films are in memory than there are threads.
+Each thread takes one film at a time from file to mask; results keep the order of the inputs. There
+are never more films in memory than threads.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.read import Radiograph, SpacingKind, read_radiograph
 
-USUAL = ("mask", "overlay")  # what is written where nothing else is asked for
+USUAL = ("mask", "overlay")  # default output formats
 REPORT = "segment.json"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input: its files and figures, or its error."""
+    """The result of one input: its files and measurements, or its error."""
 
     input: str
     outputs: dict[str, str]
     area_px: int | None = None
     area_mm2: float | None = None
-    spacing: SpacingKind | None = None  # what the mm are
-    confidence: float | None = None  # mean over pixels of the probability of the answer given
-    trust: float | None = None  # how far the model's views agree; the lowest want a look
-    likeness: float | None = None  # how much the film looks like a radiograph, in [0, 1]
-    warning: str | None = None  # that it hardly does; and which formats were skipped
-    skipped: dict[str, str] = field(default_factory=dict)  # formats it cannot have, and why
-    frame: int | None = None  # that was asked for, from 1
-    seconds: float | None = None  # in the engine
+    spacing: SpacingKind | None = None  # kind of the pixel spacing
+    confidence: float | None = None  # mean over pixels of the probability of the predicted class
+    trust: float | None = None  # agreement of members and test-time augmentation; review the lowest
+    likeness: float | None = None  # plausibility as a radiograph, in [0, 1]
+    warning: str | None = None  # low likeness, and skipped formats
+    skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
+    frame: int | None = None  # as requested, from 1
+    seconds: float | None = None  # of inference
     error: str | None = None
 
 
-Written = tuple[Result, dict[str, Any]]  # and what the documents say of the film, by format
+Written = tuple[Result, dict[str, Any]]  # and the film's entries in documents, by format
 
 
 @exclusive
@@ -64,29 +64,29 @@ def segment_files(
     keep_names: bool = False,
     report: Callable[[Result], None] | None = None,
 ) -> list[Result]:
-    """Segment each film into `out`, and add what was found to `segment.json` there.
+    """Segment each film into `out`, and add the results to `segment.json` there.
 
-    `formats`: names of `masks.formats.FORMATS`; documents of all films are written at the end, as
-    is the report. Both keep the films of earlier calls: see `masks/output.py`. They are also
-    written where the call is stopped, with what was done until then.
+    `formats`: names of `masks.formats.FORMATS`; documents that cover all films are written at the
+    end, as is the report. Both keep the films of earlier runs: see `masks/output.py`. They are
+    also written if the run is interrupted, with the films done until then.
 
-    Films whose path gives their patient away are called by a hash, in names of files and in
-    results, unless `keep_names`: see `radiograph/privacy.py`.
+    Films whose path identifies the patient are named by a hash in file names and results, unless
+    `keep_names`: see `radiograph/privacy.py`.
 
-    Raises UsageError where `frame` is under 1 or where a file beside the films would be replaced,
-    and OutputError where nothing can be written or another process writes to `out`.
+    Raises UsageError if `frame` is below 1 or a file beside the films would be replaced, and
+    OutputError if `out` cannot be written or another process is writing to it.
     """
-    if frame is not None and frame < 1:  # else every film would be blamed for it
+    if frame is not None and frame < 1:  # else every film would report it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
     names = [public_path(path, keep_names=keep_names) for path in inputs]
     make_folder(out)
     folder = OutputFolder(out, REPORT, formats)
     targets = folder.targets(inputs, names, frame)
     results: list[Result] = []
-    full = Event()  # once a result cannot be written, what waits has no room either
+    full = Event()  # set once a result cannot be written: the rest would fail as well
 
     def segment(path: Path, name: Path, target: Target) -> Written:
-        if full.is_set():  # and whoever set it is before us in the order of results
+        if full.is_set():  # set by a film earlier in the order of results
             raise CancelledError
         try:
             film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
@@ -96,7 +96,7 @@ def segment_files(
             raise
         except BonesegError as error:
             return _failure(name, str(error))
-        except Exception as error:  # of a library: its own words could quote the file
+        except Exception as error:  # from a library: its message could quote the file
             return _failure(name, unexpected(name, error))
 
     def take(done: Future[Written], target: Target) -> None:
@@ -104,7 +104,7 @@ def segment_files(
         folder.add(target, asdict(result), entries)
         results.append(result)
 
-    with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one reads or writes while others look
+    with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one for I/O during inference
         films = zip(inputs, names, targets, strict=True)
         coming = [pool.submit(segment, *film) for film in films]
         try:
@@ -116,7 +116,7 @@ def segment_files(
             begun = len(results)
             try:
                 pool.shutdown(cancel_futures=True)
-            finally:  # a second Ctrl-C ends the waiting alone
+            finally:  # a second Ctrl-C only ends the waiting
                 with suppress(OutputError):  # the first error is the one to report
                     if isinstance(error, OutputError):
                         failed, _ = _failure(names[begun], str(error))
@@ -138,7 +138,7 @@ def _segment_one(
     engine: Engine,
     frame: int | None,
 ) -> Written:
-    """Find the bones of a film, and write them. Raises BonesegError."""
+    """Segment a film and write its outputs. Raises BonesegError."""
     started = time.perf_counter()
     finding = engine.find(film)
     seconds = time.perf_counter() - started

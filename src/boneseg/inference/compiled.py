@@ -1,13 +1,13 @@
-"""Compiled networks on disk, so that the next process need not compile them again.
+"""A disk cache of compiled networks, so that the next process need not compile them.
 
     kept = CompiledNetworks.of(bundle.card.card_sha256, release="2026.4.1")
     data = kept.read(settings) if kept else None        # None: compile, and kept.write(settings, …)
 
-They lie where the system keeps what can be made again, ~/.cache/boneseg on Linux. A network on disk
-is machine code to be, and is trusted with every mask: a file begins with the SHA-256 of what it is
-for (the bundle's own digest, the release, the settings) and of what follows, and one that does not
-fit is removed and made again. Whoever can write the folder can write a digest as well, so it is the
-user's own (mode 0700); a folder that others can write to is not used.
+The cache is in the system's cache folder, ~/.cache/boneseg on Linux. A compiled network is loaded
+as executable code and determines every mask, so a file starts with the SHA-256 of its key (the
+bundle's digest, the release, the settings) and its content; one that does not match is removed and
+compiled again. Anyone who can write to the folder could also write a digest, so it is private to
+the user (mode 0700); a folder that others can write to is not used.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pathlib import Path
 from boneseg._util.files import STALE, sweep, whole_file
 from boneseg.errors import OutputError
 
-KEPT = 16  # networks on disk, of all bundles: some 20 MB each
+KEPT = 16  # networks on disk, over all bundles: about 20 MB each
 _DIGEST = 32  # bytes of SHA-256
 
 
 @dataclass(frozen=True)
 class CompiledNetworks:
-    """The networks compiled from one bundle by one release."""
+    """The cached networks of one bundle and one OpenVINO release."""
 
     folder: Path
-    origin: str  # of the networks: the bundle's digest and the release
+    origin: str  # part of the key: the bundle's digest and the release
 
     @classmethod
     def of(cls, card_sha256: str, release: str) -> CompiledNetworks | None:
-        """Their folder, made where it is missing; None where there is no safe place for it.
+        """Open the cache folder, created if missing; None if there is no safe place for it.
 
-        Of all bundles the last KEPT networks stay, and older ones are removed.
+        Removes all but the KEPT most recently used networks of all bundles.
         """
         root = _cache_root()
         if root is None:
@@ -50,12 +50,12 @@ class CompiledNetworks:
                 if not _made_private(place):
                     return None
             _remove_old(root)
-        except OSError:  # no home, no room, or another process that removes old ones as well
+        except OSError:  # no home, disk full, or removed by another process meanwhile
             return None
         return cls(folder, f"{card_sha256} {release}")
 
     def read(self, settings: str) -> bytes | None:
-        """The network compiled for these settings; None where there is none, or a damaged one."""
+        """The network compiled for these settings; None if missing or damaged."""
         path = self._path(settings)
         try:
             data = path.read_bytes()
@@ -67,11 +67,11 @@ class CompiledNetworks:
                 path.unlink()
             return None
         with suppress(OSError):
-            os.utime(path)  # the last used are kept longest
+            os.utime(path)  # the most recently used are kept longest
         return network
 
     def write(self, settings: str, network: bytes) -> None:
-        """Keep a network, where there is room for it."""
+        """Store a network, unless it cannot be written."""
         with suppress(OutputError), whole_file(self._path(settings)) as temporary:
             temporary.write_bytes(self._digest(settings, network) + network)
 
@@ -85,8 +85,8 @@ class CompiledNetworks:
 
 
 def _made_private(folder: Path) -> bool:
-    """Whether a folder is the user's own and was so all along; others may no longer read it."""
-    if not hasattr(os, "geteuid"):  # Windows, where the folder is within the user's profile
+    """Whether a folder is writable by the user only; others lose read access."""
+    if not hasattr(os, "geteuid"):  # Windows: the folder is within the user's profile
         return os.access(folder, os.W_OK)
     facts = folder.stat()
     if facts.st_uid != os.geteuid() or facts.st_mode & 0o022 or not os.access(folder, os.W_OK):
@@ -101,7 +101,7 @@ def _remove_old(root: Path) -> None:
     for old in networks[: -KEPT or None]:
         with suppress(OSError):
             old.unlink()
-            old.parent.rmdir()  # where it was the last of a bundle
+            old.parent.rmdir()  # if it was the last of a bundle
     for folder in root.iterdir():
         sweep(folder, older_than=STALE)
 
@@ -118,7 +118,7 @@ def _cache_root() -> Path | None:
 
 
 def _in_home(path: str) -> str:
-    """A path in the user's home; empty where there is none, as in some containers."""
+    """A path in the user's home; empty without a home, as in some containers."""
     home = os.environ.get("HOME", "~")
     home = os.path.expanduser(home) if home else ""  # noqa: PTH111 (Path's raises without a home)
     return os.path.join(home, path) if Path(home).is_absolute() else ""  # noqa: PTH118

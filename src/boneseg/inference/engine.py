@@ -1,4 +1,4 @@
-"""Running a bundle on a film."""
+"""Run a bundle on a film."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.preprocessing import Floats, in_squares, levelled
 from boneseg.radiograph.read import Radiograph
 
-MOST = 4  # films looked at side by side: each is in memory, with all that is found on it
+MOST = 4  # films processed concurrently: each is in memory with its results
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a model finds on one film."""
+    """The result of a model on one film."""
 
     probability: Floats  # of bone, H x W on the film's own grid, calibrated
     mask: NDArray[np.bool_]  # H x W, True where there is bone
-    trust: float | None  # in [0, 1]; None where one view alone was taken
+    trust: float | None  # in [0, 1]; None for a single member without test-time augmentation
     pixels: Floats  # of the film, H x W
 
     @cached_property
     def likeness(self) -> float:
-        """How much the film looks like a radiograph, in [0, 1]: see `film_check`."""
+        """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
         return likeness(self.pixels)
 
     @property
     def warning(self) -> str | None:
-        """What to know before the mask is believed; None where there is nothing."""
+        """A reason to distrust the mask, or None."""
         if self.likeness >= LEAST:
             return None
         return f"does not look like a radiograph (likeness {self.likeness:.2f}); check the film"
@@ -57,18 +57,18 @@ class Finding:
 
 
 class Engine:
-    """A bundle, or a run's by its path, ready to run on this machine; by default what ships.
+    """A model ready for inference: a bundle or run folder (default: the bundled model).
 
     >>> engine = Engine("runs/knees")
     >>> mask = engine.segment(film)
 
-    Films are taken as `read_radiograph` gives them, or as their pixels alone (float32 H x W in [0,
-    1], bone bright), which are then squares. What is found lies on the film's own grid. `backend`
-    names what runs the network (`inference.backends.BACKENDS`); by default what suits the machine.
-    With `full_resolution` films larger than the working grid are looked at a second time, in tiles
-    of up to `inference.tiles.MAGNIFIED` times its scale. Any number of threads may give it films;
-    `at_once` says how many do, of whose films it looks at MOST side by side. Raises BundleError
-    where the bundle cannot be read or run, UsageError for a backend that is not installed.
+    Films are a `Radiograph`, or an array (float32 H x W in [0, 1], bone bright) with square pixels.
+    Results are on the film's own grid. `backend` is one of `inference.backends.BACKENDS` (default:
+    the best one for this machine). With `full_resolution`, films larger than the working grid get
+    a second pass in tiles, at up to `inference.tiles.MAGNIFIED` times the scale. The engine is
+    thread-safe; `at_once` is the number of threads that will use it, limited to MOST. Raises
+    BundleError if the bundle cannot be read or run, UsageError for a backend that is not
+    installed.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Engine:
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
         self._network = open_backend(bundle, backend, self.at_once)
         self._full_resolution = full_resolution
-        if not bundle.card.fitted:  # a bundle that cannot run is told before the first film
+        if not bundle.card.fitted:  # report a bundle that cannot run before the first film
             self._network.prepare((self._looks, 1, bundle.card.height, bundle.card.width))
 
     @property
     def name(self) -> str:
-        """What runs the network, and in what arithmetic."""
+        """The backend, its precision and device."""
         return self._network.name
 
     @property
@@ -96,9 +96,9 @@ class Engine:
         return 2 if self.bundle.card.flips else 1
 
     def find(self, film: Radiograph | Floats) -> Finding:
-        """The bones of a film.
+        """Segment a film.
 
-        Raises BonesegError where the network answers with what is no number.
+        Raises BonesegError if the network returns non-finite values.
         """
         pixels, aspect = (film.pixels, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
@@ -121,7 +121,7 @@ class Engine:
         return Finding(probability, probability >= card.threshold, trust, pixels)
 
     def _views(self, grid: Floats) -> Floats:
-        """float32 height x width to the probability that each member finds on each look, K x ..."""
+        """The probability of each member and augmentation, float32 K x height x width."""
         card = self.bundle.card
         flips, levels = card.flips, card.levels
         second = levelled(grid) if levels else grid
@@ -147,7 +147,7 @@ class Engine:
 
 
 def calibrated(probability: Floats, temperature: float) -> Floats:
-    """Probabilities with their logits divided by a temperature (Guo et al., 2017)."""
+    """Calibrate probabilities by temperature scaling of their logits (Guo et al., 2017)."""
     if temperature == 1:
         return probability
     p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float64)
@@ -156,11 +156,11 @@ def calibrated(probability: Floats, temperature: float) -> Floats:
 
 
 def agreement(views: Floats, threshold: float) -> float:
-    """How far views of one film agree: the mean Dice of all pairs of their masks.
+    """The agreement of predictions for one film: the mean Dice over all pairs of their masks.
 
-    views: float32 K x H x W, the probabilities that the members find on the film and its mirror
-    image. Where nobody finds bone all agree: 1. The best predictor of a mask's true Dice in Roy et
-    al., "Bayesian QuickNAT", 2019, but for the name.
+    views: float32 K x H x W, the probabilities of the members on the film and its mirror image. 1
+    if all masks are empty. The best predictor of a mask's true Dice in Roy et al., "Bayesian
+    QuickNAT", 2019, under another name.
     """
     masks = (views >= threshold).reshape(len(views), -1).astype(np.float32)
     sizes, common = masks.sum(axis=1), masks @ masks.T

@@ -1,12 +1,12 @@
-"""Whether a picture looks like a radiograph at all: a small network of its own, run in NumPy.
+"""Estimate whether an image is a radiograph at all: a small separate network, run in NumPy.
 
     likeness(film.pixels)     # under 0.5: a photograph, a CT slice, a page, a blank ...
 
-A model answers whatever it is shown. This network answers one question of the film, squeezed to
-SIDE x SIDE: strided 3 x 3 convolutions, the mean and the maximum of each feature, one logit.
-`scripts/train_film_check.py` makes its weights, in float16 and with the batch norms folded in:
-`LAYER.weight` (out x in x 3 x 3) and `LAYER.bias` of each layer, counted from 0; `head.weight` and
-`head.bias`. It takes milliseconds, and no library that a base install lacks.
+A segmentation model gives a mask for any image. This network classifies the film, resized to
+SIDE x SIDE: strided 3 x 3 convolutions, mean and maximum pooling of each feature, one logit.
+`scripts/train_film_check.py` trains its weights, in float16 with folded batch norms:
+`LAYER.weight` (out x in x 3 x 3) and `LAYER.bias` of each layer, from 0; `head.weight` and
+`head.bias`. It takes milliseconds, and needs only the base install.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from threadpoolctl import ThreadpoolController
 from boneseg.errors import BundleError
 from boneseg.preprocessing import Floats, resize
 
-SIDE = 128  # px; the film's own shape is given up
+SIDE = 128  # px; the aspect ratio is not kept
 STRIDES = (2, 2, 2, 1, 2, 1)  # of the layers
-LEAST = 0.5  # likeness under which a user is warned
-BLANK = 0.04  # standard deviation of a blank, at SIDE x SIDE; of 469 real films the least is 0.08
+LEAST = 0.5  # likeness below which a warning is given
+BLANK = 0.04  # standard deviation at SIDE x SIDE below which it is blank; 469 real films: 0.08 up
 
-# NumPy's threads wait by spinning, each longer than its share of such a small network takes, and
-# the cores are wanted for the bones. How many there are is set for all of NumPy.
+# BLAS threads spin while waiting, for longer than their share of such a small network takes, and
+# the cores are needed for segmentation. The thread limit is global to NumPy.
 _one_at_a_time = Lock()
 
 
@@ -41,13 +41,13 @@ def _threads() -> ThreadpoolController:
 
 @dataclass(frozen=True)
 class FilmCheck:
-    """The network: (weight, bias) of each layer and of the head, float32."""
+    """The network: (weight, bias) of each layer and the head, float32."""
 
     layers: tuple[tuple[Floats, Floats], ...]
     head: tuple[Floats, Floats]
 
     def logit(self, pixels: Floats) -> float:
-        """float32 H x W in [0, 1] to the logit that it is a radiograph, less the threshold's."""
+        """The logit, relative to the threshold, that float32 H x W in [0, 1] is a radiograph."""
         small = np.clip(resize(pixels, (SIDE, SIDE)), 0, 1)
         if small.std() < BLANK:
             return -math.inf
@@ -63,14 +63,14 @@ class FilmCheck:
 
 
 def weights() -> Path:
-    """Where the weights that ship with boneseg lie."""
+    """The path of the bundled weights."""
     return Path(__file__).parents[1] / "models" / "film-check.safetensors"
 
 
 def likeness(pixels: Floats) -> float:
     """How much float32 H x W in [0, 1] looks like a radiograph, in [0, 1]; bone bright or dark.
 
-    Some 1 % of real radiographs lie below LEAST: see docs/bundled-model.md. Raises BundleError.
+    About 1 % of real radiographs are below LEAST: see docs/bundled-model.md. Raises BundleError.
     """
     logit = load_film_check(weights()).logit(pixels)
     return float(1 / (1 + np.exp(-np.clip(logit, -60, 60))))
@@ -91,7 +91,7 @@ def load_film_check(path: Path) -> FilmCheck:
 
 
 def _convolved(features: Floats, weight: Floats, stride: int) -> Floats:
-    """C x H x W and O x C x 3 x 3 to O x H/stride x W/stride, with zeros around."""
+    """Convolve C x H x W with O x C x 3 x 3 to O x H/stride x W/stride, zero-padded."""
     padded = np.pad(features, ((0, 0), (1, 1), (1, 1)))
     windows = sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
     return np.tensordot(weight, windows, axes=([1, 2, 3], [0, 3, 4]))

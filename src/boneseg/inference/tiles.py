@@ -1,13 +1,13 @@
-"""A second, closer look at films that are larger than the working grid: tiles with soft seams.
+"""A second pass at higher resolution for films larger than the working grid, in blended tiles.
 
     finer = magnified(preparation, place)            # a grid of more pixels, or None
     grid, finer_place = finer.film(pixels)
     probability = tiled(network, grid, preparation)
     merged(coarse, place, probability, finer_place)
 
-The whole film at working size says what is bone; the tiles say where exactly it ends. A network
-knows bones of the size that it was trained on, so no tile shows them at more than `MAGNIFIED` times
-that size, however fine the film is.
+The whole film on the working grid determines what is bone; the tiles refine its edges. A network
+expects bones of the size it was trained on, so tiles are magnified by at most `MAGNIFIED`, whatever
+the resolution of the film.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OVERLAP = 0.25  # of a tile, with each neighbour
 
 
 def magnified(preparation: Preparation, place: Placement) -> Preparation | None:
-    """The grid of the closer look at a film; None where the working grid shows all there is."""
+    """The grid of the second pass; None if the working grid already has full resolution."""
     scale = min(MAGNIFIED, place.square[0] / place.height, place.square[1] / place.width)
     if scale <= 1.05:
         return None
@@ -35,9 +35,9 @@ def magnified(preparation: Preparation, place: Placement) -> Preparation | None:
 
 
 def tiled(network: Callable[[Floats], Floats], grid: Floats, tile: Preparation) -> Floats:
-    """What the network finds on a grid larger than its own, tile after tile, float32 H x W.
+    """Run the network tile by tile on a grid larger than its own, float32 H x W.
 
-    Where tiles overlap each counts by how far a pixel is from its edge.
+    Overlapping tiles are blended with weights that grow with the distance from the tile edge.
     """
     total, weights = np.zeros_like(grid), np.zeros_like(grid)
     feather = _feather(tile.height)[:, None] * _feather(tile.width)[None]
@@ -50,9 +50,9 @@ def tiled(network: Callable[[Floats], Floats], grid: Floats, tile: Preparation) 
 
 
 def merged(coarse: Floats, place: Placement, fine: Floats, finer: Placement) -> Floats:
-    """The closer look where the first one was in doubt or near an edge, else the first.
+    """Merge two passes: the fine one where the coarse one is uncertain, else the coarse one.
 
-    Both are probabilities, each on its own grid; the result is on the finer one, float32.
+    Both are probabilities, each on its own grid; the result is on the fine one, float32.
     """
     window = np.s_[place.top : place.top + place.height, place.left : place.left + place.width]
     first = np.clip(resize(coarse[window], (finer.height, finer.width)), 0, 1)
@@ -64,7 +64,7 @@ def merged(coarse: Floats, place: Placement, fine: Floats, finer: Placement) -> 
 
 
 def _starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin so that they cover a length, overlapping by `OVERLAP` or more."""
+    """The starts of tiles that cover a length with an overlap of at least `OVERLAP`."""
     count = max(1, math.ceil((length - tile) / (tile * (1 - OVERLAP))) + 1)
     return [round(i * (length - tile) / max(count - 1, 1)) for i in range(count)]
 

@@ -61,7 +61,7 @@ _TYPES = {"SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}  # of bina
 
 def hush() -> None:
     """Silence the warnings and log lines of pydicom, which quote values from the file."""
-    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)|boneseg\.dicom")
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)|boneseg\.radiograph\.dicom")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
