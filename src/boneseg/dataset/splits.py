@@ -212,9 +212,7 @@ def _deal(
         return (len(folds[f]) + len(units[u])) / weights[f], kinds[f][strata[u]]
 
     for position, u in enumerate(order):
-        empty = [
-            f for f, fold in enumerate(folds) if not fold
-        ]  # while units with bone are assigned: without bone
+        empty = [f for f, fold in enumerate(folds) if not fold]  # or without bone, until bare ones
         left = (len(order) if bare[u] else bare.count(False)) - position
         last_chance = 0 < len(empty) >= left  # to fill the empty folds
         best = min(empty if last_chance else range(len(folds)), key=lambda f: cost(f, u))
