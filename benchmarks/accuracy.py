@@ -1,9 +1,9 @@
-"""Train on each labelled set and score films that were held back: `docs/results.md`.
+"""Train on each labelled set and score held-out films: `docs/results.md`.
 
     python benchmarks/accuracy.py --data ../shared/data --work runs/accuracy [--bundled]
 
-A fifth of each set is held back by the hash of its names and never seen in training, neither for
-weights nor for the threshold. Legs are trained from nothing and from the model that ships (with
+A fifth of each set is held out by the hash of its names and never seen in training, neither for
+weights nor for the threshold. Legs are trained from scratch and from the bundled model (with
 `--bundled` from that alone). Stopped, it goes on where it was. `--share 0.2` trains for a fifth of
 the time, for a quick look. The worst films of each set are drawn into the work folder, which stays
 outside the repository: the films may not be passed on.
@@ -32,7 +32,7 @@ from boneseg.inference.engine import Engine
 from boneseg.masks.formats.png import save_png
 from boneseg.recipes.builtin import load_recipe
 
-TITLE = "Trained by the clock, scored on films held back"
+TITLE = "Trained for a fixed time, scored on held-out films"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def write_results(work: Path) -> None:
         "of each set, chosen by the hash of the films' names, took no part in training. Nothing in",
         "the sets says which films are of one patient, so patient independence cannot be shown.",
         "",
-        "| set | trained on / held back | minutes | Dice (95 %) | goal | HD95 px (95 %) | goal"
+        "| set | trained on / held out | minutes | Dice (95 %) | goal | HD95 px (95 %) | goal"
         " | one film, cold | films/s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

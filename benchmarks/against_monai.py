@@ -87,7 +87,7 @@ def main() -> None:
     lines = report(asked.data.name, size, recipe, rates, large)
     print("\n".join(lines))
     if not asked.quick:
-        write_section("Training and large films beside MONAI", lines, PERFORMANCE)
+        write_section("Training and large films compared with MONAI", lines, PERFORMANCE)
 
 
 def their_rate(

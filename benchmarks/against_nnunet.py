@@ -107,7 +107,7 @@ class Peer(ABC):
 
     @property
     def raw(self) -> Path:
-        """The set as nnU-Net wants it: the films held back are in its folder imagesTs."""
+        """The set as nnU-Net wants it: the held-out films are in its folder imagesTs."""
         return self.work / "raw" / self.number
 
     @property
@@ -247,7 +247,9 @@ def main() -> None:
     if not asked.train_only:
         lines = report(peers)
         print("\n".join(lines))
-        write_section(f"Beside nnU-Net, {asked.minutes:g} minutes of a core", lines, PERFORMANCE)
+        write_section(
+            f"Comparison with nnU-Net, {asked.minutes:g} minutes of a core", lines, PERFORMANCE
+        )
 
 
 def install(work: Path) -> None:
@@ -278,7 +280,7 @@ def report(peers: list[Peer]) -> list[str]:
     lines = [
         f"Made by `python benchmarks/against_nnunet.py` on {machine()}; nnU-Net "
         f"{theirs_version(peers[0].work)}.",
-        "Predicting: seconds a film of the films held back, whole process; one film alone (a cold",
+        "Predicting: seconds a film of the held-out films, whole process; one film alone (a cold",
         "start); the peak memory of all its processes.",
         "",
         "| set | who | step | steps | Dice (95 %) | HD95 px | s a film | one film, s | peak MB |",
@@ -307,7 +309,7 @@ def theirs_version(work: Path) -> str:
 
 
 def predict(peer: Peer, way: str) -> tuple[Cost, Cost, Summary]:
-    """What all films held back cost, what one alone costs, and the scores of all."""
+    """What all held-out films cost, what one alone costs, and the scores of all."""
     films = peer.raw / "imagesTs"
     out = peer.work / "found" / peer.films / f"{peer.short}{way}"
     alone = peer.work / "alone" / peer.films

@@ -4,7 +4,7 @@
 
 `seed-deep` and `seed-unet` are trained by their own schedules (100 and 50 epochs), precision and
 all as our recipes of them have it; then `default` gets a fifth of the longer one's time. Told are
-the minutes of each, its Dice on films held back, and when the default reached, on validation films,
+the minutes of each, its Dice on held-out films, and when the default reached, on validation films,
 what each original ended with. `--keras` also times a step of the original's code on the same
 shapes: TensorFlow is installed into WORK for it. Figures are kept in docs/figures/seed.
 """
@@ -85,10 +85,10 @@ def main() -> None:
     asked = words.parse_args()
     lines = [
         f"Made by `python benchmarks/against_seed.py` on {machine()}, seed 0. Dice on",
-        "films held back; as soon: minutes until the default's validation Dice was that of the",
-        "original at its end, and the original's minutes over them.",
+        "held-out films; default after: minutes until the default's validation Dice equals that of",
+        "the original at its end; times faster: the original's minutes divided by them.",
         "",
-        "| set | recipe | minutes | steps | Dice (95 %) | default as soon | times faster |",
+        "| set | recipe | minutes | steps | Dice (95 %) | default after | times faster |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in asked.sets:
@@ -109,7 +109,7 @@ def main() -> None:
     if asked.keras:
         lines += ["", *keras_steps(asked)]
     if asked.epochs is None:
-        write_section("The original beside the default", lines, PERFORMANCE)
+        write_section("The original compared with the default", lines, PERFORMANCE)
 
 
 def measure(

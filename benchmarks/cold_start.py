@@ -2,7 +2,7 @@
 
     python benchmarks/cold_start.py
 
-`boneseg segment` of a small film with the model that ships, taken apart in a new process each time,
+`boneseg segment` of a small film with the bundled model, taken apart in a new process each time,
 the network already compiled by a run before; beside it, in turn, the command itself and a process
 that does nothing but import torch.
 """
@@ -32,8 +32,8 @@ STAGES = {
     "import OpenVINO": "boneseg.inference.backends.openvino_package()",
     "set it up": "engine = boneseg.inference.engine.Engine(bundle)",
     "read the film": "film = boneseg.radiograph.read.read_radiograph(sys.argv[2])",
-    "is it a film? load the network, find the bones": "found = engine.find(film)",
-    "and once more, as no command does": "engine.find(film)",
+    "film check, load the network, segment": "found = engine.find(film)",
+    "a second segmentation (no command does this)": "engine.find(film)",
 }
 MARKED = "\n".join(f"{stage}\nmarks.append(time.monotonic())" for stage in STAGES.values())
 PROCESS = "\n".join(
@@ -76,7 +76,7 @@ def stages(film: Path) -> list[float]:
 def report(taken: list[float], whole: dict[str, float]) -> list[str]:
     lines = [
         f"Made by `python benchmarks/cold_start.py` on {machine()}: ms, medians; one film with the",
-        "model that ships, whose network a run before has compiled.",
+        "bundled model, whose network was compiled by an earlier run.",
         "",
         "| stage | ms |",
         "|---|---|",

@@ -1,4 +1,4 @@
-"""What the benchmarks share: films held back, models trained and scored, and docs/results.md."""
+"""What the benchmarks share: held-out films, models trained and scored, and docs/results.md."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ STYLE = (  # of a chart that stands by itself
 
 @dataclass(frozen=True)
 class Scored:
-    """A model, and what it found on the films held back from it."""
+    """A model, and what it found on the held-out films from it."""
 
     run: TrainedRun
     bundle: Bundle
@@ -66,7 +66,7 @@ class Scored:
 
 
 def held_back(folder: Path) -> tuple[Dataset, Dataset]:
-    """A labelled set as (to train on, held back): a fifth, by the hash of the films' names."""
+    """A labelled set as (to train on, held out): a fifth, by the hash of the films' names."""
     dataset = open_dataset(folder)
     kept, held = name_hash_split([case.name for case in dataset.cases])
     return only(dataset, kept), only(dataset, held)
@@ -86,7 +86,7 @@ def train_and_score(
     report: Callable[[Check], None],
     init: Bundle | None = None,
 ) -> Scored:
-    """Train, from `init` if there is one, or go on, and score on the films held back."""
+    """Train, from `init` if there is one, or go on, and score on the held-out films."""
     run = train(training, recipe, out, resume=True, init=init, report=report)
     run.save(out / "bundle")
     engine = Engine(load_bundle(out / "bundle"))
@@ -156,14 +156,14 @@ def keep(name: str, figures: Any) -> None:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A labelled set to train on, from nothing or from the model that ships."""
+    """A labelled set to train on, from scratch or from the bundled model."""
 
     films: str
     bundled: bool = field(default=False, kw_only=True)
 
     @property
     def name(self) -> str:
-        return f"{self.films}, from the model that ships" if self.bundled else self.films
+        return f"{self.films}, from the bundled model" if self.bundled else self.films
 
     @property
     def slug(self) -> str:

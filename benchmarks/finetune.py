@@ -3,8 +3,8 @@
     python benchmarks/finetune.py --data ../shared/data --work runs/finetune
 
 On 10, 20 and 40 films of each labelled set the default recipe is trained for 3 minutes of a CPU
-core, from nothing and from the bundled model, by several seeds, and scored on the fifth of the set
-that is held back (by the hash of the films' names). The spines that are left are 29. Stopped, it
+core, from scratch and from the bundled model, by several seeds, and scored on the fifth of the set
+that is held out (by the hash of the films' names). The spines that are left are 29. Stopped, it
 goes on where it was: what is measured is kept in docs/figures/finetune, for each bundled model's
 weights anew. A row is of the seeds that have run both ways.
 """
@@ -98,7 +98,7 @@ def main() -> None:
     ]
     for line in run_what_is_left(trials, asked.data, asked.work):
         print(line, flush=True)
-    write_section(titled("As a beginning"), table(model), PAGE)
+    write_section(titled("Warm start from the bundled model"), table(model), PAGE)
 
 
 def table(model: str) -> list[str]:
@@ -106,10 +106,10 @@ def table(model: str) -> list[str]:
     lines = [
         f"Made by `python benchmarks/finetune.py`: recipe `default`, {where()},",
         f"{f'{SEEN} films seen in all' if ON_GPU else f'{MINUTES} minutes'}; with `--init bundled`",
-        f"(weights {model}) and without, scored on films held back, each of them by its mean over",
+        f"(weights {model}) and without, scored on held-out films, each of them by its mean over",
         "the seeds.",
         "",
-        "| set | films | seeds | from nothing (95 %) | from it (95 %) | gained | p | HD95 px |",
+        "| set | films | seeds | from scratch (95 %) | from it (95 %) | gained | p | HD95 px |",
         "|---|---|---|---|---|---|---|---|",
     ]
     pictures = []
@@ -120,14 +120,14 @@ def table(model: str) -> list[str]:
     return [
         *lines,
         "",
-        "From nothing in grey, from it in colour, over the number of films:",
+        "From scratch in grey, from it in colour, over the number of films:",
         *pictures,
     ]
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What a beginning is worth: Dice of each film held back (a mean over seeds), both ways."""
+    """What a beginning is worth: Dice of each film held out (a mean over seeds), both ways."""
 
     films: str
     count: int
@@ -173,7 +173,7 @@ def draw(films: str, gains: list[Gain]) -> str:
         f"Dice on {films}", linear(max(COUNTS)), up, [before, after], unit=f"films of {films}"
     )
     write_chart(name, chart, width=400)
-    return f"![Dice on {films}, from nothing and from the model](images/{name})"
+    return f"![Dice on {films}, from scratch and from the model](images/{name})"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The folds are of four fifths of a set; the last fifth, by the hash of the films' names, is seen by
 no fold, so that the ensemble and its trust score can be judged on it. The full legs are trained
-once more from the model that ships. As many folds are trained at once as there are cores; in all
+once more from the bundled model. As many folds are trained at once as there are cores; in all
 some six hours of a core. Stopped, it goes on where it was: what is measured is kept in
 docs/figures/folds. On a GPU a fold has as many epochs as make about as many steps.
 """
@@ -127,7 +127,7 @@ def write_results() -> None:
     if together:
         lines += [
             "",
-            f"All {len(pairs)} held-back films together: trust ranks them with a correlation of "
+            f"All {len(pairs)} held-out films together: trust ranks them with a correlation of "
             f"{together.spearman:.2f}; the least trusted fifth holds "
             f"{together.worst_tenth_flagged:.0%} of the worst tenth.",
         ]

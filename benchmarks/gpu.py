@@ -113,7 +113,7 @@ def main() -> None:
     backend, network = open_backend(bundle, "torch"), load_network(bundle)
     for batch in (1, 8, 64):
         given = np.random.default_rng(0).standard_normal((batch, 1, 512, 512)).astype(np.float32)
-        name = f"the model that ships, {batch} of 512 x 512, from and to the CPU's memory"
+        name = f"the bundled model, {batch} of 512 x 512, from and to the CPU's memory"
         runs[name], films[name] = (lambda given=given: backend(given)), batch
         work[name] = batch * gflop(network, 512, 512)
     taken = in_turns(runs)

@@ -89,7 +89,7 @@ def main() -> None:
     else:
         print("\n".join(report(found)))
     if not asked.quick:
-        write_section("Inference, side by side", report(found), PERFORMANCE)
+        write_section("Inference, compared", report(found), PERFORMANCE)
 
 
 def quantised(bundle: Bundle, folder: Path) -> Bundle:

@@ -3,7 +3,7 @@
     python benchmarks/int8.py --data ../shared/data --work runs/int8
 
 On each labelled set the default recipe is trained for as long as `trials.py` has it, and quantised
-as `boneseg train --precision int8` does it. Both networks find the films held back, and take turns
+as `boneseg train --precision int8` does it. Both networks find the held-out films, and take turns
 on one of them. Stopped, it goes on where it was.
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
     words.add_argument("--sets", nargs="*", default=list(MINUTES))
     asked = words.parse_args()
     lines = [
-        f"Made by `python benchmarks/int8.py` on {machine()}: recipe `default`, films held back.",
+        f"Made by `python benchmarks/int8.py` on {machine()}: recipe `default`, held-out films.",
         "Dice of int8 less that of bfloat16 (or what the machine has), and how much sooner a film",
         "is found: the network alone, and all of `Engine.find`.",
         "",

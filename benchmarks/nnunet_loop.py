@@ -83,7 +83,7 @@ def main() -> None:
         rates = {name: loop.result() * batch / (60 * minutes) for name, loop in loops.items()}
     lines = report(recipe, rates, theirs_version(work))
     print("\n".join(lines))
-    write_section("Training beside nnU-Net's loop", lines, PERFORMANCE)
+    write_section("Training compared with nnU-Net's loop", lines, PERFORMANCE)
 
 
 def our_steps(peer: NnUnet, recipe: Recipe) -> int:

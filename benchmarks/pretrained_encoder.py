@@ -153,7 +153,7 @@ def main() -> None:
     trials = [Encoder(kind, str(asked.films), asked.minutes) for kind in kinds]
     for line in run_what_is_left(trials, asked.data, asked.work):
         print(line, flush=True)
-    write_section("An encoder that knows photographs", table(trials), PAGE)
+    write_section("An encoder pretrained on photographs", table(trials), PAGE)
 
 
 def table(trials: list[Encoder]) -> list[str]:
@@ -172,8 +172,8 @@ def table(trials: list[Encoder]) -> list[str]:
     return [
         "Made by `python benchmarks/pretrained_encoder.py`: every network trained by our loop on",
         f"the same simulated films, {spent},",
-        f"and judged on every {EVERY}th real film as the engine looks at it. Simulated: Dice of",
-        "films held back.",
+        f"and evaluated on every {EVERY}th real film as the engine segments it. Simulated: Dice of",
+        "held-out films.",
         "",
         *lines,
     ]

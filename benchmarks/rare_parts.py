@@ -67,7 +67,7 @@ def main() -> None:
     lines = [
         "Made by `python benchmarks/rare_parts.py`: one model for all,",
         f"{where()}, {f'{EPOCHS} epochs' if ON_GPU else f'{asked.minutes:g} minutes'},",
-        f"512 x 256, mean over seeds {', '.join(map(str, SEEDS))}; held-back films, as above.",
+        f"512 x 256, mean over seeds {', '.join(map(str, SEEDS))}; held-out films, as above.",
         "",
         "| part | films | Dice as they come | Dice balanced | difference (95 %) | p |",
         "|---|---|---|---|---|---|",
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def pooled(data: Path, work: Path) -> tuple[Dataset, Dataset]:
-    """All sets as one with parts.csv, as (to train on, held back)."""
+    """All sets as one with parts.csv, as (to train on, held out)."""
     folders = {"kept": work / "films", "held": work / "held"}
     for folder in folders.values():
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +111,7 @@ def name_of(balance: float, seed: int) -> str:
 def score(
     training: Dataset, held: Dataset, balance: float, seed: int, asked: argparse.Namespace
 ) -> None:
-    """Train, and keep the Dice of each held-back film, by part."""
+    """Train, and keep the Dice of each held-out film, by part."""
     settings = ["prepare.height=512", "prepare.width=256", *budget(asked.minutes, EPOCHS)]
     settings += [f"run.balance={balance}", f"run.seed={seed}"]
     name = name_of(balance, seed)

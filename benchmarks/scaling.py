@@ -61,9 +61,9 @@ def main() -> None:
         start = cost(films(root / "start", film, (256, 256), 1), root / "out-start").seconds
         lines = [
             f"Made by `python benchmarks/scaling.py` on {machine()}:",
-            "`boneseg segment` with the model that ships, mask and overlay; ms a film after the",
-            "first, the peak memory of the process, and the rate of films beside that of the bare",
-            "network, which looks at each film and its mirror image, as many side by side.",
+            "`boneseg segment` with the bundled model, mask and overlay; ms a film after the",
+            "first, the peak memory of the process, and the rate of films relative to that of the",
+            "bare network on each film and its mirror image, with as many in parallel.",
             "",
             "| films | of | ms a film | peak MB | of the network's rate |",
             "|---|---|---|---|---|",
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 class Network:
-    """The bare network of the model that ships, and how it is given a film."""
+    """The bare network of the bundled model, and how it is given a film."""
 
     def __init__(self, at_once: int = 1) -> None:
         self.bundle = load_bundle(bundled())
@@ -163,7 +163,7 @@ def stages(root: Path, film: Floats, sides: tuple[int, ...]) -> list[str]:
         parts: dict[str, Callable[[], object]] = {
             "read": lambda path=path: read_radiograph(path),
             "prepare": lambda p=preparation, x=pixels: p.film(x),
-            "a film at all?": lambda x=pixels: likeness(x),
+            "film check": lambda x=pixels: likeness(x),
             "network": find,
             "restore": lambda p=preparation, f=found, at=place: p.restore(f, at),
             "write the mask": lambda m=mask: write_mask(root / "mask.png", m),

@@ -46,7 +46,7 @@ from boneseg.training.augmentation import Augmenter
 from boneseg.training.losses import Objective
 
 SIZES = {"224 x 224": (224, 224), "1024 x 128": (1024, 128)}
-VALIDATION = "looks at the validation films"
+VALIDATION = "validation"
 EPOCHS, STEPS = 12, 10
 UNDONE = ("as it is", "float32", "not channels last", "optimiser not fused", "memory given back")
 INSTANCE, THEIRS = "instance norm", "PyTorch's instance norm"

@@ -4,7 +4,7 @@
 
 Every recipe but `large`, which asks for a GPU, gets 6 minutes of one CPU core on knee-femur;
 `default` and `seed-deep` meet on knee-tibia (6) and spine (12) as well; the five best of
-knee-femur, and `seed-deep`, get 20 minutes each on legs. A fifth of each set is held back by the
+knee-femur, and `seed-deep`, get 20 minutes each on legs. A fifth of each set is held out by the
 hash of its names. As many trials run at once as there are cores; in all some five hours of a core.
 Stopped, it goes on where it was: finished trials are kept in docs/figures/trials. On a GPU every
 recipe trains in full, for its own epochs, which for the original's are those of the original.
@@ -130,8 +130,8 @@ def table(done: list[tuple[Timed, dict[str, Any]]]) -> list[str]:
     spent = "its own epochs" if ON_GPU else f"{done[0][0].minutes:g} minutes"
     lines = [
         f"Made by `python benchmarks/trials.py`, seed 0, {where()}, for {spent};",
-        "a fifth held back, as above.",
-        f"p: of the difference to `{FIRST}` (paired bootstrap over the films held back).",
+        "a fifth held out, as above.",
+        f"p: of the difference to `{FIRST}` (paired bootstrap over the held-out films).",
         f"{unit} to a validation Dice of 0.95, of 0.97, and to the best of `{FIRST}`.",
         "",
         f"| recipe | Dice (95 %) | p | HD95 px | to 0.95 | to 0.97 | to `{FIRST}` | weights "
