@@ -17,9 +17,9 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "demo.ipynb"
 CELLS = (
     """# boneseg in a page
 
-From a folder of radiographs and masks to a model whose figures can be trusted. The films here are
-phantoms, made by boneseg with exact masks; put your own folder with `images/` and `masks/` in the
-place of `films`, and leave out the settings that make this quick.""",
+From a folder of radiographs and masks to a model with reliable scores. The films here are phantoms,
+simulated by boneseg with exact masks; replace `films` with your own folder of `images/` and
+`masks/`, and omit the settings that make this fast.""",
     """from pathlib import Path
 from tempfile import mkdtemp
 
@@ -33,7 +33,7 @@ len(films.cases)""",
     """boneseg.read_radiograph(films.cases[0].image)""",
     """## Train
 
-A recipe is every setting of a run. This one is small enough for a minute on two cores.""",
+A recipe contains all settings of a run. This one trains in about a minute on two cores.""",
     """recipe = boneseg.load_recipe("fast").with_settings(
     ["prepare.height=96", "prepare.width=96", "network.stem=2", "run.epochs=30"]
 )
@@ -41,8 +41,8 @@ run = boneseg.train(films, recipe, here / "run")
 run""",
     """## One film
 
-The model goes into a bundle: weights, threshold, and how films are prepared. With it any film is
-segmented, without PyTorch.""",
+The model is saved as a bundle: weights, threshold and preprocessing. It segments any film, without
+PyTorch.""",
     """engine = boneseg.Engine(boneseg.load_bundle(run.save(here / "run" / "bundle").path))
 simulate(here / "unseen", 20, seed=1000, size=(128, 128))
 unseen = boneseg.open_dataset(here / "unseen")
@@ -50,11 +50,11 @@ engine.find(boneseg.read_radiograph(unseen.cases[0].image).pixels)""",
     """boneseg.evaluate_model(unseen, engine.segment)""",
     """## Five folds
 
-Every film is predicted once, by the model that never saw it. The table has each fold, the curves
-show how it learned, the histogram how far outlines stray (Hausdorff distance, 95 %).""",
+Every film is predicted once, by the model that was not trained on it. The table lists the folds,
+the curves show their training, the histogram the 95 % Hausdorff distances of the films.""",
     """result = boneseg.cross_validate(films, recipe, here / "folds", folds=5)
 result""",
-    """The five models make one, whose views of a film agree or do not: that is its trust.""",
+    """The five models form an ensemble; the agreement of its predictions is the trust score.""",
     """ensemble = boneseg.Engine(result.bundle)
 found = ensemble.find(boneseg.read_radiograph(unseen.cases[3].image).pixels)
 found""",
@@ -67,7 +67,7 @@ def notebook() -> nbformat.NotebookNode:
     """The notebook without outputs: a cell that opens with a heading or a sentence is text."""
     made = nbformat.v4.new_notebook()
     for index, cell in enumerate(CELLS):
-        is_text = cell.startswith("#") or " models make one" in cell
+        is_text = cell.startswith("#") or " models form an ensemble" in cell
         make = nbformat.v4.new_markdown_cell if is_text else nbformat.v4.new_code_cell
         made.cells.append(make(cell, id=f"cell-{index}"))
     made.metadata["kernelspec"] = {

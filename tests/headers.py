@@ -44,8 +44,8 @@ REASONS = {
     "enhanced": "the modality table of an enhanced XA or XRF leads to intensity, too",
     "high bit": "a High Bit that the values belie is ignored",
     "16 bits": "a table that claims 16 bits and fills fewer is as deep as it is",
-    "next": "a broken table or window is passed over for the next",
-    "long": "a table longer than its descriptor says is cut",
+    "next": "a broken table or window is skipped for the next",
+    "long": "a table longer than its descriptor states is truncated",
 }
 XA_RF = (
     classes.XRayAngiographicImageStorage,
