@@ -253,7 +253,7 @@ def test_a_problem_of_no_one_film_has_no_name(films: Path, tmp_path: Path) -> No
         (tmp_path / folder / name).write_bytes(film.read_bytes())
     done = boneseg("check", tmp_path, "--sheet", tmp_path / "sheet.png")
     assert done.returncode == 1
-    assert f"error: no pairs: {tmp_path}: no mask has the name" in done.stdout
+    assert f"error: no pairs: {tmp_path}: no mask matches a film by name" in done.stdout
 
 
 def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
