@@ -235,7 +235,7 @@ def test_a_worker_ended_from_outside_is_named_in_one_line(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crossval, "_run_fold", ended)
-    with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was ended from outside"):
+    with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was killed"):
         cross_validate(phantoms, recipe(), tmp_path, folds=2, parallel=2)
 
 
@@ -274,11 +274,11 @@ def test_the_report_says_what_trust_is_of_and_why_there_is_none(
         write_crossval_report(tmp_path / "report.html", result)
         return (tmp_path / "report.html").read_text()
 
-    assert "of a single model and its mirror image, out of fold" in page(done)
-    assert "too few films to tell" in page(replace(done, trust=None))
+    assert "single model with mirroring, out of fold" in page(done)
+    assert "too few films, or no variation" in page(replace(done, trust=None))
     blind = tuple(replace(fold, trust=(None,) * len(fold.cases)) for fold in done.folds)
     alone = page(replace(done, trust=None, folds=blind))
-    assert "one view only: trained without mirroring" in alone
+    assert "not available: trained without mirroring" in alone
     assert "too few films" not in alone
 
 

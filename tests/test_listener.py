@@ -106,7 +106,7 @@ def test_a_pdu_that_claims_gigabytes_is_not_read(tmp_path, lines, first):
         assert ends(connection)
         assert resident() - before < 20 << 20
         assert echo(port) == 0
-    assert any("announces a PDU of 4294967295 bytes" in line for line in lines)
+    assert any("announced a PDU of 4294967295 bytes" in line for line in lines)
 
 
 @pytest.mark.parametrize("begun", [b"", b"\1", pdu(1, b"", claimed=200), request()[:60]])
@@ -146,14 +146,17 @@ def test_only_associations_count_and_of_those_so_many(tmp_path, lines, monkeypat
             assert third.recv(4096)[:10] == bytes((3, 0, 0, 0, 0, 4, 0, 2, 3, 2))
         known[0].close()
         until(lambda: echo(port) == 0)
-    assert "AE title 'STRANGER' at 127.0.0.1: rejected, its AE title is not among" in lines[0]
-    assert any("2 associations are open" in line for line in lines)
+    assert (
+        "AE title 'STRANGER' at 127.0.0.1: rejected, its AE title is not listed in --from"
+        in lines[0]
+    )
+    assert any("2 associations are already open" in line for line in lines)
 
 
 def test_who_calls_another_title_is_told_in_the_log(tmp_path, lines):
     with answering(tmp_path) as (_, port):
         assert echo(port, called="OTHER") is None
-    assert any("'MODALITY' at 127.0.0.1: rejected, it calls another" in line for line in lines)
+    assert any("'MODALITY' at 127.0.0.1: rejected, it called another" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,9 @@ def test_a_film_that_hangs_stops_neither_the_others_nor_the_end(
         assert store(port, paths[1]) == 0  # others are taken meanwhile
         started = time.monotonic()
     assert time.monotonic() - started < 15
-    assert running.spool.count() == 2 and any("what is in hand is kept" in line for line in lines)
+    assert running.spool.count() == 2 and any(
+        "current work stays on the spool" in line for line in lines
+    )
     hanging.free.set()
 
 
@@ -292,7 +297,7 @@ def test_a_segmentation_that_the_archive_chokes_on_holds_up_no_other(tmp_path, e
             until(lambda: "1.2.2" in got and spool.count() == 1)
     finally:
         server.shutdown()
-    assert any("cannot be read; it is put aside" in line for line in lines)
+    assert any("cannot be read; moved to failed" in line for line in lines)
     assert any("answers again" in line for line in lines)
 
 
@@ -310,7 +315,7 @@ def test_an_archive_that_claims_gigabytes_is_not_believed(tmp_path, engine, line
         spool.put("answers", "1.2.3", [films.dicom(tmp_path / "a", films.bone()).read_bytes()])
         before = resident()
         with Node(spool, engine, Peer("A", *archive.getsockname())).running("127.0.0.1", 0):
-            until(lambda: any("announces a PDU" in line for line in lines))
+            until(lambda: any("announced a PDU" in line for line in lines))
         assert resident() - before < 20 << 20 and spool.count() == 1
 
 

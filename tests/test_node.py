@@ -119,11 +119,11 @@ def test_a_full_spool_and_a_film_too_large_are_refused(tmp_path, engine, lines):
     node = Node(spool, engine, nobody(), max_bytes=100_000)
     with node.running("127.0.0.1", 0) as port:
         assert send(port, small) != 0
-        assert any("1 films wait already" in line for line in lines)
+        assert any("the spool is full (1 films)" in line for line in lines)
         spool.done(spool.next("answers"))
         assert send(port, large) != 0
         assert send(port, small) == 0
-    assert any("is not taken" in line for line in lines)
+    assert any("film rejected" in line for line in lines)
 
 
 def offer(port, path):
@@ -161,7 +161,7 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
             full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
             assert offer(port, film) is None
         until(lambda: not list(coming.iterdir()))
-        assert f"a film is not taken: {coming} has no room left; free space there" in lines
+        assert f"film rejected: no space left in {coming}; free space there" in lines
         assert offer(port, film) == 0
 
 
@@ -250,7 +250,7 @@ def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):
         first.send_signal(signal.SIGKILL)
     assert second.returncode == 1
     assert " ERROR " in second.stderr and second.stderr.endswith(
-        "spool: is another node's (BONESEG on 127.0.0.1:0); give a --spool of its own\n"
+        "spool: is used by another node (BONESEG on 127.0.0.1:0); give another --spool\n"
     )
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as third:
         assert "listens on" in third.stderr.readline()  # a kill frees it
@@ -297,8 +297,8 @@ def test_what_failed_is_kept_for_a_month_and_stray_marks_go(tmp_path):
     [
         ([0x0000], None, []),
         ([0xB000], None, []),  # a warning: it is stored
-        ([0xA700, 0x0000], "has no room; trying again in 1 s", []),
-        ([0xC000], "refuses a segmentation (C000H)", ["failed"]),
+        ([0xA700, 0x0000], "is out of resources; trying again in 1 s", []),
+        ([0xC000], "rejected a segmentation (C000H)", ["failed"]),
     ],
 )
 def test_an_archive_may_answer_in_every_way(tmp_path, engine, lines, statuses, words, left):
@@ -331,7 +331,7 @@ def test_a_film_that_ended_the_program_twice_is_put_aside(tmp_path, engine, line
     assert [spool.begin(path) for _ in range(3)] == [1, 2, 3]
     with Node(spool, engine, nobody()).running("127.0.0.1", 0):
         until(lambda: spool.next("failed") is not None)
-    assert any("ended the program 2 times" in line for line in lines)
+    assert any("crashed the program 2 times" in line for line in lines)
     assert [p.name for p in (tmp_path / "spool").rglob("*") if p.is_file()] == [path.name]
 
 
@@ -351,7 +351,7 @@ def test_an_address_that_is_taken_is_told(tmp_path, engine):
     other = Node(Spool(tmp_path, 1), engine, nobody())
     with (
         node.running("127.0.0.1", 0) as port,
-        pytest.raises(ServiceError, match="cannot be answered on"),
+        pytest.raises(ServiceError, match="cannot listen"),
         other.running("127.0.0.1", port),
     ):
         pass

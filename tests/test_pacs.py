@@ -71,7 +71,7 @@ def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engin
     killer[0].join()
     assert stored == ["stored"] * 20
     assert any("cannot be reached; trying again in 1 s" in line for line in lines)
-    assert any("answers again" in line for line in lines)
+    assert any("responds again" in line for line in lines)
     films_there = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
     found = sorted(str(found.SOPInstanceUID) for found in server.segmentations())
     assert found == sorted(segmentation_uid(film, engine.bundle.card.model) for film in films_there)
@@ -123,7 +123,7 @@ def test_who_is_not_let_in_is_told_so_at_once(tmp_path, server, engine, room):
     for path in (wrong, Path("/dev/null")):
         with (
             DicomWeb(server.web, netrc=path) as web,
-            pytest.raises(ServiceError, match=r"does not let us in .401.; check the --netrc"),
+            pytest.raises(ServiceError, match=r"authentication failed .401.; check the --netrc"),
         ):
             Watch(web, engine, room).round()
 
@@ -133,7 +133,7 @@ def test_a_server_that_is_not_there_is_given_up_after_a_while(engine, room):
     url = f"http://127.0.0.1:{orthanc.free_port()}/dicom-web"
     with (
         DicomWeb(url, patience=20, sleep=pauses.append) as web,
-        pytest.raises(ServiceError, match="cannot be reached; check that it runs") as refusal,
+        pytest.raises(ServiceError, match="cannot be reached; check that it is running") as refusal,
     ):
         web.patience = 0.5
         Watch(web, engine, room).study("1.2.3")
@@ -143,8 +143,11 @@ def test_a_server_that_is_not_there_is_given_up_after_a_while(engine, room):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"url": "pacs.example"}, "must be that of a DICOMweb service"),
-        ({"url": "https://user:secret@pacs.example/dicom-web"}, "leave the password out"),
+        ({"url": "pacs.example"}, "give that of a DICOMweb service"),
+        (
+            {"url": "https://user:secret@pacs.example/dicom-web"},
+            "do not put the password into the URL",
+        ),
         ({"url": "https://pacs.example", "netrc": Path("/none")}, "is not a netrc file"),
         ({"url": "https://pacs.example", "token": Path("/none")}, "holds no token"),
     ],
@@ -291,7 +294,7 @@ class OneFilm:
     ("error", "tries"),
     [
         (OutputError("a folder: cannot be written (No space left on device); free some"), 6),
-        (ServiceError("https://pacs: answers 504, for this request alone"), 6),
+        (ServiceError("https://pacs: responds with 504, for this request only"), 6),
         (KeyError("a bug"), 6),
         (MemoryError(), 6),
         (RadiographError("is a film of 4 frames"), 1),
@@ -313,7 +316,7 @@ def test_only_a_fault_of_the_film_itself_is_final(room, engine, error, tries):
 
 def test_a_watch_ends_where_the_server_does_not_let_it_in(room):
     _, web = fake(studies=[httpx.Response(401)])
-    with pytest.raises(ServiceError, match="does not let us in"):
+    with pytest.raises(ServiceError, match="authentication failed"):
         Watch(web, None, room).forever()
 
 
@@ -326,13 +329,13 @@ class Unknown(httpx.BaseTransport):
 
 def test_a_server_that_nobody_vouches_for_is_not_waited_for(engine, room):
     web = DicomWeb("https://pacs.example/rs", transport=Unknown(), patience=0)
-    with pytest.raises(ServiceError, match="has a certificate that is not trusted"):
+    with pytest.raises(ServiceError, match="its certificate is not trusted"):
         Watch(web, engine, room).round()
 
 
 def test_a_server_that_has_moved_is_told_as_such():
     _, web = fake(studies=[httpx.Response(301, headers={"Location": "https://other.example"})])
-    with pytest.raises(ServiceError, match="sends us to another address"):
+    with pytest.raises(ServiceError, match="redirects to another address"):
         list(web.studies())
 
 
@@ -341,7 +344,7 @@ def test_a_server_that_has_moved_is_told_as_such():
 )
 def test_what_is_no_dicomweb_is_said_to_be_none(answer):
     _, web = fake(studies=[answer])
-    with pytest.raises(ServiceError, match="does not answer as DICOMweb; check the URL"):
+    with pytest.raises(ServiceError, match="is not a DICOMweb service; check the URL"):
         list(web.studies())
 
 
@@ -360,7 +363,7 @@ def test_stored_is_what_the_server_says_it_has(tmp_path, refusal):
     _, web = fake(**{"1.2": [refusal], "instances": [[there]]})
     web.store(dataset)  # it was there before
     _, web = fake(**{"1.2": [refusal], "instances": [[]]})
-    with pytest.raises(ServiceError, match="does not take the segmentation"):
+    with pytest.raises(ServiceError, match="rejected the segmentation"):
         web.store(dataset)
 
 
@@ -475,8 +478,8 @@ def test_a_part_may_hold_the_boundary_where_its_length_is_told(tmp_path):
         (b"--B\r\n\r\n\r\n--B--", "is empty"),
         (b"--B--", "has no part"),
         (b"--C\r\n\r\nabc\r\n--C--", "has no part"),
-        (b"--B\r\n\r\nabc", "is cut short"),
-        (b"--B\r\nContent-Length: 9\r\n\r\nabc", "is cut short"),
+        (b"--B\r\n\r\nabc", "is truncated"),
+        (b"--B\r\nContent-Length: 9\r\n\r\nabc", "is truncated"),
         (b"--B\r\nContent-Length: 9\r\n\r\nabc\r\n--B--", "is shorter than"),
     ],
 )
@@ -571,7 +574,7 @@ def test_json_that_cannot_be_read_ends_no_watch(room, lines, body):
     with pytest.raises(InterruptedError):
         Watch(web, None, room).forever(every=10, sleep=sleep)
     assert pauses == [20, 10, 10]
-    assert any("not valid JSON" in line and "trying again in 20 s" in line for line in lines)
+    assert any("sends invalid JSON" in line and "trying again in 20 s" in line for line in lines)
 
 
 def test_a_watch_that_has_begun_survives_every_answer(room):

@@ -95,7 +95,7 @@ def test_a_comparison_is_drawn_with_its_points_named(
     text = path.read_text(encoding="utf-8")
     assert "&lt;b&gt;again" in text
     assert "<b>again" not in text
-    assert text.count("o first's") == 2  # the head of a column, and what it means
+    assert text.count("ime to match") == 2  # the head of a column, and what it means
     shot = picture(path, tmp_path)
     assert drawn(shot) > 0.02
     blue = np.abs(shot.astype(int) - (0, 114, 178)).max(axis=2) < 60

@@ -171,7 +171,7 @@ def test_what_is_no_film_is_told_in_one_line(
 def test_a_request_without_a_film_is_told_what_to_send(client: TestClient) -> None:
     assert client.post("/api/segment").status_code == 400
     answer = client.post("/api/segment", files={"picture": ("a.png", b"a")})
-    assert answer.json()["error"].startswith("there is no file; send one")
+    assert answer.json()["error"].startswith("no file in the request; send one")
     answer = client.post(
         "/api/segment", files={"file": ("a.png", b"")}, headers={"accept": "text/css"}
     )
@@ -203,7 +203,7 @@ def test_an_upload_that_does_not_say_is_cut_off(client: TestClient) -> None:
         headers={"content-type": "multipart/form-data; boundary=x"},
     )
     assert answer.status_code == 413
-    assert answer.json()["error"].startswith("more than the 4 MiB")
+    assert answer.json()["error"].startswith("the upload exceeds the limit of 4 MiB")
 
 
 # -- masks ---------------------------------------------------------------------------------------
@@ -837,7 +837,7 @@ def test_masks_of_another_tool_are_not_joined_by_a_second_one(tmp_path: Path) ->
     drawn = {"version": "5.5.0", "shapes": [], "imagePath": "hand.png", "imageData": None}
     drawn |= {"imageHeight": 300, "imageWidth": 241, "flags": {}}
     (folder / "masks" / "hand.json").write_text(json.dumps(drawn))
-    with pytest.raises(UsageError, match=r"hand\.json: masks are kept as pictures here"):
+    with pytest.raises(UsageError, match=r"hand\.json: annotation files are not supported here"):
         Library(folder)
     (folder / "masks" / "hand.json").rename(folder / "masks" / "README.txt")
     assert len(Library(folder).entries()) == 1
@@ -1044,6 +1044,6 @@ def test_a_twin_goes_where_its_film_went(tmp_path: Path) -> None:
 
 def test_too_few_films_are_told_and_bind_nobody(tmp_path: Path) -> None:
     record = tmp_path / "held-back.json"
-    with pytest.raises(DatasetError, match="of 4 accepted films 0 may be trained on"):
+    with pytest.raises(DatasetError, match="too few of the 4 accepted films: 0 to train on"):
         hold_back(cases_of(NAMES[:4], [1] * 4), list(range(4)), record)
     assert not record.exists()

@@ -568,7 +568,7 @@ def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_pa
     bad = tmp_path / "notes.txt"
     bad.write_text("no film")
     page.drop(bad)
-    page.wait(lambda: "notes.txt: is not an image of a known kind" in page.says())
+    page.wait(lambda: "notes.txt: is not an image of a known format" in page.says())
     page.tab.evaluate(
         """() => {
             const transfer = new DataTransfer();

@@ -180,7 +180,9 @@ def test_the_body_of_a_mask_is_bounded_by_its_film(
         path = f"/api/films/{film['id']}/draft"
         answer = client.put(path, content=endless(), headers=headers)
         assert (answer.status_code, "connection" in answer.headers) == (413, True)
-        assert answer.json()["error"] == f"hand: more than the {most} bytes of a mask of its size"
+        assert (
+            answer.json()["error"] == f"hand: over the limit of {most} bytes for a mask of its size"
+        )
     assert not list(box.spool.iterdir())
 
 

@@ -409,7 +409,7 @@ def test_tokens_that_cannot_be_used_are_refused(
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o777])
 def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     path = secret_file(tmp_path, mode=mode)
-    with pytest.raises(UsageError, match=r"token: other users can read the token; chmod 600 it"):
+    with pytest.raises(UsageError, match=r"token: can be read by other users; chmod 600 /"):
         chosen_token(None, path, {})
     path.chmod(0o600)
     assert chosen_token(None, path, {}) == "s3cret"

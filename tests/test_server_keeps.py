@@ -192,7 +192,7 @@ def test_a_mask_that_cannot_be_removed_costs_one_save(
 
     monkeypatch.setattr(Path, "unlink", forbidden)
     content, drawn = theirs.read_bytes(), np.zeros((300, 300), bool)
-    with pytest.raises(OutputError, match=r"hand_mask\.tif: the mask before cannot be removed"):
+    with pytest.raises(OutputError, match=r"hand_mask\.tif: the previous mask cannot be removed"):
         library.save(hand.id, drawn, "accepted", library.revision(hand))
     assert [path.name for path in library.masks.iterdir()] == ["hand_mask.tif"]
     assert theirs.read_bytes() == content

@@ -244,7 +244,7 @@ def test_the_node_sets_aside_a_film_over_which_the_decoder_died_twice(
     with Node(spool, engine, Peer("NOBODY", "127.0.0.1", 9)).running("127.0.0.1", 0):
         until(lambda: spool.next("films") is None)
     told = [line for line in lines if line.startswith("film ")]
-    assert "it is tried once more" in told[0] and "it is put aside" in told[3]
+    assert "retrying once" in told[0] and "moved to " in told[3]
     assert [line.endswith(": segmented") for line in told] == [False, True, True, False]
     kept = {path.parent.name for path in spool.folder.rglob("*.dcm")}
     assert kept == {"failed", "answers"} and not list(spool.folder.rglob("*.begun"))

@@ -1,15 +1,15 @@
-"""Everything that can go wrong in a way a user can mend.
+"""The exceptions that boneseg raises on purpose.
 
     BonesegError
-     ├─ UsageError          the words of the call are wrong            (exit status 2)
-     │   └─ RecipeError     a recipe holds a key or a value that is not known
-     ├─ RadiographError     a file is not a radiograph that can be read   (exit status 1)
-     │   └─ DecoderDiedError    the process that decoded it died, or was ended
-     ├─ MaskError           a file is no mask that can be read
-     ├─ DatasetError        a folder of films and masks cannot be trained on
+     ├─ UsageError          invalid arguments                          (exit status 2)
+     │   └─ RecipeError     a recipe has an unknown key or value
+     ├─ RadiographError     a file is not a readable radiograph        (exit status 1)
+     │   └─ DecoderDiedError    the process decoding it crashed or was killed
+     ├─ MaskError           a file is not a readable mask
+     ├─ DatasetError        a folder of films and masks cannot be used for training
      ├─ BundleError         a model on disk is missing, damaged or of another kind
-     ├─ TrainingError       a run cannot start, or cannot go on
-     ├─ ServiceError        a server that films come from, or go to, refuses or is gone
+     ├─ TrainingError       a run cannot start or resume
+     ├─ ServiceError        a remote server refuses a request or is unreachable
      └─ OutputError         a result cannot be written
 
 The message is one line that says what is wrong, where, and what to do.
@@ -28,34 +28,34 @@ class BonesegError(Exception):
     exit_status = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pass between processes past `__init__`, which may want more than the message."""
+        """Pickle without calling `__init__`, which may need more than the message."""
         return Exception.__new__, (type(self), *self.args), self.__dict__
 
 
 class UsageError(BonesegError):
-    """The words of the call are wrong: an unknown name, a value out of range."""
+    """Invalid arguments, such as an unknown name or a value out of range."""
 
     exit_status = 2
 
 
 class RecipeError(UsageError):
-    """A recipe holds a key or a value that is not known."""
+    """A recipe has an unknown key or value."""
 
 
 class RadiographError(BonesegError):
-    """A file is not a radiograph that can be read."""
+    """A file is not a readable radiograph."""
 
 
 class DecoderDiedError(RadiographError):
-    """The process that decoded a file died or was ended, perhaps for want of memory or time."""
+    """The process decoding a file crashed or was killed, perhaps for lack of memory or time."""
 
 
 class MaskError(BonesegError):
-    """A file is not a mask that can be read without guessing."""
+    """A file is not a mask, or not an unambiguous one."""
 
 
 class DatasetError(BonesegError):
-    """A folder of films and masks cannot be used as it is."""
+    """A folder of films and masks cannot be used as a dataset."""
 
 
 class BundleError(BonesegError):
@@ -63,26 +63,23 @@ class BundleError(BonesegError):
 
 
 class TrainingError(BonesegError):
-    """A training run cannot start, or cannot go on."""
+    """A training run cannot start or resume."""
 
 
 class ServiceError(BonesegError):
-    """A server that films come from, or segmentations go to, refuses or is gone."""
+    """A server for films or segmentations refuses a request or is unreachable."""
 
 
 class OutputError(BonesegError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written."""
 
 
 def unexpected(name: object, error: Exception) -> str:
-    """The line for an error that boneseg did not raise. It quotes nothing of the film."""
+    """The message for an error that boneseg did not raise. It quotes nothing from the film."""
     if isinstance(error, MemoryError):
-        return f"{name}: is too large for the memory; reduce it"
+        return f"{name}: does not fit into memory; reduce it"
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-    return (
-        f"{name}: failed for a reason that boneseg does not know ({type(error).__name__}{place}); "
-        "please report it as a bug"
-    )
+    return f"{name}: unexpected error ({type(error).__name__}{place}); please report it as a bug"

@@ -1,1 +1,1 @@
-"""Text, files, locks and processes: nothing of the field."""
+"""General helpers: text, files, locks, processes and logs."""

@@ -1,4 +1,4 @@
-"""Messages for a person, on stderr; stdout is for results."""
+"""Messages on stderr; stdout is for results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from boneseg._util.text import one_line
 
 
 def say(message: str) -> None:
-    """One line for a person. A stderr that is closed, or that nobody reads, stops no work."""
+    """Print one line on stderr. A closed stderr is ignored."""
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
             print(one_line(message), file=sys.stderr, flush=True)

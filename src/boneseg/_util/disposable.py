@@ -1,18 +1,17 @@
-"""A child process that may crash, hang or run out of memory without harm to its parent.
+"""A child process that isolates its parent from crashes, hangs and memory exhaustion.
 
     process = Disposable("boneseg.radiograph.dicom.decoder:serve", quiet=True)
     reply = process.ask([header, frame], seconds=10, most=20_000_000)    # raises DiedError
     process.end()
 
-Native decoders and models run in such children. A child answers one request at a time over its
-standard input and output: a request and a reply are bytes, and what they mean is up to the two
-sides. A child ends when its parent ends, even by SIGKILL: it reads its input in a thread of its
-own, and ends with it. The children are started by `subprocess`, so that daemonic processes (workers
-of the light box, actors of a cluster) may have them, and so that no `__main__` is imported again.
+Native decoders and models run in such children. A child handles one request at a time over its
+standard input and output; requests and replies are bytes. A child exits when its parent ends, even
+by SIGKILL: it reads its input in a separate thread, and exits at its end. Children are started by
+`subprocess`, so that daemonic processes (workers of the light box, actors of a cluster) may have
+them, and so that `__main__` is not imported again.
 
-Memory is limited by RLIMIT_DATA, which Linux alone enforces. On macOS and Windows the limit of time
-and the checks made before a child is asked (see `radiograph/dicom/codestream.py`) are all that
-protects.
+Memory is limited by RLIMIT_DATA, which only Linux enforces. On macOS and Windows only the timeout
+and the checks made before a request (see `radiograph/dicom/codestream.py`) protect.
 """
 
 from __future__ import annotations
@@ -29,18 +28,20 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
-START = 120.0  # seconds for a child to import what it needs
+START = 120.0  # seconds for a child to start
 
-_HEAD = struct.Struct("<Qd")  # before each message: its length, and the seconds given for a reply
-_GRACE = 5.0  # seconds after which a child whose parent is late ends itself
-_PIPE = 2**20  # bytes that the pipes hold, where the system lets us choose (Linux)
+_HEAD = struct.Struct(
+    "<Qd"
+)  # before each message: its length, and the timeout for the reply in seconds
+_GRACE = 5.0  # seconds after the timeout, when a child ends itself
+_PIPE = 2**20  # capacity of the pipes in bytes, where it can be set (Linux)
 _READY = b"ready"
 
 Answer = Callable[[bytearray], Iterable[bytes | memoryview]]
 
 
 class DiedError(Exception):
-    """A child has ended, or was ended because it was late."""
+    """A child ended, or was killed at its timeout."""
 
     def __init__(self, exit_status: int | None, seconds: float | None) -> None:
         super().__init__(exit_status, seconds)
@@ -63,19 +64,19 @@ class DiedError(Exception):
 
 
 class Disposable:
-    """The child, as its parent holds it. To be used by one thread at a time; `kill` by any."""
+    """The parent's handle of a child. Not thread-safe, except `kill`."""
 
     def __init__(
         self, entry: str, *, quiet: bool, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start a child; the first request waits until it has come up.
+        """Start a child; the first request waits until it is ready.
 
         entry: "module:function", called in the child with no arguments; it calls `answer_with`.
         quiet: whether what the child writes to standard error is dropped.
         environment: variables set in the child besides those of this process.
         """
         module, _, function = entry.partition(":")
-        program = (  # not -m: the path may have been changed since this process was started
+        program = (  # not -m: sys.path may have changed since this process started
             f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
         )
         self._process = subprocess.Popen(
@@ -88,7 +89,7 @@ class Disposable:
             env={**os.environ, **(environment or {})},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        self._guard = threading.Lock()  # the time may be up just as the reply comes
+        self._guard = threading.Lock()  # the timeout may coincide with the reply
         self._waiting = self._ended_late = False
         self._ready = False
 
@@ -102,9 +103,8 @@ class Disposable:
     def ask(self, request: Sequence[bytes | memoryview], seconds: float, most: int) -> bytearray:
         """The reply to a request.
 
-        request: bytes in parts, sent one after the other. seconds: wall-clock limit.
-        most: bytes of the largest reply that is accepted. Raises DiedError, also where the child
-        does not come up.
+        request: bytes in parts, sent in order. seconds: wall-clock timeout. most: bytes of the
+        largest accepted reply. Raises DiedError, also where the child does not start.
         """
         if not self._ready:
             with self._within(START):
@@ -116,7 +116,7 @@ class Disposable:
             return self._receive(most)
 
     def kill(self) -> None:
-        """Kill the child, from any thread; a request that waits ends in a DiedError."""
+        """Kill the child, from any thread; a pending request raises DiedError."""
         self._process.kill()
 
     def end(self) -> None:
@@ -127,7 +127,7 @@ class Disposable:
             self._process.wait(10)
 
     def forget(self) -> None:
-        """Let go of a child of the process that this one was forked from."""
+        """Close the pipes of a child inherited by fork, without ending it."""
         self._close()
         self._process.returncode = 0
 
@@ -146,9 +146,9 @@ class Disposable:
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
-        """Kill the child once the time is up, or once its parent leaves in the midst of a message.
+        """Kill the child at the timeout, or where the parent leaves before the end of a message.
 
-        Raises DiedError for a child that is gone.
+        Raises DiedError for a child that has ended.
         """
         timer = threading.Timer(seconds, self._expire)
         timer.daemon = True
@@ -158,7 +158,7 @@ class Disposable:
             yield
         except (OSError, EOFError, ValueError):  # ValueError: the pipe is closed
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(2)  # its own exit status, if it is at its end
+                self._process.wait(2)  # get its own exit status if it is exiting
             self.end()
             status = self._process.returncode
             raise DiedError(status, seconds if self._ended_late else None) from None
@@ -178,17 +178,17 @@ class Disposable:
 
 
 def answer_with(answer: Answer) -> NoReturn:
-    """Answer the parent's requests, one after the other, until it is gone.
+    """Handle the parent's requests one at a time until it ends.
 
-    answer: gives the parts of the reply to a request. To be called in a child's main thread.
+    answer: returns the parts of the reply to a request. Call it in a child's main thread.
     """
     with suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _leave_no_core()
     source, target = (os.fdopen(os.dup(fd), mode, 0) for fd, mode in ((0, "rb"), (1, "wb")))
     with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 0)
-    os.dup2(2, 1)  # what native code prints must not get between the replies
+    os.dup2(2, 1)  # output of native code must not mix with the replies
     requests: SimpleQueue[tuple[bytearray, float]] = SimpleQueue()
     threading.Thread(target=_listen, args=(source, requests), daemon=True).start()
     try:
@@ -205,9 +205,9 @@ def answer_with(answer: Answer) -> NoReturn:
 
 
 def bound_memory(more: int) -> None:
-    """Limit the memory of this process to what it has now and so many bytes more, on Linux.
+    """Limit the memory of this process to `more` bytes above its current use, on Linux.
 
-    A request beyond it fails: MemoryError in Python, an error or an abort in native code.
+    Allocations beyond it fail: MemoryError in Python, an error or an abort in native code.
     """
     with suppress(ImportError, OSError, ValueError):
         import resource
@@ -219,7 +219,7 @@ def bound_memory(more: int) -> None:
 
 
 def bound_cpu(more: float) -> None:
-    """Have this process ended once it has used so many seconds of CPU time more, on POSIX."""
+    """End this process after `more` further seconds of CPU time, on POSIX."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -230,23 +230,23 @@ def bound_cpu(more: float) -> None:
 
 
 def _leave_no_core() -> None:
-    with suppress(ImportError, OSError, ValueError):  # a core file would hold a film
+    with suppress(ImportError, OSError, ValueError):  # a core dump would hold a film
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _end_at(seconds: float) -> None:
-    """Have the kernel end this process after so many seconds; 0: not at all.
+    """Have the kernel end this process after `seconds`; 0: never.
 
-    The parent is the first to do so. This is for a child in native code whose parent was killed.
+    A fallback for a child in native code whose parent was killed; otherwise the parent ends it.
     """
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _listen(source: BinaryIO, requests: SimpleQueue[tuple[bytearray, float]]) -> None:
-    """Take requests off the pipe; end this process when the parent's side is closed."""
+    """Read requests from the pipe; exit when the parent's end is closed."""
     try:
         while True:
             size, seconds = _read_head(source)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and paths that lead to one place."""
+"""Atomic writing of files and folders, and path helpers."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ from typing import Any
 
 from boneseg.errors import OutputError, TrainingError
 
-LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # a folder of films, one of masks
+LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # folders of films and of masks
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
-STALE = 3600.0  # seconds after which what is still being written belongs to a dead process
+STALE = 3600.0  # seconds after which a temporary file counts as abandoned
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(new|old)")  # the names that `_beside` gives
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")  # what a spreadsheet runs begins so
+_FORMULA = re.compile(
+    r"[\t\r\n]|\s*[=+\-@＝＋－＠]"
+)  # the start of a cell that a spreadsheet would execute
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`: what is written there is moved into place at the end.
+    """A temporary path beside `path`, moved into place at the end.
 
     with whole_file(Path("masks/knee.png")) as temporary:
         image.save(temporary)
 
-    Where that fails nothing is left behind, and what stood at `path` stays. An OSError becomes an
-    OutputError of one line.
+    On failure nothing is left behind, and an existing `path` stays unchanged. Raises OutputError
+    instead of OSError.
     """
     temporary = _beside(path, "new")
     try:
@@ -43,15 +45,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(path, error) from None
     finally:
-        with suppress(OSError):  # moved into place, or never made
+        with suppress(OSError):  # moved into place, or never created
             temporary.unlink()
 
 
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, to build in it what `replace_folder` then moves there.
+    """A temporary folder beside `path`, to be moved into place by `replace_folder`.
 
-    It is gone at the end, if it was not moved. An OSError becomes an OutputError of one line.
+    It is removed at the end if it was not moved. Raises OutputError instead of OSError.
     """
     fresh = _beside(path, "new")
     try:
@@ -64,12 +66,12 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def replace_folder(path: Path, fresh: Path) -> None:
-    """Move a folder to `path`; what stands there is put aside, and removed last. Raises OSError.
+    """Move a folder to `path`, replacing an existing folder. Raises OSError.
 
-    Where that fails, it is put back. A kill in between leaves both beside `path`.
+    On failure the old folder is restored. A kill in between leaves both beside `path`.
     """
     old = _beside(path, "old")
-    if path.is_dir() and not path.is_symlink():  # else the move below says what is in its way
+    if path.is_dir() and not path.is_symlink():  # otherwise the rename below fails
         path.rename(old)
     try:
         fresh.rename(path)
@@ -81,25 +83,25 @@ def replace_folder(path: Path, fresh: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
-    """Why `path` cannot be written, and what to do."""
-    advice = "give a folder that exists and has room"
+    """The error for a `path` that cannot be written, with advice."""
+    advice = "choose an existing folder with free space"
     if error.errno in _FULL:
         advice = "free space"
     elif error.errno in _FORBIDDEN:
-        advice = "make its folder writable, or give another"
+        advice = "make its folder writable, or choose another"
     return OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}")
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """A hidden name that is not taken; short, so that beside a long name it is legal."""
+    """A unique hidden name; short, so that it is valid beside a long name."""
     return path.with_name(f".{secrets.token_hex(8)}.{suffix}")
 
 
 def sweep(folder: Path, *, older_than: float = -math.inf) -> None:
-    """Remove temporary files and folders of a process that was killed.
+    """Remove temporary files and folders of killed processes.
 
-    older_than: seconds since they were last written. Without it the folder must be one that only
-    the caller writes to: what another process is writing would go, too.
+    older_than: seconds since the last change. Without it, only the caller may write to the folder:
+    the temporary files of other processes are removed too.
     """
     with suppress(OSError):
         for path in folder.iterdir():
@@ -111,7 +113,7 @@ def sweep(folder: Path, *, older_than: float = -math.inf) -> None:
 
 
 def make_folder(path: Path, advice: str = "choose another") -> None:
-    """Make a folder for results, and those above it. Raises OutputError."""
+    """Make an output folder with its parents. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,10 +121,10 @@ def make_folder(path: Path, advice: str = "choose another") -> None:
 
 
 def own_folder(out: Path, own: str, resume: bool) -> None:
-    """Refuse a folder that holds a run or is a bundle, but for a run of one's own that goes on.
+    """Refuse a folder that holds a run or a bundle, except the caller's own run with `resume`.
 
-    own: which of RUNS the caller writes. Whatever else runs there would lose its model to it.
-    Raises TrainingError.
+    own: which of RUNS the caller writes; any other run there would be overwritten. Raises
+    TrainingError.
     """
     if (out / own).exists():
         if not resume:
@@ -134,15 +136,15 @@ def own_folder(out: Path, own: str, resume: bool) -> None:
 
 
 def same_place(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file or folder, through any links and in any letter case."""
+    """Whether two paths are the same file or folder, after links and in any letter case."""
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ValueError where it is none, or is nested too deeply."""
+    """Parse JSON. Raises ValueError where it is invalid or nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -156,10 +158,10 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def csv_cell(value: Any) -> Any:
-    """A value that a spreadsheet will not run as a formula: such text gets an apostrophe before it.
+    """A CSV value protected against formula injection: dangerous text is prefixed by an apostrophe.
 
-    https://owasp.org/www-community/attacks/CSV_Injection. Numbers, also negative ones written as
-    text, stay as they are. `plain_cell` takes the apostrophe off again.
+    https://owasp.org/www-community/attacks/CSV_Injection. Numbers, also negative ones as text, are
+    unchanged. `plain_cell` reverses it.
 
     >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell("knee")
     ("'=1+1", '-0.5', 'knee')
@@ -169,7 +171,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def plain_cell(text: str) -> str:
-    """The text of which `csv_cell` made a cell."""
+    """The original text of a cell of `csv_cell`."""
     return text[1:] if text.startswith("'") and csv_cell(text[1:]) == text else text
 
 
@@ -181,9 +183,9 @@ def _is_number(text: str) -> bool:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV with a header; no cell is a formula (`csv_cell`). Raises OutputError.
+    """Write a CSV with a header; cells are protected by `csv_cell`. Raises OutputError.
 
-    Bytes of a file's name that are no UTF-8 are written as \\udcXX.
+    Bytes of a file name that are not UTF-8 are written as \\udcXX.
     """
     cells = ([csv_cell(value) for value in row] for row in (columns, *rows))
     with (

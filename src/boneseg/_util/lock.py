@@ -1,10 +1,10 @@
-"""Folders that one process at a time may write to.
+"""Exclusive locks on folders.
 
     with sole_writer(Path("runs/knees")):
-        ...                       # another process that asks for the folder gets an OutputError
+        ...                       # in any other process, this raises OutputError
 
-The lock is the kernel's (flock) on a file in the folder. It ends with the process, however that
-ends: a lock file that a killed process leaves behind blocks nobody.
+A file in the folder is locked by the kernel (flock). The lock ends with the process, so that the
+lock file of a killed process blocks nobody.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _ours: ContextVar[frozenset[Path]] = ContextVar("folders that this call holds", 
 
 @contextmanager
 def sole_writer(out: Path) -> Iterator[None]:
-    """Make an output folder and hold it; temporary files of a killed process are removed.
+    """Make and lock an output folder; temporary files of a killed process are removed.
 
-    Held by the same call already (a training within a cross-validation), it stays so. A folder
-    that was made here and is empty at the end is removed. Raises OutputError where another process
-    holds the folder, or where it cannot be made.
+    Reentrant within a call (a training inside a cross-validation). A folder that was made here and
+    is empty at the end is removed. Raises OutputError where another process holds the folder, or
+    where it cannot be made.
     """
     place = out.resolve()
     if place in _ours.get():
@@ -59,14 +59,14 @@ def sole_writer(out: Path) -> Iterator[None]:
                 _ours.reset(token)
     finally:
         for folder in made:
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # not empty
                 folder.rmdir()
 
 
 def exclusive(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function hold the folder `out`, one of its arguments, while it runs.
+    """Decorator: lock the folder of the argument `out` during a call.
 
-    Its calls raise as `sole_writer` does.
+    Calls raise as `sole_writer` does.
     """
     words = signature(function)
 
@@ -80,13 +80,13 @@ def exclusive(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def held(lock: Path, holder: str) -> Iterator[str | None]:
-    """Hold a folder by its lock file; gives None, or the holder where that is another process.
+    """Lock a folder by its lock file; yields None, or the holder if another process has the lock.
 
     The lock file is removed at the end. Raises OutputError where it cannot be made.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: no locks of this kind, so nobody is held off
+    except ImportError:  # Windows: no flock, so no exclusion
         yield None
         return
     try:
@@ -98,20 +98,20 @@ def held(lock: Path, holder: str) -> Iterator[str | None]:
             except BlockingIOError:
                 other = _read(file) or "elsewhere"
                 break
-            except OSError:  # a file system without locks: nobody is held off
+            except OSError:  # a file system without locks: no exclusion
                 other = None
                 break
             if _is_at(file, lock):
                 other = None
                 break
-            file.close()  # its holder removed it between our opening and our locking
+            file.close()  # removed by its holder between open and lock
     except OSError as error:
         raise unwritable(lock, error) from None
     with file:
         if other is not None:
             yield other
             return
-        with suppress(OSError):  # a full disk: the lock holds without a name in it
+        with suppress(OSError):  # a full disk: the lock works without the holder's name
             file.truncate(0)
             file.write(holder.encode())
         try:

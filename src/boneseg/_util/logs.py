@@ -1,17 +1,17 @@
-"""The log of the services (`serve`, `pacs`, `node`) on stderr: one record a line.
+"""The log of the services (`serve`, `pacs`, `node`) on stderr: one record per line.
 
     from boneseg._util.logs import log
 
     log.info("film 3f2a91b0c4de: stored")
 
-`start` chooses what a line looks like:
+`start` selects the format:
 
     text    2026-11-28T17:20:31.123+00:00 INFO film 3f2a91b0c4de: stored
     json    {"time": "2026-11-28T17:20:31.123+00:00", "level": "INFO", "message": "film ..."}
 
-Tracebacks, and the messages of foreign exceptions, may quote a file and so its patient: only the
-type of an exception is logged. Until `start` is called, as in a program that imports boneseg, the
-records go wherever that program sends those of the logger "boneseg".
+Tracebacks and messages of third-party exceptions may contain patient data: only the type of an
+exception is logged. Until `start` is called, as in a program that imports boneseg, records go to
+the handlers that the program sets for the logger "boneseg".
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from boneseg._util.text import one_line
 LogFormat = Literal["text", "json"]
 
 log = logging.getLogger("boneseg")
-log.addHandler(logging.NullHandler())  # else Python prints warnings where nothing is configured
+log.addHandler(logging.NullHandler())  # otherwise Python prints warnings to stderr
 
 
 def start(form: LogFormat = "text", others: Sequence[str] = ()) -> None:
-    """Log to stderr from level INFO on; `others` are loggers of libraries (WARNING on)."""
+    """Log to stderr from level INFO; `others` are loggers of libraries, logged from WARNING."""
     handler = _Stderr()
     handler.setFormatter(_Lines(form))
     for name in (log.name, *others):
@@ -53,7 +53,7 @@ def is_started() -> bool:
 
 
 def error(message: str) -> None:
-    """Report what ends the program: as a record in a service, else as a line on stderr."""
+    """Report an error that ends the program: a log record in a service, else a line on stderr."""
     if is_started():
         log.error(message)
     else:
@@ -61,7 +61,7 @@ def error(message: str) -> None:
 
 
 def info(message: str) -> None:
-    """Report what is no error: as a record in a service, else as a line on stderr."""
+    """Report a message: a log record in a service, else a line on stderr."""
     if is_started():
         log.info(message)
     else:
@@ -69,7 +69,7 @@ def info(message: str) -> None:
 
 
 class _Stderr(logging.Handler):
-    """Unlike StreamHandler, prints no traceback where stderr is closed."""
+    """A handler that, unlike StreamHandler, prints no traceback where stderr is closed."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Processes that train beside one another, and never outlive the one that started them.
+"""Pools of worker processes that never outlive their parent.
 
 with workers(2, out) as pool:
     pool.submit(train_one_fold, task)
@@ -24,21 +24,20 @@ from boneseg.errors import TrainingError
 def workers(count: int, out: Path) -> Iterator[ProcessPoolExecutor]:
     """A pool of `count` processes for the run in `out`.
 
-    They end when the block does, and when this process does, be it by kill -9. Where the block is
-    left by an error, what they are at is given up. Raises TrainingError where one of them is ended
-    from outside.
+    They end with the block, and with this process, even by SIGKILL. Where the block is left by an
+    error, their work is aborted. Raises TrainingError where a worker is killed.
     """
     context = get_context("spawn")
-    leash, held = context.Pipe(duplex=False)  # nobody writes: it is at its end once `held` is shut
+    leash, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
     pool = ProcessPoolExecutor(count, context, initializer=_follow, initargs=(leash,))
     try:
         yield pool
     except BaseException as error:
-        held.close()  # or the end of what they are at would be waited for
+        held.close()  # otherwise shutdown waits for their work
         if isinstance(error, BrokenProcessPool):
             raise TrainingError(
-                f"{out}: a worker was ended from outside, perhaps for want of memory; "
-                "go on with --resume, or a smaller --parallel"
+                f"{out}: a worker was killed, perhaps for lack of memory; "
+                "continue with --resume, or use a smaller --parallel"
             ) from None
         raise
     finally:
@@ -48,11 +47,11 @@ def workers(count: int, out: Path) -> Iterator[ProcessPoolExecutor]:
 
 
 def _follow(leash: Connection) -> None:
-    """End this process when the other end of the leash is let go."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    """Exit this process when the other end of the leash is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     Thread(target=_wait, args=(leash,), daemon=True).start()
 
 
 def _wait(leash: Connection) -> None:
     leash.poll(None)
-    os._exit(1)  # the main thread may be deep in torch, and hears of nothing
+    os._exit(1)  # the main thread may be busy in torch

@@ -1,13 +1,13 @@
-"""A private folder for what may lie on disk only while a process works on it.
+"""A private folder for files that exist only while a process works on them.
 
-    FOLDER/                    0700, of this user alone
-    FOLDER/<random>.lock       held by a process as long as it runs (flock)
-    FOLDER/<random>/           what that process has in hand; removed at its end
-    FOLDER/<random>/begun      the name of the work in hand, where it has one
-    FOLDER/ended/<name>        a byte for each process that ended in the midst of this work
+    FOLDER/                    mode 0700, owned by this user
+    FOLDER/<random>.lock       held by a process while it runs (flock)
+    FOLDER/<random>/           the working files of that process; removed at its end
+    FOLDER/<random>/begun      the name of the current work item, if any
+    FOLDER/ended/<name>        a byte for each process that ended during this work item
 
-A process that is killed cannot tidy up: the next start removes its folder, and notes what it was
-working on. Names of work must not identify a patient.
+A killed process cannot clean up: the next start removes its folder, and records its work item.
+Names of work items must not identify a patient.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from pathlib import Path
 from boneseg._util.lock import held
 from boneseg.errors import OutputError
 
-KEPT = 30 * 86400  # seconds that it is remembered what a process ended over
+KEPT = 30 * 86400  # retention of the records in seconds
 
 
 def usual_folder() -> Path:
-    """The folder of this user below the system's temporary directory. Raises OutputError."""
+    """This user's folder in the system's temporary directory. Raises OutputError."""
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
     try:
         return Path(tempfile.gettempdir()) / f"boneseg-pacs-{user}"
     except OSError:
         raise OutputError(
-            "no temporary directory can be written; set TMPDIR, or give --spool"
+            "no temporary directory is writable; set TMPDIR, or give --spool"
         ) from None
 
 
 class Scratch:
-    """The part of `folder` that this process has, and what earlier processes ended over."""
+    """This process's part of `folder`, and the records of processes that ended during work."""
 
     def __init__(self, folder: Path, own: Path) -> None:
         self._folder, self._own = folder, own
 
     @contextmanager
     def work(self, name: str) -> Iterator[Path]:
-        """A folder for a piece of work, empty at its begin and gone at its end.
+        """A folder for a work item, empty at the start and removed at the end.
 
         Raises OutputError where it cannot be made.
         """
         place = self._own / "work"
-        shutil.rmtree(place, ignore_errors=True)  # of an end that was interrupted
+        shutil.rmtree(place, ignore_errors=True)  # left by an interrupted clean-up
         try:
             _write(self._own / "begun", name)
             place.mkdir(mode=0o700)
@@ -65,24 +65,24 @@ class Scratch:
             (self._own / "begun").unlink(missing_ok=True)
 
     def ended_over(self, name: str) -> int:
-        """How many processes ended in the midst of this work, in the last 30 days."""
+        """How many processes ended during this work item in the last 30 days."""
         return _size(self.record(name))
 
     def record(self, name: str) -> Path:
-        """The file that remembers it; removed, the work counts as new."""
+        """The record of a work item; delete it to reset the count."""
         return self._folder / "ended" / name
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Scratch]:
-    """Make `folder`, remove what processes that are gone have left there, and have a part of it.
+    """Make `folder`, clean up after killed processes, and use a part of it.
 
-    Raises OutputError where it cannot be made, or is not this user's alone.
+    Raises OutputError where it cannot be made, or is not owned by this user.
     """
     _make_private(folder)
     _sweep(folder)
     own = folder / secrets.token_hex(8)
-    # The lock is held before the folder exists, so that no other process takes it for a stale one.
+    # Lock before making the folder, so that no other process considers it stale.
     with held(own.with_suffix(".lock"), str(os.getpid())):
         try:
             try:
@@ -102,7 +102,7 @@ def _make_private(folder: Path) -> None:
             folder.mkdir(mode=0o700)
         found = folder.lstat()
         mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-        if not stat.S_ISDIR(found.st_mode) or not mine:  # made by another, to read what we write
+        if not stat.S_ISDIR(found.st_mode) or not mine:  # made by another user, to read our files
             raise OutputError(f"{folder}: is not a folder of this user; remove it")
         folder.chmod(0o700)
         (folder / "ended").mkdir(mode=0o700, exist_ok=True)
@@ -113,7 +113,7 @@ def _make_private(folder: Path) -> None:
 def _sweep(folder: Path) -> None:
     try:
         import fcntl  # noqa: F401
-    except ImportError:  # without locks the living cannot be told from the dead
+    except ImportError:  # without locks, running processes cannot be detected
         return
     for own in folder.iterdir():
         lock = own.with_suffix(".lock")
@@ -146,6 +146,6 @@ def _size(path: Path) -> int:
 
 def _unusable(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"{folder}: cannot hold a film ({error.strerror or error}); free space there, or "
+        f"{folder}: cannot store a film ({error.strerror or error}); free space there, or "
         "give --spool"
     )

@@ -1,11 +1,11 @@
-"""Words that messages share."""
+"""Text helpers for messages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-SHOWN = 5  # names in a list, before it says how many more there are
+SHOWN = 5  # names listed before "and N more"
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,18 +17,18 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A file's name as XML can hold it: bytes that are no UTF-8 as \\udcXX, controls as \\xXX."""
+    """A file name valid in XML: bytes that are not UTF-8 as \\udcXX, controls as \\xXX."""
     text = name.encode(errors="backslashreplace").decode()
     return _spelt("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text)
 
 
 def one_line(message: str) -> str:
-    """A message in which names of files neither break the line nor command the terminal."""
+    """A message with line breaks and terminal control characters escaped."""
     return _spelt("[\0-\x1f\x7f-\x9f\u2028\u2029]", message)
 
 
 def _spelt(letters: str, text: str) -> str:
-    """Text with these letters as \\xXX."""
+    """Text with the characters of a regular expression as \\xXX."""
     return re.sub(letters, lambda letter: f"\\x{ord(letter[0]):02x}", text)
 
 

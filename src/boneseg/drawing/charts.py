@@ -1,7 +1,6 @@
-"""Small charts as inline SVG: a few lines of markup, coloured by the page's own style sheet.
+"""Small charts as inline SVG, styled by the page's style sheet.
 
-Charts drawn here follow the page from light to dark and scale to a phone; pictures of charts
-would do neither.
+Unlike raster images they follow the page's light or dark scheme and scale to any screen.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values that begins and ends at a tick."""
+    """A range of values that starts and ends at a tick."""
 
     ticks: tuple[float, ...]
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies, from 0 at the first tick to 1 at the last."""
+        """The position of a value, from 0 at the first tick to 1 at the last."""
         low, high = self.ticks[0], self.ticks[-1]
         if self.log:
             low, high, value = math.log(low), math.log(high), math.log(max(value, low))
@@ -32,7 +31,7 @@ class Axis:
 
 
 def linear(high: float) -> Axis:
-    """From 0 to at least `high`, in about five steps of 1, 2 or 5 times 10^k."""
+    """An axis from 0 to at least `high`, in about five steps of 1, 2 or 5 times 10^k."""
     high = high if high > 0 else 1.0
     power = 10.0 ** math.floor(math.log10(high / 5))
     step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= high / 5.001)
@@ -40,7 +39,7 @@ def linear(high: float) -> Axis:
 
 
 def spanning(values: Sequence[float]) -> Axis:
-    """Around the values, which need not begin at 0, in a few steps of 1, 2 or 5 times 10^k."""
+    """An axis around the values, not necessarily from 0, in a few steps of 1, 2 or 5 times 10^k."""
     low, high = min(values), max(values)
     room = max(high - low, 0.02 * abs(high), 1e-6)
     step = linear(room).ticks[1]
@@ -50,7 +49,7 @@ def spanning(values: Sequence[float]) -> Axis:
 
 
 def logarithmic(values: Sequence[float]) -> Axis:
-    """Ticks at 1, 2 and 5 times 10^k around the positive values; at 10^k over many decades."""
+    """A log axis around the positive values: ticks at 1, 2, 5 times 10^k, or only 10^k."""
     known = [value for value in values if 0 < value < math.inf] or [1.0]
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
     if high - low > 3:
@@ -71,9 +70,9 @@ def curve(
     marks: Sequence[tuple[float, str]] = (),
     best: Point | None = None,
 ) -> str:
-    """Lines over time, the last in full colour; a mark is a dashed upright with its word.
+    """Lines over time, the last in full colour; a mark is a labelled dashed vertical line.
 
-    Values that are not finite are left out. `label` and `unit` are markup already.
+    Non-finite values are omitted. `label` and `unit` are markup.
     """
     parts = []
     for row, (at, word) in enumerate(marks):
@@ -94,7 +93,7 @@ def curve(
 
 
 def histogram(label: str, values: Sequence[float], *, unit: str) -> str:
-    """How many values lie in each of 20 equal bins, from a tenth below the lowest value to 1.
+    """A histogram of 20 equal bins, from the lowest value rounded down to a tenth, to 1.
 
     The values lie in [0, 1]; a value on the edge of two bins counts in the upper one.
     """
@@ -104,7 +103,7 @@ def histogram(label: str, values: Sequence[float], *, unit: str) -> str:
 
 
 def bars(label: str, across: Axis, values: Sequence[float], *, unit: str) -> str:
-    """How many values lie in each of 20 equal bins of an axis; what is beyond it is at its end."""
+    """A histogram of 20 equal bins of an axis; values outside it count in the last bin."""
     counts = [0] * 20
     for value in values:
         counts[min(int(across.share(value) * 20 + 1e-9), 19)] += 1
@@ -127,7 +126,7 @@ def scatter(
     unit: str,
     names: Sequence[str] = (),
 ) -> str:
-    """A dot for each point, its name beside it where there are any (markup already)."""
+    """A scatter plot; `names`, if any, label the points (markup)."""
     dots = "".join(_dot(_x(across.share(x)), _y(up.share(y)), "dot faint") for x, y in points)
     for (x, y), name in zip(points, names, strict=False):
         at, side = across.share(x), "end" if across.share(x) > 0.9 else "start"
@@ -136,7 +135,7 @@ def scatter(
 
 
 def _frame(label: str, across: Axis, up: Axis, unit: str, inside: str) -> str:
-    """The axes with their ticks, and what is drawn between them."""
+    """The axes with their ticks, around the content `inside`."""
     parts = []
     for tick in up.ticks:
         y = _y(up.share(tick))

@@ -1,8 +1,8 @@
-"""Markup for results in a notebook: figures and tables in a frame with a small style of its own.
+"""HTML for results in a notebook: figures and tables with their own style.
 
     frame(table(("", "films"), [("hand", "3")]) + figure(film.pixels, "caption", mask))
 
-Text from outside (names, reasons) is escaped by the caller; captions and cells are markup.
+Captions and cells are markup: the caller escapes untrusted text (names, reasons).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image
 from boneseg.drawing.overlay import overlay
 from boneseg.preprocessing import Floats
 
-SIDE = 512  # longest side of a picture, px
+SIDE = 512  # longest side of an image, px
 
 _STYLE = """<style>
 .boneseg figure{display:inline-block;margin:0 1em 1em 0;vertical-align:top}
@@ -33,7 +33,7 @@ _STYLE = """<style>
 
 
 def frame(markup: str) -> str:
-    """What `_repr_html_` returns: the markup with the style that it needs."""
+    """The return value of `_repr_html_`: the markup with its style."""
     return f'{_STYLE}<div class="boneseg">{markup}</div>'
 
 

@@ -1,4 +1,4 @@
-"""A film with its bones tinted and outlined, as pixels.
+"""Overlays: a film with its mask tinted and outlined.
 
 Image.fromarray(overlay(film.pixels, mask)).save("overlay.png")
 """
@@ -11,15 +11,15 @@ from PIL import Image
 
 from boneseg.preprocessing import Floats
 
-COLOUR = (230, 159, 0)  # orange of Okabe and Ito: distinct under every kind of colour vision
+COLOUR = (230, 159, 0)  # orange of the Okabe-Ito palette, safe for colour-blind readers
 _TINT = 0.3
 
 
-_GREYS = 127  # two tables of greys and the edge fit into one byte: a third of the bytes to pack
+_GREYS = 127  # two grey ramps and the edge fit into one byte per pixel
 
 
 def _palette() -> NDArray[np.uint8]:
-    """The colour of each grey outside a mask, of each inside, and of its edge: 255 x 3."""
+    """The palette, 255 x 3: greys outside the mask, tinted greys inside, the edge."""
     grey = np.repeat(np.linspace(0.0, 255.0, _GREYS)[:, None], 3, axis=1)
     tinted = grey + (np.array(COLOUR) - grey) * _TINT
     return np.concatenate([grey, tinted, [COLOUR]]).round().astype(np.uint8)
@@ -29,7 +29,7 @@ _PALETTE = _palette()
 
 
 def picture(pixels: Floats, mask: NDArray[np.bool_]) -> Image.Image:
-    """The overlay as an image with a palette.
+    """The overlay as a palette image.
 
     pixels: float32 H x W in [0, 1]. mask: bool H x W.
     """
@@ -47,7 +47,7 @@ def overlay(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _painted(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """uint8 H x W: each pixel's row in the palette."""
+    """Palette indices, uint8 H x W."""
     index = (pixels * (_GREYS - 1) + 0.5).astype(np.uint8)
     index += mask * np.uint8(_GREYS)
     index[_edge(mask)] = 2 * _GREYS
@@ -55,7 +55,7 @@ def _painted(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the mask that have a neighbour outside it; the film's border is no edge."""
+    """Pixels of the mask with a 4-neighbour outside it; the film's border is not an edge."""
     padded = np.pad(mask, 1, mode="edge")
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     edge: NDArray[np.bool_] = mask & ~inside

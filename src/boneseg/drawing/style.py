@@ -1,4 +1,4 @@
-"""The look of a report: light and dark, on paper and on a phone."""
+"""The style sheet of reports: light, dark and print, responsive."""
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2126;--soft:#5b6670;--paper:#fff;--card:#f4f6f8;

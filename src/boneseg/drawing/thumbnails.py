@@ -1,4 +1,4 @@
-"""Thumbnails of a film, its truth, its mask and where these differ, as data: URIs."""
+"""Thumbnails of a film, its ground truth, its mask and their difference, as data: URIs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from boneseg.preprocessing import Floats, resize
 
 SIDE = 384  # px, at most
-# Of Okabe and Ito's colours: told apart by every kind of colour vision, and in grey as well.
+# Okabe-Ito palette: safe for colour-blind readers, and distinct in greyscale.
 FALSE_POSITIVE, FALSE_NEGATIVE = (213, 94, 0), (86, 180, 233)
 
 Mask = NDArray[np.bool_]
@@ -22,7 +22,7 @@ def thumbnails(pixels: Floats, truth: Mask, mask: Mask) -> dict[str, str]:
     """The data: URIs of "film", "truth", "mask" and "error".
 
     pixels: float32 H x W in [0, 1]. truth, mask: bool H x W. In "error" the film is dimmed, and a
-    pixel that stands for many is coloured by as much as of them is wrong.
+    reduced pixel is coloured by the share of wrong pixels in it.
     """
     film = np.clip(_shrink(pixels), 0, 1)
     error = np.repeat(film[..., None] * 127, 3, axis=2)
@@ -43,7 +43,7 @@ def _shrink(picture: Floats | Mask) -> Floats:
 
 
 def _data_uri(picture: Floats) -> str:
-    """Of H x W or H x W x 3 in [0, 255]."""
+    """The data: URI (WebP) of H x W or H x W x 3 in [0, 255]."""
     image = Image.fromarray((np.clip(picture, 0, 255) + 0.5).astype(np.uint8))
     encoded = io.BytesIO()
     image.save(encoded, "WEBP", quality=85, use_sharp_yuv=True)

@@ -1,4 +1,4 @@
-"""A film that came over the network, and the DICOM Segmentation that goes back."""
+"""The DICOM Segmentation of a film received over the network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from boneseg.radiograph.read import read_radiograph
 
 
 def answer(path: Path, engine: Engine, name: str) -> Dataset:
-    """The DICOM Segmentation of a film of one frame; `name` is what errors call it.
+    """The DICOM Segmentation of a single-frame film; `name` identifies it in errors.
 
-    Raises BonesegError where the file is not a radiograph, or cannot be segmented.
+    Raises BonesegError where the file is not a radiograph or cannot be segmented.
     """
     try:
         film = read_radiograph(path, keep_names=True)
@@ -28,24 +28,23 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
         found = Segmentation(film, finding.mask, finding.probability, model, Path(name))
         return dicom_seg(read_source(path), found)
     except MemoryError:
-        raise RadiographError(f"{name}: is too large for the memory; reduce it") from None
+        raise RadiographError(f"{name}: does not fit into memory; reduce it") from None
     except BonesegError as error:
         error.args = (str(error).replace(str(path), name),)
         raise
-    except Exception as error:  # a service lives on, whatever a film does to a library
+    except Exception as error:  # a film must not stop the service, whatever a library raises
         raise RadiographError(
-            f"{name}: no segmentation can be made of it ({type(error).__name__}); try boneseg "
-            "segment on it"
+            f"{name}: segmentation failed ({type(error).__name__}); try boneseg segment on the file"
         ) from None
 
 
 def public_uid(uid: str, path: Path) -> str | None:
-    """A film's UID, None where it is none, or holds what its file says of the patient."""
+    """A film's UID, None where it is invalid or contains patient data from the file."""
     return uid if is_uid(uid) and not gives_away(uid, path) else None
 
 
 def label(name: str, uid: str | None) -> str:
-    """What messages call a film: its name, and its UID where that may be told."""
+    """A film's name in messages, with its UID where that may be shown."""
     return f"{name} ({uid})" if uid else name
 
 

@@ -1,7 +1,7 @@
-"""HTTP with a server that may be away, busy, broken, or broken for one request alone.
+"""HTTP with retries, for a server that may be unreachable, busy or failing.
 
-A server that is away is waited for, longer from one attempt to the next. Where one request keeps
-failing and the server answers another, the fault is that request's: it alone is given up.
+Failed requests are retried with exponential backoff. Where one request keeps failing while the
+server responds to another, only that request is given up.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from boneseg._util.logs import log
 from boneseg.errors import ServiceError, UsageError
 from boneseg.pacs.credentials import bearer_token, netrc_auth
 
-MAX_JSON = 64 << 20  # bytes of one answer to a search
+MAX_JSON = 64 << 20  # bytes of one search response
 DICOM_JSON = {"Accept": "application/dicom+json, application/json;q=0.9"}
 TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte
-SLOWEST, GRACE = 8192, 30.0  # bytes per second that an answer must reach, after so many seconds
-HEADERS, LONGEST = 60.0, 600.0  # seconds for the headers of an answer, and for all of it
+SLOWEST, GRACE = 8192, 30.0  # least bytes per second of a response, after so many seconds
+HEADERS, LONGEST = 60.0, 600.0  # seconds for the headers of a response, and for all of it
 LONGEST_PAUSE = 60.0  # seconds between two attempts
-ATTEMPTS, PATIENCE = 3, 20.0  # attempts, or seconds, before the server is asked something else
-BROKEN_PATIENCE = 60.0  # seconds for a server that answers searches with 500
-_BUSY = frozenset((408, 425, 429, 500, 502, 503, 504))  # it may succeed later
+ATTEMPTS, PATIENCE = 3, 20.0  # attempts, or seconds, before another request probes the server
+BROKEN_PATIENCE = 60.0  # seconds for a server that fails searches with 500
+_BUSY = frozenset((408, 425, 429, 500, 502, 503, 504))  # may succeed later
 _BROKEN, _UNKNOWN_USER, _FORBIDDEN = 500, 401, 403
 
 
 class GoneError(ServiceError):
-    """The server did not answer within the patience."""
+    """The server did not respond before the timeout."""
 
 
 class ShutOutError(ServiceError):
-    """The server does not accept our credentials, or its certificate is not trusted."""
+    """Authentication failed, or the server's certificate is not trusted."""
 
 
 class TooLongError(Exception):
-    """An answer is longer than its limit."""
+    """A response is longer than its limit."""
 
 
 class Connection(AbstractContextManager["Connection"]):
-    """A client that waits up to `patience` seconds for a server that does not answer.
+    """A client that retries for up to `patience` seconds while the server does not respond.
 
-    netrc: a file of machine, login and password; token: a file that holds a bearer token. Each
-    wait is logged. Raises UsageError where URL or files are wrong.
+    netrc: a netrc file; token: a file that holds a bearer token. Each retry is logged. Raises
+    UsageError for an invalid URL or credentials file.
     """
 
     def __init__(
@@ -70,9 +70,11 @@ class Connection(AbstractContextManager["Connection"]):
         except httpx.InvalidURL:
             place = httpx.URL()
         if place.scheme not in ("http", "https") or not place.host:
-            raise UsageError("pacs: the URL must be that of a DICOMweb service, https://HOST/ROOT")
-        if place.userinfo:  # it would be seen in the list of processes
-            raise UsageError("pacs: leave the password out of the URL, and give --netrc FILE")
+            raise UsageError(
+                "pacs: invalid URL; give that of a DICOMweb service, https://HOST/ROOT"
+            )
+        if place.userinfo:  # visible in the process list
+            raise UsageError("pacs: do not put the password into the URL; use --netrc FILE")
         self.name = str(place.copy_with(query=None, fragment=None))
         headers = {"Authorization": f"Bearer {bearer_token(token)}"} if token is not None else {}
         auth = None if token is not None else netrc_auth(netrc)
@@ -109,8 +111,10 @@ class Connection(AbstractContextManager["Connection"]):
         limit: int = MAX_JSON,
         **words: Any,
     ) -> httpx.Response:
-        """An answer of status 2xx (or `also`), however many attempts it takes; its body may go
-        `into` a file."""
+        """A response of status 2xx (or `also`), with retries; its body may go `into` a file.
+
+        Raises ServiceError, or one of its subclasses here, and TooLongError.
+        """
         started, pause, attempts, lost = time.monotonic(), 1.0, 0, False
         while True:
             attempts += 1
@@ -118,30 +122,30 @@ class Connection(AbstractContextManager["Connection"]):
                 answer = self._answer(method, where, into, limit, **words)
                 if answer.is_success or answer.status_code == also:
                     if lost:
-                        log.info(f"{self.name}: answers again")
+                        log.info(f"{self.name}: responds again")
                     return answer
-                reason, status = f"answers {answer.status_code}", answer.status_code
+                reason, status = f"responds with {answer.status_code}", answer.status_code
                 if status not in _BUSY:
                     raise self._refusal(where, status)
             except httpx.TransportError as error:
-                if _is_untrusted(error):  # waiting would not change that
+                if _is_untrusted(error):  # not worth a retry
                     raise ShutOutError(
-                        f"{self.name}: has a certificate that is not trusted here; name the file "
-                        "of its authority in SSL_CERT_FILE"
+                        f"{self.name}: its certificate is not trusted; set SSL_CERT_FILE to the "
+                        "file of its certificate authority"
                     ) from None
-                reason, status = "cannot be reached" if _is_away(error) else "stops answering", 0
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # what h11 or a codec refuses
-                reason, status = "does not answer as HTTP demands", 0
+                reason, status = "cannot be reached" if _is_away(error) else "stops responding", 0
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # raised by h11 or a codec
+                reason, status = "sends invalid HTTP", 0
             waited = time.monotonic() - started
             if where != "studies":
                 if (attempts >= ATTEMPTS or waited > PATIENCE) and self._answers_beside(where):
-                    raise ServiceError(f"{self.name}: {reason}, for this request alone")
+                    raise ServiceError(f"{self.name}: {reason}, for this request only")
             elif status == _BROKEN and waited + pause > BROKEN_PATIENCE:
                 raise ServiceError(f"{self.name}: refuses the search ({status}); see its own log")
             if waited + pause > self.patience:
                 raise GoneError(
-                    f"{self.name}: {reason}; check that it runs, and run this again: what is "
-                    "stored is not made twice"
+                    f"{self.name}: {reason}; check that it is running, then run this again: "
+                    "films already stored are skipped"
                 )
             log.warning(f"{self.name}: {reason}; trying again in {pause:.0f} s")
             lost = True
@@ -149,7 +153,7 @@ class Connection(AbstractContextManager["Connection"]):
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _refusal(self, where: str, status: int) -> ServiceError:
-        """The error of a request that is refused: for it alone, if others are answered."""
+        """The error of a refused request: ShutOutError only if other requests are refused too."""
         error = ServiceError(f"{self.name}: {_reason(status)}")
         if status not in (_UNKNOWN_USER, _FORBIDDEN):
             return error
@@ -157,7 +161,7 @@ class Connection(AbstractContextManager["Connection"]):
         return error if beside else ShutOutError(str(error))
 
     def _answers_beside(self, where: str) -> bool:
-        """Whether the server answers a search one level above a request, asked once."""
+        """Whether the server responds to a search one level above a request, tried once."""
         series = "/".join((*where.split("/")[:2], "series"))
         words = {"headers": DICOM_JSON, "params": {"limit": "1"}}
         try:
@@ -171,9 +175,9 @@ class Connection(AbstractContextManager["Connection"]):
     def _answer(
         self, method: str, where: str, into: BinaryIO | None, limit: int, **words: Any
     ) -> httpx.Response:
-        """One attempt. The body is read where the status is not that of an error.
+        """One attempt. The body is read unless the status is an error.
 
-        Raises TooLongError over `limit` bytes, and httpx.ReadTimeout for an answer without end.
+        Raises TooLongError over `limit` bytes, and httpx.ReadTimeout for a slow response.
         """
         started, size = time.monotonic(), 0
         sink = into if into is not None else BytesIO()
@@ -191,7 +195,7 @@ class Connection(AbstractContextManager["Connection"]):
                         raise TooLongError
                     sink.write(part)
                     if time.monotonic() - started > GRACE + size / SLOWEST:
-                        raise httpx.ReadTimeout("an answer without end")
+                        raise httpx.ReadTimeout("the response is too slow")
             headers = {k: v for k, v in answer.headers.items() if k != "content-encoding"}
             headers.pop("content-length", None)
             content = sink.getvalue() if isinstance(sink, BytesIO) else b""
@@ -199,7 +203,7 @@ class Connection(AbstractContextManager["Connection"]):
 
     @contextmanager
     def _cut_after(self, seconds: float) -> Iterator[None]:
-        """End the connection if this takes longer: timeouts of httpx start anew with each byte."""
+        """Close the connection after `seconds`: httpx timeouts restart with each byte."""
         timer = threading.Timer(seconds, self._cut)
         timer.daemon = True
         timer.start()
@@ -222,16 +226,17 @@ class Connection(AbstractContextManager["Connection"]):
 
 def _reason(status: int) -> str:
     if status in (_UNKNOWN_USER, _FORBIDDEN):
-        return f"does not let us in ({status}); check the --netrc or --token file"
+        problem = "authentication failed" if status == _UNKNOWN_USER else "access denied"
+        return f"{problem} ({status}); check the --netrc or --token file"
     if 300 <= status < 400:
-        return f"sends us to another address ({status}); give that one"
+        return f"redirects to another address ({status}); use that one"
     if status == 404:
         return "has no such DICOMweb service or object (404); check the URL and the UID"
     return f"refuses the request ({status}); see the server's log"
 
 
 def _is_untrusted(error: BaseException | None) -> bool:
-    """Whether this, or what it came of, is that nobody vouches for a server's certificate."""
+    """Whether an error or one of its causes is a failed certificate verification."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None

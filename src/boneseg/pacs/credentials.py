@@ -12,7 +12,7 @@ from boneseg.errors import UsageError
 
 
 def netrc_auth(path: Path | None) -> httpx.Auth | None:
-    """The login of a netrc file: the one named, or that of the user where there is one.
+    """The credentials of a netrc file: `path`, or the user's ~/.netrc if it exists.
 
     Raises UsageError.
     """
@@ -22,7 +22,7 @@ def netrc_auth(path: Path | None) -> httpx.Auth | None:
         chosen = path if path is not None else Path.home() / ".netrc"
         if path is None and not chosen.is_file():
             return None
-    except (RuntimeError, OSError):  # a user without a home, or with one that is closed
+    except (RuntimeError, OSError):  # no home folder, or an unreadable one
         return None
     _refuse_if_public(chosen)
     try:
@@ -34,14 +34,14 @@ def netrc_auth(path: Path | None) -> httpx.Auth | None:
 
 
 def _refuse_if_public(path: Path) -> None:
-    """Raises UsageError for a file of credentials that others can read.
+    """Raise UsageError for a credentials file that other users can read.
 
-    As ftp(1) and Python's netrc do. What is not a regular file, as a pipe, has no readers.
+    As ftp(1) and Python's netrc do. Only regular files are checked, not pipes.
     """
     try:
         found = path.stat()
     except OSError:
-        return  # reported by whatever opens it
+        return  # reported when it is opened
     if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
         raise UsageError(f"{path}: can be read by other users; chmod 600 {path}")
 
@@ -54,5 +54,5 @@ def bearer_token(path: Path) -> str:
     except (OSError, UnicodeDecodeError):
         token = ""
     if not token or any(letter.isspace() for letter in token):
-        raise UsageError(f"{path}: holds no token; write the token alone into it")
+        raise UsageError(f"{path}: holds no token; write only the token into it")
     return token

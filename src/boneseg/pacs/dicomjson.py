@@ -1,7 +1,7 @@
-"""What a server says in DICOM JSON (PS3.18 annex F), in all the ways that servers say it.
+"""Lenient parsing of DICOM JSON (PS3.18 annex F).
 
-The standard: an array of objects; a tag in capitals; {"vr": "UI", "Value": ["1.2.3"]}. Servers also
-send one object without its array, null or nothing for "none found", tags in small letters, a value
+The standard: an array of objects; tags in upper case; {"vr": "UI", "Value": ["1.2.3"]}. Servers
+also send one object without its array, null or nothing for no results, tags in lower case, a value
 without its array, numbers as text, text as numbers, and the padding of DICOM files (NUL, blanks).
 """
 
@@ -21,13 +21,13 @@ Row = dict[str, Any]
 
 
 class GarbledError(ServiceError):
-    """An answer that begins as JSON and cannot be read."""
+    """A response that starts as JSON but is invalid."""
 
 
 def rows(body: bytes, name: str) -> list[Row]:
-    """The objects of an answer; errors call the server `name`.
+    """The objects of a response; `name` is the server in errors.
 
-    Raises GarbledError for broken JSON and ServiceError for what is no DICOM JSON at all.
+    Raises GarbledError for invalid JSON and ServiceError for anything else than DICOM JSON.
     """
     found = parsed(body, name)
     if found is None:
@@ -35,12 +35,12 @@ def rows(body: bytes, name: str) -> list[Row]:
     if isinstance(found, dict) and (not found or any(_is_tag(key) for key in found)):
         return [found] if found else []
     if not isinstance(found, list) or not all(isinstance(row, dict | None) for row in found):
-        raise ServiceError(f"{name}: does not answer as DICOMweb; check the URL")
+        raise ServiceError(f"{name}: is not a DICOMweb service; check the URL")
     return [row or {} for row in found]
 
 
 def parsed(body: bytes, name: str) -> Any:
-    """The document of an answer, None where it is empty. Raises as `rows` does."""
+    """The JSON document of a response, None where it is empty. Raises as `rows` does."""
     text = body.decode("utf-8-sig", errors="replace").strip(" \t\r\n\0")
     if not text:
         return None
@@ -49,8 +49,8 @@ def parsed(body: bytes, name: str) -> Any:
     except ValueError:
         pass
     if text[0] in "[{":
-        raise GarbledError(f"{name}: gives an answer that is not valid JSON; see the server's log")
-    raise ServiceError(f"{name}: does not answer as DICOMweb; check the URL")
+        raise GarbledError(f"{name}: sends invalid JSON; see the server's log")
+    raise ServiceError(f"{name}: is not a DICOMweb service; check the URL")
 
 
 def value(row: Row, tag: str) -> str:
@@ -70,13 +70,13 @@ def element(row: Row, tag: str) -> list[Any]:
 
 
 def count(row: Row) -> int | None:
-    """Number of Study Related Instances, None where it is not told."""
+    """Number of Study Related Instances, None where it is missing."""
     text = value(row, COUNT)
     return int(float(text)) if re.fullmatch(r"\d{1,12}(\.0*)?", text, re.ASCII) else None
 
 
 def is_uid(text: str) -> bool:
-    """Whether a server's word is a UID: it becomes a part of the URL that is asked for next."""
+    """Whether a text is a valid UID, and so safe as part of a URL."""
     return re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)+", text, re.ASCII) is not None
 
 

@@ -1,13 +1,13 @@
-"""A DICOMweb server (PS3.18): films are found by QIDO-RS, fetched by WADO-RS, stored by STOW-RS.
+"""A DICOMweb client (PS3.18): QIDO-RS to find films, WADO-RS to fetch, STOW-RS to store.
 
     with DicomWeb("https://pacs/dicom-web", netrc=Path("~/.netrc")) as web:
         for series in web.series(study):
             for instance in web.instances(study, series):
                 web.fetch(instance, Path("film.dcm"))
 
-A server that is away is waited for, longer from one attempt to the next. Where one request keeps
-failing and the server answers others, that request alone is given up (ServiceError). An object
-counts as stored when the server says that it holds it.
+Failed requests are retried with exponential backoff. Where one request keeps failing while the
+server responds to others, only that request is given up (ServiceError). An object counts as stored
+once the server confirms that it holds it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from boneseg.pacs.multipart import CutError, extract
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.read import looks_like_dicom
 
-PAGE = 200  # rows that are asked for at once
+PAGE = 200  # rows per search request
 MAX_FILM = 1 << 30  # bytes of one film
-_CHECKS = (0.0, 1.0, 2.0)  # seconds before each look whether an object is there after all
-MODALITY_OF = {  # of films whose series has no modality in the server's answer
+_CHECKS = (0.0, 1.0, 2.0)  # seconds before each check for a stored object
+MODALITY_OF = {  # by SOP Class, for series listed without a modality
     "1.2.840.10008.5.1.4.1.1.1": "CR",
     "1.2.840.10008.5.1.4.1.1.1.1": "DX",
     "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",
@@ -49,7 +49,7 @@ MODALITY_OF = {  # of films whose series has no modality in the server's answer
 
 @dataclass(frozen=True)
 class Study:
-    """A study as QIDO-RS lists it. `count`: of its instances, None where it is not told."""
+    """A study as QIDO-RS lists it. `count`: number of its instances, None where it is missing."""
 
     uid: str
     count: int | None
@@ -57,7 +57,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Series:
-    """A series of a study; `modality` is "" where the server does not tell it."""
+    """A series of a study; `modality` is "" where the server does not send it."""
 
     uid: str
     modality: str
@@ -65,7 +65,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Instance:
-    """One object of a series; `modality` is "" where the server does not tell it."""
+    """One object of a series; `modality` is "" where the server does not send it."""
 
     study: str
     series: str
@@ -74,15 +74,15 @@ class Instance:
 
 
 class DicomWeb(Connection):
-    """A client that waits up to `patience` seconds for a server that does not answer.
+    """A client that retries for up to `patience` seconds while the server does not respond.
 
-    netrc: a file of machine, login and password; token: a file that holds a bearer token. Each
-    wait is logged. Raises UsageError where URL or files are wrong, and from every method
-    ServiceError: GoneError, ShutOutError, or one that concerns this request alone.
+    netrc: a netrc file; token: a file that holds a bearer token. Each retry is logged. Raises
+    UsageError for an invalid URL or credentials file, and from every method ServiceError:
+    GoneError, ShutOutError, or one that concerns only this request.
     """
 
     def studies(self, since: str | None = None) -> Iterator[Study]:
-        """All studies, or those of a date (YYYYMMDD) and later."""
+        """All studies, or those from a date (YYYYMMDD) on."""
         words = {"includefield": dj.COUNT} | ({dj.DATE: f"{since}-"} if since else {})
         for row in self._search("studies", words):
             uid = dj.value(row, dj.STUDY)
@@ -97,7 +97,7 @@ class DicomWeb(Connection):
                 yield Series(uid, dj.value(row, dj.MODALITY).upper())
 
     def instances(self, study: str, series: Series) -> Iterator[Instance]:
-        """The objects of a series, each once."""
+        """The objects of a series, without duplicates."""
         for row in self._search(f"studies/{study}/series/{series.uid}/instances", {}):
             uid = dj.value(row, dj.INSTANCE)
             if dj.is_uid(uid):
@@ -106,7 +106,7 @@ class DicomWeb(Connection):
                 yield Instance(study, series.uid, uid, modality)
 
     def has(self, study: str, uid: str) -> bool:
-        """Whether the server holds an object of that SOP Instance UID."""
+        """Whether the server holds an object with this SOP Instance UID."""
         rows = self._search(f"studies/{study}/instances", {dj.INSTANCE: uid})
         return any(dj.value(row, dj.INSTANCE) == uid for row in rows)
 
@@ -125,10 +125,12 @@ class DicomWeb(Connection):
             with whole_file(path) as temporary:
                 extract(body, answer.headers.get("content-type", ""), temporary)
         except CutError as error:
-            raise ServiceError(f"{self.name}: its answer for this film {error}") from None
+            raise ServiceError(f"{self.name}: the response for this film {error}") from None
         except TooLongError:
             size = MAX_FILM >> 20
-            raise RadiographError(f"a film of more than {size} MiB is not fetched") from None
+            raise RadiographError(
+                f"the film is larger than {size} MiB and was not fetched"
+            ) from None
         except OSError as error:
             raise unwritable(path, error) from None
         finally:
@@ -136,12 +138,12 @@ class DicomWeb(Connection):
                 body.unlink()
         delivered = _uid_of(path)
         if delivered is None:
-            raise ServiceError(f"{self.name}: delivers no DICOM object for this film")
+            raise ServiceError(f"{self.name}: did not send a DICOM object for this film")
         if delivered not in ("", instance.uid):
-            raise ServiceError(f"{self.name}: delivers another object than was asked for")
+            raise ServiceError(f"{self.name}: sent another object than the one requested")
 
     def store(self, dataset: Dataset) -> None:
-        """Store an object. One that the server has already is no error."""
+        """Store an object. An object that the server already has is not an error."""
         study, uid = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
         packed, boundary = BytesIO(), secrets.token_hex(16)
         dataset.save_as(packed, enforce_file_format=True)
@@ -156,18 +158,18 @@ class DicomWeb(Connection):
         said = _stow_says(answer)
         if said:
             return
-        for pause in _CHECKS if said is None else _CHECKS[:1]:  # 202: perhaps not yet
+        for pause in _CHECKS if said is None else _CHECKS[:1]:  # 202: perhaps still in progress
             if pause:
                 self._sleep(pause)
             if self.has(study, uid):
                 return
-        raise ServiceError(f"{self.name}: does not take the segmentation; see the server's log")
+        raise ServiceError(f"{self.name}: rejected the segmentation; see the server's log")
 
     def _search(self, where: str, words: dict[str, str]) -> Iterator[dj.Row]:
-        """The rows of a QIDO-RS search, each once, page after page.
+        """The rows of a QIDO-RS search without duplicates, over all pages.
 
-        A short page need not be the last, for servers have a limit of their own. A page without
-        anything new is the last: some servers ignore `offset` and repeat the first page for ever.
+        A short page need not be the last, since servers have limits of their own. A page without
+        new rows is the last: some servers ignore `offset` and repeat the first page for ever.
         """
         seen, known = 0, set[tuple[str, ...]]()
         while True:
@@ -176,7 +178,7 @@ class DicomWeb(Connection):
                 answer = self.ask("GET", where, headers=DICOM_JSON, params=words | page)
             except TooLongError:
                 raise ServiceError(
-                    f"{self.name}: answers a search with more than {MAX_JSON >> 20} MiB; narrow it "
+                    f"{self.name}: sends more than {MAX_JSON >> 20} MiB for a search; narrow it "
                     "down with --since"
                 ) from None
             rows = dj.rows(answer.content, self.name)  # 204: nothing found
@@ -191,7 +193,7 @@ class DicomWeb(Connection):
 def _stow_says(answer: httpx.Response) -> bool | None:
     """Whether an object was stored (PS3.18 10.5.3), None where only a search can tell.
 
-    Status 200 says so by itself: servers send no document with it, or null, {}, or XML.
+    Status 200 is sufficient: servers send no document with it, or null, {}, or XML.
     """
     if answer.status_code == 409:
         return False
@@ -203,18 +205,18 @@ def _stow_says(answer: httpx.Response) -> bool | None:
     items = [item for item in (said if isinstance(said, list) else [said]) if item is not None]
     if not all(isinstance(item, dict) for item in items):
         return None
-    if any(dj.element(item, dj.FAILED) for item in items):  # it can only be of the one object sent
+    if any(dj.element(item, dj.FAILED) for item in items):  # only one object was sent
         return False
     return True if answer.status_code != 202 else None
 
 
 def _uid_of(path: Path) -> str | None:
-    """The SOP Instance UID of a file, "" where it has none; None where it is not a DICOM file."""
+    """The SOP Instance UID of a file, "" where it has none; None where it is not DICOM."""
     try:
         if not looks_like_dicom(path):
             return None
         return str(read_file(path, pixels=False).get("SOPInstanceUID", "")).strip(" \0")
-    except Exception:  # a damaged header: the reader of films says what is wrong with it
+    except Exception:  # a damaged header: reported when the film is read
         return ""
 
 
@@ -223,5 +225,5 @@ def _private(name: str, flags: int) -> int:
 
 
 def _uids(row: dj.Row) -> tuple[str, ...]:
-    """What tells a row from others: the UIDs of study, series and instance."""
+    """The identity of a row: the UIDs of study, series and instance."""
     return tuple(dj.value(row, tag) for tag in (dj.STUDY, dj.SERIES, dj.INSTANCE))

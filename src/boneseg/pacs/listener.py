@@ -1,15 +1,14 @@
-"""Where connections to the node come in, guarded before anybody is known.
+"""The node's server of associations, hardened against unauthenticated clients.
 
-pynetdicom 3.0 by itself reads a PDU of whatever length six bytes claim (4 GiB) into memory, waits
-for ever for the rest of a PDU, and counts connections that have asked for nothing as associations,
-so that a few idle ones shut everybody out. Its server class and its events are enough to add:
+By itself, pynetdicom 3.0 reads a PDU of any announced length (up to 4 GiB) into memory, waits
+indefinitely for the rest of a PDU, and counts idle connections as associations, so that a few of
+them block the node. Its server class and its events allow adding these limits:
 
-    a PDU               is refused by its length (PS3.8 9.3.1), six bytes in, and must be whole in
-                        a limited time
-    a connection        must ask for an association in 5 s (the ARTIM timer, PS3.8 9.1.5); of those
-                        that have not, 64 are kept, and the oldest go first
-    an association      counts when it is asked for with a known AE title; 8 are served at once
-    a message           may hold 1 MiB in memory, and 8 may wait: films go to the disk as they come
+    PDU                 refused by its announced length (PS3.8 9.3.1); must arrive in limited time
+    connection          must request an association within 5 s (the ARTIM timer, PS3.8 9.1.5); at
+                        most 64 without one, of which the oldest is closed first
+    association         counted once requested with a known AE title; at most 8
+    message             at most 1 MiB in memory and 8 queued; films are written to disk as received
 """
 
 from __future__ import annotations
@@ -31,30 +30,32 @@ TIMEOUT = 30  # seconds for each PDU of an association, and without any
 MAX_REQUEST = (
     1 << 18
 )  # bytes of an A-ASSOCIATE-RQ: 128 contexts of 40 transfer syntaxes have 140 kB
-MAX_PDU = 1 << 20  # bytes of any other: some senders exceed the 16 KiB that the node announces
+MAX_PDU = 1 << 20  # bytes of any other PDU: some senders exceed the 16 KiB that the node announces
 MAX_HELD = 1 << 20  # bytes of a message in memory
-MAX_WAITING = 8  # messages of an association that have come and are not answered
-MAX_CONNECTIONS = 64  # that have asked for nothing
+MAX_WAITING = 8  # unanswered messages of an association
+MAX_CONNECTIONS = 64  # without an association
 MAX_ASSOCIATIONS = 8
 
 _LIMIT_EXCEEDED = (0x02, 0x03, 0x02)  # transient; local limit exceeded (PS3.8 9.3.4)
-_REJECTED = {0x03: "its AE title is not among those of --from", 0x07: "it calls another AE title"}
-_POLL = 0.01  # seconds between two looks at an idle connection; pynetdicom's 0.001 fills a core
+_REJECTED = {0x03: "its AE title is not listed in --from", 0x07: "it called another AE title"}
+_POLL = 0.01  # seconds between polls of an idle connection; pynetdicom's 0.001 saturates a core
 
 
 class BoundedSocket(AssociationSocket):
-    """A socket that believes no length, and does not wait for ever."""
+    """A socket with limits on length and time."""
 
     opened: float
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes; fewer where the connection ends. Raises OSError."""
+        """Read `nr_bytes`; fewer where the connection ends. Raises OSError."""
         if self.assoc.is_acceptor and self.assoc.requestor.primitive is None:
             limit, deadline = MAX_REQUEST, self.opened + ARTIM
         else:
             limit, deadline = MAX_PDU, time.monotonic() + TIMEOUT
         if nr_bytes > limit:
-            log.warning(f"{_host(self.assoc)}: ended, it announces a PDU of {nr_bytes} bytes")
+            log.warning(
+                f"{_host(self.assoc)}: connection closed, it announced a PDU of {nr_bytes} bytes"
+            )
             raise ConnectionAbortedError
         read, connection = bytearray(), self.socket
         while connection is not None and len(read) < nr_bytes:
@@ -69,22 +70,22 @@ class BoundedSocket(AssociationSocket):
 
 
 class _Shared(list[Any]):
-    """Presentation contexts that all associations read: a copy for each takes 20 ms."""
+    """Presentation contexts shared by all associations: a copy for each takes 20 ms."""
 
     def __deepcopy__(self, memo: object) -> _Shared:
         return self
 
 
 def bound(event: Any) -> None:
-    """Guard the socket of a new connection, whoever opened it (a handler of EVT_CONN_OPEN)."""
+    """Apply the limits to a new connection, incoming or outgoing (a handler of EVT_CONN_OPEN)."""
     guarded = event.assoc.dul.socket
-    guarded.__class__ = BoundedSocket  # pynetdicom makes its sockets itself, and has no other hook
+    guarded.__class__ = BoundedSocket  # pynetdicom creates its sockets and has no other hook
     guarded.opened = time.monotonic()
     event.assoc.dul._run_loop_delay = _POLL
 
 
 def shut(association: Any) -> None:
-    """End the connection of an association at once, so that no thread waits for it."""
+    """Close the connection of an association at once, so that no thread waits for it."""
     guarded = getattr(association.dul, "socket", None)
     connection = getattr(guarded, "socket", None)
     if connection is not None:
@@ -93,9 +94,9 @@ def shut(association: Any) -> None:
 
 
 class Listener(AssociationServer):
-    """A server of associations. `forget` is called with each one that has ended."""
+    """A server of associations. `forget` is called with each that has ended."""
 
-    request_queue_size = 128  # connections that the system holds until they are taken
+    request_queue_size = 128  # backlog of the operating system
     forget: Callable[[Any], None] = staticmethod(lambda association: None)
 
     @classmethod
@@ -106,7 +107,7 @@ class Listener(AssociationServer):
         handlers: list[Any],
         forget: Callable[[Any], None],
     ) -> Listener:
-        """A listener on an address, answering in a thread. Raises OSError and OverflowError."""
+        """Start a listener on an address, in a thread. Raises OSError and OverflowError."""
         entity.maximum_associations = MAX_CONNECTIONS + MAX_ASSOCIATIONS + 1  # `_admit` decides
         entity.acse_timeout = ARTIM
         entity.network_timeout = entity.dimse_timeout = TIMEOUT
@@ -127,12 +128,12 @@ class Listener(AssociationServer):
         threading.Thread(target=found.serve_forever, daemon=True).start()
         return found
 
-    _open: list[Any]  # connections whose threads run; only the server's own thread changes it
+    _open: list[Any]  # connections with running threads; changed only by the server's thread
     _admitted: set[Any]
     _lock: threading.Lock
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a connection; the one that has asked for nothing for longest makes room."""
+        """Accept a connection; at the limit, close the oldest without an association."""
         self._reap()
         waiting = [one for one in self._open if one not in self._admitted]
         for one in waiting[: max(0, len(waiting) - MAX_CONNECTIONS + 1)]:
@@ -145,7 +146,7 @@ class Listener(AssociationServer):
         super().service_actions()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that cannot be served; socketserver would print a traceback."""
+        """Log a failed connection; socketserver would print a traceback."""
         log.error(f"{client_address[0]}: a connection failed in the node")
         self.shutdown_request(request)
 
@@ -175,7 +176,9 @@ class Listener(AssociationServer):
             if not full:
                 self._admitted.add(event.assoc)
         if full:
-            log.warning(f"{_host(event.assoc)}: rejected, {MAX_ASSOCIATIONS} associations are open")
+            log.warning(
+                f"{_host(event.assoc)}: rejected, {MAX_ASSOCIATIONS} associations are already open"
+            )
             event.assoc.acse.send_reject(*_LIMIT_EXCEEDED)
             event.assoc.kill()
 
@@ -200,20 +203,20 @@ class Listener(AssociationServer):
 
 
 def _wake(event: Any) -> None:
-    """Have a connection that closed without a request end now; pynetdicom waits for the ARTIM."""
+    """End a closed connection without a request now; pynetdicom would wait for the ARTIM timer."""
     if event.assoc.is_acceptor and event.assoc.requestor.primitive is None:
         event.assoc.dul.to_user_queue.put(None)
 
 
 def _bound_message(event: Any) -> None:
-    """End an association that has the node hold a message, or messages, without end."""
+    """Abort an association whose messages exceed the limits."""
     link = event.assoc
     message = link.dimse.message
     held = 0
     if message is not None:
         held = sum(part.tell() for part in (message.encoded_command_set, message.data_set) if part)
     if held > MAX_HELD or link.dimse.msg_queue.qsize() > MAX_WAITING:
-        log.warning(f"{_host(link)}: ended, it sends messages without end")
+        log.warning(f"{_host(link)}: aborted, its messages exceed the limits")
         link.abort(block=False)
 
 

@@ -1,4 +1,4 @@
-"""The object in a multipart answer (RFC 2046, RFC 2387), found in a file without reading it all."""
+"""Extract the object from a multipart response (RFC 2046, RFC 2387) on disk, memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _HEADERS = 1 << 16  # bytes in which the headers of a part end
 
 
 class CutError(Exception):
-    """The answer is not whole; the message says why."""
+    """The response is incomplete; the message gives the reason."""
 
 
 def extract(answer: Path, kind: str, target: Path) -> None:
-    """Write the first object of an answer to `target`: all of it where it is not multipart.
+    """Write the first object of a response to `target`: the whole body if it is not multipart.
 
-    kind: its Content-Type. Raises CutError where it is empty or cut short, and OSError.
+    kind: its Content-Type. Raises CutError where it is empty or truncated, and OSError.
     """
     if answer.stat().st_size == 0:
         raise CutError("is empty")
@@ -39,7 +39,7 @@ def extract(answer: Path, kind: str, target: Path) -> None:
 
 
 def _first_part(body: mmap.mmap, mark: bytes) -> tuple[int, int]:
-    """Where the first object begins and ends."""
+    """Start and end offsets of the first object."""
     opening = body.find(mark)
     headers = body.find(b"\r\n\r\n", opening, opening + _HEADERS) if opening >= 0 else -1
     if headers < 0:
@@ -50,9 +50,9 @@ def _first_part(body: mmap.mmap, mark: bytes) -> tuple[int, int]:
         return start, start + told
     end = body.find(b"\r\n" + mark, start)
     if end < 0:
-        if told is not None and start + told == len(body):  # only the end mark is missing
+        if told is not None and start + told == len(body):  # only the closing boundary is missing
             return start, len(body)
-        raise CutError("is cut short")
+        raise CutError("is truncated")
     if end == start:
         raise CutError("is empty")
     if told is not None and told > end - start + 2:

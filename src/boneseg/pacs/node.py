@@ -1,12 +1,12 @@
-"""A DICOM node: films come in by C-STORE, their segmentations go out by C-STORE to one other node.
+"""A DICOM node: receives films by C-STORE and sends their segmentations to another node.
 
     node = Node(spool, engine, to=peer("ARCHIVE@10.0.0.5:104"), title="BONESEG", allow=["MODALITY"])
     with node.running("0.0.0.0", 11112):
         ...
 
-What a sender is told to be stored is on the disk first (see `spool.py`). Two threads work on it:
-one segments, one sends, so that an archive that is away holds up no film until the spool is full.
-The senders are then told so (status A700H, out of resources), and send again later.
+A film is on disk before its C-STORE is acknowledged (see `spool.py`). One thread segments, another
+sends, so that an unreachable archive does not stop segmentation until the spool is full. Senders
+then receive status A700H (out of resources) and send again later.
 
 PS3.4 annex B (storage), PS3.7 (DIMSE), PS3.8 (associations).
 """
@@ -48,10 +48,10 @@ from boneseg.pacs.spool import Spool
 from boneseg.radiograph.dicom.file import read_file
 
 MAX_BYTES = 1 << 30  # of one film
-LEAST_ROOM = 4 << 20  # bytes that stay free where films are while they come
-TRIES = 2  # of a film over which the program or the decoder ends
-GRACE = 30.0  # seconds for the work in hand when the node is stopped
-LONGEST_PAUSE = 60.0  # seconds between two tries to send
+LEAST_ROOM = 4 << 20  # bytes that stay free on the disk that receives films
+TRIES = 2  # attempts at a film that crashes the program or the decoder
+GRACE = 30.0  # seconds to finish current work when the node is stopped
+LONGEST_PAUSE = 60.0  # seconds between two attempts to send
 
 _ECHO = classes.UID("1.2.840.10008.1.1")  # Verification SOP Class
 _FILMS = (
@@ -67,12 +67,12 @@ _FILMS = (
     classes.SecondaryCaptureImageStorage,
 )
 _SUCCESS, _FULL, _TOO_LARGE = 0x0000, 0xA700, 0xC000
-_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored all the same
+_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with a warning
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another node: its AE title, and where it listens."""
+    """A remote node: its AE title and address."""
 
     title: str
     host: str
@@ -83,28 +83,31 @@ class Peer:
 
 
 def peer(text: str) -> Peer:
-    """AET@HOST:PORT as a node. Raises UsageError.
+    """Parse AET@HOST:PORT. Raises UsageError.
 
     >>> peer("ARCHIVE@10.0.0.5:104")
     Peer(title='ARCHIVE', host='10.0.0.5', port=104)
     """
     parts = re.fullmatch(r"([^@]+)@(\[[0-9a-fA-F:]+\]|[^@:]+):(\d{1,5})", text)
     if parts is None or not 0 < int(parts[3]) < 65536:
-        raise UsageError(f"--to {text}: write AET@HOST:PORT, as ARCHIVE@10.0.0.5:104")
+        raise UsageError(f"--to {text}: use the form AET@HOST:PORT, such as ARCHIVE@10.0.0.5:104")
     return Peer(title(parts[1]), parts[2].strip("[]"), int(parts[3]))
 
 
 def title(text: str) -> str:
-    """An AE title (PS3.5 6.2: 1 to 16 characters, no backslash or control character)."""
+    """Parse an AE title (PS3.5 6.2: 1 to 16 characters, no backslash or control character).
+
+    Raises UsageError.
+    """
     if not re.fullmatch(r"[ -\[\]-~]{1,16}", text) or not text.strip():
-        raise UsageError(f"{text}: is not an AE title; these have 1 to 16 letters, digits or signs")
+        raise UsageError(f"{text}: is not an AE title; use 1 to 16 ASCII characters, no backslash")
     return text.strip()
 
 
 class Node:
-    """Films in, segmentations out. `allow`: the AE titles that may send; empty: every one.
+    """A node that segments what it receives. `allow`: AE titles that may send; empty: any.
 
-    `tell` gets a line for what happens. Nothing that it tells names a patient.
+    Nothing that it logs identifies a patient.
     """
 
     def __init__(
@@ -117,25 +120,25 @@ class Node:
         allow: Sequence[str] = (),
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes datasets
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it logs datasets
         self.spool, self.engine, self.to, self.title = spool, engine, to, title
         self._allow, self._max_bytes = list(allow), max_bytes
         self._stop, self._news = threading.Event(), threading.Condition()
-        self._pause = 1.0  # between two tries to send, longer from one to the next
+        self._pause = 1.0  # between two attempts to send, with exponential backoff
         self._received: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._refused: WeakSet[Any] = WeakSet()
-        self._link: Any = None  # to the node that segmentations go to
-        self._lost = False  # that node, since the last attempt
+        self._link: Any = None  # the association with the receiving node
+        self._lost = False  # whether the last attempt to send failed
 
     @contextmanager
     def running(self, host: str, port: int) -> Iterator[int]:
-        """Answer on an address; gives the port. At the end the work in hand is finished.
+        """Listen on an address; yields the port. Current work is finished at the end.
 
         What is not finished within GRACE seconds stays on the spool for the next start. Raises
-        ServiceError where the address cannot be had.
+        ServiceError where the address is not available.
         """
-        _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as it comes, and not to memory
-        messages: Any = dimse_messages  # it would be left by a kill where nobody knows it for ours
+        _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as received, not to memory
+        messages: Any = dimse_messages  # temporary files in the spool, for clean-up after a kill
         messages.NamedTemporaryFile = partial(tempfile.NamedTemporaryFile, dir=self.spool.coming)
         entity = AE(self.title)
         entity.require_called_aet, entity.require_calling_aet = True, self._allow
@@ -148,7 +151,7 @@ class Node:
             server = Listener.started(entity, (host, port), handlers, _remove_parts)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ServiceError(f"{host}:{port}: cannot be answered on ({reason})") from None
+            raise ServiceError(f"{host}:{port}: cannot listen ({reason})") from None
         work = [
             threading.Thread(target=self._repeat, args=(step,), daemon=True)
             for step in (self._segment_next, self._send_waiting)
@@ -164,36 +167,36 @@ class Node:
             deadline = time.monotonic() + GRACE
             for thread in work:
                 thread.join(max(0.0, deadline - time.monotonic()))
-            if self._link is not None:  # an archive that answers slowly, or never
+            if self._link is not None:  # the archive responds slowly, or not at all
                 shut(self._link)
             if any(thread.is_alive() for thread in work):
-                log.warning(f"not finished in {GRACE:.0f} s; what is in hand is kept")
+                log.warning(f"not finished in {GRACE:.0f} s; current work stays on the spool")
 
     def _store(self, event: Any) -> int:
-        """C-STORE: on the disk first, then the answer."""
+        """C-STORE: write the film to disk, then acknowledge."""
         self._received[event.assoc] = 0
         uid, path = str(event.request.AffectedSOPInstanceUID), event.dataset_path
         if path.stat().st_size > self._max_bytes:
-            log.warning(f"a film of more than {self._max_bytes >> 20} MiB is not taken")
+            log.warning(f"film rejected: larger than {self._max_bytes >> 20} MiB")
             return _TOO_LARGE
         try:
             with path.open("rb") as file:
                 self.spool.put("films", uid, iter(lambda: file.read(1 << 20), b""))
         except OutputError as error:  # no room in the spool, or on the disk
-            log.warning(f"a film is not taken: {error}")
+            log.warning(f"film rejected: {error}")
             return _FULL
         self._wake()
         return _SUCCESS
 
     def _weigh(self, event: Any) -> None:
-        """End an association that sends one film without end, or more than there is room for."""
+        """Abort an association that sends an oversized film, or one that the disk cannot hold."""
         link = event.assoc
         self._received[link] = weight = self._received.get(link, 0) + len(event.data)
         place = self.spool.coming
         if weight > self._max_bytes + (self._max_bytes >> 4):  # the film, and its PDU headers
-            reason = f"a film of more than {self._max_bytes >> 20} MiB is not taken"
+            reason = f"film rejected: larger than {self._max_bytes >> 20} MiB"
         elif link.is_established and shutil.disk_usage(place).free < LEAST_ROOM:
-            reason = f"a film is not taken: {place} has no room left; free space there"
+            reason = f"film rejected: no space left in {place}; free space there"
         else:
             return
         if link not in self._refused:
@@ -202,11 +205,11 @@ class Node:
             link.abort(block=False)
 
     def _repeat(self, step: Callable[[], float]) -> None:
-        """Do a step until we stop; it says for how many seconds there is nothing more to do."""
+        """Repeat a step until stopped; it returns how many seconds to wait before the next."""
         while not self._stop.is_set():
             try:
                 pause = step()
-            except Exception as error:  # the node lives on; the next start would meet it again
+            except Exception as error:  # keep running: a restart would meet it again
                 log.error(f"{type(error).__name__} in the node; trying again")
                 pause = LONGEST_PAUSE
             if pause:
@@ -224,27 +227,27 @@ class Node:
             return 1.0
         name, begun = "a film", 0
         try:
-            with suppress(Exception):  # told below, as no DICOM file
+            with suppress(Exception):  # reported below as not DICOM
                 uid = str(read_file(path, pixels=False).SOPInstanceUID)
                 name = label(hashed("film", uid), public_uid(uid, path))
             begun = self.spool.begin(path)
             if begun > TRIES:
-                raise RadiographError(f"{name}: ended the program {TRIES} times")
+                raise RadiographError(f"{name}: crashed the program {TRIES} times")
             found, packed = answer(path, self.engine, name), BytesIO()
             found.save_as(packed, enforce_file_format=True)
             self.spool.put("answers", str(found.SOPInstanceUID), [packed.getvalue()])
-        except OutputError as error:  # the disk is full, which is not the film's fault
+        except OutputError as error:  # the disk is full: not a fault of the film
             log.error(f"{error}")
             self.spool.put_back(path)
             return LONGEST_PAUSE
-        except Exception as error:  # the node must live on, whatever a film does to it
-            if isinstance(error, DecoderDiedError) and begun < TRIES:  # perhaps for want of memory
-                log.warning(f"{error}; it is tried once more")
+        except Exception as error:  # a film must not stop the node
+            if isinstance(error, DecoderDiedError) and begun < TRIES:  # perhaps out of memory
+                log.warning(f"{error}; retrying once")
                 self.spool.put_last(path)
                 return 0
             reason = str(error) if isinstance(error, BonesegError) else type(error).__name__
             words = reason if reason.startswith(name) else f"{name}: {reason}"
-            log.error(f"{words}; it is put aside in {self.spool.folder / 'failed'}")
+            log.error(f"{words}; moved to {self.spool.folder / 'failed'}")
             self.spool.fail(path)
             return 0
         log.info(f"{name}: segmented")
@@ -253,7 +256,7 @@ class Node:
         return 0
 
     def _send_waiting(self) -> float:
-        """Send what waits, in one association."""
+        """Send all queued segmentations in one association; returns how long to wait."""
         if self.spool.next("answers") is None:
             self._pause = 1.0
             return 1.0
@@ -266,14 +269,16 @@ class Node:
             self.to.host, self.to.port, ae_title=self.to.title, evt_handlers=guards
         )
         if not link.is_established:
-            return self._later("refuses us" if link.is_rejected else "cannot be reached")
+            return self._later(
+                "rejects the association" if link.is_rejected else "cannot be reached"
+            )
         try:
             while (path := self.spool.next("answers")) is not None and not self._stop.is_set():
                 if (trouble := self._send(link, path)) is not None:
-                    self.spool.put_last(path)  # the fault may be that of this one alone
+                    self.spool.put_last(path)  # the fault may be that of this one only
                     return self._later(trouble)
                 if self._lost:
-                    log.info(f"{self.to}: answers again")
+                    log.info(f"{self.to}: responds again")
                 self._pause, self._lost = 1.0, False
         finally:
             link.release()
@@ -281,28 +286,28 @@ class Node:
         return 0
 
     def _send(self, link: Any, path: Path) -> str | None:
-        """Send one; why it must be sent again, None where it need not (statuses: PS3.4 B.2.3)."""
+        """Send one segmentation; returns why it must be resent, or None (status: PS3.4 B.2.3)."""
         try:
             found = pydicom.dcmread(path)
-        except Exception:  # the file was damaged on the disk; its film can be sent again
-            log.error(f"{path.name}: a segmentation on the spool cannot be read; it is put aside")
+        except Exception:  # damaged on disk; the sender can resend the film
+            log.error(f"{path.name}: a segmentation on the spool cannot be read; moved to failed")
             self.spool.fail(path)
             return None
         try:
             status = link.send_c_store(found).get("Status")
         except ValueError:  # no presentation context for it
-            return "takes no segmentations"
+            return "does not accept segmentations"
         except RuntimeError:  # the association has ended
-            return "stops answering"
+            return "stops responding"
         if status is None:
-            return "does not answer"
+            return "does not respond"
         if status & 0xFF00 == _FULL:
-            return "has no room"
+            return "is out of resources"
         if status == _SUCCESS or status in _WARNINGS:
             self.spool.done(path)
         else:
             log.info(
-                f"error: {self.to}: refuses a segmentation ({status:04X}H); it is put aside in "
+                f"error: {self.to}: rejected a segmentation ({status:04X}H); moved to "
                 f"{self.spool.folder / 'failed'}"
             )
             self.spool.fail(path)
@@ -312,12 +317,12 @@ class Node:
         log.warning(f"{self.to}: {reason}; trying again in {self._pause:.0f} s")
         self._lost = True
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        self._stop.wait(pause)  # news of a film do not hasten it
+        self._stop.wait(pause)  # not shortened by a new film
         return 0
 
 
 def _remove_parts(link: Any) -> None:
-    """Remove what had come of films, and was not taken, when their association ended."""
+    """Remove partially received films when their association ends."""
     parts = [getattr(link.dimse.message, "_data_set_file", None)]
     with link.dimse.msg_queue.mutex:
         parts += [getattr(item[1], "_dataset_file", None) for item in link.dimse.msg_queue.queue]

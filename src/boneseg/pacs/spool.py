@@ -1,16 +1,16 @@
-"""What a node has received and not yet answered, on disk, so that a kill loses nothing.
+"""The queue of a node on disk, which survives a kill.
 
-    FOLDER/lock                   held by the node that runs on it
-    FOLDER/coming/                films while they come
-    FOLDER/films/<hash>.dcm       received, and not yet segmented
-    FOLDER/films/<hash>.begun     a byte for each time that segmenting it was begun
-    FOLDER/answers/<hash>.dcm     segmentations that have not been sent
-    FOLDER/failed/<hash>.dcm      those of the last 30 days that could not be segmented, or were
-                                  refused, a hundred at most
+    FOLDER/lock                   held by the running node
+    FOLDER/coming/                films being received
+    FOLDER/films/<hash>.dcm       received, not yet segmented
+    FOLDER/films/<hash>.begun     a byte for each attempt to segment it
+    FOLDER/answers/<hash>.dcm     segmentations not yet sent
+    FOLDER/failed/<hash>.dcm      films that could not be segmented and rejected segmentations of
+                                  the last 30 days, at most a hundred
 
-Files are named by a hash of their SOP Instance UID, so that what is sent twice waits once; the log
-names films by the first twelve digits of it. A file is on the disk (fsync) before it counts as
-received. The folders are 0700 and the files 0600.
+Files are named by a hash of their SOP Instance UID, so that a duplicate is queued once; the log
+names films by its first twelve digits. A file is flushed to disk (fsync) before it counts as
+received. Folders have mode 0700 and files 0600.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ FAILED_KEPT, FAILED_DAYS = 100, 30
 
 
 class FullError(OutputError):
-    """The spool holds as many films as it may."""
+    """The spool is full."""
 
 
 @contextmanager
 def only_node(folder: Path, address: str) -> Iterator[None]:
-    """Hold a spool for this node alone: another would send each answer again, and lose films.
+    """Lock a spool for this node: a second one would send duplicates and lose films.
 
-    Raises OutputError where another has it.
+    Raises OutputError where another node holds it.
     """
     with held(folder / "lock", address) as other:
         if other is not None:
-            raise OutputError(f"{folder}: is another node's ({other}); give a --spool of its own")
+            raise OutputError(f"{folder}: is used by another node ({other}); give another --spool")
         yield
 
 
 class Spool:
-    """Up to `limit` films and answers that wait in `folder`. Safe to use from several threads.
+    """A queue of up to `limit` films and segmentations in `folder`. Thread-safe.
 
     Raises OutputError where the folder cannot be made.
     """
@@ -61,7 +61,7 @@ class Spool:
                 place.mkdir(parents=True, exist_ok=True)
                 place.chmod(0o700)
                 stale = "*" if room == "coming" else ".*.new"
-                for left in place.glob(stale):  # by a kill in the midst of writing
+                for left in place.glob(stale):  # left by a kill while writing
                     left.unlink()
             for mark in (folder / "films").glob("*.begun"):
                 if not mark.with_suffix(".dcm").exists():
@@ -73,16 +73,16 @@ class Spool:
             ) from None
 
     def put(self, room: Room, uid: str, parts: Iterable[bytes]) -> Path:
-        """Keep an object. Raises FullError for a film too many, and OutputError."""
+        """Store an object. Raises FullError where the spool is full, and OutputError."""
         path = self.folder / room / f"{_hash(uid)}.dcm"
         if room == "films" and not path.exists() and self.count() >= self.limit:
-            raise FullError(f"{self.folder}: {self.limit} films wait already")
+            raise FullError(f"{self.folder}: the spool is full ({self.limit} films)")
         with whole_file(path) as temporary, open(temporary, "wb", opener=_private) as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY)  # the name must be on the disk, too
+        folder = os.open(path.parent, os.O_RDONLY)  # flush the directory entry, too
         try:
             os.fsync(folder)
         finally:
@@ -90,18 +90,18 @@ class Spool:
         return path
 
     def next(self, room: Room) -> Path | None:
-        """What has waited longest."""
+        """The oldest object."""
         waiting = self._waiting(room)
         return waiting[0] if waiting else None
 
     def count(self) -> int:
-        """How many films and answers wait."""
+        """Number of queued films and segmentations."""
         return len(self._waiting("films")) + len(self._waiting("answers"))
 
     def begin(self, path: Path) -> int:
-        """Note that work on a film begins; how often that was so without an end to it.
+        """Record an attempt at a film; returns the number of unfinished attempts.
 
-        A film that ends the whole program, as a decoder can be made to, is so known for it.
+        This detects films that crash the whole program.
         """
         mark = path.with_suffix(".begun")
         with suppress(OSError), open(mark, "ab", opener=_private) as file:
@@ -110,23 +110,23 @@ class Spool:
         return 1
 
     def put_back(self, path: Path) -> None:
-        """Work on a film is given up for now, and not for anything it did."""
+        """Discard an attempt that failed for another reason than the film."""
         path.with_suffix(".begun").unlink(missing_ok=True)
 
     def put_last(self, path: Path) -> None:
-        """Have others go first."""
+        """Move to the end of the queue."""
         with suppress(OSError):
             os.utime(path)
 
     def done(self, path: Path) -> None:
-        """Forget a film that is answered, or an answer that is sent."""
+        """Remove a segmented film or a sent segmentation."""
         path.unlink(missing_ok=True)
         path.with_suffix(".begun").unlink(missing_ok=True)
 
     def fail(self, path: Path) -> None:
-        """Put aside what nothing can be done with; the oldest of these go."""
+        """Move to the failed folder, and remove the oldest there."""
         with suppress(FileNotFoundError):
-            os.utime(path)  # it is kept from now on
+            os.utime(path)  # its retention starts now
             path.replace(self.folder / "failed" / path.name)
         path.with_suffix(".begun").unlink(missing_ok=True)
         self._drop_failed()

@@ -1,13 +1,13 @@
-"""Films on a DICOMweb server that have no segmentation of this model yet: found, made, stored.
+"""Segment the films on a DICOMweb server that have no segmentation of this model yet.
 
     watch = Watch(web, engine, room)
     watch.study("1.2.840.113619.2.1")     # one study, now
-    watch.round()                         # every study that has changed since the last round
+    watch.round()                         # every study changed since the last round
     watch.forever(every=10)
 
-The UID of a segmentation is made of those of its film and of the model, so the server can be asked
-whether it is there before anything is computed: a kill at any moment loses nothing, and nothing is
-stored twice. What fails is tried again later, and costs no other film.
+The UID of a segmentation is derived from those of its film and of the model, so the server is
+queried for it before anything is computed: an interrupted run loses nothing, and nothing is stored
+twice. A failed film is retried later and does not affect others.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from boneseg.pacs.dicomweb import DicomWeb, Instance, Study
 from boneseg.pacs.retries import Retries
 
 MODALITIES = ("CR", "DX")
-MOST_ENDED = 2  # processes that may end in the midst of a film before it is set aside
-LONGEST_PAUSE = 60.0  # seconds between two rounds that fail
+MOST_ENDED = 2  # crashes over a film before it is skipped
+LONGEST_PAUSE = 60.0  # seconds between two failing rounds
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a film: stored now, there before, or failed; or of a series or study.
+    """The result for a film, or for a series or study that failed.
 
-    film: "film" and a hash of its SOP Instance UID, by which the log names it, too. uid: the SOP
-    Instance UID itself, where the film was fetched and its UID does not identify the patient.
+    state: stored now, there before, or failed. film: "film" and a hash of its SOP Instance UID, as
+    in the log. uid: the SOP Instance UID itself, where the film was fetched and the UID does not
+    identify the patient.
     """
 
     film: str
@@ -55,7 +56,7 @@ class Outcome:
 
 
 class Watch:
-    """Films of some modalities on one server, and one model. `report` gets each outcome at once."""
+    """Films of some modalities on one server, for one model. `report` receives each outcome."""
 
     def __init__(
         self,
@@ -70,10 +71,10 @@ class Watch:
         self.web, self.engine, self.room = web, engine, room
         self.modalities, self.report, self._clock = frozenset(modalities), report, clock
         self._retries = Retries(clock)
-        # Films of a study that were stored since it changed: some servers list them late.
+        # Segmentations stored since a study changed: some servers list them late.
         self._stored: defaultdict[str, set[str]] = defaultdict(set)
-        self._died: set[str] = set()  # films over which the decoder died once
-        # The instances that a study had at the last look, and when it is due without a change.
+        self._died: set[str] = set()  # films that crashed the decoder once
+        # The instance count of a study at the last check, and when it is due without a change.
         self._looked: dict[str, tuple[int | None, float]] = {}
 
     def forever(
@@ -82,9 +83,9 @@ class Watch:
         every: float = 10,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Round after round. An answer that cannot be read ends none of them.
+        """Repeat rounds. An invalid response does not end the loop.
 
-        Raises ServiceError where the server does not let us in, or refuses the first round.
+        Raises ServiceError where authentication fails or the first round is refused.
         """
         pause, begun = every, False
         while True:
@@ -103,9 +104,9 @@ class Watch:
             sleep(pause)
 
     def round(self, since: str | None = None) -> list[Outcome]:
-        """Segment what is new on the server; with `since` (YYYYMMDD) in studies from then on.
+        """Segment new films on the server; with `since` (YYYYMMDD) in studies from that date on.
 
-        Raises ServiceError where the server is gone, does not let us in, or lists no studies.
+        Raises ServiceError where the server is unreachable, refuses access, or cannot list studies.
         """
         outcomes: list[Outcome] = []
         for study in list(self.web.studies(since)):
@@ -120,12 +121,12 @@ class Watch:
     def study(self, uid: str) -> list[Outcome]:
         """Segment the films of a study that have no segmentation of this model.
 
-        Raises ServiceError where the server is gone, or does not list the series of the study.
+        Raises ServiceError where the server is unreachable or cannot list the study's series.
         """
         return self._study(uid)[0]
 
     def _look(self, study: Study) -> list[Outcome]:
-        """What became of a study's films; a study that is refused holds up no other."""
+        """The outcomes of a study; a refused study does not block others."""
         name = hashed("study", study.uid)
         try:
             outcomes, names = self._study(study.uid)
@@ -141,7 +142,7 @@ class Watch:
         return outcomes
 
     def _study(self, uid: str) -> tuple[list[Outcome], list[str]]:
-        """What became of the films of a study, and the names of all that may fail in it."""
+        """The outcomes of a study's films, and the retry keys of its films and series."""
         outcomes: list[Outcome] = []
         names: list[str] = []
         films: dict[str, Instance] = {}
@@ -159,8 +160,8 @@ class Watch:
                 self._retries.done(names[-1])
         if unknown := sum(not film.modality for film in films.values()):
             log.warning(
-                f"{hashed('study', uid)}: the server tells no modality for {unknown} of its "
-                "objects; they are passed over"
+                f"{hashed('study', uid)}: the server sends no modality for {unknown} of its "
+                "objects; skipped"
             )
         for film in films.values():
             if film.modality in self.modalities:
@@ -171,7 +172,7 @@ class Watch:
         return outcomes, names
 
     def _film(self, film: Instance, there: Collection[str], *, whole: bool) -> Outcome:
-        """Segment a film. `there`: the objects of its study, as far as all (`whole`) are known."""
+        """Segment a film. `there`: known objects of its study; `whole`: these are all."""
         name, uid = hashed("film", film.uid), None
         wanted = segmentation_uid(film.uid, self.engine.bundle.card.model)
         try:
@@ -195,34 +196,34 @@ class Watch:
         return Outcome(name, "stored", uid)
 
     def _refuse_after_deaths(self, uid: str) -> None:
-        """Raises RadiographError for a film that has ended the program too often."""
+        """Raise RadiographError for a film that has crashed the program too often."""
         ended = self.room.ended_over(digest(uid))
         if ended >= MOST_ENDED:
             raise RadiographError(
-                f"the program ended {ended} times while it had this film in hand; the film is set "
-                f"aside, remove {self.room.record(digest(uid))} to try it again"
+                f"the program crashed {ended} times on this film, which is now skipped; delete "
+                f"{self.room.record(digest(uid))} to retry"
             )
 
     def _failed(self, name: str, error: Exception) -> Outcome:
-        """A series or study that the server does not list."""
+        """The outcome of a series or study that could not be listed."""
         self._note(name, error)
         outcome = Outcome(name, "failed", error=_words(error))
         self.report(outcome)
         return outcome
 
     def _note(self, name: str, error: Exception) -> None:
-        """Note that something failed: for ever, if that is the fault of the film."""
+        """Schedule a retry, or none where the film is at fault."""
         again = isinstance(error, DecoderDiedError) and name not in self._died
-        if again:  # perhaps for want of memory
+        if again:  # perhaps out of memory
             self._died.add(name)
         if isinstance(error, RadiographError) and not again:
             self._retries.give_up(name)
-        else:  # of the server, the disk or the memory
+        else:  # the server, the disk or memory is at fault
             self._retries.failed(name)
 
 
 def _words(error: Exception) -> str:
-    """An error in a line. What libraries say could quote the file, and so the patient."""
+    """An error as one line. Messages of libraries may quote patient data from the file."""
     if isinstance(error, BonesegError):
         return str(error)
-    return f"{type(error).__name__} in boneseg; please report it"
+    return f"unexpected error ({type(error).__name__}); please report it as a bug"

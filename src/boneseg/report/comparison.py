@@ -1,4 +1,4 @@
-"""The report of a comparison: one table, and accuracy against training time.
+"""The report of a recipe comparison: a table, and accuracy against training time.
 
 write_compare_report(out / "report.html", comparison)
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write_compare_report(path: Path, found: Comparison) -> None:
-    """Write the report of a comparison, complete or not at all. Raises OutputError."""
+    """Write the report of a comparison atomically. Raises OutputError."""
     title = f"Recipes compared: {path.absolute().parent.name}"
     body = "\n".join(
         [
@@ -39,15 +39,15 @@ def _caveats(found: Comparison) -> str:
     first = escape(found.rows[0].recipe)
     lines = [
         f"Every recipe was trained on the same folds from the same seed; each of the {found.films} "
-        "films was predicted by the one model that never saw it.",
-        f"p says how often chance alone would give a mean difference to {first} at least as large "
-        f"({_test(found)}; two-sided, not corrected for the number of recipes). It knows of "
-        "other films, not of another seed.",
-        f"To first's: the time until the validation Dice of {first}'s best weights was reached, "
-        "mean over folds.",
+        "films was predicted by the model that was not trained on it.",
+        f"p is the p-value of the mean difference to {first} ({_test(found)}; two-sided, not "
+        "corrected for multiple comparisons). It covers variation between films, not between "
+        "seeds.",
+        f"Time to match: training time to reach the best validation Dice of {first}, mean over "
+        "folds.",
     ]
     lines += [
-        f"{escape(row.recipe)}: {counted(row.failed_folds, 'failed fold')}, left out of every row."
+        f"{escape(row.recipe)}: {counted(row.failed_folds, 'failed fold')}, excluded from all rows."
         for row in found.rows
         if row.failed_folds
     ]
@@ -58,11 +58,21 @@ def _test(found: Comparison) -> str:
     units = "patients" if found.units < found.films else "films"
     if found.units >= ENOUGH:
         return f"paired bootstrap over {units}"
-    return f"sign-flip permutation over {units}, of which there are too few for a bootstrap"
+    return f"sign-flip permutation over {units}, as there are too few for a bootstrap"
 
 
 def _table(found: Comparison) -> str:
-    heads = ["recipe", "Dice", "95 %", "p", "HD95, px", "p", "minutes", "to first's", "weights"]
+    heads = [
+        "recipe",
+        "Dice",
+        "95 %",
+        "p",
+        "HD95, px",
+        "p",
+        "minutes",
+        "time to match",
+        "parameters",
+    ]
     heads += ["restarts"]
     rows = "".join(_row(number, row) for number, row in enumerate(found.rows, start=1))
     head = "".join(f"<th>{name}</th>" for name in heads)
@@ -96,7 +106,7 @@ def _charts(found: Comparison) -> str:
     across = linear(max(minutes))
     dice, distance = [r.dice for r in found.rows], [r.hd95_px for r in found.rows]
     figures = {
-        "Dice against training time of a fold": scatter(
+        "Dice against training time per fold": scatter(
             "Dice against time",
             across,
             spanning(dice),
@@ -104,7 +114,7 @@ def _charts(found: Comparison) -> str:
             unit="minutes",
             names=numbers,
         ),
-        "HD95 against training time of a fold": scatter(
+        "HD95 against training time per fold": scatter(
             "HD95 against time",
             across,
             linear(max(distance)),
@@ -114,7 +124,7 @@ def _charts(found: Comparison) -> str:
         ),
     }
     drawn = (f"<figure><figcaption>{a}</figcaption>{b}</figure>" for a, b in figures.items())
-    return f'<h2>In pictures</h2><div class="charts">{"".join(drawn)}</div>'
+    return f'<h2>Charts</h2><div class="charts">{"".join(drawn)}</div>'
 
 
 def _parts(found: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""The report of a cross-validation: one page, made as that of a single run.
+"""The report of a cross-validation: one HTML page.
 
 write_crossval_report(out / "report.html", result)
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def write_crossval_report(path: Path, result: CrossValidation) -> None:
-    """Write the report of a cross-validation, complete or not at all. Raises OutputError."""
+    """Write the report of a cross-validation atomically. Raises OutputError."""
     ranked = sorted(result.summary.cases, key=lambda one: (one.scores.dice, -one.scores.hd95_px))
     title = f"Cross-validation {result.out.absolute().name}"
     sections = [
@@ -42,7 +42,7 @@ def write_crossval_report(path: Path, result: CrossValidation) -> None:
         _caveats(result),
         _folds(result),
         _charts(result),
-        f"<h2>The worst films</h2>{legend()}",
+        f"<h2>Worst films</h2>{legend()}",
         *_worst(result, ranked[:WORST]),
         case_table(ranked),
         _origin(result),
@@ -67,11 +67,11 @@ def _headline(result: CrossValidation) -> str:
             f"95 % {ci['hd95_px'][0]:.2f} to {ci['hd95_px'][1]:.2f}",
         ),
         ("Films", str(len(result.summary.cases)), f"in {counted(len(result.folds), 'fold')}"),
-        ("Failed folds", str(len(result.failed)), "left out of every figure"),
+        ("Failed folds", str(len(result.failed)), "excluded from all figures"),
         (
             "Calibration error",
             f"{found.ece_after:.4f}",
-            f"{found.ece_before:.4f} before temperature {found.temperature:g}",
+            f"{found.ece_before:.4f} before temperature scaling by {found.temperature:g}",
         ),
         ("Trust", *_trust(result)),
     ]
@@ -80,39 +80,39 @@ def _headline(result: CrossValidation) -> str:
 
 
 def _trust(result: CrossValidation) -> tuple[str, str]:
-    """How well trust ranks the films, and what that trust is."""
+    """How well trust predicts Dice, and how it was measured."""
     if all(trust is None for fold in result.folds for trust in fold.trust):
-        return "–", "one view only: trained without mirroring"
+        return "–", "not available: trained without mirroring"
     if result.trust is None:
-        return "–", "too few films to tell, or all of them alike"
+        return "–", "too few films, or no variation"
     flagged = f"{result.trust.worst_tenth_flagged:.0%} of the worst tenth flagged"
-    views = "of a single model and its mirror image, out of fold"
-    return f"{result.trust.spearman:.2f}", f"correlation with Dice, {views}; {flagged}"
+    how = "single model with mirroring, out of fold"
+    return f"{result.trust.spearman:.2f}", f"rank correlation with Dice, {how}; {flagged}"
 
 
 def _caveats(result: CrossValidation) -> str:
     grouped = any(case.group is not None for case in result.cases.values())
     lines = [
-        "Each film was predicted by the one model that never saw it. Its best weights and its "
+        "Each film was predicted by the model that was not trained on it; that model's weights and "
         "threshold were chosen on films of the other folds. Calibration and trust are those of "
-        "single models, each looking at the film and, where it was trained with mirroring, at its "
-        "mirror image; those of the ensemble cannot be measured on films that it has seen.",
-        "Films of one patient are in one fold, as groups.csv says."
+        "single models, with mirrored test-time augmentation if trained with mirroring; those of "
+        "the ensemble cannot be measured on films that it was trained on.",
+        "All films of a patient are in one fold, by groups.csv."
         if grouped
-        else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
-        "may stand on both sides, which flatters the figures.",
+        else "Films are not grouped by patient (no groups.csv), so films of one patient may be in "
+        "training and test, which makes the figures optimistic.",
     ]
     lines += [f"Fold {number} failed: {escape(reason)}." for number, reason in result.failed]
     lines += [
-        f"Fold {fold.number} collapsed and began again {counted(fold.restarts, 'time')}, from "
+        f"Fold {fold.number} collapsed and was restarted {counted(fold.restarts, 'time')} with "
         "another seed."
         for fold in result.folds
         if fold.restarts
     ]
     if result.summary.empty_predictions:
         missed = counted(result.summary.empty_predictions, "film")
-        lines.append(f"Nothing was found in {missed} with bone.")
-    lines.append("This page shows films: pass it on only as you would the films themselves.")
+        lines.append(f"No bone was found in {missed} with bone.")
+    lines.append("This page shows films: share it only as you would the films themselves.")
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
@@ -135,7 +135,7 @@ def _folds(result: CrossValidation) -> str:
     rows.append(_row("<b>all films</b>", result.summary, ("", "", threshold)))
     head = "".join(f"<th>{name}</th>" for name in heads)
     return (
-        f'<h2>The folds</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<h2>Folds</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -160,7 +160,7 @@ def _charts(result: CrossValidation) -> str:
     shares = [(100 * result.bone_share[case.name], case.scores.dice) for case in cases]
     figures = {
         "Validation Dice of each fold, over minutes": _curves(result),
-        "Dice against the share of bone in the film, %": scatter(
+        "Dice against the bone share of the film, %": scatter(
             "Dice against bone share",
             linear(max(x for x, _ in shares)),
             linear(1),
@@ -173,7 +173,7 @@ def _charts(result: CrossValidation) -> str:
         ),
     }
     drawn = (f"<figure><figcaption>{a}</figcaption>{b}</figure>" for a, b in figures.items())
-    return f'<h2>In pictures</h2><div class="charts">{"".join(drawn)}</div>'
+    return f'<h2>Charts</h2><div class="charts">{"".join(drawn)}</div>'
 
 
 def _curves(result: CrossValidation) -> str:
@@ -195,10 +195,10 @@ def _worst(result: CrossValidation, worst: Sequence[CaseScores]) -> list[str]:
 def _origin(result: CrossValidation) -> str:
     card = result.bundle.card
     rows = {
-        "Network": f"{card.architecture.architecture}, {result.folds[0].parameters:,} weights, "
-        f"{card.members} of them",
+        "Network": f"{card.architecture.architecture}, {result.folds[0].parameters:,} "
+        f"parameters, {card.members} members",
         "Working size": f"{card.height} × {card.width} px (height × width)",
-        "Films' fingerprint": f"<code>{escape(result.fingerprint)}</code>",
+        "Data fingerprint": f"<code>{escape(result.fingerprint)}</code>",
         "Made with": escape(", ".join(f"{name} {v}" for name, v in card.versions.items())),
     }
     return facts_table(rows, result.recipe.to_toml())

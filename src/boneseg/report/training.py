@@ -1,4 +1,4 @@
-"""The report of one training run: a single page with no script, and nothing fetched.
+"""The report of a training run: a self-contained HTML page without scripts.
 
 write_report(out / "report.html", run, card, summary, masks)
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WORST = 10  # films shown
 
-# The page may load nothing at all, whatever a name in it may hold.
+# The content security policy blocks all loading, also by markup in file names.
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
@@ -45,10 +45,10 @@ def write_report(
     summary: Summary,
     masks: Sequence[NDArray[np.bool_]],
 ) -> None:
-    """Write the report of a run, complete or not at all.
+    """Write the report of a run atomically.
 
-    summary, masks: the scores and the predictions (bool H x W, on the films' own grids) of
-    `run.validation`, in its order. Raises OutputError.
+    summary, masks: scores and predictions (bool H x W, on the films' own grids) of
+    `run.validation`, in the same order. Raises OutputError.
     """
     cases = zip(summary.cases, run.validation, masks, strict=True)
     ranked = sorted(cases, key=lambda one: (one[0].scores.dice, -one[0].scores.hd95_px))
@@ -83,7 +83,7 @@ def _headline(run: TrainedRun, card: Card, summary: Summary) -> str:
             f"{summary.mean[distance]:.2f} {distance[-2:]}",
             _interval(summary, distance, 2),
         ),
-        ("Films", f"{len(run.training)} + {films}", "to train on, to validate with"),
+        ("Films", f"{len(run.training)} + {films}", "training + validation"),
         ("Time", f"{seconds / 60:.1f} min", counted(len(run.history), "check")),
         ("Restarts", str(run.restarts), "after a collapse"),
         ("Threshold", f"{card.threshold:g}", "chosen on the validation films"),
@@ -105,36 +105,36 @@ def _interval(summary: Summary, metric: str, digits: int) -> str:
 
 
 def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
-    """What the figures are, and what they are not."""
+    """The limitations of the figures."""
     films = counted(len(run.validation), "film")
     count, unit = _units(summary)
     grouped = any(film.case.group is not None for film in (*run.training, *run.validation))
     lines = [
-        f"The figures are means over the {films} held back for validation. No weight was "
-        "fitted to them, but they chose the best weights and the threshold of "
-        f"{card.threshold:g}, so the figures flatter the model: score it with "
-        "<code>boneseg evaluate</code> on films that it has never seen.",
-        "Films of one patient stand on one side only, as groups.csv says."
+        f"The figures are means over the {films} held out for validation. The model was not "
+        "trained on them, but the best weights and the threshold of "
+        f"{card.threshold:g} were chosen on them, so the figures are optimistic: use "
+        "<code>boneseg evaluate</code> on unseen films.",
+        "All films of a patient are on one side of the split, by groups.csv."
         if grouped
-        else "Nothing says which films are of one patient (there is no groups.csv), so a patient "
-        "may stand on both sides, which flatters, too.",
+        else "Films are not grouped by patient (no groups.csv), so films of one patient may be on "
+        "both sides of the split, which also makes the figures optimistic.",
     ]
     known = sum(is_among(film.radiograph, run.seen_before) for film in run.validation)
     if known:
         lines.append(
-            f"The model that it began with was trained on {known} of these, or chosen by them, "
-            "which flatters, too."
+            f"The warm-start model was trained or selected on {known} of these, "
+            "which also makes the figures optimistic."
         )
     if 1 < count < ENOUGH:
         lines.append(f"With only {count} {unit}s, the true 95 % intervals are wider than stated.")
     if summary.empty_predictions:
         lines.append(
-            f"Nothing was found in {counted(summary.empty_predictions, 'film')} with bone."
+            f"No bone was found in {counted(summary.empty_predictions, 'film')} with bone."
         )
     lines += [
         f"Restart after {row.seconds:.0f} s: {escape(row.note)}." for row in run.history if row.note
     ]
-    lines.append("This page shows films: pass it on only as you would the films themselves.")
+    lines.append("This page shows films: share it only as you would the films themselves.")
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
@@ -157,9 +157,9 @@ def _charts(run: TrainedRun, dice: Sequence[float]) -> str:
 
     rates = linear(max((row.learning_rate for row in run.history), default=1.0))
     figures = [
-        drawn("Validation Dice, at working size and 0.5; the best is ringed", "dice", _DICE, best),
+        drawn("Validation Dice at working size, threshold 0.5; best circled", "dice", _DICE, best),
         drawn(
-            "Training loss, on a logarithmic scale",
+            "Training loss (log scale)",
             "loss",
             logarithmic([row.loss for row in run.history]),
         ),
@@ -167,14 +167,14 @@ def _charts(run: TrainedRun, dice: Sequence[float]) -> str:
         f"{histogram('Films by Dice', dice, unit='Dice')}</figure>",
         drawn("Learning rate", "learning_rate", rates),
     ]
-    return f'<h2>How it learned</h2><div class="charts">{"".join(figures)}</div>'
+    return f'<h2>Training curves</h2><div class="charts">{"".join(figures)}</div>'
 
 
 _DICE = linear(1)
 
 
 def _restarts(history: Sequence[Check]) -> list[tuple[float, int]]:
-    """When, in seconds, each attempt but the first began; one without a check is passed over."""
+    """(seconds, attempt) at the start of each attempt after the first that has a check."""
     found, at, attempt = [], 0.0, 0
     for row in history:
         if row.attempt != attempt:
@@ -184,7 +184,7 @@ def _restarts(history: Sequence[Check]) -> list[tuple[float, int]]:
 
 
 def _parts(parts: Mapping[str, Summary]) -> str:
-    """A row for each body part; nothing where none is known."""
+    """A row per body part; empty where none is known."""
     if not parts:
         return ""
     rows = "".join(
@@ -200,21 +200,21 @@ def _parts(parts: Mapping[str, Summary]) -> str:
 
 
 def _worst_title(count: int) -> str:
-    return f"The {WORST} worst of {count} films" if count > WORST else "The films, worst first"
+    return f"The {WORST} worst of {count} films" if count > WORST else "Films, worst first"
 
 
 def legend() -> str:
-    """What the colours of the last picture of a strip mean."""
+    """The colour legend of the error picture."""
     swatch = '<i style="background:rgb{}"></i>'
     return (
-        '<p class="legend">In the last picture: '
-        f"{swatch.format(FALSE_POSITIVE)} found, but no bone "
-        f"{swatch.format(FALSE_NEGATIVE)} bone, but not found</p>"
+        '<p class="legend">In the error picture: '
+        f"{swatch.format(FALSE_POSITIVE)} false positive "
+        f"{swatch.format(FALSE_NEGATIVE)} false negative</p>"
     )
 
 
 def case_strip(case: CaseScores, pictures: dict[str, str]) -> str:
-    """The figures of a film over its pictures."""
+    """A film's scores and pictures."""
     shown = "".join(
         f'<span><img src="{uri}" alt="{name}">{name}</span>' for name, uri in pictures.items()
     )
@@ -226,12 +226,12 @@ def case_strip(case: CaseScores, pictures: dict[str, str]) -> str:
 
 
 def _name(case: CaseScores) -> str:
-    """A name from outside: it may hold markup, or letters that turn the line around."""
+    """A film's name, escaped and isolated against bidirectional control characters."""
     return f"<bdi>{escape(case.name)}</bdi>"
 
 
 def case_table(cases: Sequence[CaseScores]) -> str:
-    """Every score of every film, in the order given."""
+    """All scores of all films, in the given order."""
     columns = {"Dice": "dice", "IoU": "iou", "precision": "precision", "recall": "recall"}
     columns |= {"NSD": "nsd", "HD95, px": "hd95_px", "HD, px": "hd_px"}
     if any(case.scores.hd95_mm is not None for case in cases):
@@ -243,11 +243,11 @@ def case_table(cases: Sequence[CaseScores]) -> str:
         rows.append(f"<tr><th>{_name(case)}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
     heads = "".join(f"<th>{head}</th>" for head in columns)
     return (
-        '<h2>Every film, worst first</h2><div class="scroll"><table>'
+        '<h2>All films, worst first</h2><div class="scroll"><table>'
         f"<thead><tr><th>film</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        "<p>Precision: how much of what was found is bone. Recall: how much of the bone was found. "
-        "HD: the farthest that one outline strays from the other; HD95: the same, but for the "
-        "worst 5 %. NSD: the share of both outlines within 2 px of the other.</p>"
+        "<p>Precision: share of the predicted pixels that are bone. Recall: share of the bone "
+        "pixels that were predicted. HD: Hausdorff distance between the outlines; HD95: its 95th "
+        "percentile. NSD: normalised surface Dice at 2 px.</p>"
     )
 
 
@@ -256,13 +256,13 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _origin(run: TrainedRun, card: Card) -> str:
-    """What the model was made of and with."""
+    """Network, data and software versions of the model."""
     weights = sum(parameter.numel() for parameter in run.network.parameters())
     made_with = ", ".join(f"{name} {version}" for name, version in card.versions.items())
     rows = {
-        "Network": f"{card.architecture.architecture}, {weights:,} weights",
+        "Network": f"{card.architecture.architecture}, {weights:,} parameters",
         "Working size": f"{card.height} × {card.width} px (height × width)",
-        "Films' fingerprint": f"<code>{escape(run.fingerprint)}</code>",
+        "Data fingerprint": f"<code>{escape(run.fingerprint)}</code>",
         "Made with": escape(made_with),
         "Licence": escape(card.licence),
     }
@@ -270,17 +270,17 @@ def _origin(run: TrainedRun, card: Card) -> str:
 
 
 def facts_table(rows: Mapping[str, str], settings: str) -> str:
-    """What a model was made of: names with markup beside them, and its recipe as text."""
+    """A table of names with markup, and the recipe (`settings`) as text."""
     facts = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return (
-        f'<h2>What it was made of</h2><table class="facts">{facts}</table>'
-        "<details><summary>Every setting</summary>"
+        f'<h2>Model</h2><table class="facts">{facts}</table>'
+        "<details><summary>All settings</summary>"
         f"<pre>{escape(settings)}</pre></details>"
     )
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page whole or not at all. Raises OutputError."""
+    """Write a page atomically. Raises OutputError."""
     with whole_file(path) as temporary:
-        # A name that is no text (a lone surrogate) must not cost the report.
+        # File names may hold lone surrogates.
         temporary.write_bytes(page.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""The application, put together: a light box, its routes, its guard.
+"""The ASGI application: a light box with its routes and middleware.
 
 app = create_app(LightBox(Library(Path("films")), bundled()), token=None)
 """
@@ -28,14 +28,14 @@ from boneseg.server.methods import Methods
 from boneseg.server.metrics import Counting, Requests, metrics_text
 from boneseg.server.refusals import BusyError, SlowError, TooLargeError, status_of
 
-MAX_BYTES = 256 * 2**20  # of a request; a film of 100 million pixels of 16 bit has 200
+MAX_BYTES = 256 * 2**20  # of a request; a 16-bit film of 100 megapixels has 200 MB
 STATIC = Path(__file__).parent / "static"
 
 
 def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_BYTES) -> FastAPI:
-    """The web application around a light box, which it closes at its end.
+    """The web application of a light box, which it closes at shutdown.
 
-    Without a token it answers only to the names of this machine.
+    Without a token only loopback host names are served.
     """
 
     @asynccontextmanager
@@ -50,10 +50,10 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
     app = FastAPI(
         title="boneseg light box",
         version=boneseg.__version__,
-        summary="Finds the bones in radiographs; shows, corrects, saves and retrains.",
+        summary="Segments bone in radiographs; shows, corrects and saves masks; retrains.",
         lifespan=life,
         default_response_class=Json,
-        docs_url=None,  # they would be fetched from elsewhere; /api is ours
+        docs_url=None,  # they load external scripts; /api replaces them
         redoc_url=None,
     )
     app.state.box, app.state.requests, app.state.max_bytes = box, Requests(), max_bytes
@@ -83,7 +83,7 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
 
 
 class _Static(StaticFiles):
-    """The page's files; a browser asks each time whether they have changed."""
+    """The page's files, which the browser revalidates on every load."""
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ class _Static(StaticFiles):
 
 
 def _tell_errors(app: FastAPI) -> None:
-    """Every error is one line of JSON: {"error": "knee.txt: is empty; copy it again"}."""
+    """Report every error as one line of JSON: {"error": "knee.txt: is not an image; ..."}."""
 
     @app.exception_handler(BonesegError)
     async def ours(_: Request, error: BonesegError) -> Response:
@@ -100,12 +100,12 @@ def _tell_errors(app: FastAPI) -> None:
         if isinstance(error, BusyError):
             headers["Retry-After"] = str(error.seconds)
         if isinstance(error, BusyError | SlowError | TooLargeError):
-            headers["Connection"] = "close"  # the rest of the body is not read
+            headers["Connection"] = "close"  # the rest of the body is unread
         return Json({"error": str(error)}, status_of(error), headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
-        return Json({"error": "the client has closed the connection"}, 400)  # and is not told
+        return Json({"error": "the client closed the connection"}, 400)  # never received
 
     @app.exception_handler(HTTPException)
     async def theirs(_: Request, error: HTTPException) -> Response:

@@ -1,9 +1,9 @@
-"""Bounds on request bodies: their size, their pace, how many at a time, and all together.
+"""Limits on request bodies: size, rate, number, and total size.
 
-A body is read only when the application asks for it, which is after the guard has admitted the
-request. Its deadline moves with what arrives (as in mod_reqtimeout of Apache): a client that stops
-or trickles is answered 408. Where all places are taken, the slowest body makes room for a new one,
-so that hanging bodies lock nobody out.
+A body is read only once the application asks for it, after the guard has admitted the request. Its
+deadline is extended by received bytes (as in mod_reqtimeout of Apache): a client that stalls gets a
+408. At the maximum number, the slowest body is dropped for a new one, so that stalled uploads do
+not block others.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boneseg.server.refusals import BusyError, SlowError, TooLargeError
 
-MOST = 64  # bodies at a time
+MOST = 64  # concurrent bodies
 STALL = 20.0  # seconds without a byte
-PACE = 16 * 2**10  # bytes a second, the least after the first STALL seconds
-FRESH = 0.3  # seconds in which a body does not have to make room
-TOO_SLOW = "the body comes too slowly; send it again"
-TOGETHER = 4  # times the largest body: bytes of all that are on the way
+PACE = 16 * 2**10  # least bytes per second, after the first STALL seconds
+FRESH = 0.3  # seconds for which a new body is not dropped
+TOO_SLOW = "the body arrives too slowly; send it again"
+TOGETHER = 4  # times the largest body: limit on the bytes of all open bodies
 
 
 class Bodies:
-    """ASGI middleware that bounds what `receive` gives.
+    """ASGI middleware that limits what `receive` returns.
 
     Within the application, `receive` raises TooLargeError, SlowError and BusyError.
     """
@@ -44,21 +44,21 @@ class Bodies:
             body.close()
 
     def admit(self, body: _Body) -> None:
-        """Count a body among those on the way. Raises BusyError where there is no room for it."""
+        """Register an open body. Raises BusyError where there is no room for it."""
         if len(self.open) >= self.most:
             slowest = min(self.open, key=_Body.pace)
             if slowest.pace() >= PACE:
-                raise BusyError("too many uploads at a time; come again in 1 s", 1)
+                raise BusyError("too many concurrent uploads; retry in 1 s", 1)
             slowest.give_up()
         self.open.append(body)
 
     def check_sum(self, body: _Body) -> None:
-        """Give up the largest where all are too many bytes. Raises BusyError if that is `body`."""
+        """Drop the largest body over the total limit. Raises BusyError if that is `body`."""
         if sum(other.taken for other in self.open) > TOGETHER * self.max_bytes:
             largest = max(self.open, key=lambda other: other.taken)
             largest.give_up()
             if largest is body:
-                raise BusyError("too many large uploads at a time; come again in 5 s", 5)
+                raise BusyError("too many large concurrent uploads; retry in 5 s", 5)
 
 
 class _Body:
@@ -73,7 +73,7 @@ class _Body:
 
     async def receive(self) -> Message:
         """The next message. Raises TooLargeError, SlowError and BusyError."""
-        if self._state == "done":  # what comes now says only that the client is gone
+        if self._state == "done":  # only a disconnect can follow
             return await self._receive()
         if self._state == "unread":
             self.bodies.admit(self)
@@ -105,24 +105,24 @@ class _Body:
             self._waiting = None
 
     def pace(self) -> float:
-        """Bytes a second so far; infinite for one that has just begun."""
+        """Bytes per second so far; infinite for a new body."""
         seconds = self._loop.time() - self.began
         return math.inf if seconds < FRESH else self.taken / seconds
 
     def give_up(self) -> None:
-        """Leave the place of this body; waiting for more of it ends now."""
+        """Drop this body and end any wait for more of it."""
         self.close()
         self._state = "given up"
         if self._waiting is not None:
             self._waiting.reschedule(self._loop.time())
 
     def close(self) -> None:
-        """Leave the place of a body that has come to its end."""
+        """Unregister a complete body."""
         if self in self.bodies.open:
             self.bodies.open.remove(self)
         self._state = "done"
 
 
 def too_large(limit: int) -> str:
-    """Why a body is refused."""
-    return f"more than the {limit // 2**20} MiB that an upload may have; send one film at a time"
+    """The error message for a body over the limit (bytes)."""
+    return f"the upload exceeds the limit of {limit // 2**20} MiB; send one film at a time"

@@ -1,4 +1,4 @@
-"""The light box itself: a library, a desk that looks at its films, and retraining."""
+"""The light box: a library, a desk that segments its films, and retraining."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from boneseg.server.retrain import Retraining, Run
 from boneseg.server.tasks import THUMBNAIL_FILE, Facts
 from boneseg.server.teach import Candidate, appearance, teaching_order
 
-BREATH = 0.5  # seconds between two looks for films that nobody has looked at
+BREATH = 0.5  # seconds between two scans for unsegmented films
 
 
 class LightBox:
-    """What the routes ask. `keeps` is False where the folder is gone when the server is."""
+    """The state behind the routes. `keeps` is False for a temporary data folder."""
 
     def __init__(
         self,
@@ -45,45 +45,45 @@ class LightBox:
         self.model: Bundle = load_bundle(model)
         self.desk = Desk(self.model.path, waiting=waiting, workers=workers)
         self.retraining = Retraining(library)
-        self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, why)
+        self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, reason)
         self._looks: dict[str, tuple[str, NDArray[np.float32]]] = {}
-        self._looking: dict[str, asyncio.Task[Facts]] = {}  # at films, at this moment
+        self._looking: dict[str, asyncio.Task[Facts]] = {}  # segmentations in progress
         self.spool = library.hidden / "spool"
-        shutil.rmtree(self.spool, ignore_errors=True)  # of a server that was killed
+        shutil.rmtree(self.spool, ignore_errors=True)  # left by a killed server
         private_folder(self.spool)
         self._expired = library.begin()
 
     def begin(self) -> None:
-        """Go on with what the last server left, and log what was found at the start."""
+        """Resume an interrupted retraining, and log what was cleaned up."""
         if self._expired:
-            log.info(f"films gone for more than {DAYS} days: {self._expired}; masks removed")
+            log.info(f"films removed over {DAYS} days ago: {self._expired}; masks deleted")
         if self.retraining.resume() is not None:
-            log.info("the training that was interrupted goes on")
+            log.info("resuming the interrupted training")
 
     @property
     def digest(self) -> str:
-        """Of the model, for the cache."""
+        """The model's digest, for the cache."""
         return self.model.card.card_sha256[:12]
 
     def facts(self, entry: Entry) -> Facts | None:
-        """What is known of a film from the model of today."""
+        """The facts of a film from the current model, None where it is not segmented."""
         with suppress(BonesegError):
             return self.library.cache.facts(entry.id, entry.stamp, self.digest)
         return None
 
     async def look(self, entry: Entry) -> Facts:
-        """Look at a film, unless that was done. Raises what its reading raises, and BusyError."""
+        """Segment a film, unless it is cached. Raises what reading it raises, and BusyError."""
         facts = self.facts(entry)
         if facts is not None and self.library.cache.whole(entry.id):
             return facts
         return await self._look_once(entry)
 
     async def known(self, entry: Entry) -> Facts:
-        """What is known of a film, which is looked at only where nothing is. Raises as `look`."""
+        """The facts of a film, segmented only if unknown. Raises as `look` does."""
         return self.facts(entry) or await self.look(entry)
 
     async def _look_once(self, entry: Entry) -> Facts:
-        """Whoever asks while a film is looked at gets what is found then."""
+        """Segment a film once for all concurrent callers."""
         looking = self._looking.get(entry.id)
         if looking is None:
             looking = self._looking[entry.id] = asyncio.create_task(self._look(entry))
@@ -93,7 +93,7 @@ class LightBox:
     def _looked(self, film: str, looking: asyncio.Task[Facts]) -> None:
         del self._looking[film]
         if not looking.cancelled():
-            looking.exception()  # is heard of, also where all who asked are gone
+            looking.exception()  # retrieved even without a waiting caller
 
     async def _look(self, entry: Entry) -> Facts:
         cache, stamp = self.library.cache, entry.stamp
@@ -114,12 +114,12 @@ class LightBox:
         return facts
 
     async def look_around(self) -> None:
-        """Look at every film, one at a time, while nobody waits for anything. Never returns."""
+        """Segment every film, one at a time, while the desk is idle. Never returns."""
         while True:
             entry = self._unseen() if self.desk.idle else None
             if entry is None:
                 with suppress(BonesegError):
-                    await asyncio.to_thread(self.library.notice)  # it asks the disk of every mask
+                    await asyncio.to_thread(self.library.notice)  # stats every mask
                 await asyncio.sleep(BREATH)
                 continue
             with suppress(BonesegError):
@@ -133,14 +133,14 @@ class LightBox:
         return None
 
     def failure(self, entry: Entry) -> str | None:
-        """Why a film cannot be looked at, where that is known."""
+        """Why segmenting a film failed, None where it did not."""
         stamp, why = self.failures.get(entry.id, ("", ""))
         with suppress(BonesegError):
             return why if why and stamp == entry.stamp else None
         return None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every film as the list shows it, in the order in which they should teach most."""
+        """Every film as the list shows it; `place` is its rank in `teaching_order`."""
         rows = [self.row(entry) for entry in self.library.entries()]
         places = {film: place for place, film in enumerate(self.teaching_order())}
         for row in rows:
@@ -157,12 +157,12 @@ class LightBox:
             "revision": self.library.revision(entry),
             "inbox": entry.inbox,
             "draft": self.library.draft(entry.id) is not None,
-            "clear": entry.fault is None,  # which mask is the film's
+            "clear": entry.fault is None,  # whether its mask is unambiguous
             "error": entry.fault or self.failure(entry),
         }
 
     def teaching_order(self) -> list[str]:
-        """The ids of the films without a mask, the one to correct next first."""
+        """The ids of the films without a mask, the most informative first."""
         candidates, labelled = [], []
         for entry in self.library.entries():
             facts = self.facts(entry)
@@ -182,13 +182,13 @@ class LightBox:
         return look
 
     def remove(self, entry: Entry) -> None:
-        """Remove a film from the inbox, with all that is known of it. Raises as the library."""
+        """Remove a film from the inbox with its results. Raises as `Library.remove` does."""
         self.library.remove(entry.id)
         self.failures.pop(entry.id, None)
         self._looks.pop(entry.id, None)
 
     def use(self, run: Run) -> None:
-        """Look at films with the model of a finished run from now on, and remember that."""
+        """Switch to the model of a finished run, also for the next start."""
         bundle = load_bundle(run.bundle)
         with whole_file(self.library.hidden / "model.json") as temporary:
             place = run.bundle.relative_to(self.library.hidden).as_posix()
@@ -201,11 +201,11 @@ class LightBox:
         self.library.version += 1
 
     def spooled(self, suffix: str = "") -> Path:
-        """A path for an upload, named by us."""
+        """A new path for an upload."""
         return self.spool / f".{secrets.token_hex(8)}{suffix}"
 
     async def run(self, task: str, name: str, path: Path, *arguments: Any) -> Any:
-        """What the worker answers to a task."""
+        """The worker's result of a task."""
         return await asyncio.wrap_future(self.desk.submit(task, name, path, *arguments))
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ class LightBox:
 
 
 def adopted(library: Library) -> Path | None:
-    """The model of the run that was chosen on the page, where one was."""
+    """The model chosen on the page, None where none was."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         text = (library.hidden / "model.json").read_text(encoding="utf-8")
         bundle = library.hidden / str(json.loads(text)["bundle"])

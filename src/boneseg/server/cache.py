@@ -1,10 +1,10 @@
-"""What was found on each film, kept on disk so that it is found once.
+"""The results for each film, cached on disk.
 
     ROOT/<film>/facts.json, thumbnail.png, suggestion.bits.gz     kept
-    ROOT/<film>/film.u16.gz, probability.u8.gz                    kept while there is room
+    ROOT/<film>/film.u16.gz, probability.u8.gz                    kept up to ROOM bytes
 
-Facts hold for one state of the film's file and one model; for any other they are none. All of it
-can be removed at any time: it is found again.
+Facts are valid for one state of the film's file and one model. The cache can be deleted at any
+time; it is rebuilt.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ ALL = (FACTS, SUGGESTION, THUMBNAIL_FILE, *LARGE)
 
 @dataclass
 class Cache:
-    """The findings of one data folder."""
+    """The cached results of one data folder."""
 
     root: Path
     room: int = ROOM
     _known: dict[str, Facts] = field(default_factory=dict)
-    _order: dict[str, int] = field(default_factory=dict)  # in which films were looked at, of late
+    _order: dict[str, int] = field(default_factory=dict)  # order of segmentation
 
     def folder(self, film: str) -> Path:
-        """Where the findings of a film (its id) lie."""
+        """The folder of a film's results, by its id."""
         return self.root / film
 
     def facts(self, film: str, stamp: str, model: str) -> Facts | None:
-        """What is known of a film in this state from this model (its digest)."""
+        """The facts of a film for this file state and this model (its digest), or None."""
         if film not in self._known:
             try:
                 text = (self.folder(film) / FACTS).read_text(encoding="utf-8")
@@ -51,29 +51,29 @@ class Cache:
         return found if (found.stamp, found.model) == (stamp, model) else None
 
     def keep(self, film: str, facts: Facts) -> None:
-        """Remember what the worker has just left in the film's folder, and make room for it."""
+        """Register the results that the worker has written, and evict old ones."""
         self._known[film] = facts
         self._order[film] = max(self._order.values(), default=0) + 1
         self._make_room(film)
 
     def whole(self, film: str) -> bool:
-        """Whether its files are there, the large ones too."""
+        """Whether all files of a film are present, including the large ones."""
         return all((self.folder(film) / name).is_file() for name in ALL)
 
     def file(self, film: str, name: str) -> Path:
         return self.folder(film) / name
 
     def forget(self, film: str) -> None:
-        """Remove the findings of a film that is gone."""
+        """Delete the results of a removed film."""
         self._known.pop(film, None)
         self._order.pop(film, None)
         shutil.rmtree(self.folder(film), ignore_errors=True)
 
     def _make_room(self, spared: str) -> None:
-        """Remove the large files of the films that were looked at longest ago.
+        """Delete the large files of the films segmented longest ago.
 
-        The times of files count among films that this server has not looked at: the clock may have
-        been set back since.
+        Modification times only order the films that this server has not segmented, since the clock
+        may have been set back.
         """
         sizes: list[tuple[tuple[int, float], int, Path]] = []
         with suppress(OSError):

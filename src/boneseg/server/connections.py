@@ -1,8 +1,8 @@
-"""Connections that wait too long are closed, before anything is known of who asks.
+"""Limits on connections, which apply before authentication.
 
-uvicorn waits for the header of a request for ever. Here it has HEADER seconds, on a new connection
-and on one that is kept alive; an answer that nobody takes is given up; and where all places are
-taken, the connection that has waited longest for its header makes room for a new one.
+uvicorn waits indefinitely for a request header. Here it must arrive within HEADER seconds, on new
+and on kept-alive connections; a response that the client does not read is aborted after TAKEN
+seconds; and at MOST connections the one idle for longest is closed for a new one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST = 256  # connections at a time
+MOST = 256  # concurrent connections
 HEADER = 10.0  # seconds for the header of a request
-TAKEN = 60.0  # seconds in which a client takes what is on its way to it
+TAKEN = 60.0  # seconds for a client to read what was sent
 SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(H11Protocol):
-    """HTTP/1.1 of one client, as `uvicorn.Config(http=Connection)` wants it."""
+    """The HTTP/1.1 protocol for `uvicorn.Config(http=Connection)`."""
 
     most, header, taken = MOST, HEADER, TAKEN
 
@@ -45,9 +45,9 @@ class Connection(H11Protocol):
         self._follow()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP, where no answer has been begun; uvicorn does not ask."""
+        """Respond to invalid HTTP unless a response has begun, which uvicorn does not check."""
         if self.cycle is not None:
-            self.cycle.disconnected = True  # what the application still answers is not sent
+            self.cycle.disconnected = True  # drop the rest of the response
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
@@ -70,7 +70,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _follow(self) -> None:
-        """Start the clock where a header is waited for, and stop it where one has come."""
+        """Start the timer while waiting for a header, and stop it once one has arrived."""
         answered = self.cycle is None or self.cycle.response_complete
         waits = answered and self._answer_timer is None
         if waits and self.waiting_since is None:
@@ -84,7 +84,7 @@ class Connection(H11Protocol):
         if self.cycle is None and not self.transport.is_closing():
             self.transport.write(SLOW)
             self.transport.close()
-        else:  # the rest of a body that was refused, or an answer that is not taken to its end
+        else:  # an unread refused body, or an unread response
             self.transport.abort()
 
     def _make_room(self) -> None:

@@ -1,10 +1,10 @@
-"""The bounded queue of films, and the workers that take from it.
+"""The bounded queue of films and its workers.
 
     desk = Desk(bundle_path)
     facts = desk.submit("look", "knee.dcm", path, folder, stamp).result()
 
-Two workers, each on half of the cores: an engine on half of them does more than half of the work,
-reading one film goes beside looking at another, and a film that takes long holds up half of them.
+Two workers, each on half of the cores: an engine on half of them has more than half the throughput,
+one film is decoded while another is segmented, and a slow film blocks only one worker.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from boneseg.errors import BonesegError
 from boneseg.server.refusals import BusyError
 from boneseg.server.worker import Job, Worker
 
-QUICK = frozenset(("mask",))  # tasks that go first, and that a full queue does not refuse
-WAITING = 32  # films in the queue, at most
-PATIENCE = 120.0  # seconds for one film, before its worker is taken to hang
-WORKERS = 2  # or one, where there is one core
+QUICK = frozenset(("mask",))  # tasks that jump the queue and are accepted when it is full
+WAITING = 32  # largest queue, films
+PATIENCE = 120.0  # timeout for one film, seconds
+WORKERS = 2  # fewer where there are fewer cores
 
 
 @dataclass
 class Counts:
-    """What the desk has done, for /metrics and /api/health."""
+    """Counters for /metrics and /api/health."""
 
     done: int = 0
     failed: int = 0
     refused: int = 0
-    usual_seconds: float = 0.2  # of a film, of late
+    usual_seconds: float = 0.2  # per film, moving average
 
 
 class Desk:
-    """The queue and its workers; safe to use from any thread."""
+    """The queue and its workers. Thread-safe."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Desk:
         self._queue: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._lock = threading.Lock()
         self._busy, self._closed = 0, False
-        self.workers[0].start(bundle)  # what cannot be loaded is told here
+        self.workers[0].start(bundle)  # raises if the model cannot be loaded
         self._threads = [
             threading.Thread(target=self._serve, args=(worker,), name="desk", daemon=True)
             for worker in self.workers
@@ -69,7 +69,7 @@ class Desk:
     def submit(self, task: str, film: str, *arguments: Any) -> Future[Any]:
         """Queue one of `tasks.TASKS` for a film. Raises BusyError where the queue is full.
 
-        QUICK tasks are not refused: what is drawn is saved however many films wait.
+        QUICK tasks are never refused, so masks can be saved while the queue is full.
         """
         job = Job(task, film, arguments)
         if task not in QUICK:
@@ -78,7 +78,7 @@ class Desk:
         return job.future
 
     def check_room(self) -> None:
-        """Raise BusyError where the queue is full, before an upload is taken in."""
+        """Raise BusyError where the queue is full, before an upload is read."""
         if self.waiting >= self._limit:
             self.refuse()
 
@@ -89,7 +89,7 @@ class Desk:
         self.counts.refused += 1
         ahead = self._queue.qsize()
         seconds = math.ceil(ahead * self.counts.usual_seconds / len(self.workers)) or 1
-        raise BusyError(f"{ahead} films wait already; come again in {seconds} s", seconds)
+        raise BusyError(f"the queue is full ({ahead} films); retry in {seconds} s", seconds)
 
     @property
     def waiting(self) -> int:
@@ -97,7 +97,7 @@ class Desk:
 
     @property
     def deaths(self) -> int:
-        """Workers that were replaced."""
+        """Number of workers that were replaced."""
         return sum(worker.died for worker in self.workers)
 
     @property
@@ -109,11 +109,11 @@ class Desk:
         return [worker.pid for worker in self.workers if worker.pid is not None]
 
     def use(self, bundle: Path) -> None:
-        """Look at films with another model from now on; those at hand are finished first."""
+        """Switch to another model; films in progress are finished first."""
         self.bundle = bundle
 
     def close(self) -> None:
-        """End the workers; what waits is given up."""
+        """Stop the workers and cancel the queue."""
         self._closed = True
         with suppress(queue.Empty):
             while (job := self._queue.get_nowait()[2]) is not None:
@@ -122,13 +122,13 @@ class Desk:
         for worker, thread in zip(self.workers, self._threads, strict=True):
             given_up = time.monotonic() + 10
             while thread.is_alive() and time.monotonic() < given_up:
-                worker.end()  # again and again, for one may just be starting
+                worker.end()  # repeatedly, since it may just be starting
                 thread.join(0.05)
             worker.kill()
 
     def _serve(self, worker: Worker) -> None:
         if worker.pid is None:
-            with suppress(BonesegError):  # it is told to the film that comes
+            with suppress(BonesegError):  # reported for the next film
                 worker.start(self.bundle)
         while (job := self._queue.get()[2]) is not None and not self._closed:
             if not job.future.set_running_or_notify_cancel():
@@ -157,10 +157,10 @@ class Desk:
 
 
 def shares(workers: int) -> list[frozenset[int]]:
-    """The cores of this process for so many workers, or for fewer: each has one or more.
+    """Divide the cores of this process among `workers`, or fewer: at least one core each.
 
-    All have as many, for the last digits of a network's answer hang on that, and no film may be
-    found otherwise by another worker. Empty sets where the system does not tell.
+    All get the same number, since the last digits of a network's output depend on it and the mask
+    of a film must not depend on the worker. Empty sets where the system does not support affinity.
     """
     if not hasattr(os, "sched_getaffinity"):
         return [frozenset()] * min(workers, os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""What comes in with a request and goes out with an answer: uploads, masks, JSON, kinds, names."""
+"""Request and response bodies: uploads, masks, JSON, content types, file names."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from boneseg.server.tasks import SUGGESTION, Facts
 BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
 JSON, FORM = "application/json", "multipart/form-data"
 LARGEST_JSON = 64 * 2**10  # bytes
-BYTES_A_PIXEL, METADATA = 4, 2**20  # of a mask as PNG, at most: RGBA, and what describes it
+BYTES_A_PIXEL, METADATA = 4, 2**20  # upper bounds of a mask as PNG: RGBA, and its metadata
 CHUNK = 2**18
 
 
 async def take_upload(request: Request, box: LightBox) -> tuple[str, Path]:
-    """The name and a temporary path of the one file of a multipart body."""
+    """The name and the temporary path of the file in a multipart body."""
     kind = content_type(request)
     if kind != FORM:
-        advice = f"there is no file; send one as {FORM}, named file"
+        advice = f"no file in the request; send one as {FORM}, named file"
         raise MediaTypeError(f"{kind[:40]}: {advice}") if kind else BadRequestError(advice)
     async with request.form(max_files=1, max_fields=8) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise BadRequestError(f"there is no file; send one as {FORM}, named file")
+            raise BadRequestError(f"no file in the request; send one as {FORM}, named file")
         name = _shown(file.filename or "film")
         suffix = Path(name).suffix.lower()
         path = box.spooled(suffix if re.fullmatch(r"\.\w{1,5}", suffix) else "")
@@ -60,18 +60,18 @@ def _copy(file: UploadFile, path: Path, name: str) -> None:
             shutil.copyfileobj(file.file, target, CHUNK)
     except OSError as error:
         path.unlink(missing_ok=True)
-        reason = f"cannot be taken in ({error.strerror})"
+        reason = f"cannot be stored ({error.strerror})"
         raise OutputError(f"{name}: {reason}; free space in the data folder") from None
 
 
 def _shown(name: str) -> str:
-    """A name from outside as messages show it: its last part, one line, not too long."""
+    """A client's file name for messages: its last part, printable, at most 120 characters."""
     last = re.split(r"[\\/]", name)[-1]
     return "".join(letter for letter in last if letter.isprintable())[:120] or "film"
 
 
 async def drawn_mask(request: Request, box: LightBox, entry: Entry, facts: Facts) -> Mask:
-    """The mask in a request's body. Raises MaskError for what is none, or of another size."""
+    """The mask in a request's body. Raises MaskError for an invalid or wrongly sized one."""
     kind, shape = content_type(request), (facts.height, facts.width)
     if kind not in (PNG, BITS):
         raise MediaTypeError(f"{entry.name}: send the mask as {PNG} or {BITS}, not {kind[:40]!r}")
@@ -86,7 +86,7 @@ async def drawn_mask(request: Request, box: LightBox, entry: Entry, facts: Facts
         packed = await box.run("mask", entry.name, path, shape, True)
         return await asyncio.to_thread(_unpacked, packed, facts, entry.name)
     except OSError as error:
-        raise OutputError(f"{entry.name}: cannot be taken in ({error.strerror})") from None
+        raise OutputError(f"{entry.name}: cannot be stored ({error.strerror})") from None
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
@@ -98,7 +98,9 @@ async def _spool(request: Request, path: Path, most: int, name: str) -> None:
         async for chunk in request.stream():
             taken += len(chunk)
             if taken > most:
-                raise TooLargeError(f"{name}: more than the {most} bytes of a mask of its size")
+                raise TooLargeError(
+                    f"{name}: over the limit of {most} bytes for a mask of its size"
+                )
             await asyncio.to_thread(target.write, chunk)
 
 
@@ -112,7 +114,7 @@ async def take_json(request: Request) -> Any:
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_JSON:
-            raise TooLargeError(f"more than the {LARGEST_JSON} bytes that a request may have here")
+            raise TooLargeError(f"the body exceeds the limit of {LARGEST_JSON} bytes")
     kind = content_type(request)
     if kind != JSON and (kind or body):
         raise MediaTypeError(f"{kind[:40] or 'no type'}: send {JSON}")
@@ -128,7 +130,7 @@ def _refuse_constant(word: str) -> float:
 
 
 def content_type(request: Request) -> str:
-    """What a body is said to be, in small letters and without parameters; "" where not said."""
+    """The media type of a request in lower case, without parameters; "" where there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -138,7 +140,7 @@ def private_file(path: Path) -> BinaryIO:
 
 
 async def saved_mask(box: LightBox, name: str, path: Path, facts: Facts, wanted: str) -> Response:
-    """A mask on disk as PNG or bits, if it has the film's size. Raises MaskError."""
+    """A mask on disk as PNG or bits. Raises MaskError where it does not have the film's size."""
     packed = await box.run("mask", name, path, (facts.height, facts.width), False)
     if wanted == BITS:
         return Response(packed, media_type=BITS, headers={"Content-Encoding": "gzip"})
@@ -157,11 +159,11 @@ def _unpacked(packed: bytes, facts: Facts, name: str) -> Mask:
 
 
 def file_answer(path: Path, kind: str, headers: dict[str, str]) -> Response:
-    """A file, which stays readable to its end if it is removed meanwhile. Raises NotFoundError."""
+    """A file, sent completely even if it is removed meanwhile. Raises NotFoundError."""
     try:
         file = path.open("rb")
     except OSError:
-        raise NotFoundError("this was removed a moment ago; reload the list") from None
+        raise NotFoundError("the file was just removed; reload the list") from None
     size = os.fstat(file.fileno()).st_size
     headers = headers | {"Content-Length": str(size)}
     return StreamingResponse(_chunks(file), media_type=kind, headers=headers)
@@ -174,12 +176,15 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def packed_file(path: Path) -> Response:
-    """A gzipped file, which browsers unpack. Raises NotFoundError."""
+    """A gzipped file, sent with Content-Encoding. Raises NotFoundError."""
     return file_answer(path, BITS, {"Content-Encoding": "gzip"})
 
 
 def accepted_kind(request: Request, offered: tuple[str, ...]) -> str:
-    """The kind among those offered that the Accept header likes best; the first for any."""
+    """The offered media type that the Accept header prefers; the first on a tie.
+
+    Raises BadRequestError where none is acceptable.
+    """
     weights: dict[str, float] = {}
     for part in request.headers.get("accept", "*/*").split(","):
         kind, *more = (piece.strip().lower() for piece in part.split(";"))
@@ -195,22 +200,21 @@ def accepted_kind(request: Request, offered: tuple[str, ...]) -> str:
 
     best = max(offered, key=weight)
     if weight(best) <= 0:
-        raise BadRequestError(f"Accept: {', '.join(offered)} are given, none of what is asked for")
+        raise BadRequestError(f"Accept: no available type; choose from {', '.join(offered)}")
     return best
 
 
 class Json(JSONResponse):
-    """Every JSON document that leaves: see `as_json`."""
+    """A JSON response: see `as_json`."""
 
     def render(self, content: Any) -> bytes:
         return as_json(content).encode()
 
 
 def as_json(content: Any) -> str:
-    """JSON (RFC 8259) on one line, for every answer.
+    """A JSON (RFC 8259) document on one line.
 
-    A number that is not finite is null, for JSON has no word for it; bytes of a film's name that
-    are not UTF-8 are written as \\udcXX.
+    Non-finite numbers become null; bytes of a film's name that are not UTF-8 become \\udcXX.
     """
     text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[\ud800-\udfff]", lambda lone: f"\\\\u{ord(lone[0]):x}", text)
@@ -225,7 +229,7 @@ def _finite(content: Any) -> Any:
 
 
 def attachment(name: str) -> dict[str, str]:
-    """The header of a file to keep (RFC 6266)."""
+    """The Content-Disposition header of a download (RFC 6266)."""
     plain = re.sub(r"[^A-Za-z0-9._ ()+-]", "_", name)
     quoted = quote(name, safe="", errors="replace")
     return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"}

@@ -1,4 +1,4 @@
-"""The data folder of a light box: where its films and masks are, and that one server has it."""
+"""The data folder of a light box: its layout and its lock."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ HIDDEN = ".boneseg"
 
 @contextmanager
 def only_server(root: Path, address: str) -> Iterator[None]:
-    """Hold a folder for this server alone. Raises ServerError where another has it."""
+    """Lock a folder for this server. Raises ServerError where another holds it."""
     with held(root / HIDDEN / "lock", address) as other:
         if other is not None:
             raise ServerError(
-                f"{root}: is open in another light box ({other}); use that one, or end it"
+                f"{root}: is open in another light box ({other}); use or stop that one"
             )
         yield
 
 
 def layout(root: Path) -> tuple[Path, Path]:
-    """The folders of films and masks; those of the first layout where neither is there."""
+    """The folders of films and masks; those of the first layout where none exists.
+
+    Raises UsageError for films outside such a folder.
+    """
     for images, masks in LAYOUTS:
         if (root / images).is_dir():
             return root / images, root / masks
@@ -47,10 +50,10 @@ def _known_suffixes() -> tuple[str, ...]:
 
 
 def refuse_annotations(masks: Path) -> None:
-    """Masks of other tools stay as they are: one saved beside them would be a film's second."""
+    """Raise UsageError for annotation files: a mask saved beside one would be a second one."""
     for mask in mask_files(masks):
         if is_annotation(mask.path) and not mask.loose:
             raise UsageError(
-                f"{mask.path}: masks are kept as pictures here; make them with "
-                "boneseg convert DATA --to png --out DIR, and serve these"
+                f"{mask.path}: annotation files are not supported here; convert them with "
+                "boneseg convert DATA --to png --out DIR, and serve the result"
             )

@@ -1,14 +1,13 @@
-"""Who may ask, and how much, before the application sees anything of a request.
+"""Access control, applied before the application sees a request.
 
-    host      without a token only names of this machine are answered, or a page elsewhere could
-              have its own name lead here (DNS rebinding)
-    origin    what changes something is taken from our own pages and from programs, never from
-              another site's page (Fetch Metadata, and the Origin header)
-    token     on any address but this machine's, and wherever one was given: a cookie for the page,
-              "Authorization: Bearer" for programs
-    size      a body that says it is too large is not read; `bodies.py` bounds one that does not
+    host      without a token only loopback host names are served, against DNS rebinding
+    origin    requests that change something are accepted from the light box itself and from
+              programs, not from other sites (Fetch Metadata, Origin header)
+    token     required on every address except loopback, and wherever one was given: a cookie for
+              the page, "Authorization: Bearer" for programs
+    size      a request whose Content-Length is too large is refused; `bodies.py` limits the rest
 
-Every answer carries a content security policy under which the page can reach this server alone.
+Every response carries a content security policy that lets the page reach only this server.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ HEADERS = {
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether an address or a name means this machine alone."""
+    """Whether an address or host name is loopback."""
     if host.lower() == "localhost":
         return True
     try:
@@ -71,7 +70,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
-            return  # nothing here speaks websocket: uvicorn refuses it
+            return  # no websockets: uvicorn refuses them
         headers = Headers(scope=scope)
 
         async def guarded_send(message: Message) -> None:
@@ -92,15 +91,15 @@ class Guard:
             await self.app(scope, receive, guarded_send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        """(status, why), or None where the request may pass."""
+        """(status, reason), or None where the request is admitted."""
         if self.token is None:
             host = _name_of(headers.get("host", ""))
             if not is_this_machine(host):
-                return 421, f"{host or 'no host'}: is not served here; ask for 127.0.0.1"
+                return 421, f"{host or 'no host'}: host is not served here; use 127.0.0.1"
         elif not (self._knows_token(headers) or self._brings_token(scope)):
-            return 401, "a token is needed: open /?token=TOKEN, or send Authorization: Bearer TOKEN"
+            return 401, "token required: open /?token=TOKEN, or send Authorization: Bearer TOKEN"
         if scope["method"] not in SAFE and not _from_here(headers):
-            return 403, "asked by a page of another site; open the light box itself"
+            return 403, "cross-site request refused; open the light box itself"
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length[:20]) > self.max_bytes:
             return 413, too_large(self.max_bytes)
@@ -110,13 +109,13 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return True
-        # by hand, for other programs of this host set cookies that http.cookies stumbles over
+        # parsed by hand: http.cookies fails on cookies that other programs on this host set
         cookies = (cookie.partition("=") for cookie in headers.get("cookie", "").split(";"))
         ours = [unquote(value.strip()) for name, _, value in cookies if name.strip() == COOKIE]
         return any(map(self._is_token, ours))
 
     def _brings_token(self, scope: Scope) -> bool:
-        """Whether this opens the page for the first time: /?token=..."""
+        """Whether this is the first visit to the page: /?token=..."""
         if self.token is None or scope["path"] != "/" or scope["method"] != "GET":
             return False
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
@@ -126,7 +125,7 @@ class Guard:
         return hmac.compare_digest(given.encode(), (self.token or "").encode())
 
     async def _welcome(self, send: Send) -> None:
-        """Keep the token in a cookie, and out of the address bar."""
+        """Store the token in a cookie and remove it from the address bar."""
         cookie = f"{COOKIE}={quote(self.token or '', safe='')}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", b"/"), (b"set-cookie", cookie.encode("latin-1"))]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
@@ -134,7 +133,7 @@ class Guard:
 
 
 def _from_here(headers: Headers) -> bool:
-    """Whether our own page asks, or a program: a browser always says where a page is from."""
+    """Whether the request is same-origin or from a program; browsers always send the origin."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
@@ -142,14 +141,14 @@ def _from_here(headers: Headers) -> bool:
 
 
 def _name_of(host: str) -> str:
-    """The name in a Host header, without its port; "" where there is none."""
+    """The host name of a Host header without its port; "" where there is none."""
     with suppress(ValueError):
         return urlsplit(f"//{host}").hostname or ""
     return ""
 
 
 async def _refuse(send: Send, status: int, why: str, *, form: bool) -> None:
-    """Answer with a line of JSON, or where a token is needed and `form` is set, with a form."""
+    """Respond with a line of JSON, or with the login form on 401 if `form` is set."""
     body, kind = json.dumps({"error": why}).encode(), b"application/json"
     if status == 401 and form:
         body, kind = FORM, b"text/html; charset=utf-8"

@@ -1,8 +1,8 @@
-"""The masks that were ever saved for each film, so that nothing drawn is lost.
+"""Every mask ever saved for each film.
 
     DATA/.boneseg/history/<film>/<moment>-<revision>.png
 
-A version's moment orders it after all before it, even where the clock has been set back.
+A version's moment is later than all before it, even where the clock has been set back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class History:
     root: Path
 
     def of(self, film: str) -> list[Version]:
-        """Every mask that was saved for a film, the newest first."""
+        """All saved masks of a film, newest first."""
         found = []
         for path in (self.root / film).glob("*-*.*"):
             when, _, revision = path.stem.partition("-")
@@ -43,7 +43,7 @@ class History:
         return sorted(found, key=lambda version: version.path.name, reverse=True)
 
     def remember(self, film: str, mask: Path | None) -> None:
-        """Add a mask that is about to be replaced, unless it is there. Raises OutputError."""
+        """Add a mask that is about to be replaced, unless it is known. Raises OutputError."""
         if mask is None or not mask.is_file():
             return
         content = mask.read_bytes()
@@ -78,7 +78,7 @@ class History:
 
 
 def digest(content: bytes) -> str:
-    """The revision of a mask with this content: 16 hex digits."""
+    """The revision of a mask file's content: 16 hex digits of its SHA-256."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

@@ -1,15 +1,15 @@
-"""A data folder as a list of films with a state; saving with a history, so that nothing is lost.
+"""A data folder as a list of films with a state, and saving with a history.
 
     DATA/images/knee.dcm, DATA/masks/knee.png       the dataset, as every other verb reads it
-    DATA/.boneseg/history/<film>/                   every mask that was ever saved: history.py
-    DATA/.boneseg/drafts/                           what was drawn and is not saved yet
-    DATA/.boneseg/inbox/                            films dropped on the page, until they are saved
+    DATA/.boneseg/history/<film>/                   every mask ever saved: history.py
+    DATA/.boneseg/drafts/                           unsaved changes
+    DATA/.boneseg/inbox/                            uploaded films, until they are saved
     DATA/.boneseg/states.json                       which masks are corrected, and which accepted
-    DATA/.boneseg/gone.json                         since when films are gone: retention.py
+    DATA/.boneseg/gone.json                         when films were removed: retention.py
 
-A film's revision is the digest of its mask's file, so that a change from outside is seen like one
-from another tab. States are kept by film and revision: a mask that this room did not write was
-drawn by somebody, and counts as accepted.
+A film's revision is the digest of its mask file, so an external change is detected like one from
+another tab. States are stored by film and revision: a mask that the light box did not write was
+made by a person, and counts as accepted.
 """
 
 from __future__ import annotations
@@ -49,26 +49,26 @@ class Entry:
     name: str
     image: Path
     mask: Path | None
-    inbox: bool  # dropped on the page, and not saved yet
-    fault: str | None = None  # why it is not clear which mask is the film's
+    inbox: bool  # uploaded, and not saved yet
+    fault: str | None = None  # why its mask is ambiguous
 
     def check_clear(self) -> None:
-        """Raises DatasetError where it is not clear which mask is the film's."""
+        """Raise DatasetError where the film's mask is ambiguous."""
         if self.fault is not None:
             raise DatasetError(self.fault)
 
     @property
     def stamp(self) -> str:
-        """The state of the film's file. Raises NotFoundError where it is gone."""
+        """Modification time and size of the film's file. Raises NotFoundError if it was removed."""
         try:
             told = self.image.stat()
         except OSError:
-            raise NotFoundError(f"{self.name}: is gone; somebody has removed the film") from None
+            raise NotFoundError(f"{self.name}: the film was removed from the folder") from None
         return f"{told.st_mtime_ns}-{told.st_size}"
 
 
 class Library:
-    """The films of one folder. Its methods may be called from any thread."""
+    """The films of one folder. Thread-safe."""
 
     def __init__(self, root: Path) -> None:
         if root.exists() and not root.is_dir():
@@ -88,35 +88,35 @@ class Library:
                 private_folder(folder)
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
-            raise OutputError(f"{root}: {reason}; give --data a folder of your own") from None
+            raise OutputError(f"{root}: {reason}; give --data a writable folder") from None
         refuse_annotations(self.masks)
-        self.version = secrets.randbelow(2**32)  # goes up with every change; no other server's
+        self.version = secrets.randbelow(2**32)  # increases with every change
         self._lock = threading.RLock()
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._states = self._read_states()
         self._seen: tuple[int, ...] = ()
-        self._written: list[int] = []  # when each mask was
+        self._written: list[int] = []  # modification time of each mask
         self._entries: list[Entry] = []
         self._gone = Gone(self.hidden / "gone.json")
-        self._tidied = -1  # the version of which `notice` has tidied up
+        self._tidied = -1  # the version that `notice` cleaned up last
 
     @property
     def name(self) -> str:
-        """What the folder is called, also where it is given as "." or is the root of a disk."""
+        """The folder's name, also where it is given as "." or is a file system root."""
         root = self.root.resolve()
         return root.name or str(root)
 
-    # -- what is there ------------------------------------------------------------------------
+    # -- listing ------------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
-        """Every film by name, those of the inbox first. Raises DatasetError for no folder."""
+        """All films by name, those of the inbox first. Raises DatasetError for a missing folder."""
         with self._lock:
             folders = tuple(_changed(f) for f in (self.images, self.masks, self.inbox))
-            if folders != self._seen[1:]:  # by us, or by anybody else
+            if folders != self._seen[1:]:  # by this server or another program
                 self.version += 1
             if (self.version, *folders) != self._seen:
                 pairs, faults = films_and_masks(self.images, self.masks)
-                known: dict[str, Entry] = {}  # of films with one name, the first is listed
+                known: dict[str, Entry] = {}  # of films with the same name, the first is listed
                 for path, mask in pairs.items():
                     entry = _entry(path, mask, fault=faults.get(path))
                     known.setdefault(entry.id, entry)
@@ -127,9 +127,9 @@ class Library:
             return self._entries
 
     def notice(self) -> None:
-        """See masks that others have written in their place, which their folder does not show.
+        """Detect masks rewritten in place, which does not change the folder's modification time.
 
-        Raises DatasetError as `entries`.
+        Raises DatasetError as `entries` does.
         """
         with self._lock:
             entries = self.entries()
@@ -142,15 +142,15 @@ class Library:
                 self._tidy(entries)
 
     def begin(self) -> int:
-        """Remove what a killed server has left, and what is kept no longer of films that are gone.
+        """Clean up after a killed server, and delete the expired data of removed films.
 
-        For the one server of the folder. Returns the number of films whose history was removed.
+        Only for the server that holds the folder. Returns the number of expired films.
         """
         with self._lock:
             hidden = (path for path in self.hidden.rglob("*") if path.is_dir())
             for folder in (self.images, self.masks, self.hidden, *hidden):
                 sweep(folder)
-            with suppress(DatasetError):  # then nothing is known of what is gone
+            with suppress(DatasetError):  # then removed films are unknown
                 self._tidy(self.entries())
             expired = self._gone.expired()
             for film in expired:
@@ -162,7 +162,7 @@ class Library:
         for entry in self.entries():
             if entry.id == film:
                 return entry
-        raise NotFoundError("there is no such film, or no longer; reload the list")
+        raise NotFoundError("no such film, or it was removed; reload the list")
 
     def revision(self, entry: Entry) -> str:
         """The digest of the film's mask, or NONE."""
@@ -187,24 +187,24 @@ class Library:
         return "corrected" if corrected else "accepted"
 
     def hand(self, entry: Entry) -> Hand:
-        """Whose the film's mask is: the model's, a person's, or the model's that one corrected."""
+        """Who made the film's mask: the model, a person, or both (a corrected suggestion)."""
         revision = self.revision(entry)
         if revision == NONE:
             return "model"
         return "both" if f"{entry.id}-{revision}" in self._states else "person"
 
     def accepted(self) -> list[Entry]:
-        """The films whose mask somebody stands for."""
+        """The films whose mask is accepted."""
         return [entry for entry in self.entries() if self.state(entry, None) == "accepted"]
 
     # -- saving -------------------------------------------------------------------------------
 
     def save(self, film: str, mask: Mask, state: State, seen: str) -> tuple[Entry, str]:
-        """Write a film's mask into the dataset; the entry as it is then, and its revision.
+        """Write a film's mask into the dataset; returns the updated entry and its revision.
 
-        seen: the revision that the drawing began from. Raises ConflictError where another mask was
-        saved since, and OutputError where the mask cannot be written, or the one before it cannot
-        be removed: what was there stays.
+        seen: the revision that the mask is based on. Raises ConflictError where another mask was
+        saved since, and OutputError where the mask cannot be written or the previous one cannot
+        be removed; the previous one then stays.
         """
         if state not in ("corrected", "accepted"):
             raise UsageError(f"state {state!r}: a mask is saved as corrected or accepted")
@@ -214,60 +214,60 @@ class Library:
             now = self.revision(entry)
             if seen != now:
                 raise ConflictError(
-                    f"{entry.name}: was saved elsewhere since you opened it; look at both, "
+                    f"{entry.name}: was saved elsewhere after you opened it; compare both, "
                     "then save again"
                 )
             encoded = png_mask(mask)
             revision = digest(encoded)
             target = self.masks / f"{stem_of(entry.image)}.png"
             self.history.remember(entry.name, entry.mask)
-            self.history.remember(entry.name, target)  # put there meanwhile by another program
+            self.history.remember(entry.name, target)  # written meanwhile by another program
             self.history.add(entry.name, revision, png_mask(mask, small=True), ".png")
             self._set_state(f"{film}-{revision}", state)
             image = self._into_dataset(entry) if entry.inbox else entry.image
             with whole_file(target) as temporary:
                 temporary.write_bytes(encoded)
                 if entry.mask is not None and not same_place(entry.mask, target):
-                    _remove_replaced(entry.mask)  # before another mask fits the film as well
+                    _remove_replaced(entry.mask)  # or the film would have two masks
             self.drop_draft(film)
             self.version += 1
             return Entry(entry.id, entry.name, image, target, False), revision
 
     def keep_draft(self, film: str, mask: Mask) -> None:
-        """Keep what is drawn and not saved. Raises OutputError and NotFoundError."""
+        """Store unsaved changes as a draft. Raises OutputError and NotFoundError."""
         packed = packed_mask(mask)
         with self._lock, whole_file(self._draft(self.entry(film).id)) as temporary:
             temporary.write_bytes(packed)
 
     def draft(self, film: str) -> Path | None:
-        """The gzipped bits of what was drawn and not saved."""
+        """The file of the draft (gzipped bits), None where there is none."""
         return self._draft(film) if self._draft(film).is_file() else None
 
     def drop_draft(self, film: str) -> None:
         with suppress(OSError):
             self._draft(film).unlink()
 
-    # -- films that come and go ---------------------------------------------------------------
+    # -- adding and removing films ------------------------------------------------------------
 
     def drop(self, name: str, path: Path) -> Entry:
-        """Take a film (a file that is moved) into the inbox, by a name that nobody else has."""
+        """Move an uploaded film into the inbox under a unique name. Raises OutputError."""
         with self._lock:
             stem, suffix = safe_name(name, path)
             taken = [entry.name for entry in self.entries()]
-            taken += [mask.name for mask in mask_files(self.masks)]  # some wait for their film
+            taken += [mask.name for mask in mask_files(self.masks)]  # also without a film
             target = self.inbox / f"{free_name(stem, taken)}{suffix}"
             try:
                 path.replace(target)
             except OSError as error:
-                reason = f"cannot be kept ({error.strerror})"
+                reason = f"cannot be stored ({error.strerror})"
                 raise OutputError(f"{name}: {reason}; free space in {self.root}") from None
             self.version += 1
             return _entry(target, None, inbox=True)
 
     def remove(self, film: str) -> None:
-        """Remove a film from the inbox, with all that was found and drawn on it.
+        """Remove a film from the inbox, with its results and masks.
 
-        Raises ConflictError for a film of the dataset, which only its owner removes.
+        Raises ConflictError for a film of the dataset.
         """
         with self._lock:
             entry = self.entry(film)
@@ -282,19 +282,19 @@ class Library:
             self._drop_drawn(film)
             self.version += 1
 
-    # -- below --------------------------------------------------------------------------------
+    # -- helpers ------------------------------------------------------------------------------
 
     def _into_dataset(self, entry: Entry) -> Path:
         target = self.images / entry.image.name
         try:
-            entry.image.replace(target)  # within one folder, and so at once
+            entry.image.replace(target)  # one file system: atomic
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
             raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
         return target
 
     def _tidy(self, entries: list[Entry]) -> None:
-        """Remove the pictures of films that are gone, and note since when they are."""
+        """Delete the cached results of removed films, and record when they were removed."""
         present = {entry.id for entry in entries}
         with suppress(OSError):
             for folder in self.cache.root.iterdir():
@@ -305,7 +305,7 @@ class Library:
         self._gone.note(drawn, present)
 
     def _drop_drawn(self, film: str) -> None:
-        """Remove what was drawn on a film: its draft, and every version of its mask."""
+        """Delete a film's draft and every version of its mask."""
         self.drop_draft(film)
         for name in self.history.films():
             if _id(name) == film:
@@ -345,11 +345,11 @@ def _id(name: str) -> str:
 
 
 def _remove_replaced(mask: Path) -> None:
-    """Remove the mask before, which is in the history. Raises OutputError."""
+    """Remove the previous mask, which is in the history. Raises OutputError."""
     try:
         mask.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"the mask before cannot be removed ({error.strerror})"
+        reason = f"the previous mask cannot be removed ({error.strerror})"
         raise OutputError(f"{mask.name}: {reason}; make its folder writable") from None
 
 

@@ -1,7 +1,7 @@
-"""HTTP methods that hold for every route (RFC 9110, section 9.3).
+"""HTTP methods that apply to every route (RFC 9110, section 9.3).
 
-HEAD is answered as GET without its content, OPTIONS with the methods that a path has, and any other
-method with 405 and the same list in Allow.
+HEAD is handled as GET without the content, OPTIONS returns the methods of a path, and any other
+method gets a 405 with the same list in Allow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Methods:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        head, asked = scope["method"] == "HEAD", dict(scope)  # routes change the scope
+        head, asked = scope["method"] == "HEAD", dict(scope)  # routes modify the scope
 
         async def as_said(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 405:
@@ -48,7 +48,7 @@ class Methods:
                 scope["method"] = "HEAD"
 
     def _allowed(self, scope: Scope) -> list[str]:
-        """The methods that the path of a request has; none where there is no such path."""
+        """The methods of a request's path; empty where there is no such path."""
         found = [method for method in KNOWN if self._has(scope, method)]
         if not found:
             return []
@@ -60,5 +60,5 @@ class Methods:
         return any(
             route.matches(asked)[0] is Match.FULL
             for route in routes
-            if method == "GET" or not isinstance(route, Mount)  # one of files, which are read
+            if method == "GET" or not isinstance(route, Mount)  # a mount of files is read-only
         )

@@ -1,4 +1,4 @@
-"""What /metrics says, in Prometheus' text format (version 0.0.4)."""
+"""The /metrics page, in the Prometheus text format (version 0.0.4)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
 
 class Requests:
-    """How many requests were answered, and how fast those for masks."""
+    """Request counts by route and status, and the latency of segmentation requests."""
 
     def __init__(self) -> None:
         self.answered: Counter[tuple[str, int]] = Counter()
@@ -36,7 +36,7 @@ class Requests:
 
 
 class Counting:
-    """ASGI middleware that counts the answers of each route."""
+    """ASGI middleware that counts the responses of each route."""
 
     def __init__(self, app: ASGIApp, *, requests: Requests) -> None:
         self.app, self.requests = app, requests
@@ -52,7 +52,7 @@ class Counting:
 
 
 def metrics_text(box: LightBox, requests: Requests) -> str:
-    """Counters since the start, and what is so now."""
+    """Counters since the start, and current gauges."""
     counts, lines = box.desk.counts, []
 
     def family(name: str, kind: str, what: str, *samples: tuple[str, float]) -> None:
@@ -73,7 +73,7 @@ def metrics_text(box: LightBox, requests: Requests) -> str:
     family(
         "segment_seconds",
         "histogram",
-        "From a request for a mask to its answer.",
+        "Latency of segmentation requests.",
         *((f'_bucket{{le="{b:g}"}}', requests.seconds[b]) for b in BUCKETS),
         ('_bucket{le="+Inf"}', requests.count),
         ("_sum", requests.sum),
@@ -82,17 +82,17 @@ def metrics_text(box: LightBox, requests: Requests) -> str:
     family(
         "films_total",
         "counter",
-        "Films that the worker took.",
+        "Films processed by the workers.",
         ('{outcome="done"}', counts.done),
         ('{outcome="failed"}', counts.failed),
     )
     family("worker_deaths_total", "counter", "Workers replaced.", ("", box.desk.deaths))
-    family("refused_total", "counter", "Films refused, the queue being full.", ("", counts.refused))
-    family("queue_waiting", "gauge", "Films that wait.", ("", box.desk.waiting))
+    family("refused_total", "counter", "Films refused by a full queue.", ("", counts.refused))
+    family("queue_waiting", "gauge", "Films in the queue.", ("", box.desk.waiting))
     family(
         "resident_bytes",
         "gauge",
-        "Memory of each process.",
+        "Resident memory of each process.",
         ('{process="server"}', resident_bytes(None)),
         *(
             (f'{{process="worker {number}"}}', resident_bytes(pid))
@@ -103,7 +103,7 @@ def metrics_text(box: LightBox, requests: Requests) -> str:
 
 
 def resident_bytes(pid: int | None) -> int:
-    """The memory of a process (None: this one); 0 where that is not told (no /proc)."""
+    """The resident memory of a process (None: this one); 0 where there is no /proc."""
     try:
         pages = Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii").split()[1]
     except (OSError, IndexError):

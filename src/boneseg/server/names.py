@@ -1,4 +1,4 @@
-"""Names for films that come from outside: never a path, and never one that is taken."""
+"""Safe and unique names for uploaded films."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from boneseg.masks.annotations import DICOM_SUFFIXES
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 
 _TIFF = (".tif", ".tiff")
-_MARKS = {  # how the files begin that a browser or a program may send, and what they are called
+_MARKS = {  # magic numbers of the accepted files, and their suffixes
     b"\x89PNG": (".png",),
     b"\xff\xd8\xff": (".jpg", ".jpeg", ".jpe", ".jfif"),
     b"II*\0": _TIFF,
@@ -26,10 +26,10 @@ _MARKS = {  # how the files begin that a browser or a program may send, and what
 
 
 def safe_name(name: str, path: Path) -> tuple[str, str]:
-    """A stem and a suffix that are plain names: what comes from outside never becomes a path.
+    """A stem and a suffix without path separators for an uploaded file.
 
-    The suffix is that of the file's content, where that and the name disagree: it says in a folder
-    which files are films. Raises RadiographError where neither tells what the file is.
+    The suffix follows the content where the name disagrees, since it decides which files of a
+    folder are films. Raises RadiographError where neither identifies the file.
     """
     last = re.split(r"[\\/]", name)[-1]
     joined = unicodedata.normalize("NFC", last)
@@ -42,15 +42,15 @@ def safe_name(name: str, path: Path) -> tuple[str, str]:
     if head[128:] == b"DICM":
         known = DICOM_SUFFIXES
     if known is None and suffix not in IMAGE_SUFFIXES + DICOM_SUFFIXES:
-        raise RadiographError(f"{last}: is not an image of a known kind; give PNG, TIFF or DICOM")
+        raise RadiographError(f"{last}: is not an image of a known format; use PNG, TIFF or DICOM")
     if known is not None and suffix not in known:
         suffix = known[0]
-    short = stem.encode()[:120].decode(errors="ignore")  # a name has 255 bytes
+    short = stem.encode()[:120].decode(errors="ignore")  # file names have at most 255 bytes
     return short or "film", suffix
 
 
 def free_name(stem: str, taken: Iterable[str]) -> str:
-    """The stem, with a number where its film or mask could be paired with a film or mask there."""
+    """The stem, numbered where it would pair with an existing film or mask."""
     known = {form for name in taken for form in _forms(name)}
     number, free = 2, stem
     while not known.isdisjoint(_forms(free)):
@@ -59,11 +59,11 @@ def free_name(stem: str, taken: Iterable[str]) -> str:
 
 
 def _is_plain(letter: str) -> bool:
-    """Also of vowels and accents that no single letter holds together with the one before."""
+    """Also true of combining marks that have no precomposed letter."""
     return bool(re.match(r"[\w .()+-]", letter)) or unicodedata.category(letter).startswith("M")
 
 
 def _forms(name: str) -> set[str]:
-    """What a film or a mask of this name answers to: see `dataset.pairing.pair`."""
+    """The names under which a film or mask is paired: see `dataset.pairing.pair`."""
     forms = (name, MASK_ENDING.sub("", name), FILM_ENDING.sub("", name))
     return {as_compared(form) for form in forms}

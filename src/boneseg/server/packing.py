@@ -1,11 +1,11 @@
-"""Pixels on their way to a page and back: packed, and gzipped as browsers unpack them.
+"""Packing of pixels for the page, gzipped (Content-Encoding).
 
-A canvas shows 8 bits and would hand back no more of a 16-bit PNG, so that a window set on the page
-would only spread 256 greys. The page is therefore given numbers, not pictures:
+A canvas reduces a 16-bit PNG to 8 bits, so windowing on the page would only stretch 256 greys. The
+page therefore gets raw numbers:
 
     film          uint16, little-endian; 65535 is 1.0
-    probability   uint8; floor(256 p), so that p >= k / 256 is asked exactly
-    mask          a bit a pixel, row by row without a gap, the highest bit first
+    probability   uint8; floor(256 p), so that p >= k / 256 is exact
+    mask          a bit per pixel, row-major without padding, most significant bit first
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def unpacked_mask(bits: bytes, shape: tuple[int, int], name: str) -> Mask:
     height, width = shape
     wanted = (height * width + 7) // 8
     if len(bits) != wanted:
-        problem = f"{len(bits)} bytes are no mask of {height} x {width} pixels"
-        raise MaskError(f"{name}: {problem}; send {wanted}, a bit a pixel, or a PNG")
+        problem = f"{len(bits)} bytes are not a mask of {height} x {width} pixels"
+        raise MaskError(f"{name}: {problem}; send {wanted} bytes, a bit per pixel, or a PNG")
     flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
     return flat.reshape(height, width).view(np.bool_)
 
 
 def png_mask(mask: Mask, *, small: bool = False) -> bytes:
-    """bool H x W as PNG: 0/255, or with `small` of one bit a pixel."""
+    """bool H x W as PNG: 0/255, or with `small` one bit per pixel."""
     image = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
     return png(image.convert("1", dither=Image.Dither.NONE) if small else image)
 

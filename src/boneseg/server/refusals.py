@@ -1,4 +1,4 @@
-"""What the light box refuses, each with its HTTP status (RFC 9110, section 15)."""
+"""The errors of the light box with their HTTP status (RFC 9110, section 15)."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from boneseg.errors import (
 
 
 class ServerError(BonesegError):
-    """The light box cannot start, or cannot do what it is asked."""
+    """The light box cannot start or cannot serve a request."""
 
     status = 500
 
 
 class NotFoundError(ServerError):
-    """There is no such film, version or run, or no longer."""
+    """No such film, version or run, or it was removed."""
 
     status = 404
 
 
 class ConflictError(ServerError):
-    """Another mask was saved in the meantime, or the request does not fit the state."""
+    """The mask was changed in the meantime, or the request conflicts with the current state."""
 
     status = 409
 
 
 class TooLargeError(ServerError):
-    """More bytes than are taken."""
+    """The body is too large."""
 
     status = 413
 
 
 class MediaTypeError(ServerError):
-    """The body is of a type that this route does not take."""
+    """The route does not accept this content type."""
 
     status = 415
 
 
 class SlowError(ServerError):
-    """The body came too slowly, or not to its end."""
+    """The body arrived too slowly or incompletely."""
 
     status = 408
 
 
 class BadRequestError(ServerError):
-    """The request is not of the form that is asked for."""
+    """The request is malformed."""
 
     status = 400
 
 
 class BusyError(ServerError):
-    """As many films wait as may; come again in `seconds`."""
+    """The queue is full; retry in `seconds`."""
 
     status = 503
 
@@ -66,13 +66,13 @@ class BusyError(ServerError):
 
 
 class WorkerDiedError(ServerError):
-    """The process that looked at a film ended over it: a fault of the film, which names it."""
+    """The worker process crashed or timed out on a film, which the message names."""
 
     status = 422
 
 
 def status_of(error: BonesegError) -> int:
-    """The HTTP status for an error of any room."""
+    """The HTTP status for any error of boneseg."""
     if isinstance(error, ServerError):
         return error.status
     for kind, status in (

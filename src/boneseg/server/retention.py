@@ -1,9 +1,8 @@
-"""What the light box keeps of a film that is gone, who can read it, and what a kill leaves behind.
+"""Retention of data for films removed from the folder.
 
-Folders that are made here are private (0700). The pictures of a film (thumbnail, pixels, findings)
-are removed as soon as it is gone from the folder. What was drawn on it is kept for DAYS, in case
-the film comes back, and removed at the next start after that. Removing a film on the page removes
-all of it at once.
+Folders made here are private (0700). The cached results of a film are deleted once its file is
+removed. Its masks and drafts are kept for DAYS, in case the film comes back, and deleted at the
+first start after that. Removing a film on the page deletes everything at once.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ DAYS = 30
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder that only its owner can enter; one that is there is made so. Raises OSError."""
+    """Make a folder with mode 0700, also where it exists already. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
-        with suppress(PermissionError):  # another user's, who answers for its rights
+        with suppress(PermissionError):  # owned by another user
             path.chmod(0o700)
 
 
 @dataclass
 class Gone:
-    """Since when each film (its id) that something was drawn on is gone; kept in `record`."""
+    """When each film (by id) with masks or drafts was removed; stored in `record`."""
 
     record: Path
     since: dict[str, float] = field(default_factory=dict)  # seconds since 1970
@@ -42,7 +41,7 @@ class Gone:
             self.since = {str(film): float(moment) for film, moment in found.items()}
 
     def note(self, drawn: Iterable[str], present: Iterable[str]) -> None:
-        """Note which of the films that something was drawn on are gone, and which are back."""
+        """Update the record: `drawn` are the films with masks or drafts, `present` those there."""
         gone, now = set(drawn) - set(present), time.time()
         since = {film: min(self.since.get(film, now), now) for film in sorted(gone)}
         if since == self.since:
@@ -52,6 +51,6 @@ class Gone:
             temporary.write_text(json.dumps(since, indent=0) + "\n", encoding="utf-8")
 
     def expired(self) -> set[str]:
-        """The films that have been gone for more than DAYS."""
+        """The films removed more than DAYS ago."""
         limit = time.time() - DAYS * 24 * 3600
         return {film for film, moment in self.since.items() if moment < limit}

@@ -1,10 +1,10 @@
-"""Retraining: one run at a time, in a process of its own, offered and never swapped in unasked.
+"""Retraining: one run at a time, in a separate process; the user decides whether to use its model.
 
-DATA/.boneseg/runs/0001/    wish.json, films/ (as accepted at that moment), bundle/, report.html,
+DATA/.boneseg/runs/0001/    wish.json, films/ (as accepted at the start), bundle/, report.html,
                             outcome.json
 
-A run in whose midst the server ends keeps its films and its last checkpoint, and the next server on
-the folder goes on with it.
+An interrupted run keeps its films and its last checkpoint, and is resumed by
+the next server on the folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from boneseg.errors import OutputError
 from boneseg.server.library import Entry, Library
 from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
 
-FEWEST = 4  # accepted films: two to train on, one to validate with, one held back
+FEWEST = 4  # accepted films: two for training, one for validation, one held out
 OUTCOME, WISH = "outcome.json", "wish.json"
 MOST_RESUMED = 3
 TABLES = ("groups.csv", "parts.csv")
@@ -36,7 +36,7 @@ TABLES = ("groups.csv", "parts.csv")
 
 @dataclass
 class Run:
-    """A retraining: where it stands, or how it ended."""
+    """The state or the result of a retraining."""
 
     number: int
     folder: Path
@@ -50,7 +50,7 @@ class Run:
     after: dict[str, Any] | None = None
     error: str | None = None
     used: bool = False
-    resumed: int = 0  # times that a new server went on with it
+    resumed: int = 0  # how often it was resumed
 
     @property
     def bundle(self) -> Path:
@@ -74,24 +74,24 @@ class Run:
 
     @property
     def can_resume(self) -> bool:
-        """Whether a server that starts can go on with it; not for ever, for it may be to blame."""
+        """Whether the run can be resumed: at most MOST_RESUMED times, as it may be at fault."""
         there = (self.folder / "films").is_dir() and (self.folder / WISH).is_file()
         return self.state == "interrupted" and there and self.resumed < MOST_RESUMED
 
     def keep(self) -> None:
-        """Write how it stands: after a restart what was made is offered, what was not is told."""
+        """Save the state for the next start of the server."""
         with suppress(OutputError), whole_file(self.folder / OUTCOME) as temporary:
             temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 class Retraining:
-    """Starts runs, follows them, stops them. Safe to use from any thread."""
+    """Starts, follows and stops runs. Thread-safe."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self.root = library.hidden / "runs"
         self.run: Run | None = _last_run(self.root)
-        for folder in _folders(self.root):  # after a server that was killed
+        for folder in _folders(self.root):  # left by a killed server
             if self.run is None or self.run.folder != folder or not self.run.can_resume:
                 _tidy(folder)
         self._process: subprocess.Popen[str] | None = None
@@ -99,20 +99,20 @@ class Retraining:
         self._lock = threading.Lock()
 
     def start(self, model: Path, minutes: float, settings: Sequence[str] = ()) -> Run:
-        """Train from `model` on what is accepted now; `settings` as those of train --set.
+        """Retrain `model` on the accepted films; `settings` as for `boneseg train --set`.
 
-        Raises ConflictError where a run is under way or too little is accepted, and ServerError
+        Raises ConflictError where a run is active or too few films are accepted, and ServerError
         where torch is missing.
         """
         if importlib.util.find_spec("torch") is None:
             raise ServerError("torch is not installed; pip install 'boneseg[train]'")
         with self._lock:
             if self.run is not None and self.run.state == "running":
-                raise ConflictError("a training is running; stop it, or wait for its end")
+                raise ConflictError("a training is running; stop it, or wait for it to end")
             films = self.library.accepted()
             if len(films) < FEWEST:
                 raise ConflictError(
-                    f"accepted films: {len(films)}; accept {FEWEST} or more to train on"
+                    f"accepted films: {len(films)}; accept at least {FEWEST} to retrain"
                 )
             number = self._next()
             folder = self.root / f"{number:04}"
@@ -124,7 +124,7 @@ class Retraining:
             return self.run
 
     def resume(self) -> Run | None:
-        """Go on with the run in whose midst the last server ended, from its last checkpoint.
+        """Resume the interrupted run from its last checkpoint.
 
         None where there is no such run, or torch is missing.
         """
@@ -142,7 +142,7 @@ class Retraining:
         with (run.folder / "log.txt").open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 call,
-                stdin=subprocess.PIPE,  # its leash: see study.py
+                stdin=subprocess.PIPE,  # closing it ends the process: see study.py
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -153,7 +153,7 @@ class Retraining:
         self._follower.start()
 
     def stop(self) -> Run:
-        """Give the run up; the model of today stays."""
+        """Stop the run; the current model stays in use."""
         with self._lock:
             if self.run is None or self.run.state != "running" or self._process is None:
                 raise ConflictError("no training is running")
@@ -165,17 +165,17 @@ class Retraining:
         """The finished run of this number. Raises NotFoundError."""
         run = self.run
         if run is None or run.number != number or run.state != "done":
-            raise NotFoundError(f"run {number}: is not a finished training of this light box")
+            raise NotFoundError(f"run {number}: no such finished training")
         return run
 
     def close(self) -> None:
-        """End what runs; the next server goes on with it."""
+        """Interrupt the run; the next server resumes it."""
         if self._process is not None and self._process.poll() is None:
             if self.run is not None and self.run.state == "running":
                 self.run.state = "interrupted"
             self._process.kill()
             self._process.wait(10)
-        if self._follower is not None:  # it writes down how the run stands
+        if self._follower is not None:  # it saves the run's state
             self._follower.join(10)
 
     def _next(self) -> int:
@@ -209,7 +209,7 @@ class Retraining:
 
 
 def _last_run(root: Path) -> Run | None:
-    """The newest run, where the server ended in its midst; else the newest with a model."""
+    """The newest run if it was interrupted, else the newest with a model."""
     folders = _folders(root)
     for folder in reversed(folders):
         with suppress(OSError, ValueError, TypeError):
@@ -225,21 +225,21 @@ def _last_run(root: Path) -> Run | None:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Of every run, the oldest first."""
+    """The folders of all runs, oldest first."""
     with suppress(OSError):
         return sorted(path for path in root.iterdir() if path.name.isdigit())
     return []
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what only a run under way needs."""
+    """Remove the files that only an active run needs."""
     shutil.rmtree(folder / "films", ignore_errors=True)
     with suppress(OSError):
         (folder / "checkpoint.safetensors").unlink()
 
 
 def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) -> None:
-    """The films as they are accepted now: what is drawn later is for the next run."""
+    """Make a run's folder with a snapshot of the accepted films. Raises OutputError."""
     images, masks = folder / "films" / "images", folder / "films" / "masks"
     try:
         images.mkdir(parents=True)
@@ -260,7 +260,7 @@ def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) 
 def _linked(path: Path, link: Path) -> None:
     try:
         link.symlink_to(path.resolve())
-    except OSError:  # a system that lets nobody make links
+    except OSError:  # no permission to make links (Windows)
         if link.exists() or not os.access(link.parent, os.W_OK):
             raise
         shutil.copyfile(path, link)
@@ -271,5 +271,5 @@ def _last_words(log: Path, status: int) -> str:
     with suppress(OSError):
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         words = f" ({lines[-1][:200]})" if lines else ""
-    reason = "for want of memory, perhaps" if status == -9 else f"with status {status}"
-    return f"the training ended {reason}{words}; the model of today stays"
+    reason = "was killed, perhaps for lack of memory" if status == -9 else f"failed ({status})"
+    return f"the training {reason}{words}; the current model stays in use"

@@ -1,4 +1,4 @@
-"""What a page or a program may ask of films."""
+"""The API for films and masks."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ router = APIRouter()
 
 
 def _film(
-    request: Request, film: Annotated[str, PathWord(description="The film's id, of the list.")]
+    request: Request, film: Annotated[str, PathWord(description="The film's id, from the list.")]
 ) -> Entry:
-    """The film that a path names: an id never becomes part of a path on disk."""
+    """The film with an id, which is looked up and never becomes part of a path on disk."""
     return _box(request).library.entry(film)
 
 
@@ -72,16 +72,16 @@ _MASK_BODY = {
     }
 }
 _MASK_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {PNG: {}, BITS: {}}, "description": "The mask, as the Accept header asks."}
+    200: {"content": {PNG: {}, BITS: {}}, "description": "The mask, by Accept header."}
 }
 _SEGMENT_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {PNG: {}, "application/json": {}, DICOM: {}},
-        "description": "The mask, as the Accept header asks.",
+        "description": "The mask, by Accept header.",
     },
     413: {"description": "The upload is too large."},
-    422: {"description": "The file is not a radiograph; the line says why."},
-    503: {"description": "The queue is full; Retry-After says for how long."},
+    422: {"description": "The file is not a readable radiograph; the error gives the reason."},
+    503: {"description": "The queue is full; retry after Retry-After seconds."},
 }
 
 
@@ -93,11 +93,11 @@ _SEGMENT_ANSWER: dict[int | str, dict[str, Any]] = {
     tags=["bones"],
 )
 async def segment(request: Request) -> Response:
-    """Find the bones of one film: multipart `file` in; PNG, JSON or DICOM SEG out, by Accept.
+    """Segment one film: multipart `file` in; PNG, JSON or DICOM SEG out, by Accept.
 
     PNG: the mask, 0/255, on the film's own grid; the header Boneseg-Facts holds the rest as JSON.
-    JSON: area, confidence, spacing, the model; and the mask as base64 PNG in `mask_png`.
-    application/dicom: a Segmentation that points at the film, which must be DICOM itself.
+    JSON: area, confidence, spacing, model, and the mask as base64 PNG in `mask_png`.
+    application/dicom: a Segmentation that references the film, which must be DICOM itself.
     """
     box, started = _box(request), time.perf_counter()
     wanted = accepted_kind(request, (PNG, "application/json", DICOM))
@@ -117,14 +117,14 @@ async def segment(request: Request) -> Response:
 
 @router.get("/api/films", tags=["films"])
 def films(request: Request) -> dict[str, Any]:
-    """Every film: its state, trust, size; `place` is its rank among those to correct next."""
+    """List all films: state, trust, size; `place` is the rank among those to correct next."""
     box = _box(request)
     return {"version": box.library.version, "films": box.rows()}
 
 
 @router.post("/api/films", status_code=201, openapi_extra=_FILE_BODY, tags=["films"])
 async def add_film(request: Request) -> dict[str, Any]:
-    """Drop a film: it is looked at at once, and joins the dataset when its mask is saved."""
+    """Add a film. It is segmented at once and joins the dataset when its mask is saved."""
     box = _box(request)
     box.desk.check_room()
     name, path = await take_upload(request, box)
@@ -134,8 +134,8 @@ async def add_film(request: Request) -> dict[str, Any]:
         await asyncio.to_thread(path.unlink, missing_ok=True)
     try:
         await box.look(entry)
-    except BaseException:  # what is no film does not stay
-        with suppress(BonesegError):  # it was removed on the page meanwhile
+    except BaseException:  # a file that cannot be read is not kept
+        with suppress(BonesegError):  # removed on the page meanwhile
             await asyncio.to_thread(box.remove, entry)
         raise
     return box.row(entry)
@@ -143,7 +143,7 @@ async def add_film(request: Request) -> dict[str, Any]:
 
 @router.get("/api/films/{film}", tags=["films"])
 async def film(request: Request, entry: Film) -> dict[str, Any]:
-    """One film; it is looked at first, if that has not been done."""
+    """One film, segmented first if necessary."""
     box = _box(request)
     await box.look(entry)
     return box.row(entry)
@@ -151,7 +151,7 @@ async def film(request: Request, entry: Film) -> dict[str, Any]:
 
 @router.delete("/api/films/{film}", status_code=204, response_class=Response, tags=["films"])
 def remove_film(request: Request, entry: Film) -> Response:
-    """Remove a dropped film that was not saved. Films of the dataset stay."""
+    """Remove an added film that was never saved. Films of the dataset cannot be removed."""
     _box(request).remove(entry)
     return Response(status_code=204)
 
@@ -164,13 +164,13 @@ async def thumbnail(request: Request, entry: Film) -> Response:
 
 @router.get("/api/films/{film}/pixels", response_class=Response, tags=["films"])
 async def pixels(request: Request, entry: Film) -> Response:
-    """The film as shown: uint16, little-endian, row by row; 65535 is white."""
+    """The film as displayed: uint16, little-endian, row-major; 65535 is white."""
     return await _found(request, entry, FILM, BITS)
 
 
 @router.get("/api/films/{film}/probability", response_class=Response, tags=["films"])
 async def probability(request: Request, entry: Film) -> Response:
-    """The probability of bone: uint8, row by row; floor(256 p), 255 at most."""
+    """The probability of bone: uint8, row-major; floor(256 p), at most 255."""
     return await _found(request, entry, PROBABILITY, BITS)
 
 
@@ -181,7 +181,7 @@ async def probability(request: Request, entry: Film) -> Response:
     tags=["masks"],
 )
 async def suggestion(request: Request, entry: Film) -> Response:
-    """The mask that the model suggests: PNG, or bits (application/octet-stream)."""
+    """The mask suggested by the model: PNG, or bits (application/octet-stream)."""
     if accepted_kind(request, (PNG, BITS)) == BITS:
         return await _found(request, entry, SUGGESTION, BITS)
     box = _box(request)
@@ -194,7 +194,7 @@ async def suggestion(request: Request, entry: Film) -> Response:
     "/api/films/{film}/mask", response_class=Response, responses=_MASK_ANSWER, tags=["masks"]
 )
 async def mask(request: Request, entry: Film) -> Response:
-    """The mask that was saved, as PNG or bits; its revision is the ETag. 404 where none is."""
+    """The saved mask, as PNG or bits; the ETag is its revision. 404 if there is none."""
     box = _box(request)
     wanted = accepted_kind(request, (PNG, BITS))
     facts = await box.known(entry)
@@ -214,15 +214,15 @@ async def save_mask(
     state: Annotated[Literal["corrected", "accepted"], Query()] = "corrected",
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
-    """Save a film's mask: PNG (0/255), or bits. If-Match holds the revision it was drawn on.
+    """Save a film's mask: PNG (0/255), or bits. If-Match holds the revision it is based on.
 
-    Where another was saved in the meantime the answer is 409, and nothing is overwritten. "none"
-    is the revision of a film without a mask.
+    Returns 409 without overwriting if the mask was changed in the meantime. The revision of a film
+    without a mask is "none".
     """
     box = _box(request)
     _check_keeps(box)
     if if_match is None and entry.mask is not None:
-        raise ConflictError(f"{entry.name}: has a mask; send the revision you drew on (If-Match)")
+        raise ConflictError(f"{entry.name}: has a mask; send the revision you edited (If-Match)")
     drawn = await drawn_mask(request, box, entry, await box.known(entry))
     seen = (if_match or NONE).strip('"')
     saved, _ = await asyncio.to_thread(box.library.save, entry.id, drawn, state, seen)
@@ -237,7 +237,7 @@ async def save_mask(
     tags=["masks"],
 )
 async def keep_draft(request: Request, entry: Film) -> Response:
-    """Keep what is drawn and not saved, in case the tab closes."""
+    """Store unsaved changes as a draft."""
     box = _box(request)
     drawn = await drawn_mask(request, box, entry, await box.known(entry))
     await asyncio.to_thread(box.library.keep_draft, entry.id, drawn)
@@ -246,7 +246,7 @@ async def keep_draft(request: Request, entry: Film) -> Response:
 
 @router.get("/api/films/{film}/draft", response_class=Response, tags=["masks"])
 def draft(request: Request, entry: Film) -> Response:
-    """What was drawn and not saved, as bits. 404 where nothing was."""
+    """The draft, as bits. 404 if there is none."""
     path = _box(request).library.draft(entry.id)
     if path is None:
         raise NotFoundError("there is no draft")
@@ -255,14 +255,14 @@ def draft(request: Request, entry: Film) -> Response:
 
 @router.delete("/api/films/{film}/draft", status_code=204, response_class=Response, tags=["masks"])
 def drop_draft(request: Request, entry: Film) -> Response:
-    """Forget what was drawn and not saved."""
+    """Delete the draft."""
     _box(request).library.drop_draft(entry.id)
     return Response(status_code=204)
 
 
 @router.get("/api/films/{film}/history", tags=["masks"])
 def history(request: Request, entry: Film) -> list[dict[str, str]]:
-    """Every mask that was saved for a film, the newest first."""
+    """All saved masks of a film, newest first."""
     versions = _box(request).library.history.of(entry.name)
     return [{"revision": version.revision, "saved": version.saved} for version in versions]
 
@@ -288,11 +288,11 @@ async def earlier(request: Request, entry: Film, revision: str) -> Response:
 async def download(request: Request, entry: Film, form: str = "mask") -> Response:
     """The saved mask of a film, or else the suggested one, in a format of `segment --format`.
 
-    Without a folder to save into: the one that was drawn, where one was. It leaves the box by the
-    name that `segment` would give it: a hash where the film's own says whose it is.
+    Without a data folder: the draft, if there is one. The file is named as by `segment`, with a
+    hash where the film's own name identifies the patient.
     """
     if form not in FORMATS:
-        raise BadRequestError(f"form {form[:40]}: is not known; one of {', '.join(FORMATS)}")
+        raise BadRequestError(f"form {form[:40]}: unknown format; choose from {', '.join(FORMATS)}")
     box = _box(request)
     await box.look(entry)
     shown, hand = await asyncio.to_thread(_newest_mask, box, entry)
@@ -305,14 +305,14 @@ async def download(request: Request, entry: Film, form: str = "mask") -> Respons
 
 @router.get("/api/next", tags=["films"])
 def next_film(request: Request, after: str | None = None) -> dict[str, str | None]:
-    """The film whose correction should teach most (but `after`, the one just left)."""
+    """The most informative film to correct next, except `after`, the one just left."""
     order = [film for film in _box(request).teaching_order() if film != after]
     return {"id": order[0] if order else None}
 
 
 @router.get("/api/health", tags=["server"])
 def health(request: Request) -> dict[str, Any]:
-    """Whether all is well, and what the page follows: versions, the queue, the training."""
+    """Health of the server, and the state that the page polls: versions, queue, training."""
     box = _box(request)
     run = box.retraining.run
     metrics = box.model.card.metrics
@@ -344,7 +344,7 @@ def _check_keeps(box: LightBox) -> None:
 
 
 def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Hand]:
-    """A film's mask as a file or as gzipped bits, and whose it is."""
+    """A film's mask as a file or as gzipped bits, and who made it."""
     draft = None if box.keeps else box.library.draft(entry.id)
     if draft is not None:
         return draft.read_bytes(), "both"
@@ -356,7 +356,7 @@ def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Hand]:
 async def _found(
     request: Request, entry: Film, name: str, kind: str, *, packed: bool = True
 ) -> Response:
-    """A file that the worker left for a film; it is looked at first, if that has to be."""
+    """A result file of a film, which is segmented first if necessary."""
     box = _box(request)
     path = box.library.cache.file(entry.id, name)
     if name != THUMBNAIL_FILE or box.facts(entry) is None or not path.is_file():

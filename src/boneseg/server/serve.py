@@ -1,4 +1,4 @@
-"""The command: one server a folder, one address, one line for everything that is in the way."""
+"""The `serve` command: start-up, logging and shutdown."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from boneseg.server.guard import is_this_machine
 from boneseg.server.library import Library
 from boneseg.server.refusals import ServerError
 
-GRACE = 8  # seconds for requests under way at the end; `docker stop` waits for 10
+GRACE = 8  # seconds for requests in flight at shutdown; `docker stop` allows 10
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to serve."""
+    """Options of the server."""
 
-    data: Path | None = None  # None: a folder that is gone with the server
+    data: Path | None = None  # None: a temporary folder
     host: str = "127.0.0.1"
-    port: int = 8000  # 0: any that is free
-    model: Path | None = None  # None: the one chosen on the page, else the one that ships
-    token: str | None = None  # None: one is made up where other machines can reach the address
+    port: int = 8000  # 0: any free port
+    model: Path | None = None  # None: the one chosen on the page, else the bundled one
+    token: str | None = None  # None: generated unless on loopback
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises UsageError, OutputError and ServerError at the start.
+    """Serve until SIGTERM or Ctrl-C. Raises UsageError, OutputError and ServerError at start-up.
 
-    Both end it in order: requests and saves under way are finished, a retraining keeps its last
-    checkpoint for the next start. SIGTERM then ends the process with status 0.
+    Both shut down gracefully: requests in flight are finished, a retraining keeps its last
+    checkpoint for the next start. The exit status after SIGTERM is 0.
     """
     local = is_this_machine(settings.host)
     token = settings.token or (None if local else secrets.token_urlsafe(24))
-    # uvicorn ends in order and then raises the signal again, for this stack to be unwound
+    # uvicorn shuts down and then raises the signal again, which unwinds this stack
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings.host, settings.port))
@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
         app = create_app(box, token=token)
         stack.callback(log.info, "stopped")
         stack.callback(box.close)
-        # a second signal must not cut short what is tidied up
+        # a second signal must not interrupt the clean-up
         stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
         _announce(address, settings, token, local)
         box.begin()
@@ -78,8 +78,8 @@ def serve(settings: Settings) -> None:
             http=Connection,
             ws="none",
             log_config=None,
-            log_level="error",  # a request that is not HTTP is no fault of the server
-            access_log=False,  # it would quote the ids of films
+            log_level="error",  # invalid requests are not server errors
+            access_log=False,  # it would contain film ids
             server_header=False,
             lifespan="on",
             timeout_graceful_shutdown=GRACE,
@@ -88,13 +88,13 @@ def serve(settings: Settings) -> None:
 
 
 def _announce(address: str, settings: Settings, token: str | None, local: bool) -> None:
-    """Log where the light box is; a token is logged only where it was made up here."""
+    """Log the address; a token is logged only if it was generated here."""
     made = token if settings.token is None else None
     log.info(f"the light box: {address}/" + (f"?token={quote(made, safe='')}" if made else ""))
     if settings.token is not None:
-        log.info("the page asks for the token that you gave")
+        log.info("the page asks for the configured token")
     if settings.data is None:
-        log.info("nothing is kept: start with --data DIR to save masks and to retrain")
+        log.info("nothing is saved: start with --data DIR to save masks and to retrain")
     if not local:
         log.warning("anyone with the token can see the films; the connection is not encrypted")
 
@@ -110,7 +110,7 @@ def _listen(host: str, port: int) -> socket.socket:
             f"--host {host} --port {port}: is not an address of this machine"
         ) from None
     try:
-        if os.name == "posix":  # elsewhere it would let two servers have one port
+        if os.name == "posix":  # on Windows it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(where)
         listening.listen(128)
@@ -122,8 +122,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _remove_left() -> None:
-    """Remove the temporary folders of servers that were killed, which hold films."""
-    if os.name != "posix":  # no lock says whether its server still runs
+    """Remove the temporary folders, with their films, of servers that were killed."""
+    if os.name != "posix":  # no lock tells whether the server still runs
         return
     for lock in Path(tempfile.gettempdir()).glob("boneseg-*/.boneseg/lock"):
         with suppress(OSError, OutputError), held(lock, "a server that starts") as other:
@@ -132,11 +132,11 @@ def _remove_left() -> None:
 
 
 def _check_writable(library: Library) -> None:
-    """A folder that is found to be read-only now, and not after an hour of drawing."""
+    """Fail at start-up for a read-only folder. Raises OutputError."""
     for folder in (library.hidden, library.images, library.masks):
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
-            raise OutputError(f"{folder}: {reason}; give --data a folder of your own") from None
+            raise OutputError(f"{folder}: {reason}; give --data a writable folder") from None

@@ -1,11 +1,11 @@
-"""What the process of a retraining does: python -m boneseg.server.study RUN
+"""The retraining process: python -m boneseg.server.study RUN
 
-RUN/wish.json (written by `retrain.py`) says from which bundle and with which settings; RUN/films
-holds the films. How it goes is told in lines of JSON on stdout. The process ends when its stdin
-does: with the server, however that ends.
+RUN/wish.json (written by `retrain.py`) holds the initial model and the settings; RUN/films holds
+the films. Progress is reported as lines of JSON on stdout. The process exits when its stdin is
+closed, which happens however the server ends.
 
-A fifth of the films is held back: never trained on here, and never let go, whatever films or groups
-come later. The model before and the model after are both scored on these, and every later one, too.
+A fifth of the films is held out for good: never trained on here, whatever films or groups are added
+later. The models before and after, and those of later runs, are scored on these films.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from boneseg.errors import BonesegError, DatasetError
 from boneseg.inference.engine import Engine
 from boneseg.training.history import Check
 
-SHARE = 0.2  # of what belongs together is held back
-SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default's: the weights are no guess
+SHARE = 0.2  # share of the groups that is held out
+SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default, for a warm start
 
 
 def main() -> None:
     run = Path(sys.argv[1])
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    os.nice(10)  # the page goes first
+    os.nice(10)  # the page has priority
     try:
         retrain(run)
     except BonesegError as error:
         tell(error=str(error))
         sys.exit(1)
     except MemoryError:
-        tell(error="there is not enough memory to train; close other programs")
+        tell(error="not enough memory to train; close other programs")
         sys.exit(1)
 
 
 def retrain(run: Path) -> None:
-    """Train on the films of a wish, and score both models on those held back."""
+    """Train on the films of a run, and score both models on the held-out films."""
     from boneseg.bundle.store import refuse_other_network, save_bundle
     from boneseg.dataset.load import read_films
     from boneseg.recipes.builtin import load_recipe
@@ -64,7 +64,7 @@ def retrain(run: Path) -> None:
     films = read_films(dataset.cases)
     clusters = twins(dataset.cases, [film.radiograph.pixels for film in films])
     kept, held = hold_back(dataset.cases, clusters, run.parent / "held-back.json")
-    tell(stage="scoring the model of today", training=len(kept), held_back=len(held))
+    tell(stage="scoring the current model", training=len(kept), held_back=len(held))
     scored = [film for film in films if film.case in set(held)]
     del films
     dice_before = _dice(Engine(before), scored)
@@ -74,7 +74,7 @@ def retrain(run: Path) -> None:
         tell(check={"done": check.done, "loss": check.loss, "dice": check.dice})
 
     chosen = replace(dataset, cases=kept)
-    resume = (run / "checkpoint.safetensors").is_file()  # of this run, in whose midst it ended
+    resume = (run / "checkpoint.safetensors").is_file()  # an interrupted run
     done = train(chosen, recipe, run, init=before, report=report, resume=resume)
     tell(stage="scoring the new model")
     judged = done.assess()
@@ -86,16 +86,16 @@ def retrain(run: Path) -> None:
 def hold_back(
     cases: Sequence[Case], clusters: Sequence[int], record: Path
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """(to train on, held back), as in every run before: `record` remembers each film's side.
+    """(training, held out), consistent with earlier runs by `record`.
 
-    Raises DatasetError where too few films are left.
+    Raises DatasetError where there are too few films.
     """
     before = _remembered(record)
     kept, held = deal(cases, clusters, before)
     if len(kept) < 2 or not held:
         raise DatasetError(
-            f"of {len(cases)} accepted films {len(kept)} may be trained on, {len(held)} are held "
-            "back to score with; accept more"
+            f"too few of the {len(cases)} accepted films: {len(kept)} to train on, "
+            f"{len(held)} held out; accept more"
         )
     sides = {case.name: False for case in kept} | {case.name: True for case in held}
     with whole_file(record) as temporary:
@@ -106,11 +106,11 @@ def hold_back(
 def deal(
     cases: Sequence[Case], clusters: Sequence[int], before: Mapping[str, bool]
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """(to train on, held back): as it was before, by the films' names, and a fifth of what is new.
+    """(training, held out): known films as before, by name, and a fifth of the new ones held out.
 
-    What belongs together, by `groups.csv` or as twins, is dealt as one; it is in neither where some
-    of its films were trained on and some held back. What is new is dealt in the order of its hash,
-    so that no property of a film has a say.
+    Films of one group, by `groups.csv` or as duplicates, stay together; a group that was split in
+    earlier runs is in neither. New groups are assigned in the order of their hash, which is
+    independent of their content.
     """
     kept: list[list[Case]] = []
     held: list[list[Case]] = []

@@ -1,8 +1,7 @@
-"""What the worker does with a film: look at it, answer a program, write a download.
+"""The worker's tasks: segment a film, respond to the API, write a download, read a mask.
 
-Each task takes the engine, the film's path and the name by which people know it, and gives plain
-values that pass between processes. An error names the film by that name: the path of an upload says
-nothing to anybody.
+Each task takes the engine, the film's path and its display name, and returns plain values that can
+be pickled. Errors use the display name, not the path of the upload.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from boneseg.server.packing import (
     unpacked_mask,
 )
 
-Hand = Literal["model", "both", "person"]  # who made a mask; both: a person corrected the model's
+Hand = Literal["model", "both", "person"]  # who made a mask; both: a corrected suggestion
 THUMBNAIL = 160  # px, the longer side
 FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
 THUMBNAIL_FILE, FACTS = "thumbnail.png", "facts.json"
@@ -49,25 +48,25 @@ PNG_MARK = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a film once it was looked at."""
+    """The results for a segmented film."""
 
     height: int
     width: int
     spacing_mm: tuple[float, float] | None
     spacing_kind: str
     threshold: float  # the model's
-    area_px: int  # of the bone suggested
+    area_px: int  # of the suggested mask
     area_mm2: float | None
-    confidence: float  # mean over pixels of the probability of the answer given
-    trust: float | None  # how far the model's views agree, in [0, 1]
+    confidence: float  # mean over pixels of the probability of the predicted class
+    trust: float | None  # agreement of the augmented predictions, in [0, 1]
     seconds: float  # in the engine
     model: str  # the bundle's digest
     stamp: str  # of the film's file
 
 
 def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Facts:
-    """Read a film, find its bones, and leave what a page shows of both in `folder`."""
-    film = read_radiograph(path, keep_names=True)  # the worker puts the name in its place
+    """Segment a film and write what the page shows into `folder`."""
+    film = read_radiograph(path, keep_names=True)  # the worker replaces the path by the name
     finding, seconds = _timed(engine, film)
     trust = finding.trust if finding.trust is not None else mirror_trust(engine, film, finding)
     facts = _facts(engine, film, finding, trust, seconds, stamp)
@@ -77,7 +76,7 @@ def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Fac
         PROBABILITY: packed_probability(finding.probability),
         SUGGESTION: packed_mask(finding.mask),
         THUMBNAIL_FILE: png(_thumbnail(film.pixels)),
-        FACTS: json.dumps(asdict(facts)).encode(),  # last: it vouches for the others
+        FACTS: json.dumps(asdict(facts)).encode(),  # last: marks the others as complete
     }
     for file, content in files.items():
         with whole_file(folder / file) as temporary:
@@ -86,7 +85,7 @@ def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Fac
 
 
 def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, Any], bytes]:
-    """Find the bones of one film for a program: what is known of it, and its mask as `form`."""
+    """Segment a film for the API: its facts, and its mask in the format `form`."""
     film = read_radiograph(path, keep_names=True)
     finding, seconds = _timed(engine, film)
     facts = asdict(_facts(engine, film, finding, finding.trust, seconds, stamp=""))
@@ -97,9 +96,9 @@ def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, 
 def download(
     engine: Engine, path: Path, _: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
 ) -> tuple[str, bytes]:
-    """The public name of a film, and its mask in one of the formats of `writers`.
+    """The public name of a film, and its mask in one of FORMATS.
 
-    mask: its file, or gzipped bits; hand: whose it is. A format of probabilities is of the model.
+    mask: its file, or gzipped bits; hand: who made it. Formats of probabilities use the model's.
     """
     name = public_name(path)
     return name, _downloaded(engine, path, name, form, mask, hand, spool)
@@ -127,23 +126,23 @@ def _downloaded(
 def mask(engine: Engine, path: Path, name: str, shape: tuple[int, int], drawn: bool) -> bytes:
     """A mask of a film of `shape` (height, width), as gzipped bits. Raises MaskError.
 
-    drawn: it came with a request, and is PNG by its first bytes or refused; else it is a file of
-    the folder, in any format of `read_mask`.
+    drawn: it was uploaded, and must be PNG by its signature; otherwise it is a file of the folder,
+    in any format of `read_mask`.
     """
     if not drawn:
         return packed_mask(read_mask(path, shape=shape))
     with path.open("rb") as file:
         if file.read(len(PNG_MARK)) != PNG_MARK:
-            raise MaskError(f"{path}: is not PNG; send the mask as PNG, or as bits")
+            raise MaskError(f"{path}: is not PNG; send the mask as PNG or as bits")
     return packed_mask(read_picture(path, shape, formats=("PNG",)))
 
 
 def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
-    """How far what is found on a film agrees with what is found on its mirror image: Dice."""
+    """Agreement (Dice) of the predictions for a film and its mirror image, in [0, 1]."""
     turned = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
     mirrored = engine.find(turned).probability[:, ::-1]
     views = np.stack([finding.probability, mirrored])
-    step = max(1, round((finding.mask.size / 1_000_000) ** 0.5))  # a megapixel tells as much
+    step = max(1, round((finding.mask.size / 1_000_000) ** 0.5))  # a megapixel is sufficient
     return agreement(views[:, ::step, ::step], engine.bundle.card.threshold)
 
 
@@ -198,8 +197,8 @@ def _found(engine: Engine, film: Radiograph, finding: Finding, name: str) -> Seg
 
 
 def _written(found: Segmentation, form: str, spool: Path) -> bytes:
-    """What the writer of a format makes of a film."""
-    if form == "mask":  # as that writer does, but for the file: it is what programs ask for
+    """A segmentation in a format, as bytes."""
+    if form == "mask":  # the common case: the same as its writer, without a file
         return png_mask(found.mask)
     written, path = FORMATS[form], spool / f".{secrets.token_hex(8)}"
     try:
@@ -215,8 +214,8 @@ def _written(found: Segmentation, form: str, spool: Path) -> bytes:
 
 
 def _corrected_seg(corrected: Segmentation) -> bytes:
-    """A DICOM Segmentation that says that a person has corrected what the model found."""
-    from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
+    """A DICOM Segmentation marked as a prediction corrected by a person."""
+    from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
 
     source = read_source(corrected.film.source, corrected.name)
     found = dicom_seg(source, corrected, corrected=True)

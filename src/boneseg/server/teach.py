@@ -1,11 +1,10 @@
-"""Which film's correction should teach the model most: one in doubt, and unlike those corrected.
+"""Active learning: which film to correct next, by uncertainty and novelty.
 
     order = teaching_order(candidates, labelled)
 
-Uncertainty alone picks ten films of one kind in a row. As in core-set selection (Sener and
+Uncertainty alone tends to pick similar films in a row. As in core-set selection (Sener and
 Savarese, "Active learning for convolutional neural networks", 2018), each film is therefore also
-judged by how far it is from everything that is labelled or already picked; here the two are
-multiplied.
+rated by its distance from all labelled or already picked films; the two are multiplied.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 24  # px of the picture that films are compared by
-AHEAD = 50  # films that are put in order; the rest follow by their doubt
-LEAST = 0.02  # of doubt and of novelty, so that neither makes the other count for nothing
+SIDE = 24  # px of the thumbnail that films are compared by
+AHEAD = 50  # films ranked by both; the rest follow by uncertainty
+LEAST = 0.02  # floor of uncertainty and novelty, so that neither cancels the other
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A film to be ordered: its trust in [0, 1] (None: unknown), and what it looks like."""
+    """A film to be ranked: its trust in [0, 1] (None: unknown), and its appearance."""
 
     id: str
     trust: float | None
@@ -33,7 +32,7 @@ class Candidate:
 
 
 def appearance(thumbnail: Path) -> NDArray[np.float32]:
-    """A film's thumbnail as a vector of unit length, without its brightness and contrast."""
+    """A film's thumbnail as a unit vector, normalised for brightness and contrast."""
     try:
         with Image.open(thumbnail, formats=("PNG",)) as image:
             small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -48,9 +47,9 @@ def appearance(thumbnail: Path) -> NDArray[np.float32]:
 def teaching_order(
     candidates: Sequence[Candidate], labelled: Sequence[NDArray[np.float32]]
 ) -> list[str]:
-    """The ids of the candidates, the one that should teach most first.
+    """The ids of the candidates, the most informative first.
 
-    labelled: the appearance of the films whose masks somebody has corrected.
+    labelled: the appearance of the films with a saved mask.
     """
     if not candidates:
         return []
@@ -72,5 +71,5 @@ def teaching_order(
 
 
 def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 - correlation over 2, in [0, 1]."""
+    """(1 - correlation) / 2, in [0, 1]."""
     return np.asarray((1 - np.clip(one @ other.T, -1, 1)) / 2, np.float32)

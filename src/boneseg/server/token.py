@@ -1,4 +1,4 @@
-"""The token that the user has chosen: as an option, from a file, or from the environment."""
+"""The access token given by the user: as an option, in a file, or in the environment."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from boneseg.errors import UsageError
 
 VARIABLE = "BONESEG_TOKEN"
-LONGEST = 1000  # characters: it has to fit into the header of a request
+LONGEST = 1000  # characters: it has to fit into a request header
 
 
 def chosen_token(
     option: str | None, file: Path | None, environment: MutableMapping[str, str]
 ) -> str | None:
-    """The token of --token, --token-file or BONESEG_TOKEN, which is taken out of the environment.
+    """The token from --token, --token-file or BONESEG_TOKEN, which is removed from the environment.
 
-    None where there is none. Raises UsageError for two of them, for a token that cannot be used,
-    and for a file that other users can read.
+    None where none is given. Raises UsageError for more than one, for an invalid token, and for a
+    file that other users can read.
     """
-    variable = environment.pop(VARIABLE, None)  # the processes that are started do not need it
+    variable = environment.pop(VARIABLE, None)  # child processes do not need it
     given = {"--token": option, "--token-file": file, VARIABLE: variable}
     words = [word for word, value in given.items() if value is not None]
     if len(words) > 1:
@@ -30,20 +30,20 @@ def chosen_token(
         return None
     token = _in_file(file) if file is not None else option or variable or ""
     if not (0 < len(token) <= LONGEST and token.isascii() and token.isprintable()):
-        problem = "the token must be 1 to 1000 letters, digits and signs of ASCII, on one line"
+        problem = "the token must be one line of 1 to 1000 printable ASCII characters"
         raise UsageError(f"{words[0]}: {problem}")
     return token
 
 
 def _in_file(path: Path) -> str:
-    """The one line of a file. Others must not be able to read it, as `ssh` wants of its keys:
+    """The one line of a file, which other users must not be able to read.
 
-    a warning would scroll by, and the films would be open to every user of the machine.
+    Refused like `ssh` private keys: a warning is easily missed, and any user could read the films.
     """
     try:
         with path.open("rb") as file:
             if _mode(path) & (stat.S_IRWXG | stat.S_IRWXO):
-                raise UsageError(f"{path}: other users can read the token; chmod 600 it")
+                raise UsageError(f"{path}: can be read by other users; chmod 600 {path}")
             content = file.read(LONGEST + 3)
     except OSError as error:
         raise UsageError(f"--token-file {path}: cannot be read ({error.strerror})") from None
@@ -51,7 +51,7 @@ def _in_file(path: Path) -> str:
 
 
 def _mode(path: Path) -> int:
-    with suppress(ImportError):  # elsewhere, rights are no bits
+    with suppress(ImportError):  # Windows has no mode bits
         import fcntl  # noqa: F401
 
         return path.stat().st_mode

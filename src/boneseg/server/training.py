@@ -18,19 +18,19 @@ router = APIRouter(prefix="/api/train", tags=["training"])
 
 
 class Wish(BaseModel):
-    """How to retrain."""
+    """Options of a retraining."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    minutes: float = Field(10, gt=0, le=24 * 60, description="Train as well as these allow.")
+    minutes: float = Field(10, gt=0, le=24 * 60, description="Training time in minutes.")
     settings: list[str] = Field(
-        [], max_length=50, description="As those of `boneseg train --set`: section.key=value"
+        [], max_length=50, description="Settings as for `boneseg train --set`: section.key=value."
     )
 
 
 @router.get("")
 def training(request: Request) -> dict[str, Any]:
-    """The last run, how many films are accepted, and how many are needed."""
+    """The last run, the number of accepted films, and the number required."""
     box = _box(request)
     run = box.retraining.run
     return {
@@ -47,7 +47,7 @@ _WISH_BODY = {
 
 @router.post("", status_code=202, openapi_extra=_WISH_BODY)
 async def start(request: Request) -> dict[str, Any]:
-    """Train the model of today further, on what is accepted now."""
+    """Retrain the current model on the accepted films."""
     box = _box(request)
     document = await take_json(request)
     try:
@@ -65,13 +65,13 @@ async def start(request: Request) -> dict[str, Any]:
 
 @router.post("/stop")
 def stop(request: Request) -> dict[str, Any]:
-    """Give the run up; the model of today stays."""
+    """Stop the run; the current model stays in use."""
     return _box(request).retraining.stop().to_json()
 
 
 @router.post("/{number}/use")
 def use(request: Request, number: int) -> dict[str, Any]:
-    """Look at films with the model of a finished run from now on."""
+    """Switch to the model of a finished run."""
     box = _box(request)
     run = box.retraining.offered(number)
     box.use(run)

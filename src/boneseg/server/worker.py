@@ -3,8 +3,8 @@
     worker = Worker(cores={0}, patience=120)
     facts = worker.do(bundle_path, Job("look", "knee.dcm", (path, folder, stamp)))
 
-Films are read in that process too: decoders are native code, and a file made to break them breaks
-a process that can be replaced. It takes one film at a time, so the film that it died over is known.
+Films are decoded in that process too: a malformed file that crashes a native decoder then ends only
+a replaceable process. It processes one film at a time, so the film at fault is known.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from boneseg.inference.engine import Engine
 
 START = 120.0  # seconds for a worker to load the model
-MEMORY = 4 * 2**30  # bytes it may take for a film, beside the model
+MEMORY = 4 * 2**30  # bytes allowed for a film, on top of the model
 LARGEST = 2**31  # bytes of a reply
 
 
 @dataclass(frozen=True)
 class Job:
-    """One of `tasks.TASKS` for a film, and its result to come."""
+    """One of `tasks.TASKS` for a film, and the future of its result."""
 
     task: str
-    film: str  # the name by which people know it
+    film: str  # its display name
     arguments: tuple[Any, ...]
     future: Future[Any] = field(default_factory=Future)
 
 
 class Worker:
-    """The process, as the server holds it: started when it is needed, replaced when it dies."""
+    """The server's handle of the process, which is started on demand and replaced when it dies."""
 
     def __init__(self, cores: Set[int], patience: float) -> None:
         self.cores, self.patience, self.died = cores, patience, 0
@@ -50,11 +50,11 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        child = self._child  # another thread may be replacing it
+        child = self._child  # another thread may replace it
         return child.pid if child is not None else None
 
     def do(self, bundle: Path, job: Job) -> Any:
-        """What the task gives. Raises what it raises, and WorkerDiedError."""
+        """The result of a task. Raises what the task raises, and WorkerDiedError."""
         if self._loaded != bundle or self._child is None or not self._child.is_alive():
             self.start(bundle)
         try:
@@ -63,11 +63,11 @@ class Worker:
             self.died += 1
             self.kill()
             raise WorkerDiedError(
-                f"{job.film}: {error}; another has taken its place, leave it out"
+                f"{job.film}: {error}; the worker was restarted, leave this film out"
             ) from None
 
     def start(self, bundle: Path) -> None:
-        """Have a fresh process that holds this model. Raises BundleError and ServerError."""
+        """Start a new process with this model. Raises BundleError and ServerError."""
         self.kill()
         self._child = Disposable("boneseg.server.worker:serve", quiet=True)  # decoders print
         try:
@@ -76,28 +76,28 @@ class Worker:
             self.kill()
             if error.late:
                 raise ServerError(
-                    f"{bundle}: was not loaded in {START:g} s; close other programs"
+                    f"{bundle}: did not load within {START:g} s; close other programs"
                 ) from None
-            raise BundleError(f"{bundle}: ends the process that loads it; copy it again") from None
+            raise BundleError(f"{bundle}: crashes the process loading it; copy it again") from None
         except Exception:
             self.kill()
             raise
         self._loaded = bundle
 
     def end(self) -> None:
-        """Kill the process from any thread; the thread that uses the worker then tidies up."""
+        """Kill the process, from any thread; the thread that uses the worker cleans up."""
         child = self._child
         if child is not None:
             child.kill()
 
     def kill(self) -> None:
-        """Kill the process and close its pipe, from the one thread that uses the worker."""
+        """Kill the process and close its pipe; only from the thread that uses the worker."""
         child, self._child, self._loaded = self._child, None, None
         if child is not None:
             child.end()
 
     def _ask(self, request: Any, seconds: float) -> Any:
-        """Raises DiedError, and what the process answers with."""
+        """Send a request. Raises DiedError, and the error that the process returns."""
         assert self._child is not None
         kind, value = pickle.loads(self._child.ask([pickle.dumps(request)], seconds, LARGEST))
         if kind == "error":
@@ -109,7 +109,7 @@ class Worker:
 
 
 def serve() -> None:
-    """Load the model, then do one task after the other."""
+    """Load the model, then process tasks one at a time."""
     engine: Engine | None = None
 
     def answer(request: bytearray) -> Iterator[bytes]:
@@ -128,12 +128,12 @@ def _load(bundle: Path, cores: Set[int]) -> tuple[tuple[str, Any], Engine | None
 
     if cores and hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
-            os.sched_setaffinity(0, cores)  # the engine takes as many threads as it has cores
+            os.sched_setaffinity(0, cores)  # the engine uses one thread per core
     try:
         engine = Engine(bundle)
     except BonesegError as error:
         return ("error", error), None
-    bound_memory(MEMORY)  # a film that unpacks to more ends in a MemoryError
+    bound_memory(MEMORY)  # a film that needs more raises MemoryError
     return ("ready", None), engine
 
 
@@ -144,9 +144,9 @@ def _do(engine: Engine, task: str, film: str, arguments: tuple[Any, ...]) -> tup
     try:
         return "done", TASKS[task](engine, path, film, *rest)
     except MemoryError:
-        return "error", RadiographError(f"{film}: is too large for the memory; reduce it")
+        return "error", RadiographError(f"{film}: does not fit into memory; reduce it")
     except BonesegError as error:
         error.args = (str(error).replace(str(path), film),)
         return "error", error
-    except Exception as error:  # a bug: reported, and the next film is looked at all the same
+    except Exception as error:  # a bug: reported, and the worker continues
         return "error", ServerError(f"{film}: {type(error).__name__}: {error}")
