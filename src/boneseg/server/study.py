@@ -128,12 +128,12 @@ def deal(
 
 
 def tell(**facts: Any) -> None:
-    """A line for the server."""
+    """Report facts to the server as a line of JSON."""
     print(json.dumps(facts), flush=True)
 
 
 def _remembered(record: Path) -> dict[str, bool]:
-    """Of each film that ever took part whether it was held back."""
+    """Whether each known film is held out, by name."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
         return {str(name): bool(held) for name, held in found.items()}
@@ -151,7 +151,7 @@ def _hash(unit: Sequence[Case]) -> bytes:
 
 
 def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
-    """The mean Dice of a model on films it was not trained on here, and each film's."""
+    """The mean Dice of a model on the held-out films, and the Dice of each."""
     from boneseg.evaluation.evaluate import evaluate_predictions
 
     summary = evaluate_predictions(
@@ -162,7 +162,7 @@ def _dice(engine: Engine, films: list[Any]) -> dict[str, Any]:
 
 
 def _end_with_the_server() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # nobody writes: it ends once the server is gone
+    while os.read(sys.stdin.fileno(), 1):  # EOF once the server has ended
         pass
     os._exit(1)
 

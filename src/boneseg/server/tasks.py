@@ -215,7 +215,7 @@ def _written(found: Segmentation, form: str, spool: Path) -> bytes:
 
 def _corrected_seg(corrected: Segmentation) -> bytes:
     """A DICOM Segmentation marked as a prediction corrected by a person."""
-    from boneseg.masks.formats.dicom_seg import dicom_seg, read_source
+    from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 
     source = read_source(corrected.film.source, corrected.name)
     found = dicom_seg(source, corrected, corrected=True)
