@@ -680,7 +680,7 @@ def test_a_file_for_many_films_asks_which(tmp_path: Path) -> None:
     with pytest.raises(MaskError, match=r"holds a.png, b.png; say which film is meant"):
         read_mask(root / "masks" / "a.json")
     assert not read_mask(root / "masks" / "a.json", film="b.png").any()
-    with pytest.raises(MaskError, match=r"holds nothing of c.png"):
+    with pytest.raises(MaskError, match=r"has no mask for c.png"):
         read_mask(root / "masks" / "a.json", film="c.png")
 
 
@@ -741,7 +741,7 @@ def test_predictions_may_be_one_file(tmp_path: Path) -> None:
     picture(root / "images" / "c.png")
     write_mask(root / "masks" / "c.png", MASK)
     (failure,) = evaluate_masks(open_dataset(root), tmp_path / "x" / "coco.json").failures
-    assert "coco.json: holds nothing of c; predict this film, too" in failure.reason
+    assert "coco.json: has no mask for c; predict this film, too" in failure.reason
 
 
 @pytest.mark.parametrize(

@@ -176,5 +176,5 @@ def test_a_network_to_start_from_is_cut_where_that_is_asked() -> None:
     init = Bundle(Path("nested"), card(architecture=nested))
     refuse_other_network(asked, ["network.depth=2"], init)
     assert starting_from(asked, init).network == asked.network
-    with pytest.raises(RecipeError, match="depth asks for architecture unetplusplus"):
+    with pytest.raises(RecipeError, match="depth requires architecture unetplusplus"):
         starting_from(asked, load_bundle("bundled"))

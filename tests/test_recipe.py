@@ -46,10 +46,10 @@ def test_every_setting_is_printed_with_a_comment() -> None:
         ("run.sed=3", "did you mean 'run.seed'"),
         ("batch=3", "did you mean 'run.batch'"),
         ("run.seed", "section.key=value"),
-        ("network=3", "network is a section, not a setting; give its settings, as network."),
+        ("network=3", "network is a section, not a setting; set its keys, such as network."),
         ("run.batch=no", "integer"),
         ("network.norm=layer", "'batch', 'instance' or 'none'"),
-        ("network.depth=2", "asks for architecture unetplusplus"),
+        ("network.depth=2", "requires architecture unetplusplus"),
         ("loss.dice=-1", "greater than or equal to 0"),
         ("loss.dice=inf", "finite"),
         ("run.minutes=inf", "finite"),
@@ -66,7 +66,7 @@ def test_a_wrong_setting_is_named_in_one_line(setting: str, answer: str) -> None
     ("text", "answer"),
     [
         ("[netwrk]\nwidth = 8\n", "own.toml: unknown section 'netwrk', did you mean 'network'?"),
-        ("network = 3\n", "own.toml: network is a section, not a setting; give its settings, as"),
+        ("network = 3\n", "own.toml: network is a section, not a setting; set its keys, such as"),
         ("batch = 3\n", "own.toml: unknown setting 'batch', did you mean 'run.batch'?"),
     ],
 )
@@ -173,7 +173,7 @@ def changed(recipe: Recipe) -> set[str]:
 
 def test_a_depth_beyond_the_network_is_named() -> None:
     deep = load_recipe("unetplusplus").with_settings(["network.depth=5"])
-    with pytest.raises(RecipeError, match="5 levels reach depth 4"):
+    with pytest.raises(RecipeError, match="5 levels allow at most depth 4"):
         deep.settle([(256, 256)])
 
 
@@ -183,8 +183,8 @@ BOTTOM_OF_ONE = ("prepare.height=64", "prepare.width=64", "network.stem=2", "net
 @pytest.mark.parametrize(
     ("settings", "answer"),
     [
-        (["network.norm=instance"], "norm instance: 6 levels leave 1 pixel .* a larger grid"),
-        (["run.batch=1"], "norm batch: 6 levels leave 1 pixel of 64 x 64, with 1 film a step"),
+        (["network.norm=instance"], "norm instance: 6 levels reduce .* a larger grid"),
+        (["run.batch=1"], "norm batch: 6 levels reduce 64 x 64 to 1 pixel with 1 film per step"),
         (["run.batch=2"], ""),
         (["network.norm=none", "run.batch=1"], ""),
         (["network.norm=instance", "network.levels=5"], ""),

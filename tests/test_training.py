@@ -57,7 +57,9 @@ def test_a_gpu_that_is_too_small_is_told_in_a_line(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
 
     monkeypatch.setattr(training._Loop, "_step", step)
-    with pytest.raises(TrainingError, match=r"no memory for 8 films of 64 x 64 a step; set run\.b"):
+    with pytest.raises(
+        TrainingError, match=r"not enough GPU memory for 8 films of 64 x 64 per step; lower run\.b"
+    ):
         train(phantoms, recipe("run.epochs=1"), tmp_path / "run")
 
 
@@ -272,7 +274,7 @@ def test_one_film_at_a_bottom_of_one_pixel_is_refused_before_anything_is_written
     phantoms: Dataset, tmp_path: Path
 ) -> None:
     two = replace(phantoms, cases=phantoms.cases[:2])  # one to train on, one to validate with
-    with pytest.raises(RecipeError, match="with 1 film a step"):
+    with pytest.raises(RecipeError, match="with 1 film per step"):
         train(two, recipe("network.levels=7", "network.width=2"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

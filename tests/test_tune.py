@@ -194,7 +194,7 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
         ("[augment.rotation]\nlow = 0\nhigh = inf\n", "is not a range"),
         (
             "[optimiser.learning_rate]\nlow = 0\nhigh = 0.1\nlog = true\n",
-            "optimiser.learning_rate: log = true asks for a low above 0",
+            "optimiser.learning_rate: log = true needs low above 0",
         ),
         ("augment = 3\n", "unknown setting 'augment'"),
         ("", "names no setting"),
@@ -216,7 +216,7 @@ def test_a_space_that_is_none_is_named_in_one_line(text: str, answer: str, tmp_p
         ("network.norm", Choices(choices=("batch", "layer")), 'network.norm = "layer": input'),
         ("augment.geometry", Range(low=0.5, high=1.5), "augment.geometry = 1.5: input should be"),
         ("network.levels", Range(low=2.0, high=4.0), "network.levels = 3.41"),
-        ("run.batch", Choices(choices=(1, 2)), "with 1 film a step"),
+        ("run.batch", Choices(choices=(1, 2)), "with 1 film per step"),
     ],
 )
 def test_a_space_with_what_no_recipe_holds_is_refused_before_anything_is_written(

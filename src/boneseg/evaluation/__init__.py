@@ -1,1 +1,1 @@
-"""Scores, their statistics, and calibration."""
+"""Metrics, statistics and calibration."""

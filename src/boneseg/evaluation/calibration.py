@@ -1,4 +1,4 @@
-"""Calibration of probabilities: the threshold, the temperature, and the calibration error."""
+"""Calibration of probabilities: threshold, temperature, and calibration error."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ THRESHOLDS = tuple(np.round(np.arange(0.2, 0.81, 0.05), 2).tolist())
 
 
 def calibrated_threshold(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_]]) -> float:
-    """The probability from which pixels are called bone, for the highest mean Dice.
+    """Return the threshold on the probability of bone that gives the highest mean Dice.
 
-    It leaves 0.5 only where the gain over the films is above twice its standard error: a handful of
-    validation films would otherwise move it by chance.
+    It differs from 0.5 only where the gain exceeds twice its standard error over the films:
+    otherwise a few validation films would move it by chance.
     """
     pairs = list(zip(found, truth, strict=True))
     scores = {at: np.array([_dice(p >= at, true) for p, true in pairs]) for at in THRESHOLDS}
@@ -35,7 +35,7 @@ def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes probabilities mean what they say, found on films that no weight was fitted to."""
+    """Threshold and temperature, fitted on films that the weights were not trained on."""
 
     threshold: float
     temperature: float
@@ -44,7 +44,7 @@ class Calibration:
 
 
 def calibrate(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_]]) -> Calibration:
-    """The temperature and the threshold for probabilities (H x W each) of films and their truth."""
+    """Fit temperature and threshold to the probabilities of films and their truth, H x W each."""
     temperature = fitted_temperature(found, truth)
     after = [calibrated(probability, temperature) for probability in found]
     return Calibration(
@@ -56,9 +56,9 @@ def calibrate(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_]]) -> Ca
 
 
 def fitted_temperature(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_]]) -> float:
-    """The temperature, from 1/5 to 5, of the highest likelihood (Guo et al., 2017).
+    """Return the maximum-likelihood temperature, from 1/5 to 5 (Guo et al., 2017).
 
-    From at most 20,000 pixels of each film, so that a large film does not outweigh the others.
+    At most 20,000 pixels per film are used, so that large films do not outweigh the others.
     """
     from scipy.optimize import minimize_scalar
 
@@ -81,9 +81,10 @@ def fitted_temperature(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_
 def calibration_error(
     found: Sequence[Floats], truth: Sequence[NDArray[np.bool_]], bins: int = 20
 ) -> float:
-    """Expected calibration error (Naeini et al., 2015) of the probability of bone, over all pixels.
+    """Return the expected calibration error (Naeini et al., 2015) over all pixels, in [0, 1].
 
-    Between 0 and 1: how far, over equal bins of probability, the share of bone is from it.
+    It is the mean absolute difference, over bins of equal width and weighted by their pixels,
+    between the mean probability of bone and the fraction of bone.
     """
     count, chance, bone = np.zeros(bins), np.zeros(bins), np.zeros(bins)
     for probability, mask in zip(found, truth, strict=True):

@@ -1,10 +1,10 @@
-"""Scoring predictions against a dataset: each case by name, then the summary.
+"""Score predictions against a dataset: each case by name, then the summary.
 
     evaluation = evaluate_masks(open_dataset(Path("data")), Path("predicted"))
     evaluation.summary.mean["dice"]
 
-A case without a prediction, or with one of another size, is named in `failures` and never scored
-as an empty mask.
+A case whose prediction is missing or has another size is listed in `failures`, and never scored as
+an empty mask.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Pair = tuple[str, Mask, Mask, tuple[float, float] | None]
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that could not be scored, and why, in one line."""
+    """A case that could not be scored, and the reason in one line."""
 
     name: str
     reason: str
@@ -55,12 +55,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The summary of the cases that were scored, and every one that was not (exit status 1)."""
+    """The summary of the scored cases, and the failures (exit status 1)."""
 
     summary: Summary
-    parts: dict[str, Summary]  # by body part, where parts.csv names any
+    parts: dict[str, Summary]  # by body part, where parts.csv lists any
     failures: tuple[Failure, ...]
-    seen: tuple[str, ...] = ()  # cases that the model was trained on, or chosen by
+    seen: tuple[str, ...] = ()  # cases in the model's training or validation films
 
     def __repr__(self) -> str:
         if not self.summary.cases:
@@ -76,16 +76,16 @@ class Evaluation:
 
     @property
     def nothing_scored(self) -> str:
-        """What stands in the place of the figures where there are none."""
+        """The message shown where there are no scores."""
         return f"no film could be scored; all {len(self.failures)} failed"
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `evaluate --json`; "parts" where any are known."""
+        """Return the document of `evaluate --json`, with "parts" where any are known."""
         parts = {"parts": parts_json(self.parts)} if self.parts else {}
         return self.summary.to_json() | parts
 
     def table(self) -> str:
-        """Each metric with its interval, then each body part, for a terminal."""
+        """Format each metric with its interval, then each body part, for a terminal."""
         if not self.summary.cases:
             return self.nothing_scored
         mean, ci95 = self.summary.mean, self.summary.ci95
@@ -103,10 +103,10 @@ class Evaluation:
 
 
 def evaluate_predictions(pairs: Iterable[Pair], groups: Groups | None = None) -> Summary:
-    """Score (name, prediction, truth, spacing in mm or None) one after the other.
+    """Score (name, prediction, truth, spacing in mm or None) one at a time.
 
-    Prediction and truth are bool, height x width. The pairs are taken one at a time, so a generator
-    needs the memory of one film only. `groups` has the patient of each, where that is known, and
+    Prediction and truth are bool, height x width. The pairs are consumed one at a time, so a
+    generator needs memory for one film only. `groups` holds the patient of each film where known;
     intervals are then over patients. Raises MaskError, with the name, where the two cannot be
     compared, and DatasetError where there are no pairs.
     """
@@ -125,11 +125,11 @@ def evaluate_predictions(pairs: Iterable[Pair], groups: Groups | None = None) ->
 def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     """Score the predicted masks in a folder against the truth of a dataset.
 
-    The prediction for a film `knee.png` is `knee_mask.*`, or else `knee.*`, in `masks_dir` itself;
-    that may also be one file of annotations.
-    Distances are in mm too where the film states its pixel spacing. Raises UsageError where
-    `masks_dir` cannot be read, and DatasetError where the dataset has no case; what is wrong with
-    one case is in `failures`, and the others are scored.
+    The prediction for a film `knee.png` is `knee_mask.*`, otherwise `knee.*`, directly in
+    `masks_dir`, which may also be a single annotation file.
+    Distances are also in mm where the film states its pixel spacing. Raises UsageError where
+    `masks_dir` cannot be read, and DatasetError where the dataset has no case; a case that cannot
+    be scored is listed in `failures`, and the others are scored.
     """
     masks = _masks_in(masks_dir)
     files = _by_name(masks)
@@ -138,7 +138,9 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     def score_case(case: Case) -> Scores:
         mask = _prediction(case, files, masks_dir)
         if owners.setdefault(mask, case.name) != case.name:
-            raise MaskError(f"{mask.path}: is taken by case {owners[mask]}; name one mask a film")
+            raise MaskError(
+                f"{mask.path}: already matches case {owners[mask]}; name one mask per film"
+            )
         return _score_file(case, mask)
 
     evaluation = _evaluate(dataset, score_case)
@@ -150,12 +152,12 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
 def evaluate_model(
     dataset: Dataset, segment: Callable[[Radiograph], Mask], seen: Collection[str] = ()
 ) -> Evaluation:
-    """Score what a model finds on the films of a dataset, read one at a time.
+    """Score the masks a model predicts for the films of a dataset, read one at a time.
 
-    `segment` finds the mask of a film on the film's own grid, bool H x W, as `Engine.segment` does.
-    `seen`: digests of films that the model knows (`bundle.seen_by`); the evaluation names those.
-    Raises DatasetError where the dataset has no case; a film or mask that cannot be read is in
-    `failures`, and the others are scored.
+    `segment` returns the mask of a film on the film's own grid, bool H x W, as `Engine.segment`
+    does. `seen`: digests of the model's training and validation films (`bundle.seen_by`); cases
+    among them are listed in the result. Raises DatasetError where the dataset has no case; a film
+    or mask that cannot be read is listed in `failures`, and the others are scored.
     """
     known: list[str] = []
 
@@ -172,7 +174,7 @@ def evaluate_model(
 
 
 def write_cases_csv(summary: Summary, path: Path) -> None:
-    """Write one row a case: its name and every score; an unknown mm value is left empty.
+    """Write one row per case: its name and every score; unknown mm values are empty.
 
     Raises OutputError where the file cannot be written.
     """
@@ -192,7 +194,7 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
             scored.append(CaseScores(case.name, score_case(case), case.group))
         except BonesegError as error:
             failures.append(Failure(case.name, case.hide(str(error))))
-        except Exception as error:  # of a library: its own words could quote the file
+        except Exception as error:  # from a library: its message could quote the file
             failures.append(Failure(case.name, unexpected(case.image_name, error)))
     summary = summarise(scored)
     parts = by_part(summary, {case.name: case.part for case in dataset.cases})
@@ -226,7 +228,7 @@ def _masks_in(place: Path) -> list[MaskFile]:
     if place.is_file() and len(masks) == 1 and masks[0].error and not masks[0].loose:
         raise DatasetError(masks[0].error)
     if place.is_file() and (not is_annotation(place) or any(mask.loose for mask in masks)):
-        raise UsageError(f"{place}: holds no masks of films; give the folder of predicted masks")
+        raise UsageError(f"{place}: contains no masks; give the folder of predicted masks")
     return masks
 
 
@@ -240,23 +242,23 @@ def _by_name(masks: Sequence[MaskFile]) -> dict[str, list[MaskFile]]:
 def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path) -> MaskFile:
     candidates = next((files[name] for name in _prediction_names(case) if name in files), None)
     if not candidates and folder.is_file():
-        raise MaskError(f"{folder}: holds nothing of {case.name}; predict this film, too")
+        raise MaskError(f"{folder}: has no mask for {case.name}; predict this film, too")
     if not candidates:
         raise MaskError(f"{folder / case.name}_mask.png: is missing; predict this film, too")
     if len(candidates) > 1:
         names = ", ".join(mask.path.name for mask in candidates)
-        raise MaskError(f"{folder}: holds {names} for one film; keep one of them")
+        raise MaskError(f"{folder}: contains {names} for one film; keep one of them")
     return candidates[0]
 
 
 def _prediction_names(case: Case) -> tuple[str, ...]:
-    called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's is hidden
+    called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's name is hidden
     names = (f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))
     return tuple(map(as_compared, names))
 
 
 def summaries_table(rows: Sequence[tuple[str, Summary]]) -> str:
-    """The markup of a table with a row for each named summary."""
+    """Return the HTML of a table with one row per named summary."""
     heads = ("", "films", "Dice", "95 %", "std", "HD95, px", "IoU")
     cells = [
         (

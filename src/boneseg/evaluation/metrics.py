@@ -1,13 +1,13 @@
-"""How well a mask agrees with the truth: overlap, boundary distances, and their mean over cases.
+"""Segmentation metrics: overlap, boundary distances, and their mean over cases.
 
-The policy, in four sentences. Masks are compared on the original pixel grid, each case on its own,
+The policy: Masks are compared on the original pixel grid, each case on its own,
 then averaged. Both masks empty: every overlap score is 1 and every distance 0. One of them empty:
-every overlap score is 0 and every distance the diagonal of the image. Nothing is ever left out of a
-mean: a value that is not a number is an error.
+every overlap score is 0 and every distance the diagonal of the image. No value is
+ever left out of a mean: a non-finite value is an error.
 
 The boundary of a mask is its pixels with at least one of their four neighbours (above, below, left,
-right) outside the mask; what lies beyond the edge of the image counts as outside. MONAI's
-`get_mask_edges` draws the same boundary. Distances run between centres of boundary pixels, exactly.
+right) outside the mask; beyond the edge of the image counts as outside. MONAI's
+`get_mask_edges` draws the same boundary. Distances are exact, between centres of boundary pixels.
 """
 
 import math
@@ -33,9 +33,9 @@ class Scores:
     precision, recall: |P∩T| / |P| and |P∩T| / |T|.
     hd, hd95: the larger of the two directed Hausdorff distances, and of the two directed 95th
         percentiles (linear interpolation between ranks).
-    assd: the mean of the distances of both directions taken together.
-    nsd: the share of both boundaries within the tolerance of the other one (surface Dice; Nikolov
-        et al. 2018, arXiv:1809.04430), each boundary pixel counted as one unit of length.
+    assd: the mean of the distances of both directions pooled.
+    nsd: the fraction of both boundaries within the tolerance of the other (surface Dice; Nikolov
+        et al. 2018, arXiv:1809.04430), each boundary pixel counting as one unit of length.
     The `_mm` values are None where the pixel spacing is not known.
     """
 
@@ -59,24 +59,24 @@ METRICS = tuple(f.name for f in fields(Scores) if not f.name.startswith("empty_"
 
 @dataclass(frozen=True)
 class CaseScores:
-    """The scores of one named case; `group` is its patient, where that is known."""
+    """The scores of one named case; `group` is its patient, where known."""
 
     name: str
     scores: Scores
     group: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The name and every score in one flat dict; an unknown `_mm` value is None."""
+        """Return the name and every score in one flat dict; unknown `_mm` values are None."""
         return {"name": self.name, **asdict(self.scores)}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Many cases: the scores of each; and by metric the mean, sample deviation and 95 % interval.
+    """Scores of many cases, and per metric the mean, sample standard deviation and 95 % interval.
 
-    An `_mm` metric is summed up only when the spacing of every case is known: a mean over some of
-    the cases would stand beside one over all of them and look like it.
-    `empty_predictions` counts the cases with no bone predicted although the truth holds some.
+    An `_mm` metric is summarised only where the spacing of every case is known: a mean over some
+    cases would look comparable to one over all of them.
+    `empty_predictions` counts cases with an empty prediction and a non-empty truth.
     """
 
     cases: tuple[CaseScores, ...]
@@ -86,7 +86,7 @@ class Summary:
     empty_predictions: int
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `boneseg evaluate --json`."""
+        """Return the document of `boneseg evaluate --json`."""
         return {
             "cases": [case.to_json() for case in self.cases],
             "mean": dict(self.mean),
@@ -103,12 +103,12 @@ def score(
 ) -> Scores:
     """Score one predicted mask against the truth.
 
-    prediction, truth: bool, height × width, of one size.
+    prediction, truth: bool, height × width, of the same size.
     spacing_mm: millimetres between rows and between columns, in this order (DICOM PS3.3 10.7.1.3),
         or None where unknown.
-    nsd_tolerance_px: how far a boundary may lie off, in pixels, and still count as right.
+    nsd_tolerance_px: boundary distance, in pixels, that still counts as correct.
 
-    Raises MaskError for masks that are not boolean, not flat or not of one size, and UsageError
+    Raises MaskError for masks that are not boolean, not 2-D or not of the same size, and UsageError
     for a spacing that is not positive or a tolerance below 0.
     """
     _check(prediction, truth, spacing_mm, nsd_tolerance_px)
@@ -126,10 +126,10 @@ def score(
 
 
 def threshold(probability: NDArray[np.floating[Any]], at: float) -> Mask:
-    """The pixels whose probability is at least `at`, as a bool mask of the same shape.
+    """Return the pixels whose probability is at least `at`, as a bool mask of the same shape.
 
-    Raises BonesegError where a probability is not finite: such a pixel is neither bone nor
-    background, and a comparison would quietly call it background. Raises UsageError for a
+    Raises BonesegError for a non-finite probability, which a comparison would silently turn into
+    background. Raises UsageError for a
     threshold outside [0, 1].
     """
     if not 0 <= at <= 1:
@@ -137,8 +137,8 @@ def threshold(probability: NDArray[np.floating[Any]], at: float) -> Mask:
     if not np.isfinite(probability).all():
         bad = probability.size - int(np.isfinite(probability).sum())
         raise BonesegError(
-            f"{bad} of {probability.size} probabilities are not finite, so they make no mask: "
-            "the model or its input is damaged"
+            f"{bad} of {probability.size} probabilities are not finite: "
+            "the model or its input is damaged; check both"
         )
     return np.asarray(probability >= at, dtype=np.bool_)
 
@@ -146,22 +146,22 @@ def threshold(probability: NDArray[np.floating[Any]], at: float) -> Mask:
 def bootstrap_ci95(
     values: ArrayLike, seed: int = 0, resamples: int = 2000, groups: Groups | None = None
 ) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of the mean of `values` (Efron 1979), one per case.
+    """Return the 95 % percentile bootstrap interval (Efron 1979) of the mean of one value per case.
 
-    Where the cases' patients are known (`groups`), these are drawn, each with all of its cases. The
-    same values, groups, seed and count give the same interval. Raises UsageError for no values, or
-    for one that is not finite.
+    Where the cases' patients are known (`groups`), patients are resampled, each with all of its
+    cases. The same values, groups, seed and count give the same interval. Raises UsageError for no
+    values or a non-finite one.
     """
     cases = np.asarray(values, dtype=np.float64).ravel()
     if cases.size == 0 or not np.isfinite(cases).all():
-        raise UsageError("a confidence interval needs at least one value, and only finite ones")
+        raise UsageError("a confidence interval needs at least one value, and all values finite")
     means, _ = resampled(cases, groups, resamples, seed)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
 
 
 def summarise(cases: Iterable[CaseScores]) -> Summary:
-    """Sum up scored cases; no cases give empty dicts. The standard deviation of one case is 0."""
+    """Summarise scored cases: empty dicts for none, a standard deviation of 0 for one."""
     cases = tuple(cases)
     columns = {name: [getattr(case.scores, name) for case in cases] for name in METRICS}
     known = {name: np.array(c) for name, c in columns.items() if c and None not in c}
@@ -178,7 +178,7 @@ def summarise(cases: Iterable[CaseScores]) -> Summary:
 
 
 def by_part(summary: Summary, parts: Mapping[str, str | None]) -> dict[str, Summary]:
-    """The summary of each body part alone; nothing where no part is known."""
+    """Return the summary of each body part; empty where no part is known."""
     known = sorted({part for case in summary.cases if (part := parts.get(case.name))})
     return {
         part: summarise(case for case in summary.cases if parts.get(case.name) == part)
@@ -187,7 +187,7 @@ def by_part(summary: Summary, parts: Mapping[str, str | None]) -> dict[str, Summ
 
 
 def parts_json(parts: Mapping[str, Summary]) -> dict[str, Any]:
-    """The rows of body parts, as every document has them."""
+    """Return the body-part rows used in every JSON document."""
     return {
         part: {"films": len(found.cases), "mean": found.mean, "ci95": found.ci95}
         for part, found in parts.items()
@@ -234,7 +234,7 @@ def _overlap(predicted: int, true: int, common: int) -> dict[str, Any]:
 def _set_scores(
     shape: tuple[int, ...], spacing_mm: tuple[float, float] | None, *, both_empty: bool
 ) -> dict[str, Any]:
-    """What the policy sets where an empty mask leaves no boundary to measure from."""
+    """Distances and NSD set by the policy where a mask is empty."""
 
     def distances(unit: str, step: tuple[float, float]) -> dict[str, Any]:
         far = 0.0 if both_empty else math.hypot(shape[0] * step[0], shape[1] * step[1])
@@ -264,10 +264,10 @@ def _boundary_points(mask: Mask) -> NDArray[np.intp]:
 def _nearest(
     a: NDArray[np.intp], b: NDArray[np.intp], step: tuple[float, float]
 ) -> tuple[Floats, Floats]:
-    """How far each boundary point of `a` lies from the nearest of `b`, and each of `b` from `a`.
+    """Distances of the boundary points of `a` from the nearest of `b`, and of `b` from `a`.
 
-    A tree over the few boundary pixels is exact, like a distance transform over all pixels, but
-    eight times as fast on a film of 12 megapixels, and its memory does not grow with the film.
+    A tree over the boundary pixels is as exact as a distance transform over all pixels, but eight
+    times as fast on a 12-megapixel film, and its memory does not grow with the film.
     """
     from scipy.spatial import KDTree
 

@@ -1,4 +1,4 @@
-"""How well the trust score, which films get from several views of them, finds the bad masks."""
+"""How well the trust score (agreement under test-time augmentation) detects bad masks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Trust:
-    """How well the trust score finds the films whose masks are bad."""
+    """How well the trust score finds the films with bad masks."""
 
     spearman: float  # rank correlation with the true Dice
-    worst_tenth_flagged: float  # share of the worst tenth that the least trusted fifth holds
+    worst_tenth_flagged: float  # fraction of the worst tenth that is in the least trusted fifth
 
 
 def trust_quality(trust: Sequence[float], dice: Sequence[float]) -> Trust | None:
-    """How well trust ranks films by their Dice; None with fewer than ten films, or no spread."""
+    """Rate how well trust ranks films by Dice; None with fewer than ten films or no spread."""
     from scipy.stats import spearmanr
 
     if len(dice) < 10 or len(set(trust)) == 1 or len(set(dice)) == 1:

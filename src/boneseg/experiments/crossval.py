@@ -195,7 +195,7 @@ def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
     try:
         refuse_other(plan, read_json(path.read_bytes()), out)
     except (OSError, ValueError, TypeError, AttributeError):
-        raise TrainingError(f"{path}: is damaged; start the run anew") from None
+        raise TrainingError(f"{path}: is damaged; start a new run") from None
 
 
 def _run_all(
@@ -371,4 +371,4 @@ def _read_probability(path: Path) -> Floats:
     try:
         return read_probability(path)
     except (OSError, ValueError):
-        raise TrainingError(f"{path}: is missing or damaged; start the run anew") from None
+        raise TrainingError(f"{path}: is missing or damaged; start a new run") from None

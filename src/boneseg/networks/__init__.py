@@ -1,4 +1,4 @@
-"""The networks, one file a family; `build` makes the one that a recipe asks for."""
+"""The networks, one module per family; `build` makes the one a recipe describes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Ensemble", "UNet", "UNetPlusPlus", "build", "depths", "prune", "prun
 
 
 def build(settings: NetworkSettings) -> nn.Module:
-    """The network of a settled recipe (`Recipe.settle` has filled in its widths)."""
+    """Build the network of a settled recipe. Raises ValueError where `widths` is not set."""
     if settings.widths is None:
-        raise ValueError("settle the recipe before a network is built from it")
+        raise ValueError("call Recipe.settle before building a network")
     channels = 1 if settings.inputs == "film" else CHANNELS
     words = (settings.block, settings.norm, settings.deep_supervision, channels)
     stem = settings.stem or 1
@@ -31,22 +31,22 @@ def build(settings: NetworkSettings) -> nn.Module:
 
 
 def depths(network: nn.Module) -> list[int]:
-    """The depths at which a network can be cut; none but for a U-Net++ that has several heads."""
+    """Return the depths a network can be pruned to: several heads of a U-Net++, else none."""
     nested = _nested(network)
     return sorted(map(int, nested.heads)) if nested is not None and len(nested.heads) > 1 else []
 
 
 def prune(network: nn.Module, depth: int) -> nn.Module:
-    """A U-Net++ cut at one of its `depths`; `pruned_settings` build the same."""
+    """Prune a U-Net++ to one of its `depths`, as built from `pruned_settings`."""
     nested = _nested(network)
     if nested is None:
-        raise ValueError("only a U-Net++ can be cut")
+        raise ValueError("only a U-Net++ can be pruned")
     small = nested.pruned(depth)
     return nn.Sequential(network[0], small) if isinstance(network, nn.Sequential) else small
 
 
 def pruned_settings(settings: NetworkSettings) -> NetworkSettings:
-    """The settings of a network of these, once it is cut at `settings.depth`."""
+    """Return the settings of the network pruned to `settings.depth`."""
     if settings.depth is None or settings.widths is None:
         return settings
     levels = settings.depth + 1

@@ -1,4 +1,4 @@
-"""Several networks of one kind as one: a channel of logits for each member.
+"""An ensemble of networks as one module: one channel of logits per member.
 
 >>> ensemble = Ensemble([UNet(widths=(8, 16)), UNet(widths=(8, 16))])
 >>> ensemble(torch.zeros(1, 1, 64, 64)).shape
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 
 class Ensemble(nn.Module):
-    """Films N x 1 x H x W to logits N x members x H x W, in evaluation mode alone.
+    """Films N x 1 x H x W to logits N x members x H x W, in evaluation mode only.
 
-    The members are not averaged here: how far they disagree says how far to trust a film's mask.
+    The members are not averaged here: their disagreement enters the trust score of a film.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:

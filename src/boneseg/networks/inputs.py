@@ -1,10 +1,10 @@
-"""What a network is given: the film, copies of it, or the film with filtered views of itself.
+"""Network inputs: the film, copies of it, or the film with filtered versions of it.
 
 >>> Filters()(torch.zeros(1, 1, 64, 64)).shape
 torch.Size([1, 3, 64, 64])
 
-They are layers without weights, in front of the network and inside its bundle, so that anyone who
-segments with it hands in one film whatever it was trained with.
+They are layers without weights in front of the network and part of its exported graph, so that
+every network takes a one-channel film at inference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CHANNELS = 3
 
 
 class Copies(nn.Module):
-    """N x 1 x H x W to N x 3 x H x W: three times the same, as for networks made for colour."""
+    """N x 1 x H x W to N x 3 x H x W: the film three times, as for networks made for colour."""
 
     def forward(self, film: Tensor) -> Tensor:
         return film.repeat(1, CHANNELS, 1, 1)
@@ -26,8 +26,8 @@ class Copies(nn.Module):
 class Filters(nn.Module):
     """N x 1 x H x W to N x 3 x H x W: the film, the film blurred, and the strength of its edges.
 
-    The blur is Gaussian with a standard deviation of 2 px; the edges are the length of Sobel's
-    gradient (Sobel and Feldman, 1968), an eighth of it, which is the slope in grey values a pixel.
+    The blur is Gaussian with a standard deviation of 2 px; the edges are the magnitude of
+    the Sobel gradient (Sobel and Feldman, 1968) divided by 8: the slope in grey values per pixel.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Filters(nn.Module):
         kernels = {"bell": torch.outer(bell, bell)[None, None]}
         kernels["sobel"] = torch.stack([slope, slope.T])[:, None]
         for name, kernel in kernels.items():
-            self.register_buffer(name, kernel, persistent=False)  # never in a bundle's weights
+            self.register_buffer(name, kernel, persistent=False)  # not saved with the weights
         self.bell: Tensor
         self.sobel: Tensor
 

@@ -20,13 +20,13 @@ class UNet(nn.Module):
     Args:
         widths: channels at each level, full resolution first; a level halves the resolution.
         block: "plain" (two convolutions), "residual" (the same around a shortcut), or "separable"
-            (each convolution one a channel, then one a pixel; Howard et al., MobileNets, 2017).
+            (depthwise separable convolutions; Howard et al., MobileNets, 2017).
         norm: "batch", "instance" or "none".
         deep_supervision: in training mode, return the logits of every decoder level, finest
-            first; in evaluation mode always the finest alone.
-        attention: gates on the skip connections.
-        stem: patches of so many pixels a side are folded into the channels of the first level,
-            which is then that much coarser than the film, and unfolded at the end; 1 folds nothing.
+            first; in evaluation mode, only the finest.
+        attention: attention gates on the skip connections.
+        stem: side of the patches, in pixels, that are folded into the channels of the first level
+            and unfolded at the end; 1 means no folding.
     """
 
     def __init__(
@@ -79,24 +79,24 @@ class UNet(nn.Module):
 
 
 def folding(channels: int, width: int, stem: int) -> tuple[nn.Module, int]:
-    """What takes patches of stem x stem pixels as one, and the channels that it gives."""
+    """Return the layer that folds patches of stem x stem pixels, and its output channels."""
     if stem == 1:
         return nn.Identity(), channels
     return nn.Conv2d(channels, width, stem, stride=stem), width
 
 
 def unfolding(width: int, stem: int) -> nn.Module:
-    """The logit of every pixel of such patches."""
+    """Return the layer that gives the logit of every pixel of such patches."""
     if stem == 1:
         return nn.Conv2d(width, 1, 1)
     return nn.ConvTranspose2d(width, 1, stem, stride=stem)
 
 
 class Rise(nn.ConvTranspose2d):
-    """A transposed convolution with a kernel as large as its stride: its patches do not overlap.
+    """A transposed convolution whose kernel equals its stride, so that its patches do not overlap.
 
-    In training on a CPU it is one product of every pixel's channels with a matrix. The same by
-    PyTorch's own takes twice as long, nearly all of it for the gradient of the weights.
+    In training on a CPU it is computed as one matrix product over the channels: PyTorch's own
+    takes twice as long, nearly all of it for the gradient of the weights.
     """
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -113,7 +113,7 @@ class Rise(nn.ConvTranspose2d):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions, each normalised and rectified; of a kind that `UNet` names."""
+    """Two 3 x 3 convolutions, each with normalisation and ReLU; `kind` is `block` of `UNet`."""
 
     def __init__(self, inputs: int, outputs: int, norm: str, kind: str) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ def _whole(inputs: int, outputs: int, bias: bool) -> nn.Module:
 
 
 class Separable(nn.Sequential):
-    """A 3 x 3 convolution of each channel alone, then a 1 x 1 convolution of all."""
+    """A depthwise 3 x 3 convolution followed by a 1 x 1 convolution."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
         each = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
@@ -147,8 +147,8 @@ class Separable(nn.Sequential):
 class Gate(nn.Module):
     """Additive attention (Oktay et al., "Attention U-Net", 2018, eq. 1 and 2).
 
-    What comes from below says which pixels of the skip connection (both N x C x H x W) matter; as
-    in the authors' later code and MONAI's, both are at the skip's own resolution.
+    The upsampled features weight the pixels of the skip connection (both N x C x H x W); as in the
+    authors' later code and MONAI, both have the resolution of the skip connection.
     """
 
     def __init__(self, channels: int, norm: str) -> None:
@@ -173,11 +173,11 @@ def _norm(kind: str, channels: int) -> nn.Module:
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance norm (Ulyanov et al., 2016) that leaves channels last where they are, in training.
+    """Instance norm (Ulyanov et al., 2016) that keeps the channels-last layout in training.
 
-    PyTorch's own puts them first on a CPU and the next convolution puts them back: a third of a
-    training step. (And of one film alone its 2.13 gets the gradient wrong where they come last.)
-    The batch norm of one film is the same, and does neither.
+    On a CPU, PyTorch's own converts to channels-first and the next convolution converts back: a
+    third of a training step. (With a single channels-last film, PyTorch 2.13 also computes a wrong
+    gradient.) Batch norm of one film is equivalent and does neither.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 def initialise(module: nn.Module) -> None:
-    """He et al., 2015: the variance that a rectified layer keeps."""
+    """Initialise the weights of a convolution after He et al., 2015."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

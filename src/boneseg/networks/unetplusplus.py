@@ -1,4 +1,4 @@
-"""U-Net++ (Zhou et al., 2018): a U-Net at every depth, nested, that share their encoder.
+"""U-Net++ (Zhou et al., 2018): nested U-Nets of every depth with a shared encoder.
 
 >>> network = UNetPlusPlus(widths=(16, 32, 64))
 >>> network(torch.zeros(1, 1, 100, 60)).shape
@@ -6,9 +6,9 @@ torch.Size([1, 1, 100, 60])
 >>> network.pruned(1)(torch.zeros(1, 1, 100, 60)).shape
 torch.Size([1, 1, 100, 60])
 
-Node (level, j) sees every node (level, 0 .. j - 1) beside it and node (level + 1, j - 1) below it,
-brought up to its resolution. Node (0, j) finishes a U-Net of depth j, so that with a loss at each
-of them the network can be cut at any depth when it has learned.
+Node (level, j) takes all nodes (level, 0 .. j - 1) and the upsampled node (level + 1, j - 1). Node
+(0, j) is the output of a U-Net of depth j, so that with a loss at each of them (deep supervision)
+the trained network can be pruned to any depth.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class UNetPlusPlus(nn.Module):
         block: "plain", "residual" or "separable", as in `UNet`.
         norm: "batch", "instance" or "none".
         deep_supervision: in training mode, return the logits of every depth, the deepest first,
-            all at full resolution; in evaluation mode always the deepest alone.
-        stem: patches of so many pixels a side are taken as one, as in `UNet`.
+            all at full resolution; in evaluation mode, only the deepest.
+        stem: side of the folded patches in pixels, as in `UNet`.
     """
 
     def __init__(
@@ -84,11 +84,10 @@ class UNetPlusPlus(nn.Module):
         return logits if self.training and self.deep_supervision else logits[0]
 
     def pruned(self, depth: int) -> UNetPlusPlus:
-        """The U-Net++ of a smaller depth (1 or more) inside this one, with copies of its weights.
+        """Return the U-Net++ of a smaller depth (1 or more) inside this one, with copied weights.
 
-        It is built from widths[: depth + 1], and answers what the head of that depth answers here,
-        to films that this one need not pad.
-        Raises ValueError where there is no such head.
+        It is built from widths[: depth + 1], and gives the output of this network's head at that
+        depth, for films that need no padding here. Raises ValueError where there is no such head.
         """
         if str(depth) not in self.heads:
             raise ValueError(f"there is no head at depth {depth}; train with deep supervision")
@@ -99,5 +98,5 @@ class UNetPlusPlus(nn.Module):
 
 
 def _order(depth: int) -> list[tuple[int, int]]:
-    """The nested nodes (level, j), each after those it needs."""
+    """The nested nodes (level, j) in order of dependency."""
     return [(level, j) for j in range(1, depth + 1) for level in range(depth - j + 1)]

@@ -1,1 +1,1 @@
-"""Settings of a training, typed."""
+"""Typed settings of a training run."""

@@ -1,7 +1,7 @@
-"""The built-in recipes: ours, and every trial of the repository that boneseg grew from.
+"""The built-in recipes: boneseg's own, and each experiment of the repository it is based on.
 
-The original trained U-Nets on some 500 mixed radiographs in Keras, and changed one thing at a
-time: each such change is a recipe here, `seed-deep` with that one thing changed.
+The original trained U-Nets on about 500 mixed radiographs in Keras and changed one setting at a
+time: each such experiment is a recipe here, `seed-deep` with that setting changed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SEED_DEEP = Recipe(
 
 
 def _seed_deep(what: str, *settings: str) -> Recipe:
-    """A trial of the original: its deep U-Net with one thing changed."""
+    """An experiment of the original: its deep U-Net with one setting changed."""
     changed = _SEED_DEEP.with_settings(settings)
     return changed.model_copy(update={"summary": f"seed-deep {what}"})
 
@@ -55,11 +55,11 @@ _FIVE_LEVELS = ("network.widths=[32, 64, 128, 256, 512]", "network.norm=batch")
 BUILT_IN: dict[str, Recipe] = {
     "default": Recipe(),
     "fast": Recipe(
-        summary="a fifth of the default's work a film: for a phone or an old laptop",
+        summary="one fifth of the default's computation per film: for phones and old laptops",
         network=NetworkSettings(stem=4),
     ),
     "large": Recipe(
-        summary="four times the weights at up to 1024 x 1024: for a GPU",
+        summary="four times the default's weights, up to 1024 x 1024: for a GPU",
         prepare=PrepareSettings(max_pixels=1_048_576),
         network=NetworkSettings(stem=1, width=32, max_width=512, block="residual"),
         run=RunSettings(epochs=300, batch=8),
@@ -79,7 +79,7 @@ BUILT_IN: dict[str, Recipe] = {
     ),
     "seed-deep": _SEED_DEEP,
     "seed-deep-plateau15": _seed_deep(
-        "whose rate falls to 0.75 after 15 epochs without a gain",
+        "with the learning rate times 0.75 after 15 epochs without improvement",
         "optimiser.plateau_factor=0.75",
         "optimiser.plateau_patience=15",
     ),
@@ -89,32 +89,34 @@ BUILT_IN: dict[str, Recipe] = {
     "seed-deep-sgd": _seed_deep(
         "with SGD at 0.01", "optimiser.name=sgd", "optimiser.learning_rate=0.01"
     ),
-    "seed-deep-dice": _seed_deep("with the Dice loss alone", "loss.dice=1", "loss.focal=0"),
+    "seed-deep-dice": _seed_deep("with the Dice loss only", "loss.dice=1", "loss.focal=0"),
     "seed-deep-bce": _seed_deep(
-        "with cross-entropy alone", "loss.dice=0", "loss.focal=0", "loss.bce=1"
+        "with cross-entropy only", "loss.dice=0", "loss.focal=0", "loss.bce=1"
     ),
-    "seed-deep-focal": _seed_deep("with the focal loss alone", "loss.dice=0"),
+    "seed-deep-focal": _seed_deep("with the focal loss only", "loss.dice=0"),
     "seed-deep-bce-dice-focal": _seed_deep(
         "with cross-entropy + Dice + focal", "loss.dice=1", "loss.bce=1"
     ),
-    "seed-deep-3-channels": _seed_deep("on three copies of the film", "network.inputs=copies"),
+    "seed-deep-3-channels": _seed_deep(
+        "on three copies of the film as channels", "network.inputs=copies"
+    ),
     "seed-deep-filters": _seed_deep(
-        "on the film, its blur and its edges as three channels", "network.inputs=filters"
+        "on the film, the blurred film and its edges as channels", "network.inputs=filters"
     ),
     "seed-deep-augment2": _seed_deep(
-        "on twice the films: a mirrored, zoomed, turned view of each", *_TURNED, "augment.views=1"
+        "with one augmented copy (flip, zoom, rotation) of each film", *_TURNED, "augment.views=1"
     ),
     "seed-deep-augment4": _seed_deep(
-        "on four times the films: three such views of each", *_TURNED, "augment.views=3"
+        "with three augmented copies of each film", *_TURNED, "augment.views=3"
     ),
     "seed-deep-augment4-blur": _seed_deep(
-        "on four times the films, half of the views blurred or sharpened",
+        "with three augmented copies of each film, half of them blurred or sharpened",
         *_TURNED,
         "augment.views=3",
         "augment.blur=0.5",
     ),
     "unetplusplus": _seed_deep(
-        "as a U-Net++ of 5 levels, supervised at every depth",
+        "as a U-Net++ of 5 levels with deep supervision",
         *_FIVE_LEVELS,
         "network.architecture=unetplusplus",
         "network.deep_supervision=true",
@@ -129,12 +131,14 @@ BUILT_IN: dict[str, Recipe] = {
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A built-in recipe by its name, or a TOML file. Raises `RecipeError`."""
+    """Return a built-in recipe by name, or read one from a TOML file. Raises RecipeError."""
     if name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path]
     path = Path(name_or_path)
     if path.suffix != ".toml" and not path.is_file():
         known = ", ".join(BUILT_IN)
         hint = nearest(name_or_path, list(BUILT_IN))
-        raise RecipeError(f"no recipe {name_or_path!r}{hint}; built in: {known}; or give a .toml")
+        raise RecipeError(
+            f"no recipe {name_or_path!r}{hint}; built-in: {known}; or give a .toml file"
+        )
     return parse(read_toml(path), str(path))

@@ -1,6 +1,6 @@
-"""Every setting of a training run, typed, with one comment each.
+"""Every setting of a training run, typed and described.
 
-A recipe is data. It is written as TOML, one table a section::
+A recipe is plain data, written as TOML with one table per section::
 
     [network]
     width = 32
@@ -9,7 +9,7 @@ A recipe is data. It is written as TOML, one table a section::
     dice = 1.0
     focal = 1.0
 
-What a recipe leaves at ``None`` (in TOML: leaves out) is settled from the films by `settle`.
+Settings that are ``None`` (in TOML: left out) are derived from the films by `Recipe.settle`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from boneseg.errors import RecipeError
 from boneseg.preprocessing import multiple_of_32
 
 RECIPE_VERSION = 1
-LARGEST_FILE = 50_000  # bytes of TOML, ten times the longest recipe
-LONGEST_KEY = 100  # letters of a key in a message
-FINE = 32_768  # pixels of a working grid from which 2 x 2 of them are fine enough as one
+LARGEST_FILE = 50_000  # bytes, ten times the longest recipe
+LONGEST_KEY = 100  # characters of a key quoted in a message
+FINE = 32_768  # pixels of a working grid from which the default stem is 2
 
 
 class _Section(BaseModel):
@@ -41,71 +41,91 @@ class _Section(BaseModel):
 class PrepareSettings(_Section):
     """How a film becomes the network's input."""
 
-    height: int | None = Field(None, ge=32, le=4096, description="working height, px")
-    width: int | None = Field(None, ge=32, le=4096, description="working width, px")
+    height: int | None = Field(
+        None, ge=32, le=4096, description="working height, px (if unset: from the films)"
+    )
+    width: int | None = Field(
+        None, ge=32, le=4096, description="working width, px (if unset: from the films)"
+    )
     max_pixels: int = Field(
-        131_072, ge=1024, description="working height x width at most, where the films decide"
+        131_072, ge=1024, description="maximum working height x width if derived from the films"
     )
 
 
 class NetworkSettings(_Section):
     """The U-Net."""
 
-    architecture: Literal["unet", "unetplusplus"] = Field("unet", description="the family")
+    architecture: Literal["unet", "unetplusplus"] = Field("unet", description="network family")
     inputs: Literal["film", "copies", "filters"] = Field(
-        "film", description="or the film three times, or with its blur and its edges"
+        "film", description="film; copies: three times; filters: film, blurred film and edges"
     )
-    attention: bool = Field(False, description="unet: gates on the skip connections")
+    attention: bool = Field(False, description="unet: attention gates on the skip connections")
     block: Literal["plain", "residual", "separable"] = Field(
-        "plain", description="two convolutions, a sum, or two by channel and by pixel"
+        "plain", description="two convolutions; residual; depthwise separable"
     )
-    norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation")
-    width: int = Field(16, ge=1, le=512, description="channels of the first level")
-    max_width: int = Field(256, ge=1, le=2048, description="channels double down to this many")
-    stem: int | None = Field(None, ge=1, le=8, description="pixels a side of a patch taken as one")
-    levels: int | None = Field(None, ge=1, le=10, description="resolutions, the first included")
+    norm: Literal["batch", "instance", "none"] = Field("batch", description="normalisation layer")
+    width: int = Field(16, ge=1, le=512, description="channels at the first level")
+    max_width: int = Field(
+        256, ge=1, le=2048, description="maximum channels; they double at each level"
+    )
+    stem: int | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="side of patches folded into channels, px (if unset: from the films)",
+    )
+    levels: int | None = Field(
+        None, ge=1, le=10, description="resolution levels (if unset: from the films)"
+    )
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
-        None, min_length=1, max_length=10, description="channels of each level, outright"
+        None,
+        min_length=1,
+        max_length=10,
+        description="channels at each level; overrides width and levels",
     )
-    deep_supervision: bool = Field(True, description="a loss at every decoder level")
+    deep_supervision: bool = Field(True, description="compute the loss at every decoder level")
     depth: int | None = Field(
-        None, ge=1, le=9, description="unetplusplus: cut at this depth when trained; quicker"
+        None, ge=1, le=9, description="unetplusplus: prune to this depth after training"
     )
 
     @model_validator(mode="after")
     def _of_one_family(self) -> Self:
         if self.attention and self.architecture != "unet":
-            raise ValueError("attention gates belong to architecture unet; leave one of them out")
+            raise ValueError("attention requires architecture unet; change one of the two")
         nested = self.architecture == "unetplusplus" and self.deep_supervision
         if self.depth is not None and not nested:
-            raise ValueError("depth asks for architecture unetplusplus with deep_supervision")
+            raise ValueError("depth requires architecture unetplusplus with deep_supervision")
         return self
 
 
 class AugmentSettings(_Section):
-    """Training augmentation: how likely, and how far."""
+    """Training augmentation: probabilities and strengths."""
 
-    flip_horizontal: float = Field(0.5, ge=0, le=1, description="probability")
-    flip_vertical: float = Field(0.0, ge=0, le=1, description="probability")
-    geometry: float = Field(0.8, ge=0, le=1, description="probability of rotate, zoom, shift")
-    rotation: float = Field(5.0, ge=0, le=180, description="degrees either way")
-    zoom: float = Field(0.2, ge=0, lt=0.9, description="share either way")
-    shift: float = Field(0.03, ge=0, le=0.5, description="share of the side either way")
+    flip_horizontal: float = Field(0.5, ge=0, le=1, description="probability of a left-right flip")
+    flip_vertical: float = Field(0.0, ge=0, le=1, description="probability of an up-down flip")
+    geometry: float = Field(0.8, ge=0, le=1, description="probability of rotation, zoom and shift")
+    rotation: float = Field(5.0, ge=0, le=180, description="maximum, degrees either way")
+    zoom: float = Field(0.2, ge=0, lt=0.9, description="maximum, fraction either way")
+    shift: float = Field(0.03, ge=0, le=0.5, description="maximum, fraction of the side either way")
     elastic: float = Field(0.0, ge=0, le=1, description="probability of a smooth deformation")
-    elastic_size: float = Field(0.02, ge=0, le=0.2, description="share of the shorter side")
-    gamma: float = Field(0.3, ge=0, le=1, description="probability")
-    contrast: float = Field(0.5, ge=0, le=1, description="probability of brightness and contrast")
-    invert: float = Field(0.0, ge=0, le=1, description="probability of black for white")
+    elastic_size: float = Field(
+        0.02, ge=0, le=0.2, description="amplitude, fraction of the shorter side"
+    )
+    gamma: float = Field(0.3, ge=0, le=1, description="probability of a gamma curve")
+    contrast: float = Field(
+        0.5, ge=0, le=1, description="probability of brightness and contrast changes"
+    )
+    invert: float = Field(0.0, ge=0, le=1, description="probability of inverted grey values")
     blur: float = Field(0.15, ge=0, le=1, description="probability of blur or sharpening")
-    noise: float = Field(0.2, ge=0, le=1, description="probability")
+    noise: float = Field(0.2, ge=0, le=1, description="probability of Gaussian noise")
     dropout: float = Field(0.0, ge=0, le=1, description="probability of blanked rectangles")
     letter: float = Field(0.05, ge=0, le=1, description="probability of a burned-in letter")
     views: int = Field(
-        0, ge=0, le=100, description="fixed views added to each film; 0: a new view at each step"
+        0, ge=0, le=100, description="fixed augmented copies per film; 0: augment anew at each step"
     )
 
     def off(self) -> Self:
-        """The same settings with every probability at zero."""
+        """Return these settings with every probability at zero."""
         strengths = {"rotation", "zoom", "shift", "elastic_size", "views"}
         names = set(type(self).model_fields) - strengths
         return self.model_copy(update=dict.fromkeys(names, 0.0))
@@ -117,14 +137,20 @@ class LossSettings(_Section):
     dice: float = Field(1.0, ge=0, description="weight of 1 - soft Dice")
     bce: float = Field(1.0, ge=0, description="weight of binary cross-entropy")
     focal: float = Field(0.0, ge=0, description="weight of the focal loss")
-    dice_smooth: float = Field(1.0, ge=0, description="added above and below the Dice fraction, px")
-    focal_gamma: float = Field(2.0, ge=0, description="how strongly easy pixels are discounted")
-    focal_alpha: float = Field(0.25, ge=0, le=1, description="weight of bone against background")
+    dice_smooth: float = Field(
+        1.0, ge=0, description="added to numerator and denominator of Dice, px"
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0, description="focusing parameter: down-weights easy pixels"
+    )
+    focal_alpha: float = Field(
+        0.25, ge=0, le=1, description="weight of bone; background has 1 - alpha"
+    )
 
     @model_validator(mode="after")
     def _some_loss(self) -> Self:
         if self.dice + self.bce + self.focal <= 0:
-            raise ValueError("at least one of dice, bce and focal must have a weight above 0")
+            raise ValueError("at least one of dice, bce and focal must be above 0")
         return self
 
 
@@ -132,36 +158,46 @@ class OptimiserSettings(_Section):
     """The optimiser and its schedule."""
 
     name: Literal["adamw", "adam", "sgd"] = Field("adamw", description="SGD has Nesterov momentum")
-    learning_rate: float = Field(3e-3, gt=0, le=10, description="its highest value")
+    learning_rate: float = Field(3e-3, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW: decoupled; SGD: L2; Adam: ignored")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only; 0 is plain SGD")
     schedule: Literal["cosine", "poly", "plateau", "constant"] = Field(
-        "cosine", description="how the rate falls over the run"
+        "cosine", description="cosine, poly (power 0.9), plateau or constant learning rate"
     )
-    warmup: float = Field(0.03, ge=0, lt=1, description="share of the run with a rising rate")
-    plateau_factor: float = Field(0.9, gt=0, lt=1, description="plateau: times this")
+    warmup: float = Field(
+        0.03, ge=0, lt=1, description="fraction of the run with a rising learning rate"
+    )
+    plateau_factor: float = Field(0.9, gt=0, lt=1, description="plateau: learning-rate factor")
     plateau_patience: int = Field(
-        8, ge=1, description="plateau: after so many epochs without gain; with minutes, checks"
+        8, ge=1, description="plateau: epochs without improvement (with minutes: validation checks)"
     )
-    clip: float = Field(5.0, ge=0, description="longest gradient; 0 leaves it be")
+    clip: float = Field(5.0, ge=0, description="maximum gradient norm; 0: no clipping")
 
 
 class RunSettings(_Section):
     """One training run."""
 
     epochs: int = Field(100, ge=1, description="passes over the training films")
-    minutes: float | None = Field(None, gt=0, description="or as well as so many minutes allow")
-    clock: Literal["wall", "core"] = Field(
-        "wall", description="core: a core's own minutes, whatever else the machine does"
+    minutes: float | None = Field(
+        None, gt=0, description="training time in minutes; replaces epochs"
     )
-    batch: int | None = Field(None, ge=1, description="films a step")
-    validation: float = Field(0.15, gt=0, lt=1, description="share of films that choose weights")
-    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights; 0 is none")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic in training")
-    guard: bool = Field(True, description="restart a run that has collapsed")
-    seed: int = Field(0, ge=0, lt=2**31, description="of weights, order and augmentation")
+    clock: Literal["wall", "core"] = Field(
+        "wall", description="what minutes counts: wall-clock or CPU time"
+    )
+    batch: int | None = Field(
+        None, ge=1, description="films per step (if unset: from the working size)"
+    )
+    validation: float = Field(
+        0.15, gt=0, lt=1, description="fraction of films held out for validation"
+    )
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the weight average (EMA); 0: none")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of training")
+    guard: bool = Field(True, description="restart a collapsed run")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="random seed of weights, film order and augmentation"
+    )
     balance: float = Field(
-        0.0, ge=0, le=1, description="of body parts: 0 as they come, 1 each as often as the others"
+        0.0, ge=0, le=1, description="balance of body parts: 0 as in the data, 1 all equally often"
     )
 
 
@@ -173,8 +209,10 @@ class Recipe(_Section):
     16
     """
 
-    version: int = Field(RECIPE_VERSION, description="of the recipe's own format")
-    summary: str = Field("the balanced choice, sized so that a CPU trains it", description="a line")
+    version: int = Field(RECIPE_VERSION, description="version of the recipe format")
+    summary: str = Field(
+        "the balanced default, sized for training on a CPU", description="one-line summary"
+    )
     prepare: PrepareSettings = PrepareSettings()
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -183,13 +221,13 @@ class Recipe(_Section):
     run: RunSettings = RunSettings()
 
     def settle(self, shapes: Sequence[tuple[int, int]]) -> Recipe:
-        """Fill what the recipe leaves open from the (height, width) of the films.
+        """Derive the unset settings from the (height, width) of the films.
 
-        The working size keeps the films' median shape, and is at most their median size and
-        `prepare.max_pixels`, but for being rounded to multiples of 32. The network takes 2 x 2
-        pixels as one where the grid is large enough, and halves it until about eight are left of a
-        side. A step holds about as many pixels as four films of 256 x 256. Raises RecipeError where
-        they contradict what it says, or leave a network that cannot be trained.
+        The working size has the films' median aspect ratio and at most their median size and
+        `prepare.max_pixels`, before rounding to multiples of 32. The stem is 2 where the grid is
+        large enough; levels are added until a side has about eight pixels. A step has about as
+        many pixels as four films of 256 x 256. Raises RecipeError where the result contradicts a
+        setting or cannot be trained.
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
@@ -206,7 +244,7 @@ class Recipe(_Section):
         if self.network.depth is not None and self.network.depth >= levels:
             raise RecipeError(
                 f"network.depth {self.network.depth}: {counted(levels, 'level')} "
-                f"reach depth {levels - 1}"
+                f"allow at most depth {levels - 1}"
             )
         batch = self.run.batch or min(8, max(2, round(4 * 65536 / (height * width))))
         settled = self.model_copy(
@@ -222,9 +260,9 @@ class Recipe(_Section):
         return settled
 
     def check_normalisation(self, batch: int) -> None:
-        """Raise RecipeError where a settled recipe would normalise a single value, which is 0.
+        """Raise RecipeError where a settled recipe would normalise a single value (always 0).
 
-        batch: films a step, which are fewer than `run.batch` where there are fewer films.
+        batch: films per step, fewer than `run.batch` where there are fewer films.
         """
         norm, levels, stem = self.network.norm, self.network.levels or 1, self.network.stem or 1
         height, width = self.prepare.height or 1, self.prepare.width or 1
@@ -232,21 +270,22 @@ class Recipe(_Section):
         bottom = [math.ceil(side / stride) for side in (height, width)]
         if bottom != [1, 1] or norm == "none" or (norm == "batch" and batch > 1):
             return
-        films = "" if norm == "instance" else ", with 1 film a step"
+        films = "" if norm == "instance" else " with 1 film per step"
         advice = (
             "fewer levels, a larger grid, or norm = none"
             if norm == "instance"
             else "more films, or fewer levels"
         )
         raise RecipeError(
-            f"network.norm {norm}: {levels} levels leave 1 pixel of {height} x {width}{films}, and "
-            f"one value cannot be normalised; take {advice}"
+            f"network.norm {norm}: {levels} levels reduce {height} x {width} to 1 pixel{films}, "
+            f"and a single value cannot be normalised; use {advice}"
         )
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
-        """This recipe with ``section.key=value`` assignments; values are read as TOML or text.
+        """Return this recipe with ``section.key=value`` assignments, each value TOML or plain text.
 
-        Epochs take the place of the recipe's minutes, which would else go before them.
+        Setting `run.epochs` clears `run.minutes`, which would otherwise take precedence.
+        Raises RecipeError.
         """
         data = self.model_dump(mode="json", exclude_none=True)
         for assignment in assignments:
@@ -260,7 +299,7 @@ class Recipe(_Section):
         return parse(data, "--set")
 
     def to_toml(self) -> str:
-        """The whole recipe as TOML, a comment for each setting."""
+        """Return the whole recipe as TOML, with a comment for each setting."""
         lines = [
             f"# {' '.join(self.summary.split())}",
             f"version = {self.version}",
@@ -272,8 +311,7 @@ class Recipe(_Section):
             for key, field in type(settings).model_fields.items():
                 value = getattr(settings, key)
                 text = f"{key} = {_toml_value(value)}" if value is not None else f"# {key} ="
-                origin = "" if value is not None else " (settled by the run)"
-                lines.append(f"{text:<28} # {field.description}{origin}")
+                lines.append(f"{text:<28} # {field.description}")
         return "\n".join(lines) + "\n"
 
 
@@ -283,9 +321,9 @@ def working_size(
     height: int | None = None,
     width: int | None = None,
 ) -> tuple[int, int]:
-    """The (height, width) in which films of these shapes are worked on: multiples of 32.
+    """Return the working (height, width), multiples of 32, for films of these (height, width).
 
-    Where one of the two is given it stays, and the other follows from the films' median shape.
+    Where one of the two is given, the other follows from the films' median aspect ratio.
     """
     aspects = sorted(shape[1] / shape[0] for shape in shapes)
     aspect = aspects[len(aspects) // 2]
@@ -299,29 +337,29 @@ def working_size(
 
 
 def _levels(height: int, width: int) -> int:
-    """Halvings until about eight pixels are left of the mean side, at least four of each."""
+    """Levels that leave about eight pixels of the mean side and at least four of each side."""
     mean_side = 1 + round(math.log2(math.sqrt(height * width) / 8))
     shorter_side = 1 + int(math.log2(min(height, width) / 4))
     return max(2, min(6, mean_side, shorter_side))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file, as plain data. Raises RecipeError."""
+    """Read the settings in a TOML file as plain data. Raises RecipeError."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
         if len(data) > LARGEST_FILE:
-            raise RecipeError(f"{path}: over {LARGEST_FILE // 1000} kB, too large for settings")
+            raise RecipeError(f"{path}: over {LARGEST_FILE // 1000} kB, too large for a recipe")
         return tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, an integer without end
+    except (ValueError, RecursionError) as error:  # not TOML or UTF-8, or a huge integer
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise RecipeError(f"{path}: not TOML ({reason}); see `boneseg recipes default`") from None
 
 
 def parse(data: dict[str, Any], where: str) -> Recipe:
-    """A recipe from plain data; every unknown key is named with the nearest known one."""
+    """Validate plain data as a recipe. Raises RecipeError that suggests the nearest known key."""
     version = data.get("version", RECIPE_VERSION)
     if isinstance(version, int) and version > RECIPE_VERSION:
         raise RecipeError(
@@ -343,7 +381,7 @@ def parse(data: dict[str, Any], where: str) -> Recipe:
 
 
 def keys() -> list[str]:
-    """Every setting as ``section.key``."""
+    """Return every setting as ``section.key``."""
     return [f"{name}.{key}" for name, kind in _sections().items() for key in kind.model_fields]
 
 
@@ -364,7 +402,7 @@ def _unknown(key: str, value: Any) -> str:
 
 def _a_section(name: str) -> str:
     first = next(iter(_sections()[name].model_fields))
-    return f"{name} is a section, not a setting; give its settings, as {name}.{first}"
+    return f"{name} is a section, not a setting; set its keys, such as {name}.{first}"
 
 
 def _assign(data: dict[str, Any], key: str, value: Any, where: str) -> None:
@@ -377,7 +415,7 @@ def _assign(data: dict[str, Any], key: str, value: Any, where: str) -> None:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """', did you mean …' or nothing; a bare key is also sought without its section."""
+    """Return ", did you mean …?" or ""; a key without its section is matched too."""
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if not found:
         bare = {name.rpartition(".")[2]: name for name in reversed(known)}

@@ -1,6 +1,6 @@
-"""What a search for a better recipe varies: for each setting a range of numbers, or choices.
+"""The search space of `tune`: for each setting a range of numbers, or choices.
 
-A space is written as TOML, a table a setting::
+A space is written as TOML, one table per setting::
 
     [optimiser.learning_rate]
     low = 1e-4
@@ -28,32 +28,32 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Range(BaseModel):
-    """Numbers from low to high; whole ones where both are."""
+    """Numbers from low to high; integers where both are integers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: int | Finite
     high: int | Finite
-    log: bool = Field(False, description="spread over orders of magnitude")
+    log: bool = Field(False, description="sample on a logarithmic scale")
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
         if self.log and self.low <= 0:
-            raise ValueError(f"log = true asks for a low above 0, not {self.low:g}")
+            raise ValueError(f"log = true needs low above 0, not {self.low:g}")
         return self
 
     @property
     def samples(self) -> tuple[int | float, ...]:
-        """Both ends; and, of numbers that need not be whole, one between them that is not."""
+        """Values to check: both ends and, unless only integers are allowed, a fraction between."""
         whole = isinstance(self.low, int) and isinstance(self.high, int)
         between = () if whole else (self.low + (self.high - self.low) * math.sqrt(0.5),)
         return (self.low, self.high, *between)
 
 
 class Choices(BaseModel):
-    """One of these."""
+    """One of several values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,7 +81,7 @@ SPACE: Space = {
 
 
 def read_space(path: Path) -> Space:
-    """A space as TOML: a table a setting, with low and high (and log) or choices.
+    """Read a search space from TOML: one table per setting, with low, high (and log) or choices.
 
     Raises RecipeError.
     """
@@ -94,7 +94,7 @@ def read_space(path: Path) -> Space:
                 raise RecipeError(f"{path}: unknown setting {name!r}{nearest(name, keys())}")
             space[name] = _read(value, f"{path}: {name}")
     if not space:
-        raise RecipeError(f"{path}: names no setting; give a table a setting")
+        raise RecipeError(f"{path}: names no setting; add one table per setting")
     return space
 
 
@@ -112,9 +112,9 @@ def _read(value: Any, where: str) -> Range | Choices:
 
 
 def check_space(space: Space, base: Recipe, shapes: Sequence[tuple[int, int]]) -> None:
-    """Try every choice and the ends of every range on the base, each by itself.
+    """Check every choice and the ends of every range, each alone, against the base recipe.
 
-    shapes: (height, width) of the films. Raises RecipeError for what no recipe may hold.
+    shapes: (height, width) of the films. Raises RecipeError for an invalid value.
     """
     for name, one in space.items():
         for value in one.samples:
@@ -122,11 +122,11 @@ def check_space(space: Space, base: Recipe, shapes: Sequence[tuple[int, int]]) -
                 varied(base, {name: value}).settle(shapes)
             except RecipeError as error:
                 reason = str(error).removeprefix("--set: ").removeprefix(f"{name}: ")
-                raise RecipeError(f"the space: {name} = {json.dumps(value)}: {reason}") from None
+                raise RecipeError(f"search space: {name} = {json.dumps(value)}: {reason}") from None
 
 
 def varied(base: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The base with settings laid over it; explicit widths give way to what decides them."""
+    """Return the base with these settings; width, max_width or levels clear explicit widths."""
     if settings.keys() & {"network.width", "network.max_width", "network.levels"}:
         freed = base.network.model_copy(update={"widths": None})
         base = base.model_copy(update={"network": freed})

@@ -1,1 +1,1 @@
-"""Training a network on films with masks."""
+"""Training of a network on films with masks."""

@@ -1,7 +1,7 @@
-"""The training augmentation: a whole batch at a time, in torch, from one seeded generator.
+"""Training augmentation of a whole batch at a time, in torch, from one seeded generator.
 
-Geometry is one sampling grid a film, so that film and mask are resampled once and together; grey
-values come after, on the film alone. Masks stay binary.
+Geometric transforms are combined into one sampling grid per film, so that film and mask are
+resampled together and only once; intensity transforms follow, on the film only. Masks stay binary.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from boneseg.recipes.recipe import AugmentSettings
 
 
 class Augmenter:
-    """Random views of a batch.
+    """Random augmentation of a batch.
 
     >>> augment = Augmenter(AugmentSettings())
     >>> films, masks = augment(films, masks, torch.Generator().manual_seed(7))
 
     Films are float32 N x 1 x H x W of mean 0 and standard deviation 1; masks are float32 of the
-    same shape, 0 or 1, on the same device; the generator is a CPU's, so that a film is drawn alike
-    on any. What enters from beyond the film's edge is 0 in both.
+    same shape, 0 or 1, on the same device. The generator is on the CPU, so that the draws do not
+    depend on the device. Both are padded with 0 beyond the film's edge.
     """
 
     def __init__(self, settings: AugmentSettings) -> None:
@@ -55,7 +55,7 @@ class Augmenter:
         shift_y = chance.between(-2 * s.shift, 2 * s.shift) * moved
         sine, cosine = angle.sin() * scale, angle.cos() * scale
         left_right, up_down = 1 - 2 * mirrored.float(), 1 - 2 * upended.float()
-        # In grid_sample's units a side is 2 whatever its length: rotation needs the aspect.
+        # In grid_sample's coordinates every side has length 2: rotation needs the aspect ratio.
         rows = [cosine * left_right, -sine * height / width * up_down, shift_x]
         columns = [sine * width / height * left_right, cosine * up_down, shift_y]
         affine = torch.stack([*rows, *columns], 1).view(-1, 2, 3).to(films.device)
@@ -68,7 +68,7 @@ class Augmenter:
         return both[:, :1], (both[:, 1:] >= 0.5).to(masks.dtype)
 
     def _bend(self, films: Tensor, bent: Tensor, chance: _Chance) -> Tensor:
-        """A smooth random displacement: a coarse grid of vectors, cubically interpolated."""
+        """Smooth random displacement: a coarse grid of vectors, interpolated bicubically."""
         count, _, height, width = films.shape
         cell = min(height, width) / 4
         coarse = (count, 2, max(2, round(height / cell)) + 1, max(2, round(width / cell)) + 1)
@@ -100,7 +100,7 @@ class Augmenter:
         films = films.clone()
         for index in chosen.nonzero().flatten().tolist():
             smooth = _blur(films[index], float(sigma[index]))
-            # amount 1 is the blurred film; below 0 the difference is added: an unsharp mask.
+            # amount 1 gives the blurred film; below 0 is unsharp masking.
             films[index] += abs(float(amount[index])) ** 0.5 * (
                 smooth - films[index] if amount[index] > 0 else films[index] - smooth
             )
@@ -119,9 +119,9 @@ class Augmenter:
 
 
 def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) -> PreparedFilms:
-    """The films and, after them, `settings.views` views of each that stay as they are.
+    """Return the films followed by `settings.views` fixed augmented copies of each.
 
-    It is how the original enlarged its set, once and for all, before it trained.
+    This is offline augmentation, as in the original.
     """
     augment, generator = Augmenter(settings), torch.Generator().manual_seed(seed)
     films, masks = [prepared.films], [prepared.masks]
@@ -133,7 +133,7 @@ def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) ->
 
 
 class _Chance:
-    """Draws for each film of a batch; the same draws in the same order whatever comes of them."""
+    """Random draws for each film of a batch, always in the same order and number."""
 
     def __init__(self, generator: Generator, count: int) -> None:
         self.generator = generator
@@ -146,7 +146,7 @@ class _Chance:
         return low + (high - low) * torch.rand(self.count, generator=self.generator)
 
     def noise(self, films: Tensor) -> Tensor:
-        """Normal noise of the films' shape, drawn where they are: the CPU's would be waited for."""
+        """Normal noise of the films' shape, drawn on their device: faster than on the CPU."""
         if films.device.type == "cpu":
             return torch.randn(films.shape, generator=self.generator)
         seed = int(torch.randint(2**62, (), generator=self.generator))
@@ -175,7 +175,7 @@ def _blur(film: Tensor, sigma: float) -> Tensor:
 
 
 def _blank(film: Tensor, generator: Generator) -> None:
-    """One to three rectangles of one grey each: collimators, labels, metal."""
+    """Draw one to three rectangles of uniform grey: collimators, labels, metal."""
     height, width = film.shape
     for _ in range(int(torch.randint(1, 4, (), generator=generator))):
         share = torch.rand(5, generator=generator).tolist()
@@ -186,7 +186,7 @@ def _blank(film: Tensor, generator: Generator) -> None:
 
 
 def _stamp(film: Tensor, generator: Generator) -> None:
-    """A burned-in letter, bright, as markers of lead are."""
+    """Draw a bright burned-in letter, like a lead marker."""
     height, width = film.shape
     share = torch.rand(4, generator=generator).tolist()
     size = min(height, width, max(8, int(min(height, width) * (0.06 + 0.12 * share[0]))))

@@ -1,7 +1,7 @@
-"""A training run on disk, so that it can be killed at any moment and go on.
+"""Checkpoints of a training run, so that it can be resumed after an interruption.
 
-One safetensors file holds the tensors; its header holds the rest as JSON. It is written beside
-itself and moved into place, so that there is always one whole checkpoint or none.
+One safetensors file holds the tensors; its header holds the rest as JSON. It is written to a
+temporary file and renamed, so that there is always either a complete checkpoint or none.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from boneseg.training.optimiser import Plateau
 
 @dataclass
 class State:
-    """Where a run stands, but for its tensors."""
+    """The state of a run, without its tensors."""
 
     attempt: int = 0
     step: int = 0  # of this attempt
     seconds: float = 0.0  # of the whole run
     attempt_start: float = 0.0
     strikes: int = 0
-    sound: bool = False  # whether any check was better than a constant mask
+    sound: bool = False  # whether any check beat the constant masks
     best_dice: float = -1.0  # of any attempt
     loss_sum: float = 0.0
     loss_count: int = 0
@@ -41,7 +41,7 @@ class State:
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> State:
-        """What `asdict` made of one."""
+        """Restore a state from the result of `asdict`."""
         plateau = Plateau(**facts["plateau"])
         return cls(
             **facts | {"plateau": plateau, "history": [Check(**r) for r in facts["history"]]}
@@ -49,14 +49,14 @@ class State:
 
 
 def save(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write nested mappings of tensors, and facts that JSON can hold. Raises `OutputError`."""
+    """Write nested mappings of tensors, and JSON-serialisable facts. Raises OutputError."""
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in _flatten(tensors)}
     with whole_file(path) as temporary:
         save_tensors(flat, temporary, {"facts": json.dumps(facts)})
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The nested tensors and the facts. Raises `TrainingError` where the file is damaged."""
+    """Read the nested tensors and the facts. Raises TrainingError where the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = read_json(file.metadata()["facts"])
@@ -70,7 +70,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             return nested, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(
-            f"{path}: cannot be read as a checkpoint ({error}); start the run again"
+            f"{path}: the checkpoint cannot be read ({error}); start a new run"
         ) from None
 
 

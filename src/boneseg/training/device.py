@@ -1,4 +1,4 @@
-"""What the machine offers for training: the device and its arithmetic."""
+"""Hardware for training: the device and its arithmetic."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
 def device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
+    """Return CUDA where available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def training_dtype(asked: str, on: torch.device) -> torch.dtype:
-    """The arithmetic of the convolutions: what was asked, or for "auto" what pays.
+    """Return the dtype of the convolutions: as requested, or for "auto" the faster one.
 
-    bfloat16 pays where the hardware multiplies it: CUDA since Ampere, and CPUs with AMX or
+    bfloat16 is faster where the hardware supports it: CUDA from Ampere on, and CPUs with AMX or
     AVX512-BF16 (a step of the default recipe on full legs, two cores of a Zen 5: 0.6 of the time).
     """
     if asked == "auto":
@@ -32,7 +32,7 @@ def training_dtype(asked: str, on: torch.device) -> torch.dtype:
 
 
 def multiplies_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 (Linux; elsewhere unknown, so no)."""
+    """Return whether this CPU multiplies bfloat16 (Linux; elsewhere unknown, so False)."""
     if platform.system() != "Linux":
         return False
     try:
@@ -43,7 +43,7 @@ def multiplies_bf16() -> bool:
 
 
 def kept_near(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The same on the device, where they leave three quarters of its free memory; else as is."""
+    """Move tensors to a CUDA device if they fit into a quarter of its free memory."""
     if device.type != "cuda":
         return tensors
     needed = sum(tensor.nbytes for tensor in tensors)
@@ -53,25 +53,25 @@ def kept_near(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def record(objective: nn.Module, shape: tuple[int, ...]) -> None:
-    """Have what takes films and masks of this shape to a loss replay as one graph, on CUDA.
+    """Record the loss of films and masks of this shape as one CUDA graph.
 
-    A U-Net's step is some thousand kernels of microseconds each: started one by one, they wait for
-    the CPU. To be called in the arithmetic of the training; the weights must stay where they are.
+    A U-Net step is about a thousand kernels of microseconds each: launched one by one, they wait
+    for the CPU. Call it under the autocast of the training; the weights must not be moved later.
     """
-    # Recording leaves the weights' gradients on a stream of its own; replaying waits for it.
+    # Recording leaves the gradients on its own stream; replaying synchronises with it.
     warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
     kept = {name: value.clone() for name, value in objective.state_dict().items()}
     films = torch.zeros(shape, device="cuda").to(memory_format=torch.channels_last)
     objective.train()
     torch.cuda.make_graphed_callables(objective, (films, torch.zeros(shape, device="cuda")))
-    objective.load_state_dict(kept)  # recording has moved the norms' statistics
+    objective.load_state_dict(kept)  # recording has changed the norm statistics
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next step, instead of giving it back to the kernel.
+    """Make glibc keep freed memory for the next step instead of returning it to the kernel.
 
-    A training step frees and takes the same hundreds of megabytes again, and each time the kernel
-    would map and clear them anew: an eighth to a third of the step. Elsewhere it does nothing.
+    A training step frees and reallocates the same hundreds of megabytes, which the kernel would map
+    and clear each time: an eighth to a third of the step. Without glibc it does nothing.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")

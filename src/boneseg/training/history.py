@@ -1,4 +1,4 @@
-"""The history of a run: one row for each look at the validation films."""
+"""The history of a run: one row per validation check."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from boneseg.drawing.html import titled
 
 @dataclass(frozen=True)
 class Check:
-    """One look at the validation films: a row of history.csv."""
+    """One validation check: a row of history.csv."""
 
     attempt: int
     epoch: float
     step: int
     seconds: float
-    done: float  # share of the run, in [0, 1]
+    done: float  # fraction of the run, in [0, 1]
     learning_rate: float
     loss: float
     dice: float
@@ -29,13 +29,13 @@ class Check:
 
 
 def write_history(history: Sequence[Check], path: Path) -> None:
-    """One row a check. Raises OutputError."""
+    """Write history.csv, one row per check. Raises OutputError."""
     columns = [column.name for column in fields(Check)]
     write_table(path, columns, ([getattr(row, name) for name in columns] for row in history))
 
 
 def read_history(path: Path) -> list[Check]:
-    """The checks of a history.csv; none where it is gone or damaged."""
+    """Read the checks of a history.csv; empty where it is missing or damaged."""
     kinds = {"int": int, "float": float, "str": str}
     columns = {column.name: kinds[str(column.type)] for column in fields(Check)}
     try:
@@ -47,12 +47,12 @@ def read_history(path: Path) -> list[Check]:
 
 
 def read_curve(path: Path) -> list[tuple[float, float]]:
-    """(seconds, validation Dice) of each check in a history.csv."""
+    """Read (seconds, validation Dice) of each check in a history.csv."""
     return [(check.seconds, check.dice) for check in read_history(path)]
 
 
 def history_figures(history: Sequence[Check]) -> str:
-    """The markup of two charts: validation Dice and training loss over time."""
+    """Return the HTML of two charts: validation Dice and training loss over time."""
     if not history:
         return ""
     across = linear(history[-1].seconds)

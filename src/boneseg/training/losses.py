@@ -1,7 +1,7 @@
 """Dice, binary cross-entropy, focal, and weighted sums of them.
 
 All take logits and a target of 0 or 1 (both float N x 1 x H x W) and return a scalar. They are
-computed in float32 whatever the network's arithmetic.
+always computed in float32.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from boneseg.recipes.recipe import LossSettings
 def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
     """1 − soft Dice of each film, averaged.
 
-    After Milletari et al., V-Net, 2016, who square what they sum up below the fraction.
-    `smooth` (px) stands above and below the fraction: it defines the loss of an empty film, and
-    a large one blunts the gradient of a small bone.
+    After Milletari et al., V-Net, 2016, who square the terms of the denominator. `smooth` (px) is
+    added to numerator and denominator: it defines the loss of an empty film, and a large value
+    weakens the gradient of a small bone.
     """
     probability = logits.float().sigmoid().flatten(1)
     target = target.float().flatten(1)
@@ -35,14 +35,14 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float 
     """−α_t (1 − p_t)^γ log p_t, averaged over pixels (Lin et al., 2017, eq. 5)."""
     logits, target = logits.float(), target.float()
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    # 1 − p_t; above 0, where a power under 1 has no gradient
+    # 1 − p_t; kept above 0, where a power below 1 has no finite gradient
     missed = (target - logits.sigmoid()).abs().clamp_min(1e-12)
     weight = target * alpha + (1 - target) * (1 - alpha)
     return (weight * missed**gamma * cross_entropy).mean()
 
 
 def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
-    """The weighted sum that a recipe asks for."""
+    """The weighted sum of losses set by a recipe."""
     loss = logits.new_zeros((), dtype=target.dtype)
     if settings.dice:
         loss = loss + settings.dice * dice_loss(logits, target, settings.dice_smooth)
@@ -55,11 +55,11 @@ def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor
 
 
 class Objective(nn.Module):
-    """A network and its loss in one: films and masks, both N x 1 x H x W, to a scalar.
+    """A network and its loss as one module: films and masks, both N x 1 x H x W, to a scalar.
 
-    Both are padded to what the network divides evenly, or its coarse outputs, which cover what it
-    pads, would be held against a mask stretched over them. What stands in front of the network
-    (copies, filters) sees the film as it is, as it does when it segments.
+    Both are padded to a multiple of the network's stride; otherwise its coarse outputs, which cover
+    the padding, would be compared with a stretched mask. Input layers (copies, filters) get the
+    film unpadded, as at inference.
     """
 
     def __init__(self, network: nn.Module, settings: LossSettings) -> None:
@@ -80,10 +80,10 @@ class Objective(nn.Module):
 
 
 def supervised_loss(outputs: list[Tensor], target: Tensor, settings: LossSettings) -> Tensor:
-    """`total_loss` of every output, the final one first, weighted by size: 1, ½, ¼ … of the whole.
+    """`total_loss` of every output, finest first, with weights 1, ½, ¼ … by size, normalised to 1.
 
-    The coarse target is the share of bone in each coarse pixel, thresholded at one half. Outputs
-    of one size (U-Net++) weigh the same.
+    The coarse target is the fraction of bone in each coarse pixel, thresholded at one half. Outputs
+    of the same size (U-Net++) have equal weights.
     """
     weights = [output.shape[-1] / outputs[0].shape[-1] for output in outputs]
     loss = target.new_zeros(())

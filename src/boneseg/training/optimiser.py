@@ -1,4 +1,4 @@
-"""The optimiser, its learning rate over a run, and the average of the weights it leaves."""
+"""The optimiser, its learning-rate schedule, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from boneseg.recipes.recipe import OptimiserSettings
 
 @dataclass
 class Plateau:
-    """Reduce on plateau: the rate falls by a factor after so many epochs without a gain."""
+    """Reduce on plateau: scale the rate by a factor after epochs without improvement."""
 
     scale: float = 1.0
     best: float = -1.0
     waited: int = 0
 
     def seen(self, dice: float, settings: OptimiserSettings, passed: int) -> None:
-        """Take in the Dice of a check, so many epochs after the one before it."""
+        """Record the Dice of a check, `passed` epochs after the previous one."""
         if dice > self.best + 1e-4:
             self.best, self.waited = dice, 0
             return
@@ -31,7 +31,7 @@ class Plateau:
 
 
 def rate(settings: OptimiserSettings, done: float, plateau: Plateau) -> float:
-    """The learning rate when the share `done` in [0, 1] of the run is behind.
+    """Return the learning rate at the fraction `done` in [0, 1] of the run.
 
     After a linear warm-up: "cosine" (Loshchilov and Hutter, 2017, without restarts), "poly" (power
     0.9; Chen et al., DeepLab, 2018), "plateau" or "constant".
@@ -48,7 +48,7 @@ def rate(settings: OptimiserSettings, done: float, plateau: Plateau) -> float:
 
 
 def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser of a network's weights, its rate at its highest."""
+    """Build the optimiser of a network's weights, at the peak learning rate."""
     s, parameters = settings, network.parameters()
     if s.name == "sgd":
         ahead, decay = s.momentum > 0, s.weight_decay  # torch has no Nesterov without momentum
@@ -62,13 +62,13 @@ def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.op
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, step: int, ema: float) -> None:
-    """The averaged weights trail the network's: quickly at first, then over 1 / (1 - ema) steps."""
+    """Update the EMA of the weights: fast at first, then over 1 / (1 - ema) steps."""
     decay = min(ema, (1 + step) / (10 + step)) if ema else 0.0
     pairs = list(zip(_tensors(average), _tensors(network), strict=True))
     ours, theirs = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
     get_ema_multi_avg_fn(decay)(ours, theirs, 0)  # type: ignore[no-untyped-call]
     for our, their in pairs:
-        if not our.is_floating_point():  # how many batches a norm has seen
+        if not our.is_floating_point():  # num_batches_tracked of a norm
             our.copy_(their)
 
 
@@ -77,7 +77,7 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 def slots(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
-    """What it remembers of each weight, by the weight's number: for a checkpoint."""
+    """Return the optimiser's state tensors by parameter index, for a checkpoint."""
     state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
     return {
         str(number): {name: value for name, value in slot.items() if isinstance(value, Tensor)}
@@ -86,14 +86,14 @@ def slots(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
 
 
 def restore_slots(optimiser: torch.optim.Optimizer, saved: dict[str, dict[str, Tensor]]) -> None:
-    """Give back what `slots` took."""
+    """Restore the state returned by `slots`."""
     state = {int(number): _laid_as_the_weights(slot) for number, slot in saved.items()}
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _laid_as_the_weights(slot: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A fused optimiser walks through weights and slots in the order in which they are stored."""
+    """Match the memory layout of the weights, as a fused optimiser requires."""
     laid = torch.channels_last
     return {
         name: value.contiguous(memory_format=laid) if value.dim() == 4 else value

@@ -1,11 +1,11 @@
-"""A bundle in 8-bit integers: quantised after training, and kept only where it is as good.
+"""Post-training 8-bit quantisation of a bundle, kept only where Dice is as good.
 
     found = quantise(bundle, run.training, run.validation)
     found.kept, found.dice, found.int8_dice
 
-The scales of weights and activations are taken from the training films (Jacob et al.,
+The scales of weights and activations are calibrated on the training films (Jacob et al.,
 "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
-2018; the algorithm is NNCF's). Only OpenVINO runs it; other backends run the float network.
+2018; implemented by NNCF). Only OpenVINO runs it; other backends run the float network.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.inference.backends import openvino_package
 from boneseg.inference.engine import Engine
 
-LOSS = 0.002  # of Dice, at most
-SAMPLE = 300  # films that the scales are taken from, at most
+LOSS = 0.002  # maximum loss of Dice
+SAMPLE = 300  # maximum number of calibration films
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """The bundle, with its int8 network where that is kept, and the Dice of both networks."""
+    """The bundle, with its int8 network if kept, and the Dice of both networks."""
 
     bundle: Bundle
     kept: bool
@@ -46,7 +46,7 @@ class Quantised:
 
 
 def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film]) -> Quantised:
-    """Add the int8 network to a bundle, if its Dice on the validation films falls by < `LOSS`.
+    """Add an int8 network to a bundle if its Dice on the validation films falls by < `LOSS`.
 
     Raises OutputError, and ModuleNotFoundError where NNCF is not installed.
     """
@@ -63,7 +63,7 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
 
 
 def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
-    """Write the int8 network of a bundle into a copy of it, which must be signed anew."""
+    """Write the int8 network of a bundle into a copy of it; sign the copy afterwards."""
     openvino, nncf = openvino_package(), _nncf()
 
     def prepared(film: Film) -> Any:
@@ -73,7 +73,7 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
 
     model = openvino.Core().read_model(folder / ONNX)
     films = nncf.Dataset(sampled(training), prepared)
-    with redirect_stdout(io.StringIO()):  # its bars, which no setting of its own leaves out
+    with redirect_stdout(io.StringIO()):  # hides its progress bars, which have no setting
         found = nncf.quantize(
             model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
         )
@@ -81,14 +81,14 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
 
 
 def sampled(training: Sequence[Film]) -> list[Film]:
-    """At most `SAMPLE` of the films, spread over all: those with names alike are often alike."""
+    """At most `SAMPLE` films, evenly spaced, as films with similar names are often similar."""
     return list(training[:: math.ceil(len(training) / SAMPLE)])
 
 
 def _nncf() -> Any:
-    """NNCF without its telemetry, its progress bars and its advice."""
+    """Import NNCF without telemetry, progress bars and hints."""
     blocked = "openvino_telemetry" not in sys.modules
-    if blocked:  # it would post to the network
+    if blocked:  # it would send data over the network
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         nncf = import_module("nncf")

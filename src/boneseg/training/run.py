@@ -1,4 +1,4 @@
-"""A finished training: its network, how it got there, and what its bundle says of it.
+"""A finished training run: its network, its history, and the card of its bundle.
 
 run = train(films, recipe, "runs/knees")
 run.save("runs/knees/bundle")
@@ -29,7 +29,7 @@ from boneseg.training.history import Check, history_figures
 
 @dataclass(frozen=True)
 class Assessment:
-    """The card of a run's bundle, and the masks and scores of the validation films behind it."""
+    """The card of a run's bundle, with the masks and scores of the validation films."""
 
     card: Card
     summary: Summary
@@ -38,31 +38,31 @@ class Assessment:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run leaves: the network with its best weights, and how it got there."""
+    """The result of a run: the network with its best weights, and the run's history."""
 
     network: nn.Module
     recipe: Recipe
     fingerprint: str
     best_dice: float
     restarts: int
-    depths: dict[int, float]  # U-Net++: validation Dice when cut at each
+    depths: dict[int, float]  # U-Net++: validation Dice when pruned to each depth
     history: tuple[Check, ...]
     training: tuple[Film, ...]
     validation: tuple[Film, ...]
-    seen_before: frozenset[str] = frozenset()  # digests of films, by the bundle it started from
+    seen_before: frozenset[str] = frozenset()  # digests of the films of the warm-start bundle
 
     def save(self, path: Path | str) -> Bundle:
-        """The model as a bundle, its threshold calibrated on the validation films.
+        """Save the model as a bundle, its threshold calibrated on the validation films.
 
         Raises OutputError.
         """
         return save_bundle(Path(path), self.network, self.assess().card)
 
     def assess(self) -> Assessment:
-        """Calibrate the threshold on the validation films, and score them with it."""
+        """Calibrate the threshold on the validation films and score them with it."""
         size = self.recipe.prepare
         if size.height is None or size.width is None:
-            raise ValueError("settle the recipe before a bundle is made of its run")
+            raise ValueError("call Recipe.settle before making a bundle")
         preparation = Preparation(size.height, size.width)
         prepared = prepare_films(self.validation, preparation)
         grids = predict(self.network, prepared.films).numpy()[:, 0]

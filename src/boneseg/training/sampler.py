@@ -1,4 +1,4 @@
-"""Which films a training step takes: every film in turn, or rare body parts more often."""
+"""Sampling of the films of a training step: uniform, or balanced over body parts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def balancing_weights(parts: Sequence[str | None], balance: float) -> Tensor:
-    """How often a film of each part is due in an epoch: float32, of mean 1.
+    """Return the expected draws of each film per epoch: float32, mean 1.
 
-    With balance 0 every film once; with 1 every part as often as the others, however few its films.
+    With balance 0 every film is drawn once; with 1 every part equally often.
     """
     counts = Counter(parts)
     weights = torch.tensor([counts[part] ** -balance for part in parts])
@@ -20,9 +20,9 @@ def balancing_weights(parts: Sequence[str | None], balance: float) -> Tensor:
 
 
 def order(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
-    """Which films make up a step, in an order drawn anew for each epoch.
+    """Return the indices of the films in a step; every epoch has a new random order.
 
-    weights: how often each film is due in an epoch, of mean 1; where all are 1, each comes once.
+    weights: expected draws of each film per epoch, mean 1; where all are 1, each is drawn once.
     """
     count = len(weights)
     wanted = range(step * batch, (step + 1) * batch)
@@ -33,7 +33,7 @@ def order(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
 
 
 def _epoch(seed: int, weights: Tensor) -> Tensor:
-    """As many films as there are, each as often as its weight says but for less than once."""
+    """Draw one epoch of films, each its weight in times, rounded up or down."""
     generator = torch.Generator().manual_seed(seed)
     shuffled = torch.randperm(len(weights), generator=generator)
     if bool((weights == 1).all()):

@@ -1,11 +1,11 @@
-"""One training run: the loop, the schedule, the collapse guard, and resuming after a kill.
+"""One training run: loop, schedule, collapse guard, and resuming after an interruption.
 
     run = train(open_dataset("knees"), load_recipe("default"), "runs/knees")
 
-Everything random is drawn from generators seeded by (seed, step), so that a run killed at any
-moment goes on from its last checkpoint as if nothing had been. With `run.minutes` the clock is
-the schedule, and no two runs are the same; with `run.epochs` they are, bit for bit, on a CPU with
-as many cores: sums are split among them.
+All random draws come from generators seeded by (seed, step), so that a run resumed from a
+checkpoint continues as if it had not been interrupted. With `run.minutes` the schedule follows the
+clock and runs are not reproducible; with `run.epochs` they are, bit for bit, on a CPU with the same
+number of cores.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ from boneseg.training.run import TrainedRun
 from boneseg.training.sampler import balancing_weights, order
 
 MAX_RESTARTS = 3
-SLOWER = 1 / 3  # the rate of each attempt, of the rate before it
-STRIKES = 5  # collapsed checks in a row
-FIRST_STEPS = 30  # before that no network has had the time to learn
-SAVE_EVERY = 10.0  # seconds between checkpoints, at least
+SLOWER = 1 / 3  # learning-rate factor of each restart
+STRIKES = 5  # consecutive collapsed checks before a restart
+FIRST_STEPS = 30  # the guard is inactive before, as no network has learned yet
+SAVE_EVERY = 10.0  # minimum seconds between checkpoints
 
 Report = Callable[["Check"], None]
 
@@ -69,12 +69,12 @@ def train(
     init: Bundle | None = None,
     report: Report | None = None,
 ) -> TrainedRun:
-    """Train on a dataset; checkpoints and history.csv go into `out`.
+    """Train on a dataset; checkpoints and history.csv are written to `out`.
 
-    With `init` the network is that bundle's, and starts from its weights. Raises DatasetError for
-    films that cannot be trained on, RecipeError for a network that these cannot train, and
-    TrainingError for a run that exists already, whose films have changed, or that collapsed more
-    than three times.
+    `init` is a warm start: the network and initial weights are that bundle's. Raises DatasetError
+    for unusable films, RecipeError for a network that cannot be trained on them, and TrainingError
+    for a run that exists already, whose films have changed, or that collapsed more than three
+    times.
     """
     hardware.keep_freed_memory()
     out = Path(out)
@@ -101,7 +101,7 @@ def train(
         "dealt": [[film.case.name for film in validation], [film.case.part for film in training]],
         "init": init.card.card_sha256 if init is not None else None,
     }
-    # Where a U-Net++ is cut matters to nothing before: a finished run can be cut again.
+    # Pruning a U-Net++ does not affect training: a finished run can be pruned again.
     cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
     uncut = settled.model_copy(update={"network": whole})
     try:
@@ -112,7 +112,7 @@ def train(
     except torch.OutOfMemoryError:
         size = f"{settled.run.batch} films of {settled.prepare.height} x {settled.prepare.width}"
         raise TrainingError(
-            f"{out}: the GPU has no memory for {size} a step; set run.batch lower"
+            f"{out}: not enough GPU memory for {size} per step; lower run.batch"
         ) from None
     network = loop.best_network()
     return TrainedRun(
@@ -130,7 +130,7 @@ def train(
 
 
 class _Loop:
-    """The network and its state, step by step."""
+    """The training loop: the network and its state."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class _Loop:
     ) -> None:
         size = recipe.prepare
         if size.height is None or size.width is None or recipe.run.batch is None:
-            raise ValueError("settle the recipe before training with it")
+            raise ValueError("call Recipe.settle before training")
         preparation = Preparation(size.height, size.width)
         self.recipe, self.out, self.report = recipe, out, report
         self.asked = {"recipe": recipe.model_dump(mode="json")} | asked
@@ -164,7 +164,9 @@ class _Loop:
         self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
         self.films, self.masks = hardware.kept_near(self.device, films.films, films.masks)
         self.epoch_steps = math.ceil(len(films) / self.batch)
-        self.check_epochs = math.ceil(10 / self.epoch_steps)  # or checks would be most of the work
+        self.check_epochs = math.ceil(
+            10 / self.epoch_steps
+        )  # or checks would take most of the time
         self.constant = constant_dice(self.validation.masks)
         self.state = State()
         self.clock = time.monotonic if recipe.run.clock == "wall" else time.process_time
@@ -175,7 +177,7 @@ class _Loop:
         self.best = _copied(self.average)
 
     def run(self) -> None:
-        """To the end of the schedule, from wherever the state stands."""
+        """Train from the current state to the end of the schedule."""
         self._attempt()
         while self._guarded() and not self.state.sound:
             self._restart("never better than a constant mask")
@@ -197,17 +199,17 @@ class _Loop:
                 self._check()
 
     def best_network(self) -> nn.Module:
-        """The network with the weights of the best check, on the CPU, for evaluation."""
+        """Return the network with the weights of the best check, on the CPU, in evaluation mode."""
         network: nn.Module = copy.deepcopy(self.average).cpu()
         network.load_state_dict(self.best)
         return network.eval()
 
     def dice_of(self, network: nn.Module) -> float:
-        """The Dice of a network on the CPU over the validation films, at working size."""
+        """Return the Dice of a network on the CPU over the validation films, at working size."""
         return mean_dice(predict(network, self.validation.films), self.validation.masks)
 
     def restore(self) -> None:
-        """Go on from the checkpoint in the run's folder."""
+        """Load the checkpoint in the run's folder."""
         path = self.out / "checkpoint.safetensors"
         tensors, facts = checkpoint.load(path)
         try:
@@ -221,7 +223,7 @@ class _Loop:
         except torch.OutOfMemoryError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
-            raise TrainingError(f"{path}: is damaged; start the run anew") from None
+            raise TrainingError(f"{path}: is damaged; start a new run") from None
         self.started = self.clock() - self.state.seconds
 
     def _new_attempt(self) -> None:
@@ -239,7 +241,7 @@ class _Loop:
                 hardware.record(self.objective, (self.batch, *self.validation.films.shape[1:]))
 
     def _arithmetic(self) -> torch.autocast:
-        """What the network computes in; weights are cast anew at each step, as a graph asks."""
+        """Autocast of the network; CUDA graphs require that weights are cast at each step."""
         enabled = self.dtype != torch.float32
         caching = self.device.type != "cuda"
         return torch.autocast(
@@ -250,14 +252,14 @@ class _Loop:
         return self.recipe.run.seed + 7919 * self.state.attempt
 
     def _done(self) -> float:
-        """The share of this attempt's schedule that is behind."""
+        """The completed fraction of this attempt's schedule."""
         if self.recipe.run.minutes is None:
             return self.state.step / (self.recipe.run.epochs * self.epoch_steps)
         span = self.recipe.run.minutes * 60 - self.state.attempt_start
         return (self.state.seconds - self.state.attempt_start) / max(span, 1e-6)
 
     def _step(self) -> float:
-        """One batch through; the loss."""
+        """Train on one batch and return its loss."""
         state = self.state
         chosen = order(self._seed(), state.step, self.weights_of_films, self.batch)
         generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
@@ -329,18 +331,18 @@ class _Loop:
         )
 
     def _restart(self, reason: str) -> None:
-        """Begin again from another seed, at a lower rate, thrice at most; the best weights stay."""
+        """Restart from another seed at a lower rate, at most three times; keep the best weights."""
         old = self.state
         row = self._row(old.history[-1].dice if old.history else 0.0, f"collapsed: {reason}")
         old.history.append(row)
         if self.report:
             self.report(row)
         late = self.recipe.run.minutes is not None and self._done() >= 1
-        if late and old.sound:  # a run that ends has the weights from before it went wrong
+        if late and old.sound:  # the best weights are from before the collapse
             return
         if late or not self.recipe.run.guard or old.attempt >= MAX_RESTARTS:
             write_history(old.history, self.out / "history.csv")
-            advice = "give it more minutes" if late else "check the masks, or try another recipe"
+            advice = "increase run.minutes" if late else "check the masks, or try another recipe"
             times = counted(old.attempt + 1, "time")
             raise TrainingError(f"{self.out}: the run collapsed {times} ({reason}); {advice}")
         self.state = State(
