@@ -69,7 +69,7 @@ def test_two_files_of_one_name_are_told(phantoms: Dataset, tmp_path: Path) -> No
     for file in files:
         file.parent.mkdir()
         file.write_text(load_recipe("fast").to_toml())
-    with pytest.raises(UsageError, match=f"{files[0]} and {files[1]} have one name"):
+    with pytest.raises(UsageError, match=f"{files[0]} and {files[1]} have the same name"):
         compare_recipes(phantoms, list(map(str, files)), tmp_path / "x")
 
 

@@ -79,8 +79,10 @@ def found(base: Recipe, held_back: int, p: float) -> Tuned:
 
 
 def test_a_verdict_says_when_too_few_films_were_held_back(base: Recipe) -> None:
-    assert found(base, 5, 0.0625).verdict.startswith("too few films were held back to tell: Dice")
-    assert found(base, 6, 0.03125).verdict.startswith("better, and hardly by chance")
+    assert found(base, 5, 0.0625).verdict.startswith(
+        "too few held-out films for a significance test: Dice"
+    )
+    assert found(base, 6, 0.03125).verdict.startswith("significantly better")
     assert found(base, 20, 0.0001).verdict.endswith("p < 0.001)")
 
 
@@ -90,7 +92,7 @@ def test_a_search_shows_its_trials_in_a_notebook(base: Recipe) -> None:
     assert repr(shown) == "Tuned(validation Dice 0.9000 from 0.8000, 1 trial)"
     page = shown._repr_html_()
     assert "<th>1</th><td>0.9000</td><td>network.width=6</td>" in page
-    assert "better, and hardly by chance" in page
+    assert "significantly better" in page
     assert "p &lt; 0.001" in page
     assert shown.table().splitlines()[1] == "     1 0.9000  network.width=6"
 
@@ -116,7 +118,7 @@ def test_too_few_films_to_hold_some_back_are_refused(
     phantoms: Dataset, base: Recipe, tmp_path: Path
 ) -> None:
     few = replace(phantoms, cases=phantoms.cases[:4])
-    with pytest.raises(DatasetError, match="needs films of 5 patients"):
+    with pytest.raises(DatasetError, match="needs films of at least 5 patients"):
         tune_recipe(few, base, tmp_path / "out", space=SPACE)
     assert not (tmp_path / "out").exists()
 

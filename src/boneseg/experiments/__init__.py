@@ -1,1 +1,1 @@
-"""Cross-validation, comparison of recipes, and search for a better one."""
+"""Cross-validation, comparison of recipes, and hyperparameter search."""

@@ -1,10 +1,10 @@
-"""Recipes side by side: the same folds, the same seed, the same films scored.
+"""Comparison of recipes with the same folds, the same seed and the same scored films.
 
     knees = open_dataset("knees")
     print(compare_recipes(knees, ["default", "seed-deep"], "runs/trials").table())
 
-Each recipe is a cross-validation of its own in RUN/<recipe>; every film then has one honest score
-from each, and a difference between two recipes is judged film by film.
+Each recipe is cross-validated in RUN/<recipe>; every film then has one out-of-fold score per
+recipe, and recipes are compared by paired tests over films.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from boneseg.experiments.crossval_result import CrossValidation
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
 from boneseg.training.history import Check, read_curve
 
-Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a look at its films
+Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a validation check
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe's figures over all films."""
+    """The results of one recipe over all films."""
 
     recipe: str
     dice: float
@@ -54,10 +54,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows in the order the recipes were given, over the films that all of them scored."""
+    """The rows in the order of the recipes given, over the films that all of them scored."""
 
     films: int
-    units: int  # that chance draws from: patients where films share them, else the films
+    units: int  # resampling units: patients where known, else films
     rows: tuple[Row, ...]
 
     def __repr__(self) -> str:
@@ -81,7 +81,7 @@ class Comparison:
         return frame(table(heads, rows))
 
     def table(self) -> str:
-        """The rows, and those of body parts, for a terminal."""
+        """Format the rows, and those of body parts, for a terminal."""
         lines = [
             f"{'':<26}{'Dice':>8}{'95 %':>18}{'HD95 px':>9}{'seconds':>9}{'weights':>12}"
             f"{'p Dice':>9}{'p HD95':>9}"
@@ -114,25 +114,27 @@ def compare_recipes(
     parallel: int = 1,
     report: Report | None = None,
 ) -> Comparison:
-    """Cross-validate each recipe (a built-in's name or a TOML file) and set them side by side.
+    """Cross-validate recipes (names of built-in ones or TOML files) and compare them.
 
-    `settings` ("section.key=value") are laid over every recipe alike: an equal time, a seed. A
-    recipe finished before is not run again. Writes compare.json and compare.csv.
+    `settings` ("section.key=value") apply to every recipe: equal training time, a seed. With
+    `resume`, finished recipes are not run again. Writes compare.json and compare.csv.
 
-    Raises UsageError for fewer than two recipes, one named twice or two of one name, and what
-    `cross_validate` raises; a recipe of which every fold fails stops the comparison.
+    Raises UsageError for fewer than two recipes, duplicates or equal names, and whatever
+    `cross_validate` raises; a recipe whose folds all fail stops the comparison.
     """
     out = Path(out)
     folders = [name if name in BUILT_IN else Path(name).stem for name in names]
     if len(names) < 2 or len(set(names)) < len(names):
-        raise UsageError("compare: name two or more recipes, each once")
+        raise UsageError("compare: give at least two recipes, each only once")
     alike = [name for name, folder in zip(names, folders, strict=True) if folders.count(folder) > 1]
     if alike:
-        raise UsageError(f"compare: {' and '.join(alike)} have one name; rename one of the files")
+        raise UsageError(
+            f"compare: {' and '.join(alike)} have the same name; rename one of the files"
+        )
     chosen = [load_recipe(name).with_settings(settings) for name in names]
     seeds = {one.run.seed for one in chosen}
     if len(seeds) > 1:
-        raise UsageError("compare: the recipes have other seeds; give --set run.seed=0")
+        raise UsageError("compare: the recipes have different seeds; add --set run.seed=0")
     results = []
     for folder, one in zip(folders, chosen, strict=True):
 
@@ -161,7 +163,7 @@ def compare_recipes(
 
 
 def _cells(row: Row) -> dict[str, Any]:
-    """A row of compare.csv, one word or number a cell."""
+    """A row of compare.csv, one value per cell."""
     facts = asdict(row)
     low, high = facts.pop("dice_ci95")
     parts = {f"dice {part}": dice for part, dice in facts.pop("parts").items()}
@@ -169,11 +171,13 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Comparison:
-    """The table of finished cross-validations, over the films that every one of them scored."""
+    """Compare finished cross-validations over the films that all of them scored."""
     scores = [{case.name: case.scores for case in one.summary.cases} for one in results]
     films = sorted(set.intersection(*(set(one) for one in scores)))
     if not films:
-        raise TrainingError("no film was scored by every recipe, so that they cannot be compared")
+        raise TrainingError(
+            "no film was scored by every recipe; compare recipes with fewer failed folds"
+        )
     scored = [summarise(c for c in one.summary.cases if c.name in films) for one in results]
     parts = {name: case.part for name, case in results[0].cases.items()}
     groups = [results[0].cases[name].group for name in films]
@@ -200,7 +204,7 @@ def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Compar
 
 
 def _seconds_to(result: CrossValidation, first: CrossValidation) -> float | None:
-    """How long until the first's best validation Dice was reached, mean over folds."""
+    """Seconds until the best validation Dice of the first is reached, mean over folds."""
     times = []
     for fold in first.folds:
         history = f"fold-{fold.number}/history.csv"

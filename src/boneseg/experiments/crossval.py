@@ -1,16 +1,16 @@
-"""Cross-validation: every film gets one honest prediction, and the folds become one ensemble.
+"""Cross-validation: one out-of-fold prediction per film, and an ensemble of the folds.
 
     result = cross_validate(open_dataset("knees"), load_recipe("default"), "runs/cv")
 
-    RUN/plan.json          what was asked: recipe, folds, and a digest of each film
-    RUN/folds.csv          which fold each film is held back in
-    RUN/fold-N/            a training run that never saw fold N, its bundle, and fold.json
-    RUN/out_of_fold/       for each film the probability (16 bit) and the mask of that bundle
-    RUN/crossval.json      the figures
+    RUN/plan.json          the settings: recipe, folds, and a digest of each film
+    RUN/folds.csv          the fold in which each film is held out
+    RUN/fold-N/            a training run without fold N, its bundle, and fold.json
+    RUN/out_of_fold/       the probability (16 bit) and mask of each film from that bundle
+    RUN/crossval.json      the metrics
     RUN/bundle/            the ensemble
 
-Which weights are best, and the fold's own threshold, are chosen on films inside its training
-share, so that nothing about the held-back films is known to what predicts them.
+The best weights and the threshold of a fold are chosen on validation films from its training part,
+so that the model that predicts the held-out films has no information about them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from boneseg.recipes.recipe import Recipe
 from boneseg.training.history import Check, read_history
 from boneseg.training.train import train
 
-Report = Callable[[int, Check], None]  # the fold, from 1, and a look at its validation films
+Report = Callable[[int, Check], None]  # the fold, from 1, and a validation check
 
 
 @dataclass(frozen=True)
@@ -84,24 +84,24 @@ def cross_validate(
     init: Bundle | None = None,
     report: Report | None = None,
 ) -> CrossValidation:
-    """Train `folds` models, each without the films of one fold, and predict these with it.
+    """Train `folds` models, each without the films of one fold, and predict those films with it.
 
-    `run.minutes` and `run.epochs` are of each fold. With `parallel` above 1 so many folds train at
-    once in processes of their own, the cores shared among them, and `report` is called once for
-    each, with its last check, when it ends; so it is for a fold that was finished before. A fold
-    that collapses for good is in `failed`, and the others are finished. With `init` every fold's
-    network is that bundle's, and starts from its weights, which must not have been fitted to any of
-    these films: a bundle that remembers one is refused, but an older one remembers none.
+    `run.minutes` and `run.epochs` apply to each fold. With `parallel` above 1, that many folds
+    train at once in separate processes that share the cores, and `report` is called once per fold, with
+    its last check, when the fold ends, as it is for folds already finished. A fold that keeps
+    collapsing is listed in `failed`, and the others are finished. `init` is a warm start of every
+    fold; its bundle must not have been trained on any of these films, and is refused where its card
+    lists one (older cards list none).
 
-    Raises UsageError for fewer than 2 folds, DatasetError for films that do not fill them, show no
-    bone, or are called as another's mask in out_of_fold/, RecipeError for a network that these
-    films cannot train, and TrainingError for a run that exists already or whose films have changed,
-    for a bundle to start from that has seen the films, where a process of those training at once is
-    ended from outside, or if every fold fails.
+    Raises UsageError for fewer than 2 folds, DatasetError for films that are too few, show no bone,
+    or have the name of another film's mask in out_of_fold/, RecipeError for a network that cannot
+    be trained on these films, and TrainingError for a run that exists already or whose films have
+    changed, a warm-start bundle that was trained on the films, a worker process that was killed, or
+    if every fold fails.
     """
     out = Path(out)
     if parallel < 1:
-        raise UsageError(f"{parallel} folds at once cannot run; ask for 1 or more")
+        raise UsageError(f"cannot run {parallel} folds at once; give 1 or more")
     recipe = starting_from(recipe, init)
     _refuse_clashes(dataset)
     films = read_films(dataset.cases, faults=dataset.faults)
@@ -137,24 +137,24 @@ def cross_validate(
 
 
 def _refuse_what_has_seen(films: Sequence[Film], init: Bundle | None) -> None:
-    """Refuse to start from a bundle that knows some of the films: no fold would be unseen."""
+    """Refuse a warm start from a bundle that was trained on some of the films."""
     seen = seen_by(init)
     known = [film.case.name for film in films if is_among(film.radiograph, seen)]
     if init is not None and known:
         raise TrainingError(
-            f"{init.path}: was trained on {listed(known)}, so that no fold would be unseen; "
+            f"{init.path}: was trained on {listed(known)}, which would then not be held out; "
             "start from another bundle"
         )
 
 
 def _refuse_clashes(dataset: Dataset) -> None:
-    """Refuse a film that is called as the mask found on another one."""
+    """Refuse a film that has the name of another film's predicted mask."""
     names = {case.name for case in dataset.cases}
     for name in sorted(names):
         if f"{name}_mask" in names:
             raise DatasetError(
-                f"{dataset.root}: the mask found on {name} would be called as the film {name}_mask "
-                "is; rename one of the two"
+                f"{dataset.root}: the predicted mask of {name} would have the name of the film "
+                f"{name}_mask; rename one of the two"
             )
 
 
@@ -171,7 +171,7 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
         if not any(films[index].mask.any() for index in indices):
             names = listed([films[index].case.name for index in indices])
             raise DatasetError(
-                f"fold {number} would hold only empty masks ({names}); ask for fewer folds"
+                f"fold {number} would contain only empty masks ({names}); use fewer folds"
             )
         rest = all_but(indices, len(films))
         if len(units([cases[i] for i in rest], [clusters[i] for i in rest])) < 2:
@@ -183,7 +183,7 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
 
 
 def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
-    """Write down what is asked, or hold it against what was asked before."""
+    """Write plan.json, or check that the existing one is the same."""
     path = out / "plan.json"
     own_folder(out, path.name, resume)
     sweep(out / "out_of_fold")
@@ -201,7 +201,7 @@ def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
 def _run_all(
     tasks: Sequence[_Task], parallel: int, report: Report | None
 ) -> tuple[tuple[int, str], ...]:
-    """Run every fold; (fold, reason) of those that failed."""
+    """Run every fold and return (fold, reason) of those that failed."""
     failed = []
     if parallel == 1:
         for task in tasks:
@@ -222,14 +222,14 @@ def _run_all(
 
 
 def _tell_end(task: _Task, report: Report | None) -> None:
-    """Report the last check of a fold that was trained out of sight."""
+    """Report the last check of a fold trained in another process or earlier."""
     history = read_history(task.folder / "history.csv")
     if report and history:
         report(task.number, history[-1])
 
 
 def _run_fold(task: _Task, report: Report | None = None) -> None:
-    """Train without the films of one fold, and predict them; nothing where that is done."""
+    """Train without the films of one fold and predict them, unless already done."""
     folder = task.folder
     if (folder / "fold.json").exists():
         _tell_end(task, report)
@@ -247,7 +247,9 @@ def _run_fold(task: _Task, report: Report | None = None) -> None:
 
     dataset, init = replace(task.dataset, cases=inside), task.init
     run = train(dataset, task.recipe, folder, resume=True, init=init, report=tell)
-    mirrored = task.recipe.augment.flip_horizontal > 0  # else it never saw a mirrored film
+    mirrored = (
+        task.recipe.augment.flip_horizontal > 0
+    )  # otherwise it was not trained on mirrored films
     card = run.assess().card.model_copy(update={"flips": mirrored})
     engine = Engine(save_bundle(folder / "bundle", run.network, card))
     cases, trust = [], []
@@ -349,7 +351,7 @@ def _ensemble(
     films: int,
     digest: str,
 ) -> Bundle:
-    """All folds as one bundle. Its figures are the out-of-fold ones: each of one member alone."""
+    """Save all folds as one bundle, with the out-of-fold metrics of its single members."""
     members = [load_bundle(out / f"fold-{fold.number}" / "bundle") for fold in folds]
     networks = [load_network(member) for member in members]
     shown = joined(*(seen_by(member) for member in members))

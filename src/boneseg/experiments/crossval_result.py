@@ -1,4 +1,4 @@
-"""What a cross-validation leaves: its folds, and the figures over all films."""
+"""The result of a cross-validation: its folds, and the metrics over all films."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from boneseg.training.history import read_curve
 
 @dataclass(frozen=True)
 class Fold:
-    """One training run, and what it scored on the films that it never saw."""
+    """One training run and its scores on the held-out films."""
 
     number: int  # from 1
     cases: tuple[CaseScores, ...]
@@ -39,7 +39,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """All folds, and the figures over every film's one honest prediction."""
+    """All folds, and the metrics over the out-of-fold prediction of every film."""
 
     out: Path
     recipe: Recipe  # settled
@@ -47,12 +47,12 @@ class CrossValidation:
     folds: tuple[Fold, ...]
     failed: tuple[tuple[int, str], ...]  # fold and reason
     summary: Summary
-    parts: dict[str, Summary]  # by body part, where parts.csv names any
+    parts: dict[str, Summary]  # by body part, where parts.csv lists any
     calibration: Calibration
-    trust: Trust | None  # None with too few films, or where one view alone was taken
+    trust: Trust | None  # None with too few films, or without test-time augmentation
     bundle: Bundle
     cases: dict[str, Case]  # by name
-    bone_share: dict[str, float]  # of each film's truth, in [0, 1]
+    bone_share: dict[str, float]  # fraction of bone in each film's truth, in [0, 1]
 
     def __repr__(self) -> str:
         mean, folds = self.summary.mean, counted(len(self.folds), "fold")
@@ -65,7 +65,7 @@ class CrossValidation:
         return frame(summaries_table(rows) + failed + self._figures())
 
     def _figures(self) -> str:
-        """The markup of the folds' curves and of the histogram of Hausdorff distances."""
+        """The HTML of the folds' curves and of the histogram of HD95."""
         lines = [
             [
                 (seconds / 60, dice)
@@ -80,7 +80,7 @@ class CrossValidation:
         return titled("Validation Dice of each fold", curves) + titled("Films by HD95", histogram)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of crossval.json."""
+        """Return the document of crossval.json."""
         return {
             "folds": [
                 {
@@ -107,7 +107,7 @@ class CrossValidation:
         }
 
     def table(self) -> str:
-        """The folds, the parts and the whole, a line each, for a terminal."""
+        """Format folds, body parts and all films, one line each, for a terminal."""
         rows = [("", "films", "Dice", "std", "HD95 px", "restarts")]
         for fold in self.folds:
             rows.append(_row(f"fold {fold.number}", fold.summary, str(fold.restarts)))
@@ -119,7 +119,7 @@ class CrossValidation:
             f"{a:<12} {b:>6} {c:>8} {d:>8} {e:>8} {f:>9}".rstrip() for a, b, c, d, e, f in rows
         ]
         low, high = self.summary.ci95["dice"]
-        lines.append(f"95 % of the mean Dice over films: {low:.4f} to {high:.4f}")
+        lines.append(f"95 % interval of the mean Dice: {low:.4f} to {high:.4f}")
         return "\n".join(lines)
 
 

@@ -1,17 +1,16 @@
-"""Searching for a better recipe on one's own films, and saying how sure the find is.
+"""Search for a better recipe on a dataset, and test whether the best is significantly better.
 
     found = tune_recipe(open_dataset(Path("knees")), load_recipe("default"), Path("runs/tuned"))
     print(found.table())
 
-    RUN/tune.db       every trial (SQLite, by Optuna); what a stopped search goes on from
-    RUN/trials/       a training run each; that of the recipe the search started from is `base`
+    RUN/tune.db       every trial (SQLite, by Optuna), from which a search resumes
+    RUN/trials/       one training run per trial; `base` is that of the base recipe
     RUN/tune.json     the trials, and the best against the base
     RUN/best.toml     the best recipe, for `boneseg train --recipe`
     RUN/bundle/       the model of the best trial
 
-A fifth of the films takes no part in any trial. The search sees the validation films of the rest
-alone, so that the best and the base can be compared on that fifth, film by film, without the
-optimism of having been chosen.
+A fifth of the films is held out of all trials, which are ranked on validation films from the rest.
+The best recipe and the base are compared on that fifth, film by film, without selection bias.
 """
 
 from __future__ import annotations
@@ -54,51 +53,51 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
 
-FEWEST = 6  # films held back; of fewer, no pattern of signs has a p below 0.05
+FEWEST = 6  # held-out films; with fewer, a sign-flip test cannot reach p < 0.05
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One recipe that was tried."""
+    """One recipe of the search."""
 
     number: int  # from 1
     settings: dict[str, Any]
-    dice: float | None  # on the validation films; None where it was ended early
+    dice: float | None  # on the validation films; None where pruned
     state: str  # complete, pruned
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found, and how sure it is."""
+    """The result of a search, and its significance."""
 
     trials: tuple[TrialResult, ...]
-    base_dice: float  # validation Dice of the recipe that the search started from
+    base_dice: float  # validation Dice of the base recipe
     best_dice: float
     settings: dict[str, Any]  # of the best; empty where nothing beat the base
     recipe: Recipe
-    held_back: int  # films that no trial saw
-    held_back_dice: tuple[float, float]  # there, of base and best
-    gain_ci95: tuple[float, float]  # of the difference there
+    held_back: int  # number of films held out of all trials
+    held_back_dice: tuple[float, float]  # Dice of base and best on them
+    gain_ci95: tuple[float, float]  # of the difference on them
     p: float  # of that difference, as `paired_p` has it
     bundle: Bundle
 
     @property
     def verdict(self) -> str:
-        """How sure the find is, in a sentence."""
+        """The significance of the result, in one sentence."""
         if not self.settings:
-            return "nothing tried was better than the recipe it started from; that one is kept"
+            return "no trial was better than the base recipe, which is kept"
         base, best = self.held_back_dice
         low, high = self.gain_ci95
         films = counted(self.held_back, "film")
         figures = (
-            f"Dice {best:.4f} against {base:.4f} on {films} that no trial saw "
+            f"Dice {best:.4f} against {base:.4f} on {films} held out of all trials "
             f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {p_words(self.p)})"
         )
         if self.held_back < FEWEST:
-            return f"too few films were held back to tell: {figures}"
+            return f"too few held-out films for a significance test: {figures}"
         if self.p < 0.05:
-            return f"{'better' if best > base else 'WORSE'}, and hardly by chance: {figures}"
-        return f"cannot be told from the recipe it started from: {figures}"
+            return f"significantly {'better' if best > base else 'WORSE'}: {figures}"
+        return f"no significant difference from the base recipe: {figures}"
 
     def __repr__(self) -> str:
         dice = f"validation Dice {self.best_dice:.4f} from {self.base_dice:.4f}"
@@ -111,13 +110,13 @@ class Tuned:
 
     @property
     def remarks(self) -> tuple[str, str]:
-        """How many trials there were, and the verdict."""
+        """The number of trials, and the verdict."""
         early = sum(trial.dice is None for trial in self.trials)
         trials = counted(len(self.trials), "trial")
         return f"{trials}, {early} of them ended early", self.verdict
 
     def rows(self, top: int = 5) -> list[tuple[str, str, str]]:
-        """Number, validation Dice and settings of the base and of the best trials."""
+        """Return number, validation Dice and settings of the base and of the best trials."""
         done = [trial for trial in self.trials if trial.dice is not None]
         best = sorted(done, key=lambda one: -(one.dice or 0))[:top]
         return [("base", f"{self.base_dice:.4f}", "")] + [
@@ -125,12 +124,12 @@ class Tuned:
         ]
 
     def table(self, top: int = 5) -> str:
-        """The best trials and the verdict, for a terminal."""
+        """Format the best trials and the verdict for a terminal."""
         lines = [f"{a:>6} {b}  {c}".rstrip() for a, b, c in self.rows(top)]
         return "\n".join([*lines, *self.remarks])
 
     def to_json(self) -> dict[str, Any]:
-        """The document of tune.json."""
+        """Return the document of tune.json."""
         skipped = ("trials", "recipe", "bundle")
         facts = {key: value for key, value in self.__dict__.items() if key not in skipped}
         return {
@@ -153,19 +152,18 @@ def tune_recipe(
     parallel: int = 1,
     report: Report | None = None,
 ) -> Tuned:
-    """Try `trials` recipes out of a space around `base`, by Optuna's TPE with median pruning.
+    """Try `trials` recipes from a search space around `base`, with Optuna's TPE and median pruning.
 
-    With `parallel` above 1 so many trials run at once in processes of their own, and `report` is
-    called once for each, with its last check, when it ends. A stopped search goes on, in the middle
-    of its trials, with `resume`.
+    With `parallel` above 1, that many trials run at once in separate processes, and `report` is
+    called once per trial, with its last check, when it ends. `resume` continues an interrupted
+    search, including unfinished trials.
 
-    Raises UsageError for fewer than one trial or worker, RecipeError for a space that holds what no
-    recipe may, DatasetError for too few films, TrainingError for a search that exists already, or
-    on other films, from another recipe or over another space, and where a process of those at work
-    is ended from outside.
+    Raises UsageError for fewer than one trial or worker, RecipeError for a space with invalid
+    values, DatasetError for too few films, and TrainingError for a search that exists already or
+    has other films, another recipe or another space, or for a worker process that was killed.
     """
     if trials < 1 or parallel < 1:
-        raise UsageError("tune: ask for one or more trials, and one or more at once")
+        raise UsageError("tune: trials and parallel trials must be one or more")
     out = Path(out)
     films = read_films(dataset.cases, faults=dataset.faults)
     check_space(space, base, [film.square_shape for film in films])
@@ -186,13 +184,13 @@ def tune_recipe(
 
 
 def _threads(parallel: int) -> int | None:
-    """For each of several processes."""
+    """Threads of each of several processes; None for one process."""
     return max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
 
 
 @dataclass(frozen=True)
 class _Search:
-    dataset: Dataset  # without the films held back
+    dataset: Dataset  # without the held-out films
     base: Recipe
     out: Path
     space: dict[str, Range | Choices]
@@ -207,13 +205,13 @@ def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
     shares = [float(film.mask.mean()) for film in films]
     try:
         held = split_folds(cases, clusters, 5, seed, shares)[0]
-    except DatasetError:  # its words are about folds, and nobody has asked for any
-        raise DatasetError("tune: needs films of 5 patients or more; add films") from None
+    except DatasetError:  # its message is about folds, which the caller does not use
+        raise DatasetError("tune: needs films of at least 5 patients; add films") from None
     return all_but(held, len(films)), held
 
 
 def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
-    """As many trials as are wanting."""
+    """Run the remaining trials."""
     from optuna.trial import TrialState
 
     done = study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -230,7 +228,7 @@ def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
 
 
 def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Check] | None:
-    """One more trial; its number and its last check, if it came to any."""
+    """Run one trial; return its number and its last check, if any."""
     if search.threads is not None:
         import torch
 
@@ -248,7 +246,7 @@ def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Chec
 
 
 def _try(search: _Search, trial: Trial, report: Report) -> float:
-    """The validation Dice of one recipe; ended early where it lags behind."""
+    """Return the validation Dice of one recipe. Raises TrialPruned where it falls behind."""
     from optuna import TrialPruned
 
     settings = {name: _suggest(trial, name, one) for name, one in search.space.items()}
@@ -266,8 +264,8 @@ def _try(search: _Search, trial: Trial, report: Report) -> float:
     name = _folder(settings)
     try:
         run = _train(search, name, varied(search.base, settings), look)
-    except (TrainingError, RecipeError):  # it collapsed four times, or its settings do not go
-        # together: so poor a recipe that it has no figure
+    except (TrainingError, RecipeError):  # repeated collapse, or incompatible settings:
+        # the trial has no score
         raise TrialPruned from None
     except TrialPruned:
         shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
@@ -284,7 +282,7 @@ def _suggest(trial: Trial, name: str, one: Range | Choices) -> Any:
 
 
 def _folder(settings: Mapping[str, Any]) -> str:
-    """A trial's folder is named by its settings: a killed one is found again."""
+    """Name a trial's folder by its settings, so that an interrupted one is found again."""
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -297,7 +295,7 @@ def _train(
 
 
 def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tuned:
-    """The best trial against the base, on films that neither has seen."""
+    """Compare the best trial with the base on the held-out films."""
     from optuna.trial import TrialState
 
     states = (TrialState.COMPLETE, TrialState.PRUNED)

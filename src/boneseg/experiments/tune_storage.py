@@ -1,4 +1,4 @@
-"""The storage of a search: RUN/tune.db, SQLite by Optuna."""
+"""The storage of a search: RUN/tune.db, an SQLite database of Optuna."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from boneseg.errors import OutputError, TrainingError, UsageError
 if TYPE_CHECKING:
     from optuna import Study
 
-LOOKS = 20  # at a trial's validation Dice, at equal shares of it, to end it early
+LOOKS = 20  # evenly spaced checks at which a trial may be pruned
 
 
 @contextmanager
 def storage_errors(out: Path) -> Iterator[None]:
-    """Have errors of the database, a full disk among them, become an OutputError of one line."""
+    """Turn database errors, such as a full disk, into a one-line OutputError."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,20 +29,21 @@ def storage_errors(out: Path) -> Iterator[None]:
         known = error if isinstance(error, SQLAlchemyError) else error.__cause__
         reason = getattr(known, "orig", None) or type(error).__name__
         raise OutputError(
-            f"{out / 'tune.db'}: cannot be read or written ({reason}); free space, or make the "
-            "folder writable, and add --resume"
+            f"{out / 'tune.db'}: cannot be read or written ({reason}); free disk space or make the "
+            "folder writable, then add --resume"
         ) from None
 
 
 def open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
-    """Make the storage, or hold what is asked against what it was made for."""
+    """Create the storage, or check that an existing one has the same settings.
+
+    Raises UsageError, OutputError and TrainingError.
+    """
     from optuna.trial import TrialState
 
     path = out / "tune.db"
-    if "?" in str(path.absolute()):  # where the address of a database ends
-        raise UsageError(
-            f"{out}: no search can be kept under a name with a ?; choose another --out"
-        )
+    if "?" in str(path.absolute()):  # a ? would end the database URL
+        raise UsageError(f"{out}: a path of a search cannot contain a ?; choose another --out")
     known = path.exists()
     own_folder(out, path.name, resume)
     make_folder(out / "trials", "choose another folder for --out")
@@ -51,13 +52,13 @@ def open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
         refuse_other(facts, found.user_attrs, path)
     for name, value in facts.items():
         found.set_user_attr(name, value)
-    for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of a search that was killed
+    for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of an interrupted search
         found.tell(trial.number, state=TrialState.FAIL)
         found.enqueue_trial(trial.params)
 
 
 def study(out: Path, create: bool = False) -> Study:
-    """The study in RUN/tune.db. Raises TrainingError where that is none."""
+    """Open the study in RUN/tune.db. Raises TrainingError where the file is not one."""
     import optuna
     from sqlalchemy.engine import URL
     from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -67,7 +68,7 @@ def study(out: Path, create: bool = False) -> Study:
     known = path.exists()
     try:
         address = URL.create("sqlite", database=str(path.absolute())).render_as_string()
-        url = address.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
+        url = address.replace("{", "{{").replace("}", "}}")  # Optuna formats it as a template
         storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
         look = optuna.create_study if create else optuna.load_study
         words = {"direction": "maximize", "load_if_exists": True} if create else {}
@@ -79,7 +80,9 @@ def study(out: Path, create: bool = False) -> Study:
             **words,
         )
         return found
-    except OperationalError as error:  # of the disk: a file of another kind is a DatabaseError
+    except (
+        OperationalError
+    ) as error:  # from the disk; a file that is not SQLite raises DatabaseError
         if create and not known:
             path.unlink(missing_ok=True)
         raise error
