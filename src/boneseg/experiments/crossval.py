@@ -87,8 +87,8 @@ def cross_validate(
     """Train `folds` models, each without the films of one fold, and predict those films with it.
 
     `run.minutes` and `run.epochs` apply to each fold. With `parallel` above 1, that many folds
-    train at once in separate processes that share the cores, and `report` is called once per fold, with
-    its last check, when the fold ends, as it is for folds already finished. A fold that keeps
+    train at once in separate processes that share the cores, and `report` is called once per fold,
+    with its last check, when the fold ends, as it is for folds already finished. A fold that keeps
     collapsing is listed in `failed`, and the others are finished. `init` is a warm start of every
     fold; its bundle must not have been trained on any of these films, and is refused where its card
     lists one (older cards list none).
