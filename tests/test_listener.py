@@ -298,7 +298,7 @@ def test_a_segmentation_that_the_archive_chokes_on_holds_up_no_other(tmp_path, e
     finally:
         server.shutdown()
     assert any("cannot be read; moved to failed" in line for line in lines)
-    assert any("answers again" in line for line in lines)
+    assert any("responds again" in line for line in lines)
 
 
 def test_an_archive_that_claims_gigabytes_is_not_believed(tmp_path, engine, lines):

@@ -187,7 +187,7 @@ def test_a_film_over_which_the_program_ended_twice_is_set_aside(tmp_path, engine
         record.write_bytes(b"..")
         outcomes = watch.study(webpacs.STUDY)
         assert [outcome.state for outcome in outcomes] == ["failed", "stored"]
-        assert "ended 2 times" in outcomes[0].error and str(record) in outcomes[0].error
+        assert "crashed 2 times" in outcomes[0].error and str(record) in outcomes[0].error
         assert pacs.asked == [list(held)[1]]
         record.unlink()
         assert Watch(web, engine, room).study(webpacs.STUDY)[0].state == "stored"

@@ -36,7 +36,7 @@ def test_kill_minus_9_ends_the_workers_too() -> None:
 
 def test_a_worker_ended_from_outside_is_an_error_of_one_line() -> None:
     with (
-        pytest.raises(TrainingError, match=r"^run: a worker was killed .*--resume") as caught,
+        pytest.raises(TrainingError, match=r"^run: a worker was killed, .*--resume") as caught,
         workers(2, Path("run")) as pool,
     ):
         pool.submit(os._exit, 9).result()
