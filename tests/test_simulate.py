@@ -210,7 +210,7 @@ def test_sixteen_bits_keep_more_greys(tmp_path: Path) -> None:
 def test_simulate_never_mixes_with_other_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "mine.png").write_bytes(b"keep me")
-    with pytest.raises(OutputError, match="already holds"):
+    with pytest.raises(OutputError, match="already contains"):
         simulate(tmp_path, 1, size=(64, 64))
     assert (tmp_path / "images" / "mine.png").read_bytes() == b"keep me"
     assert not (tmp_path / "parts.csv").exists()
@@ -256,9 +256,9 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 
 def test_nothing_goes_on_without_being_asked_or_with_other_words(tmp_path: Path) -> None:
     stopped(tmp_path, after=2)
-    with pytest.raises(OutputError, match="already holds files: add --resume, or choose"):
+    with pytest.raises(OutputError, match="already contains files: add --resume, or choose"):
         simulate(tmp_path, 6, size=(64, 64))
-    with pytest.raises(UsageError, match=r"begun by another call, .* its unfinished\.csv"):
+    with pytest.raises(UsageError, match=r"started with other options, .* its unfinished\.csv"):
         simulate(tmp_path, 6, size=(64, 64), seed=1, resume=True)
 
 
@@ -271,9 +271,9 @@ def test_resume_of_nothing_begins_and_of_a_finished_set_changes_nothing(tmp_path
     )
     assert told == [2]
     assert {path: path.stat().st_mtime_ns for path in files} == files
-    with pytest.raises(UsageError, match=r"another call, which its simulated\.csv names"):
+    with pytest.raises(UsageError, match=r"other options, listed in its simulated\.csv"):
         simulate(tmp_path, 3, size=(64, 64), resume=True)
-    with pytest.raises(OutputError, match="already holds files: choose"):
+    with pytest.raises(OutputError, match="already contains files: choose"):
         simulate(tmp_path, 2, size=(64, 64))
 
 

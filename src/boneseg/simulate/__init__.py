@@ -1,4 +1,4 @@
-"""Labelled radiographs without patients: phantoms, skeletons, their physics, and sets of them."""
+"""Simulated labelled radiographs: phantoms, skeletons, CT, and the physics of projection."""
 
 from boneseg.simulate.dataset import CtSource, PhantomSource, SkeletonSource, Source, simulate
 from boneseg.simulate.film import Film, View

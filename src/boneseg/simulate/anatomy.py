@@ -1,8 +1,8 @@
-"""The anatomy of simulated limbs: procedural bones and flesh, no data from anybody.
+"""The anatomy of simulated limbs: procedural bones and soft tissue, without patient data.
 
 Three bodies are drawn in millimetres (x to the side, y towards the toes or the fingertips): a
-leg, an arm and a foot. Sizes are those of a grown-up and vary with the random generator;
-growth plates come with youth.
+leg, an arm and a foot. Sizes are those of an adult and vary with the random generator; young
+subjects have growth plates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from boneseg.simulate.shapes import Point, Rng, Width, tube
 
 @dataclass
 class Body:
-    """Bones (each a list of tubes that are one solid) and flesh, in mm."""
+    """Bones (each a list of tubes that form one solid) and soft tissue, in mm."""
 
     bones: list[list[Tube]] = field(default_factory=list)
     flesh: list[Tube] = field(default_factory=list)

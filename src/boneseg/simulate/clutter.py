@@ -1,4 +1,4 @@
-"""What else is in the way of the rays: metal, casts, clothes, shields and markers of lead."""
+"""Other objects in the beam: metal, casts, clothes, shields and lead markers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Mask = NDArray[np.bool_]
 
 
 def add_objects(rng: Rng, paths: Paths, pitch: float) -> Paths:
-    """Things on the patient or beside: now and then metal, a cast, clothes, a marker of lead.
+    """Add objects on or beside the patient at random: metal, a cast, clothes, a lead marker.
 
-    `pitch` is mm a pixel. Bone under metal is still bone: `envelope` is not touched.
+    `pitch` is mm per pixel. Bone under metal is still bone: `envelope` is unchanged.
     """
     if rng.random() < 0.25:
         paths = _clothes(rng, paths, pitch)
@@ -41,7 +41,7 @@ def add_objects(rng: Rng, paths: Paths, pitch: float) -> Paths:
 
 
 def stamp(shape: tuple[int, int], draw: Sequence[tuple[str, object, float]]) -> Array:
-    """Shapes as an image of 0 to 1: ("line", points, width), ("ring", box, width), and filled."""
+    """Draw shapes as an image in [0, 1]: ("line", points, width), ("ring", box, width), filled."""
     image = Image.new("L", (shape[1], shape[0]))
     pen = ImageDraw.Draw(image)
     for kind, where, width in draw:
@@ -60,7 +60,7 @@ def stamp(shape: tuple[int, int], draw: Sequence[tuple[str, object, float]]) -> 
 
 
 def _spot(rng: Rng, mask: Mask) -> tuple[float, float]:
-    """A pixel of the mask, or any: column, row."""
+    """A random (column, row) in the mask, or anywhere if it is empty."""
     rows, columns = np.nonzero(mask[::4, ::4])
     if not len(rows):
         return float(rng.uniform(0, mask.shape[1])), float(rng.uniform(0, mask.shape[0]))
@@ -124,7 +124,7 @@ def _trinket(rng: Rng, shape: tuple[int, ...], pitch: float) -> Array:
 
 
 def _shield(rng: Rng, shape: tuple[int, ...], pitch: float) -> Array:
-    """A shield over what shall not be exposed: a large soft-edged disc that lets little through."""
+    """A radiation shield: a large, soft-edged disc of high attenuation."""
     from scipy.ndimage import gaussian_filter
 
     x, y = float(rng.uniform(0, shape[1])), float(rng.uniform(0, shape[0]))
@@ -135,7 +135,7 @@ def _shield(rng: Rng, shape: tuple[int, ...], pitch: float) -> Array:
 
 
 def _letters(rng: Rng, paths: Paths) -> Array:
-    """A side marker or initials of lead, in the emptiest of a few places."""
+    """A lead side marker or initials, in the emptiest of several places."""
     height, width = paths.lead.shape
     text = str(rng.choice(["L", "R", "L", "R", "AP", "PA", "LAT", "RT", "LT", "STANDING", "JB"]))
     glyphs = writing(text, int(max(8, float(rng.uniform(0.03, 0.12)) * min(height, width))))
@@ -143,7 +143,7 @@ def _letters(rng: Rng, paths: Paths) -> Array:
     if rng.random() < 0.5 and rng.random() < 0.3:
         glyphs = glyphs.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     mark = np.asarray(glyphs, np.float32) / 255
-    if rng.random() < 0.25:  # on a plate of plastic
+    if rng.random() < 0.25:  # on a plastic plate
         mark = np.maximum(mark, 0.08)
     mark = mark[:height, :width]
     best: tuple[float, int, int] | None = None
@@ -170,7 +170,7 @@ def writing(text: str, size: int) -> Image.Image:
 
 
 def _cast(rng: Rng, paths: Paths, pitch: float) -> Paths:
-    """Plaster or fibreglass around the limb: a shell, thick at its edges, with a weave."""
+    """A plaster or fibreglass cast: a shell, thick at its edges, with a weave."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     body = paths.muscle + paths.fat > 4
@@ -189,7 +189,7 @@ def _cast(rng: Rng, paths: Paths, pitch: float) -> Paths:
 
 
 def _clothes(rng: Rng, paths: Paths, pitch: float) -> Paths:
-    """Sheets, pads, sponges and table edges: faint steps and folds right across the film."""
+    """Sheets, pads, sponges and table edges: faint steps and folds across the film."""
     height, width = paths.muscle.shape
     extra = np.zeros((height, width), np.float32)
     y, x = np.indices((height, width), dtype=np.float32)

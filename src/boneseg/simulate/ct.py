@@ -1,4 +1,4 @@
-"""Films of a CT volume and its labels: real anatomy, varied and projected from any angle.
+"""Films from a CT volume and its labels: real anatomy, varied and projected from any angle.
 
     body = read_ct(Path("chest.nii.gz"), Path("labels.nii.gz"), bones=range(25, 51))
     film = ct_film(seed=7, size=(320, 320), body=body)
@@ -29,10 +29,10 @@ Rng = np.random.Generator
 CUBE = 1.5  # mm, the side of a voxel
 _SLABS = 6
 _COMPACT = 1800.0  # HU of compact bone
-_SOFT = 50.0  # HU of muscle: what is denser in a bone is mineral
+_SOFT = 50.0  # HU of muscle: anything denser in a bone counts as mineral
 _STEP_MM = 1.0  # standard deviation of the smoothing of labels
 _AIR = -1000.0  # HU
-_BEYOND = 1.12  # of the volume's height: how much a film may show; beyond it the ends go on
+_BEYOND = 1.12  # maximum height of a film, in heights of the volume, which is extended at its ends
 _AIRY = 0.6  # relative to muscle: the density below which a structure is filled with air
 
 
@@ -52,25 +52,27 @@ class CtBody:
 
 
 def read_ct(ct: Path, labels: Path, bones: Collection[int] | None = None) -> CtBody:
-    """Read a CT volume (HU) and its labels; `bones` are the labels of bone (default: all but 0).
+    """Read a CT volume (HU) and its labels; `bones` are the labels of bone (default: all except 0).
 
-    A voxel that is not a number, as outside the scanner's field of view, is taken as air.
-    Raises UsageError for volumes that cannot be read, differ in shape, or hold no bone.
+    NaN voxels, as outside the scanner's field of view, are read as air. Raises UsageError for
+    volumes that cannot be read, differ in shape or contain no bone.
     """
     from scipy.ndimage import gaussian_filter, zoom
 
     volume, spacing = _volume(ct)
     marks, _ = _volume(labels)
     if volume.shape != marks.shape:
-        raise UsageError(f"{labels}: is {marks.shape}, and {ct} is {volume.shape}; give its labels")
+        raise UsageError(
+            f"{labels}: has shape {marks.shape}, but {ct} has {volume.shape}; give its labels"
+        )
     marked = np.isin(marks, list(bones)) if bones is not None else marks > 0
     if not marked.any():
-        raise UsageError(f"{labels}: holds none of the labels of bone; say which with --bones")
+        raise UsageError(f"{labels}: contains no bone label; set them with --bones")
     steps = [side / CUBE for side in spacing]
     known = volume.astype(np.float32)
     known[~np.isfinite(known)] = _AIR
     hounsfield = zoom(known, steps, order=1)
-    # Thick slices make steps of slanting bones; smoothing and re-sharpening removes them.
+    # Thick slices give oblique bones steps; smoothing and re-sharpening removes them.
     smooth = gaussian_filter(marked.astype(np.float32), [_STEP_MM / side for side in spacing])
     bone = np.clip((zoom(smooth, steps, order=1) - 0.5) * 2.5 + 0.5, 0, 1)
     structure = zoom(marks.astype(np.int32), steps, order=0)
@@ -82,7 +84,7 @@ def read_ct(ct: Path, labels: Path, bones: Collection[int] | None = None) -> CtB
 
 
 def _volume(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
-    """A NIfTI volume with its axes to the right, the front and up, and the sides of a voxel."""
+    """Read a NIfTI volume, axes to the right, front and up, and its voxel size in mm."""
     import nibabel
 
     try:
@@ -90,14 +92,14 @@ def _volume(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
         data = np.asanyarray(image.dataobj)
     except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{path}: is not a NIfTI volume that can be read ({reason})") from None
+        raise UsageError(f"{path}: cannot be read as a NIfTI volume ({reason})") from None
     if data.ndim != 3:
-        raise UsageError(f"{path}: has {data.ndim} axes; give a volume of three")
+        raise UsageError(f"{path}: has {data.ndim} axes; give a 3-D volume")
     return data, tuple(float(side) for side in image.header.get_zooms())
 
 
 def ct_film(seed: int, size: tuple[int, int], body: CtBody) -> Film:
-    """The film of this seed, as large as fits into `size` (height, width); from any side.
+    """Make the film of this seed, from a random side, as large as fits into `size` (height, width).
 
     The same seed, size and body give the same bytes. Raises UsageError for a film under 32 x 32.
     """
@@ -112,7 +114,7 @@ def ct_film(seed: int, size: tuple[int, int], body: CtBody) -> Film:
     pitch = span / max(shape)  # mm at the middle of the body
     turns = _turns(rng)
     middle = sides / 2 + rng.normal(0, 1, 3) * sides * (0.1, 0.1, 0.25)
-    play = (_BEYOND * sides[2] - pitch * shape[0]) / 2  # of the field along the body
+    play = (_BEYOND * sides[2] - pitch * shape[0]) / 2  # length of the field along the body
     middle[2] = np.clip(middle[2], sides[2] / 2 - play, sides[2] / 2 + play)
     distance = float(rng.uniform(1000, 1800))
     varied = vary_densities(rng, body)
@@ -127,17 +129,17 @@ def ct_film(seed: int, size: tuple[int, int], body: CtBody) -> Film:
 
 
 def vary_densities(rng: Rng, body: CtBody) -> CtBody:
-    """The body with a density of its own for every structure, and for its bones and soft tissue.
+    """Return the body with random densities of every structure, of bones and of soft tissue.
 
-    Air-filled structures (lungs, airways, gas) vary by a factor, as with breath and disease; solid
-    ones by some percent, and a few of them, such as a bowel with contrast medium, by much.
+    Air-filled structures (lungs, airways, gas) vary by a factor, as with breathing and disease;
+    solid ones by a few percent, and some of them by much, as a bowel with contrast medium.
     """
     count = int(body.structure.max()) + 1
     volume = np.bincount(body.structure.ravel(), minlength=count)
     total = np.bincount(body.structure.ravel(), body.flesh.ravel(), minlength=count)
     mean = total / np.maximum(volume, 1)
     airy = mean < _AIRY
-    airy[0] = False  # the body's own fat and muscle, and the air around it
+    airy[0] = False  # unlabelled fat and muscle, and the air around the body
     breath = float(np.exp(rng.normal(0.25, 0.35)))
     factor = np.where(
         airy, breath * np.exp(rng.normal(0, 0.12, count)), 1 + rng.normal(0, 0.035, count)
@@ -152,7 +154,7 @@ def vary_densities(rng: Rng, body: CtBody) -> CtBody:
 
 @dataclass(frozen=True)
 class Bend:
-    """A smooth deformation of a volume, level by level: each is moved, widened and deepened.
+    """A smooth deformation of a volume, slice by slice: each is shifted and scaled.
 
     All are float64 arrays with one number per level of the result: `level` is the level of the
     source it is taken from, `right` and `front` its displacement in voxels, `wide` and `deep` its
@@ -167,7 +169,7 @@ class Bend:
 
     @staticmethod
     def draw(rng: Rng, levels: int) -> Bend:
-        """A deformation for a volume of this many levels: a body of another build and posture."""
+        """Draw a deformation for a volume of this many levels: another build and posture."""
         at = np.linspace(0, 1, levels)
 
         def wave(size: float) -> NDArray[np.float64]:
@@ -184,7 +186,7 @@ class Bend:
         return Bend(level, wave(10 / CUBE), wave(8 / CUBE), wide, deep)
 
     def __call__(self, volume: Array) -> Array:
-        """The volume deformed: float32, of the same shape."""
+        """Return the deformed volume: float32, of the same shape."""
         from scipy.ndimage import affine_transform
 
         centre = (np.array(volume.shape[:2]) - 1) / 2
@@ -202,7 +204,7 @@ class Bend:
 
 
 def _turns(rng: Rng) -> NDArray[np.float64]:
-    """Rows: the image's right, its down, and away from the source, in the body's axes."""
+    """Rows: image right, image down, and away from the source, in the body's axes."""
     side = rng.choice([0, 0, 0, 180, 180, 180, 180, 90, rng.uniform(0, 360)])
     azimuth = np.radians(side + rng.normal(0, 8))
     tilt, roll = np.radians(rng.normal(0, 6, 2))

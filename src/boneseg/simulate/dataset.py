@@ -1,4 +1,4 @@
-"""A folder of simulated films and their masks, which `boneseg train` reads as it is.
+"""A folder of simulated films and their masks, ready for `boneseg train`.
 
 simulate(Path("films"), 1000, source=SkeletonSource(Path("meshes"), (Path("model.osim"),)))
 """
@@ -35,14 +35,14 @@ VIEW_COLUMNS = (
 
 
 class Source(Protocol):
-    """What films are made from. It travels to other processes, so it is small and picklable."""
+    """What films are made from; small and picklable, as it is sent to worker processes."""
 
     @property
     def kind(self) -> str:
-        """The first word of the films' names."""
+        """The prefix of the films' names."""
 
     def check(self) -> None:
-        """Raises UsageError where there is nothing to make films from."""
+        """Raise UsageError where the source cannot be used."""
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
         """The film of this seed, as large as fits into `size` (height, width)."""
@@ -50,12 +50,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class PhantomSource:
-    """Procedural limbs: no data from anybody."""
+    """Procedural limbs, without any patient data."""
 
     kind: str = "phantom"
 
     def check(self) -> None:
-        """There is always something."""
+        """Phantoms are always available."""
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
         """See `phantom_film`."""
@@ -64,7 +64,7 @@ class PhantomSource:
 
 @dataclass(frozen=True)
 class SkeletonSource:
-    """Bone meshes, posed by OpenSim models where there are any; of one region, or of all."""
+    """Bone meshes, posed by OpenSim models where given; of one region or all."""
 
     meshes: Path
     models: tuple[Path, ...] = ()
@@ -74,22 +74,22 @@ class SkeletonSource:
 
     @property
     def skeletons(self) -> tuple[Skeleton, ...]:
-        """Read once in a process."""
+        """The skeletons, read once per process."""
         return tuple(_skeleton(self.meshes, model) for model in self.models or (None,))
 
     @property
     def atlases(self) -> tuple[tuple[Atlas, ...], ...]:
-        """Those of each skeleton that has a trunk; read once in a process."""
+        """The atlases of each skeleton that has a trunk, read once per process."""
         if self.organs is None:
             return ()
         return tuple(_atlases(self.meshes, model, self.organs) for model in self.models or (None,))
 
     def check(self) -> None:
-        """Raises UsageError for meshes, models and organs that cannot be read or used."""
+        """Raise UsageError for meshes, models and organs that cannot be read or used."""
         if self.organs is not None and not any(self.atlases):
             raise UsageError(
-                f"{self.organs}: no model has the bodies {' and '.join(ANCHORS)} that organs go "
-                "with; add a model that has them, or leave out --organs"
+                f"{self.organs}: no model has the bodies {' and '.join(ANCHORS)} that organs "
+                "require; add a model that has them, or leave out --organs"
             )
         skeleton_film(0, (64, 64), self.skeletons, self.region, self.atlases)
 
@@ -100,7 +100,7 @@ class SkeletonSource:
 
 @dataclass(frozen=True)
 class CtSource:
-    """A CT volume and its labels (NIfTI), of which `bones` are bone: all but 0 if left out."""
+    """A CT volume and its labels (NIfTI); `bones` are the labels of bone (default: all but 0)."""
 
     ct: Path
     labels: Path
@@ -108,7 +108,7 @@ class CtSource:
     kind: str = "ct"
 
     def check(self) -> None:
-        """Raises UsageError for volumes that cannot be read, or hold no bone."""
+        """Raise UsageError for volumes that cannot be read or contain no bone."""
         _ct(self.ct, self.labels, self.bones)
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
@@ -146,17 +146,17 @@ def simulate(
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write `count` films to `out`, of phantoms if no other `source` is given.
+    """Write `count` films to `out`, of phantoms unless another `source` is given.
 
     images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
-    and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`, however many processes make
-    them (`parallel`). The tables are written last, and then simulated.csv, which holds what was
-    asked for. With `resume` a set that was stopped goes on, and a finished one stays as it is.
-    `progress` gets how many films of how many are made.
+    and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`, whatever the number of
+    processes (`parallel`). The tables are written last, then simulated.csv with the settings. With
+    `resume` an interrupted set is continued, and a finished one is left unchanged. `progress` is
+    called with the number of finished films and the total.
 
-    Raises UsageError for a count, size, seed, depth or source that cannot be, or that are not
-    those of the films to go on with; and OutputError for a folder that cannot be written or already
-    holds other images.
+    Raises UsageError for an invalid count, size, seed, depth or source, or one that differs from
+    that of the set to resume; and OutputError for a folder that cannot be written or already
+    contains other images.
     """
     source = source or PhantomSource()
     _check(count, seed, bits, parallel)
@@ -192,47 +192,47 @@ def _check(count: int, seed: int, bits: int, parallel: int) -> None:
         if value < least:
             raise UsageError(f"simulate: {name} is {value}; give {least} or more")
     if bits not in (8, 16):
-        raise UsageError(f"simulate: a film of {bits} bits cannot be made; give 8 or 16")
+        raise UsageError(f"simulate: {bits} bits per pixel are not supported; give 8 or 16")
 
 
 @dataclass(frozen=True)
 class _Done:
-    """The rows of what is made so far, beside the films until all of them are."""
+    """The rows of the finished films, kept beside them until all are finished."""
 
     path: Path
-    finished: Path  # takes its place when all films are made
+    finished: Path  # replaces it when all films are finished
     asked: str  # what the films are made from, and how many
 
     def begin(self) -> list[list[str]]:
-        """No rows. Raises OutputError where there are films already."""
+        """Start with no rows. Raises OutputError where there are films already."""
         for folder in (self.path.parent / "images", self.path.parent / "masks"):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
             if any(folder.iterdir()):
                 advice = "add --resume, or " if self.path.exists() else ""
                 raise OutputError(
-                    f"{folder} already holds files: {advice}choose another folder for --out"
+                    f"{folder} already contains files: {advice}choose another folder for --out"
                 )
         self._write("w", [self.asked])
         return []
 
     def rows(self) -> list[list[str]]:
-        """The rows of films that are done. Raises UsageError where others were asked for."""
+        """Read the rows of finished films. Raises UsageError where the settings differ."""
         for folder in ("images", "masks"):
             sweep(self.path.parent / folder)
         text = self.path.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]  # a kill leaves half a line
+        whole = text[: text.rfind("\n") + 1]  # an interruption can leave half a line
         first, *rows = csv.reader(StringIO(whole)) if whole else ([""],)
         if first != [self.asked]:
             raise UsageError(
-                f"{self.path.parent}: was begun by another call, which the first line of its "
-                f"{self.path.name} names; give the same options, or choose another folder for --out"
+                f"{self.path.parent}: was started with other options, listed in the first line "
+                f"of its {self.path.name}; give the same options or choose another folder for --out"
             )
         self.path.write_text(whole, encoding="utf-8")
         return rows
 
     def is_finished(self) -> bool:
-        """Whether all films of the same call are made. Raises UsageError where others are."""
+        """Return whether all films are finished. Raises UsageError where the settings differ."""
         if self.path.exists() or not self.finished.exists():
             return False
         rows = list(
@@ -240,19 +240,19 @@ class _Done:
         )
         if rows != [[self.asked]]:
             raise UsageError(
-                f"{self.path.parent}: holds a set made by another call, which its "
-                f"{self.finished.name} names; give the same options, or choose another folder"
+                f"{self.path.parent}: contains a set made with other options, listed in its "
+                f"{self.finished.name}; give the same options, or choose another folder"
             )
         return True
 
     def finish(self) -> None:
-        """Note that all films are made."""
+        """Record that all films are finished."""
         with whole_file(self.finished) as temporary:
             self._write("w", [self.asked], temporary)
         self.path.unlink()
 
     def add(self, row: Sequence[str]) -> None:
-        """Note a film that is made."""
+        """Record a finished film."""
         self._write("a", row)
 
     def _write(self, mode: str, row: Sequence[str], path: Path | None = None) -> None:
@@ -262,7 +262,7 @@ class _Done:
 
 @dataclass(frozen=True)
 class _Task:
-    """Making and writing films, in this process or in others."""
+    """Makes and writes films, in this process or in workers."""
 
     source: Source
     out: Path
@@ -270,7 +270,7 @@ class _Task:
     bits: int
 
     def all(self, seeds: range, parallel: int) -> Iterator[list[str]]:
-        """A row of views.csv for each film, in order."""
+        """Yield a row of views.csv for each film, in order."""
         if parallel == 1:
             yield from map(self.one, seeds)
             return
@@ -278,7 +278,7 @@ class _Task:
             yield from pool.map(self.one, seeds, chunksize=4)
 
     def one(self, seed: int) -> list[str]:
-        """Make and write the film of a seed; its row."""
+        """Make and write the film of a seed; return its row."""
         name, film = f"{self.source.kind}_{seed:06d}", self.source.film(seed, self.size)
         top = 2**self.bits - 1
         grey = np.rint(film.pixels * top).astype(np.uint8 if self.bits == 8 else np.uint16)

@@ -1,4 +1,4 @@
-"""A simulated radiograph: its pixels, the exact mask of its bones, and how it was taken."""
+"""A simulated radiograph: its pixels, its exact bone mask, and its acquisition."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Film:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raises UsageError for a film (height, width) that is too small, or that nobody could read."""
+    """Raise UsageError for a film (height, width) that is too small or too large."""
     if min(size) < MIN_SIDE:
         raise UsageError(
-            f"a film of {size[0]}x{size[1]} is too small: ask for {MIN_SIDE}x{MIN_SIDE} or more"
+            f"a film of {size[0]}x{size[1]} is too small; give {MIN_SIDE}x{MIN_SIDE} or more"
         )
     if size[0] * size[1] > MAX_PIXELS:
         raise UsageError(

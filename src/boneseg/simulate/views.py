@@ -1,10 +1,9 @@
-"""The films that are taken of a skeleton: which part, how it is posed, and from where.
+"""The projections taken of a skeleton: region, pose and direction.
 
     film = skeleton_film(seed=7, size=(512, 512), skeletons=[read_skeleton(meshes, model)])
 
-A region names the bodies that are on the film, the one that it is aimed at, how the joints may be
-bent, and the projections that clinics take of it. The sides are alike: the right one is filmed,
-and half of the films are mirrored.
+A region names the bodies on the film, the one that is centred, the ranges of joint angles, and the
+clinical projections. The right side is simulated, and half of the films are mirrored.
 """
 
 from __future__ import annotations
@@ -29,33 +28,33 @@ from boneseg.simulate.tissue import Atlas
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
-# Projections as (azimuth, elevation) in degrees about the body that is aimed at: from the front 0,
-# from behind 180, from its right 90; from above +90.
+# Projections as (azimuth, elevation) in degrees about the centred body: from the front 0, from
+# behind 180, from its right 90; from above +90.
 FRONT, BACK, SIDE, OTHER_SIDE = (0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0)
 
 _WITH_LUNGS = ("chest", "trunk", "whole body", "shoulder", "neck")  # regions
 
 ANCHORS = ("torso", "pelvis")  # bodies that an atlas of organs goes with
-WITH_ORGANS = 0.8  # share of the films of trunks and heads that have one, if there is any
+WITH_ORGANS = 0.8  # fraction of trunk and head films made with an atlas, if there is one
 
-# Where gas gathers, in the frame of a body: the bowel's loops, and the rectum. mm.
+# Where gas collects (bowel loops, rectum), in the frame of a body, mm.
 BOWELS = {"torso": (20.0, 40.0, 0.0), "pelvis": (-60.0, -40.0, 0.0)}
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the body as clinics film it. Lengths are mm of an adult."""
+    """A body region as imaged clinically. Lengths are in mm of an adult."""
 
     name: str
     bodies: tuple[str, ...]
-    aim: str  # the body whose frame is filmed
+    aim: str  # the body whose frame is used
     at: tuple[float, float, float]  # the middle of the field, in that frame
-    span: tuple[float, float]  # the longer side of the field, from, to
+    span: tuple[float, float]  # longer side of the field: minimum, maximum
     projections: tuple[tuple[float, float], ...] = (FRONT, SIDE)
     sway: float = 12.0  # degrees, of every angle
     pose: dict[str, tuple[float, float]] = field(default_factory=dict)  # radians, from, to
-    wander: float = 0.1  # of the field, by which the middle is off
-    turn: float = 0.0  # degrees by which the image is turned
+    wander: float = 0.1  # maximum offset of the centre, fraction of the field
+    turn: float = 0.0  # maximum rotation of the image, degrees
     weight: float = 1.0
     aspect: tuple[float, float] | None = None  # of the field, width to height; else the film's
 
@@ -146,7 +145,7 @@ REGIONS: tuple[Region, ...] = (
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in front of the detector: the subject, its bones' points on the film, the flesh."""
+    """The scene in front of the detector: subject, bone points on the film, soft tissue."""
 
     subject: Subject
     camera: Camera
@@ -154,13 +153,13 @@ class Scene:
     inner: tuple[Floats, ...]
     outer: tuple[Floats, ...]
     belly: tuple[float, float] | None  # column, row
-    frame: Floats  # rows: the image's right, its down, and away, in the ground frame
-    aim: Floats  # mm in the ground frame: what is in the middle of the film
+    frame: Floats  # rows: image right, image down, and away from the source, in the ground frame
+    aim: Floats  # mm in the ground frame: the point at the centre of the film
     gap: float  # mm from there to the detector
 
 
 def regions_of(skeleton: Skeleton) -> list[Region]:
-    """The regions whose bodies a skeleton has; for one of other bodies, each of them alone."""
+    """The regions whose bodies a skeleton has; if there are none, each body alone."""
     bodies = {bone.body for bone in skeleton.bones}
     known = [region for region in REGIONS if set(region.bodies[:2]) <= bodies]
     if known:
@@ -223,7 +222,7 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
 def _looking(azimuth: float, elevation: float, turn: float) -> Floats:
     """From a body's axes (front, up, right) to the camera's (right of the image, down, away)."""
     a, e, t = np.radians([azimuth, elevation, turn])
-    # Where the source is, seen from the body, and what is to the right and above on the film.
+    # Direction of the source as seen from the body, and what is right and up on the film.
     source = np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])
     right = np.array([np.sin(a), 0.0, -np.cos(a)])
     down = np.cross(-source, right)
@@ -232,7 +231,7 @@ def _looking(azimuth: float, elevation: float, turn: float) -> Floats:
 
 
 def measure(rng: Rng, scene: Scene, atlas: Atlas | None = None) -> Paths:
-    """The path of every ray through bone, marrow and flesh; that of the trunk by an atlas."""
+    """Path lengths through bone, marrow and soft tissue; those of the trunk from an atlas."""
     starts = np.cumsum([0, *(len(points) for points in scene.outer)])
     parts = scene.subject.parts
     triangles = np.concatenate([p.triangles + s for p, s in zip(parts, starts, strict=False)])
@@ -242,7 +241,9 @@ def measure(rng: Rng, scene: Scene, atlas: Atlas | None = None) -> Paths:
     within = np.minimum(within, envelope)
     marrow = np.minimum(marrow, within)
     mineral = (envelope - within) + marrow * _grain(rng, envelope.shape, scene.camera.pitch)
-    mineral *= np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.2))))  # worn bone, or sound
+    mineral *= np.float32(
+        np.exp(rng.uniform(np.log(0.7), np.log(2.2)))
+    )  # osteoporotic or healthy bone
     if rng.random() < 0.06:
         mineral = mineral * _fracture(rng, envelope > 1, scene.camera.pitch)
     trunk = None if atlas is None else _trunk(rng, scene, atlas)
@@ -252,7 +253,7 @@ def measure(rng: Rng, scene: Scene, atlas: Atlas | None = None) -> Paths:
 
 
 def _trunk(rng: Rng, scene: Scene, atlas: Atlas) -> tuple[Array, Array, Array]:
-    """The paths through body, muscle and fat of the trunk and head of a person of the atlas."""
+    """Path lengths through body, muscle and fat of trunk and head, from an atlas."""
     camera, subject = scene.camera, scene.subject
     near = [np.linalg.norm(scene.aim - subject.places[body][:3, 3]) for body in ANCHORS]
     anchor = ANCHORS[int(np.argmin(near))]
@@ -270,7 +271,7 @@ def _trunk(rng: Rng, scene: Scene, atlas: Atlas) -> tuple[Array, Array, Array]:
 
 
 def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
-    """An exposure that lets enough through: harder and longer the thicker what is in front."""
+    """An exposure suited to the thickness: harder and longer for thicker bodies."""
     flesh = paths.muscle + paths.fat
     body = flesh > 5.0
     thick = float(np.median(flesh[body])) if body.any() else 50.0
@@ -279,15 +280,15 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
     shadow = paths if not body.any() else paths.where(body)
     through = float(np.median(transmit(shadow, kvp)))
     least = 1000 if rng.random() < 0.05 else 5000
-    behind = float(np.exp(rng.uniform(np.log(least), np.log(200_000))))  # photons a pixel
-    # A detector's own noise is some percent of what reaches it behind the body, not of the beam.
+    behind = float(np.exp(rng.uniform(np.log(least), np.log(200_000))))  # photons per pixel
+    # Detector noise is some percent of the signal behind the body, not of the beam.
     own = drawn.electronic * through * float(rng.uniform(1, 5))
     drawn = replace(drawn, photons=behind / max(through, 1e-4), electronic=own)
     if thick < 90:
         return drawn
-    # A grid before the detector takes most of the scatter of a trunk. Films of it are worked on
-    # hardest, or nothing would be seen in the lungs or beside. Those of old were not, and have none
-    # of the latitude that lungs need: their curve blackens what is beside the bones in the middle.
+    # A grid before the detector takes most of the scatter of a trunk. Such films are
+    # processed most, to show the lungs. Old, unprocessed films lack that latitude: their curve
+    # blackens everything beside the central bones.
     scatter = drawn.scatter * float(rng.uniform(0.15, 0.6))
     if part not in _WITH_LUNGS and rng.random() < 0.4:
         return replace(
@@ -310,9 +311,9 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
 
 
 def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32]:
-    """Trabeculae: 1 on average, drawn out one way or the other, finer than they are seen.
+    """Trabecular texture with mean 1, elongated in one direction, finer than visible.
 
-    Many films show next to none of them: worn bone, a large focal spot, a coarse detector.
+    Many films show almost none: osteoporosis, a large focal spot, a coarse detector.
     """
     total = np.ones(shape, np.float32)
     strongest = 0.3 if rng.random() < 0.6 else 0.06
@@ -327,7 +328,7 @@ def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32
 
 
 def _fracture(rng: Rng, bone: NDArray[np.bool_], pitch: float) -> NDArray[np.float32]:
-    """What is left of the mineral where a jagged gap runs through a bone: H x W, 0 to 1."""
+    """The fraction of mineral left at a jagged fracture gap: H x W, 0 to 1."""
     rows, columns = np.nonzero(bone)
     if not len(rows):
         return np.ones(bone.shape, np.float32)
@@ -351,12 +352,12 @@ def skeleton_film(
     region: str | None = None,
     atlases: Sequence[Sequence[Atlas]] = (),
 ) -> Film:
-    """The film of this seed, of a random region (or of that name) of one of the skeletons.
+    """Make the film of this seed, of a random region (or the named one) of one of the skeletons.
 
-    It fits into `size` (height, width), which it fills one way: parts have shapes of their own.
-    `atlases` are those of each skeleton (`organs.read_organs`), from which most trunks and heads
-    are then made. Some films show flesh and no bone. The same arguments give the same bytes. Raises
-    UsageError for a film under 32 x 32, or a region that no skeleton has.
+    It fits into `size` (height, width) and fills it in one direction, as regions have their own
+    aspect ratios. `atlases` are those of each skeleton (`organs.read_organs`), used for most trunks
+    and heads. Some films show no bone. The same arguments give the same bytes. Raises UsageError
+    for a film under 32 x 32, or a region that no skeleton has.
     """
     check_size(size)
     rng = np.random.default_rng(seed)
@@ -368,7 +369,7 @@ def skeleton_film(
     ]
     if not choices:
         names = sorted({one.name for skeleton in skeletons for one in regions_of(skeleton)})
-        raise UsageError(f"no region is called {region!r}; there are {', '.join(names)}")
+        raise UsageError(f"no region {region!r}; choose one of {', '.join(names)}")
     weights = np.array([one.weight for _, one in choices])
     index, chosen = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
     scene = draw_scene(rng, skeletons[index], chosen, _shape(rng, chosen, size))
@@ -382,7 +383,7 @@ def skeleton_film(
 
 
 def take_film(rng: Rng, paths: Paths, pitch: float, part: str) -> Film:
-    """The film of these ways, with what lies about a clinic: of the left side or of the right."""
+    """Expose these path lengths, with clutter, as a film of the left or the right side."""
     paths = add_objects(rng, paths, pitch)
     exposure = expose_for(rng, paths, part)
     pixels, mask = frame_film(rng, expose(paths, exposure, rng), paths.mask)
