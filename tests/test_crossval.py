@@ -168,7 +168,9 @@ def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None
         cross_validate(open_dataset(copy), recipe(), tmp_path / "run", folds=2, resume=True)
     groups = "".join(f"{case.name},{n % 4}\n" for n, case in enumerate(open_dataset(copy).cases))
     (copy / "groups.csv").write_text("name,patient\n" + groups)
-    with pytest.raises(TrainingError, match=r"different groups.csv or parts.csv; use"):
+    with pytest.raises(
+        TrainingError, match=r"was started with a different groups.csv or parts.csv; use"
+    ):
         cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2, resume=True)
     (copy / "groups.csv").unlink()
     changed = open_dataset(copy).cases[5]
