@@ -1,9 +1,8 @@
-"""The flesh around bones: muscle under fat and skin, grown from where the bones are on the film.
+"""Soft tissue around bones: muscle, fat and skin, modelled from the bones on the film.
 
-Bones are few landmarks; what surrounds them is drawn from their distance. Around each body of the
-skeleton flesh reaches so far beyond the bone and is so deep (`REACH`), bodies join smoothly, the
-skin bulges and folds, and lungs and gas take their share of a trunk. It is worked out on a coarse
-grid, and only the skin is drawn on the fine one.
+Soft tissue is modelled from the distance to the bones. Each body of the skeleton has its own extent
+beyond the bone and depth (`REACH`); bodies join smoothly, the skin bulges and folds, and a trunk
+has lungs and gas. It is computed on a coarse grid, and only the skin on the fine one.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from boneseg.simulate.subject import Rng, Subject
 
 Floats = NDArray[np.float64]
 
-# Bodies by the start of their names: how far flesh reaches beyond bone, from, to, and half its
-# depth, mm; then the share of both that is left from the joint nearest the trunk to the farthest.
+# Bodies by name prefix: minimum and maximum extent beyond bone and half depth, mm; then the
+# fraction of both that is left from the proximal to the distal joint.
 REACH: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, ...]]] = {
     "trunk": ((15, 60), (75, 140), (1.0,)),
     "head": ((6, 40), (60, 85), (1.0,)),
@@ -100,7 +99,7 @@ def grow_flesh(
 
 @dataclass(frozen=True)
 class _Layers:
-    """The flesh around one group of bones, on the coarse grid, in adult mm."""
+    """Soft tissue around one group of bones, on the coarse grid, in adult mm."""
 
     away: Floats  # from the bone
     depth: Floats  # half of it, at the bone
@@ -108,12 +107,12 @@ class _Layers:
     fat: float  # how thick it is under the skin
 
     def sharp(self, camera: Camera) -> tuple[Array, Array]:
-        """The way within the skin, and within the fat: an edge that no grid has blunted."""
+        """Path lengths within skin and fat, with the edge drawn at full resolution."""
         away, depth = _fine(self.away, camera), _fine(self.depth, camera)
         return self._ways(away, depth)
 
     def soft(self, camera: Camera, cells: float) -> tuple[Array, Array]:
-        """The same, going over smoothly into what is beside."""
+        """Blend smoothly into the neighbouring group."""
         from scipy.ndimage import gaussian_filter
 
         outer, inner = self._ways(self.away, self.depth)
@@ -134,7 +133,7 @@ def _groups(subject: Subject, seen: Sequence[Floats]) -> dict[str, tuple[Floats,
         head = "skull" in part.name or "jaw" in part.name
         group = "head" if head else "trunk" if part.body.startswith(_TRUNK) else part.body
         along = np.linalg.norm(part.outer - subject.places[part.body][:3, 3], axis=1)
-        # Corners of long triangles are far apart: some of what lies between them on their sides.
+        # Vertices of long triangles are far apart: points on their edges are added.
         first, second = np.concatenate([part.triangles[:, :2], part.triangles[:, 1:]]).T
         shares = np.linspace(0, 1, _BETWEEN, endpoint=False)
         points = np.concatenate([points[first] * (1 - t) + points[second] * t for t in shares])
@@ -156,7 +155,7 @@ def _layers(
     leanness: float,
     build: float,
 ) -> _Layers:
-    """The flesh that grows around one group of bones."""
+    """The soft tissue around one group of bones."""
     (near, far), (shallow, deep), profile = _kind(group)
     share = float(np.clip(build + rng.normal(0, 0.1), 0, 1.2))
     reach, depth = near + share * (far - near), shallow + share * (deep - shallow)
@@ -181,8 +180,8 @@ def _distance(
 ) -> tuple[Floats, Floats]:
     """The distance of each cell to the nearest point, in cells, and that point's value, smoothed.
 
-    Points beyond the film count as far as `most` cells away. Those nearer to one another than a
-    third of a cell are one.
+    Points up to `most` cells beyond the film count. Points closer than a third of a cell are
+    merged.
     """
     from scipy.ndimage import gaussian_filter
     from scipy.spatial import cKDTree
@@ -220,7 +219,7 @@ def _arch(away: Floats | Array, reach: float, depth: Floats | Array) -> Array:
 
 
 def _smooth(rng: Rng, shape: tuple[int, int], sigma: float) -> Floats:
-    """Smooth noise of about unit variance and of about `sigma` cells."""
+    """Smooth noise of about unit variance and `sigma` cells."""
     from scipy.ndimage import gaussian_filter
 
     cells = max(2.0, sigma)
@@ -229,13 +228,13 @@ def _smooth(rng: Rng, shape: tuple[int, int], sigma: float) -> Floats:
     knots = min(cells, 4.0)  # of each cell: as smooth as pixels are, and far fewer
     some = (int(coarse.shape[0] * knots), int(coarse.shape[1] * knots))
     blurred = gaussian_filter(enlarged(np.asarray(coarse, np.float32), some), 0.4 * knots)
-    fine = enlarged(blurred, big)  # unblurred it would show the grid that it comes from
+    fine = enlarged(blurred, big)  # hides the coarse grid
     top, left = int(rng.uniform(0, cells)), int(rng.uniform(0, cells))
     return np.asarray(fine[top : top + shape[0], left : left + shape[1]] / 0.57, np.float64)
 
 
 def _strands(rng: Rng, shape: tuple[int, int]) -> Floats:
-    """Muscle bundles, folds and vessels: ridges where noise of several sizes crosses nought."""
+    """Muscle bundles, folds and vessels: ridges at the zero crossings of multi-scale noise."""
     total = np.zeros(shape)
     for cells in (4.0, 9.0, 20.0):
         noise = _smooth(rng, shape, cells)
@@ -246,9 +245,9 @@ def _strands(rng: Rng, shape: tuple[int, int]) -> Floats:
 
 
 def rounded(rng: Rng, points: Floats, shape: tuple[int, int]) -> Floats:
-    """The share of a trunk's depth that is left beside its middle: it is round, and flat, or both.
+    """The fraction of a trunk's depth left beside its midline: a round or a flat section.
 
-    The middle is a line through the bones; the skin is some way beyond the widest of them.
+    The midline runs through the bones; the skin is beyond the widest of them.
     """
     middle = points.mean(axis=0)
     _, spread, axes = np.linalg.svd((points - middle)[:: max(1, len(points) // 2000)], False)
@@ -263,9 +262,9 @@ def rounded(rng: Rng, points: Floats, shape: tuple[int, int]) -> Floats:
 
 
 def _folds(rng: Rng, shape: tuple[int, int], pitch: float) -> Floats:
-    """Folds of skin and edges of muscle: along a line the flesh is thicker, and soon no more.
+    """Skin folds and muscle edges: lines along which soft tissue is thicker.
 
-    One or two on every fourth film, as a share of the thickness.
+    One or two on every fourth film, as a fraction of the thickness.
     """
     total = np.zeros(shape)
     if rng.random() < 0.75:
@@ -280,9 +279,9 @@ def _folds(rng: Rng, shape: tuple[int, int], pitch: float) -> Floats:
 
 
 def bowel_gas(rng: Rng, belly: tuple[float, float], shape: tuple[int, int], pitch: float) -> Floats:
-    """The share of the way that is bowel gas: in the belly's middle, in loops or froth, or none.
+    """The fraction of the path that is bowel gas: loops or froth in the abdomen, or none.
 
-    Loops of 10 to 60 mm have walls; froth, as stool is, is of bubbles of a few mm within a region.
+    Loops of 10 to 60 mm have walls; froth (stool) has bubbles of a few mm within a region.
     """
     if rng.random() < 0.4:
         return np.zeros(shape)
@@ -302,7 +301,7 @@ def bowel_gas(rng: Rng, belly: tuple[float, float], shape: tuple[int, int], pitc
 
 
 def _lungs(rng: Rng, subject: Subject, seen: Sequence[Floats], shape: tuple[int, int]) -> Floats:
-    """The share of the way that is air: within the ribs, beside the heart, above the diaphragm."""
+    """The fraction of the path that is lung: in the ribs, beside the heart, above the diaphragm."""
     from scipy.ndimage import gaussian_filter
 
     ribs = [p for part, p in zip(subject.parts, seen, strict=True) if "rib" in part.name]
@@ -329,7 +328,7 @@ def _lungs(rng: Rng, subject: Subject, seen: Sequence[Floats], shape: tuple[int,
     share = gaussian_filter((inside & ~heart).astype(float), 1.2) * float(rng.uniform(0.6, 0.92))
     hila = np.exp(-np.square((np.abs(u - middle) - 0.22) / 0.15) - np.square((v + 0.1) / 0.4))
     vessels = np.abs(_strands(rng, shape)) * (0.04 + 0.1 * hila)
-    if rng.random() < 0.2:  # shadows of illness
+    if rng.random() < 0.2:  # opacities of disease
         cloud = _smooth(rng, shape, float(rng.uniform(0.1, 0.4)) * float(half[0]))
         vessels += float(rng.uniform(0.1, 0.7)) * np.clip(cloud - 0.5, 0, 1)
     return np.asarray(share * np.clip(1 - vessels, 0, 1))

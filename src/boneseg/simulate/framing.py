@@ -1,7 +1,6 @@
-"""What becomes of the image after the rays: seams, rulers, shutters, cassettes, text and scans.
+"""Image artefacts after exposure: seams, rulers, shutters, cassettes, text and scans.
 
-It is the film's own business to keep its mask: what is shut out of the field is not seen, and so
-is no bone.
+The mask follows the film: bone outside the field is not visible, and not in the mask.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from boneseg.simulate.projector import Array, enlarged
 Rng = np.random.Generator
 Mask = NDArray[np.bool_]
 
-_LONG = 1.8  # height to width from which a film is taken in parts, on a cassette with a scale
+_LONG = 1.8  # height to width ratio from which a film is stitched, on a cassette with a scale
 
 
 def frame_film(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
-    """The film (H x W in [0, 1]) and its mask as they leave the reader."""
+    """Return the film (H x W in [0, 1]) and its mask with acquisition artefacts."""
     long = film.shape[0] > _LONG * film.shape[1]
     if rng.random() < (0.7 if long else 0.06):
         film = _stitched(rng, film)
@@ -44,10 +43,10 @@ def frame_film(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
 
 
 def _worked_on(rng: Rng, film: Array) -> Array:
-    """Windows, curves and filters of readers and of those who saved the film."""
+    """Windows, curves and filters of readers and of image export."""
     from scipy.ndimage import gaussian_filter
 
-    if rng.random() < 0.35:  # equalised: every part as contrasty as the others
+    if rng.random() < 0.35:  # local contrast equalisation
         sigma = float(rng.uniform(0.03, 0.15)) * max(film.shape)
         step = max(1, int(sigma / 3))
         few = film[::step, ::step]
@@ -69,16 +68,16 @@ def _worked_on(rng: Rng, film: Array) -> Array:
 
 
 def _stitched(rng: Rng, film: Array) -> Array:
-    """Two to four exposures set one under the other, each with a grey and a grain of its own."""
+    """Two to four stitched exposures, each with its own grey level and noise."""
     film = film.copy()
     height = film.shape[0]
     for _ in range(int(rng.integers(1, 4))):
         row = int(rng.uniform(0.1, 0.9) * height)
         part = film[row:] if rng.random() < 0.5 else film[:row]
         part[:] = part * np.float32(rng.uniform(0.6, 1.2)) + np.float32(rng.normal(0, 0.12))
-        if rng.random() < 0.2:  # too little light on one of them
+        if rng.random() < 0.2:  # one of them underexposed
             part += rng.normal(0, float(rng.uniform(0.01, 0.06)), part.shape).astype(np.float32)
-        if rng.random() < 0.6:  # a line at the seam, or a band that fades away from it
+        if rng.random() < 0.6:  # a line at the seam, or a fading band
             fade = max(1.0, float(rng.choice([1.0, 0.01 * height, 0.03 * height])))
             away = row - np.arange(height, dtype=np.float32)[:, None]
             band = np.where(away >= 0, np.exp(-np.maximum(away, 0) / np.float32(fade)), 0)
@@ -87,7 +86,7 @@ def _stitched(rng: Rng, film: Array) -> Array:
 
 
 def _ruled(rng: Rng, film: Array) -> Array:
-    """The fine grid of lines that a long cassette leaves, to measure by."""
+    """The fine measuring grid of a long cassette."""
     height, width = film.shape
     step = float(rng.uniform(0.03, 0.14)) * height
     lines = np.zeros((height, width), np.float32)
@@ -98,7 +97,7 @@ def _ruled(rng: Rng, film: Array) -> Array:
 
 
 def _scale(rng: Rng, film: Array) -> Array:
-    """A ruler down the film: ticks, and numbers that stand upright or lie on their side."""
+    """A ruler along the film: ticks, and numbers that are upright or rotated."""
     height, width = film.shape
     ruler = Image.new("L", (width, height))
     pen = ImageDraw.Draw(ruler)
@@ -120,7 +119,7 @@ def _scale(rng: Rng, film: Array) -> Array:
 
 
 def _field(rng: Rng, shape: tuple[int, ...]) -> Array:
-    """1 inside a field of three or more straight sides, or a round one, 0 outside; a soft edge."""
+    """1 inside a polygonal or round field, 0 outside, with a soft edge."""
     height, width = shape
     rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None]
@@ -137,7 +136,7 @@ def _field(rng: Rng, shape: tuple[int, ...]) -> Array:
 
 
 def _shut(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
-    """Shutters: black, white or grey outside the field, with or without a trace of the rest."""
+    """Shutters: black, white or grey outside the field, opaque or slightly transparent."""
     field = _field(rng, film.shape)
     grey = np.float32(rng.choice([0.0, 0.0, 0.0, 1.0, rng.uniform(0, 1)]))
     trace = np.float32(rng.choice([0.0, 0.0, rng.uniform(0, 0.12)]))

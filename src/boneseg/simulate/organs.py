@@ -4,8 +4,8 @@
 
 The meshes are those of the Human Reference Atlas (HuBMAP, CC BY 4.0; one glTF file an organ,
 `m-liver.glb`, `f-liver.glb` and so on; metres, x to the body's left, y up, z to the front), mapped
-onto the skeleton at rest by what both have: pelvis, trachea, head. Lungs, stomach, sinuses and
-throat are not among them and are made from their neighbours.
+onto the skeleton at rest by common landmarks: pelvis, trachea, head. Lungs, stomach, sinuses and
+throat are missing and are derived from their neighbours.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _load(folder: Path, body: str, organ: str) -> tuple[Floats, Floats] | None:
         mesh = trimesh.load(path, force="mesh", process=False)
         count = int(mesh.area * 1e6 / VOXEL**2 * 10) + 1000
         spread, _ = trimesh.sample.sample_surface(mesh, count, seed=0)
-    except Exception as error:  # whatever a parser meets in a damaged file
+    except Exception as error:  # a damaged file can raise anything in the parser
         raise UsageError(f"{path}: cannot be read ({error}); give a glTF binary mesh") from None
 
     def turned(points: Floats) -> Floats:
@@ -110,7 +110,9 @@ def _read_body(folder: Path, body: str, bones: _Bones) -> Atlas:
     }
     for organ in ("skin", "pelvis", "trachea", "liver", "spleen", "heart"):
         if organ not in meshes:
-            raise UsageError(f"{folder}: lacks {body}-{organ}.glb, by which the organs are placed")
+            raise UsageError(
+                f"{folder}: {body}-{organ}.glb is missing, which places the organs; add it"
+            )
     fit = _Fit.of({organ: corners for organ, (_, corners) in meshes.items()}, bones)
     middle = (bones.pelvis.min(0) + bones.pelvis.max(0)) / 2
     first = middle + _LOW
@@ -198,7 +200,7 @@ class _Grid:
 
 
 def _solid(grid: _Grid, points: Floats) -> Mask:
-    """The inside of a surface with gaps: what two of three stacks of slices find enclosed."""
+    """The inside of a surface with gaps: enclosed in slices along at least two of three axes."""
     from scipy.ndimage import binary_closing
 
     shell = binary_closing(grid.marked(points), iterations=1)

@@ -1,10 +1,10 @@
-"""Phantom radiographs: a limb that never was, its film, and the exact mask of its bones.
+"""Phantom radiographs: a synthetic limb, its film, and the exact mask of its bones.
 
     film = phantom_film(seed=7, size=(512, 512))
     film.pixels, film.mask, film.part
 
-`anatomy` draws the limb, `projector` takes the film; this module frames it: which part, from
-how near, how it lies on the plate, where the shutters and the side marker are.
+`anatomy` draws the limb and `projector` exposes the film; this module frames it: region, distance,
+position on the plate, shutters and side marker.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from boneseg.simulate.shapes import Rng
 
 @dataclass(frozen=True)
 class Part:
-    """A window on a body: where its middle may lie (x; y from, to) and what it must show (mm)."""
+    """A field of view: range of its centre (x; minimum, maximum y) and minimum extent (mm)."""
 
     body: Callable[[Rng, bool], Body]
     x: float
     y: tuple[float, float]
     long: tuple[float, float]  # along the limb
     wide: tuple[float, float]  # across it
-    turn_deg: float = 0.0  # as the part is usually laid: 180 is fingertips up
+    turn_deg: float = 0.0  # usual rotation: 180 is fingertips up
     sway_deg: float = 8.0
     weight: float = 1.0
 
@@ -47,9 +47,9 @@ PARTS: dict[str, Part] = {
 
 
 def phantom_film(seed: int, size: tuple[int, int] = (256, 256)) -> Film:
-    """The film of this seed at `size` (height, width), at least 32 x 32; UsageError if smaller.
+    """Make the film of this seed at `size` (height, width), at least 32 x 32.
 
-    The same seed and size give the same bytes.
+    Raises UsageError for a smaller size. The same seed and size give the same bytes.
     """
     check_size(size)
     rng = np.random.default_rng(seed)
@@ -75,15 +75,17 @@ def phantom_film(seed: int, size: tuple[int, int] = (256, 256)) -> Film:
 
 
 def _frame(rng: Rng, part: Part, size: tuple[int, int]) -> tuple[View, Array, Array]:
-    """A view, and the body's coordinates (mm) of each pixel centre."""
+    """A view, and the body coordinates (mm) of each pixel centre."""
     height, width = size
     long, wide = rng.uniform(*part.long), rng.uniform(*part.wide)
-    lying = width > 1.3 * height  # a wide film is laid along the limb
+    lying = width > 1.3 * height  # a wide film is placed along the limb
     along, across = (width, height) if lying else (height, width)
     pitch = float(max(long / along, wide / across) if along < 2 * across else wide / across)
-    pitch = min(pitch, 1.6 * part.long[1] / along)  # a very long film sees more, but not all
+    pitch = min(
+        pitch, 1.6 * part.long[1] / along
+    )  # a very long film shows more, but not everything
     turn = part.turn_deg + (90.0 if lying else 0.0)
-    limit = part.sway_deg * min(1.0, 1.6 * across / along)  # a narrow film is laid with care
+    limit = part.sway_deg * min(1.0, 1.6 * across / along)  # a narrow film is aligned accurately
     sway = float(np.clip(rng.normal(0, 1), -2.5, 2.5)) * limit
     side = "L" if rng.random() < 0.5 else "R"
     mirror = 1.0 if side == "L" else -1.0
@@ -108,7 +110,7 @@ LETTERS = {
 
 
 def _add_marker(rng: Rng, paths: Paths, side: str) -> Paths:
-    """Lead letter in the emptiest of a few places, never over bone."""
+    """A lead letter in the emptiest of several places, never over bone."""
     height, width = paths.bone.shape
     tall = float(rng.uniform(0.06, 0.1)) * min(height, width)
     if tall < 8:

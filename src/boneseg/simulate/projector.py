@@ -1,10 +1,10 @@
 """The physics of a simulated radiograph: path lengths in, film out.
 
-A body is a list of tubes. A tube has an elliptic section at every point of its axis, so the
-way of a ray through it is an analytic chord and no volume is ever built:
+A body is a list of tubes. A tube has an elliptic section at every point of its axis, so the path of
+a ray through it is an analytic chord and no volume is needed:
 
     paths = trace(bones, flesh, x, y, ...)     millimetres of bone, muscle and fat at each pixel
-    film  = expose(paths, exposure, rng)       what a detector and a display make of them
+    film  = expose(paths, exposure, rng)       detector and display
 
 Attenuation is that of ICRU-44 cortical bone, muscle and adipose tissue at 40, 60 and 80 keV
 (NIST XAAMDI tables): several energies, so thick parts harden the beam as they do in a clinic.
@@ -33,7 +33,7 @@ MASK_PATH_MM = 1.0
 
 
 def elliptic_chord(offset: Array, half_width: Array, half_depth: Array) -> Array:
-    """Way of a ray through an ellipse of these semi-axes, `offset` from its centre; 0 outside.
+    """Path of a ray through an ellipse of these semi-axes, `offset` from its centre; 0 outside.
 
     All in one unit of length, broadcast together: 2 b sqrt(1 - (u / a)^2).
     """
@@ -130,11 +130,10 @@ def _look_up(tile: Array, along: Array, across: Array, cell: float) -> Array:
 
 @dataclass(frozen=True)
 class Paths:
-    """Millimetres met by the ray at each pixel, (H, W) float32.
+    """Path lengths in mm at each pixel, (H, W) float32.
 
-    `envelope` is the way through bones with their marrow (it makes the mask); `bone` is the
-    way through bone mineral, as compact bone; `muscle` and `fat` are what is left; `lead` is
-    that of the side marker.
+    `envelope` is through bones including marrow (it gives the mask); `bone` is through bone
+    mineral, as compact bone; `muscle` and `fat` are the rest; `lead` is the side marker.
     """
 
     envelope: Array
@@ -149,7 +148,7 @@ class Paths:
         return self.envelope > MASK_PATH_MM
 
     def where(self, chosen: NDArray[np.bool_]) -> Paths:
-        """Those of some pixels alone, each one-dimensional."""
+        """The paths of some pixels, one-dimensional."""
         return Paths(
             *(way[chosen] for way in (self.envelope, self.bone, self.muscle, self.fat, self.lead))
         )
@@ -172,7 +171,7 @@ def trace(
     """
     size = x.size
     spongy, fibres = noise_tile(2.2), noise_tile(4.0)
-    cell = max(0.16, 0.4 * pitch)  # trabeculae are 0.2-1 mm apart, or as fine as pixels show
+    cell = max(0.16, 0.4 * pitch)  # trabeculae are 0.2-1 mm apart, limited by the pixel size
     envelope, mineral = np.zeros(size, np.float32), np.zeros(size, np.float32)
     for bone in bones:
         outer, inner, core = (np.zeros(size, np.float32) for _ in range(3))
@@ -211,7 +210,7 @@ def trace(
 
 @dataclass(frozen=True)
 class Exposure:
-    """How the film was taken and how it is shown."""
+    """Acquisition and display parameters of a film."""
 
     kvp: float = 60.0
     photons: float = 4000.0  # at a pixel in air
@@ -229,7 +228,7 @@ class Exposure:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Exposure:
-        """One that a clinic might have used."""
+        """Draw random, clinically plausible parameters."""
         return Exposure(
             kvp=float(rng.uniform(48, 78)),
             photons=float(np.exp(rng.uniform(np.log(1200), np.log(20000)))),
@@ -247,7 +246,7 @@ class Exposure:
 
 
 def enlarged(coarse: Array, shape: tuple[int, ...]) -> Array:
-    """A coarse image (float32 h x w) brought to (height, width), cubically."""
+    """Resize a coarse image (float32 h x w) to (height, width) by cubic interpolation."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(coarse, np.float32))
@@ -255,7 +254,7 @@ def enlarged(coarse: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _veil(image: Array, sigma_px: float) -> Array:
-    """A wide blur, worked out on a coarse grid."""
+    """A wide blur, computed on a coarse grid."""
     from scipy.ndimage import gaussian_filter
 
     step = max(1, int(sigma_px / 3))
@@ -264,7 +263,7 @@ def _veil(image: Array, sigma_px: float) -> Array:
 
 
 def transmit(paths: Paths, kvp: float) -> Array:
-    """Share of the beam's energy that comes through (Beer-Lambert, summed over energies)."""
+    """Transmitted fraction of the beam's energy (Beer-Lambert, summed over energies)."""
     hard = float(np.clip((kvp - 45.0) / 40.0, 0.0, 1.0))
     weights = (0.6 - 0.35 * hard, 0.35 + 0.1 * hard, 0.05 + 0.25 * hard)
     total = np.zeros(paths.bone.shape, np.float32)

@@ -1,8 +1,8 @@
-"""How far rays run inside closed surfaces: path lengths from triangles, without a volume.
+"""Path lengths of rays inside closed surfaces, from triangles and without a volume.
 
 A ray enters a closed surface through a triangle that faces the source and leaves it through one
 that does not. The sum over all triangles at a pixel of (depth where the ray leaves) - (depth where
-it enters) is the way inside, whatever the shape, and for overlapping bones the sum of their ways.
+it enters) is the path length inside, for any shape; for overlapping bones it is the sum of theirs.
 
     camera = Camera(distance=1000, pitch=0.4, height=512, width=384)
     path, _ = camera.paths(points, triangles)         millimetres, float32 height x width
@@ -20,8 +20,8 @@ Points = NDArray[np.float64]
 Triangles = NDArray[np.intp]
 Array = NDArray[np.float32]
 
-_STEPS = 256.0  # of a pixel: corners on this lattice make the edge tests exact
-_MOST = 4_000_000  # pixels looked at in one go
+_STEPS = 256.0  # subpixel lattice of vertices, which makes edge tests exact
+_MOST = 4_000_000  # pixels processed at a time
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Camera:
     def paths(
         self, points: Points, triangles: Triangles, weights: NDArray[np.floating] | None = None
     ) -> tuple[Array, Array]:
-        """The way (mm) of each pixel's ray inside the surfaces, and that way weighted.
+        """Return the path length (mm) of each pixel's ray inside the surfaces, plain and weighted.
 
         points: float64 N x 3; triangles: M x 3 indices, anticlockwise seen from outside; weights:
-        M factors of the way, 1 if left out. Where the two walls that a ray crosses have the same
-        one, the way between them is multiplied with it. Both results are float32 height x width,
-        and >= 0. A pixel at which a surface is open (it is entered and not left) takes the way of
-        the nearest that is not.
+        M factors of the path length (default: 1). Where the two walls that a ray crosses have the
+        same weight, the path between them is multiplied by it. Both results are float32 height x
+        width, and >= 0. A pixel where a surface is open (entered but not left) takes the value of
+        the nearest pixel where it is closed.
         """
         seen = np.rint(self.project(points) * _STEPS)
         ways = self._sum(seen, points[:, 2], triangles, weights)

@@ -1,4 +1,4 @@
-"""From a few measures of a bone to a tube that a ray can be sent through."""
+"""Tubes for ray tracing from a few measurements of a bone."""
 
 from __future__ import annotations
 

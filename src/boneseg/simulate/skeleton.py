@@ -22,7 +22,7 @@ from boneseg.simulate.surface import SUFFIXES, Surface, read_surface
 
 Matrix = NDArray[np.float64]
 _METRE = 1000.0  # OpenSim writes metres
-_LEAST = 5.0  # mm; no skeleton is as small, but in metres that are taken for mm
+_LEAST = 5.0  # mm; a smaller skeleton has its lengths in metres
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Skeleton:
     def pose(
         self, asked: Mapping[str, float], scales: Mapping[str, NDArray[np.float64]] | None = None
     ) -> dict[str, Matrix]:
-        """The place of every body, 4 x 4, with these coordinates and the others at rest.
+        """Return the placement of every body, 4 x 4; coordinates not given are at rest.
 
-        What is asked is kept within each joint's limits. `scales` stretch bodies along their own
+        Values are clipped to each joint's limits. `scales` stretch bodies along their own
         axes, and with them the places of their joints. Raises UsageError for an unknown name.
         """
         values = {name: one.default for name, one in self.coordinates.items()}
@@ -104,7 +104,9 @@ def read_skeleton(meshes: Path, model: Path | None = None) -> Skeleton:
         if path.suffix.lower() in SUFFIXES
     }
     if not files:
-        raise UsageError(f"{meshes}: no meshes; give a folder of VTP, STL, OBJ or PLY files")
+        raise UsageError(
+            f"{meshes}: contains no meshes; give a folder of VTP, STL, OBJ or PLY files"
+        )
     if model is None:
         alone = tuple(Bone(path.stem, path.stem, read_surface(path)) for path in files.values())
         longest = max(float(np.ptp(bone.surface.points, axis=0).max()) for bone in alone)
@@ -258,7 +260,7 @@ def _in_order(joints: list[Joint]) -> tuple[Joint, ...]:
     while left:
         ready = [joint for joint in left if joint.parent in placed]
         if not ready:
-            raise ValueError(f"{left[0].child} hangs on nothing")
+            raise ValueError(f"{left[0].child} has no joint to the ground")
         ordered += ready
         placed |= {joint.child for joint in ready}
         left = [joint for joint in left if joint.child not in placed]

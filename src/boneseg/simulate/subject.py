@@ -1,11 +1,11 @@
-"""A person that never was: a skeleton grown, bent and given marrow, from one random generator.
+"""A synthetic subject: a skeleton scaled, deformed and given marrow, from one random generator.
 
     subject = draw_subject(rng, skeleton, bodies={"femur_r", "tibia_r"}, pose={"knee_angle_r": 0.3})
     subject.parts         each bone, in mm in the ground frame, with its cortex and its marrow
 
-Nobody's bones are like another's: each is stretched along its axes and bent by a smooth field, from
-infant to adult. The cortex is a share of a bone's thickness, thick in the shaft of long bones and
-thin at their ends and elsewhere; what is inside is marrow, with more trabeculae near the ends.
+Every subject's bones differ: each is scaled along its axes and deformed by a smooth field, from
+infant to adult. The cortex is a fraction of a bone's thickness, thick in the shaft of long bones
+and thin elsewhere; inside is marrow, with more trabeculae near the ends.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
 _LONG = 2.6  # length to width from which a bone has a shaft
-_HOLLOW = ("skull",)  # meshes of a shell around something that is no marrow
+_HOLLOW = ("skull",)  # meshes of shells that contain no marrow
 _BELOW_KNEE = ("tibia", "talus", "calcn", "toes")
-_JOINT_SPACE = 8.0  # mm, between an adult's femur and tibia in the models, and more
+_JOINT_SPACE = 8.0  # mm, the gap between an adult's femur and tibia in the models, and more
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ class Subject:
 def draw_subject(
     rng: Rng, skeleton: Skeleton, bodies: Collection[str], pose: Mapping[str, float]
 ) -> Subject:
-    """The bones of some bodies of a skeleton, of a random person in this pose."""
+    """Draw the bones of some bodies of a skeleton, for a random subject in this pose."""
     young = bool(rng.random() < 0.25)
     size = float(rng.uniform(0.35, 0.85) if young else rng.uniform(0.86, 1.12))
     stout = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.2))
     cortex = float(np.clip(rng.normal(1.0, 0.22), 0.4, 1.5))
     marrow = float(rng.uniform(0.12, 0.4))
-    # What is not bone yet is not seen: a child's bones do not reach their joints.
+    # Cartilage is not visible: a child's bones do not reach their joints.
     ossified = float(rng.uniform(0.82, 0.97)) if young else 1.0
     scales = {}
-    for body in sorted(bodies):  # in an order that no process changes
+    for body in sorted(bodies):  # in a deterministic order
         stretch = np.clip(rng.normal(1.0, 0.04, 3), 0.9, 1.1) * size
         scales[body] = stretch * np.array([stout, 1.0, stout])
     mirrored = {name: scales.get(name[:-2] + "_r", scale) for name, scale in scales.items()}
@@ -78,7 +78,7 @@ def draw_subject(
 
 
 def _narrowed(rng: Rng, places: Mapping[str, Floats], size: float) -> Mapping[str, Floats]:
-    """The places with tibia and foot nearer to the femur: cartilage wears, and models have much."""
+    """Move tibia and foot closer to the femur: cartilage wears, and models have wide gaps."""
     moved = {body: place.copy() for body, place in places.items()}
     for side in "rl":
         lift = float(rng.uniform(0, _JOINT_SPACE)) * size
@@ -131,13 +131,13 @@ def _inside(
     plate = shaft * (1 - np.clip(2 * middle, 0, 1)) * np.abs(surface.normals @ surface.axis) ** 3
     rim = np.maximum(wall * thick, 1.0) + float(rng.uniform(0.3, 2.2)) * plate
     full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))
-    # Meshes are too thick amid an iliac wing or a scapula's blade, where bone is a few mm.
+    # Meshes are too thick in the iliac wings and scapulae, where bone is a few mm thick.
     left = 1 - float(rng.uniform(0, 0.9)) * surface.flatness * (1 - shaft)
     return np.minimum(rim * cortex, 9.0) * left, full * left
 
 
 def _with_growth_plates(rng: Rng, points: Points, surface: Surface) -> Points:
-    """The points of a long bone drawn in to a thread where its ends are still growing: N x 3."""
+    """Shrink a long bone to a thread where its ends are still growing: points N x 3."""
     drawn = points
     for at in (float(rng.uniform(0.04, 0.1)), 1 - float(rng.uniform(0.04, 0.1))):
         half = float(rng.uniform(1.0, 2.5)) / surface.length  # of the gap
@@ -152,7 +152,7 @@ def _with_growth_plates(rng: Rng, points: Points, surface: Surface) -> Points:
 
 
 def _bend(rng: Rng, points: Points, size: float) -> Points:
-    """A smooth displacement of up to some percent of a bone's size: N x 3, mm."""
+    """A smooth displacement of up to a few percent of a bone's size: N x 3, mm."""
     moved = np.zeros_like(points)
     for waves in (0.6, 1.1, 1.9):
         direction = rng.normal(size=(3, 3))

@@ -24,8 +24,8 @@ from boneseg.simulate.raster import Points, Triangles
 
 SUFFIXES = (".vtp", ".stl", ".obj", ".ply")
 _FINE = 6_000  # triangles from which a surface is smooth enough
-_SAMPLE, _NEIGHBOURS = 1200, 200  # points, and those among which the opposite wall is sought
-_AROUND = 1.6  # of its thickness: how far a plate runs on to be one
+_SAMPLE, _NEIGHBOURS = 1200, 200  # points, and candidates for the opposite wall
+_AROUND = 1.6  # minimum extent of a plate, in multiples of its thickness
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Surface:
 
     @property
     def thickness(self) -> NDArray[np.float64]:
-        """How thick the bone is under each point, N: the way to the nearest wall that faces it."""
+        """The bone thickness at each point, N: the distance to the nearest facing wall."""
         return self._walls[0]
 
     @property
     def flatness(self) -> NDArray[np.float64]:
-        """Whether a point lies amid a plate (an iliac wing, a scapula's blade), N: 0 to 1.
+        """How much a point lies within a plate (iliac wing, scapular blade), N: 0 to 1.
 
         Around it, farther than the plate is thick, the wall runs on as it does there, on one face
         or on the other; at a rim, and everywhere on what is as thick as wide, it turns.
@@ -153,7 +153,9 @@ def read_surface(path: Path, scale: float = 1.0) -> Surface:
         if not len(mesh.faces):
             raise ValueError("no triangles")
     except (OSError, ValueError, KeyError, IndexError, TypeError, ElementTree.ParseError) as error:
-        raise UsageError(f"{path}: holds no surface ({error}); give VTP, STL, OBJ or PLY") from None
+        raise UsageError(
+            f"{path}: contains no surface ({error}); give VTP, STL, OBJ or PLY"
+        ) from None
     if not mesh.is_watertight:
         trimesh.repair.fill_holes(mesh)
         trimesh.repair.fix_normals(mesh, multibody=True)
@@ -200,7 +202,7 @@ def _read_vtp(path: Path) -> tuple[Points, Triangles]:
         raise ValueError("no polygons")
     triangles = np.array(fans, np.intp)
     if triangles.max() >= len(at):
-        raise ValueError("polygons of points that are not there")
+        raise ValueError("polygons refer to missing points")
     return at, triangles
 
 

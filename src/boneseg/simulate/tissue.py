@@ -1,4 +1,4 @@
-"""The soft tissue of trunk and head as a volume: varied for each person, and projected.
+"""The soft tissue of trunk and head as a volume, varied for each subject and projected.
 
 tissue = atlas.vary(rng)                              # of one person; see `organs.read_organs`
 ways = tissue.project("torso", place, scale, ...)     # mm of body, muscle and fat at each pixel
@@ -47,7 +47,7 @@ class Atlas:
     rest: Mapping[str, Floats]  # places of the skeleton's bodies at rest
 
     def vary(self, rng: Rng) -> Tissue:
-        """The tissue of one person: thin to obese, breathing in or out, bowel empty or full."""
+        """Draw the tissue of one subject: thin to obese, in- or expiration, empty or full bowel."""
         from scipy.ndimage import gaussian_filter
 
         shape = self.organ.shape
@@ -98,7 +98,7 @@ class Atlas:
 
 @dataclass(frozen=True)
 class Tissue:
-    """The share of each voxel that is body, muscle (or as dense), and fat; float32."""
+    """The fractions of each voxel that are body, muscle (or as dense) and fat; float32."""
 
     atlas: Atlas
     body: Array
@@ -118,10 +118,10 @@ class Tissue:
     ) -> tuple[Array, Array, Array]:
         """Millimetres of body, muscle and fat at each pixel of `shape`, seen along `frame`.
 
-        The volume goes with the body `anchor` of the skeleton: `place` is where that lies (4 x 4),
-        `scale` its stretch. The rows of `frame` are the image's right, its down, and away from the
-        source, in the ground frame; `aim` is the point in the middle of the film, `distance` (mm)
-        its distance from the source, `pitch` mm a pixel there.
+        The volume moves with the body `anchor` of the skeleton: `place` is its placement (4 x 4),
+        `scale` its scale. The rows of `frame` are image right, image down and away from the source,
+        in the ground frame; `aim` is the point at the centre of the film, `distance` (mm) its
+        distance from the source, `pitch` mm per pixel there.
         """
         rest = self.atlas.rest[anchor]
         inward = rest[:3, :3] @ np.diag(1 / scale) @ place[:3, :3].T  # ground to the volume's axes

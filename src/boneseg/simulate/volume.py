@@ -22,10 +22,10 @@ def project_volume(
 ) -> Array:
     """The integral of a volume along the rays (mm, float32 `shape`), slab by slab.
 
-    The rows of `turns` are the image's right, its down, and away from the source, in the volume's
-    axes; for a stretched volume they are divided by the stretch of each axis. `middle` (mm in the
-    volume) is imaged in the middle, `distance` (mm) from the source, at `pitch` mm a pixel. Each
-    slab is magnified as its depth asks; beyond its borders the volume goes on as it ends.
+    The rows of `turns` are image right, image down and away from the source, in the volume's axes;
+    for a scaled volume they are divided by the scale of each axis. `middle` (mm in the volume) is
+    imaged at the centre, `distance` (mm) from the source, at `pitch` mm per pixel. Each slab is
+    magnified according to its depth; the volume is extended beyond its borders.
     """
     from scipy.ndimage import affine_transform
 
