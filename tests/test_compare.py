@@ -60,7 +60,7 @@ def test_recipes_share_their_folds_and_are_set_against_the_first(
 
 def test_one_recipe_is_no_comparison(phantoms: Dataset, tmp_path: Path) -> None:
     for names in (["default"], ["default", "default"]):
-        with pytest.raises(UsageError, match="two or more"):
+        with pytest.raises(UsageError, match="at least two recipes"):
             compare_recipes(phantoms, names, tmp_path / "x")
 
 

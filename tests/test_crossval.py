@@ -82,7 +82,7 @@ def test_folds_start_from_a_bundle(
 ) -> None:
     knowing = load_bundle(done.out / "fold-1" / "bundle")
     slow = recipe("run.epochs=1", "optimiser.learning_rate=1e-6", "network.width=4")
-    with pytest.raises(TrainingError, match="so that no fold would be unseen"):
+    with pytest.raises(TrainingError, match="which would then not be held out"):
         cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=knowing)
     begun = replace(knowing, card=knowing.card.model_copy(update={"data": {}}))  # tells nothing
     tuned = cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=begun)
@@ -207,7 +207,7 @@ def test_folds_that_leave_one_film_to_train_on_are_refused(
 def test_a_film_called_as_the_mask_of_another_is_refused(phantoms: Dataset, tmp_path: Path) -> None:
     first, second, *others = phantoms.cases
     clash = (first, replace(second, name=f"{first.name}_mask"), *others)
-    with pytest.raises(DatasetError, match=f"{first.name}_mask is; rename one of the two"):
+    with pytest.raises(DatasetError, match=f"{first.name}_mask; rename one of the two"):
         cross_validate(replace(phantoms, cases=clash), recipe("run.epochs=1"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -173,10 +173,10 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
         TrainingError, match=r"tune\.db: films have changed since \(phantom_000010\)"
     ):
         tune_recipe(open_dataset(other), base, out, trials=1, space=SPACE, resume=True)
-    with pytest.raises(TrainingError, match="another recipe"):
+    with pytest.raises(TrainingError, match="a different recipe"):
         faster = base.with_settings(["run.epochs=5"])
         tune_recipe(phantoms, faster, out, trials=1, space=SPACE, resume=True)
-    with pytest.raises(TrainingError, match="another space"):
+    with pytest.raises(TrainingError, match="a different space"):
         narrow = {"network.width": Choices(choices=(4, 5))}
         tune_recipe(phantoms, base, out, trials=1, space=narrow, resume=True)
     (out / "tune.db").write_text("no database at all, but long enough to look like one " * 40)
