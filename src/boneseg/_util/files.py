@@ -6,12 +6,15 @@ import csv
 import errno
 import json
 import math
+import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from boneseg.errors import OutputError, TrainingError
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # folders of films and of masks
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
 STALE = 3600.0  # seconds after which a temporary file counts as abandoned
+LARGEST = 2**30  # bytes of a file that is read at once, enough for a report of a million films
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(new|old)")  # the names that `_beside` gives
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMULA = re.compile(
@@ -141,6 +145,39 @@ def same_place(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:  # one of them does not exist
         return False
+
+
+def real_path(path: Path) -> Path:
+    """Resolve symbolic links; a cycle of links is resolved as far as possible.
+
+    `Path.resolve` raises RuntimeError for a cycle before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
+
+
+def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+    """The content of a regular file of at most `most` bytes. Raises OSError.
+
+    Reading a named pipe would block, and a device has no end: both are refused.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading. Raises OSError, also for a pipe, a device and a folder."""
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_json(text: str | bytes) -> Any:

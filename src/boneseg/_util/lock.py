@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from boneseg._util.files import make_folder, sweep, unwritable
+from boneseg._util.files import make_folder, real_path, sweep, unwritable
 from boneseg.errors import OutputError
 
 LOCK = ".lock"
@@ -38,7 +38,7 @@ def sole_writer(out: Path) -> Iterator[None]:
     is empty at the end is removed. Raises OutputError where another process holds the folder, or
     where it cannot be made.
     """
-    place = out.resolve()
+    place = real_path(out)
     if place in _ours.get():
         yield
         return

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from boneseg._util.files import folder_beside, read_json, replace_folder
+from boneseg._util.files import folder_beside, open_regular, read_bytes, read_json, replace_folder
 from boneseg.errors import BundleError, TrainingError, UsageError
 from boneseg.masks.segmentation import Model
 from boneseg.preprocessing import Preparation, fitted
@@ -134,7 +134,7 @@ def load_bundle(path: Path | str) -> Bundle:
     folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
     card_path = folder / CARD
     try:
-        data = read_json(card_path.read_bytes())
+        data = read_json(read_bytes(card_path))
         if isinstance(data, dict) and data.get("format", 0) > FORMAT:
             raise BundleError(f"{card_path}: written by a newer boneseg; update boneseg")
         card = Card.model_validate(data)
@@ -277,5 +277,5 @@ def _card_digest(facts: dict[str, Any]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

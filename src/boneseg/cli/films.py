@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from boneseg._util.console import say
-from boneseg._util.files import STALE, sweep
+from boneseg._util.files import STALE, real_path, sweep
 from boneseg._util.text import counted
 from boneseg.cli.common import (
     ADVANCED,
@@ -126,12 +126,12 @@ def _tell_of_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) 
     from boneseg.inference.batch import REPORT
     from boneseg.radiograph.read import find_radiographs
 
-    parents = out.resolve().parents
-    if (out / REPORT).exists() or not any(path.resolve() in parents for path in inputs):
+    parents = real_path(out).parents
+    if (out / REPORT).exists() or not any(real_path(path) in parents for path in inputs):
         return
     with suppress(BonesegError):  # the folder does not exist yet or holds no film
-        known = {film.resolve() for film in films}
-        left = [film for film in find_radiographs([out]) if film.resolve() not in known]
+        known = {real_path(film) for film in films}
+        left = [film for film in find_radiographs([out]) if real_path(film) not in known]
         if left:
             say(f"{counted(len(left), 'film')} in {out} skipped: it is the output folder")
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.files import LAYOUTS
+from boneseg._util.files import LAYOUTS, read_bytes, real_path
 from boneseg._util.text import counted, listed
 from boneseg.dataset.pairing import (
     FILM_ENDING,
@@ -169,7 +169,7 @@ def open_dataset(
     remarks: list[str] = []
     try:
         drawn = mask_files(masks_folder)
-        if films_folder.resolve() == masks_folder.resolve():
+        if real_path(films_folder) == real_path(masks_folder):
             drawn = [one for one in drawn if _is_mask_beside_films(one)]
             taken = {one.path for one in drawn}
             films = [path for path in films if path not in taken]
@@ -318,7 +318,7 @@ def _table(
 
 def _rows(path: Path) -> list[list[str]]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
         mark = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
     except (OSError, UnicodeDecodeError, csv.Error):

@@ -24,7 +24,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from boneseg._util.files import make_folder, own_folder, read_json, sweep, whole_file, write_table
+from boneseg._util.files import (
+    make_folder,
+    own_folder,
+    read_bytes,
+    read_json,
+    sweep,
+    whole_file,
+    write_table,
+)
 from boneseg._util.lock import exclusive
 from boneseg._util.processes import workers
 from boneseg._util.text import listed
@@ -193,7 +201,7 @@ def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
             temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
         return
     try:
-        refuse_other(plan, read_json(path.read_bytes()), out)
+        refuse_other(plan, read_json(read_bytes(path)), out)
     except (OSError, ValueError, TypeError, AttributeError):
         raise TrainingError(f"{path}: is damaged; start a new run") from None
 
@@ -309,7 +317,7 @@ def _gather(
 def _read_fold(out: Path, number: int, groups: Mapping[str, str | None]) -> Fold:
     path = out / f"fold-{number}" / "fold.json"
     try:
-        facts = read_json(path.read_bytes())
+        facts = read_json(read_bytes(path))
         keys = [field.name for field in fields(Scores)]
         cases = [
             CaseScores(c["name"], Scores(**{k: _number(c[k]) for k in keys}), groups[c["name"]])

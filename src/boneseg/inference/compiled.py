@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from boneseg._util.files import STALE, sweep, whole_file
+from boneseg._util.files import STALE, read_bytes, sweep, whole_file
 from boneseg.errors import OutputError
 
 KEPT = 16  # networks on disk, over all bundles: about 20 MB each
@@ -58,7 +58,7 @@ class CompiledNetworks:
         """The network compiled for these settings; None if missing or damaged."""
         path = self._path(settings)
         try:
-            data = path.read_bytes()
+            data = read_bytes(path)
         except OSError:
             return None
         network = data[_DIGEST:]

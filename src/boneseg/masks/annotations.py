@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from boneseg._util.files import read_json
+from boneseg._util.files import open_regular, read_bytes, read_json
 from boneseg._util.text import listed, one_line
 from boneseg.errors import MaskError
 from boneseg.masks.drawing import (
@@ -70,7 +70,7 @@ def is_annotation(path: Path) -> bool:
     if suffix_of(path) or path.suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
@@ -201,7 +201,7 @@ def labels_of(drawn: Drawn) -> list[str]:
 def load_json(path: Path) -> Any:
     """A JSON document. Raises MaskError where it is none."""
     try:
-        return read_json(path.read_bytes())
+        return read_json(read_bytes(path))
     except ValueError:
         raise MaskError(f"{path}: is damaged, or is not JSON; export it again") from None
 

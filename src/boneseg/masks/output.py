@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boneseg._util.files import LAYOUTS, same_place, write_json
+from boneseg._util.files import LAYOUTS, real_path, same_place, write_json
 from boneseg._util.text import printable
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
@@ -141,7 +141,7 @@ class OutputFolder:
         """
         keys: list[str] = []
         for path, name in zip(inputs, names, strict=True):
-            place = os.path.relpath(path.resolve(), self.path.resolve())
+            place = os.path.relpath(real_path(path), real_path(self.path))
             seen = str(name) if name != path else place
             words = os.fsencode(f"{seen}\0{frame or ''}")
             key = hashlib.sha256(words).hexdigest()[:16]
@@ -175,7 +175,7 @@ class OutputFolder:
 
     def _spare(self, inputs: Sequence[Path], stems: Sequence[str]) -> None:
         """Refuse to replace a film, or a mask that somebody drew or corrected beside the films."""
-        folders = {path.parent.resolve() for path in inputs}
+        folders = {real_path(path.parent) for path in inputs}
         pairs = {folder.with_name(mine) for folder in folders if (mine := MASKS.get(folder.name))}
         if not any(same_place(self.path, folder) for folder in folders | pairs):
             return

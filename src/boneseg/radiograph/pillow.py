@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from boneseg.errors import RadiographError
+from boneseg.radiograph.dicom.codestream import SCANS
 
 # TIFF tags (TIFF 6.0, section 8 onwards)
 _BITS, _WHITE, _PLANES, _OPACITY, _FORMAT = 258, 262, 284, 338, 339
+_SCAN, _BLOCK = b"\xff\xda", 2**20  # the marker of a JPEG scan; bytes read at once
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # byte order of samples from libtiff
 _OTHER = {"L": "B", "B": "L"}
 
@@ -35,6 +37,25 @@ def is_tiff(path: Path) -> bool:
     """Whether a file has a TIFF signature. Raises OSError."""
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def check_scans(image: Image.Image, path: Path) -> None:
+    """Refuse a JPEG with so many scans that decoding takes minutes. Raises RadiographError.
+
+    In the data of a scan a byte FF is followed by 00 or by the code of a restart marker (ITU-T T.81
+    F.1.2.3), so the markers of scans can be counted. libtiff has its own limit for JPEG in TIFF.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return
+    count, last = 0, b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            count += (last + block).count(_SCAN)
+            last = block[-1:]
+    if count > SCANS:
+        raise RadiographError(
+            f"{path}: is a JPEG of {count} scans, more than any picture needs; save it as PNG"
+        )
 
 
 def is_white_zero(image: Image.Image) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from boneseg._util.files import read_json
+from boneseg._util.files import read_bytes, read_json
 
 REPORTS = ("segment.json", "convert.json")
 SOFTWARE = "boneseg"
@@ -40,7 +40,7 @@ def read_report(path: Path) -> list[dict[str, Any]] | None:
     None if the file is not a report.
     """
     try:
-        entries = read_json(path.read_bytes())
+        entries = read_json(read_bytes(path))
     except FileNotFoundError:
         return []
     except (OSError, ValueError):

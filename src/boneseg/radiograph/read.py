@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from boneseg._util.files import LAYOUTS, same_place
+from boneseg._util.files import LAYOUTS, real_path, same_place
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.radiograph.greyscale import blocks, grey_of, to_unit
-from boneseg.radiograph.pillow import deep_colours, grey_values, is_tiff, is_white_zero
+from boneseg.radiograph.pillow import check_scans, deep_colours, grey_values, is_tiff, is_white_zero
 from boneseg.radiograph.provenance import REPORTS, is_result, listed_results
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have about 60 million
@@ -153,7 +153,7 @@ def find_radiographs(inputs: Sequence[Path], out: Path | None = None) -> list[Pa
         else:
             raise UsageError(f"{path}: there is no such file or folder; check the name")
         for film in films:
-            found.setdefault(film.resolve(), film)
+            found.setdefault(real_path(film), film)
     films = list(found.values())
     if films and all(map(Path.is_dir, films)):  # no film to continue with
         _check_file(films[0])
@@ -243,10 +243,10 @@ def _search(folder: Path, out: Path | None) -> list[Path]:
     """The films in and below a folder, and the folders there that cannot be searched."""
     films: list[Path] = []
     closed: list[Path] = []
-    seen = {folder.resolve()}  # links may form cycles
+    seen = {real_path(folder)}  # links may form cycles
 
     def is_new(path: Path) -> bool:
-        real = path.resolve()
+        real = real_path(path)
         if path.name.startswith(".") or (out and same_place(out, path)) or real in seen:
             return False
         seen.add(real)
@@ -286,6 +286,7 @@ def _read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             image.seek(pick_frame(path, count, frame))
             check_size(path, image.height, image.width)
+            check_scans(image, path)
             negative = is_white_zero(image)
             deep = deep_colours(image, path, image.tell())
             image.load()

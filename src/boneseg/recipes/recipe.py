@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from boneseg._util.files import open_regular
 from boneseg._util.text import counted
 from boneseg.errors import RecipeError
 from boneseg.preprocessing import multiple_of_32
@@ -346,7 +347,7 @@ def _levels(height: int, width: int) -> int:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read the settings in a TOML file as plain data. Raises RecipeError."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(LARGEST_FILE + 1)
         if len(data) > LARGEST_FILE:
             raise RecipeError(f"{path}: over {LARGEST_FILE // 1000} kB, too large for a recipe")

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boneseg._util.files import same_place, sweep, whole_file
+from boneseg._util.files import real_path, same_place, sweep, whole_file
 from boneseg.dataset.open import films_and_masks
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import DatasetError, OutputError, UsageError
@@ -103,7 +103,7 @@ class Library:
     @property
     def name(self) -> str:
         """The folder's name, also where it is given as "." or is a file system root."""
-        root = self.root.resolve()
+        root = real_path(self.root)
         return root.name or str(root)
 
     # -- listing ------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from boneseg._util.files import unwritable, whole_file
+from boneseg._util.files import real_path, unwritable, whole_file
 from boneseg.bundle.store import CARD
 from boneseg.errors import OutputError
 from boneseg.server.library import Entry, Library
@@ -117,7 +117,7 @@ class Retraining:
             number = self._next()
             folder = self.root / f"{number:04}"
             asked = [f"run.minutes={minutes}", *settings]
-            wish = {"model": str(model.resolve()), "settings": asked}
+            wish = {"model": str(real_path(model)), "settings": asked}
             lay_out(folder, self.library.root, films, wish)
             self.run = Run(number, folder, len(films), minutes)
             self._begin(self.run)
@@ -259,7 +259,7 @@ def lay_out(folder: Path, root: Path, films: list[Entry], wish: dict[str, Any]) 
 
 def _linked(path: Path, link: Path) -> None:
     try:
-        link.symlink_to(path.resolve())
+        link.symlink_to(real_path(path))
     except OSError:  # no permission to make links (Windows)
         if link.exists() or not os.access(link.parent, os.W_OK):
             raise

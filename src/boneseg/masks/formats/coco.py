@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from boneseg._util.files import read_json, whole_file
+from boneseg._util.files import read_bytes, read_json, whole_file
 from boneseg.errors import MaskError
 from boneseg.masks.drawing import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 from boneseg.masks.formats.pieces import Places, pieces, run_lengths
@@ -73,7 +73,7 @@ def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
 
 def read_document(path: Path) -> dict[str, dict[str, Any]]:
     """What `entry` gave for each film of a document, by title. Raises ValueError or KeyError."""
-    document = read_json(path.read_bytes())
+    document = read_json(read_bytes(path))
     films: dict[int, dict[str, Any]] = {}
     for image in document["images"]:
         facts = {name: image[name] for name in ("file_name", "width", "height")}

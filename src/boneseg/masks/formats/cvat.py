@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from boneseg._util.files import whole_file
+from boneseg._util.files import read_bytes, whole_file
 from boneseg._util.text import printable
 from boneseg.errors import MaskError
 from boneseg.masks.drawing import (
@@ -89,7 +89,7 @@ def _runs(piece: Places) -> dict[str, str]:
 
 def drawings(path: Path) -> list[Drawing]:
     """A drawing for each film that is listed. Raises MaskError where the XML is another."""
-    text = path.read_bytes()
+    text = read_bytes(path)
     try:
         # Entities could expand a line to a gigabyte; other encodings could hide them.
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:

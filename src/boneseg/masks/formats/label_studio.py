@@ -29,7 +29,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.files import read_json, whole_file
+from boneseg._util.files import read_bytes, read_json, whole_file
 from boneseg.errors import MaskError
 from boneseg.masks.drawing import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.masks.polygons import ellipse
@@ -79,7 +79,7 @@ def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
 
 def read_document(path: Path) -> dict[str, dict[str, Any]]:
     """The task of each film of a document, by title. Raises ValueError, KeyError or TypeError."""
-    tasks = read_json(path.read_bytes())
+    tasks = read_json(read_bytes(path))
     return {_title(task["data"]["image"]): task for task in tasks}
 
 

@@ -16,6 +16,7 @@ axis in mm is computed in mm, not in pixels.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.files import plain_cell, write_table
+from boneseg._util.files import plain_cell, read_bytes, write_table
 from boneseg.masks.formats.pieces import pieces
 from boneseg.masks.segmentation import Segmentation
 
@@ -64,7 +65,7 @@ def write_document(path: Path, entries: Sequence[list[list[Any]]]) -> None:
 def read_document(path: Path) -> dict[str, list[list[Any]]]:
     """The rows of each film of a document, by title. Raises ValueError."""
     films: dict[str, list[list[Any]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with io.StringIO(read_bytes(path).decode("utf-8"), newline="") as file:
         rows = csv.reader(file)
         if tuple(next(rows, ())) != COLUMNS:
             raise ValueError("other columns")

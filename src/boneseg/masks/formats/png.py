@@ -33,7 +33,7 @@ from boneseg._util.files import whole_file
 from boneseg.errors import MaskError, RadiographError
 from boneseg.masks.drawing import MaskSizeError
 from boneseg.masks.segmentation import Segmentation
-from boneseg.radiograph.pillow import deep_colours, is_white_zero
+from boneseg.radiograph.pillow import check_scans, deep_colours, is_white_zero
 from boneseg.radiograph.provenance import SOFTWARE
 from boneseg.radiograph.read import MAX_PIXELS
 
@@ -132,6 +132,7 @@ def _decode(
                 raise MaskError(f"{path}: holds several images; save the mask alone, as PNG")
             if image.mode in ("LAB", "HSV"):
                 raise MaskError(f"{path}: is a {image.mode} image; {_ADVICE}")
+            check_scans(image, path)
             negative = is_white_zero(image)
             deep = deep_colours(image, path, 0)
             image.load()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boneseg._util.files import whole_file
+from boneseg._util.files import read_bytes, whole_file
 from boneseg.errors import MaskError
 from boneseg.masks.drawing import STRAY, Drawing, Drawn, Patch, Region, Shape
 from boneseg.masks.polygons import keyhole, outlines
@@ -62,7 +62,7 @@ def _is_number(word: str) -> bool:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    text = path.read_text(encoding="utf-8-sig")  # Windows may write a byte order mark
+    text = read_bytes(path).decode("utf-8-sig")  # Windows may write a byte order mark
     return [line.split() for line in text.splitlines() if line.strip()]
 
 
