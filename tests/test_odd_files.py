@@ -5,9 +5,12 @@ Each is passed over or refused in one line, and the films beside it are done.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +104,16 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path, times, refused):
         read_radiograph(path)
     with pytest.raises(MaskError, match="scans, more than any picture needs"):
         read_mask(path)
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress)])
+def test_a_packed_nrrd_of_empty_members_is_refused_at_once(tmp_path, encoding, pack):
+    header = f"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 64 64\nencoding: {encoding}\n\n"
+    path, noise = tmp_path / "a.nrrd", np.random.default_rng(0).integers(0, 2, 4096, np.uint8)
+    path.write_bytes(header.encode() + pack(noise[:2000].tobytes()) + pack(noise[2000:].tobytes()))
+    np.testing.assert_array_equal(read_mask(path), noise.reshape(64, 64) > 0)
+    path.write_bytes(header.encode() + 300_000 * pack(b""))
+    started = time.process_time()
+    with pytest.raises(MaskError, match="is damaged"):
+        read_mask(path)
+    assert time.process_time() - started < 2

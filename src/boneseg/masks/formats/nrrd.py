@@ -45,6 +45,7 @@ ALMOST = 1e-4  # of a pixel's side: rounding, not rotation
 _SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1}
 _SHORT = {"LPS": "left-posterior", "LAS": "left-anterior", "RAS": "right-anterior"}
 _HEADER = 1 << 24  # bytes; those of hundreds of segments are some 100 kB
+_PACKING = 4096  # bytes that packing may add to a small mask
 _LAYERS = 1000
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -176,14 +177,19 @@ def _unpacked(file: IO[bytes], header: dict[str, Any], sides: list[int]) -> NDAr
     elif encoding == "hex":
         data = bytes.fromhex(file.read(4 * size).decode("ascii"))
     elif encoding in ("gz", "gzip"):
-        data = gzip.GzipFile(fileobj=file).read(size + 1)  # of one member or several
+        data = gzip.GzipFile(fileobj=_packed(file, size)).read(size + 1)  # of one member or several
     elif encoding in ("bz2", "bzip2"):
-        data = bz2.BZ2File(file).read(size + 1)
+        data = bz2.BZ2File(_packed(file, size)).read(size + 1)
     else:
         raise MaskError(f"is packed as {encoding}; save it with the encoding gzip or raw")
     if len(data) != size:
         raise ValueError("too few or too many bytes")
     return np.frombuffer(data, dtype).reshape(sides, order="F")
+
+
+def _packed(file: IO[bytes], size: int) -> IO[bytes]:
+    """At most what packing `size` bytes can give: empty members could follow without end."""
+    return io.BytesIO(file.read(2 * size + _PACKING))
 
 
 def _refuse_turned(header: dict[str, Any], dimensions: int) -> None:
