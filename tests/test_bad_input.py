@@ -591,7 +591,7 @@ def test_a_run_does_not_go_on_from_what_has_changed(
         "films": f"films have changed since ({GOOD[0]})",
         "recipe": "was started with a different recipe",
     }
-    assert hints.get(change, "no checkpoint" if change == "checkpoint" else "--resume") in line
+    assert hints.get(change, "cannot be read" if change == "checkpoint" else "--resume") in line
     assert {path: path.read_bytes() for path in everything(run)} == before
 
 

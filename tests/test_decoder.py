@@ -317,6 +317,7 @@ def test_one_killed_between_two_films_costs_none(film):
 def test_one_that_hangs_is_replaced(film, monkeypatch):
     (child,) = decoder._idle
     os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)  # until it has stopped
     with monkeypatch.context() as shortened:
         shortened.setattr(pixel_data, "_SECONDS", 0.1)
         with pytest.raises(RadiographError, match=r"a\.dcm: its image takes more than 0\.1 s"):

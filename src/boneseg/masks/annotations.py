@@ -121,11 +121,11 @@ def _chosen(path: Path, film: str | None) -> Drawing:
     found = open_annotations(path)
     chosen = [drawing for drawing in found if film is None or film in (drawing.name, drawing.uid)]
     if len(chosen) != 1:
-        names = [drawing.name or drawing.uid or "a film" for drawing in found]
-        raise MaskError(
-            f"{path}: holds {'nothing of ' + film if film else listed(names) or 'no film'}; "
-            "say which film is meant"
-        )
+        names = listed([drawing.name or drawing.uid or "a film" for drawing in found]) or "no film"
+        if film:
+            count = "several masks" if chosen else "no mask"
+            raise MaskError(f"{path}: has {count} for {film}; check the name (it holds {names})")
+        raise MaskError(f"{path}: holds {names}; say which film is meant")
     return chosen[0]
 
 
