@@ -16,9 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from boneseg.errors import OutputError, TrainingError
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # folders of films and of masks
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
@@ -188,7 +190,7 @@ def read_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: object) -> None:
     """Write a document as indented JSON. Raises OutputError."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
