@@ -44,7 +44,7 @@ MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 ON_GPU = torch.cuda.is_available()
 IN_FLOAT32 = not ON_GPU and not multiplies_bf16()  # far fewer steps in the same minutes
 KIND = "gpu" if ON_GPU else "float32" if IN_FLOAT32 else ""  # of machine: figures stand apart
-KEPT = DOCS / "figures" / KIND  # what is measured: it is not run again
+KEPT = Path(__file__).resolve().parent / "results" / KIND  # what is measured: it is not run again
 STYLE = (  # of a chart that stands by itself
     "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot,.best{fill:#1667b0}"
     ".line{fill:none;stroke:#1667b0;stroke-width:2}.old{stroke:#999}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import imagecodecs
 import numpy as np
@@ -35,8 +35,8 @@ from boneseg.radiograph.provenance import read_report
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.builtin import load_recipe
 from boneseg.training.history import Check, read_history, write_history
-from films import bone, dicom
-from readings import dicom_film, picture, reading
+from tests.support.films import bone, dicom
+from tests.support.readings import dicom_film, picture, reading
 
 SIZE = (60, 80)  # of the films and masks
 

@@ -1,4 +1,4 @@
-"""Write notebooks/demo.ipynb and run it: `python scripts/make_notebook.py`.
+"""Write notebooks/demo.ipynb and run it: `python -m scripts.make_notebook`.
 
 The notebook is made from the cells below, so that its text is reviewed as text; its outputs are
 kept. A test runs it again.

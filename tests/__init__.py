@@ -1,0 +1,1 @@
+"""Tests: `unit/` mirrors the packages of src/boneseg, `integration/` runs several together."""

@@ -1,0 +1,180 @@
+"""Bundles: how they are written, grids of each film's own shape, half precision."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from boneseg.bundle.store import (
+    CARD,
+    ONNX,
+    WEIGHTS,
+    Bundle,
+    load_bundle,
+    load_network,
+    refuse_other_network,
+    save_bundle,
+    starting_from,
+)
+from boneseg.errors import BundleError, OutputError, RecipeError
+from boneseg.inference.backends import KEPT, OpenVino
+from boneseg.inference.engine import Engine
+from boneseg.networks import build
+from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.recipe import NetworkSettings
+from boneseg.training import checkpoint
+from boneseg.training.collapse_guard import predict
+from tests.support.readings import card
+
+SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
+
+
+def bundle(path: Path, *, half: bool, norm: str = "instance", fitted: bool = True) -> Bundle:
+    torch.manual_seed(3)
+    settings = NetworkSettings(widths=(8, 16, 32), levels=3, norm=norm)
+    blank = card(architecture=settings, height=128, width=128, fitted=fitted)
+    save_bundle(path, build(settings).eval(), blank, half=half)
+    return load_bundle(path)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_a_fitted_grid_keeps_each_films_shape(tmp_path: Path, norm: str) -> None:
+    made = bundle(tmp_path / "bundle", half=False, norm=norm)
+    engine, network = Engine(made), load_network(made)
+    for shape in SHAPES:
+        pixels = np.random.default_rng(1).random(shape, dtype=np.float32)
+        preparation = made.preparation(shape)
+        assert preparation.height % 32 == 0 and preparation.width % 32 == 0
+        assert preparation.height * preparation.width <= 2.6 * 128 * 128  # small films grow
+        grid, place = preparation.film(pixels)
+        expected = predict(network, torch.from_numpy(grid)[None, None])[0, 0].numpy()
+        found = engine.find(pixels)
+        assert found.mask.shape == shape
+        # bfloat16 where the processor has it, on an untrained network.
+        assert np.abs(found.probability - preparation.restore(expected, place)).mean() < 0.02
+
+
+def test_a_long_film_is_not_squashed_into_a_square(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", half=False)
+    preparation = made.preparation((1024, 128))
+    assert preparation.height > 5 * preparation.width
+    place = preparation.place((1024, 128))
+    assert place.height * place.width > 0.7 * preparation.height * preparation.width
+
+
+def test_only_the_networks_of_the_last_few_sizes_are_kept(tmp_path: Path) -> None:
+    network = OpenVino(bundle(tmp_path / "bundle", half=False))
+    for width in range(64, 64 + 32 * (KEPT + 3), 32):
+        network(np.zeros((1, 1, 64, width), np.float32))
+    assert len(network._networks) == KEPT
+
+
+def test_half_precision_halves_the_weights_and_finds_the_same(tmp_path: Path) -> None:
+    whole, half = (bundle(tmp_path / name, half=name == "half") for name in ("whole", "half"))
+    sizes = [(made.path / WEIGHTS).stat().st_size for made in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
+    pixels = np.random.default_rng(2).random((120, 100), dtype=np.float32)
+    one, other = (Engine(made).probability(pixels) for made in (whole, half))
+    assert np.abs(one - other).mean() < 0.02
+    assert all(weight.dtype == torch.float32 for weight in load_network(half).parameters())
+
+
+def test_the_two_files_hold_a_weight_once(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", half=False)
+    held = onnx.load(made.path / ONNX, load_external_data=False).graph.initializer
+    assert all(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in held)
+    assert sum(len(tensor.raw_data) for tensor in held) == 0
+    folded = bundle(tmp_path / "folded", half=False, norm="batch")  # other weights than trained
+    assert (folded.path / ONNX).stat().st_size > (made.path / ONNX).stat().st_size
+
+
+def test_a_bundle_of_an_older_boneseg_is_still_vouched_for(tmp_path: Path) -> None:
+    made = bundle(tmp_path / "bundle", half=False, fitted=False)
+    card = json.loads((made.path / CARD).read_text())
+    del card["fitted"], card["card_sha256"]  # as before grids took the shape of a film
+    digest = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+    (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest}))
+    assert load_bundle(made.path).card.height == 128
+    (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest, "height": 96}))
+    with pytest.raises(BundleError, match="has changed"):
+        load_bundle(made.path)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles without their ONNX, which takes long to write."""
+    monkeypatch.setattr("boneseg.bundle.store._export", lambda _, path, __: path.write_bytes(b""))
+    monkeypatch.setattr("boneseg.bundle.store._share_weights", lambda _: None)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("problem", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_the_old_bundle_stays_until_the_new_one_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    before = bundle(tmp_path / "bundle", half=False)
+    move = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.suffix == ".new":
+            raise problem
+        return move(path, target)
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(Path, "rename", fail)
+        with pytest.raises((OutputError, KeyboardInterrupt)):
+            bundle(tmp_path / "bundle", half=True)
+    assert load_bundle(tmp_path / "bundle").card == before.card
+    assert list(tmp_path.iterdir()) == [tmp_path / "bundle"]
+    assert bundle(tmp_path / "bundle", half=True).card != before.card
+    assert list(tmp_path.iterdir()) == [tmp_path / "bundle"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_no_file_is_taken_away_for_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / "bundle").write_text("notes", encoding="utf-8")
+    with pytest.raises(OutputError, match="Not a directory"):
+        bundle(tmp_path / "bundle", half=False)
+    assert (tmp_path / "bundle").read_text(encoding="utf-8") == "notes"
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "free space"), (errno.EROFS, "writable"), (errno.EACCES, "writable")],
+)
+def test_what_cannot_be_written_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    words = f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError(f'{words} at path "{tmp_path}/.tmpYoeYg7"')
+
+    monkeypatch.setattr("boneseg.bundle.tensors.save_file", refuse)
+    told = f"cannot be written \\({os.strerror(number)}\\); .*{advice}"
+    with pytest.raises(OutputError, match=f"{tmp_path}/run.safetensors: {told}"):
+        checkpoint.save(tmp_path / "run.safetensors", {}, {})
+    with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
+        bundle(tmp_path / "bundle", half=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_to_start_from_is_cut_where_that_is_asked() -> None:
+    """What train advises once a U-Net++ is trained, be it from another."""
+    asked = load_recipe("unetplusplus").with_settings(["network.depth=2"])
+    nested = asked.network.model_copy(update={"depth": None})
+    init = Bundle(Path("nested"), card(architecture=nested))
+    refuse_other_network(asked, ["network.depth=2"], init)
+    assert starting_from(asked, init).network == asked.network
+    with pytest.raises(RecipeError, match="depth requires architecture unetplusplus"):
+        starting_from(asked, load_bundle("bundled"))

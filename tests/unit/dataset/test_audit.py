@@ -1,0 +1,269 @@
+"""All that would spoil a training is named, and one broken file hides no other."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from boneseg.dataset.audit import CheckReport, Problem, check_dataset, contact_sheet
+from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.dataset.splits import hold_out
+from boneseg.errors import DatasetError, OutputError
+from tests.support.films import DATA
+
+SERIOUS = ["no pairs", "unreadable film", "unreadable mask", "unexpected values", "size mismatch"]
+
+
+def limb(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A made-up film, 120 x 90, of one bright bone at a place of its own; and its mask."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:120, :90]
+    middle, slant, width = rng.uniform(30, 60), rng.uniform(-0.2, 0.2), rng.uniform(6, 14)
+    bone = (abs(column - middle - slant * (row - 60)) < width) & (row > rng.integers(5, 40))
+    film = 60 + 90 * bone + rng.normal(0, 4, bone.shape) + rng.uniform(0, 40)
+    return film.clip(0, 255).astype(np.uint8), (bone * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Six sound cases, case0 to case5."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for seed in range(6):
+        add(tmp_path, f"case{seed}", *limb(seed))
+    return tmp_path
+
+
+def add(
+    data: Path, name: str, film: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None
+) -> None:
+    for folder, values in (("images", film), ("masks", mask)):
+        if values is not None:
+            Image.fromarray(values).save(data / folder / f"{name}.png")
+
+
+def found(data: Path) -> dict[str, Problem]:
+    return {problem.kind: problem for problem in check_dataset(open_dataset(data)).problems}
+
+
+def test_a_sound_dataset_has_no_problem_and_its_figures(data: Path) -> None:
+    (data / "groups.csv").write_text("".join(f"case{i},P{i // 2}\n" for i in range(6)))
+    (data / "parts.csv").write_text(
+        "".join(f"case{i},{'hip' if i else 'knee'}\n" for i in range(6))
+    )
+    report = check_dataset(open_dataset(data))
+    assert report.problems == ()
+    assert report.ok
+    assert (report.films, report.masks, report.cases, report.groups) == (6, 6, 6, 3)
+    assert report.parts == (("hip", 5), ("knee", 1))
+    assert report.sizes == ((120, 90, 6),)
+    shares = [(limb(seed)[1] > 0).mean() for seed in range(6)]
+    assert report.bone_share == pytest.approx((min(shares), np.median(shares), max(shares)))
+    assert report.shares == pytest.approx(shares)
+    assert report.clusters == tuple(range(6))
+
+
+@pytest.mark.parametrize(
+    ("kind", "film", "mask"),
+    [
+        ("size mismatch", limb(7)[0], limb(7)[1][:, 1:]),
+        ("unexpected values", limb(7)[0], limb(7)[0]),
+        ("empty mask", limb(7)[0], limb(7)[1] * 0),
+        ("full mask", limb(7)[0], limb(7)[1] * 0 + 255),
+        ("maybe inverted", limb(7)[0], 255 - limb(7)[1]),
+        ("maybe inverted", 255 - limb(7)[0], limb(7)[1]),
+        ("unpaired image", limb(7)[0], None),
+        ("unpaired mask", None, limb(7)[1]),
+    ],
+)
+def test_what_is_wrong_with_one_case_is_named_and_nothing_else_is(
+    kind: str, film: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None, data: Path
+) -> None:
+    add(data, "odd", film, mask)
+    problems = found(data)
+    assert list(problems) == [kind]
+    assert problems[kind].names[0].removesuffix(".png") == "odd"
+    assert problems[kind].serious == (kind in SERIOUS)
+    assert "odd.png" in problems[kind].detail
+    assert "\n" not in problems[kind].detail
+
+
+def test_a_mask_nearly_all_bone_is_doubted_though_its_film_cannot_be_read(data: Path) -> None:
+    mask = np.full((120, 90), 255, np.uint8)
+    mask[:3] = 0
+    add(data, "odd", None, mask)
+    (data / "images" / "odd.png").write_bytes(b"no image")
+    assert list(found(data)) == ["unreadable film", "maybe inverted"]
+
+
+def test_broken_files_are_each_named_and_the_rest_is_checked(data: Path) -> None:
+    (data / "images" / "case1.png").write_bytes(b"\x89PNG broken")
+    (data / "masks" / "case2.png").write_bytes(b"")
+    report = check_dataset(open_dataset(data))
+    assert not report.ok
+    assert [(p.kind, p.names) for p in report.problems] == [
+        ("unreadable film", ("case1",)),
+        ("unreadable mask", ("case2",)),
+    ]
+    assert report.sizes == ((120, 90, 5),)
+    assert [math.isnan(share) for share in report.shares] == [i == 2 for i in range(6)]
+    assert len(set(report.clusters)) == 6
+
+
+def test_twins_are_named_together(data: Path) -> None:
+    film, mask = limb(3)
+    add(data, "again", film // 2 + 50, mask)
+    report = check_dataset(open_dataset(data))
+    assert [(p.kind, p.names, p.serious) for p in report.problems] == [
+        ("twins", ("again", "case3"), False)
+    ]
+    assert report.clusters[0] == report.clusters[4]
+
+
+def test_a_blank_film_is_named(data: Path) -> None:
+    add(data, "odd", np.full((120, 90), 77, np.uint8), limb(7)[1])
+    assert list(found(data)) == ["blank film"]
+
+
+def test_masks_without_any_outline_are_serious(data: Path) -> None:
+    for path in (data / "masks").iterdir():
+        Image.new("L", (90, 120)).save(path)
+    report = check_dataset(open_dataset(data))
+    assert {(p.kind, p.serious) for p in report.problems} == {("empty mask", True)}
+    assert report.bone_share == (0, 0, 0)
+
+
+def test_a_dataset_without_pairs_is_serious(data: Path) -> None:
+    for path in (data / "masks").iterdir():
+        path.rename(path.with_name(f"x{path.name}"))
+    report = check_dataset(open_dataset(data))
+    assert (report.problems[0].kind, report.problems[0].serious) == ("no pairs", True)
+    assert report.cases == 0
+    assert report.bone_share is None
+    assert json.loads(json.dumps(report.to_json()))["bone_share"] is None
+
+
+@pytest.mark.parametrize("reason", ["one film", "one patient", "one picture"])
+def test_too_few_independent_films_are_serious_as_training_refuses_them(
+    reason: str, data: Path
+) -> None:
+    if reason == "one patient":
+        (data / "groups.csv").write_text("".join(f"case{i},P0\n" for i in range(6)))
+    else:
+        for path in [path for path in data.rglob("*.png") if path.stem != "case0"]:
+            path.unlink()
+    if reason == "one picture":
+        add(data, "again", *limb(0))
+    report = check_dataset(open_dataset(data))
+    assert [p.kind for p in report.problems if p.serious] == ["too few films"]
+    assert not report.ok
+    with pytest.raises(DatasetError):
+        hold_out(open_dataset(data).cases, report.clusters, 0.15, seed=0)
+
+
+def test_remarks_on_the_tables_are_problems(data: Path) -> None:
+    (data / "parts.csv").write_text("case0,knee\nother,hip")
+    kinds = [(p.kind, p.serious) for p in check_dataset(open_dataset(data)).problems]
+    assert kinds == [("table", False), ("table", False)]
+
+
+def test_the_report_is_plain_json(data: Path) -> None:
+    add(data, "odd", limb(7)[0], limb(7)[1] * 0)
+    report = check_dataset(open_dataset(data))
+    plain = report.to_json()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["ok"] is True
+    assert plain["sizes"] == [{"height": 120, "width": 90, "films": 7}]
+    assert plain["bone_share"]["min"] == 0
+    assert plain["problems"][0]["names"] == ["odd"]
+
+
+def test_progress_is_told_for_each_case(data: Path) -> None:
+    told: list[tuple[int, int]] = []
+    check_dataset(open_dataset(data), progress=lambda done, total: told.append((done, total)))
+    assert told == [(done, 6) for done in range(1, 7)]
+
+
+# --- the contact sheet ---
+
+
+def sheet(dataset: Dataset, path: Path, report: CheckReport | None = None) -> NDArray[np.uint8]:
+    contact_sheet(dataset, path, report=report, columns=3, tile=100, limit=5)
+    with Image.open(path) as image:
+        assert image.mode == "RGB"
+        return np.asarray(image)
+
+
+def orange(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return (pixels == (230, 159, 0)).all(axis=-1)
+
+
+def test_a_sheet_shows_an_outline_on_each_tile_and_leaves_no_other_file(data: Path) -> None:
+    pixels = sheet(open_dataset(data), data / "sheet.png")
+    tiles = [tile for row in np.array_split(pixels, 2) for tile in np.array_split(row, 3, axis=1)]
+    assert [bool(orange(tile).any()) for tile in tiles] == [True] * 5 + [False]
+    assert {path.name for path in data.iterdir()} == {"images", "masks", "sheet.png"}
+
+
+def test_a_sheet_shows_a_letter_in_the_place_of_one_with_an_accent(data: Path) -> None:
+    sheets = []
+    for name in ("hüfte", "hufte"):
+        add(data, name, *limb(9))
+        contact_sheet(open_dataset(data), data / "sheet.png")
+        sheets.append(np.asarray(Image.open(data / "sheet.png")))
+        for folder in ("images", "masks"):
+            (data / folder / f"{name}.png").unlink()
+    assert np.array_equal(*sheets)
+
+
+def test_a_sheet_begins_with_what_is_wrong_and_survives_it(data: Path) -> None:
+    (data / "images" / "case5.png").write_bytes(b"broken")
+    (data / "masks" / "case4.png").write_bytes(b"broken")
+    dataset = open_dataset(data)
+    pixels = sheet(dataset, data / "sheet.png", check_dataset(dataset))
+    tiles = [tile for row in np.array_split(pixels, 2) for tile in np.array_split(row, 3, axis=1)]
+    assert [bool(orange(tile).any()) for tile in tiles] == [False, False, True, True, True, False]
+    framed = [bool((tile[0, :] == (86, 180, 233)).all()) for tile in tiles]
+    assert framed == [True, True, False, False, False, False]
+
+
+def test_the_outline_lies_on_the_edge_of_the_mask(data: Path, tmp_path: Path) -> None:
+    for path in (data / "images").iterdir():
+        mask = np.zeros((100, 100), np.uint8)
+        mask[30:60, 20:70] = 255
+        Image.fromarray(np.full((100, 100), 90, np.uint8)).save(path)
+        Image.fromarray(mask).save(data / "masks" / path.name)
+    contact_sheet(open_dataset(data), tmp_path / "sheet.png", columns=1, tile=100, limit=1)
+    rows, columns = np.nonzero(orange(np.asarray(Image.open(tmp_path / "sheet.png"))))
+    assert (np.ptp(rows), np.ptp(columns)) == (29, 49)
+    assert len(rows) == 2 * 30 + 2 * 50 - 4
+
+
+def test_a_sheet_of_nothing_or_to_nowhere_is_an_error(data: Path) -> None:
+    dataset = open_dataset(data)
+    with pytest.raises(DatasetError):
+        contact_sheet(Dataset(data, (), (), ()), data / "sheet.png")
+    with pytest.raises(OutputError):
+        contact_sheet(dataset, data / "missing" / "sheet.png", limit=1)
+
+
+# --- the real sets ---
+
+
+@pytest.mark.parametrize(
+    ("name", "negatives"), [("spine", []), ("knee-femur", ["003", "073"]), ("knee-tibia", ["005"])]
+)
+def test_of_the_real_sets_only_the_negatives_are_doubted(name: str, negatives: list[str]) -> None:
+    if not (DATA / name).is_dir():
+        pytest.skip("needs the radiographs of ../shared/data")
+    report = check_dataset(open_dataset(DATA / name))
+    assert report.ok
+    assert report.cases in (40, 80)
+    assert {problem.kind for problem in report.problems} <= {"maybe inverted"}
+    assert [problem.names[0] for problem in report.problems] == negatives

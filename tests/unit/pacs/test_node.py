@@ -1,0 +1,362 @@
+"""A DICOM node: what it has accepted is answered, whoever goes away in the meantime."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pydicom
+import pytest
+from pynetdicom import AE, evt
+
+from boneseg.errors import ServiceError, UsageError
+from boneseg.masks.formats.dicom_seg.write import segmentation_uid
+from boneseg.pacs.node import Node, Peer, peer
+from boneseg.pacs.node import title as title_of
+from boneseg.pacs.spool import FullError, Spool
+from tests.support import films, orthanc
+
+BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
+
+
+def archive(server) -> Peer:
+    return Peer("ORTHANC", "127.0.0.1", server.dicom_port)
+
+
+def nobody() -> Peer:
+    return Peer("NOBODY", "127.0.0.1", orthanc.free_port())
+
+
+def send(port, *paths, calling="MODALITY", called="BONESEG"):
+    """DCMTK's storescu; its exit status."""
+    words = [orthanc.STORESCU, "-aet", calling, "-aec", called]
+    done = subprocess.run(
+        [*words, "127.0.0.1", str(port), *map(str, paths)], capture_output=True, timeout=120
+    )
+    return done.returncode
+
+
+def echo(port, calling="MODALITY", called="BONESEG"):
+    words = [orthanc.ECHOSCU, "-aet", calling, "-aec", called, "127.0.0.1", str(port)]
+    return subprocess.run(words, capture_output=True, timeout=60).returncode
+
+
+def until(true, seconds=60):
+    for _ in range(10 * seconds):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def plain_study(folder, count, **more):
+    """A study without compression, as storescu proposes by itself."""
+    paths = orthanc.study(folder, count, **more)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            dataset.decompress(generate_instance_uid=False)
+            dataset.save_as(path, enforce_file_format=True)
+    return paths
+
+
+def segmented(lines):
+    return sum(line.endswith(": segmented") for line in lines)
+
+
+def rename(path, uid):
+    dataset = pydicom.dcmread(path)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+    dataset.save_as(path)
+
+
+@orthanc.needs_orthanc
+@orthanc.needs_dcmtk
+def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, server, engine, lines):
+    person = {"PatientName": "Quux^Mark", "PatientID": "ZQ77X", "AccessionNumber": "ZQ78X"}
+    paths = plain_study(tmp_path / "films", 4, **person, PatientBirthDate="19321127")
+    rename(paths[0], "1.2.19321127.4")  # a UID that tells, as those of some archives do
+    node = Node(Spool(tmp_path / "spool", 9), engine, archive(server))
+    with node.running("127.0.0.1", 0) as port:
+        assert echo(port) == 0
+        assert send(port, *paths) == 0
+        until(lambda: len(server.segmentations()) == 4)
+        until(lambda: node.spool.count() == 0)
+        assert send(port, paths[0]) == 0  # sent twice, it is still one
+        until(lambda: segmented(lines) == 5 and node.spool.count() == 0)
+    wanted = {
+        segmentation_uid(str(pydicom.dcmread(path).SOPInstanceUID), engine.bundle.card.model)
+        for path in paths
+    }
+    found = server.segmentations()
+    assert {str(one.SOPInstanceUID) for one in found} == wanted and len(found) == 4
+    assert all(one.PatientName == "Quux^Mark" for one in found)
+    assert not any(m in line for line in lines for m in ("Quux", "ZQ77X", "ZQ78X", "19321127"))
+    assert not [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+
+
+@orthanc.needs_dcmtk
+def test_only_who_is_known_gets_in(tmp_path, engine):
+    node = Node(Spool(tmp_path, 9), engine, nobody(), title="BONES", allow=["CT1", "MODALITY"])
+    with node.running("127.0.0.1", 0) as port:
+        assert echo(port, called="BONES") == 0
+        assert echo(port, calling="STRANGER", called="BONES") != 0
+        assert echo(port, called="OTHERS") != 0
+
+
+@orthanc.needs_dcmtk
+def test_a_full_spool_and_a_film_too_large_are_refused(tmp_path, engine, lines):
+    small, large = films_of_two_sizes(tmp_path)
+    spool = Spool(tmp_path / "spool", 1)
+    spool.put("answers", "1.2.3", [b"waits"])
+    node = Node(spool, engine, nobody(), max_bytes=100_000)
+    with node.running("127.0.0.1", 0) as port:
+        assert send(port, small) != 0
+        assert any("the spool is full (1 films)" in line for line in lines)
+        spool.done(spool.next("answers"))
+        assert send(port, large) != 0
+        assert send(port, small) == 0
+    assert any("film rejected" in line for line in lines)
+
+
+def offer(port, path):
+    """Send a film; the status that is answered, None where the association is ended."""
+    film = pydicom.dcmread(path)
+    entity = AE("MODALITY")
+    entity.add_requested_context(film.SOPClassUID, film.file_meta.TransferSyntaxUID)
+    link = entity.associate("127.0.0.1", port, ae_title="BONESEG")
+    assert link.is_established
+    status = link.send_c_store(film).get("Status")
+    link.release()
+    return status
+
+
+def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines):
+    small, large = films_of_two_sizes(tmp_path)
+    spool = Spool(tmp_path / "spool", 9)
+    coming = spool.coming
+    node = Node(spool, engine, nobody(), max_bytes=100_000)
+    with node.running("127.0.0.1", 0) as port:
+        assert offer(port, large) is None
+        until(lambda: not list(coming.iterdir()))
+        assert offer(port, small) == 0
+
+
+def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
+    tmp_path, engine, lines, monkeypatch
+):
+    _, film = films_of_two_sizes(tmp_path)
+    spool = Spool(tmp_path / "spool", 9)
+    coming = spool.coming
+    node = Node(spool, engine, nobody())
+    with node.running("127.0.0.1", 0) as port:
+        with monkeypatch.context() as full:
+            full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
+            assert offer(port, film) is None
+        until(lambda: not list(coming.iterdir()))
+        assert f"film rejected: no space left in {coming}; free space there" in lines
+        assert offer(port, film) == 0
+
+
+def test_what_a_kill_left_of_a_film_that_came_goes_with_the_next_start(
+    tmp_path, engine, monkeypatch
+):
+    small, _ = films_of_two_sizes(tmp_path)
+    spool, left = Spool(tmp_path / "spool", 9), []
+    node = Node(spool, engine, nobody())
+    monkeypatch.setattr(node, "_store", lambda event: left.append(event.dataset_path) or 0)
+    monkeypatch.setattr("os.unlink", lambda *_, **__: None)  # pynetdicom's last step: it is killed
+    with node.running("127.0.0.1", 0) as port:
+        assert offer(port, small) == 0
+    monkeypatch.undo()
+    assert left[0].parent == spool.coming and left[0].exists()
+    Spool(tmp_path / "spool", 9)
+    assert not left[0].exists()
+
+
+def films_of_two_sizes(folder):
+    small = films.dicom(folder / "small.dcm", films.bone(64, 64))
+    large = films.dicom(folder / "large.dcm", films.bone(400, 400))
+    return small, large
+
+
+@orthanc.needs_dcmtk
+def test_what_is_no_film_is_put_aside_and_the_rest_goes_on(tmp_path, engine, lines):
+    bad = films.dicom(tmp_path / "bad.dcm", films.bone(), Modality="CT")
+    spool = Spool(tmp_path / "spool", 9)
+    node = Node(spool, engine, nobody())
+    uid = str(pydicom.dcmread(bad).SOPInstanceUID)
+    with node.running("127.0.0.1", 0) as port:
+        assert send(port, bad) == 0
+        until(lambda: spool.next("failed") is not None)
+        spool.put("films", "1.2", [b"no DICOM at all"])
+        until(lambda: len(list((tmp_path / "spool" / "failed").iterdir())) == 2)
+    name = f"film {hashlib.sha256(uid.encode()).hexdigest()[:12]} ({uid}): is a CT slice"
+    assert any(name in line for line in lines) and any(
+        "is damaged, or is not a DICOM file" in line for line in lines
+    )
+
+
+@contextmanager
+def command(tmp_path, server, port):
+    words = [*BONESEG, "node", "--port", str(port), "--to", str(archive(server))]
+    running = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: echo(port) == 0)
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@orthanc.needs_orthanc
+@orthanc.needs_dcmtk
+def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engine):
+    paths = plain_study(tmp_path / "films", 6)
+    port = orthanc.free_port()
+    server.kill()
+    with command(tmp_path, server, port) as node:
+        assert send(port, *paths) == 0
+        until(lambda: any((tmp_path / "spool" / "answers").glob("*.dcm")))
+        node.send_signal(signal.SIGKILL)
+        node.wait()
+    server.start()
+    with command(tmp_path, server, port) as node:
+        until(lambda: len(server.segmentations()) == 6)
+        node.send_signal(signal.SIGTERM)
+        said = node.communicate(timeout=60)[1]
+        assert node.returncode == 0
+    assert "stopped; 0 queued in spool" in said and "Traceback" not in said
+    uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
+    found = sorted(str(one.SOPInstanceUID) for one in server.segmentations())
+    assert found == sorted(segmentation_uid(uid, engine.bundle.card.model) for uid in uids)
+
+
+def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):
+    words = [*BONESEG, "node", "--port", "0", "--to", "ARCHIVE@127.0.0.1:9"]
+    coming = tmp_path / "spool" / "coming" / "film"
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as first:
+        first.stderr.readline()  # it answers
+        coming.write_bytes(b"half a film")
+        second = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert coming.exists()
+        first.send_signal(signal.SIGKILL)
+    assert second.returncode == 1
+    assert " ERROR " in second.stderr and second.stderr.endswith(
+        "spool: is used by another node (BONESEG on 127.0.0.1:0); give another --spool\n"
+    )
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as third:
+        assert "listens on" in third.stderr.readline()  # a kill frees it
+        third.kill()
+    assert not coming.exists()
+
+
+def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
+    spool = Spool(tmp_path, 2)
+    first = spool.put("films", "1.2.9", [b"one"])
+    spool.put("films", "1.2.1", [b"two"])
+    with pytest.raises(FullError):
+        spool.put("films", "1.2.3", [b"three"])
+    spool.put("films", "1.2.1", [b"two, again"])  # no third
+    (tmp_path / "films" / ".half.new").write_bytes(b"of a kill")
+    again = Spool(tmp_path, 2)
+    assert again.next("films") == first and again.count() == 2
+    assert first.name == hashlib.sha256(b"1.2.9").hexdigest()[:16] + ".dcm"
+    again.done(first)
+    assert again.next("films").read_bytes() == b"two, again"
+    assert not (tmp_path / "films" / ".half.new").exists()
+
+
+def test_what_failed_is_kept_for_a_month_and_stray_marks_go(tmp_path):
+    spool = Spool(tmp_path, 200)
+    for number in range(103):
+        spool.fail(spool.put("films", f"1.2.{number}", [b"film"]))
+    failed = tmp_path / "failed"
+    assert len(list(failed.iterdir())) == 100
+    for path in list(failed.iterdir())[:40]:
+        old = time.time() - 31 * 86400
+        os.utime(path, (old, old))
+    (tmp_path / "films" / "0.begun").write_bytes(b"..")
+    failed.chmod(0o755)  # as an earlier version left it
+    Spool(tmp_path, 200)
+    assert len(list(failed.iterdir())) == 60
+    assert not (tmp_path / "films" / "0.begun").exists()
+    for folder in ("coming", "films", "answers", "failed"):
+        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words", "left"),
+    [
+        ([0x0000], None, []),
+        ([0xB000], None, []),  # a warning: it is stored
+        ([0xA700, 0x0000], "is out of resources; trying again in 1 s", []),
+        ([0xC000], "rejected a segmentation (C000H)", ["failed"]),
+    ],
+)
+def test_an_archive_may_answer_in_every_way(tmp_path, engine, lines, statuses, words, left):
+    answers = iter(statuses)
+    entity = AE("ARCHIVE")
+    entity.add_supported_context(pydicom.uid.SegmentationStorage)
+    handlers = [(evt.EVT_C_STORE, lambda event: next(answers))]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    to = Peer("ARCHIVE", "127.0.0.1", server.server_address[1])
+    film = films.dicom(
+        tmp_path / "a.dcm", films.bone(), StudyInstanceUID="1.2", SeriesInstanceUID="1.2.3"
+    )
+    spool = Spool(tmp_path / "spool", 9)
+    spool.put("films", "1.2.3.4", [film.read_bytes()])
+    try:
+        with Node(spool, engine, to).running("127.0.0.1", 0):
+            until(lambda: spool.count() == 0)
+    finally:
+        server.shutdown()
+    assert next(answers, None) is None
+    assert words is None or any(words in line for line in lines)
+    kept = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+    assert [path.parent.name for path in kept] == left
+
+
+@orthanc.needs_dcmtk
+def test_a_film_that_ended_the_program_twice_is_put_aside(tmp_path, engine, lines):
+    film, spool = films.dicom(tmp_path / "a.dcm", films.bone()), Spool(tmp_path / "spool", 9)
+    path = spool.put("films", "1.2.3", [film.read_bytes()])
+    assert [spool.begin(path) for _ in range(3)] == [1, 2, 3]
+    with Node(spool, engine, nobody()).running("127.0.0.1", 0):
+        until(lambda: spool.next("failed") is not None)
+    assert any("crashed the program 2 times" in line for line in lines)
+    assert [p.name for p in (tmp_path / "spool").rglob("*") if p.is_file()] == [path.name]
+
+
+def test_addresses_and_titles_are_read():
+    assert peer("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
+    assert peer("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)
+    for wrong in ("PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "@host:104"):
+        with pytest.raises(UsageError, match="AET@HOST:PORT"):
+            peer(wrong)
+    for wrong in ("", " ", "LONGER THAN SIXTEEN", "A\\B"):
+        with pytest.raises(UsageError, match="not an AE title"):
+            title_of(wrong)
+
+
+def test_an_address_that_is_taken_is_told(tmp_path, engine):
+    node = Node(Spool(tmp_path, 1), engine, nobody())
+    other = Node(Spool(tmp_path, 1), engine, nobody())
+    with (
+        node.running("127.0.0.1", 0) as port,
+        pytest.raises(ServiceError, match="cannot listen"),
+        other.running("127.0.0.1", port),
+    ):
+        pass
+
+
+def test_other_machines_are_named_before_they_can_send(tmp_path):
+    words = [*BONESEG, "node", "--host", "0.0.0.0", "--to", "PACS@10.0.0.5:104"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "--from AET" in done.stderr and not any(tmp_path.iterdir())

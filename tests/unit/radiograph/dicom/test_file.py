@@ -1,0 +1,87 @@
+"""A deflated DICOM file is inflated within bounds."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from boneseg.errors import RadiographError
+from boneseg.radiograph.dicom.file import HEADER_BYTES, read_file
+from boneseg.radiograph.read import read_radiograph
+from tests.support import films
+
+BOMB = 80_000_000  # bytes
+
+
+def deflated(path: Path, before: bytes = b"", after: bytes = b"", **more: object) -> Path:
+    """A film, deflated, with bytes before and after its elements."""
+    films.dicom(path, films.bone(), **more)
+    content = path.read_bytes()
+    end = 144 + int.from_bytes(content[140:144], "little")
+    meta = content[:end].replace(
+        b"\x14\x001.2.840.10008.1.2.1\0", b"\x16\x00" + DeflatedExplicitVRLittleEndian.encode()
+    )
+    meta = meta[:140] + (len(meta) - 144).to_bytes(4, "little") + meta[144:]
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    path.write_bytes(meta + packer.compress(before + content[end:] + after) + packer.flush())
+    return path
+
+
+def element(size: int) -> bytes:
+    """A private element of group 7 or of group 7FE1, the first and the last of a file."""
+    return b"OB\0\0" + size.to_bytes(4, "little") + bytes(size)
+
+
+def test_a_deflated_film_is_that_film(tmp_path):
+    plain = films.dicom(tmp_path / "plain.dcm", films.bone())
+    packed = deflated(tmp_path / "packed.dcm")
+    assert b"Zaphod" not in packed.read_bytes()
+    assert read_file(packed)[0x7FE00010].value == read_file(plain)[0x7FE00010].value
+    assert "PixelData" not in read_file(packed, pixels=False)
+    np.testing.assert_array_equal(read_radiograph(packed).pixels, read_radiograph(plain).pixels)
+
+
+def test_large_elements_besides_the_pixels_are_read(tmp_path):
+    packed = deflated(tmp_path / "a.dcm", b"\x07\0\x01\x10" + element(HEADER_BYTES // 2))
+    assert read_radiograph(packed).pixels.shape == (48, 64)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        {"before": b"\x07\0\x01\x10" + element(BOMB)},
+        {"after": b"\xe1\x7f\x01\x10" + element(BOMB)},
+        {"after": bytes(BOMB)},
+        {"PixelData": bytes(BOMB)},
+        {"PixelData": bytes(BOMB), "NumberOfFrames": 1000},
+    ],
+    ids=["before", "after", "tail", "pixels", "frames"],
+)
+def test_one_that_inflates_without_end_is_refused(tmp_path, bomb):
+    packed = deflated(tmp_path / "a.dcm", **bomb)
+    assert packed.stat().st_size < 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(RadiographError, match="inflates to more than its header says; export"):
+            read_radiograph(packed)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 60_000_000
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.9])
+def test_one_cut_short_or_damaged_is_refused(tmp_path, kept):
+    packed = deflated(tmp_path / "a.dcm")
+    whole = packed.read_bytes()
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    place = start + int(kept * (len(whole) - start))
+    for damaged in (whole[:place], whole[:place] + b"\xff" * 50):
+        packed.write_bytes(damaged)
+        with pytest.raises(RadiographError, match=r"truncated|damaged|cannot be decoded"):
+            read_radiograph(packed)

@@ -1,0 +1,257 @@
+"""Whose film it is stays out of everything that the tool writes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from boneseg.bundle.store import bundled
+from boneseg.dataset.open import open_dataset
+from boneseg.errors import DatasetError, RadiographError, UsageError
+from boneseg.evaluation.evaluate import evaluate_masks
+from boneseg.masks.formats import FORMATS
+from boneseg.radiograph.privacy import gives_away, public_path
+from boneseg.radiograph.read import read_radiograph
+from tests.support import films
+
+PERSON = {
+    "PatientName": "Doe^Jörg Magnus^^Dr",
+    "PatientID": "00471142",
+    "PatientBirthDate": "19690720",
+    "AccessionNumber": "RX-2291.7",
+    "ReferringPhysicianName": "Strangelove",
+}
+TELLING = [
+    "DOE_jorg.dcm",
+    "JörgDoe-knee.dcm",
+    "magnus.dcm",
+    "471142.dcm",
+    "knee-00471142-ap.dcm",
+    "rx22917.dcm",
+    "RX-2291.7 knee.dcm",
+    "1969-07-20.dcm",
+    "knee 20.07.1969.dcm",
+    "20.7.1969.dcm",
+    "690720.dcm",
+    "strangelove1.dcm",
+]
+SILENT = ["knee.dcm", "1.2.840.10008.5.dcm", "left_0042.dcm", "1969.dcm"]
+
+
+def test_names_that_tell_whose_film_it_is_become_a_hash_of_the_content(tmp_path):
+    for name in TELLING + SILENT:
+        path = films.dicom(
+            tmp_path / name, films.bone(), SpecificCharacterSet="ISO_IR 192", **PERSON
+        )
+        inside = Path(name)  # tmp_path has the words of this test
+        assert gives_away(str(inside), path) == (name in TELLING), name
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "doe").mkdir()
+    moved = Path(shutil.copy(path, tmp_path / "doe" / "knee.dcm"))
+    assert public_path(moved) == Path(f"film-{content[:12]}.dcm")
+    assert public_path(moved, keep_names=True) == moved
+
+
+@pytest.mark.parametrize(
+    ("person", "telling", "silent"),
+    [
+        ("Müller^Jürgen", ["mueller.dcm", "MULLER.dcm", "juergen_x.dcm"], ["mull.dcm"]),
+        ("Sørensen^Łukasz", ["soerensen", "Sorensen", "lukasz"], ["sor"]),
+        ("Li^Bo", ["libo-knee", "Bo Li", "xboli"], ["bone", "slim", "elbow"]),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", ["山田太郎", "膝山田", "やまだたろう"], ["山"]),
+        ("Wang^XiaoMing=王^明", ["王明の膝", "wang"], ["明日"]),
+        ("Kim^MinSu=김^민수", ["김민수", "민수 무릎"], ["무릎"]),
+    ],
+)
+def test_names_of_every_script_are_known(tmp_path, person, telling, silent):
+    words = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": person, "PatientID": "QX-0"}
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), **words)
+    assert all(gives_away(name, path) for name in telling)
+    assert not any(gives_away(name, path) for name in silent)
+
+
+def test_other_names_and_ids_in_sequences_count(tmp_path):
+    """At any depth, and behind the group of the patient: what the film was called before."""
+    other, changed, before = Dataset(), Dataset(), Dataset()
+    other.PatientID = "HOSP-99812"
+    before.PatientID, before.PatientName = "OLD-31337", "Maiden^Name"
+    changed.ModifiedAttributesSequence = [before]
+    sequences = {"OtherPatientIDsSequence": [other], "OriginalAttributesSequence": [changed]}
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), AdmissionID="ADM-7", **sequences)
+    assert gives_away("hosp99812.dcm", path) and not gives_away("hosp.dcm", path)
+    assert gives_away("old_31337", path) and gives_away("maiden", path) and gives_away("adm7", path)
+
+
+def test_pictures_and_damaged_files_keep_their_names(tmp_path):
+    for name in ("doe.png", "doe.dcm"):
+        (tmp_path / name).write_bytes(b"DOE" * 100)
+        assert public_path(tmp_path / name) == tmp_path / name
+    assert public_path(tmp_path / "missing.dcm") == tmp_path / "missing.dcm"
+
+
+def test_a_film_cut_short_still_tells_whose_it_is(tmp_path):
+    path = films.dicom(tmp_path / "doe.dcm", films.bone(), **PERSON)
+    path.write_bytes(path.read_bytes()[:-3000])
+    assert public_path(path) != path
+
+
+@pytest.mark.parametrize("how", ["as it comes", "--keep-names"])
+def test_no_byte_that_segment_writes_is_the_patients(tmp_path, how):
+    """Good films, films that are refused, and damaged ones, all named by their patients."""
+    folder = tmp_path / "films" / "Quux12"
+    folder.mkdir(parents=True)
+    markers = films.marked(folder / "Quux12^Mark.dcm")
+    films.marked(folder / "ZQ00X.dcm")
+    films.marked(folder / "1932-11-27.dcm", Modality="CT")
+    films.marked(folder / "Quux00.dcm", Rows=3)
+    films.marked(folder / "ZQ30X.dcm", PixelData=b"1234")
+    cut = folder / "ZQ31X.dcm"
+    films.marked(cut)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    words = [sys.executable, "-c", "from boneseg.cli import main; main()"]
+    formats = [name for name in FORMATS if not name.startswith("dicom-seg")]  # these copy by design
+    words += ["segment", "films", "--out", "out", "--json", "--format", ",".join(formats)]
+    if how == "--keep-names":
+        words.append(how)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=300)
+    assert done.returncode == 1, done.stderr.decode()
+    written = done.stdout + done.stderr
+    for path in (path for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()):
+        content = path.read_bytes()
+        written += path.name.encode() + b"\n" + content
+        written += gzip.decompress(content) if path.suffix == ".gz" else b""
+    found = [marker for marker in markers if marker.lower() in written.lower()]
+    results = json.loads((tmp_path / "out" / "segment.json").read_text())
+    assert [result["error"] is None for result in results] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    if how == "--keep-names":
+        assert b"Quux12" in found and b"film-" not in written
+    else:
+        assert found == []
+        assert b"6 films named by a hash" in written and b"--keep-names" in written
+        names = {path.name for path in (tmp_path / "out").glob("film-*")}
+        assert len(names) > 10 and results[2]["outputs"]["mask"] in names
+        assert np.char.startswith([result["input"] for result in results], "film-").all()
+
+
+def test_no_line_about_a_dataset_names_a_patient(tmp_path):
+    """Films and masks named by their patients: paired by that, and called otherwise."""
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    patient_id = f"ZQ{films.WORDS.index('PatientID'):02}X"
+    stems = ("Quux06^Mark", "ZQ00X", patient_id, "Quux04")
+    for stem in stems:
+        markers = films.marked(tmp_path / "data" / "images" / f"{stem}.dcm")
+        mask = np.where(films.bone() > 2000, 255, 0).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{stem}_mask.png")
+    (tmp_path / "data" / "masks" / "ZQ00X_mask.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "masks" / "Quux04_mask.png").unlink()
+    table = "name,patient\n" + "".join(f"{stem},{n}\n" for n, stem in enumerate(stems))
+    (tmp_path / "data" / "groups.csv").write_text(table)
+    dataset = open_dataset(tmp_path / "data")
+    assert all(case.name.startswith("film-") for case in dataset.cases)
+    assert {case.group for case in dataset.cases} == {"0", "1", "2"}
+    kept = open_dataset(tmp_path / "data", keep_names=True)
+    assert {case.name for case in kept.cases} == {"Quux06^Mark", "ZQ00X", patient_id}
+    written = b""
+    for words in (
+        ["check", "data"],
+        ["evaluate", "data", "--model", str(bundled()), "--out", "cases.csv"],
+        ["convert", "data", "--to", "labelme,mask", "--out", "converted"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "from boneseg.cli import main; main()", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=300,
+        )
+        assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr.decode()
+        written += done.stdout + done.stderr
+    for path in [tmp_path / "cases.csv", *sorted((tmp_path / "converted").rglob("*"))]:
+        written += path.name.encode() + path.read_bytes()
+    assert [marker for marker in markers if marker.lower() in written.lower()] == []
+    assert written.count(b"film-") > 10
+
+
+def test_masks_named_like_their_hidden_films_are_scored_and_not_named(tmp_path):
+    for folder in ("images", "masks", "found"):
+        (tmp_path / folder).mkdir()
+    mask = Image.fromarray(np.where(films.bone() > 2000, 255, 0).astype(np.uint8))
+    for stem in ("Quux06^Mark", "ZQ00X"):
+        films.marked(tmp_path / "images" / f"{stem}.dcm")
+        mask.save(tmp_path / "masks" / f"{stem}_mask.png")
+    mask.save(tmp_path / "found" / "Quux06^Mark_mask.png")
+    mask.crop((0, 0, 9, 9)).save(tmp_path / "found" / "ZQ00X.png")
+    found = evaluate_masks(open_dataset(tmp_path), tmp_path / "found")
+    assert [case.scores.dice for case in found.summary.cases] == [1.0]
+    (failure,) = found.failures
+    assert "is 9 x 9 pixels" in failure.reason and "film-" in failure.reason
+    assert "zq00x" not in failure.reason.lower()
+
+
+def test_what_is_wrong_with_names_is_said_without_them(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    films.marked(tmp_path / "images" / "ZQ00X.dcm")
+    for name in ("ZQ00X.png", "zq00x_mask.png"):
+        Image.new("L", (64, 48)).save(tmp_path / "masks" / name)
+    with pytest.raises(DatasetError, match="both match it") as refusal:
+        open_dataset(tmp_path)
+    assert "zq00x" not in str(refusal.value).lower() and "film-" in str(refusal.value)
+    (tmp_path / "masks" / "ZQ00X.png").unlink()
+    with pytest.raises(UsageError, match=r"film-.* is an image") as refusal:
+        open_dataset(tmp_path, labels=["femur"])
+    assert "zq00x" not in str(refusal.value).lower()
+    (tmp_path / "masks" / "ZQ00X.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"film-.*json") as refusal:
+        open_dataset(tmp_path)
+    assert "zq00x" not in str(refusal.value).lower()
+    (tmp_path / "masks" / "ZQ00X.json").unlink()
+    (tmp_path / "groups.csv").write_text("name,patient\n")
+    with pytest.raises(DatasetError, match="omits film-") as refusal:
+        open_dataset(tmp_path)
+    assert "zq00x" not in str(refusal.value).lower()
+
+
+def test_a_film_too_large_for_the_memory_is_not_named(tmp_path, monkeypatch):
+    film = tmp_path / "ZQ00X.dcm"
+    films.marked(film)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("boneseg.radiograph.dicom.read.read_dicom", full)
+    with pytest.raises(RadiographError, match=r"film-.* not enough memory"):
+        read_radiograph(film)
+
+
+@pytest.mark.parametrize("vr", [b"ZZ", b"LO", b"ST", b"UN", b"OB"])
+def test_a_name_of_another_representation_is_still_a_name(tmp_path: Path, vr: bytes) -> None:
+    """An unknown VR, one that is not of persons, and bytes."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    film = films.dicom(folder / "zaphod_beeblebrox.dcm", films.bone())
+    data = film.read_bytes()
+    name = films.PATIENT.encode() + b" "
+    old = b"\x10\0\x10\0PN" + len(name).to_bytes(2, "little") + name
+    long = vr in (b"UN", b"OB")
+    size = b"\0\0" + len(name).to_bytes(4, "little") if long else len(name).to_bytes(2, "little")
+    assert data.count(old) == 1
+    film.write_bytes(data.replace(old, b"\x10\0\x10\0" + vr + size + name))
+    assert public_path(film).name.startswith("film-")
