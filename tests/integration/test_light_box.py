@@ -35,7 +35,7 @@ from PIL import Image
 
 from boneseg._util.files import own_folder
 from boneseg.bundle.store import bundled, sample_films
-from boneseg.dataset.open import Case
+from boneseg.dataset.case import Case
 from boneseg.dataset.splits import units
 from boneseg.errors import DatasetError, OutputError, UsageError
 from boneseg.inference.engine import Engine

@@ -14,8 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from boneseg.bundle.store import sample_films
+from boneseg.dataset.case import Case
 from boneseg.dataset.load import Film, fingerprint, prepare_films, read_films
-from boneseg.dataset.open import Case, open_dataset
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import RadiographError
 from boneseg.evaluation.evaluate import evaluate_model
 from boneseg.evaluation.metrics import score

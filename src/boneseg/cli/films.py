@@ -149,7 +149,8 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Check a dataset of films and masks for problems that would impair training."""
-    from boneseg.dataset.audit import check_dataset, contact_sheet
+    from boneseg.dataset.audit import check_dataset
+    from boneseg.dataset.contact_sheet import contact_sheet
     from boneseg.dataset.open import open_dataset
 
     refuse_other_ending("--sheet", sheet, ".png")

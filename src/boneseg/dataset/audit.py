@@ -3,7 +3,6 @@
     report = check_dataset(open_dataset(Path("data")))
     for problem in report.problems:
         print(problem.kind, problem.names, problem.detail)
-    contact_sheet(dataset, Path("sheet.png"), report=report)
 
 A broken file never stops the check. A problem is serious if training on the dataset would fail or
 learn something wrong; the others are warnings.
@@ -12,28 +11,25 @@ learn something wrong; the others are warnings.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from boneseg.dataset.open import Case, Dataset
-from boneseg.dataset.splits import hold_out, thumbnail, twins
+from boneseg.dataset.case import Case
+from boneseg.dataset.duplicates import near_duplicates, thumbnail
+from boneseg.dataset.open import Dataset
+from boneseg.dataset.splits import hold_out
 from boneseg.errors import BonesegError, DatasetError, MaskError, unexpected
 from boneseg.masks.drawing import MaskSizeError
-from boneseg.masks.formats.png import UnclearMaskError, save_png
+from boneseg.masks.formats.png import UnclearMaskError
+from boneseg.preprocessing import Floats
 from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.read import read_radiograph
 
-# Colour-blind safe (Okabe & Ito): bone, and the frame of a problem.
-_ORANGE, _BLUE = (230, 159, 0), (86, 180, 233)
-_GREY = (200, 200, 200)
-_GAP, _CAPTION, _NARROWEST = 3, 28, 72  # room for a name below
 _INVERTED, _DARKER = 0.9, -0.3
 _BEYOND = 2  # px; tolerance of manual drawing at the edge of a film
 
@@ -73,7 +69,7 @@ class CheckReport:
         """Whether there is no serious problem."""
         return not any(problem.serious for problem in self.problems)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain dicts, lists and numbers; without `clusters` and `shares`."""
         return {
             "ok": self.ok,
@@ -92,18 +88,17 @@ class CheckReport:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Findings:
     """The findings for one case; of its film only the thumbnail is kept."""
 
-    small: NDArray[np.float32] | None = None
+    small: Floats | None = None
     size: tuple[int, int] | None = None
     share: float = math.nan
     problems: tuple[tuple[str, str], ...] = ()
 
 
-_SERIOUS = frozenset(
-    ("no pairs", "unreadable film", "unreadable mask", "unexpected values", "size mismatch")
-)
+_SERIOUS = frozenset(("unreadable film", "unreadable mask", "unexpected values", "size mismatch"))
+_CONSTANT = frozenset(("empty mask", "full mask"))
 
 
 def check_dataset(
@@ -111,21 +106,21 @@ def check_dataset(
 ) -> CheckReport:
     """Read every film and mask once and report all problems.
 
-    Kinds: "no pairs", "too few films" (independent ones: of different patients and not twins),
-    "unreadable film", "unreadable mask", "unexpected values", "size mismatch" (all serious); "empty
-    mask", "full mask" (serious if there are no other masks); "maybe inverted", "blank film",
-    "twins" (folds keep them together), "cut off", "unpaired image", "unpaired mask" and "table"
-    (warnings). Files that the dataset omitted because of an error are an "unreadable mask" without
-    a name. `progress` is called with (cases done, cases).
+    Kinds: "no pairs", "too few films" (of different patients, without near-duplicates), "unreadable
+    film", "unreadable mask", "unexpected values", "size mismatch" (all serious); "empty mask",
+    "full mask" (serious if there are no other masks); "maybe inverted", "blank film",
+    "near-duplicates" (folds keep them together), "cut off", "unpaired image", "unpaired mask" and
+    "table" (warnings). Files that the dataset omitted because of an error are an "unreadable mask"
+    without a name. `progress` is called with (cases done, cases).
     """
-    looks = []
+    findings = []
     for count, case in enumerate(dataset.cases, start=1):
-        looks.append(_look(case))
+        findings.append(_examine(case))
         if progress:
             progress(count, len(dataset.cases))
-    clusters = _clusters(dataset.cases, looks)
-    shares = [look.share for look in looks if not math.isnan(look.share)]
-    sizes = Counter(look.size for look in looks if look.size is not None)
+    clusters = _clusters(findings)
+    shares = [found.share for found in findings if not math.isnan(found.share)]
+    sizes = Counter(found.size for found in findings if found.size is not None)
     return CheckReport(
         films=len(dataset.cases) + len(dataset.unpaired_images),
         masks=len(dataset.cases) + len(dataset.unpaired_masks),
@@ -134,18 +129,18 @@ def check_dataset(
         parts=tuple(sorted(Counter(c.part for c in dataset.cases if c.part is not None).items())),
         sizes=tuple((height, width, count) for (height, width), count in sizes.most_common()),
         bone_share=(min(shares), float(np.median(shares)), max(shares)) if shares else None,
-        problems=tuple(_problems(dataset, looks, clusters)),
+        problems=tuple(_problems(dataset, findings, clusters)),
         clusters=tuple(clusters),
-        shares=tuple(look.share for look in looks),
+        shares=tuple(found.share for found in findings),
     )
 
 
-def _look(case: Case) -> _Look:
-    look = _Look()
+def _examine(case: Case) -> _Findings:
+    found = _Findings()
     problems = []
     try:
-        pixels = _film(case)
-        look = _Look(small=thumbnail(pixels), size=(pixels.shape[0], pixels.shape[1]))
+        pixels = read_radiograph(case.image).pixels
+        found = _Findings(small=thumbnail(pixels), size=(pixels.shape[0], pixels.shape[1]))
         if pixels.min() == pixels.max():
             problems.append(("blank film", f"{case.image_name}: all pixels are equal"))
     except BonesegError as error:
@@ -153,13 +148,10 @@ def _look(case: Case) -> _Look:
     except Exception as error:  # from a library: its message could quote the file
         problems.append(("unreadable film", unexpected(case.image_name, error)))
     try:
-        mask = case.read_mask(look.size)
-        look = replace(look, share=float(mask.mean()))
-        problems += _doubts(case, mask, look.small)
-        beyond = case.cut_off((mask.shape[0], mask.shape[1]))
-        if beyond > _BEYOND:
-            detail = f"{case.mask_name}: polygons reach {beyond:.0f} px beyond the film"
-            problems.append(("cut off", f"{detail}; the part outside is clipped"))
+        mask = case.read_mask(found.size)
+        found = replace(found, share=float(mask.mean()))
+        problems += _mask_warnings(case, mask, found.small)
+        problems += _cut_off(case, mask)
     except UnclearMaskError as error:
         problems.append(("unexpected values", str(error)))
     except MaskSizeError as error:
@@ -168,19 +160,22 @@ def _look(case: Case) -> _Look:
         problems.append(("unreadable mask", str(error)))
     except Exception as error:
         problems.append(("unreadable mask", unexpected(case.mask_name, error)))
-    return replace(look, problems=tuple(problems))
+    return replace(found, problems=tuple(problems))
 
 
-def _film(case: Case) -> NDArray[np.float32]:
-    from boneseg.radiograph.read import read_radiograph
+def _cut_off(case: Case, mask: NDArray[np.bool_]) -> list[tuple[str, str]]:
+    """A warning if polygons reach beyond the film. Raises MaskError."""
+    beyond = case.cut_off((mask.shape[0], mask.shape[1]))
+    if beyond <= _BEYOND:
+        return []
+    detail = f"{case.mask_name}: polygons reach {beyond:.0f} px beyond the film"
+    return [("cut off", f"{detail}; the part outside is clipped")]
 
-    return read_radiograph(case.image).pixels
 
-
-def _doubts(
-    case: Case, mask: NDArray[np.bool_], small: NDArray[np.float32] | None
+def _mask_warnings(
+    case: Case, mask: NDArray[np.bool_], small: Floats | None
 ) -> list[tuple[str, str]]:
-    """Warnings about a readable mask."""
+    """Warnings about the amount and place of bone in a mask."""
     share = mask.mean()
     if share == 0:
         return [("empty mask", f"{case.mask_name}: contains no bone")]
@@ -197,7 +192,7 @@ def _doubts(
     return []
 
 
-def _contrast(small: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+def _contrast(small: Floats, mask: NDArray[np.bool_]) -> float:
     """Mean brightness just inside the mask minus just outside, in standard deviations of the film.
 
     Within 3 cells of the thumbnail on either side: of 442 leg, knee and spine films none is below
@@ -213,18 +208,37 @@ def _contrast(small: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     return float((inside.mean() - outside.mean()) / small.std())
 
 
-def _clusters(cases: Sequence[Case], looks: Sequence[_Look]) -> list[int]:
+def _clusters(findings: Sequence[_Findings]) -> list[int]:
     """The cluster of each case; an unreadable film has its own."""
-    seen = [(index, look.small) for index, look in enumerate(looks) if look.small is not None]
-    found = twins([cases[index] for index, _ in seen], [small for _, small in seen])
-    clusters = list(range(len(cases)))
-    for (index, _), cluster in zip(seen, found, strict=True):
-        clusters[index] = seen[cluster][0]
+    readable = [(i, found.small) for i, found in enumerate(findings) if found.small is not None]
+    clusters = list(range(len(findings)))
+    labels = near_duplicates([small for _, small in readable])
+    for (index, _), label in zip(readable, labels, strict=True):
+        clusters[index] = readable[label][0]
     return clusters
 
 
-def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int]) -> list[Problem]:
+def _problems(
+    dataset: Dataset, findings: Sequence[_Findings], clusters: Sequence[int]
+) -> list[Problem]:
     """All problems, serious ones first."""
+    problems = _of_dataset(dataset, clusters)
+    readable = [found for found in findings if not math.isnan(found.share)]
+    nothing_to_learn = all(found.share in (0, 1) for found in readable)
+    serious = _SERIOUS | (_CONSTANT if nothing_to_learn else frozenset())
+    for case, found in zip(dataset.cases, findings, strict=True):
+        problems += [
+            Problem(kind, (case.name,), text, kind in serious) for kind, text in found.problems
+        ]
+    problems += _duplicates(dataset.cases, clusters)
+    problems += _unpaired("unpaired image", dataset.unpaired_images, "has no mask")
+    problems += _unpaired("unpaired mask", dataset.unpaired_masks, "has no film")
+    problems += [Problem("table", (), remark, False) for remark in dataset.remarks]
+    return sorted(problems, key=lambda problem: not problem.serious)
+
+
+def _of_dataset(dataset: Dataset, clusters: Sequence[int]) -> list[Problem]:
+    """Problems of the dataset as a whole."""
     problems = []
     if not dataset.cases:
         detail = f"{dataset.root}: no mask matches a film by name; give both the same name"
@@ -235,29 +249,24 @@ def _problems(dataset: Dataset, looks: Sequence[_Look], clusters: Sequence[int])
             f"{dataset.root}: all films are of one patient or are copies of one image; add others"
         )
         problems.append(Problem("too few films", (), detail, True))
-    readable = [look for look in looks if not math.isnan(look.share)]
-    pointless = all(look.share in (0, 1) for look in readable)  # nothing to learn
-    for case, look in zip(dataset.cases, looks, strict=True):
-        for kind, detail in look.problems:
-            serious = kind in _SERIOUS or (pointless and kind in ("empty mask", "full mask"))
-            problems.append(Problem(kind, (case.name,), detail, serious))
+    return problems
+
+
+def _duplicates(cases: Sequence[Case], clusters: Sequence[int]) -> list[Problem]:
     members = defaultdict(list)
-    for case, cluster in zip(dataset.cases, clusters, strict=True):
+    for case, cluster in zip(cases, clusters, strict=True):
         members[cluster].append(case.name)
-    for names in members.values():
-        if len(names) > 1:
-            reason = "show the same image; they stay in one fold, but one is enough"
-            detail = f"{', '.join(names)}: {reason}"
-            problems.append(Problem("twins", tuple(names), detail, False))
-    for kind, paths in (
-        ("unpaired image", dataset.unpaired_images),
-        ("unpaired mask", dataset.unpaired_masks),
-    ):
-        lacks = "has no mask" if kind == "unpaired image" else "has no film"
-        called = [public_path(path) for path in paths]
-        problems += [Problem(kind, (p.name,), f"{p}: {lacks}; left out", False) for p in called]
-    problems += [Problem("table", (), remark, False) for remark in dataset.remarks]
-    return sorted(problems, key=lambda problem: not problem.serious)
+    advice = "show the same image; they stay in one fold, but one is enough"
+    return [
+        Problem("near-duplicates", tuple(names), f"{', '.join(names)}: {advice}", False)
+        for names in members.values()
+        if len(names) > 1
+    ]
+
+
+def _unpaired(kind: str, paths: Sequence[Path], lacks: str) -> list[Problem]:
+    names = [public_path(path) for path in paths]
+    return [Problem(kind, (name.name,), f"{name}: {lacks}; left out", False) for name in names]
 
 
 def _can_be_split(cases: Sequence[Case], clusters: Sequence[int]) -> bool:
@@ -267,112 +276,3 @@ def _can_be_split(cases: Sequence[Case], clusters: Sequence[int]) -> bool:
     except DatasetError:
         return False
     return True
-
-
-def contact_sheet(
-    dataset: Dataset,
-    path: Path,
-    *,
-    report: CheckReport | None = None,
-    columns: int = 12,
-    tile: int = 160,
-    limit: int = 60,
-) -> None:
-    """Write a PNG contact sheet of films with their masks overlaid in orange.
-
-    Cases with a problem in `report` come first, framed in blue with its kind; the others are
-    sampled evenly in order of name, `limit` tiles in all. A tile has the area of `tile` x `tile`
-    pixels and the typical shape of the films. Raises DatasetError without cases and OutputError if
-    the file cannot be written.
-    """
-    if not dataset.cases:
-        raise DatasetError(
-            f"{dataset.root}: holds no pairs to show; give each mask the name of its film"
-        )
-    wrong: dict[str, str] = {}
-    for problem in report.problems if report else ():
-        for name in problem.names if not problem.kind.startswith("unpaired") else ():
-            wrong.setdefault(name, problem.kind)
-    chosen = _chosen(dataset.cases, wrong, limit)
-    pictures = [_picture(case, 2 * tile) for case in chosen]
-    aspects = [film.width / film.height for film, _ in pictures if film is not None]
-    root = math.sqrt(min(max(float(np.median(aspects)) if aspects else 1.0, 0.125), 8.0))
-    box = max(round(tile * root), _NARROWEST), round(tile / root)
-    columns = max(1, min(columns, len(chosen)))
-    step = box[0] + 2 * _GAP, box[1] + 2 * _GAP + _CAPTION
-    sheet = Image.new("RGB", (columns * step[0], -(-len(chosen) // columns) * step[1]))
-    for index, (case, (film, mask)) in enumerate(zip(chosen, pictures, strict=True)):
-        shown = _tile(film, mask, box, case.name, wrong.get(case.name))
-        sheet.paste(shown, (index % columns * step[0], index // columns * step[1]))
-    save_png(path, sheet)
-
-
-def _chosen(cases: Sequence[Case], wrong: Collection[str], limit: int) -> list[Case]:
-    first = [case for case in cases if case.name in wrong][:limit]
-    others = [case for case in cases if case.name not in wrong]
-    room = min(limit - len(first), len(others))
-    picks = np.linspace(0, len(others) - 1, room).round().astype(int).tolist() if room else []
-    return first + [others[pick] for pick in picks]
-
-
-def _picture(case: Case, side: int) -> tuple[Image.Image | None, Image.Image | None]:
-    """A film and its mask in grey, downsampled to an area of side x side; None if unreadable."""
-
-    def smaller(values: NDArray[Any]) -> Image.Image:
-        image = Image.fromarray((values * 255).astype(np.uint8))
-        scale = min(1.0, side / math.sqrt(image.width * image.height))
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        return image.resize(size, Image.Resampling.BOX)
-
-    try:
-        pixels = _film(case)
-    except Exception:  # reported by the check
-        return None, None
-    try:
-        return smaller(pixels), smaller(case.read_mask((pixels.shape[0], pixels.shape[1])))
-    except Exception:
-        return smaller(pixels), None
-
-
-def _tile(
-    film: Image.Image | None,
-    mask: Image.Image | None,
-    box: tuple[int, int],
-    name: str,
-    problem: str | None,
-) -> Image.Image:
-    """One film in its box with its mask overlaid, and its name and problem below."""
-    tile = Image.new("RGB", (box[0] + 2 * _GAP, box[1] + 2 * _GAP + _CAPTION))
-    draw = ImageDraw.Draw(tile)
-    if film is not None:
-        scale = min(box[0] / film.width, box[1] / film.height)
-        size = (max(1, round(film.width * scale)), max(1, round(film.height * scale)))
-        corner = (_GAP + (box[0] - size[0]) // 2, _GAP + (box[1] - size[1]) // 2)
-        tile.paste(_overlay(film.resize(size), mask and mask.resize(size)), corner)
-    for line, text in enumerate((name, problem or "")):
-        text = _plain(text)
-        font = ImageFont.load_default(10)
-        while text and draw.textlength(text, font) > box[0]:
-            text = text[:-2] + "\u2026" if len(text) > 2 else ""
-        draw.text((_GAP, box[1] + 2 * _GAP + 13 * line), text, (_GREY, _BLUE)[line], font)
-    if problem is not None:
-        draw.rectangle((0, 0, tile.width - 1, tile.height - 1), outline=_BLUE, width=2)
-    return tile
-
-
-def _plain(text: str) -> str:
-    """Text on one line, without accents, which the font cannot render."""
-    apart = unicodedata.normalize("NFKD", text.encode(errors="replace").decode())
-    return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
-
-
-def _overlay(film: Image.Image, mask: Image.Image | None) -> Image.Image:
-    """The film with the mask as a translucent fill and an opaque outline."""
-    grey = film.convert("RGB")
-    if mask is None:
-        return grey
-    bone = mask.point(lambda level: 255 if level >= 128 else 0)
-    inside = ImageOps.expand(bone, 1).filter(ImageFilter.MinFilter(3))
-    outline = ImageChops.subtract(bone, ImageOps.crop(inside, 1))
-    veil = ImageChops.add(bone.point(lambda level: level // 4), outline)
-    return Image.composite(Image.new("RGB", grey.size, _ORANGE), grey, veil)

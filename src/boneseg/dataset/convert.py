@@ -17,7 +17,8 @@ import numpy as np
 
 from boneseg._util.files import make_folder, same_place
 from boneseg._util.lock import exclusive
-from boneseg.dataset.open import Case, Dataset
+from boneseg.dataset.case import Case
+from boneseg.dataset.open import Dataset
 from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError, unexpected
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.output import OutputFolder, write_outputs

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boneseg._util.text import counted, listed
-from boneseg.dataset.open import Case
+from boneseg.dataset.case import Case
 from boneseg.errors import BonesegError, DatasetError, TrainingError
 from boneseg.preprocessing import Placement, Preparation, in_squares
 from boneseg.radiograph.read import Radiograph, read_radiograph

@@ -8,24 +8,19 @@ part. `dataset/splits.py` keeps the films of a group together.
 
 from __future__ import annotations
 
-import csv
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from boneseg._util.files import LAYOUTS, read_bytes, real_path
+from boneseg._util.files import LAYOUTS, real_path
 from boneseg._util.text import counted, listed
+from boneseg.dataset.case import Case, without_name
 from boneseg.dataset.pairing import (
-    FILM_ENDING,
     MASK_ENDING,
     MaskFile,
-    as_compared,
+    Pairing,
     check_labels,
     film_files,
     mask_files,
@@ -33,64 +28,15 @@ from boneseg.dataset.pairing import (
     pair,
     picture_files,
 )
+from boneseg.dataset.tables import Tables, read_tables
 from boneseg.drawing.html import figure, frame, table
-from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError
+from boneseg.errors import BonesegError, DatasetError, UsageError
 from boneseg.masks.annotations import is_annotation, suffix_of
 from boneseg.masks.filenames import stem_of
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
 
 SHOWN, SMALL = 4, 256  # films shown in a notebook, and their longest side in px
-_HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case", "id", "stem"))
-
-
-@dataclass(frozen=True)
-class Case:
-    """A film and its mask. `group` is the patient, `part` the body part, if known.
-
-    name: of the film, or a hash if the name identifies the patient.
-    film: the film's name in a mask file that covers several films.
-    labels: the labels that are bone; all if empty.
-    """
-
-    name: str
-    image: Path
-    mask: Path
-    group: str | None = None
-    part: str | None = None
-    film: str | None = None
-    labels: tuple[str, ...] = ()
-
-    @property
-    def mask_name(self) -> str:
-        """The name of the mask in messages."""
-        return self.hide(str(self.mask) if self.film is None else f"{self.mask}: {self.film}")
-
-    @property
-    def image_name(self) -> str:
-        """The name of the film in messages."""
-        return self.hide(str(self.image))
-
-    def read_mask(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
-        """The mask, bool H x W; see `masks.read_mask`. Raises MaskError."""
-        from boneseg.masks.read import read_mask
-
-        try:
-            return read_mask(self.mask, shape, film=self.film, labels=self.labels)
-        except MaskError as error:
-            error.args = (self.hide(str(error)),)
-            raise
-
-    def cut_off(self, shape: tuple[int, int]) -> float:
-        """How far polygons reach beyond the film, in px; that part is clipped. Raises MaskError."""
-        from boneseg.masks.annotations import cut_off
-
-        has_polygons = suffix_of(self.mask) in (".json", ".xml", ".txt")
-        return cut_off(self.mask, shape, film=self.film) if has_polygons else 0.0
-
-    def hide(self, words: str) -> str:
-        """Text about the film or its mask, without names that identify the patient."""
-        return words if self.name == stem_of(self.image) else _hidden(words, self.image, self.name)
 
 
 @dataclass(frozen=True)
@@ -163,51 +109,69 @@ def open_dataset(
         Path(place) if place is not None else None for place in (data, images, masks)
     )
     films_folder, masks_folder = _folders(data, images, masks)
-    films = film_files(films_folder)
-    called = {film: film.name if keep_names else public_name(film) for film in films}
     root = data if data is not None else films_folder.parent
-    remarks: list[str] = []
+    files = film_files(films_folder)
+    names = {film: film.name if keep_names else public_name(film) for film in files}
     try:
-        drawn = mask_files(masks_folder)
-        if real_path(films_folder) == real_path(masks_folder):
-            drawn = [one for one in drawn if _is_mask_beside_films(one)]
-            taken = {one.path for one in drawn}
-            films = [path for path in films if path not in taken]
-        if not films:
-            raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
-        if not drawn:
-            raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
-        found = pair(films, drawn)
-        pairs = found.pairs
-        if found.faults and not pairs:
-            more = f" (and {counted(len(found.faults) - 1, 'other fault')})"
-            raise DatasetError(found.faults[0] + (more if len(found.faults) > 1 else ""))
-        groups = _table(root / "groups.csv", films, pairs, remarks, complete=True)
-        parts = _table(root / "parts.csv", films, pairs, remarks, complete=False)
+        films, found = _paired(films_folder, files, masks_folder)
+        tables = read_tables(root, films, found.pairs)
         if labels:
-            check_labels(labels, list(pairs.values()))
+            check_labels(labels, list(found.pairs.values()))
     except (DatasetError, UsageError) as error:
-        raise type(error)(_all_hidden(str(error), called)) from None
+        raise type(error)(_all_hidden(str(error), names)) from None
+    return Dataset(
+        root,
+        _cases(found.pairs, names, tables, tuple(labels)),
+        tuple(film for film in films if film not in found.pairs and film not in found.unclear),
+        tuple(found.alone),
+        tuple(_all_hidden(remark, names) for remark in tables.remarks),
+        tuple(_all_hidden(fault, names) for fault in found.faults),
+    )
+
+
+def _paired(
+    films_folder: Path, films: list[Path], masks_folder: Path
+) -> tuple[list[Path], Pairing]:
+    """The films, without masks that lie among them, and the mask of each.
+
+    Raises DatasetError if there is no film or no mask, or if faults leave no film with a mask.
+    """
+    masks = mask_files(masks_folder)
+    if real_path(films_folder) == real_path(masks_folder):
+        masks = [mask for mask in masks if _is_mask_beside_films(mask)]
+        taken = {mask.path for mask in masks}
+        films = [path for path in films if path not in taken]
+    if not films:
+        raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
+    if not masks:
+        raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
+    found = pair(films, masks)
+    if found.faults and not found.pairs:
+        more = f" (and {counted(len(found.faults) - 1, 'other fault')})"
+        raise DatasetError(found.faults[0] + (more if len(found.faults) > 1 else ""))
+    return films, found
+
+
+def _cases(
+    pairs: Mapping[Path, MaskFile],
+    names: Mapping[Path, str],
+    tables: Tables,
+    labels: tuple[str, ...],
+) -> tuple[Case, ...]:
+    """The cases in order of name."""
     cases = [
         Case(
-            stem_of(Path(called[film])),
-            film,
-            mask.path,
-            groups.get(stem_of(film)),
-            parts.get(stem_of(film)),
-            mask.film,
-            tuple(labels),
+            name=stem_of(Path(names[film])),
+            image=film,
+            mask=mask.path,
+            group=tables.groups.get(stem_of(film)),
+            part=tables.parts.get(stem_of(film)),
+            film=mask.film,
+            labels=labels,
         )
         for film, mask in pairs.items()
     ]
-    return Dataset(
-        root,
-        tuple(sorted(cases, key=lambda case: case.name)),
-        tuple(film for film in films if film not in pairs and film not in found.unclear),
-        tuple(found.alone),
-        tuple(_all_hidden(remark, called) for remark in remarks),
-        tuple(_all_hidden(fault, called) for fault in found.faults),
-    )
+    return tuple(sorted(cases, key=lambda case: case.name))
 
 
 def _is_mask_beside_films(one: MaskFile) -> bool:
@@ -215,17 +179,12 @@ def _is_mask_beside_films(one: MaskFile) -> bool:
     return bool(suffix_of(one.path) or one.uid or MASK_ENDING.search(one.name))
 
 
-def _hidden(words: str, film: Path, name: str) -> str:
-    """The text with the name of a film, and of a mask named like it, replaced."""
-    base = FILM_ENDING.sub("", stem_of(film))
-    return re.sub(re.escape(base), lambda _: name, words, flags=re.IGNORECASE)
-
-
-def _all_hidden(words: str, called: Mapping[Path, str]) -> str:
-    for film, name in called.items():
+def _all_hidden(text: str, names: Mapping[Path, str]) -> str:
+    """The text without names of films that identify the patient."""
+    for film, name in names.items():
         if name != film.name:
-            words = _hidden(words, film, stem_of(Path(name)))
-    return words
+            text = without_name(text, film, stem_of(Path(name)))
+    return text
 
 
 def films_and_masks(images: Path, masks: Path) -> tuple[dict[Path, Path | None], dict[Path, str]]:
@@ -280,47 +239,3 @@ def _document(data: Path) -> Path | None:
         if suffix_of(path) in (".json", ".xml") and path.is_file():
             found += [path] if not any(mask.loose for mask in masks_in(path)) else []
     return found[0] if len(found) == 1 else None
-
-
-def _table(
-    path: Path,
-    films: Iterable[Path],
-    paired: Iterable[Path],
-    remarks: list[str],
-    complete: bool,
-) -> dict[str, str]:
-    """The second column of a table by film name, which is the first column."""
-    if not path.is_file():
-        return {}
-    names = {
-        as_compared(key): stem_of(film) for film in films for key in (film.name, stem_of(film))
-    }
-    values: dict[str, str] = {}
-    unknown = []
-    for number, row in enumerate(_rows(path)):
-        key = as_compared(PurePosixPath(row[0].replace("\\", "/")).name)
-        name = names.get(key) or names.get(stem_of(Path(key)))
-        if len(row) < 2 or not row[1]:
-            raise DatasetError(f"{path}: has no value for {row[0][:40]!r}; two columns are needed")
-        if name is None:
-            unknown += [row[0]] if number > 0 or key not in _HEADER else []
-        elif values.setdefault(name, row[1]) != row[1]:
-            raise DatasetError(f"{path}: lists {row[0]} twice, as {values[name]} and {row[1]}")
-    if unknown:
-        remarks.append(f"{path}: lists {listed(unknown)}, without a film of that name")
-    left_out = [stem_of(film) for film in paired if stem_of(film) not in values]
-    if left_out:
-        remarks.append(f"{path}: omits {listed(left_out)}; add a row for each film")
-        if complete:  # films of one patient could be on both sides of a split
-            raise DatasetError(remarks[-1])
-    return values
-
-
-def _rows(path: Path) -> list[list[str]]:
-    try:
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
-        mark = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise DatasetError(f"{path}: cannot be read; save it as CSV in UTF-8") from None
-    return [row for row in rows if any(row)]

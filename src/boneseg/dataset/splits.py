@@ -1,95 +1,24 @@
 """Split films into folds, or training and validation sets, without leakage.
 
-    clusters = twins(dataset.cases, films)
+    clusters = near_duplicates([thumbnail(film) for film in films])
     folds = split_folds(dataset.cases, clusters, k=5, seed=0)
     train, validation = hold_out(dataset.cases, clusters, fraction=0.2, seed=0)
 
-Films of one group, and twins, are never on both sides of a split.
+Films of one group, and near-duplicates, are never on both sides of a split.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from boneseg._util.text import counted
-from boneseg.dataset.open import Case
+from boneseg.dataset.case import Case
+from boneseg.dataset.duplicates import join
 from boneseg.errors import DatasetError, UsageError
-
-_GRID = 128
-_COARSE, _TWINS, _SHIFT = 0.9, 0.88, 3
-_BLOCK = 128  # signatures compared at once
-
-
-def thumbnail(film: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean brightness of a film (H x W) on a 128 x 128 grid, as compared by `twins`."""
-    image = Image.fromarray(np.ascontiguousarray(film, np.float32))
-    return np.asarray(image.resize((_GRID, _GRID), Image.Resampling.BOX))
-
-
-def twins(cases: Sequence[Case], films: Iterable[NDArray[np.float32]]) -> list[int]:
-    """The cluster of each case: films (float32, H x W, or thumbnails) that show the same image.
-
-    Copies are found after JPEG compression at quality 50, changes of brightness, contrast or
-    gamma, downsampling by 2, a shift of a pixel, and mirroring; not after cropping a border.
-    Different films of one patient are not twins: use `groups.csv` for these.
-
-    Band-passed thumbnails are compared by their maximum correlation over shifts of up to 3 cells.
-    The band is clipped at its standard deviation, because rulers and stitching lines, the same on
-    all films of a clinic, would dominate the anatomy. Of 442 leg, knee and spine films no two
-    exceed 0.83; copies changed as above have 0.93 or more.
-    """
-    if not cases:
-        return []
-    small = np.stack([thumbnail(film) for film, _ in zip(films, cases, strict=True)])
-    labels = np.arange(len(small))
-    seen: dict[bytes, int] = {}
-    for index, picture in enumerate(small):  # also finds copies of a film without any structure
-        _join(labels, index, seen.setdefault(picture.tobytes(), index))
-    fine, coarse = _signature(small)
-    for mirror in (1, -1):
-        other = coarse[:, :, ::mirror].reshape(len(small), -1)
-        for row in range(len(small)):
-            alike = row + 1 + np.flatnonzero(other[row + 1 :] @ coarse[row].ravel() > _COARSE)
-            for some in np.array_split(alike, len(alike) // _BLOCK + 1):
-                overlap = _overlap(fine[row], fine[some][:, :, ::mirror])
-                for index in some[overlap > _TWINS].tolist():
-                    _join(labels, row, index)
-    return [int(label) for label in labels]
-
-
-def _signature(small: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Two band-passed versions of the thumbnails, of unit norm: 128 x 128 and 32 x 32."""
-    from scipy.ndimage import gaussian_filter
-
-    cells = small.reshape(len(small), 32, _GRID // 32, 32, _GRID // 32).mean(axis=(2, 4))
-    coarse = cells - gaussian_filter(cells, (0, 2, 2))
-    band = gaussian_filter(small, (0, 1, 1)) - gaussian_filter(small, (0, 4, 4))
-    spread = band.std(axis=(1, 2), keepdims=True)
-    return _unit(np.clip(band, -spread, spread)), _unit(coarse)
-
-
-def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)
-    norm = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True))
-    flat = norm < 1e-3  # no structure to compare: rounding must not make twins of blank films
-    return np.where(flat, np.float32(0), centred / np.where(flat, 1, norm))
-
-
-def _overlap(one: NDArray[np.float32], many: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The maximum correlation of one signature with each of the others over small shifts."""
-    spectrum = np.fft.rfft2(one) * np.fft.rfft2(many).conj()
-    shifted = np.roll(np.fft.irfft2(spectrum), (_SHIFT, _SHIFT), axis=(1, 2))
-    return np.asarray(shifted[:, : 2 * _SHIFT + 1, : 2 * _SHIFT + 1].max(axis=(1, 2)))
-
-
-def _join(labels: NDArray[np.int64], first: int, second: int) -> None:
-    labels[labels == labels[second]] = labels[first]
 
 
 def units(cases: Sequence[Case], clusters: Sequence[int]) -> list[list[int]]:
@@ -97,9 +26,9 @@ def units(cases: Sequence[Case], clusters: Sequence[int]) -> list[list[int]]:
     labels = np.arange(len(cases))
     first: dict[tuple[str, object], int] = {}
     for index, (case, cluster) in enumerate(zip(cases, clusters, strict=True)):
-        _join(labels, index, first.setdefault(("cluster", cluster), index))
+        join(labels, index, first.setdefault(("cluster", cluster), index))
         if case.group is not None:
-            _join(labels, index, first.setdefault(("group", case.group), index))
+            join(labels, index, first.setdefault(("group", case.group), index))
     found = defaultdict(list)
     for index in sorted(range(len(cases)), key=lambda i: cases[i].name):
         found[int(labels[index])].append(index)
@@ -129,7 +58,7 @@ def split_folds(
         raise DatasetError(
             f"{counted(len(joined), 'independent film')} or groups cannot fill {k} folds; {advice}"
         )
-    return _deal(cases, joined, shares, [1 / k] * k, seed)
+    return _assign(cases, joined, shares, [1 / k] * k, seed)
 
 
 def all_but(some: Collection[int], count: int) -> list[int]:
@@ -160,7 +89,7 @@ def hold_out(
             f"{counted(len(cases), 'film')} in one group cannot be split into two; add films"
         )
     held = min(max(round(fraction * len(cases)), 1), len(cases) - 1) / len(cases)
-    train, validation = _deal(cases, joined, shares, [1 - held, held], seed)
+    train, validation = _assign(cases, joined, shares, [1 - held, held], seed)
     return train, validation
 
 
@@ -189,7 +118,7 @@ def _strata(
     return list(zip(parts, quarters, strict=True))
 
 
-def _deal(
+def _assign(
     cases: Sequence[Case],
     units: Sequence[Sequence[int]],
     shares: Sequence[float] | None,

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from boneseg._util.files import write_table
 from boneseg._util.text import counted
+from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import is_among
-from boneseg.dataset.open import Case, Dataset
+from boneseg.dataset.open import Dataset
 from boneseg.dataset.pairing import MaskFile, as_compared, masks_in
 from boneseg.drawing.html import frame, table
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected

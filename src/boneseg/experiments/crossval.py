@@ -45,10 +45,11 @@ from boneseg.bundle.store import (
     seen_by,
     starting_from,
 )
+from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.fingerprint import is_among, joined
 from boneseg.dataset.load import Film, fingerprint, fingerprints, read_films, refuse_other
 from boneseg.dataset.open import Dataset
-from boneseg.dataset.splits import all_but, split_folds, twins, units
+from boneseg.dataset.splits import all_but, split_folds, units
 from boneseg.errors import DatasetError, TrainingError, UsageError
 from boneseg.evaluation.calibration import Calibration, calibrate
 from boneseg.evaluation.metrics import CaseScores, Scores, Summary, by_part, score, summarise
@@ -172,7 +173,7 @@ def _names(films: Sequence[Film], some: Sequence[int]) -> frozenset[str]:
 
 def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
     cases = [film.case for film in films]
-    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
     shares = [float(film.mask.mean()) for film in films]
     folds = split_folds(cases, clusters, count, seed, shares)
     for number, indices in enumerate(folds, start=1):

@@ -9,7 +9,7 @@ from typing import Any
 
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle
-from boneseg.dataset.open import Case
+from boneseg.dataset.case import Case
 from boneseg.drawing.charts import bars, curve, linear
 from boneseg.drawing.html import frame, titled
 from boneseg.evaluation.calibration import Calibration

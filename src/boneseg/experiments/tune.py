@@ -33,9 +33,10 @@ from boneseg._util.lock import exclusive
 from boneseg._util.processes import workers
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle, save_bundle
+from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.load import Film, fingerprints, read_films
 from boneseg.dataset.open import Dataset
-from boneseg.dataset.splits import all_but, split_folds, twins
+from boneseg.dataset.splits import all_but, split_folds
 from boneseg.drawing.html import frame, table
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.evaluation.metrics import bootstrap_ci95, score
@@ -201,7 +202,7 @@ class _Search:
 def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
     """Indices of the films to search on, and of the fifth that no trial sees."""
     cases = [film.case for film in films]
-    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
     shares = [float(film.mask.mean()) for film in films]
     try:
         held = split_folds(cases, clusters, 5, seed, shares)[0]

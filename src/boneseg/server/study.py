@@ -23,8 +23,10 @@ from typing import Any
 
 from boneseg._util.files import whole_file
 from boneseg.bundle.store import load_bundle
-from boneseg.dataset.open import Case, open_dataset
-from boneseg.dataset.splits import twins, units
+from boneseg.dataset.case import Case
+from boneseg.dataset.duplicates import near_duplicates, thumbnail
+from boneseg.dataset.open import open_dataset
+from boneseg.dataset.splits import units
 from boneseg.errors import BonesegError, DatasetError
 from boneseg.inference.engine import Engine
 from boneseg.training.history import Check
@@ -62,7 +64,7 @@ def retrain(run: Path) -> None:
     dataset = open_dataset(run / "films")
     tell(stage="reading the films")
     films = read_films(dataset.cases)
-    clusters = twins(dataset.cases, [film.radiograph.pixels for film in films])
+    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
     kept, held = hold_back(dataset.cases, clusters, run.parent / "held-back.json")
     tell(stage="scoring the current model", training=len(kept), held_back=len(held))
     scored = [film for film in films if film.case in set(held)]

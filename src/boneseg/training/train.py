@@ -25,6 +25,7 @@ from boneseg._util.files import make_folder, own_folder
 from boneseg._util.lock import exclusive
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle, load_network, seen_by, starting_from
+from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.load import (
     Film,
     fingerprint,
@@ -34,7 +35,7 @@ from boneseg.dataset.load import (
     refuse_other,
 )
 from boneseg.dataset.open import Dataset
-from boneseg.dataset.splits import hold_out, twins
+from boneseg.dataset.splits import hold_out
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.preprocessing import Preparation
@@ -87,7 +88,7 @@ def train(
         raise DatasetError(f"{dataset.root}: {found} with a mask; at least 2 are needed")
     settled = recipe.settle([film.square_shape for film in films])
     cases = [film.case for film in films]
-    clusters = twins(cases, [film.radiograph.pixels for film in films])
+    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
     shares = [float(film.mask.mean()) for film in films]
     chosen, held = hold_out(
         cases, clusters, settled.run.validation, settled.run.seed, shares=shares

@@ -11,41 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.dataset.audit import CheckReport, Problem, check_dataset, contact_sheet
-from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.dataset.audit import Problem, check_dataset
+from boneseg.dataset.open import open_dataset
 from boneseg.dataset.splits import hold_out
-from boneseg.errors import DatasetError, OutputError
+from boneseg.errors import DatasetError
+from tests.support.datasets import add, limb
 from tests.support.films import DATA
 
 SERIOUS = ["no pairs", "unreadable film", "unreadable mask", "unexpected values", "size mismatch"]
-
-
-def limb(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A made-up film, 120 x 90, of one bright bone at a place of its own; and its mask."""
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[:120, :90]
-    middle, slant, width = rng.uniform(30, 60), rng.uniform(-0.2, 0.2), rng.uniform(6, 14)
-    bone = (abs(column - middle - slant * (row - 60)) < width) & (row > rng.integers(5, 40))
-    film = 60 + 90 * bone + rng.normal(0, 4, bone.shape) + rng.uniform(0, 40)
-    return film.clip(0, 255).astype(np.uint8), (bone * 255).astype(np.uint8)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Six sound cases, case0 to case5."""
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-    for seed in range(6):
-        add(tmp_path, f"case{seed}", *limb(seed))
-    return tmp_path
-
-
-def add(
-    data: Path, name: str, film: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None
-) -> None:
-    for folder, values in (("images", film), ("masks", mask)):
-        if values is not None:
-            Image.fromarray(values).save(data / folder / f"{name}.png")
 
 
 def found(data: Path) -> dict[str, Problem]:
@@ -116,12 +89,12 @@ def test_broken_files_are_each_named_and_the_rest_is_checked(data: Path) -> None
     assert len(set(report.clusters)) == 6
 
 
-def test_twins_are_named_together(data: Path) -> None:
+def test_near_duplicates_are_named_together(data: Path) -> None:
     film, mask = limb(3)
     add(data, "again", film // 2 + 50, mask)
     report = check_dataset(open_dataset(data))
     assert [(p.kind, p.names, p.serious) for p in report.problems] == [
-        ("twins", ("again", "case3"), False)
+        ("near-duplicates", ("again", "case3"), False)
     ]
     assert report.clusters[0] == report.clusters[4]
 
@@ -188,72 +161,6 @@ def test_progress_is_told_for_each_case(data: Path) -> None:
     told: list[tuple[int, int]] = []
     check_dataset(open_dataset(data), progress=lambda done, total: told.append((done, total)))
     assert told == [(done, 6) for done in range(1, 7)]
-
-
-# --- the contact sheet ---
-
-
-def sheet(dataset: Dataset, path: Path, report: CheckReport | None = None) -> NDArray[np.uint8]:
-    contact_sheet(dataset, path, report=report, columns=3, tile=100, limit=5)
-    with Image.open(path) as image:
-        assert image.mode == "RGB"
-        return np.asarray(image)
-
-
-def orange(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (pixels == (230, 159, 0)).all(axis=-1)
-
-
-def test_a_sheet_shows_an_outline_on_each_tile_and_leaves_no_other_file(data: Path) -> None:
-    pixels = sheet(open_dataset(data), data / "sheet.png")
-    tiles = [tile for row in np.array_split(pixels, 2) for tile in np.array_split(row, 3, axis=1)]
-    assert [bool(orange(tile).any()) for tile in tiles] == [True] * 5 + [False]
-    assert {path.name for path in data.iterdir()} == {"images", "masks", "sheet.png"}
-
-
-def test_a_sheet_shows_a_letter_in_the_place_of_one_with_an_accent(data: Path) -> None:
-    sheets = []
-    for name in ("hüfte", "hufte"):
-        add(data, name, *limb(9))
-        contact_sheet(open_dataset(data), data / "sheet.png")
-        sheets.append(np.asarray(Image.open(data / "sheet.png")))
-        for folder in ("images", "masks"):
-            (data / folder / f"{name}.png").unlink()
-    assert np.array_equal(*sheets)
-
-
-def test_a_sheet_begins_with_what_is_wrong_and_survives_it(data: Path) -> None:
-    (data / "images" / "case5.png").write_bytes(b"broken")
-    (data / "masks" / "case4.png").write_bytes(b"broken")
-    dataset = open_dataset(data)
-    pixels = sheet(dataset, data / "sheet.png", check_dataset(dataset))
-    tiles = [tile for row in np.array_split(pixels, 2) for tile in np.array_split(row, 3, axis=1)]
-    assert [bool(orange(tile).any()) for tile in tiles] == [False, False, True, True, True, False]
-    framed = [bool((tile[0, :] == (86, 180, 233)).all()) for tile in tiles]
-    assert framed == [True, True, False, False, False, False]
-
-
-def test_the_outline_lies_on_the_edge_of_the_mask(data: Path, tmp_path: Path) -> None:
-    for path in (data / "images").iterdir():
-        mask = np.zeros((100, 100), np.uint8)
-        mask[30:60, 20:70] = 255
-        Image.fromarray(np.full((100, 100), 90, np.uint8)).save(path)
-        Image.fromarray(mask).save(data / "masks" / path.name)
-    contact_sheet(open_dataset(data), tmp_path / "sheet.png", columns=1, tile=100, limit=1)
-    rows, columns = np.nonzero(orange(np.asarray(Image.open(tmp_path / "sheet.png"))))
-    assert (np.ptp(rows), np.ptp(columns)) == (29, 49)
-    assert len(rows) == 2 * 30 + 2 * 50 - 4
-
-
-def test_a_sheet_of_nothing_or_to_nowhere_is_an_error(data: Path) -> None:
-    dataset = open_dataset(data)
-    with pytest.raises(DatasetError):
-        contact_sheet(Dataset(data, (), (), ()), data / "sheet.png")
-    with pytest.raises(OutputError):
-        contact_sheet(dataset, data / "missing" / "sheet.png", limit=1)
-
-
-# --- the real sets ---
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from boneseg._util.files import csv_cell, plain_cell
-from boneseg.dataset.audit import check_dataset, contact_sheet
+from boneseg.dataset.audit import check_dataset
+from boneseg.dataset.contact_sheet import contact_sheet
 from boneseg.dataset.convert import convert_dataset
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import OutputError, RadiographError, UsageError
@@ -282,7 +283,7 @@ def test_an_error_of_a_library_costs_its_case_alone(
             raise LookupError("Zaphod^Beeblebrox")
         return read_radiograph(path, **words)
 
-    for module in ("evaluation.evaluate", "dataset.convert", "radiograph.read"):
+    for module in ("evaluation.evaluate", "dataset.convert", "dataset.audit"):
         monkeypatch.setattr(f"boneseg.{module}.read_radiograph", read)
     dataset = open_dataset(tmp_path)
     found = evaluate_model(dataset, engine.segment)

@@ -19,9 +19,9 @@ from PIL import Image
 from torch import nn
 
 from boneseg.bundle.store import Card
+from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import digest
 from boneseg.dataset.load import Film
-from boneseg.dataset.open import Case
 from boneseg.drawing.charts import linear, logarithmic
 from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.errors import OutputError

@@ -1,0 +1,59 @@
+"""Tables of patients and body parts are read as spreadsheets write them; gaps are reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from boneseg.dataset.open import open_dataset
+from boneseg.errors import DatasetError
+from tests.support.datasets import folder
+
+ABC = ("images/a.png", "images/b.dcm", "images/c.png", "masks/a.png", "masks/b.png", "masks/c.png")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "name,group\na,P1\nb,P1\nc,P2\n",
+        "a.png,P1\nB,P1\nc,P2",
+        "\ufeffFile;Patient\nimages/a.png; P1\nb.dcm;P1\n\nc;P2\n",
+        '"a"\t"P1"\nb\tP1\nc\tP2\textra\n',
+    ],
+)
+def test_groups_are_honoured_however_the_table_is_written(table: str, tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, *ABC, groups=table))
+    assert [case.group for case in dataset.cases] == ["P1", "P1", "P2"]
+    assert dataset.remarks == ()
+
+
+def test_parts_are_honoured_and_gaps_are_remarked(tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, *ABC, parts="name,part\na,knee\nb,hip\nz,hand"))
+    assert [case.part for case in dataset.cases] == ["knee", "hip", None]
+    assert len(dataset.remarks) == 2
+    assert "lists z" in dataset.remarks[0]
+    assert "omits c" in dataset.remarks[1]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("a,P1\nb,P2", "omits c"),
+        ("a,P1\na.png,P2\nb,P1\nc,P1", "twice"),
+        ("a,P1\nb,\nc,P1", "no value for 'b'"),
+        ("a\nb\nc", "no value for 'a'"),
+        ("x,P1\ny,P1", "omits"),
+        ("", "omits"),
+    ],
+)
+def test_groups_that_could_leak_are_an_error(table: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=words):
+        open_dataset(folder(tmp_path, *ABC, groups=table))
+
+
+def test_a_table_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    folder(tmp_path, *ABC)
+    (tmp_path / "groups.csv").write_bytes(b"a,\xff\xfe\x00")
+    with pytest.raises(DatasetError, match="UTF-8"):
+        open_dataset(tmp_path)
