@@ -32,7 +32,7 @@ from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.networks.unet import Block, Rise, initialise, unfolding
 from boneseg.preprocessing import Floats, fitted, levelled
-from boneseg.recipes.recipe import NetworkSettings
+from boneseg.recipes.settings import SettledNetwork
 from scripts.train_bundled import RECIPE, SIDE
 
 PAGE = DOCS / "bundled-model.md"
@@ -120,7 +120,7 @@ class Encoder(Trial):
 @contextmanager
 def networks_of(kind: str) -> Iterator[None]:
     """Within it our loop builds the network of a kind, not the recipe's."""
-    ours: Callable[[NetworkSettings], nn.Module] = training.build
+    ours: Callable[[SettledNetwork], nn.Module] = training.build
     if kind != OURS:
         training.build = lambda settings: OnEfficientNet(kind == LEARNT)
     try:

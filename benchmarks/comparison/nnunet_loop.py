@@ -33,13 +33,13 @@ NETWORK = """
 import os
 import torch
 from boneseg.networks import build
-from boneseg.recipes.recipe import NetworkSettings
+from boneseg.recipes.settings import SettledNetwork
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as module
 
 class TwoClasses(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.network = build(NetworkSettings.model_validate_json(os.environ["NETWORK"]))
+        self.network = build(SettledNetwork.model_validate_json(os.environ["NETWORK"]))
 
     def forward(self, films):
         found = self.network(films)

@@ -24,7 +24,7 @@ from boneseg.masks.annotations import is_annotation, open_annotations
 from boneseg.masks.output import OutputFolder
 from boneseg.masks.read import read_mask
 from boneseg.radiograph.read import find_radiographs, read_radiograph
-from boneseg.recipes.recipe import read_toml
+from boneseg.recipes.toml import read_toml
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="named pipes")
 ENDLESS = Path("/dev/zero")

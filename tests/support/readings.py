@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 from boneseg.bundle.store import Card
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.read import read_radiograph
-from boneseg.recipes.recipe import NetworkSettings
+from boneseg.recipes.settings import SettledNetwork
 from tests.support.films import bone, dicom
 
 Mask = NDArray[np.bool_]
@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 def card(**facts: Any) -> Card:
     """The card of a model of which nothing is known but the `facts`."""
     known: dict[str, Any] = {
-        "architecture": NetworkSettings(),
+        "architecture": SettledNetwork(widths=(8, 16)),
         "height": 64,
         "width": 64,
         "threshold": 0.5,

@@ -39,3 +39,15 @@ def listed(names: Sequence[str]) -> str:
     """
     shown = ", ".join(names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return ", did you mean …?" or ""; the last part of a dotted name is matched too."""
+    import difflib  # only messages need it
+
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not found:
+        bare = {name.rpartition(".")[2]: name for name in reversed(known)}
+        last = word.rpartition(".")[2]
+        found = [bare[match] for match in difflib.get_close_matches(last, bare, n=1, cutoff=0.6)]
+    return f", did you mean {found[0]!r}?" if found else ""

@@ -26,7 +26,8 @@ from boneseg._util.files import folder_beside, open_regular, read_bytes, read_js
 from boneseg.errors import BundleError, TrainingError, UsageError
 from boneseg.masks.segmentation import Model
 from boneseg.preprocessing import Preparation, fitted
-from boneseg.recipes.recipe import NetworkSettings, Recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.settings import SettledNetwork
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,7 @@ class Card(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
-    architecture: NetworkSettings
+    architecture: SettledNetwork
     height: int = Field(ge=1)  # of the working grid, px
     width: int = Field(ge=1)
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels

@@ -8,23 +8,20 @@ from boneseg.networks.ensemble import Ensemble
 from boneseg.networks.inputs import CHANNELS, Copies, Filters
 from boneseg.networks.unet import UNet
 from boneseg.networks.unetplusplus import UNetPlusPlus
-from boneseg.recipes.recipe import NetworkSettings
+from boneseg.recipes.settings import SettledNetwork
 
 __all__ = ["Ensemble", "UNet", "UNetPlusPlus", "build", "depths", "prune", "pruned_settings"]
 
 
-def build(settings: NetworkSettings) -> nn.Module:
-    """Build the network of a settled recipe. Raises ValueError where `widths` is not set."""
-    if settings.widths is None:
-        raise ValueError("call Recipe.settle before building a network")
+def build(settings: SettledNetwork) -> nn.Module:
+    """Build the network of a settled recipe."""
     channels = 1 if settings.inputs == "film" else CHANNELS
     words = (settings.block, settings.norm, settings.deep_supervision, channels)
-    stem = settings.stem or 1
     network: nn.Module
     if settings.architecture == "unetplusplus":
-        network = UNetPlusPlus(settings.widths, *words, stem=stem)
+        network = UNetPlusPlus(settings.widths, *words, stem=settings.stem)
     else:
-        network = UNet(settings.widths, *words, attention=settings.attention, stem=stem)
+        network = UNet(settings.widths, *words, attention=settings.attention, stem=settings.stem)
     if settings.inputs == "film":
         return network
     return nn.Sequential(Copies() if settings.inputs == "copies" else Filters(), network)
@@ -45,9 +42,9 @@ def prune(network: nn.Module, depth: int) -> nn.Module:
     return nn.Sequential(network[0], small) if isinstance(network, nn.Sequential) else small
 
 
-def pruned_settings(settings: NetworkSettings) -> NetworkSettings:
+def pruned_settings(settings: SettledNetwork) -> SettledNetwork:
     """Return the settings of the network pruned to `settings.depth`."""
-    if settings.depth is None or settings.widths is None:
+    if settings.depth is None:
         return settings
     levels = settings.depth + 1
     small = {"widths": settings.widths[:levels], "levels": levels}

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boneseg._util.text import nearest
 from boneseg.errors import RecipeError
-from boneseg.recipes.recipe import (
+from boneseg.recipes.recipe import Recipe, parse
+from boneseg.recipes.settings import (
     AugmentSettings,
     LossSettings,
     NetworkSettings,
     OptimiserSettings,
     PrepareSettings,
-    Recipe,
     RunSettings,
-    nearest,
-    parse,
-    read_toml,
 )
+from boneseg.recipes.toml import read_toml
 
 _SEED_DEEP = Recipe(
     summary="the original's deep U-Net: 8 levels, focal + 0.15 Dice loss, Adam 8.3e-4, 256 x 256",

@@ -17,12 +17,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from boneseg._util.text import nearest
 from boneseg.errors import RecipeError
-from boneseg.recipes.recipe import LONGEST_KEY, Recipe, keys, nearest, read_toml
+from boneseg.recipes.recipe import LONGEST_KEY, Recipe, is_setting, keys
+from boneseg.recipes.toml import read_toml
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -90,7 +92,7 @@ def read_space(path: Path) -> Space:
     for section, settings in data.items():
         for key, value in settings.items() if isinstance(settings, dict) else [("", None)]:
             name = f"{section}.{key}".rstrip(".")[:LONGEST_KEY]
-            if name not in keys():
+            if not is_setting(name):
                 raise RecipeError(f"{path}: unknown setting {name!r}{nearest(name, keys())}")
             space[name] = _read(value, f"{path}: {name}")
     if not space:
@@ -98,7 +100,7 @@ def read_space(path: Path) -> Space:
     return space
 
 
-def _read(value: Any, where: str) -> Range | Choices:
+def _read(value: object, where: str) -> Range | Choices:
     kind = Choices if isinstance(value, dict) and "choices" in value else Range
     try:
         return kind.model_validate(value)
@@ -125,7 +127,7 @@ def check_space(space: Space, base: Recipe, shapes: Sequence[tuple[int, int]]) -
                 raise RecipeError(f"search space: {name} = {json.dumps(value)}: {reason}") from None
 
 
-def varied(base: Recipe, settings: Mapping[str, Any]) -> Recipe:
+def varied(base: Recipe, settings: Mapping[str, object]) -> Recipe:
     """Return the base with these settings; width, max_width or levels clear explicit widths."""
     if settings.keys() & {"network.width", "network.max_width", "network.levels"}:
         freed = base.network.model_copy(update={"widths": None})

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from boneseg.dataset.load import PreparedFilms
-from boneseg.recipes.recipe import AugmentSettings
+from boneseg.recipes.settings import AugmentSettings
 
 
 class Augmenter:

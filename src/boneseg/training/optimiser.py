@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from boneseg.recipes.recipe import OptimiserSettings
+from boneseg.recipes.settings import OptimiserSettings
 
 
 @dataclass

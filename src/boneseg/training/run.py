@@ -22,7 +22,7 @@ from boneseg.evaluation.calibration import calibrated_threshold
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.metrics import Summary
 from boneseg.preprocessing import Preparation
-from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.recipe import SettledRecipe
 from boneseg.training.collapse_guard import predict
 from boneseg.training.history import Check, history_figures
 
@@ -41,7 +41,7 @@ class TrainedRun:
     """The result of a run: the network with its best weights, and the run's history."""
 
     network: nn.Module
-    recipe: Recipe
+    recipe: SettledRecipe
     fingerprint: str
     best_dice: float
     restarts: int
@@ -61,8 +61,6 @@ class TrainedRun:
     def assess(self) -> Assessment:
         """Calibrate the threshold on the validation films and score them with it."""
         size = self.recipe.prepare
-        if size.height is None or size.width is None:
-            raise ValueError("call Recipe.settle before making a bundle")
         preparation = Preparation(size.height, size.width)
         prepared = prepare_films(self.validation, preparation)
         grids = predict(self.network, prepared.films).numpy()[:, 0]

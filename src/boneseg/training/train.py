@@ -39,7 +39,7 @@ from boneseg.dataset.splits import hold_out
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.networks import build, depths, prune, pruned_settings
 from boneseg.preprocessing import Preparation
-from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.recipe import Recipe, SettledRecipe
 from boneseg.training import checkpoint
 from boneseg.training import device as hardware
 from boneseg.training.augmentation import Augmenter, with_views
@@ -135,7 +135,7 @@ class _Loop:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: SettledRecipe,
         training: list[Film],
         validation: list[Film],
         out: Path,
@@ -144,8 +144,6 @@ class _Loop:
         report: Report | None,
     ) -> None:
         size = recipe.prepare
-        if size.height is None or size.width is None or recipe.run.batch is None:
-            raise ValueError("call Recipe.settle before training")
         preparation = Preparation(size.height, size.width)
         self.recipe, self.out, self.report = recipe, out, report
         self.asked = {"recipe": recipe.model_dump(mode="json")} | asked

@@ -30,7 +30,7 @@ from boneseg.inference.backends import KEPT, OpenVino
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
 from boneseg.recipes.builtin import load_recipe
-from boneseg.recipes.recipe import NetworkSettings
+from boneseg.recipes.settings import SettledNetwork
 from boneseg.training import checkpoint
 from boneseg.training.collapse_guard import predict
 from tests.support.readings import card
@@ -40,7 +40,7 @@ SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
 
 def bundle(path: Path, *, half: bool, norm: str = "instance", fitted: bool = True) -> Bundle:
     torch.manual_seed(3)
-    settings = NetworkSettings(widths=(8, 16, 32), levels=3, norm=norm)
+    settings = SettledNetwork(widths=(8, 16, 32), levels=3, norm=norm)
     blank = card(architecture=settings, height=128, width=128, fitted=fitted)
     save_bundle(path, build(settings).eval(), blank, half=half)
     return load_bundle(path)
@@ -171,10 +171,10 @@ def test_what_cannot_be_written_is_told_with_what_helps(
 
 def test_a_network_to_start_from_is_cut_where_that_is_asked() -> None:
     """What train advises once a U-Net++ is trained, be it from another."""
-    asked = load_recipe("unetplusplus").with_settings(["network.depth=2"])
+    asked = load_recipe("unetplusplus").with_settings(["network.depth=2"]).settle([(256, 256)])
     nested = asked.network.model_copy(update={"depth": None})
     init = Bundle(Path("nested"), card(architecture=nested))
     refuse_other_network(asked, ["network.depth=2"], init)
-    assert starting_from(asked, init).network == asked.network
+    assert starting_from(asked, init).settle([(256, 256)]) == asked
     with pytest.raises(RecipeError, match="depth requires architecture unetplusplus"):
         starting_from(asked, load_bundle("bundled"))

@@ -6,11 +6,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
 from boneseg.networks.inputs import Filters
 from boneseg.networks.unet import Gate, InstanceNorm, Rise
-from boneseg.recipes.recipe import NetworkSettings, Recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.settings import NetworkSettings, SettledNetwork
 
 
 @settings(max_examples=25)
@@ -38,8 +40,8 @@ def test_the_answer_has_the_film_s_size(
     widths: list[int], height: int, width: int, block: str, norm: str, settings: dict[str, object]
 ) -> None:
     asked = {"widths": widths, "block": block, "norm": norm, "deep_supervision": False, **settings}
-    network = build(NetworkSettings.model_validate(asked)).eval()
-    stride = (NetworkSettings.model_validate(asked).stem or 1) * 2 ** (len(widths) - 1)
+    network = build(SettledNetwork.model_validate(asked)).eval()
+    stride = SettledNetwork.model_validate(asked).stem * 2 ** (len(widths) - 1)
     assume(norm != "instance" or max(height, width) > stride)  # which refuses a single value
     with torch.no_grad():
         assert network(torch.zeros(2, 1, height, width)).shape == (2, 1, height, width)
@@ -134,8 +136,8 @@ def test_small_films_are_taken_pixel_by_pixel_and_others_in_patches() -> None:
 
 
 def test_a_network_is_built_from_a_settled_recipe_only() -> None:
-    with pytest.raises(ValueError, match="settle"):
-        build(NetworkSettings())
+    with pytest.raises(ValidationError, match="widths"):
+        SettledNetwork.model_validate(NetworkSettings().model_dump())
     settled = Recipe().settle([(224, 224)])
     assert isinstance(build(settled.network), UNet)
 
@@ -165,7 +167,7 @@ def test_the_parameters_are_those_of_monai() -> None:
 
 
 def test_a_pruned_network_answers_as_the_head_of_its_depth() -> None:
-    asked = NetworkSettings(
+    asked = SettledNetwork(
         architecture="unetplusplus", inputs="filters", widths=(4, 6, 8, 10), depth=2, stem=1
     )
     network = build(asked)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from boneseg.errors import RecipeError
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
-from boneseg.recipes.recipe import Recipe, keys, parse
+from boneseg.recipes.recipe import Recipe, SettledRecipe, keys, parse
+from boneseg.recipes.settings import SettledNetwork
 
 
 def test_epochs_take_the_place_of_minutes() -> None:
@@ -104,9 +106,7 @@ def test_the_working_size_keeps_the_films_shape(
 @given(st.lists(st.tuples(st.integers(16, 5000), st.integers(16, 5000)), min_size=1, max_size=9))
 def test_any_films_settle_into_a_network_that_can_be_built(shapes: list[tuple[int, int]]) -> None:
     settled = Recipe().settle(shapes)
-    assert settled.prepare.height is not None
-    assert settled.prepare.width is not None
-    assert settled.network.widths is not None
+    assert isinstance(settled, SettledRecipe)
     assert min(settled.prepare.height, settled.prepare.width) >= 32
     assert settled.prepare.height * settled.prepare.width <= 2.5 * settled.prepare.max_pixels
     stride = 2 ** (len(settled.network.widths) - 1)
@@ -206,10 +206,34 @@ def test_a_network_that_would_normalise_a_single_value_is_refused(
             chosen.settle([(64, 64)])
         return
     settled = chosen.settle([(64, 64)])
-    size = settled.prepare.height or 0, settled.prepare.width or 0
-    build(settled.network).train()(torch.zeros(settled.run.batch or 0, 1, *size))
+    size = settled.prepare.height, settled.prepare.width
+    build(settled.network).train()(torch.zeros(settled.run.batch, 1, *size))
 
 
 def test_gates_belong_to_the_plain_family() -> None:
     with pytest.raises(RecipeError, match="attention"):
         load_recipe("unetplusplus").with_settings(["network.attention=true"])
+
+
+def test_a_settled_recipe_cannot_lack_a_value() -> None:
+    with pytest.raises(ValidationError, match=r"prepare.height|network.widths|run.batch"):
+        SettledRecipe.model_validate(Recipe().model_dump())
+
+
+def test_a_settled_recipe_is_a_recipe_with_every_value_written(tmp_path: Path) -> None:
+    settled = load_recipe("seed-unet").settle([(300, 200)])
+    (tmp_path / "own.toml").write_text(settled.to_toml(), encoding="utf-8")
+    assert load_recipe(str(tmp_path / "own.toml")).settle([(90, 700)]) == settled
+
+
+def test_settings_of_the_network_from_another_version_are_ignored() -> None:
+    network = SettledNetwork.model_validate({"widths": [8, 16], "gates": 3, "stem": None})
+    assert (network.widths, network.levels, network.stem) == ((8, 16), 2, 1)
+
+
+def test_a_weight_of_a_registered_loss_is_kept(tmp_path: Path) -> None:
+    recipe = Recipe().with_settings(["loss.tversky=0.5", "loss.tversky_alpha=0.3"])
+    (tmp_path / "own.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    again = load_recipe(str(tmp_path / "own.toml"))
+    assert (again.loss.value("tversky", 0), again.loss.value("tversky_alpha", 0)) == (0.5, 0.3)
+    assert again.loss.value("boundary", 0) == 0

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from boneseg.dataset.load import PreparedFilms
 from boneseg.preprocessing import Placement
-from boneseg.recipes.recipe import AugmentSettings
+from boneseg.recipes.settings import AugmentSettings
 from boneseg.training.augmentation import Augmenter, with_views
 
 OFF = AugmentSettings().off()

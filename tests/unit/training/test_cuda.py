@@ -16,7 +16,7 @@ from boneseg.networks import build
 from boneseg.preprocessing import Preparation
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.builtin import BUILT_IN
-from boneseg.recipes.recipe import AugmentSettings
+from boneseg.recipes.settings import AugmentSettings
 from boneseg.simulate import simulate
 from boneseg.training import device as hardware
 from boneseg.training import train as training

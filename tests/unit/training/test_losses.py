@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from boneseg.networks.inputs import Copies, Filters
-from boneseg.recipes.recipe import LossSettings
+from boneseg.recipes.settings import LossSettings
 from boneseg.training.losses import (
     Objective,
     bce_loss,

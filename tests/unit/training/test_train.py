@@ -20,7 +20,8 @@ from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import RecipeError, TrainingError
 from boneseg.preprocessing import Preparation
 from boneseg.recipes.builtin import BUILT_IN
-from boneseg.recipes.recipe import OptimiserSettings, Recipe
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.settings import OptimiserSettings
 from boneseg.simulate import simulate
 from boneseg.training import train as training
 from boneseg.training.collapse_guard import collapse, mean_dice, predict
