@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.uid import generate_uid
+from pydicom.uid import (
+    generate_uid,
+)
 
 from boneseg.bundle.store import Card
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.settings import SettledNetwork
@@ -65,3 +70,22 @@ def blobs(height: int = 60, width: int = 80) -> Mask:
     mask[5 : height - 5, width - 10 :] = True
     mask[2, 2] = True
     return np.asarray(mask)
+
+
+MASK = blobs()
+
+
+def written(kind: str, one: Segmentation, folder: Path) -> Path:
+    """The file of one format, or its document, in a folder."""
+    form = FORMATS[kind]
+    path = folder / (form.document or f"film{form.suffix}")
+    if form.document:
+        form.write_document(path, [form.entry(one)])
+    else:
+        form.write(path, one)
+    return path
+
+
+def segmentation_of(source: Path, **more: Any) -> pydicom.Dataset:
+    one = reading(source, MASK, more.pop("model", card()))
+    return dicom_seg(read_source(source), one, **more)

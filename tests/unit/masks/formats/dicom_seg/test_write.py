@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    XRayAngiographicImageStorage,
+    XRayRadiofluoroscopicImageStorage,
+    generate_uid,
 )
 
 from boneseg.errors import RadiographError
-from boneseg.masks.formats.dicom_seg.write import read_source, write
+from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source, segmentation_uid, write
+from boneseg.radiograph.dicom.header import hush
 from tests.support import orthanc
-from tests.support.readings import card, dicom_film, reading
+from tests.support.films import DATA, PATIENT, dicom, needs_data
+from tests.support.readings import (
+    MASK,
+    card,
+    dicom_film,
+    picture,
+    reading,
+    segmentation_of,
+    written,
+)
 
-MASK = np.arange(60 * 80).reshape(60, 80) % 7 == 0
+STRIPES = np.arange(60 * 80).reshape(60, 80) % 7 == 0
 LONG = "P" * 70
 
 
@@ -38,7 +62,7 @@ def raw_elements(path: Path) -> dict[str, bytes]:
 
 def segmented(film: Path) -> Path:
     out = film.with_suffix(".seg.dcm")
-    write(out, reading(film, MASK, card()))
+    write(out, reading(film, STRIPES, card()))
     return out
 
 
@@ -179,3 +203,177 @@ def test_an_archive_files_a_segmentation_with_its_film(tmp_path):
         for level in ("patients", "studies"):
             assert len(server.get(f"/{level}").json()) == len(films)
         assert len(server.get("/instances").json()) == 2 * len(films)
+
+
+needs_dciodvfy = pytest.mark.skipif(
+    shutil.which("dciodvfy") is None, reason="needs dciodvfy, of Debian's dicom3tools"
+)
+
+
+def dciodvfy_errors(path: Path) -> list[str]:
+    done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert any("Segmentation" in line for line in lines)  # it has looked, and knows what it is
+    return [line for line in lines if line.startswith("Error")]
+
+
+# --- DICOM Segmentation ---
+
+
+def test_a_segmentation_lies_on_its_film_and_points_at_it(tmp_path: Path) -> None:
+    film = dicom_film(tmp_path / "knee.dcm", StudyDate="20200229")
+    path = written("dicom-seg", reading(film, MASK, card()), tmp_path)
+    source, found = pydicom.dcmread(film), highdicom.seg.segread(path)
+    pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID], combine_segments=False)
+    assert np.array_equal(pixels[0, ..., 0] > 0, MASK)
+    assert found.StudyInstanceUID == source.StudyInstanceUID
+    assert found.SeriesInstanceUID != source.SeriesInstanceUID
+    assert (found.Modality, found.SegmentationType) == ("SEG", "BINARY")
+    assert (found.PatientName, found.StudyDate) == (PATIENT, "20200229")  # by design
+    (image,) = found.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0][
+        "SourceImageSequence"
+    ]
+    assert image.ReferencedSOPClassUID == source.SOPClassUID
+    assert image.ReferencedSOPInstanceUID == source.SOPInstanceUID
+    (series,) = found.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == source.SeriesInstanceUID
+
+
+def test_bone_is_said_in_snomed_ct_and_the_model_by_its_digest(tmp_path: Path) -> None:
+    found = segmentation_of(dicom_film(tmp_path / "knee.dcm"))
+    (segment,) = found.SegmentSequence
+    (kind,) = segment.SegmentedPropertyTypeCodeSequence
+    assert (kind.CodeValue, kind.CodingSchemeDesignator) == ("272673000", "SCT")
+    assert segment.SegmentAlgorithmType == "AUTOMATIC"
+    (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
+    assert "ab" * 8 in algorithm.AlgorithmVersion
+    drawn = segmentation_of(tmp_path / "knee.dcm", model=None).SegmentSequence[0]
+    assert drawn.SegmentAlgorithmType == "MANUAL"
+    corrected = segmentation_of(tmp_path / "knee.dcm", corrected=True).SegmentSequence[0]
+    assert corrected.SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_one_film_and_model_give_one_uid_and_others_another(tmp_path: Path) -> None:
+    knee, hip = dicom_film(tmp_path / "knee.dcm"), dicom_film(tmp_path / "hip.dcm")
+    first = segmentation_of(knee)
+    assert first.SOPInstanceUID == segmentation_of(knee).SOPInstanceUID
+    assert first.SOPInstanceUID == segmentation_uid(read_source(knee).SOPInstanceUID, card().model)
+    others = [
+        segmentation_of(hip),
+        segmentation_of(knee, model=card(card_sha256="cd" * 32)),
+        segmentation_of(knee, fractional=True),
+        segmentation_of(knee, corrected=True),
+        segmentation_of(knee, model=None),
+    ]
+    assert len({first.SOPInstanceUID, *(other.SOPInstanceUID for other in others)}) == 6
+    assert first.SeriesInstanceUID not in {other.SeriesInstanceUID for other in others[1:3]}
+
+
+def test_a_probability_keeps_steps_of_a_255th(tmp_path: Path) -> None:
+    one = reading(dicom_film(tmp_path / "knee.dcm"), MASK, card())
+    found = pydicom.dcmread(written("dicom-seg-fractional", one, tmp_path))
+    assert (found.SegmentationType, found.SegmentationFractionalType) == (
+        "FRACTIONAL",
+        "PROBABILITY",
+    )
+    share = found.pixel_array.reshape(MASK.shape) / found.MaximumFractionalValue
+    assert np.abs(share - one.probability).max() <= 0.5 / 255 + 1e-6
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"SOPClassUID": ComputedRadiographyImageStorage, "Modality": "CR", "InstanceNumber": 12},
+        {"SOPClassUID": XRayRadiofluoroscopicImageStorage, "Modality": "RF"},
+        {"SOPClassUID": XRayAngiographicImageStorage, "Modality": "XA"},
+        {
+            "SOPClassUID": DigitalMammographyXRayImageStorageForPresentation,
+            "Modality": "MG",
+            "PatientOrientation": ["A", "L"],
+        },
+        {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT"},
+        {"FrameOfReferenceUID": generate_uid(), "ImagePositionPatient": [0, 0, 0]},
+        {"PatientSex": "male", "PatientBirthDate": "1.1.70", "StudyTime": "noon"},
+        {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jörg"},
+        {"SpecificCharacterSet": "ISO_IR 999", "PatientName": "Müller^Jörg"},
+    ],
+    ids=["DX", "CR", "RF", "XA", "MG", "SC", "half a frame of reference", "bad", "latin", "odd"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_dciodvfy_finds_no_error(more: dict[str, Any], tmp_path: Path) -> None:
+    hush()
+    film = dicom_film(tmp_path / "film.dcm", **more)
+    for kind in ("dicom-seg", "dicom-seg-fractional"):
+        path = written(kind, reading(film, MASK, card()), tmp_path)
+        assert dciodvfy_errors(path) == []
+        assert pydicom.dcmread(path).PatientName == pydicom.dcmread(film).PatientName
+    empty = written("dicom-seg", reading(film, np.zeros_like(MASK)), tmp_path)
+    assert dciodvfy_errors(empty) == []
+    assert not pydicom.dcmread(empty).pixel_array.any()
+
+
+@needs_data
+@needs_dciodvfy
+@pytest.mark.parametrize("name", ["hip_cr_monochrome2_rle", "infant_pelvis_dx_rgb_j2k_1"])
+def test_dciodvfy_finds_no_error_on_real_films(name: str, tmp_path: Path) -> None:
+    film = DATA / "dicom" / f"{name}.dcm"
+    source = read_source(film)
+    mask = np.random.default_rng(0).random((source.Rows, source.Columns)) > 0.5
+    path = written("dicom-seg", reading(film, mask, card()), tmp_path)
+    assert dciodvfy_errors(path) == []
+    found = highdicom.seg.segread(path)
+    pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID], combine_segments=False)
+    assert np.array_equal(pixels[0, ..., 0] > 0, mask)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientBirthDate", "19690100"),
+        ("StudyDate", "20190230"),
+        ("StudyDate", "20190101-20190201"),
+        ("StudyTime", "1000-1200"),
+    ],
+)
+def test_dates_that_are_none_are_left_out(keyword: str, value: str, tmp_path: Path) -> None:
+    source = read_source(dicom_film(tmp_path / "knee.dcm", StudyID="7"))
+    source.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
+    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK))
+    assert (str(found[keyword].value), found.StudyID) == ("", "7")
+
+
+def test_sides_that_are_written_as_text_are_read(tmp_path: Path) -> None:
+    source = read_source(dicom_film(tmp_path / "knee.dcm"))
+    for keyword, side in zip(("Rows", "Columns"), MASK.shape, strict=True):
+        source[keyword] = DataElement(keyword, "LO", str(side))  # as some archives hand it on
+    found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK))
+    assert (found.Rows, found.Columns) == MASK.shape
+
+
+def test_a_frame_of_several_is_named(tmp_path: Path) -> None:
+    frames = np.stack([np.arange(4800).reshape(60, 80)] * 3).astype(np.uint16)
+    more = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    film = dicom(tmp_path / "film.dcm", frames, SOPClassUID=XRayAngiographicImageStorage, **more)
+    found = pydicom.dcmread(written("dicom-seg", reading(film, MASK, frame=2), tmp_path))
+    group = found.PerFrameFunctionalGroupsSequence[0]
+    image = group.DerivationImageSequence[0].SourceImageSequence[0]
+    assert image.ReferencedFrameNumber == 2
+    assert image.ReferencedSOPClassUID == XRayAngiographicImageStorage
+
+
+def test_what_cannot_be_pointed_at_is_refused_in_one_line(tmp_path: Path) -> None:
+    one = reading(picture(tmp_path / "knee.png"), MASK)
+    with pytest.raises(RadiographError, match=r"is not a DICOM film.*leave dicom-seg out"):
+        FORMATS["dicom-seg"].write(tmp_path / "out.dcm", one)
+    film = dicom_film(tmp_path / "knee.dcm")
+    source = read_source(film)
+    del source.StudyInstanceUID
+    with pytest.raises(RadiographError, match=r"knee\.png: has no valid StudyInstanceUID"):
+        dicom_seg(source, one)
+    source = read_source(film)
+    source.Rows = 61
+    with pytest.raises(RadiographError, match="61 x 80 but its bones were found on 60 x 80"):
+        dicom_seg(source, one)
+    assert not (tmp_path / "out.dcm").exists()

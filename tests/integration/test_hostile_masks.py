@@ -29,13 +29,13 @@ from boneseg.masks.formats import FORMATS
 from boneseg.masks.polygons import fill, keyhole, outlines
 from boneseg.masks.read import read_mask
 from tests.support.readings import blobs, dicom_film, picture, reading
-from tests.unit.masks.formats.test_formats import (
+from tests.support.regions import (
     SHAPE,
-    coco_document,
-    cvat,
-    label_studio,
-    labelme,
-    yolo_line,
+    coco_region,
+    cvat_region,
+    label_studio_region,
+    labelme_region,
+    yolo_region,
 )
 
 MASK = blobs()
@@ -88,16 +88,16 @@ def spots(document: Any) -> list[tuple[Any, Any]]:
 
 
 DOCUMENTS = {
-    "labelme": lambda: labelme("polygon"),
-    "labelme mask": lambda: labelme("mask"),
-    "labelme circle": lambda: labelme("circle"),
-    "coco": lambda: coco_document("polygons"),
-    "coco numbers": lambda: coco_document("run lengths as numbers"),
-    "coco text": lambda: coco_document("run lengths as text"),
-    "label-studio": lambda: label_studio("polygon"),
-    "label-studio brush": lambda: label_studio("brush"),
-    "label-studio bitmask": lambda: label_studio("bitmask"),
-    "label-studio ellipse": lambda: label_studio("ellipse"),
+    "labelme": lambda: labelme_region("polygon"),
+    "labelme mask": lambda: labelme_region("mask"),
+    "labelme circle": lambda: labelme_region("circle"),
+    "coco": lambda: coco_region("polygons"),
+    "coco numbers": lambda: coco_region("run lengths as numbers"),
+    "coco text": lambda: coco_region("run lengths as text"),
+    "label-studio": lambda: label_studio_region("polygon"),
+    "label-studio brush": lambda: label_studio_region("brush"),
+    "label-studio bitmask": lambda: label_studio_region("bitmask"),
+    "label-studio ellipse": lambda: label_studio_region("ellipse"),
 }
 
 
@@ -145,10 +145,10 @@ def test_odd_json_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     read_all(path)
 
 
-XML = [cvat(kind) for kind in ("polygon", "mask", "ellipse")]
+XML = [cvat_region(kind) for kind in ("polygon", "mask", "ellipse")]
 FILES = {
     "cvat": [text.encode() for text in XML],
-    "yolo": [(yolo_line() * 2).encode()],
+    "yolo": [(yolo_region() * 2).encode()],
 }
 
 
@@ -258,12 +258,12 @@ def hostile() -> dict[str, bytes]:
     image = '<annotations><image name="knee.png" width="80" height="60">{}</image></annotations>'
     zigzag = [[x % 2 * 79, -(10.0**6) if x % 2 else 10.0**6] for x in range(60_000)]
     many = {"label": "bone", "points": zigzag}
-    packed = labelme("mask")
+    packed = labelme_region("mask")
     packed["shapes"][0]["mask"] = bomb_png(9_000)
     brush = np.frombuffer(b"\xff\xff\xff\xff" + bytes(60), np.uint8).tolist()
-    runs = coco_document("run lengths as text")
+    runs = coco_region("run lengths as text")
     runs["annotations"][0]["segmentation"]["counts"] = "o" * 2_000_000
-    large = coco_document("run lengths as numbers")
+    large = coco_region("run lengths as numbers")
     large["images"][0] |= {"height": 10_000, "width": 10_000}
     large["annotations"][0]["segmentation"] = {"size": [10_000, 10_000], "counts": [0, 10**8]}
     return {
@@ -284,8 +284,8 @@ def hostile() -> dict[str, bytes]:
         "inside.xml": image.format(within * 3000).encode(),
         "zigzag.json": json.dumps({"shapes": [many] * 3}).encode(),
         "png.json": json.dumps(packed).encode(),
-        "brush.json": json.dumps(changed(label_studio("brush"), rle=brush)).encode(),
-        "number.json": json.dumps(changed(label_studio("brush"), rle=5 * 10**8)).encode(),
+        "brush.json": json.dumps(changed(label_studio_region("brush"), rle=brush)).encode(),
+        "number.json": json.dumps(changed(label_studio_region("brush"), rle=5 * 10**8)).encode(),
         "letters.json": json.dumps(runs).encode(),
         "counts.json": json.dumps(large).encode(),
     }

@@ -1,0 +1,49 @@
+"""Annotations of CVAT, in XML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boneseg.errors import MaskError
+from tests.support.annotations import CVAT, drawn, only_mask, square
+from tests.support.polygons import (
+    cvat_polygons,
+)
+from tests.support.regions import (
+    SQUARE,
+    label_studio_region,
+    mask_of,
+)
+
+
+def test_cvat_shapes_without_a_label_and_labels_without_a_region_are_not_lost(
+    tmp_path: Path,
+) -> None:
+    nameless = cvat_polygons(SQUARE).replace('label="bone" ', "")
+    with pytest.raises(MaskError, match="unclear whether unlabelled is bone"):
+        mask_of(tmp_path / "a", "annotations.xml", nameless)
+    document = label_studio_region("polygon")
+    lost = {"type": "labels", "id": "x", "value": {"labels": ["femur"], "points": SQUARE}}
+    document[0]["annotations"][0]["result"].append(lost)
+    with pytest.raises(MaskError, match="has a label whose region is missing"):
+        mask_of(tmp_path / "b", "project.json", document)
+
+
+def test_cvat_polygons_in_the_order_of_their_depth(tmp_path: Path) -> None:
+    root = drawn(tmp_path, "annotations.xml", CVAT.format(""))
+    assert np.array_equal(only_mask(root), square(hole=True))
+
+
+def test_cvat_masks_ellipses_and_boxes(tmp_path: Path) -> None:
+    mask = '<mask label="spur" rle="1, 2, 1" left="50" top="50" width="2" height="2"/>'
+    found = only_mask(drawn(tmp_path / "a", "annotations.xml", CVAT.format(mask)))
+    assert found[50:52, 50:52].tolist() == [[False, True], [True, False]]
+    ellipse = '<ellipse label="head" cx="60" cy="30" rx="10" ry="5"/>'
+    root = drawn(tmp_path / "b", "annotations.xml", CVAT.format(ellipse))
+    assert only_mask(root, labels=["head"]).sum() == pytest.approx(np.pi * 50, abs=4)
+    box = '<box label="bone" xtl="1" ytl="1" xbr="9" ybr="9"/>'
+    with pytest.raises(MaskError, match="a box labelled bone"):
+        only_mask(drawn(tmp_path / "c", "annotations.xml", CVAT.format(box)))

@@ -1,0 +1,151 @@
+"""Projects of Label Studio, in JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boneseg.dataset.open import open_dataset
+from boneseg.errors import DatasetError, MaskError
+from boneseg.masks.formats.label_studio import _OTHERS, _WORDS, packed, unpacked
+from tests.support.annotations import (
+    HOLE,
+    bitmask,
+    drawn,
+    labelled_apart,
+    only_mask,
+    polygon_result,
+    square,
+    task,
+)
+from tests.support.polygons import painted
+from tests.support.readings import MASK, card, picture, reading, written
+from tests.support.regions import HEIGHT, SQUARE, WIDTH, label_studio_region, mask_of, rectangle
+
+
+@pytest.mark.parametrize("kind", sorted(_OTHERS))
+def test_other_regions_of_label_studio_are_named(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(MaskError, match=f"holds {_OTHERS[kind]} labelled bone"):
+        mask_of(tmp_path, "project.json", label_studio_region(kind))
+
+
+@pytest.mark.parametrize("kind", sorted(_WORDS - {"labels"}))
+def test_what_label_studio_says_of_a_film_draws_nothing(kind: str, tmp_path: Path) -> None:
+    document = label_studio_region("polygon")
+    said = {"type": kind, "value": {kind: ["left"]}, "from_name": "side"}
+    document[0]["annotations"][0]["result"].append(said)
+    assert np.array_equal(mask_of(tmp_path, "project.json", document), rectangle())
+
+
+def test_label_studio_places_beyond_the_film_are_in_pixels(tmp_path: Path) -> None:
+    wide = [[x * WIDTH / 100, y * HEIGHT / 100] for x, y in ((10, 10), (300, 10), (300, 400))]
+    with pytest.raises(MaskError, match="outside 0 to 100"):
+        painted(tmp_path, "label-studio", wide)
+
+
+def test_a_turned_film_of_label_studio_is_named(tmp_path: Path) -> None:
+    document = label_studio_region("polygon")
+    document[0]["annotations"][0]["result"][0]["image_rotation"] = 90
+    with pytest.raises(MaskError, match=r"project.json: knee.png: is drawn on a turned film"):
+        mask_of(tmp_path, "project.json", document)
+
+
+def test_brush_masks_with_single_words_are_read() -> None:
+    """What Label Studio itself may write: two words in a row, one by one; then a repetition."""
+    bits = f"{8:032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
+    bits += "0" + "00" + f"{1:03b}" + f"{1:08b}{2:08b}" + "1" + "01" + f"{5:04b}" + f"{255:08b}"
+    bits += "0" * (-len(bits) % 8)
+    data = [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+    assert unpacked(data, 8).tolist() == [1, 2, *[255] * 6]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/data/upload/1/ab12cd34-knee.png",
+        "/data/local-files/?d=films/knee.png",
+        "s3://bucket/films/knee.png",
+        "http://host/x/knee.png?token=1",
+    ],
+)
+def test_label_studio_polygons_by_any_address(image: str, tmp_path: Path) -> None:
+    done = task(polygon_result(SQUARE), polygon_result(HOLE, "hole"), image=image)
+    root = drawn(tmp_path, "project.json", [done])
+    assert np.array_equal(only_mask(root), square(hole=True))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"patient": "A1", "image": "/data/upload/1/ab12cd34-knee.png"},
+        {"patient": "A1", "film": "s3://bucket/knee.png"},
+        {"thumbnail": "small.png", "image": "knee"},
+    ],
+)
+def test_label_studio_films_may_follow_other_columns(data: Any, tmp_path: Path) -> None:
+    root = drawn(tmp_path, "project.json", [task(polygon_result(SQUARE)) | {"data": data}])
+    assert np.array_equal(only_mask(root), square())
+
+
+def test_label_studio_regions_are_joined_to_their_labels(tmp_path: Path) -> None:
+    points = polygon_result(SQUARE)["value"]["points"]
+    hole = packed(square() & ~square(hole=True))
+    results = [
+        *labelled_apart("polygon", "bone", points=points),
+        *labelled_apart("brush", "hole", format="rle", rle=hole),
+    ]
+    root = drawn(tmp_path, "project.json", [task(*results)])
+    assert np.array_equal(only_mask(root), square(hole=True))
+    assert np.array_equal(only_mask(root, labels=["bone"]), square())
+
+
+def test_label_studio_bitmasks_are_what_is_not_transparent(tmp_path: Path) -> None:
+    one = labelled_apart("bitmask", "bone", imageDataURL=bitmask(MASK))
+    assert np.array_equal(only_mask(drawn(tmp_path / "a", "p.json", [task(*one)])), MASK)
+    value = {"imageDataURL": bitmask(MASK), "bitmasklabels": ["bone"]}
+    (own, *_) = labelled_apart("bitmasklabels", "bone", **value)
+    assert np.array_equal(only_mask(drawn(tmp_path / "b", "p.json", [task(own)])), MASK)
+    (small, *_) = labelled_apart("bitmasklabels", "bone", imageDataURL=bitmask(MASK[1:]))
+    with pytest.raises(MaskError, match="a bitmask labelled unlabelled is damaged"):
+        only_mask(drawn(tmp_path / "c", "p.json", [task(small)]), labels=["unlabelled"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("rectangle", "a box"), ("vector", "a line"), ("spline", "a spline")]
+)
+def test_label_studio_regions_that_cannot_be_painted_are_refused(
+    kind: str, told: str, tmp_path: Path
+) -> None:
+    results = [polygon_result(SQUARE), *labelled_apart(kind, "femur", x=1, y=1)]
+    root = drawn(tmp_path, "project.json", [task(*results)])
+    with pytest.raises(MaskError, match=f"holds {told} labelled femur, which does not follow"):
+        only_mask(root)
+    assert np.array_equal(only_mask(root, labels=["bone"]), square())
+
+
+def test_label_studio_tasks_without_one_clear_annotation(tmp_path: Path) -> None:
+    open_task = {"data": {"image": "hip.png"}, "predictions": [{"result": []}]}
+    done = task(polygon_result(SQUARE))
+    root = drawn(tmp_path / "a", "project.json", [done, open_task], "knee.png", "hip.png")
+    assert [path.name for path in open_dataset(root).unpaired_images] == ["hip.png"]
+    with pytest.raises(DatasetError, match="no task has an annotation"):
+        open_dataset(drawn(tmp_path / "b", "project.json", [open_task], "hip.png"))
+    two = done | {"annotations": done["annotations"] * 2}
+    with pytest.raises(MaskError, match=r"ab12cd34-knee.png: holds 2 annotations of this film"):
+        only_mask(drawn(tmp_path / "c", "project.json", [two]))
+
+
+def test_label_studio_is_given_predictions_of_a_model_and_annotations_of_a_person(
+    tmp_path: Path,
+) -> None:
+    film = picture(tmp_path / "knee.png")
+    (task,) = json.loads(written("label-studio", reading(film, MASK, card()), tmp_path).read_text())
+    assert task["predictions"][0]["model_version"] == "boneseg abababababab"
+    assert "annotations" not in task
+    (task,) = json.loads(written("label-studio", reading(film, MASK), tmp_path).read_text())
+    assert task["data"]["image"].endswith("?d=knee.png")
+    assert len(task["annotations"]) == 1
