@@ -349,8 +349,17 @@ def recipes(
         for known, recipe in BUILT_IN.items():
             print(f"{known:<25} {recipe.summary}")
     else:
-        print(load_recipe(name).to_toml(), end="")
+        print(load_recipe(name).to_toml(_component_comments()), end="")
     return 0
+
+
+def _component_comments() -> dict[str, str]:
+    """The networks, losses, optimisers and schedules to choose from; none without torch."""
+    if find_spec("torch") is None:
+        return {}
+    from boneseg.training.components import component_comments
+
+    return component_comments()
 
 
 def _quantised(bundle: Bundle, run: TrainedRun) -> str:

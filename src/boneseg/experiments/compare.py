@@ -29,6 +29,7 @@ from boneseg.evaluation.statistics import p_words, paired_p, sampling_units
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_result import CrossValidation
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
+from boneseg.training.components import check_components
 from boneseg.training.history import Check, read_curve
 
 Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a validation check
@@ -132,6 +133,8 @@ def compare_recipes(
             f"compare: {' and '.join(alike)} have the same name; rename one of the files"
         )
     chosen = [load_recipe(name).with_settings(settings) for name in names]
+    for one in chosen:
+        check_components(one)
     seeds = {one.run.seed for one in chosen}
     if len(seeds) > 1:
         raise UsageError("compare: the recipes have different seeds; add --set run.seed=0")

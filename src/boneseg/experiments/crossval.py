@@ -60,6 +60,7 @@ from boneseg.masks.formats.png import read_probability, write_mask, write_probab
 from boneseg.networks import Ensemble
 from boneseg.preprocessing import Floats
 from boneseg.recipes.recipe import Recipe
+from boneseg.training.components import check_components
 from boneseg.training.history import Check, read_history
 from boneseg.training.train import train
 
@@ -111,6 +112,7 @@ def cross_validate(
     out = Path(out)
     if parallel < 1:
         raise UsageError(f"cannot run {parallel} folds at once; give 1 or more")
+    check_components(recipe)
     recipe = starting_from(recipe, init)
     _refuse_clashes(dataset)
     films = read_films(dataset.cases, faults=dataset.faults)

@@ -45,6 +45,7 @@ from boneseg.experiments.tune_storage import LOOKS, open_study, storage_errors, 
 from boneseg.inference.engine import Engine
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import SPACE, Choices, Range, Space, check_space, varied
+from boneseg.training.components import check_components
 from boneseg.training.history import Check
 from boneseg.training.run import TrainedRun
 from boneseg.training.train import train
@@ -165,9 +166,12 @@ def tune_recipe(
     """
     if trials < 1 or parallel < 1:
         raise UsageError("tune: trials and parallel trials must be one or more")
+    check_components(base)
+    check_space(space, base, check_components)
     out = Path(out)
     films = read_films(dataset.cases, faults=dataset.faults)
-    check_space(space, base, [film.square_shape for film in films])
+    shapes = [film.square_shape for film in films]
+    check_space(space, base, lambda recipe: recipe.settle(shapes))
     kept, held = _hold_back(films, base.run.seed)
     inside = replace(dataset, cases=tuple(films[index].case for index in kept))
     facts = {

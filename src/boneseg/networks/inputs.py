@@ -16,6 +16,21 @@ from torch.nn import functional
 CHANNELS = 3
 
 
+class WithInputs(nn.Sequential):
+    """An input layer in front of a network; weights are named "1.…" in the order of the two."""
+
+    def __init__(self, inputs: nn.Module, network: nn.Module) -> None:
+        super().__init__(inputs, network)
+
+    @property
+    def inputs(self) -> nn.Module:
+        return self[0]
+
+    @property
+    def network(self) -> nn.Module:
+        return self[1]
+
+
 class Copies(nn.Module):
     """N x 1 x H x W to N x 3 x H x W: the film three times, as for networks made for colour."""
 

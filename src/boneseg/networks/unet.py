@@ -13,6 +13,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from boneseg.networks.contract import NETWORKS, Network
+from boneseg.recipes.settings import SettledNetwork
+
+
+@NETWORKS.register("unet")
+def build_unet(settings: SettledNetwork, channels: int) -> Network:
+    """The U-Net of a settled recipe."""
+    return UNet(
+        settings.widths,
+        settings.block,
+        settings.norm,
+        settings.deep_supervision,
+        channels,
+        settings.attention,
+        settings.stem,
+    )
+
 
 class UNet(nn.Module):
     """Films N x C x H x W of any size to logits N x 1 x H x W.

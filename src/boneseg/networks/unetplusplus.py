@@ -14,13 +14,27 @@ the trained network can be pruned to any depth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from boneseg.networks.contract import NETWORKS, Network
 from boneseg.networks.unet import Block, Rise, folding, initialise, unfolding
+from boneseg.recipes.settings import SettledNetwork
+
+
+@NETWORKS.register("unetplusplus")
+def build_unetplusplus(settings: SettledNetwork, channels: int) -> Network:
+    """The U-Net++ of a settled recipe."""
+    return UNetPlusPlus(
+        settings.widths,
+        settings.block,
+        settings.norm,
+        settings.deep_supervision,
+        channels,
+        settings.stem,
+    )
 
 
 class UNetPlusPlus(nn.Module):
@@ -45,8 +59,7 @@ class UNetPlusPlus(nn.Module):
         stem: int = 1,
     ) -> None:
         super().__init__()
-        self.settings: dict[str, Any] = {"block": block, "norm": norm, "stem": stem}
-        self.settings["in_channels"] = in_channels
+        self.block, self.norm, self.patch, self.in_channels = block, norm, stem, in_channels
         self.widths, self.depth = tuple(widths), len(widths) - 1
         self.deep_supervision = deep_supervision and self.depth > 1
         self.stem, first = folding(in_channels, widths[0], stem)
@@ -83,6 +96,11 @@ class UNetPlusPlus(nn.Module):
         logits = [self.heads[str(j)](found[0, j])[..., :height, :width] for j in depths]
         return logits if self.training and self.deep_supervision else logits[0]
 
+    @property
+    def depths(self) -> list[int]:
+        """The depths of the heads, where there are several."""
+        return sorted(map(int, self.heads)) if len(self.heads) > 1 else []
+
     def pruned(self, depth: int) -> UNetPlusPlus:
         """Return the U-Net++ of a smaller depth (1 or more) inside this one, with copied weights.
 
@@ -91,7 +109,13 @@ class UNetPlusPlus(nn.Module):
         """
         if str(depth) not in self.heads:
             raise ValueError(f"there is no head at depth {depth}; train with deep supervision")
-        small = UNetPlusPlus(self.widths[: depth + 1], **self.settings)
+        small = UNetPlusPlus(
+            self.widths[: depth + 1],
+            self.block,
+            self.norm,
+            in_channels=self.in_channels,
+            stem=self.patch,
+        )
         ours = self.state_dict()
         small.load_state_dict({name: ours[name].clone() for name in small.state_dict()})
         return small.train(self.training)

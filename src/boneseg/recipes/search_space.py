@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -113,15 +113,16 @@ def _read(value: object, where: str) -> Range | Choices:
         raise RecipeError(f"{where}: {reason}") from None
 
 
-def check_space(space: Space, base: Recipe, shapes: Sequence[tuple[int, int]]) -> None:
+def check_space(space: Space, base: Recipe, check: Callable[[Recipe], object]) -> None:
     """Check every choice and the ends of every range, each alone, against the base recipe.
 
-    shapes: (height, width) of the films. Raises RecipeError for an invalid value.
+    check: raises RecipeError for a recipe that cannot be used. Raises RecipeError for an invalid
+    value.
     """
     for name, one in space.items():
         for value in one.samples:
             try:
-                varied(base, {name: value}).settle(shapes)
+                check(varied(base, {name: value}))
             except RecipeError as error:
                 reason = str(error).removeprefix("--set: ").removeprefix(f"{name}: ")
                 raise RecipeError(f"search space: {name} = {json.dumps(value)}: {reason}") from None

@@ -19,7 +19,7 @@ from boneseg._util.files import read_json, whole_file
 from boneseg.bundle.tensors import save_tensors
 from boneseg.errors import TrainingError
 from boneseg.training.history import Check
-from boneseg.training.optimiser import Plateau
+from boneseg.training.schedule import Plateau
 
 
 @dataclass

@@ -1,17 +1,38 @@
-"""Dice, binary cross-entropy, focal, and weighted sums of them.
+"""The losses by name, and weighted sums of them.
 
-All take logits and a target of 0 or 1 (both float N x 1 x H x W) and return a scalar. They are
-always computed in float32.
+A loss takes logits and a target of 0 or 1 (both float N x 1 x H x W), then its parameters, which
+are floats with defaults, and returns a scalar. It is computed in float32. In a recipe, `loss.NAME`
+is its weight and `loss.NAME_PARAMETER` a parameter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from inspect import signature
+from typing import Concatenate
+
 from torch import Tensor, nn
 from torch.nn import functional
 
+from boneseg._util.registry import Registry
+from boneseg.networks import Network
+from boneseg.networks.inputs import WithInputs
 from boneseg.recipes.settings import LossSettings
 
+Loss = Callable[Concatenate[Tensor, Tensor, ...], Tensor]
 
+LOSSES: Registry[Loss] = Registry("loss")
+
+
+@cache
+def parameters(name: str) -> dict[str, float]:
+    """The defaults of a loss's parameters by their keys in a recipe, such as "focal_gamma"."""
+    _, _, *others = signature(LOSSES[name]).parameters.values()
+    return {f"{name}_{parameter.name}": float(parameter.default) for parameter in others}
+
+
+@LOSSES.register("dice")
 def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
     """1 − soft Dice of each film, averaged.
 
@@ -26,11 +47,13 @@ def dice_loss(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
     return (1 - (2 * overlap + smooth) / (total + smooth).clamp_min(1e-7)).mean()
 
 
+@LOSSES.register("bce")
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy, averaged over pixels."""
     return functional.binary_cross_entropy_with_logits(logits.float(), target.float())
 
 
+@LOSSES.register("focal")
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
     """−α_t (1 − p_t)^γ log p_t, averaged over pixels (Lin et al., 2017, eq. 5)."""
     logits, target = logits.float(), target.float()
@@ -43,15 +66,13 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float 
 
 def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
     """The weighted sum of losses set by a recipe."""
-    loss = logits.new_zeros((), dtype=target.dtype)
-    if settings.dice:
-        loss = loss + settings.dice * dice_loss(logits, target, settings.dice_smooth)
-    if settings.bce:
-        loss = loss + settings.bce * bce_loss(logits, target)
-    if settings.focal:
-        focal = focal_loss(logits, target, settings.focal_gamma, settings.focal_alpha)
-        loss = loss + settings.focal * focal
-    return loss
+    total = logits.new_zeros((), dtype=target.dtype)
+    for name, loss in LOSSES.items():
+        weight = settings.value(name, 0.0)
+        if weight:
+            values = (settings.value(key, default) for key, default in parameters(name).items())
+            total = total + weight * loss(logits, target, *values)
+    return total
 
 
 class Objective(nn.Module):
@@ -68,9 +89,9 @@ class Objective(nn.Module):
 
     def forward(self, films: Tensor, masks: Tensor) -> Tensor:
         network = self.network
-        if isinstance(network, nn.Sequential):
-            films, network = network[0](films), network[1]
-        stride = getattr(network, "stride", 1)
+        if isinstance(network, WithInputs):
+            films, network = network.inputs(films), network.network
+        stride = network.stride if isinstance(network, Network) else 1
         beyond = (0, -films.shape[-1] % stride, 0, -films.shape[-2] % stride)
         if any(beyond):
             films, masks = functional.pad(films, beyond), functional.pad(masks, beyond)

@@ -1,63 +1,52 @@
-"""The optimiser, its learning-rate schedule, and the moving average of the weights."""
+"""The optimisers by name, and the moving average of the weights."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from boneseg._util.registry import Registry
 from boneseg.recipes.settings import OptimiserSettings
 
+OptimiserBuilder = Callable[[Iterable[nn.Parameter], OptimiserSettings], torch.optim.Optimizer]
 
-@dataclass
-class Plateau:
-    """Reduce on plateau: scale the rate by a factor after epochs without improvement."""
-
-    scale: float = 1.0
-    best: float = -1.0
-    waited: int = 0
-
-    def seen(self, dice: float, settings: OptimiserSettings, passed: int) -> None:
-        """Record the Dice of a check, `passed` epochs after the previous one."""
-        if dice > self.best + 1e-4:
-            self.best, self.waited = dice, 0
-            return
-        falls, self.waited = divmod(self.waited + passed, settings.plateau_patience)
-        self.scale *= settings.plateau_factor**falls
+OPTIMISERS: Registry[OptimiserBuilder] = Registry("optimiser")
 
 
-def rate(settings: OptimiserSettings, done: float, plateau: Plateau) -> float:
-    """Return the learning rate at the fraction `done` in [0, 1] of the run.
+@OPTIMISERS.register("adamw")
+def adamw(parameters: Iterable[nn.Parameter], settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+    decay = settings.weight_decay
+    return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=decay, fused=True)
 
-    After a linear warm-up: "cosine" (Loshchilov and Hutter, 2017, without restarts), "poly" (power
-    0.9; Chen et al., DeepLab, 2018), "plateau" or "constant".
-    """
-    highest = settings.learning_rate
-    if done < settings.warmup:
-        return highest * max(0.01, done / settings.warmup)
-    left = 1 - min(1.0, (done - settings.warmup) / (1 - settings.warmup))
-    if settings.schedule == "cosine":
-        return highest * max(1e-3, 0.5 * (1 - math.cos(math.pi * left)))
-    if settings.schedule == "poly":
-        return highest * max(1e-3, float(left**0.9))
-    return highest * plateau.scale
+
+@OPTIMISERS.register("adam")
+def adam(parameters: Iterable[nn.Parameter], settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """Adam without weight decay (Kingma and Ba, 2015)."""
+    return torch.optim.Adam(parameters, settings.learning_rate, fused=True)
+
+
+@OPTIMISERS.register("sgd")
+def sgd(parameters: Iterable[nn.Parameter], settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """SGD, with Nesterov momentum where `momentum` is above 0; weight decay is L2."""
+    return torch.optim.SGD(
+        parameters,
+        settings.learning_rate,
+        settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,  # torch has no Nesterov without momentum
+    )
 
 
 def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """Build the optimiser of a network's weights, at the peak learning rate."""
-    s, parameters = settings, network.parameters()
-    if s.name == "sgd":
-        ahead, decay = s.momentum > 0, s.weight_decay  # torch has no Nesterov without momentum
-        return torch.optim.SGD(
-            parameters, s.learning_rate, s.momentum, weight_decay=decay, nesterov=ahead
-        )
-    if s.name == "adam":
-        return torch.optim.Adam(parameters, s.learning_rate, fused=True)
-    return torch.optim.AdamW(parameters, s.learning_rate, weight_decay=s.weight_decay, fused=True)
+    """Build the optimiser of a network's weights, at the peak learning rate.
+
+    Raises UsageError for a name that is not registered.
+    """
+    return OPTIMISERS[settings.name](network.parameters(), settings)
 
 
 @torch.no_grad()
@@ -78,7 +67,7 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 def slots(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """Return the optimiser's state tensors by parameter index, for a checkpoint."""
-    state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
+    state: dict[int, dict[str, object]] = optimiser.state_dict()["state"]
     return {
         str(number): {name: value for name, value in slot.items() if isinstance(value, Tensor)}
         for number, slot in state.items()

@@ -45,11 +45,13 @@ from boneseg.training import device as hardware
 from boneseg.training.augmentation import Augmenter, with_views
 from boneseg.training.checkpoint import State
 from boneseg.training.collapse_guard import collapse, constant_dice, mean_dice, predict
+from boneseg.training.components import check_components
 from boneseg.training.history import Check, write_history
 from boneseg.training.losses import Objective
-from boneseg.training.optimiser import build_optimiser, follow, rate, restore_slots, slots
+from boneseg.training.optimiser import build_optimiser, follow, restore_slots, slots
 from boneseg.training.run import TrainedRun
 from boneseg.training.sampler import balancing_weights, order
+from boneseg.training.schedule import rate
 
 MAX_RESTARTS = 3
 SLOWER = 1 / 3  # learning-rate factor of each restart
@@ -77,6 +79,7 @@ def train(
     for a run that exists already, whose films have changed, or that collapsed more than three
     times.
     """
+    check_components(recipe)
     hardware.keep_freed_memory()
     out = Path(out)
     saved = out / "checkpoint.safetensors"

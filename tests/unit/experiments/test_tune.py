@@ -246,7 +246,7 @@ def test_settings_that_do_not_go_together_are_a_trial_without_a_figure(
 
 
 def test_the_space_that_is_searched_unasked_holds_nothing_wrong() -> None:
-    check_space(DEFAULT_SPACE, Recipe(), [(256, 256)])
+    check_space(DEFAULT_SPACE, Recipe(), lambda recipe: recipe.settle([(256, 256)]))
 
 
 def test_a_space_is_a_table_a_setting(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from boneseg.networks.inputs import Copies, Filters
+from boneseg.networks.inputs import Copies, Filters, WithInputs
 from boneseg.recipes.settings import LossSettings
 from boneseg.training.losses import (
     Objective,
@@ -79,7 +79,7 @@ def test_coarse_outputs_are_held_against_the_bone_that_they_cover(
             whole[..., 16:40, 16:24] = 1
             return [80 * torch.nn.functional.avg_pool2d(whole, side) - 40 for side in (1, 2, 4, 8)]
 
-    network = torch.nn.Sequential(inputs(), Right()) if inputs else Right()
+    network = WithInputs(inputs(), Right()) if inputs else Right()
     assert Objective(network, LossSettings())(torch.zeros_like(mask), mask) < 1e-6
 
 

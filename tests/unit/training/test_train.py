@@ -26,7 +26,7 @@ from boneseg.simulate import simulate
 from boneseg.training import train as training
 from boneseg.training.collapse_guard import collapse, mean_dice, predict
 from boneseg.training.history import Check
-from boneseg.training.optimiser import Plateau
+from boneseg.training.schedule import Plateau
 from boneseg.training.train import train
 
 SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.width=8"]
