@@ -158,8 +158,8 @@ def pacs(
         raise UsageError("--modality: no modality given; give e.g. CR,DX")
     from boneseg._util.scratch import scratch, usual_folder
     from boneseg.inference.engine import Engine
-    from boneseg.pacs.dicomweb import DicomWeb
-    from boneseg.pacs.watch import Outcome, Watch
+    from boneseg.pacs.dicomweb.client import DicomWeb
+    from boneseg.pacs.dicomweb.watch import Outcome, Watch
 
     outcomes: list[Outcome] = []
 
@@ -243,8 +243,8 @@ def node(
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: give --from AET for each sender, since other machines can connect")
     from boneseg.inference.engine import Engine
-    from boneseg.pacs.node import Node, peer, title
-    from boneseg.pacs.spool import Spool, only_node
+    from boneseg.pacs.node.node import Node, peer, title
+    from boneseg.pacs.node.spool import Spool, only_node
 
     known = [title(name) for name in allow or []]
     there, ours = peer(to), title(aet)

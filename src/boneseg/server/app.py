@@ -19,14 +19,15 @@ from starlette.requests import ClientDisconnect
 
 import boneseg
 from boneseg.errors import BonesegError
-from boneseg.server import routes, training
-from boneseg.server.bodies import Bodies
-from boneseg.server.box import LightBox
-from boneseg.server.exchange import Json
-from boneseg.server.guard import Guard
-from boneseg.server.methods import Methods
-from boneseg.server.metrics import Counting, Requests, metrics_text
-from boneseg.server.refusals import BusyError, SlowError, TooLargeError, status_of
+from boneseg.server.errors import BusyError, SlowError, TooLargeError, status_of
+from boneseg.server.light_box import LightBox
+from boneseg.server.middleware.access_control import Guard
+from boneseg.server.middleware.body_limits import Bodies
+from boneseg.server.middleware.methods import Methods
+from boneseg.server.routes import films as routes
+from boneseg.server.routes import retraining as training
+from boneseg.server.routes.http import Json
+from boneseg.server.routes.prometheus import Counting, Requests, metrics_text
 
 MAX_BYTES = 256 * 2**20  # of a request; a 16-bit film of 100 megapixels has 200 MB
 STATIC = Path(__file__).parent / "static"

@@ -21,12 +21,12 @@ from boneseg._util.logs import log
 from boneseg.bundle.store import bundled
 from boneseg.errors import OutputError, UsageError
 from boneseg.server.app import create_app
-from boneseg.server.box import LightBox, adopted
-from boneseg.server.connections import Connection
-from boneseg.server.folder import only_server
-from boneseg.server.guard import is_this_machine
-from boneseg.server.library import Library
-from boneseg.server.refusals import ServerError
+from boneseg.server.errors import ServerError
+from boneseg.server.light_box import LightBox, adopted
+from boneseg.server.middleware.access_control import is_this_machine
+from boneseg.server.middleware.connection_limits import Connection
+from boneseg.server.storage.folder import only_server
+from boneseg.server.storage.library import Library
 
 GRACE = 8  # seconds for requests in flight at shutdown; `docker stop` allows 10
 

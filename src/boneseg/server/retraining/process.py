@@ -1,4 +1,4 @@
-"""The retraining process: python -m boneseg.server.study RUN
+"""The retraining process: python -m boneseg.server.retraining.process RUN
 
 RUN/wish.json (written by `retrain.py`) holds the initial model and the settings; RUN/films holds
 the films. Progress is reported as lines of JSON on stdout. The process exits when its stdin is

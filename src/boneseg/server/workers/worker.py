@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from boneseg._util.disposable import DiedError, Disposable, answer_with, bound_memory
 from boneseg.errors import BonesegError, BundleError, RadiographError
-from boneseg.server.refusals import ServerError, WorkerDiedError
+from boneseg.server.errors import ServerError, WorkerDiedError
 
 if TYPE_CHECKING:
     from boneseg.inference.engine import Engine
@@ -69,7 +69,9 @@ class Worker:
     def start(self, bundle: Path) -> None:
         """Start a new process with this model. Raises BundleError and ServerError."""
         self.kill()
-        self._child = Disposable("boneseg.server.worker:serve", quiet=True)  # decoders print
+        self._child = Disposable(
+            "boneseg.server.workers.worker:serve", quiet=True
+        )  # decoders print
         try:
             self._ask((bundle, self.cores), START)
         except DiedError as error:
@@ -138,7 +140,7 @@ def _load(bundle: Path, cores: Set[int]) -> tuple[tuple[str, Any], Engine | None
 
 
 def _do(engine: Engine, task: str, film: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
-    from boneseg.server.tasks import TASKS
+    from boneseg.server.workers.tasks import TASKS
 
     path, *rest = arguments
     try:

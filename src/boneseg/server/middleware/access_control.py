@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from boneseg.server.bodies import too_large
+from boneseg.server.middleware.body_limits import too_large
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 COOKIE = "boneseg-token"

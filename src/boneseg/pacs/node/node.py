@@ -42,9 +42,9 @@ from boneseg.errors import (
     UsageError,
 )
 from boneseg.inference.engine import Engine
-from boneseg.pacs.answer import answer, hashed, label, public_uid
-from boneseg.pacs.listener import TIMEOUT, Listener, bound, shut
-from boneseg.pacs.spool import Spool
+from boneseg.pacs.node.listener import TIMEOUT, Listener, bound, shut
+from boneseg.pacs.node.spool import Spool
+from boneseg.pacs.segment import answer, hashed, label, public_uid
 from boneseg.radiograph.dicom.file import read_file
 
 MAX_BYTES = 1 << 30  # of one film

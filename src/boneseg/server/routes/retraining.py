@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from boneseg.server.box import LightBox
-from boneseg.server.exchange import JSON, file_answer, take_json
-from boneseg.server.refusals import BadRequestError, ConflictError
-from boneseg.server.retrain import FEWEST
+from boneseg.server.errors import BadRequestError, ConflictError
+from boneseg.server.light_box import LightBox
+from boneseg.server.retraining.supervisor import FEWEST
+from boneseg.server.routes.http import JSON, file_answer, take_json
 
 router = APIRouter(prefix="/api/train", tags=["training"])
 

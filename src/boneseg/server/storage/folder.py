@@ -12,7 +12,7 @@ from boneseg.dataset.pairing import mask_files
 from boneseg.errors import UsageError
 from boneseg.masks.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.masks.filenames import IMAGE_SUFFIXES
-from boneseg.server.refusals import ServerError
+from boneseg.server.errors import ServerError
 
 HIDDEN = ".boneseg"
 

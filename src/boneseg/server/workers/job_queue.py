@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from boneseg.errors import BonesegError
-from boneseg.server.refusals import BusyError
-from boneseg.server.worker import Job, Worker
+from boneseg.server.errors import BusyError
+from boneseg.server.workers.worker import Job, Worker
 
 QUICK = frozenset(("mask",))  # tasks that jump the queue and are accepted when it is full
 WAITING = 32  # largest queue, films

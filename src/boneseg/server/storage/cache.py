@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boneseg.server.tasks import FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+from boneseg.server.workers.tasks import FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
 
 ROOM = 2 * 2**30  # bytes for films and probabilities
 LARGE = (FILM, PROBABILITY)

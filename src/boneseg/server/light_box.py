@@ -18,13 +18,13 @@ from boneseg._util.files import whole_file
 from boneseg._util.logs import log
 from boneseg.bundle.store import CARD, Bundle, load_bundle
 from boneseg.errors import BonesegError
-from boneseg.server.desk import WAITING, WORKERS, Desk
-from boneseg.server.library import Entry, Library
-from boneseg.server.refusals import BusyError
-from boneseg.server.retention import DAYS, private_folder
-from boneseg.server.retrain import Retraining, Run
-from boneseg.server.tasks import THUMBNAIL_FILE, Facts
-from boneseg.server.teach import Candidate, appearance, teaching_order
+from boneseg.server.active_learning import Candidate, appearance, teaching_order
+from boneseg.server.errors import BusyError
+from boneseg.server.retraining.supervisor import Retraining, Run
+from boneseg.server.storage.library import Entry, Library
+from boneseg.server.storage.retention import DAYS, private_folder
+from boneseg.server.workers.job_queue import WAITING, WORKERS, Desk
+from boneseg.server.workers.tasks import THUMBNAIL_FILE, Facts
 
 BREATH = 0.5  # seconds between two scans for unsegmented films
 

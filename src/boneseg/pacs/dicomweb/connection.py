@@ -21,7 +21,7 @@ import httpx
 
 from boneseg._util.logs import log
 from boneseg.errors import ServiceError, UsageError
-from boneseg.pacs.credentials import bearer_token, netrc_auth
+from boneseg.pacs.dicomweb.credentials import bearer_token, netrc_auth
 
 MAX_JSON = 64 << 20  # bytes of one search response
 DICOM_JSON = {"Accept": "application/dicom+json, application/json;q=0.9"}

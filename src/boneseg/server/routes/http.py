@@ -19,16 +19,16 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import UploadFile
 
 from boneseg.errors import OutputError
-from boneseg.server.box import LightBox
-from boneseg.server.library import Entry
-from boneseg.server.packing import Mask, png_mask, unpacked_mask
-from boneseg.server.refusals import (
+from boneseg.server.encoding import Mask, png_mask, unpacked_mask
+from boneseg.server.errors import (
     BadRequestError,
     MediaTypeError,
     NotFoundError,
     TooLargeError,
 )
-from boneseg.server.tasks import SUGGESTION, Facts
+from boneseg.server.light_box import LightBox
+from boneseg.server.storage.library import Entry
+from boneseg.server.workers.tasks import SUGGESTION, Facts
 
 BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
 JSON, FORM = "application/json", "multipart/form-data"

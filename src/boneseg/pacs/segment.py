@@ -11,7 +11,7 @@ from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.masks.segmentation import Segmentation
-from boneseg.pacs.dicomjson import is_uid
+from boneseg.pacs.dicomweb.dicom_json import is_uid
 from boneseg.radiograph.privacy import gives_away
 from boneseg.radiograph.read import read_radiograph
 

@@ -28,14 +28,14 @@ from boneseg.dataset.open import films_and_masks
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import DatasetError, OutputError, UsageError
 from boneseg.masks.filenames import stem_of
-from boneseg.server.cache import Cache
-from boneseg.server.folder import HIDDEN, layout, refuse_annotations
-from boneseg.server.history import History, digest
-from boneseg.server.names import free_name, safe_name
-from boneseg.server.packing import Mask, packed_mask, png_mask
-from boneseg.server.refusals import ConflictError, NotFoundError
-from boneseg.server.retention import Gone, private_folder
-from boneseg.server.tasks import Facts, Hand
+from boneseg.server.encoding import Mask, packed_mask, png_mask
+from boneseg.server.errors import ConflictError, NotFoundError
+from boneseg.server.storage.cache import Cache
+from boneseg.server.storage.filenames import free_name, safe_name
+from boneseg.server.storage.folder import HIDDEN, layout, refuse_annotations
+from boneseg.server.storage.history import History, digest
+from boneseg.server.storage.retention import Gone, private_folder
+from boneseg.server.workers.tasks import Facts, Hand
 
 State = Literal["unlabelled", "suggested", "corrected", "accepted"]
 NONE = "none"  # the revision of a film without a mask

@@ -25,9 +25,9 @@ from pydicom.dataset import Dataset
 
 from boneseg._util.files import unwritable, whole_file
 from boneseg.errors import RadiographError, ServiceError
-from boneseg.pacs import dicomjson as dj
-from boneseg.pacs.connection import DICOM_JSON, MAX_JSON, Connection, TooLongError
-from boneseg.pacs.multipart import CutError, extract
+from boneseg.pacs.dicomweb import dicom_json as dj
+from boneseg.pacs.dicomweb.connection import DICOM_JSON, MAX_JSON, Connection, TooLongError
+from boneseg.pacs.dicomweb.multipart import CutError, extract
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.read import looks_like_dicom
 

@@ -25,8 +25,8 @@ from typing import IO, Any, Literal
 from boneseg._util.files import real_path, unwritable, whole_file
 from boneseg.bundle.store import CARD
 from boneseg.errors import OutputError
-from boneseg.server.library import Entry, Library
-from boneseg.server.refusals import ConflictError, NotFoundError, ServerError
+from boneseg.server.errors import ConflictError, NotFoundError, ServerError
+from boneseg.server.storage.library import Entry, Library
 
 FEWEST = 4  # accepted films: two for training, one for validation, one held out
 OUTCOME, WISH = "outcome.json", "wish.json"
@@ -138,7 +138,7 @@ class Retraining:
 
     def _begin(self, run: Run) -> None:
         run.keep()
-        call = [sys.executable, "-m", "boneseg.server.study", str(run.folder)]
+        call = [sys.executable, "-m", "boneseg.server.retraining.process", str(run.folder)]
         with (run.folder / "log.txt").open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 call,

@@ -24,11 +24,11 @@ from boneseg._util.scratch import Scratch
 from boneseg.errors import BonesegError, DecoderDiedError, RadiographError, ServiceError
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
-from boneseg.pacs.answer import answer, digest, hashed, label, public_uid
-from boneseg.pacs.connection import GoneError, ShutOutError
-from boneseg.pacs.dicomjson import GarbledError
-from boneseg.pacs.dicomweb import DicomWeb, Instance, Study
-from boneseg.pacs.retries import Retries
+from boneseg.pacs.dicomweb.client import DicomWeb, Instance, Study
+from boneseg.pacs.dicomweb.connection import GoneError, ShutOutError
+from boneseg.pacs.dicomweb.dicom_json import GarbledError
+from boneseg.pacs.dicomweb.retries import Retries
+from boneseg.pacs.segment import answer, digest, hashed, label, public_uid
 
 MODALITIES = ("CR", "DX")
 MOST_ENDED = 2  # crashes over a film before it is skipped

@@ -30,7 +30,7 @@ from boneseg.masks.read import read_mask
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import Radiograph, read_radiograph
-from boneseg.server.packing import (
+from boneseg.server.encoding import (
     packed_film,
     packed_mask,
     packed_probability,

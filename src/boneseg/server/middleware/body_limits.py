@@ -14,7 +14,7 @@ from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from boneseg.server.refusals import BusyError, SlowError, TooLargeError
+from boneseg.server.errors import BusyError, SlowError, TooLargeError
 
 MOST = 64  # concurrent bodies
 STALL = 20.0  # seconds without a byte

@@ -17,8 +17,10 @@ import boneseg
 from boneseg.errors import BonesegError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
-from boneseg.server.box import LightBox
-from boneseg.server.exchange import (
+from boneseg.server.encoding import png_mask
+from boneseg.server.errors import BadRequestError, ConflictError, NotFoundError
+from boneseg.server.light_box import LightBox
+from boneseg.server.routes.http import (
     BITS,
     DICOM,
     PNG,
@@ -33,10 +35,8 @@ from boneseg.server.exchange import (
     suggested_mask,
     take_upload,
 )
-from boneseg.server.library import NONE, Entry
-from boneseg.server.packing import png_mask
-from boneseg.server.refusals import BadRequestError, ConflictError, NotFoundError
-from boneseg.server.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Hand
+from boneseg.server.storage.library import NONE, Entry
+from boneseg.server.workers.tasks import FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Hand
 
 router = APIRouter()
 

@@ -1,0 +1,1 @@
+"""A DICOM node, which segments the films that it receives."""

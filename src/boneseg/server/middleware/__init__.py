@@ -1,0 +1,1 @@
+"""Access control and limits, applied before a route is called."""

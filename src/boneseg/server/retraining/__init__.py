@@ -1,0 +1,1 @@
+"""Retraining on the accepted films, in a process of its own."""

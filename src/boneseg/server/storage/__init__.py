@@ -1,0 +1,1 @@
+"""The data folder: films, masks, versions, drafts and cached results."""
