@@ -41,16 +41,21 @@ from boneseg.errors import DatasetError, OutputError, UsageError
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats import FORMATS
 from boneseg.radiograph.read import read_radiograph
+from boneseg.server.active_learning import Candidate, correction_order
 from boneseg.server.app import create_app
-from boneseg.server.box import LightBox
-from boneseg.server.desk import Desk, shares
-from boneseg.server.library import NONE, Entry, Library
-from boneseg.server.packing import packed_mask, packed_probability, unpacked_mask
-from boneseg.server.refusals import BusyError, ConflictError, WorkerDiedError
-from boneseg.server.retrain import Retraining, Run, lay_out
-from boneseg.server.study import deal, hold_back
-from boneseg.server.teach import Candidate, teaching_order
-from boneseg.server.worker import Worker
+from boneseg.server.encoding import packed_mask, packed_probability, unpacked_mask
+from boneseg.server.errors import BusyError, ConflictError, WorkerDiedError
+from boneseg.server.light_box import LightBox
+from boneseg.server.retraining.held_out import hold_out, split
+from boneseg.server.retraining.records import Request, Run
+from boneseg.server.retraining.runs import Runs
+from boneseg.server.retraining.supervisor import Retraining
+from boneseg.server.storage.entry import Entry
+from boneseg.server.storage.library import Library
+from boneseg.server.storage.mask_states import NO_MASK
+from boneseg.server.workers.job_queue import JobQueue, shares
+from boneseg.server.workers.tasks import SegmentFilm, SegmentUpload
+from boneseg.server.workers.worker import Worker
 from tests.support.films import dicom
 from tests.support.lightbox import COMMAND, address_of, fill, refused, served
 
@@ -320,7 +325,7 @@ def test_a_mask_of_another_size_in_the_folder_is_told_and_ends_no_worker(
     image, mask = box.library.images / "odd.png", box.library.masks / "odd.png"
     shutil.copy(FOOT, image)
     Image.new("L", (60, 50)).save(mask)
-    deaths = box.desk.deaths
+    deaths = box.jobs.deaths
     try:
         film = film_of(client, "odd")
         for form in ("mask", "coco"):
@@ -330,7 +335,7 @@ def test_a_mask_of_another_size_in_the_folder_is_told_and_ends_no_worker(
     finally:
         image.unlink()
         mask.unlink()
-    assert box.desk.deaths == deaths
+    assert box.jobs.deaths == deaths
 
 
 def test_a_download_does_not_say_whose_film_it_is(client: TestClient, box: LightBox) -> None:
@@ -410,10 +415,10 @@ def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: Light
     film = next(row for row in client.get("/api/films").json()["films"] if row["name"] == "gone")
     big = np.zeros((4000, 4000), np.uint8)
     Image.fromarray(big).save(box.library.root / "big.png")
-    big_one = ("answer", "big", box.library.root / "big.png", "mask")
-    waiting = [box.desk.submit(*big_one) for _ in box.desk.workers]
+    big_film = SegmentUpload(box.library.root / "big.png", "big", "mask")
+    waiting = [box.jobs.submit(big_film) for _ in box.jobs.workers]
     entry = box.library.entry(film["id"])
-    queued = box.desk.submit("look", entry.name, path, box.library.cache.folder(entry.id), "")
+    queued = box.jobs.submit(SegmentFilm(path, entry.name, box.library.cache.folder(entry.id), ""))
     path.unlink()
     [future.result() for future in waiting]
     with pytest.raises(Exception, match=r"^gone: there is no such file"):
@@ -524,35 +529,35 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_worker_that_dies_is_replaced_and_the_film_named(large: Path) -> None:
-    desk = Desk(bundled(), workers=1)
+    jobs = JobQueue(bundled(), workers=1)
     try:
-        doomed = desk.submit("answer", "large.png", large, "mask")
+        doomed = jobs.submit(SegmentUpload(large, "large.png", "mask"))
         time.sleep(0.1)
-        os.kill(desk.pids[0], signal.SIGKILL)
+        os.kill(jobs.pids[0], signal.SIGKILL)
         with pytest.raises(WorkerDiedError, match=r"^large.png: ended the process .*SIGKILL"):
             doomed.result(60)
-        facts, _ = desk.submit("answer", "foot.png", FOOT, "mask").result(60)
-        assert facts["area_px"] > 0
-        assert desk.deaths == 1
+        facts, _ = jobs.submit(SegmentUpload(FOOT, "foot.png", "mask")).result(60)
+        assert facts.area_px > 0
+        assert jobs.deaths == 1
     finally:
-        desk.close()
+        jobs.close()
 
 
 def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
-    desk = Desk(bundled(), patience=0.05, workers=1)
+    jobs = JobQueue(bundled(), timeout=0.05, workers=1)
     try:
         with pytest.raises(WorkerDiedError, match=r"^large.png: took more than 0.05 s"):
-            desk.submit("answer", "large.png", large, "mask").result(60)
+            jobs.submit(SegmentUpload(large, "large.png", "mask")).result(60)
     finally:
-        desk.close()
+        jobs.close()
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_a_desk_closed_early_closes_each_pipe_once(
     seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = Desk(bundled(), workers=2)  # the second worker is being started
-    threads = dict(zip(desk.workers, desk._threads, strict=True))
+    jobs = JobQueue(bundled(), workers=2)  # the second worker is being started
+    threads = dict(zip(jobs.workers, jobs._threads, strict=True))
     time.sleep(seconds)
     strangers: list[threading.Thread] = []
     kill = Worker.kill
@@ -563,22 +568,22 @@ def test_a_desk_closed_early_closes_each_pipe_once(
         kill(worker)
 
     monkeypatch.setattr(Worker, "kill", spied)
-    desk.close()
+    jobs.close()
     assert not strangers  # two threads that close one pipe may close a file that came after it
-    assert not any(thread.is_alive() for thread in desk._threads)
-    assert not desk.pids
+    assert not any(thread.is_alive() for thread in jobs._threads)
+    assert not jobs.pids
 
 
 def test_a_film_that_takes_long_holds_up_one_worker(large: Path) -> None:
-    desk = Desk(bundled(), workers=2)
+    jobs = JobQueue(bundled(), workers=2)
     try:
-        slow = desk.submit("answer", "large.png", large, "mask")
-        for _ in desk.workers[1:]:
-            desk.submit("answer", "foot.png", FOOT, "mask").result(60)
-            assert not slow.done() or len(desk.workers) == 1
+        slow = jobs.submit(SegmentUpload(large, "large.png", "mask"))
+        for _ in jobs.workers[1:]:
+            jobs.submit(SegmentUpload(FOOT, "foot.png", "mask")).result(60)
+            assert not slow.done() or len(jobs.workers) == 1
         slow.result(60)
     finally:
-        desk.close()
+        jobs.close()
 
 
 @given(st.integers(1, 9))
@@ -594,15 +599,15 @@ def test_cores_are_dealt_to_workers_evenly(workers: int) -> None:
 
 
 def test_a_full_queue_says_when_to_come_again(box: LightBox, large: Path, tmp_path: Path) -> None:
-    small = LightBox(Library(fill(tmp_path / "films")), bundled(), waiting=1, workers=1)
-    client = TestClient(create_app(small), base_url=HERE)  # no look_around: it is not entered
+    small = LightBox(Library(fill(tmp_path / "films")), bundled(), most_waiting=1, workers=1)
+    client = TestClient(create_app(small), base_url=HERE)  # no segment_all: it is not entered
     try:
-        first = small.desk.submit("answer", "large.png", large, "mask")
+        first = small.jobs.submit(SegmentUpload(large, "large.png", "mask"))
         while not first.running():
             time.sleep(0.01)
-        second = small.desk.submit("answer", "large.png", large, "mask")
+        second = small.jobs.submit(SegmentUpload(large, "large.png", "mask"))
         with pytest.raises(BusyError):
-            small.desk.submit("answer", "large.png", large, "mask")
+            small.jobs.submit(SegmentUpload(large, "large.png", "mask"))
         answer = post(client, "foot.png", FOOT.read_bytes())
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
@@ -621,7 +626,7 @@ def test_every_mask_that_was_saved_is_in_the_history(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     library = Library(fill(tmp_path_factory.mktemp("history") / "films", "hand"))
-    film, seen = library.entries()[0], NONE
+    film, seen = library.entries()[0], NO_MASK
     saved = {}
     for _ in range(data.draw(st.integers(1, 5))):
         bits = data.draw(st.binary(min_size=2, max_size=2))
@@ -629,7 +634,7 @@ def test_every_mask_that_was_saved_is_in_the_history(
         state = data.draw(st.sampled_from(["corrected", "accepted"]))
         film, seen = library.save(film.id, mask, state, seen)
         saved[seen] = (mask, state)
-        assert library.state(film, None) == state
+        assert library.state(film) == state
         with pytest.raises(ConflictError):
             library.save(film.id, mask, state, "another")
     reopened = Library(library.root)
@@ -637,7 +642,7 @@ def test_every_mask_that_was_saved_is_in_the_history(
     assert kept.keys() == saved.keys()
     for revision, (mask, _) in saved.items():
         assert np.array_equal(np.asarray(Image.open(kept[revision])), mask)
-    assert reopened.state(reopened.entries()[0], None) == saved[seen][1]
+    assert reopened.state(reopened.entries()[0]) == saved[seen][1]
 
 
 def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) -> None:
@@ -647,7 +652,7 @@ def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) ->
     Image.fromarray(theirs).save(folder / "masks" / "hand_mask.tif")
     library = Library(folder)
     film = library.entries()[0]
-    assert library.state(film, None) == "accepted"
+    assert library.state(film) == "accepted"
     film, _ = library.save(film.id, theirs == 0, "corrected", library.revision(film))
     assert [path.name for path in library.masks.iterdir()] == ["hand.png"]
     oldest = library.history.of(film.name)[-1]
@@ -718,9 +723,9 @@ def drop_and_save(
 ) -> Entry:
     upload = library.hidden / "upload.png"
     shutil.copy(FOOT, upload)
-    dropped = library.drop(name, upload)
+    dropped = library.add(name, upload)
     meanwhile()
-    return library.save(dropped.id, np.zeros((64, 64), bool), "accepted", NONE)[0]
+    return library.save(dropped.id, np.zeros((64, 64), bool), "accepted", NO_MASK)[0]
 
 
 @given(st.text(max_size=300))
@@ -731,7 +736,7 @@ def test_names_from_outside_never_become_paths(
     library = Library(tmp_path_factory.mktemp("names") / "films")
     upload = library.hidden / "upload"
     upload.write_bytes(FOOT.read_bytes()[:200])
-    entry = library.drop(name, upload)
+    entry = library.add(name, upload)
     assert entry.image.parent == library.inbox
     assert entry.image.is_file() and not entry.image.name.startswith(".")
     assert len(os.fsencode(entry.image.name)) < 200
@@ -756,14 +761,14 @@ def test_a_full_disk_is_told_and_what_stood_there_stays(disk: Path) -> None:
     library = Library(fill(disk / "films", "hand"))
     film = library.entries()[0]
     mask = np.random.default_rng(0).random((300, 300)) < 0.5
-    film, first = library.save(film.id, mask, "accepted", NONE)
+    film, first = library.save(film.id, mask, "accepted", NO_MASK)
     before = film.mask.read_bytes()
     (disk / "ballast").write_bytes(b"\0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
     with pytest.raises(OutputError, match="No space left"):
         library.save(film.id, ~mask, "corrected", first)
     film = library.entries()[0]
     assert film.mask.read_bytes() == before
-    assert library.state(film, None) == "accepted"
+    assert library.state(film) == "accepted"
     (disk / "ballast").unlink()
     film, second = library.save(film.id, ~mask, "corrected", first)
     assert {v.revision for v in library.history.of(film.name)} == {first, second}
@@ -862,7 +867,7 @@ def test_a_token_that_was_given_opens_the_page_and_is_not_printed() -> None:
 
 
 def test_a_worker_whose_server_is_gone_ends_in_silence() -> None:
-    call = [sys.executable, "-c", "from boneseg.server.worker import serve; serve()"]
+    call = [sys.executable, "-c", "from boneseg.server.workers.process import serve; serve()"]
     done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -904,21 +909,22 @@ def test_the_server_ends_while_it_looks_at_films_without_a_traceback(tmp_path: P
 
 def test_a_retraining_may_train_in_the_folder_laid_out_for_it(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand"))
-    lay_out(tmp_path / "run", library.root, library.entries(), {})
-    own_folder(tmp_path / "run", "checkpoint.safetensors", resume=False)
+    runs, run = Runs(tmp_path), Run(number=1, films=1, minutes=1)
+    runs.prepare(run, library.root, library.entries(), Request(model="bundled"))
+    own_folder(runs.folder(run), "checkpoint.safetensors", resume=False)
 
 
 def test_a_finished_run_is_offered_after_a_restart(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand"))
-    root = library.hidden / "runs"
+    runs = Runs(library.hidden / "runs")
     for number, state in ((1, "done"), (2, "done"), (3, "stopped")):
-        run = Run(number, root / f"{number:04}", films=12, minutes=1, state=state)
-        run.folder.mkdir(parents=True)
-        run.keep()
+        run = Run(number=number, films=12, minutes=1, state=state)
+        runs.folder(run).mkdir(parents=True)
+        runs.save(run)
         if number == 1:
-            shutil.copytree(bundled(), run.bundle)
-    assert Retraining(library).offered(1).films == 12  # the second has lost its model
-    (root / "0001" / "outcome.json").write_text("{")
+            shutil.copytree(bundled(), runs.bundle(run))
+    assert Retraining(library).finished(1).films == 12  # the second has lost its model
+    (runs.root / "0001" / "outcome.json").write_text("{")
     assert Retraining(library).run is None
 
 
@@ -928,7 +934,7 @@ def test_a_run_is_told_whose_server_ended_in_its_midst(
     library = Library(fill(tmp_path / "films", "hand"))
     monkeypatch.setattr(library, "accepted", lambda: library.entries() * 4)
     before = Retraining(library)
-    folder = before.start(bundled(), 1).folder
+    folder = before.runs.folder(before.start(bundled(), 1))
     killed = (folder / "outcome.json").read_bytes()
     before.close()
     for content in (None, killed):
@@ -936,14 +942,15 @@ def test_a_run_is_told_whose_server_ended_in_its_midst(
             (folder / "outcome.json").write_bytes(content)
         run = Retraining(library).run
         assert run is not None and (run.state, run.films) == ("interrupted", 4)
-    Run(2, folder.with_name("0002"), 4, 1, state="stopped").folder.mkdir()
+    folder.with_name("0002").mkdir()
     assert Retraining(library).run is None  # it is not the last any more
 
 
 def test_a_run_of_a_killed_server_leaves_no_films_and_no_weights(tmp_path: Path) -> None:
     library = Library(tmp_path / "films")
-    folder = library.hidden / "runs" / "0001"
-    lay_out(folder, library.root, [], {})
+    runs, run = Runs(library.hidden / "runs"), Run(number=1, films=0, minutes=1)
+    runs.prepare(run, library.root, [], Request(model="bundled"))
+    folder = runs.folder(run)
     (folder / "checkpoint.safetensors").write_bytes(b"weights")
     Retraining(library)
     assert [path.name for path in folder.iterdir()] == ["wish.json"]
@@ -973,10 +980,10 @@ def test_the_next_film_is_in_doubt_and_unlike_those_before() -> None:
         *(Candidate(f"doubt-{i}", 0.5 + i / 100, kinds[0]) for i in range(3)),
         Candidate("other", 0.6, kinds[1]),
     ]
-    order = teaching_order(films, [])
+    order = correction_order(films, [])
     assert order[:2] == ["doubt-0", "other"]  # not three of a kind in a row
     assert order[2] == "sure"
-    order = teaching_order(films, [kinds[0], kinds[2]])
+    order = correction_order(films, [kinds[0], kinds[2]])
     assert order[0] == "other"  # what is like the labelled films teaches less
 
 
@@ -1001,7 +1008,7 @@ def test_what_is_held_back_stays_held_back(data: st.DataObject) -> None:
         groups = data.draw(st.lists(st.none() | st.integers(0, 9), **size))
         clusters = data.draw(st.lists(st.integers(0, 30), **size))
         cases = cases_of(names, groups)
-        kept, held = deal(cases, clusters, sides)
+        kept, held = split(cases, clusters, sides)
         now = {case.name: False for case in kept} | {case.name: True for case in held}
         assert len(now) == len(kept) + len(held)
         for name in now.keys() & sides.keys():
@@ -1019,24 +1026,24 @@ def test_a_fifth_is_held_back_and_of_what_comes_later_too(films: int, each: int)
     cases = cases_of(NAMES[:films], [number // each for number in range(films)])
     clusters, sides = list(range(films)), {}
     for count in range(each, films + 1, each):
-        kept, held = deal(cases[:count], clusters[:count], sides)
+        kept, held = split(cases[:count], clusters[:count], sides)
         assert len(held) == each * max(1, round(0.2 * count / each))
         sides = {case.name: False for case in kept} | {case.name: True for case in held}
 
 
 def test_groups_that_are_told_later_deal_nothing_anew(tmp_path: Path) -> None:
     record, clusters = tmp_path / "held-back.json", list(range(20))
-    kept, held = hold_back(cases_of(NAMES, [None] * 20), clusters, record)
-    later, still = hold_back(cases_of(NAMES, list(range(20))), clusters, record)
+    kept, held = hold_out(cases_of(NAMES, [None] * 20), clusters, record)
+    later, still = hold_out(cases_of(NAMES, list(range(20))), clusters, record)
     assert [case.name for case in later] == [case.name for case in kept]
     assert [case.name for case in still] == [case.name for case in held]
 
 
 def test_a_twin_goes_where_its_film_went(tmp_path: Path) -> None:
     record, clusters = tmp_path / "held-back.json", list(range(20))
-    kept, held = hold_back(cases_of(NAMES, [None] * 20), clusters, record)
+    kept, held = hold_out(cases_of(NAMES, [None] * 20), clusters, record)
     twins = [f"twin of {name}" for name in NAMES]
-    both = hold_back(cases_of(NAMES + twins, [None] * 40), clusters * 2, record)
+    both = hold_out(cases_of(NAMES + twins, [None] * 40), clusters * 2, record)
     for before, after in zip((kept, held), both, strict=True):
         names = {case.name for case in before}
         assert {case.name for case in after} == names | {f"twin of {name}" for name in names}
@@ -1045,5 +1052,5 @@ def test_a_twin_goes_where_its_film_went(tmp_path: Path) -> None:
 def test_too_few_films_are_told_and_bind_nobody(tmp_path: Path) -> None:
     record = tmp_path / "held-back.json"
     with pytest.raises(DatasetError, match="too few of the 4 accepted films: 0 to train on"):
-        hold_back(cases_of(NAMES[:4], [1] * 4), list(range(4)), record)
+        hold_out(cases_of(NAMES[:4], [1] * 4), list(range(4)), record)
     assert not record.exists()

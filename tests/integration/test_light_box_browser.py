@@ -14,8 +14,9 @@ from PIL import Image
 from scipy import ndimage
 
 from boneseg.bundle.store import sample_films
-from boneseg.server.packing import unpacked_mask
-from boneseg.server.retrain import Run
+from boneseg.server.encoding import unpacked_mask
+from boneseg.server.retraining.records import Run
+from boneseg.server.retraining.runs import Runs
 from boneseg.simulate import simulate
 from tests.support.browser import CHROMIUM, needs_browser
 from tests.support.films import DATA, needs_data
@@ -736,9 +737,9 @@ def test_a_training_can_be_stopped(browser: Any, tmp_path: Path) -> None:
 
 def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand")
-    run = Run(1, folder / ".boneseg" / "runs" / "0001", films=4, minutes=1)
-    run.folder.mkdir(parents=True)
-    run.keep()  # as it stands when the server is killed
+    runs, run = Runs(folder / ".boneseg" / "runs"), Run(number=1, films=4, minutes=1)
+    runs.folder(run).mkdir(parents=True)
+    runs.save(run)  # as it stands when the server is killed
     with served("--data", folder) as address:
         page = Page(browser, address)
         page.wait(lambda: "Training was interrupted" in page.says())

@@ -24,12 +24,13 @@ from PIL import Image
 from benchmarks.serving import hostile_load
 from boneseg.bundle.store import bundled
 from boneseg.server.app import create_app
-from boneseg.server.bodies import Bodies
-from boneseg.server.box import LightBox
-from boneseg.server.connections import Connection
-from boneseg.server.desk import Desk
-from boneseg.server.library import Library
-from boneseg.server.refusals import BusyError, SlowError
+from boneseg.server.errors import BusyError, SlowError
+from boneseg.server.light_box import LightBox
+from boneseg.server.middleware.body_limits import BodyLimits
+from boneseg.server.middleware.connection_limits import Connection
+from boneseg.server.storage.library import Library
+from boneseg.server.workers.job_queue import JobQueue
+from boneseg.server.workers.tasks import ReadMask, SegmentUpload
 from tests.support.lightbox import fill, served
 
 HERE = "http://127.0.0.1"
@@ -82,13 +83,13 @@ def test_a_mask_is_png_by_its_first_bytes_and_nothing_else(
     others = {kind: encoded(mask, kind) for kind in ("JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM")}
     others |= {"DICOM": dicom, "both": mark + dicom[len(mark) :], "nothing": b"", "mark": mark}
     others |= {"JSON": b'{"shapes": []}', "gzip": b"\x1f\x8b" + bytes(20), "late": b"\n" + mark}
-    deaths = box.desk.deaths
+    deaths = box.jobs.deaths
     for name, content in others.items():
         answer = client.put(f"/api/films/{film['id']}/{place}", content=content, headers=PNG)
         assert answer.status_code == 422, (name, answer.text)
         assert answer.json()["error"].startswith("hand: "), name
         assert str(box.library.root) not in answer.text
-    assert box.desk.deaths == deaths
+    assert box.jobs.deaths == deaths
     assert not list(box.spool.iterdir())
 
 
@@ -176,12 +177,12 @@ def test_a_bomb_is_refused_by_its_size_before_it_is_unpacked(
     client: TestClient, box: LightBox, film: dict[str, Any]
 ) -> None:
     packed = zlib.compress(bytes(50 * 2**20), 9)
-    before = [memory_peak(pid) for pid in box.desk.pids]
+    before = [memory_peak(pid) for pid in box.jobs.pids]
     for width, height in ((10_000, 9000), (2**31 - 1, 1), (film["height"] + 1, film["width"])):
         content = hostile_load.png(width, height, packed)
         answer = client.put(f"/api/films/{film['id']}/mask", content=content, headers=PNG)
         assert answer.status_code == 422, answer.text
-    after = [memory_peak(pid) for pid in box.desk.pids]
+    after = [memory_peak(pid) for pid in box.jobs.pids]
     assert max(b - a for a, b in zip(before, after, strict=True)) < 32 * 2**20
 
 
@@ -195,18 +196,18 @@ def test_a_save_is_not_refused_where_the_queue_is_full(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4000, 4000), np.uint8)).save(large)
     mask = tmp_path / "mask.png"
     Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(mask)
-    desk = Desk(bundled(), waiting=1, workers=1)
+    jobs = JobQueue(bundled(), most_waiting=1, workers=1)
     try:
-        first = desk.submit("answer", "large", large, "mask")
+        first = jobs.submit(SegmentUpload(large, "large", "mask"))
         while not first.running():
             time.sleep(0.01)
-        second = desk.submit("answer", "large", large, "mask")
+        second = jobs.submit(SegmentUpload(large, "large", "mask"))
         with pytest.raises(BusyError):
-            desk.submit("answer", "large", large, "mask")
-        saved = desk.submit("mask", "mask", mask, (64, 64), True)
+            jobs.submit(SegmentUpload(large, "large", "mask"))
+        saved = jobs.submit(ReadMask(mask, "mask", (64, 64), uploaded=True))
         assert saved.result(60) and not second.done()  # it goes first
     finally:
-        desk.close()
+        jobs.close()
 
 
 # -- pace ------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
 
     monkeypatch.setattr(Connection, "header", 1.0)
     monkeypatch.setattr(Connection, "most", 8)
-    monkeypatch.setattr(Bodies.__init__, "__kwdefaults__", {"most": 4, "stall": 5.0})
+    monkeypatch.setattr(BodyLimits.__init__, "__kwdefaults__", {"most": 4, "stall": 5.0})
     box = LightBox(Library(fill(tmp_path / "films", "hand")), bundled(), workers=1)
     app = create_app(box, token="s3cret")
     config = uvicorn.Config(app, http=Connection, ws="none", log_config=None, log_level="error")
@@ -321,7 +322,7 @@ def test_bodies_that_are_too_large_together_cost_the_largest(last: int) -> None:
             outcomes[scope["size"]] = type(error).__name__
 
     async def run() -> None:
-        bodies, end = Bodies(app, max_bytes=1000), asyncio.Event()
+        bodies, end = BodyLimits(app, max_bytes=1000), asyncio.Event()
 
         async def request(size: int) -> None:
             messages = iter([{"body": bytes(size), "more_body": True}])

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from boneseg.bundle.store import bundled, sample_films
 from boneseg.errors import UsageError
 from boneseg.server.app import create_app
-from boneseg.server.box import LightBox
-from boneseg.server.exchange import as_json
-from boneseg.server.library import Library
-from boneseg.server.names import safe_name
-from boneseg.server.tasks import Facts
+from boneseg.server.light_box import LightBox
+from boneseg.server.routes.responses import as_json
+from boneseg.server.storage.filenames import safe_name
+from boneseg.server.storage.library import Library
+from boneseg.server.storage.results import StoredFacts
 from boneseg.server.token import chosen_token
 from tests.support.films import dicom
 from tests.support.lightbox import COMMAND, address_of, fill, refused, served
@@ -225,8 +225,21 @@ def test_no_answer_holds_a_number_that_is_not_finite(content: Any) -> None:
 def test_facts_that_are_not_finite_are_null_on_the_page(
     client: TestClient, box: LightBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = Facts(2, 2, (1e200, 1e200), "", 0.5, 4, math.inf, math.nan, math.nan, 0.1, "", "")
-    monkeypatch.setattr(box, "facts", lambda _: facts)
+    facts = StoredFacts(
+        height=2,
+        width=2,
+        spacing_mm=(1e200, 1e200),
+        spacing_kind="",
+        threshold=0.5,
+        area_px=4,
+        area_mm2=math.inf,
+        confidence=math.nan,
+        trust=math.nan,
+        seconds=0.1,
+        model="",
+        stamp="",
+    )
+    monkeypatch.setattr(box, "known_facts", lambda _: facts)
     answer = client.get("/api/films")
     row = answer.json()["films"][0]
     assert answer.status_code == 200

@@ -24,12 +24,16 @@ from PIL import Image
 
 from boneseg.bundle.store import bundled, sample_films
 from boneseg.errors import DatasetError, OutputError
-from boneseg.server import history, retention, retrain
 from boneseg.server.app import create_app
-from boneseg.server.box import LightBox
-from boneseg.server.cache import Cache
-from boneseg.server.library import NONE, Library
-from boneseg.server.tasks import FILM, Facts
+from boneseg.server.light_box import LightBox
+from boneseg.server.retraining.records import Request, Run
+from boneseg.server.retraining.runs import MOST_RESUMED, Runs
+from boneseg.server.retraining.supervisor import Retraining
+from boneseg.server.storage import history, retention
+from boneseg.server.storage.cache import Cache
+from boneseg.server.storage.library import Library
+from boneseg.server.storage.mask_states import NO_MASK
+from boneseg.server.storage.results import FILM, StoredFacts
 from boneseg.simulate import simulate
 from tests.support.lightbox import COMMAND, address_of, fill, served
 
@@ -93,7 +97,7 @@ def test_a_film_that_is_removed_leaves_nothing(client: TestClient, box: LightBox
     film = row["id"]
     assert client.put(f"/api/films/{film}/draft", content=empty(row), headers=BITS).is_success
     library.history.add("Beeblebrox", "0" * 16, b"", ".png")  # of a save that failed midway
-    library._set_state(f"{film}-{'0' * 16}", "corrected")
+    library._states.set(film, "0" * 16, "corrected")
     (library.cache.folder(film) / ".0123456789abcdef.new").write_bytes(b"pixels")
     assert client.delete(f"/api/films/{film}").status_code == 204
     left = [path for path in library.root.rglob("*") if film in path.name or "Bee" in path.name]
@@ -104,7 +108,7 @@ def test_a_film_that_is_removed_leaves_nothing(client: TestClient, box: LightBox
         assert client.get(f"/api/films/{film}{what}").status_code == 404
     answer = client.put(f"/api/films/{film}/draft", content=empty(row), headers=BITS)
     assert answer.status_code == 404
-    assert not list(library.drafts.iterdir())
+    assert not list(library.drafts.root.iterdir())
 
 
 def test_a_film_that_its_owner_removes_leaves_no_picture(tmp_path: Path) -> None:
@@ -113,20 +117,20 @@ def test_a_film_that_its_owner_removes_leaves_no_picture(tmp_path: Path) -> None
         folder = library.cache.folder(entry.id)
         folder.mkdir(parents=True)
         (folder / "thumbnail.png").write_bytes(b"picture")
-        library.save(entry.id, np.eye(300, dtype=bool), "accepted", NONE)
+        library.save(entry.id, np.eye(300, dtype=bool), "accepted", NO_MASK)
         library.keep_draft(entry.id, np.eye(300, dtype=bool))
     hand, knee = library.entries()
     hand.image.unlink()
     library.notice()
     assert [folder.name for folder in library.cache.root.iterdir()] == [knee.id]
     assert len(library.history.of("hand")) == 1  # drawn work is kept, in case it comes back
-    assert library.draft(hand.id) is not None
+    assert library.drafts.of(hand.id) is not None
 
 
 def test_what_was_drawn_outlives_its_film_by_thirty_days(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand", "knee"))
     for entry in library.entries():
-        library.save(entry.id, np.eye(300, dtype=bool), "accepted", NONE)
+        library.save(entry.id, np.eye(300, dtype=bool), "accepted", NO_MASK)
         library.keep_draft(entry.id, np.eye(300, dtype=bool))
     hand, knee = library.entries()
     film = hand.image.read_bytes()
@@ -135,7 +139,8 @@ def test_what_was_drawn_outlives_its_film_by_thirty_days(tmp_path: Path) -> None
         record = library.hidden / "gone.json"
         if record.exists():
             since = json.loads(record.read_text())
-            record.write_text(json.dumps({k: v - days * 86400 for k, v in since.items()}))
+            since["since"] = {film: at - days * 86400 for film, at in since["since"].items()}
+            record.write_text(json.dumps(since))
         again = Library(library.root)
         again.begin()
         return again
@@ -150,7 +155,7 @@ def test_what_was_drawn_outlives_its_film_by_thirty_days(tmp_path: Path) -> None
     assert start(retention.DAYS - 1).history.films() == ["hand", "knee"]
     last = start(2)
     assert last.history.films() == ["knee"]
-    assert last.draft(hand.id) is None and last.draft(knee.id) is not None
+    assert last.drafts.of(hand.id) is None and last.drafts.of(knee.id) is not None
     assert hand.id not in (library.hidden / "states.json").read_text()
     (library.hidden / "gone.json").write_text("{damaged")
     Library(library.root).begin()
@@ -159,7 +164,12 @@ def test_what_was_drawn_outlives_its_film_by_thirty_days(tmp_path: Path) -> None
 
 def test_unfinished_files_of_a_kill_are_swept(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand"))
-    places = (library.hidden, library.masks, library.drafts, library.hidden / "history" / "hand")
+    places = (
+        library.hidden,
+        library.masks,
+        library.drafts.root,
+        library.hidden / "history" / "hand",
+    )
     left = [place / ".0123456789abcdef.new" for place in places]
     left.append(library.cache.root / "0" / ".fedcba9876543210.old")
     others = [library.masks / ".keep.new", library.images / "film.new"]
@@ -229,7 +239,7 @@ def test_two_masks_of_one_film_cost_no_other_film(client: TestClient, box: Light
             assert (answer.status_code, answer.json()["error"]) == (409, told[name])
         assert client.get(f"/api/films/{rows['odd']['id']}/mask").status_code == 409
         with pytest.raises(DatasetError, match="both match it"):
-            library.save(rows["odd"]["id"], np.zeros((2, 2), bool), "accepted", NONE)
+            library.save(rows["odd"]["id"], np.zeros((2, 2), bool), "accepted", NO_MASK)
     finally:
         for name in ("odd.png", "even.png", "even.tif"):
             (library.images / name).unlink()
@@ -252,7 +262,7 @@ def test_versions_stay_in_order_where_the_clock_is_set_back(
 
     monkeypatch.setattr(history, "datetime", Clock)
     library = Library(fill(tmp_path / "films", "hand"))
-    film, seen, saved = library.entries()[0], NONE, []
+    film, seen, saved = library.entries()[0], NO_MASK, []
     for number in range(4):
         film, seen = library.save(film.id, np.eye(9, k=number, dtype=bool), "corrected", seen)
         saved.append(seen)
@@ -263,19 +273,32 @@ def test_versions_stay_in_order_where_the_clock_is_set_back(
 
 
 def test_the_cache_makes_room_in_order_where_the_clock_is_set_back(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, room=250)
-    facts = Facts(1, 1, None, "", 0.5, 0, None, 1.0, None, 0.1, "", "")
+    cache = Cache(tmp_path, most_bytes=250)
+    facts = StoredFacts(
+        height=1,
+        width=1,
+        spacing_mm=None,
+        spacing_kind="",
+        threshold=0.5,
+        area_px=0,
+        area_mm2=None,
+        confidence=1.0,
+        trust=None,
+        seconds=0.1,
+        model="",
+        stamp="",
+    )
     for number, film in enumerate("abcd"):  # each a day before the one that was looked at last
         cache.folder(film).mkdir()
         path = cache.file(film, FILM)
         path.write_bytes(bytes(100))
         os.utime(path, (1e9 - number * 86400,) * 2)
-        cache.keep(film, facts)
+        cache.add(film, facts)
     assert [film for film in "abcd" if cache.file(film, FILM).exists()] == ["b", "c", "d"]
-    cache.keep("b", facts)
-    cache.keep("d", facts)
-    cache.room = 100
-    cache.keep("d", facts)
+    cache.add("b", facts)
+    cache.add("d", facts)
+    cache.most_bytes = 100
+    cache.add("d", facts)
     assert [film for film in "abcd" if cache.file(film, FILM).exists()] == ["b", "d"]
 
 
@@ -369,18 +392,19 @@ def test_a_training_goes_on_after_the_server_was_ended(tmp_path: Path) -> None:
     assert not (folder / "checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize(("resumed", "films"), [(retrain.MOST_RESUMED, True), (0, False)])
+@pytest.mark.parametrize(("resumed", "films"), [(MOST_RESUMED, True), (0, False)])
 def test_a_training_that_cannot_go_on_is_told_and_tidied(
     tmp_path: Path, resumed: int, films: bool
 ) -> None:
     library = Library(fill(tmp_path / "films", "hand"))
-    folder = library.hidden / "runs" / "0001"
-    retrain.lay_out(folder, library.root, [], {})
-    retrain.Run(1, folder, films=4, minutes=1, resumed=resumed).keep()
+    runs, run = Runs(library.hidden / "runs"), Run(number=1, films=4, minutes=1, resumed=resumed)
+    runs.prepare(run, library.root, [], Request(model="bundled"))
+    runs.save(run)
+    folder = runs.folder(run)
     (folder / "checkpoint.safetensors").write_bytes(b"weights")
     if not films:
         shutil.rmtree(folder / "films")
-    again = retrain.Retraining(library)
+    again = Retraining(library)
     assert again.resume() is None
     assert again.run is not None and again.run.state == "interrupted"
     assert sorted(path.name for path in folder.iterdir()) == ["outcome.json", "wish.json"]

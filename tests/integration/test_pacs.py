@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from boneseg.errors import OutputError, RadiographError, ServiceError, UsageError
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
-from boneseg.pacs.dicomweb import DicomWeb, Instance, Series, Study
-from boneseg.pacs.multipart import CutError, extract
-from boneseg.pacs.retries import Retries
-from boneseg.pacs.watch import Watch
+from boneseg.pacs.dicomweb.client import DicomWeb, Instance, Series, Study
+from boneseg.pacs.dicomweb.multipart import CutError, extract
+from boneseg.pacs.dicomweb.retries import Retries
+from boneseg.pacs.dicomweb.watch import Watch
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films, orthanc
 

@@ -17,12 +17,12 @@ import pytest
 
 from boneseg._util.disposable import Disposable
 from boneseg._util.scratch import scratch
-from boneseg.pacs import connection
-from boneseg.pacs.answer import digest, public_uid
-from boneseg.pacs.dicomweb import DicomWeb
-from boneseg.pacs.node import Node, Peer
-from boneseg.pacs.spool import Spool
-from boneseg.pacs.watch import Watch
+from boneseg.pacs.dicomweb import connection
+from boneseg.pacs.dicomweb.client import DicomWeb
+from boneseg.pacs.dicomweb.watch import Watch
+from boneseg.pacs.node.node import Node, Peer
+from boneseg.pacs.node.spool import Spool
+from boneseg.pacs.segment import digest, public_uid
 from boneseg.radiograph.dicom import decoder
 from boneseg.radiograph.dicom import pixels as pixel_data
 from tests.support import films, webpacs

@@ -14,7 +14,7 @@ from PIL import Image
 import boneseg
 from boneseg.errors import BonesegError
 from boneseg.masks.drawing import MaskSizeError
-from boneseg.server.refusals import BusyError
+from boneseg.server.errors import BusyError
 
 HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}
 

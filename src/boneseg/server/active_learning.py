@@ -1,6 +1,6 @@
 """Active learning: which film to correct next, by uncertainty and novelty.
 
-    order = teaching_order(candidates, labelled)
+    order = correction_order(candidates, labelled)
 
 Uncertainty alone tends to pick similar films in a row. As in core-set selection (Sener and
 Savarese, "Active learning for convolutional neural networks", 2018), each film is therefore also
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 24  # px of the thumbnail that films are compared by
-AHEAD = 50  # films ranked by both; the rest follow by uncertainty
-LEAST = 0.02  # floor of uncertainty and novelty, so that neither cancels the other
+RANKED = 50  # films ranked by both; the rest follow by uncertainty
+FLOOR = 0.02  # floor of uncertainty and novelty, so that neither cancels the other
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Candidate:
 
     id: str
     trust: float | None
-    look: NDArray[np.float32]  # of `appearance`
+    appearance: NDArray[np.float32]  # of `appearance`
 
 
 def appearance(thumbnail: Path) -> NDArray[np.float32]:
@@ -44,7 +44,7 @@ def appearance(thumbnail: Path) -> NDArray[np.float32]:
     return np.asarray(values / max(norm, 1e-6), np.float32)
 
 
-def teaching_order(
+def correction_order(
     candidates: Sequence[Candidate], labelled: Sequence[NDArray[np.float32]]
 ) -> list[str]:
     """The ids of the candidates, the most informative first.
@@ -53,20 +53,20 @@ def teaching_order(
     """
     if not candidates:
         return []
-    looks = np.stack([candidate.look for candidate in candidates])
-    doubt = np.array(
-        [LEAST + 1 - (c.trust if c.trust is not None else 0.5) for c in candidates], np.float32
+    seen = np.stack([candidate.appearance for candidate in candidates])
+    uncertainty = np.array(
+        [FLOOR + 1 - (c.trust if c.trust is not None else 0.5) for c in candidates], np.float32
     )
     novelty = np.ones(len(candidates), np.float32)
     if labelled:
-        novelty = _distance(looks, np.stack(labelled)).min(axis=1)
-    left, order = np.ones(len(candidates), bool), []
-    for _ in range(min(AHEAD, len(candidates))):
-        best = int(np.argmax(np.where(left, doubt * (LEAST + novelty), -1)))
+        novelty = _distance(seen, np.stack(labelled)).min(axis=1)
+    remaining, order = np.ones(len(candidates), bool), []
+    for _ in range(min(RANKED, len(candidates))):
+        best = int(np.argmax(np.where(remaining, uncertainty * (FLOOR + novelty), -1)))
         order.append(best)
-        left[best] = False
-        novelty = np.minimum(novelty, _distance(looks, looks[best : best + 1])[:, 0])
-    rest = sorted(np.flatnonzero(left).tolist(), key=lambda index: -float(doubt[index]))
+        remaining[best] = False
+        novelty = np.minimum(novelty, _distance(seen, seen[best : best + 1])[:, 0])
+    rest = sorted(np.flatnonzero(remaining).tolist(), key=lambda index: -float(uncertainty[index]))
     return [candidates[index].id for index in (*order, *rest)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -21,13 +21,12 @@ import boneseg
 from boneseg.errors import BonesegError
 from boneseg.server.errors import BusyError, SlowError, TooLargeError, status_of
 from boneseg.server.light_box import LightBox
-from boneseg.server.middleware.access_control import Guard
-from boneseg.server.middleware.body_limits import Bodies
+from boneseg.server.middleware.access_control import AccessControl
+from boneseg.server.middleware.body_limits import BodyLimits
 from boneseg.server.middleware.methods import Methods
-from boneseg.server.routes import films as routes
-from boneseg.server.routes import retraining as training
-from boneseg.server.routes.http import Json
-from boneseg.server.routes.prometheus import Counting, Requests, metrics_text
+from boneseg.server.middleware.request_counts import CountRequests, RequestCounts
+from boneseg.server.routes import films, masks, retraining, segment, status
+from boneseg.server.routes.responses import Json
 
 MAX_BYTES = 256 * 2**20  # of a request; a 16-bit film of 100 megapixels has 200 MB
 STATIC = Path(__file__).parent / "static"
@@ -40,26 +39,26 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
     """
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        looking = asyncio.create_task(box.look_around())
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        segmenting = asyncio.create_task(box.segment_all())
         yield
-        looking.cancel()
+        segmenting.cancel()
         with suppress(asyncio.CancelledError):
-            await looking
+            await segmenting
         await asyncio.to_thread(box.close)
 
     app = FastAPI(
         title="boneseg light box",
         version=boneseg.__version__,
         summary="Segments bone in radiographs; shows, corrects and saves masks; retrains.",
-        lifespan=life,
+        lifespan=lifespan,
         default_response_class=Json,
-        docs_url=None,  # they load external scripts; /api replaces them
+        docs_url=None,  # these load external scripts; /api replaces them
         redoc_url=None,
     )
-    app.state.box, app.state.requests, app.state.max_bytes = box, Requests(), max_bytes
-    app.include_router(routes.router)
-    app.include_router(training.router)
+    app.state.box, app.state.counts, app.state.max_bytes = box, RequestCounts(), max_bytes
+    for module in (segment, films, masks, retraining, status):
+        app.include_router(module.router)
     app.mount("/static", _Static(directory=STATIC))
 
     @app.get("/", include_in_schema=False)
@@ -70,16 +69,11 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
     def api_page() -> Response:
         return FileResponse(STATIC / "api.html", headers={"Cache-Control": "no-cache"})
 
-    @app.get("/metrics", response_class=PlainTextResponse, tags=["server"])
-    def metrics() -> str:
-        """Counters and gauges for Prometheus."""
-        return metrics_text(box, app.state.requests)
-
-    _tell_errors(app)
-    app.add_middleware(Methods, routes_of=app)
-    app.add_middleware(Counting, requests=app.state.requests)
-    app.add_middleware(Bodies, max_bytes=max_bytes)
-    app.add_middleware(Guard, token=token, max_bytes=max_bytes)
+    _add_error_handlers(app)
+    app.add_middleware(Methods, routes_of=app)  # innermost
+    app.add_middleware(CountRequests, counts=app.state.counts)
+    app.add_middleware(BodyLimits, max_bytes=max_bytes)
+    app.add_middleware(AccessControl, token=token, max_bytes=max_bytes)
     return app
 
 
@@ -92,11 +86,11 @@ class _Static(StaticFiles):
         return response
 
 
-def _tell_errors(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
     """Report every error as one line of JSON: {"error": "knee.txt: is not an image; ..."}."""
 
     @app.exception_handler(BonesegError)
-    async def ours(_: Request, error: BonesegError) -> Response:
+    async def own_error(_: Request, error: BonesegError) -> Response:
         headers = {}
         if isinstance(error, BusyError):
             headers["Retry-After"] = str(error.seconds)
@@ -105,19 +99,19 @@ def _tell_errors(app: FastAPI) -> None:
         return Json({"error": str(error)}, status_of(error), headers)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> Response:
+    async def disconnected(_: Request, __: ClientDisconnect) -> Response:
         return Json({"error": "the client closed the connection"}, 400)  # never received
 
     @app.exception_handler(HTTPException)
-    async def theirs(_: Request, error: HTTPException) -> Response:
+    async def http_error(_: Request, error: HTTPException) -> Response:
         return Json({"error": str(error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def words(_: Request, error: RequestValidationError) -> Response:
+    async def invalid_parameter(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return Json({"error": f"{where}: {first['msg']}"}, 400)
 
     @app.exception_handler(Exception)
-    async def bugs(_: Request, error: Exception) -> Response:
+    async def bug(_: Request, error: Exception) -> Response:
         return Json({"error": f"the server failed ({type(error).__name__})"}, 500)

@@ -1,32 +1,64 @@
-"""The light box: a library, a desk that segments its films, and retraining."""
+"""The light box: a library of films, the workers that segment them, and retraining."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.files import whole_file
 from boneseg._util.logs import log
 from boneseg.bundle.store import CARD, Bundle, load_bundle
 from boneseg.errors import BonesegError
-from boneseg.server.active_learning import Candidate, appearance, teaching_order
+from boneseg.server.active_learning import Candidate, appearance, correction_order
 from boneseg.server.errors import BusyError
-from boneseg.server.retraining.supervisor import Retraining, Run
-from boneseg.server.storage.library import Entry, Library
-from boneseg.server.storage.retention import DAYS, private_folder
-from boneseg.server.workers.job_queue import WAITING, WORKERS, Desk
-from boneseg.server.workers.tasks import THUMBNAIL_FILE, Facts
+from boneseg.server.retraining.records import Run
+from boneseg.server.retraining.supervisor import Retraining
+from boneseg.server.storage.entry import Entry, State
+from boneseg.server.storage.folder import private_folder
+from boneseg.server.storage.library import Library
+from boneseg.server.storage.records import ChosenModel
+from boneseg.server.storage.results import THUMBNAIL, StoredFacts
+from boneseg.server.storage.retention import DAYS
+from boneseg.server.workers.job_queue import MOST_WAITING, WORKERS, JobQueue
+from boneseg.server.workers.tasks import SegmentFilm, Task
 
-BREATH = 0.5  # seconds between two scans for unsegmented films
+SCAN_PAUSE = 0.5  # seconds between two scans for unsegmented films
+
+_FACTS = [name for name in StoredFacts.model_fields if name != "version"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """A film as the page's list shows it."""
+
+    entry: Entry
+    facts: StoredFacts | None  # None where the film is not segmented
+    state: State
+    revision: str
+    has_draft: bool
+    error: str | None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            **{name: getattr(self.facts, name, None) for name in _FACTS},
+            "id": self.entry.id,
+            "name": self.entry.name,
+            "state": self.state,
+            "revision": self.revision,
+            "inbox": self.entry.inbox,
+            "draft": self.has_draft,
+            "clear": self.entry.fault is None,  # whether its mask is unambiguous
+            "error": self.error,
+        }
 
 
 class LightBox:
@@ -38,16 +70,16 @@ class LightBox:
         model: Path,
         *,
         keeps: bool = True,
-        waiting: int = WAITING,
+        most_waiting: int = MOST_WAITING,
         workers: int = WORKERS,
     ) -> None:
         self.library, self.keeps = library, keeps
         self.model: Bundle = load_bundle(model)
-        self.desk = Desk(self.model.path, waiting=waiting, workers=workers)
+        self.jobs = JobQueue(self.model.path, most_waiting=most_waiting, workers=workers)
         self.retraining = Retraining(library)
         self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, reason)
-        self._looks: dict[str, tuple[str, NDArray[np.float32]]] = {}
-        self._looking: dict[str, asyncio.Task[Facts]] = {}  # segmentations in progress
+        self._appearances: dict[str, tuple[str, NDArray[np.float32]]] = {}  # film: (stamp, ...)
+        self._in_progress: dict[str, asyncio.Task[StoredFacts]] = {}  # segmentations
         self.spool = library.hidden / "spool"
         shutil.rmtree(self.spool, ignore_errors=True)  # left by a killed server
         private_folder(self.spool)
@@ -65,43 +97,46 @@ class LightBox:
         """The model's digest, for the cache."""
         return self.model.card.card_sha256[:12]
 
-    def facts(self, entry: Entry) -> Facts | None:
+    # -- segmenting ---------------------------------------------------------------------------
+
+    def known_facts(self, entry: Entry) -> StoredFacts | None:
         """The facts of a film from the current model, None where it is not segmented."""
         with suppress(BonesegError):
             return self.library.cache.facts(entry.id, entry.stamp, self.digest)
         return None
 
-    async def look(self, entry: Entry) -> Facts:
-        """Segment a film, unless it is cached. Raises what reading it raises, and BusyError."""
-        facts = self.facts(entry)
-        if facts is not None and self.library.cache.whole(entry.id):
+    async def facts(self, entry: Entry) -> StoredFacts:
+        """The facts of a film, segmented only if unknown. Raises as `segment` does."""
+        return self.known_facts(entry) or await self.segment(entry)
+
+    async def segment(self, entry: Entry) -> StoredFacts:
+        """Segment a film unless all its results are cached.
+
+        Raises what reading it raises, and BusyError.
+        """
+        facts = self.known_facts(entry)
+        if facts is not None and self.library.cache.is_complete(entry.id):
             return facts
-        return await self._look_once(entry)
+        return await self._segment_once(entry)
 
-    async def known(self, entry: Entry) -> Facts:
-        """The facts of a film, segmented only if unknown. Raises as `look` does."""
-        return self.facts(entry) or await self.look(entry)
-
-    async def _look_once(self, entry: Entry) -> Facts:
+    async def _segment_once(self, entry: Entry) -> StoredFacts:
         """Segment a film once for all concurrent callers."""
-        looking = self._looking.get(entry.id)
-        if looking is None:
-            looking = self._looking[entry.id] = asyncio.create_task(self._look(entry))
-            looking.add_done_callback(lambda done: self._looked(entry.id, done))
-        return await asyncio.shield(looking)
+        task = self._in_progress.get(entry.id)
+        if task is None:
+            task = self._in_progress[entry.id] = asyncio.create_task(self._segment(entry))
+            task.add_done_callback(lambda done: self._segmented(entry.id, done))
+        return await asyncio.shield(task)
 
-    def _looked(self, film: str, looking: asyncio.Task[Facts]) -> None:
-        del self._looking[film]
-        if not looking.cancelled():
-            looking.exception()  # retrieved even without a waiting caller
+    def _segmented(self, film: str, task: asyncio.Task[StoredFacts]) -> None:
+        del self._in_progress[film]
+        if not task.cancelled():
+            task.exception()  # retrieved even without a waiting caller
 
-    async def _look(self, entry: Entry) -> Facts:
+    async def _segment(self, entry: Entry) -> StoredFacts:
         cache, stamp = self.library.cache, entry.stamp
         try:
-            waiting = self.desk.submit(
-                "look", entry.image.name, entry.image, cache.folder(entry.id), stamp
-            )
-            facts: Facts = await asyncio.wrap_future(waiting)
+            task = SegmentFilm(entry.image, entry.image.name, cache.folder(entry.id), stamp)
+            facts = await self.run(task)
         except BusyError:
             raise
         except BonesegError as error:
@@ -109,116 +144,120 @@ class LightBox:
             self.library.version += 1
             raise
         self.failures.pop(entry.id, None)
-        cache.keep(entry.id, facts)
+        cache.add(entry.id, facts)
         self.library.version += 1
         return facts
 
-    async def look_around(self) -> None:
-        """Segment every film, one at a time, while the desk is idle. Never returns."""
+    async def segment_all(self) -> None:
+        """Segment every film, one at a time, while the workers are idle. Never returns."""
         while True:
-            entry = self._unseen() if self.desk.idle else None
+            entry = self._first_unsegmented() if self.jobs.idle else None
             if entry is None:
                 with suppress(BonesegError):
                     await asyncio.to_thread(self.library.notice)  # stats every mask
-                await asyncio.sleep(BREATH)
+                await asyncio.sleep(SCAN_PAUSE)
                 continue
             with suppress(BonesegError):
-                await self._look_once(entry)
+                await self._segment_once(entry)
 
-    def _unseen(self) -> Entry | None:
+    def _first_unsegmented(self) -> Entry | None:
         with suppress(BonesegError):
             for entry in self.library.entries():
-                if self.facts(entry) is None and self.failure(entry) is None:
+                if self.known_facts(entry) is None and self.failure(entry) is None:
                     return entry
         return None
 
     def failure(self, entry: Entry) -> str | None:
         """Why segmenting a film failed, None where it did not."""
-        stamp, why = self.failures.get(entry.id, ("", ""))
+        stamp, reason = self.failures.get(entry.id, ("", ""))
         with suppress(BonesegError):
-            return why if why and stamp == entry.stamp else None
+            return reason if reason and stamp == entry.stamp else None
         return None
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Every film as the list shows it; `place` is its rank in `teaching_order`."""
-        rows = [self.row(entry) for entry in self.library.entries()]
-        places = {film: place for place, film in enumerate(self.teaching_order())}
-        for row in rows:
-            row["place"] = places.get(row["id"])
-        return rows
+    async def run(self, task: Task[Result]) -> Result:
+        """The worker's result of a task. Raises what the task raises, and BusyError."""
+        return await asyncio.wrap_future(self.jobs.submit(task))
 
-    def row(self, entry: Entry) -> dict[str, Any]:
-        facts = self.facts(entry)
-        known = asdict(facts) if facts is not None else dict.fromkeys(Facts.__annotations__)
-        return known | {
-            "id": entry.id,
-            "name": entry.name,
-            "state": self.library.state(entry, facts),
-            "revision": self.library.revision(entry),
-            "inbox": entry.inbox,
-            "draft": self.library.draft(entry.id) is not None,
-            "clear": entry.fault is None,  # whether its mask is unambiguous
-            "error": entry.fault or self.failure(entry),
-        }
+    # -- listing ------------------------------------------------------------------------------
 
-    def teaching_order(self) -> list[str]:
+    def row(self, entry: Entry) -> FilmRow:
+        """A film as the list shows it."""
+        facts = self.known_facts(entry)
+        return FilmRow(
+            entry=entry,
+            facts=facts,
+            state=self.library.state(entry, segmented=facts is not None),
+            revision=self.library.revision(entry),
+            has_draft=self.library.drafts.of(entry.id) is not None,
+            error=entry.fault or self.failure(entry),
+        )
+
+    def rows(self) -> list[FilmRow]:
+        """Every film as the list shows it."""
+        return [self.row(entry) for entry in self.library.entries()]
+
+    def correction_order(self) -> list[str]:
         """The ids of the films without a mask, the most informative first."""
         candidates, labelled = [], []
         for entry in self.library.entries():
-            facts = self.facts(entry)
+            facts = self.known_facts(entry)
             if facts is None:
                 continue
-            if self.library.state(entry, facts) == "suggested":
-                candidates.append(Candidate(entry.id, facts.trust, self._appearance(entry, facts)))
+            seen = self._appearance(entry, facts)
+            if self.library.state(entry, segmented=True) == "suggested":
+                candidates.append(Candidate(entry.id, facts.trust, seen))
             else:
-                labelled.append(self._appearance(entry, facts))
-        return teaching_order(candidates, labelled)
+                labelled.append(seen)
+        return correction_order(candidates, labelled)
 
-    def _appearance(self, entry: Entry, facts: Facts) -> NDArray[np.float32]:
-        stamp, look = self._looks.get(entry.id, ("", None))
-        if look is None or stamp != facts.stamp:
-            look = appearance(self.library.cache.file(entry.id, THUMBNAIL_FILE))
-            self._looks[entry.id] = (facts.stamp, look)
-        return look
+    def _appearance(self, entry: Entry, facts: StoredFacts) -> NDArray[np.float32]:
+        stamp, known = self._appearances.get(entry.id, ("", None))
+        if known is None or stamp != facts.stamp:
+            known = appearance(self.library.cache.file(entry.id, THUMBNAIL))
+            self._appearances[entry.id] = (facts.stamp, known)
+        return known
+
+    # -- changing -----------------------------------------------------------------------------
 
     def remove(self, entry: Entry) -> None:
         """Remove a film from the inbox with its results. Raises as `Library.remove` does."""
         self.library.remove(entry.id)
         self.failures.pop(entry.id, None)
-        self._looks.pop(entry.id, None)
+        self._appearances.pop(entry.id, None)
 
     def use(self, run: Run) -> None:
         """Switch to the model of a finished run, also for the next start."""
-        bundle = load_bundle(run.bundle)
-        with whole_file(self.library.hidden / "model.json") as temporary:
-            place = run.bundle.relative_to(self.library.hidden).as_posix()
-            temporary.write_text(json.dumps({"bundle": place}) + "\n", encoding="utf-8")
+        folder = self.retraining.runs.bundle(run)
+        bundle = load_bundle(folder)
+        place = folder.relative_to(self.library.hidden).as_posix()
+        ChosenModel(bundle=place).write(_chosen(self.library))
         self.model = bundle
-        self.desk.use(bundle.path)
+        self.jobs.use(bundle.path)
         self.failures.clear()
-        run.used = True
-        run.keep()
+        self.retraining.mark_used(run)
         self.library.version += 1
 
     def spooled(self, suffix: str = "") -> Path:
         """A new path for an upload."""
         return self.spool / f".{secrets.token_hex(8)}{suffix}"
 
-    async def run(self, task: str, name: str, path: Path, *arguments: Any) -> Any:
-        """The worker's result of a task."""
-        return await asyncio.wrap_future(self.desk.submit(task, name, path, *arguments))
-
     def close(self) -> None:
         self.retraining.close()
-        self.desk.close()
+        self.jobs.close()
         shutil.rmtree(self.spool, ignore_errors=True)
 
 
-def adopted(library: Library) -> Path | None:
-    """The model chosen on the page, None where none was."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        text = (library.hidden / "model.json").read_text(encoding="utf-8")
-        bundle = library.hidden / str(json.loads(text)["bundle"])
-        if (bundle / CARD).is_file():
-            return bundle
-    return None
+def chosen_model(library: Library) -> Path | None:
+    """The model chosen on the page, None where none was, or its run was removed.
+
+    Raises ServerError for a damaged record.
+    """
+    record = ChosenModel.found(_chosen(library))
+    if record is None:
+        return None
+    bundle = library.hidden / record.bundle
+    return bundle if (bundle / CARD).is_file() else None
+
+
+def _chosen(library: Library) -> Path:
+    return library.hidden / "model.json"

@@ -22,7 +22,7 @@ from boneseg.bundle.store import bundled
 from boneseg.errors import OutputError, UsageError
 from boneseg.server.app import create_app
 from boneseg.server.errors import ServerError
-from boneseg.server.light_box import LightBox, adopted
+from boneseg.server.light_box import LightBox, chosen_model
 from boneseg.server.middleware.access_control import is_this_machine
 from boneseg.server.middleware.connection_limits import Connection
 from boneseg.server.storage.folder import only_server
@@ -64,7 +64,7 @@ def serve(settings: Settings) -> None:
         library = Library(data)
         stack.enter_context(only_server(library.root, address))
         _check_writable(library)
-        model = settings.model or adopted(library) or bundled()
+        model = settings.model or chosen_model(library) or bundled()
         box = LightBox(library, model, keeps=settings.data is not None)
         app = create_app(box, token=token)
         stack.callback(log.info, "stopped")

@@ -12,9 +12,9 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 
-from boneseg.pacs import listener, node
-from boneseg.pacs.node import Node, Peer
-from boneseg.pacs.spool import Spool
+from boneseg.pacs.node import listener, node
+from boneseg.pacs.node.node import Node, Peer
+from boneseg.pacs.node.spool import Spool
 from tests.support import films, orthanc
 from tests.support.hostile import connect, fragment, pdu, request, resident
 

@@ -17,9 +17,9 @@ from pynetdicom import AE, evt
 
 from boneseg.errors import ServiceError, UsageError
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
-from boneseg.pacs.node import Node, Peer, peer
-from boneseg.pacs.node import title as title_of
-from boneseg.pacs.spool import FullError, Spool
+from boneseg.pacs.node.node import Node, Peer, peer
+from boneseg.pacs.node.node import title as title_of
+from boneseg.pacs.node.spool import FullError, Spool
 from tests.support import films, orthanc
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
@@ -157,7 +157,7 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
     node = Node(spool, engine, nobody())
     with node.running("127.0.0.1", 0) as port:
         with monkeypatch.context() as full:
-            full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
+            full.setattr("boneseg.pacs.node.node.LEAST_ROOM", 1 << 62)
             assert offer(port, film) is None
         until(lambda: not list(coming.iterdir()))
         assert f"film rejected: no space left in {coming}; free space there" in lines

@@ -5,7 +5,7 @@
               programs, not from other sites (Fetch Metadata, Origin header)
     token     required on every address except loopback, and wherever one was given: a cookie for
               the page, "Authorization: Bearer" for programs
-    size      a request whose Content-Length is too large is refused; `bodies.py` limits the rest
+    size      a request whose Content-Length is too large is refused; body_limits.py has the rest
 
 Every response carries a content security policy that lets the page reach only this server.
 """
@@ -23,9 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boneseg.server.middleware.body_limits import too_large
 
-SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE = "boneseg-token"
-FORM = b"""<!doctype html>
+LOGIN_FORM = b"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>boneseg light box</title>
@@ -59,7 +59,7 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-class Guard:
+class AccessControl:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, max_bytes: int) -> None:
@@ -75,37 +75,37 @@ class Guard:
 
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = MutableHeaders(scope=message)
+                sent = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    given[name] = value
-                given.setdefault("Cache-Control", "no-store")
+                    sent[name] = value
+                sent.setdefault("Cache-Control", "no-store")
             await send(message)
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             page = scope["path"] == "/" and "text/html" in headers.get("accept", "")
             await _refuse(guarded_send, *refusal, form=page)
-        elif self._brings_token(scope):
-            await self._welcome(guarded_send)
+        elif self._has_token_in_url(scope):
+            await self._store_token(guarded_send)
         else:
             await self.app(scope, receive, guarded_send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """(status, reason), or None where the request is admitted."""
         if self.token is None:
-            host = _name_of(headers.get("host", ""))
+            host = _host_name(headers.get("host", ""))
             if not is_this_machine(host):
                 return 421, f"{host or 'no host'}: host is not served here; use 127.0.0.1"
-        elif not (self._knows_token(headers) or self._brings_token(scope)):
+        elif not (self._has_token_in_headers(headers) or self._has_token_in_url(scope)):
             return 401, "token required: open /?token=TOKEN, or send Authorization: Bearer TOKEN"
-        if scope["method"] not in SAFE and not _from_here(headers):
+        if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
             return 403, "cross-site request refused; open the light box itself"
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length[:20]) > self.max_bytes:
             return 413, too_large(self.max_bytes)
         return None
 
-    def _knows_token(self, headers: Headers) -> bool:
+    def _has_token_in_headers(self, headers: Headers) -> bool:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return True
@@ -114,7 +114,7 @@ class Guard:
         ours = [unquote(value.strip()) for name, _, value in cookies if name.strip() == COOKIE]
         return any(map(self._is_token, ours))
 
-    def _brings_token(self, scope: Scope) -> bool:
+    def _has_token_in_url(self, scope: Scope) -> bool:
         """Whether this is the first visit to the page: /?token=..."""
         if self.token is None or scope["path"] != "/" or scope["method"] != "GET":
             return False
@@ -124,7 +124,7 @@ class Guard:
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), (self.token or "").encode())
 
-    async def _welcome(self, send: Send) -> None:
+    async def _store_token(self, send: Send) -> None:
         """Store the token in a cookie and remove it from the address bar."""
         cookie = f"{COOKIE}={quote(self.token or '', safe='')}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", b"/"), (b"set-cookie", cookie.encode("latin-1"))]
@@ -132,7 +132,7 @@ class Guard:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _from_here(headers: Headers) -> bool:
+def _is_same_origin(headers: Headers) -> bool:
     """Whether the request is same-origin or from a program; browsers always send the origin."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
@@ -140,18 +140,18 @@ def _from_here(headers: Headers) -> bool:
     return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
-def _name_of(host: str) -> str:
+def _host_name(host: str) -> str:
     """The host name of a Host header without its port; "" where there is none."""
     with suppress(ValueError):
         return urlsplit(f"//{host}").hostname or ""
     return ""
 
 
-async def _refuse(send: Send, status: int, why: str, *, form: bool) -> None:
+async def _refuse(send: Send, status: int, reason: str, *, form: bool) -> None:
     """Respond with a line of JSON, or with the login form on 401 if `form` is set."""
-    body, kind = json.dumps({"error": why}).encode(), b"application/json"
+    body, kind = json.dumps({"error": reason}).encode(), b"application/json"
     if status == 401 and form:
-        body, kind = FORM, b"text/html; charset=utf-8"
+        body, kind = LOGIN_FORM, b"text/html; charset=utf-8"
     headers = [(b"content-type", kind), (b"connection", b"close")]
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="boneseg"'))  # RFC 9110, 15.5.2

@@ -26,7 +26,7 @@ class Methods:
             return
         head, asked = scope["method"] == "HEAD", dict(scope)  # routes modify the scope
 
-        async def as_said(message: Message) -> None:
+        async def adapted_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 405:
                 MutableHeaders(scope=message)["Allow"] = ", ".join(self._allowed(asked))
             if message["type"] == "http.response.body" and head:
@@ -42,7 +42,7 @@ class Methods:
         if head:
             scope["method"] = "GET"
         try:
-            await self.app(scope, receive, as_said)
+            await self.app(scope, receive, adapted_send)
         finally:
             if head:
                 scope["method"] = "HEAD"

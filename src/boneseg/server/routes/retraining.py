@@ -1,23 +1,23 @@
-"""What a page or a program may ask of retraining."""
+"""Retraining: start, follow and stop a run, and switch to its model."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boneseg.server.errors import BadRequestError, ConflictError
-from boneseg.server.light_box import LightBox
-from boneseg.server.retraining.supervisor import FEWEST
-from boneseg.server.routes.http import JSON, file_answer, take_json
+from boneseg.server.retraining.records import Run
+from boneseg.server.retraining.supervisor import FEWEST_FILMS
+from boneseg.server.routes.dependencies import Box, json_document
+from boneseg.server.routes.media_types import JSON
+from boneseg.server.routes.responses import file_response
 
 router = APIRouter(prefix="/api/train", tags=["training"])
 
 
-class Wish(BaseModel):
+class Options(BaseModel):
     """Options of a retraining."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -28,64 +28,62 @@ class Wish(BaseModel):
     )
 
 
-@router.get("")
-def training(request: Request) -> dict[str, Any]:
-    """The last run, the number of accepted films, and the number required."""
-    box = _box(request)
-    run = box.retraining.run
-    return {
-        "accepted": len(box.library.accepted()),
-        "needed": FEWEST,
-        "run": run.to_json() if run is not None else None,
-    }
-
-
-_WISH_BODY = {
-    "requestBody": {"required": True, "content": {JSON: {"schema": Wish.model_json_schema()}}}
+_OPTIONS_BODY = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": Options.model_json_schema()}}}
 }
 
 
-@router.post("", status_code=202, openapi_extra=_WISH_BODY)
-async def start(request: Request) -> dict[str, Any]:
+@router.get("", response_model=None)
+def training(box: Box) -> dict[str, object]:
+    """The last run, the number of accepted films, and the number required."""
+    run = box.retraining.run
+    return {
+        "accepted": len(box.library.accepted()),
+        "needed": FEWEST_FILMS,
+        "run": _as_json(run) if run is not None else None,
+    }
+
+
+@router.post("", status_code=202, openapi_extra=_OPTIONS_BODY, response_model=None)
+async def start(request: Request, box: Box) -> dict[str, object]:
     """Retrain the current model on the accepted films."""
-    box = _box(request)
-    document = await take_json(request)
+    document = await json_document(request)
     try:
-        wish = Wish.model_validate(document)
+        options = Options.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(["body", *map(str, first["loc"])])
         raise BadRequestError(f"{where}: {first['msg']}") from None
     if not box.keeps:
         raise ConflictError("no folder to train on; start with boneseg serve --data DIR")
-    started = box.retraining.start
-    run = await asyncio.to_thread(started, box.model.path, wish.minutes, wish.settings)
-    return run.to_json()
+    begin = box.retraining.start
+    return _as_json(
+        await asyncio.to_thread(begin, box.model.path, options.minutes, options.settings)
+    )
 
 
-@router.post("/stop")
-def stop(request: Request) -> dict[str, Any]:
+@router.post("/stop", response_model=None)
+def stop(box: Box) -> dict[str, object]:
     """Stop the run; the current model stays in use."""
-    return _box(request).retraining.stop().to_json()
+    return _as_json(box.retraining.stop())
 
 
-@router.post("/{number}/use")
-def use(request: Request, number: int) -> dict[str, Any]:
+@router.post("/{number}/use", response_model=None)
+def use(box: Box, number: int) -> dict[str, object]:
     """Switch to the model of a finished run."""
-    box = _box(request)
-    run = box.retraining.offered(number)
+    run = box.retraining.finished(number)
     box.use(run)
-    return run.to_json()
+    return _as_json(run)
 
 
 @router.get("/{number}/report", response_class=Response)
-def report(request: Request, number: int) -> Response:
+def report(box: Box, number: int) -> Response:
     """The report of a finished run: HTML, as `boneseg train` writes it."""
-    run = _box(request).retraining.offered(number)
+    run = box.retraining.finished(number)
+    path = box.retraining.runs.folder(run) / "report.html"
     headers = {"Content-Disposition": f'attachment; filename="report-{number}.html"'}
-    return file_answer(run.folder / "report.html", "text/html; charset=utf-8", headers)
+    return file_response(path, "text/html; charset=utf-8", headers)
 
 
-def _box(request: Request) -> LightBox:
-    box: LightBox = request.app.state.box
-    return box
+def _as_json(run: Run) -> dict[str, object]:
+    return run.model_dump(exclude={"version"})

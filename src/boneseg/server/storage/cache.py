@@ -1,7 +1,7 @@
 """The results for each film, cached on disk.
 
     ROOT/<film>/facts.json, thumbnail.png, suggestion.bits.gz     kept
-    ROOT/<film>/film.u16.gz, probability.u8.gz                    kept up to ROOM bytes
+    ROOT/<film>/film.u16.gz, probability.u8.gz                    kept up to MOST_BYTES
 
 Facts are valid for one state of the film's file and one model. The cache can be deleted at any
 time; it is rebuilt.
@@ -9,17 +9,23 @@ time; it is rebuilt.
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boneseg.server.workers.tasks import FACTS, FILM, PROBABILITY, SUGGESTION, THUMBNAIL_FILE, Facts
+from boneseg.server.storage.results import (
+    FACTS,
+    FILM,
+    PROBABILITY,
+    SUGGESTION,
+    THUMBNAIL,
+    StoredFacts,
+)
 
-ROOM = 2 * 2**30  # bytes for films and probabilities
+MOST_BYTES = 2 * 2**30  # of films and probabilities
 LARGE = (FILM, PROBABILITY)
-ALL = (FACTS, SUGGESTION, THUMBNAIL_FILE, *LARGE)
+ALL = (FACTS, SUGGESTION, THUMBNAIL, *LARGE)
 
 
 @dataclass
@@ -27,36 +33,31 @@ class Cache:
     """The cached results of one data folder."""
 
     root: Path
-    room: int = ROOM
-    _known: dict[str, Facts] = field(default_factory=dict)
+    most_bytes: int = MOST_BYTES
+    _known: dict[str, StoredFacts] = field(default_factory=dict)
     _order: dict[str, int] = field(default_factory=dict)  # order of segmentation
 
     def folder(self, film: str) -> Path:
         """The folder of a film's results, by its id."""
         return self.root / film
 
-    def facts(self, film: str, stamp: str, model: str) -> Facts | None:
+    def facts(self, film: str, stamp: str, model: str) -> StoredFacts | None:
         """The facts of a film for this file state and this model (its digest), or None."""
         if film not in self._known:
             try:
-                text = (self.folder(film) / FACTS).read_text(encoding="utf-8")
-                known = json.loads(text)
-                known["spacing_mm"] = known["spacing_mm"] and tuple(known["spacing_mm"])
-                if not (isinstance(known["height"], int) and isinstance(known["width"], int)):
-                    return None
-                self._known[film] = Facts(**known)
-            except (OSError, ValueError, TypeError, KeyError):
+                self._known[film] = StoredFacts.read(self.folder(film) / FACTS)
+            except (OSError, ValueError):  # missing or damaged: the film is segmented again
                 return None
         found = self._known[film]
         return found if (found.stamp, found.model) == (stamp, model) else None
 
-    def keep(self, film: str, facts: Facts) -> None:
+    def add(self, film: str, facts: StoredFacts) -> None:
         """Register the results that the worker has written, and evict old ones."""
         self._known[film] = facts
         self._order[film] = max(self._order.values(), default=0) + 1
-        self._make_room(film)
+        self._evict(film)
 
-    def whole(self, film: str) -> bool:
+    def is_complete(self, film: str) -> bool:
         """Whether all files of a film are present, including the large ones."""
         return all((self.folder(film) / name).is_file() for name in ALL)
 
@@ -69,26 +70,26 @@ class Cache:
         self._order.pop(film, None)
         shutil.rmtree(self.folder(film), ignore_errors=True)
 
-    def _make_room(self, spared: str) -> None:
-        """Delete the large files of the films segmented longest ago.
+    def _evict(self, spared: str) -> None:
+        """Delete the large files of the films segmented longest ago, except those of `spared`.
 
         Modification times only order the films that this server has not segmented, since the clock
         may have been set back.
         """
-        sizes: list[tuple[tuple[int, float], int, Path]] = []
+        files: list[tuple[tuple[int, float], int, Path]] = []
         with suppress(OSError):
             for folder in self.root.iterdir():
                 if folder.name == spared:
                     continue
-                for name in LARGE:
+                for path in (folder / name for name in LARGE):
                     with suppress(OSError):
-                        told = (folder / name).stat()
-                        age = (self._order.get(folder.name, 0), told.st_mtime)
-                        sizes.append((age, told.st_size, folder / name))
-        spent = sum(size for _, size, _ in sizes)
-        for _, size, path in sorted(sizes):
-            if spent <= self.room:
+                        status = path.stat()
+                        age = (self._order.get(folder.name, 0), status.st_mtime)
+                        files.append((age, status.st_size, path))
+        used = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if used <= self.most_bytes:
                 break
             with suppress(OSError):
                 path.unlink()
-                spent -= size
+                used -= size

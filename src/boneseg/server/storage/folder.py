@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from boneseg._util.files import LAYOUTS
 from boneseg._util.lock import held
 from boneseg.dataset.pairing import mask_files
-from boneseg.errors import UsageError
+from boneseg.errors import OutputError, UsageError
 from boneseg.masks.annotations import DICOM_SUFFIXES, is_annotation
 from boneseg.masks.filenames import IMAGE_SUFFIXES
 from boneseg.server.errors import ServerError
@@ -47,6 +47,27 @@ def layout(root: Path) -> tuple[Path, Path]:
 
 def _known_suffixes() -> tuple[str, ...]:
     return IMAGE_SUFFIXES + DICOM_SUFFIXES
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder with mode 0700, also where it exists already. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        with suppress(PermissionError):  # owned by another user
+            path.chmod(0o700)
+
+
+def make_private(root: Path, *, datasets: Iterable[Path], own: Iterable[Path]) -> None:
+    """Make the folders of a data folder with mode 0700, except dataset folders of the user.
+
+    Raises OutputError where the data folder cannot be written.
+    """
+    try:
+        for folder in (*(f for f in datasets if not f.is_dir()), *own):
+            private_folder(folder)
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror})"
+        raise OutputError(f"{root}: {reason}; give --data a writable folder") from None
 
 
 def refuse_annotations(masks: Path) -> None:

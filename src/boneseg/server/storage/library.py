@@ -1,27 +1,19 @@
 """A data folder as a list of films with a state, and saving with a history.
 
-    DATA/images/knee.dcm, DATA/masks/knee.png       the dataset, as every other verb reads it
-    DATA/.boneseg/history/<film>/                   every mask ever saved: history.py
-    DATA/.boneseg/drafts/                           unsaved changes
-    DATA/.boneseg/inbox/                            uploaded films, until they are saved
-    DATA/.boneseg/states.json                       which masks are corrected, and which accepted
-    DATA/.boneseg/gone.json                         when films were removed: retention.py
-
-A film's revision is the digest of its mask file, so an external change is detected like one from
-another tab. States are stored by film and revision: a mask that the light box did not write was
-made by a person, and counts as accepted.
+DATA/images/knee.dcm, DATA/masks/knee.png       the dataset, as every other verb reads it
+DATA/.boneseg/history/<film>/                   every mask ever saved: history.py
+DATA/.boneseg/drafts/                           unsaved changes: drafts.py
+DATA/.boneseg/inbox/                            uploaded films, until they are saved
+DATA/.boneseg/states.json                       the states of masks: mask_states.py
+DATA/.boneseg/gone.json                         when films were removed: retention.py
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from boneseg._util.files import real_path, same_place, sweep, whole_file
 from boneseg.dataset.open import films_and_masks
@@ -31,44 +23,22 @@ from boneseg.masks.filenames import stem_of
 from boneseg.server.encoding import Mask, packed_mask, png_mask
 from boneseg.server.errors import ConflictError, NotFoundError
 from boneseg.server.storage.cache import Cache
+from boneseg.server.storage.drafts import Drafts
+from boneseg.server.storage.entry import Entry, State, film_id
 from boneseg.server.storage.filenames import free_name, safe_name
-from boneseg.server.storage.folder import HIDDEN, layout, refuse_annotations
+from boneseg.server.storage.folder import HIDDEN, layout, make_private, refuse_annotations
 from boneseg.server.storage.history import History, digest
-from boneseg.server.storage.retention import Gone, private_folder
-from boneseg.server.workers.tasks import Facts, Hand
-
-State = Literal["unlabelled", "suggested", "corrected", "accepted"]
-NONE = "none"  # the revision of a film without a mask
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A film of the library."""
-
-    id: str  # 12 hex digits, from its name
-    name: str
-    image: Path
-    mask: Path | None
-    inbox: bool  # uploaded, and not saved yet
-    fault: str | None = None  # why its mask is ambiguous
-
-    def check_clear(self) -> None:
-        """Raise DatasetError where the film's mask is ambiguous."""
-        if self.fault is not None:
-            raise DatasetError(self.fault)
-
-    @property
-    def stamp(self) -> str:
-        """Modification time and size of the film's file. Raises NotFoundError if it was removed."""
-        try:
-            told = self.image.stat()
-        except OSError:
-            raise NotFoundError(f"{self.name}: the film was removed from the folder") from None
-        return f"{told.st_mtime_ns}-{told.st_size}"
+from boneseg.server.storage.mask_states import NO_MASK, MaskStates, Revisions, Saved
+from boneseg.server.storage.results import Author
+from boneseg.server.storage.retention import RemovedFilms
 
 
 class Library:
-    """The films of one folder. Thread-safe."""
+    """The films of one folder. Thread-safe.
+
+    Raises UsageError for a folder that is not a dataset, OutputError for one that cannot be
+    written, and ServerError for damaged records.
+    """
 
     def __init__(self, root: Path) -> None:
         if root.exists() and not root.is_dir():
@@ -77,27 +47,20 @@ class Library:
         self.images, self.masks = layout(root)
         self.hidden = root / HIDDEN
         self.inbox = self.hidden / "inbox"
-        self.drafts = self.hidden / "drafts"
+        self.drafts = Drafts(self.hidden / "drafts")
         self.cache = Cache(self.hidden / "cache")
         self.history = History(self.hidden / "history")
-        try:
-            for folder in (self.images, self.masks):
-                if not folder.is_dir():
-                    private_folder(folder)
-            for folder in (self.hidden, self.inbox, self.drafts, self.cache.root):
-                private_folder(folder)
-        except OSError as error:
-            reason = f"cannot be written ({error.strerror})"
-            raise OutputError(f"{root}: {reason}; give --data a writable folder") from None
+        own = (self.hidden, self.inbox, self.drafts.root, self.cache.root)
+        make_private(root, datasets=(self.images, self.masks), own=own)
         refuse_annotations(self.masks)
         self.version = secrets.randbelow(2**32)  # increases with every change
         self._lock = threading.RLock()
-        self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
-        self._states = self._read_states()
-        self._seen: tuple[int, ...] = ()
-        self._written: list[int] = []  # modification time of each mask
+        self._revisions = Revisions()
+        self._states = MaskStates(self.hidden / "states.json")
+        self._removed = RemovedFilms(self.hidden / "gone.json")
         self._entries: list[Entry] = []
-        self._gone = Gone(self.hidden / "gone.json")
+        self._listed: tuple[int, ...] = ()  # version and folder times of `_entries`
+        self._mask_times: list[int] = []
         self._tidied = -1  # the version that `notice` cleaned up last
 
     @property
@@ -111,20 +74,22 @@ class Library:
     def entries(self) -> list[Entry]:
         """All films by name, those of the inbox first. Raises DatasetError for a missing folder."""
         with self._lock:
-            folders = tuple(_changed(f) for f in (self.images, self.masks, self.inbox))
-            if folders != self._seen[1:]:  # by this server or another program
+            times = tuple(_modified(f) for f in (self.images, self.masks, self.inbox))
+            if times != self._listed[1:]:  # changed by this server or another program
                 self.version += 1
-            if (self.version, *folders) != self._seen:
-                pairs, faults = films_and_masks(self.images, self.masks)
-                known: dict[str, Entry] = {}  # of films with the same name, the first is listed
-                for path, mask in pairs.items():
-                    entry = _entry(path, mask, fault=faults.get(path))
-                    known.setdefault(entry.id, entry)
-                kept, taken = list(known.values()), known.keys()
-                dropped = [_entry(path, None, inbox=True) for path in _dropped(self.inbox)]
-                self._entries = [entry for entry in dropped if entry.id not in taken] + kept
-                self._seen = (self.version, *folders)
+            if (self.version, *times) != self._listed:
+                self._entries = self._list()
+                self._listed = (self.version, *times)
             return self._entries
+
+    def _list(self) -> list[Entry]:
+        pairs, faults = films_and_masks(self.images, self.masks)
+        dataset: dict[str, Entry] = {}  # of films with the same name, the first is listed
+        for path, mask in pairs.items():
+            entry = Entry.of(path, mask, fault=faults.get(path))
+            dataset.setdefault(entry.id, entry)
+        uploaded = [Entry.of(path, None, inbox=True) for path in _visible_files(self.inbox)]
+        return [entry for entry in uploaded if entry.id not in dataset] + list(dataset.values())
 
     def notice(self) -> None:
         """Detect masks rewritten in place, which does not change the folder's modification time.
@@ -133,10 +98,10 @@ class Library:
         """
         with self._lock:
             entries = self.entries()
-            written = [_changed(entry.mask) for entry in entries if entry.mask is not None]
-            if written != self._written:
+            times = [_modified(entry.mask) for entry in entries if entry.mask is not None]
+            if times != self._mask_times:
                 self.version += 1
-                self._written = written
+                self._mask_times = times
             if self.version != self._tidied:
                 self._tidied = self.version
                 self._tidy(entries)
@@ -152,9 +117,9 @@ class Library:
                 sweep(folder)
             with suppress(DatasetError):  # then removed films are unknown
                 self._tidy(self.entries())
-            expired = self._gone.expired()
+            expired = self._removed.expired()
             for film in expired:
-                self._drop_drawn(film)
+                self._delete_masks(film)
             return len(expired)
 
     def entry(self, film: str) -> Entry:
@@ -165,54 +130,40 @@ class Library:
         raise NotFoundError("no such film, or it was removed; reload the list")
 
     def revision(self, entry: Entry) -> str:
-        """The digest of the film's mask, or NONE."""
-        if entry.mask is None:
-            return NONE
-        try:
-            told = entry.mask.stat()
-            key = (told.st_mtime_ns, told.st_size)
-            known = self._digests.get(entry.mask)
-            if known is None or known[0] != key:
-                known = (key, digest(entry.mask.read_bytes()))
-                self._digests[entry.mask] = known
-        except OSError:
-            return NONE
-        return known[1]
+        """The digest of the film's mask, or NO_MASK."""
+        return self._revisions.of(entry.mask)
 
-    def state(self, entry: Entry, facts: Facts | None) -> State:
+    def state(self, entry: Entry, *, segmented: bool = False) -> State:
+        """The state of a film; `segmented`: whether the model has suggested a mask."""
         revision = self.revision(entry)
-        if revision == NONE:
-            return "unlabelled" if facts is None else "suggested"
-        corrected = self._states.get(f"{entry.id}-{revision}") == "corrected"
-        return "corrected" if corrected else "accepted"
+        if revision == NO_MASK:
+            return "suggested" if segmented else "unlabelled"
+        return self._states.of(entry.id, revision) or "accepted"
 
-    def hand(self, entry: Entry) -> Hand:
+    def author(self, entry: Entry) -> Author:
         """Who made the film's mask: the model, a person, or both (a corrected suggestion)."""
         revision = self.revision(entry)
-        if revision == NONE:
+        if revision == NO_MASK:
             return "model"
-        return "both" if f"{entry.id}-{revision}" in self._states else "person"
+        return "person" if self._states.of(entry.id, revision) is None else "both"
 
     def accepted(self) -> list[Entry]:
         """The films whose mask is accepted."""
-        return [entry for entry in self.entries() if self.state(entry, None) == "accepted"]
+        return [entry for entry in self.entries() if self.state(entry) == "accepted"]
 
     # -- saving -------------------------------------------------------------------------------
 
-    def save(self, film: str, mask: Mask, state: State, seen: str) -> tuple[Entry, str]:
+    def save(self, film: str, mask: Mask, state: Saved, seen: str) -> tuple[Entry, str]:
         """Write a film's mask into the dataset; returns the updated entry and its revision.
 
         seen: the revision that the mask is based on. Raises ConflictError where another mask was
         saved since, and OutputError where the mask cannot be written or the previous one cannot
         be removed; the previous one then stays.
         """
-        if state not in ("corrected", "accepted"):
-            raise UsageError(f"state {state!r}: a mask is saved as corrected or accepted")
         with self._lock:
             entry = self.entry(film)
             entry.check_clear()
-            now = self.revision(entry)
-            if seen != now:
+            if seen != self.revision(entry):
                 raise ConflictError(
                     f"{entry.name}: was saved elsewhere after you opened it; compare both, "
                     "then save again"
@@ -223,33 +174,35 @@ class Library:
             self.history.remember(entry.name, entry.mask)
             self.history.remember(entry.name, target)  # written meanwhile by another program
             self.history.add(entry.name, revision, png_mask(mask, small=True), ".png")
-            self._set_state(f"{film}-{revision}", state)
+            self._states.set(film, revision, state)
             image = self._into_dataset(entry) if entry.inbox else entry.image
             with whole_file(target) as temporary:
                 temporary.write_bytes(encoded)
                 if entry.mask is not None and not same_place(entry.mask, target):
                     _remove_replaced(entry.mask)  # or the film would have two masks
-            self.drop_draft(film)
+            self.drafts.delete(film)
             self.version += 1
             return Entry(entry.id, entry.name, image, target, False), revision
+
+    def _into_dataset(self, entry: Entry) -> Path:
+        """Move a film out of the inbox. Raises OutputError."""
+        target = self.images / entry.image.name
+        try:
+            entry.image.replace(target)  # one file system: atomic
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
+        return target
 
     def keep_draft(self, film: str, mask: Mask) -> None:
         """Store unsaved changes as a draft. Raises OutputError and NotFoundError."""
         packed = packed_mask(mask)
-        with self._lock, whole_file(self._draft(self.entry(film).id)) as temporary:
-            temporary.write_bytes(packed)
-
-    def draft(self, film: str) -> Path | None:
-        """The file of the draft (gzipped bits), None where there is none."""
-        return self._draft(film) if self._draft(film).is_file() else None
-
-    def drop_draft(self, film: str) -> None:
-        with suppress(OSError):
-            self._draft(film).unlink()
+        with self._lock:
+            self.drafts.write(self.entry(film).id, packed)
 
     # -- adding and removing films ------------------------------------------------------------
 
-    def drop(self, name: str, path: Path) -> Entry:
+    def add(self, name: str, path: Path) -> Entry:
         """Move an uploaded film into the inbox under a unique name. Raises OutputError."""
         with self._lock:
             stem, suffix = safe_name(name, path)
@@ -262,7 +215,7 @@ class Library:
                 reason = f"cannot be stored ({error.strerror})"
                 raise OutputError(f"{name}: {reason}; free space in {self.root}") from None
             self.version += 1
-            return _entry(target, None, inbox=True)
+            return Entry.of(target, None, inbox=True)
 
     def remove(self, film: str) -> None:
         """Remove a film from the inbox, with its results and masks.
@@ -279,19 +232,8 @@ class Library:
                 reason = f"cannot be removed ({error.strerror})"
                 raise OutputError(f"{entry.name}: {reason}; make its folder writable") from None
             self.cache.forget(film)
-            self._drop_drawn(film)
+            self._delete_masks(film)
             self.version += 1
-
-    # -- helpers ------------------------------------------------------------------------------
-
-    def _into_dataset(self, entry: Entry) -> Path:
-        target = self.images / entry.image.name
-        try:
-            entry.image.replace(target)  # one file system: atomic
-        except OSError as error:
-            reason = f"cannot be written ({error.strerror})"
-            raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
-        return target
 
     def _tidy(self, entries: list[Entry]) -> None:
         """Delete the cached results of removed films, and record when they were removed."""
@@ -300,48 +242,16 @@ class Library:
             for folder in self.cache.root.iterdir():
                 if folder.name not in present:
                     self.cache.forget(folder.name)
-        drawn = {_id(name) for name in self.history.films()}
-        drawn |= {path.name.partition(".")[0] for path in self.drafts.glob("[0-9a-f]*.bits.gz")}
-        self._gone.note(drawn, present)
+        drawn = {film_id(name) for name in self.history.films()} | set(self.drafts.films())
+        self._removed.update(drawn, present)
 
-    def _drop_drawn(self, film: str) -> None:
+    def _delete_masks(self, film: str) -> None:
         """Delete a film's draft and every version of its mask."""
-        self.drop_draft(film)
+        self.drafts.delete(film)
         for name in self.history.films():
-            if _id(name) == film:
+            if film_id(name) == film:
                 self.history.remove(name)
-        self._keep_states({k: v for k, v in self._states.items() if not k.startswith(f"{film}-")})
-
-    def _draft(self, film: str) -> Path:
-        return self.drafts / f"{film}.bits.gz"
-
-    def _read_states(self) -> dict[str, str]:
-        try:
-            found = json.loads((self.hidden / "states.json").read_text(encoding="utf-8"))
-            return {str(revision): str(state) for revision, state in found.items()}
-        except (OSError, ValueError, AttributeError):
-            return {}
-
-    def _set_state(self, key: str, state: State) -> None:
-        self._keep_states(self._states | {key: state})
-
-    def _keep_states(self, states: dict[str, str]) -> None:
-        if states == self._states:
-            return
-        with whole_file(self.hidden / "states.json") as temporary:
-            temporary.write_text(json.dumps(states, indent=0) + "\n", encoding="utf-8")
-        self._states = states
-
-
-def _entry(
-    path: Path, mask: Path | None, *, inbox: bool = False, fault: str | None = None
-) -> Entry:
-    name = stem_of(path)
-    return Entry(_id(name), name, path, mask, inbox, fault)
-
-
-def _id(name: str) -> str:
-    return hashlib.sha256(name.casefold().encode(errors="surrogateescape")).hexdigest()[:12]
+        self._states.forget(film)
 
 
 def _remove_replaced(mask: Path) -> None:
@@ -353,15 +263,16 @@ def _remove_replaced(mask: Path) -> None:
         raise OutputError(f"{mask.name}: {reason}; make its folder writable") from None
 
 
-def _changed(path: Path) -> int:
+def _modified(path: Path) -> int:
+    """The modification time of a file or folder, ns; 0 where there is none."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
 
 
-def _dropped(inbox: Path) -> list[Path]:
+def _visible_files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in inbox.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
         return []

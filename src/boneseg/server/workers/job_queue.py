@@ -1,7 +1,7 @@
 """The bounded queue of films and its workers.
 
-    desk = Desk(bundle_path)
-    facts = desk.submit("look", "knee.dcm", path, folder, stamp).result()
+    jobs = JobQueue(bundle_path)
+    facts = jobs.submit(SegmentFilm(path, "knee.dcm", folder, stamp)).result()
 
 Two workers, each on half of the cores: an engine on half of them has more than half the throughput,
 one film is decoded while another is segmented, and a slow film blocks only one worker.
@@ -17,18 +17,31 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from boneseg.errors import BonesegError
 from boneseg.server.errors import BusyError
-from boneseg.server.workers.worker import Job, Worker
+from boneseg.server.workers.tasks import Result_co, Task
+from boneseg.server.workers.worker import Worker
 
-QUICK = frozenset(("mask",))  # tasks that jump the queue and are accepted when it is full
-WAITING = 32  # largest queue, films
-PATIENCE = 120.0  # timeout for one film, seconds
+MOST_WAITING = 32  # largest queue, films
+TIMEOUT = 120.0  # seconds for one film
 WORKERS = 2  # fewer where there are fewer cores
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Job(Generic[Result_co]):
+    """A task and the future of its result."""
+
+    task: Task[Result_co]
+    future: Future[Result_co] = field(default_factory=Future)
+
+
+_Queued = tuple[int, int, Job[object] | None]  # priority, number, job; None: end
 
 
 @dataclass
@@ -41,40 +54,37 @@ class Counts:
     usual_seconds: float = 0.2  # per film, moving average
 
 
-class Desk:
+class JobQueue:
     """The queue and its workers. Thread-safe."""
 
     def __init__(
         self,
         bundle: Path,
         *,
-        waiting: int = WAITING,
-        patience: float = PATIENCE,
+        most_waiting: int = MOST_WAITING,
+        timeout: float = TIMEOUT,
         workers: int = WORKERS,
     ) -> None:
         self.bundle, self.counts = bundle, Counts()
-        self.workers = [Worker(cores, patience) for cores in shares(workers)]
-        self._limit, self._numbers = waiting, itertools.count()
-        self._queue: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
+        self.workers = [Worker(cores, timeout) for cores in shares(workers)]
+        self._limit, self._numbers = most_waiting, itertools.count()
+        self._queue: queue.PriorityQueue[_Queued] = queue.PriorityQueue()
         self._lock = threading.Lock()
         self._busy, self._closed = 0, False
         self.workers[0].start(bundle)  # raises if the model cannot be loaded
         self._threads = [
-            threading.Thread(target=self._serve, args=(worker,), name="desk", daemon=True)
+            threading.Thread(target=self._serve, args=(worker,), name="worker", daemon=True)
             for worker in self.workers
         ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: str, film: str, *arguments: Any) -> Future[Any]:
-        """Queue one of `tasks.TASKS` for a film. Raises BusyError where the queue is full.
-
-        QUICK tasks are never refused, so masks can be saved while the queue is full.
-        """
-        job = Job(task, film, arguments)
-        if task not in QUICK:
+    def submit(self, task: Task[Result]) -> Future[Result]:
+        """Queue a task. Raises BusyError where the queue is full and the task is not urgent."""
+        job = Job(task)
+        if not task.urgent:
             self.check_room()
-        self._put(job, 0 if task in QUICK else 1)
+        self._put(job, 0 if task.urgent else 1)
         return job.future
 
     def check_room(self) -> None:
@@ -82,7 +92,7 @@ class Desk:
         if self.waiting >= self._limit:
             self.refuse()
 
-    def _put(self, job: Job | None, place: int) -> None:
+    def _put(self, job: Job[object] | None, place: int) -> None:
         self._queue.put((place, next(self._numbers), job))
 
     def refuse(self) -> None:
@@ -136,7 +146,7 @@ class Desk:
             started = time.perf_counter()
             self._count(busy=1)
             try:
-                result = worker.do(self.bundle, job)
+                result = worker.run(self.bundle, job.task)
             except BaseException as error:
                 self._count(busy=-1, failed=1, seconds=time.perf_counter() - started)
                 job.future.set_exception(error)

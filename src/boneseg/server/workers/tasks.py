@@ -1,7 +1,7 @@
-"""The worker's tasks: segment a film, respond to the API, write a download, read a mask.
+"""The tasks of a worker: segment a film, respond to the API, export a mask, read a mask.
 
-Each task takes the engine, the film's path and its display name, and returns plain values that can
-be pickled. Errors use the display name, not the path of the upload.
+A task holds the path of a film or mask and its display name, and returns plain values; both are
+pickled. Errors contain the display name, not the path of the upload.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import io
 import json
 import secrets
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,120 +38,141 @@ from boneseg.server.encoding import (
     png_mask,
     unpacked_mask,
 )
+from boneseg.server.storage.results import (
+    FACTS,
+    FILM,
+    PROBABILITY,
+    SUGGESTION,
+    THUMBNAIL,
+    Author,
+    Facts,
+    StoredFacts,
+)
 
-Hand = Literal["model", "both", "person"]  # who made a mask; both: a corrected suggestion
-THUMBNAIL = 160  # px, the longer side
-FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
-THUMBNAIL_FILE, FACTS = "thumbnail.png", "facts.json"
-PNG_MARK = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
+THUMBNAIL_SIDE = 160  # px, the longer side
+TRUST_PIXELS = 1_000_000  # of a film, sampled to compute its trust
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
+
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Facts:
-    """The results for a segmented film."""
+class Task(ABC, Generic[Result_co]):
+    """A task for a film or mask at `path`; `name` identifies it in errors.
 
-    height: int
-    width: int
-    spacing_mm: tuple[float, float] | None
-    spacing_kind: str
-    threshold: float  # the model's
-    area_px: int  # of the suggested mask
-    area_mm2: float | None
-    confidence: float  # mean over pixels of the probability of the predicted class
-    trust: float | None  # agreement of the augmented predictions, in [0, 1]
-    seconds: float  # in the engine
-    model: str  # the bundle's digest
+    An urgent task is done before all others, and is accepted even if the queue is full.
+    """
+
+    path: Path
+    name: str
+    urgent: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, engine: Engine) -> Result_co:
+        """The result, computed in the worker. Raises BonesegError."""
+
+
+@dataclass(frozen=True)
+class SegmentFilm(Task[StoredFacts]):
+    """Segment a film and write what the page shows into `folder`."""
+
+    folder: Path
     stamp: str  # of the film's file
 
-
-def look(engine: Engine, path: Path, name: str, folder: Path, stamp: str) -> Facts:
-    """Segment a film and write what the page shows into `folder`."""
-    film = read_radiograph(path, keep_names=True)  # the worker replaces the path by the name
-    finding, seconds = _timed(engine, film)
-    trust = finding.trust if finding.trust is not None else mirror_trust(engine, film, finding)
-    facts = _facts(engine, film, finding, trust, seconds, stamp)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {
-        FILM: packed_film(film.pixels),
-        PROBABILITY: packed_probability(finding.probability),
-        SUGGESTION: packed_mask(finding.mask),
-        THUMBNAIL_FILE: png(_thumbnail(film.pixels)),
-        FACTS: json.dumps(asdict(facts)).encode(),  # last: marks the others as complete
-    }
-    for file, content in files.items():
-        with whole_file(folder / file) as temporary:
-            temporary.write_bytes(content)
-    return facts
-
-
-def answer(engine: Engine, path: Path, name: str, form: str) -> tuple[dict[str, Any], bytes]:
-    """Segment a film for the API: its facts, and its mask in the format `form`."""
-    film = read_radiograph(path, keep_names=True)
-    finding, seconds = _timed(engine, film)
-    facts = asdict(_facts(engine, film, finding, finding.trust, seconds, stamp=""))
-    del facts["stamp"]
-    return facts, _written(_found(engine, film, finding, name), form, path.parent)
+    def run(self, engine: Engine) -> StoredFacts:
+        film = read_radiograph(self.path, keep_names=True)  # the worker replaces the path
+        finding, seconds = _timed(engine, film)
+        trust = finding.trust if finding.trust is not None else mirror_trust(engine, film, finding)
+        found = _facts(engine, film, finding, trust, seconds)
+        facts = StoredFacts(**found.model_dump(), stamp=self.stamp)
+        files = {
+            FILM: packed_film(film.pixels),
+            PROBABILITY: packed_probability(finding.probability),
+            SUGGESTION: packed_mask(finding.mask),
+            THUMBNAIL: png(_thumbnail(film.pixels)),
+            FACTS: json.dumps(facts.model_dump()).encode(),  # last: marks the others as complete
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            with whole_file(self.folder / file) as temporary:
+                temporary.write_bytes(content)
+        return facts
 
 
-def download(
-    engine: Engine, path: Path, _: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
-) -> tuple[str, bytes]:
-    """The public name of a film, and its mask in one of FORMATS.
+@dataclass(frozen=True)
+class SegmentUpload(Task[tuple[Facts, bytes]]):
+    """Segment a film for the API: its facts, and its mask in a format of `FORMATS`."""
 
-    mask: its file, or gzipped bits; hand: who made it. Formats of probabilities use the model's.
+    form: str
+
+    def run(self, engine: Engine) -> tuple[Facts, bytes]:
+        film = read_radiograph(self.path, keep_names=True)
+        finding, seconds = _timed(engine, film)
+        facts = _facts(engine, film, finding, finding.trust, seconds)
+        found = _segmentation(engine, film, finding, self.name)
+        return facts, _encoded(found, self.form, self.path.parent)
+
+
+@dataclass(frozen=True)
+class ExportMask(Task[tuple[str, bytes]]):
+    """The public name of a film, and its mask in a format of `FORMATS`.
+
+    mask: its file, or gzipped bits. Formats of probabilities use the model's instead.
     """
-    name = public_name(path)
-    return name, _downloaded(engine, path, name, form, mask, hand, spool)
+
+    form: str
+    mask: Path | bytes
+    author: Author
+    spool: Path  # folder for temporary files
+
+    def run(self, engine: Engine) -> tuple[str, bytes]:
+        name = public_name(self.path)
+        film = read_radiograph(self.path, keep_names=True)
+        if not FORMATS[self.form].drawn:
+            finding, _ = _timed(engine, film)
+            found = _segmentation(engine, film, finding, name)
+            return name, _encoded(found, self.form, self.spool)
+        model = None if self.author == "person" else engine.bundle.card.model
+        drawn = Segmentation(film, self._drawn(film, name), None, model, Path(name))
+        if self.form == "dicom-seg" and self.author == "both":
+            return name, _corrected_seg(drawn)
+        return name, _encoded(drawn, self.form, self.spool)
+
+    def _drawn(self, film: Radiograph, name: str) -> NDArray[np.bool_]:
+        height, width = film.pixels.shape
+        if isinstance(self.mask, Path):
+            return read_mask(self.mask, shape=(height, width))
+        return unpacked_mask(gzip.decompress(self.mask), (height, width), name)
 
 
-def _downloaded(
-    engine: Engine, path: Path, name: str, form: str, mask: Path | bytes, hand: Hand, spool: Path
-) -> bytes:
-    film = read_radiograph(path, keep_names=True)
-    if not FORMATS[form].drawn:
-        finding, _ = _timed(engine, film)
-        return _written(_found(engine, film, finding, name), form, spool)
-    height, width = film.pixels.shape
-    if isinstance(mask, Path):
-        shown = read_mask(mask, shape=(height, width))
-    else:
-        shown = unpacked_mask(gzip.decompress(mask), (height, width), name)
-    model = None if hand == "person" else engine.bundle.card.model
-    corrected = Segmentation(film, shown, None, model, Path(name))
-    if form == "dicom-seg" and hand == "both":
-        return _corrected_seg(corrected)
-    return _written(corrected, form, spool)
+@dataclass(frozen=True)
+class ReadMask(Task[bytes]):
+    """A mask of `shape` (height, width) as gzipped bits. Raises MaskError.
 
-
-def mask(engine: Engine, path: Path, name: str, shape: tuple[int, int], drawn: bool) -> bytes:
-    """A mask of a film of `shape` (height, width), as gzipped bits. Raises MaskError.
-
-    drawn: it was uploaded, and must be PNG by its signature; otherwise it is a file of the folder,
-    in any format of `read_mask`.
+    uploaded: must be PNG by its signature; otherwise it is a file of the data folder, in any format
+    of `read_mask`.
     """
-    if not drawn:
-        return packed_mask(read_mask(path, shape=shape))
-    with path.open("rb") as file:
-        if file.read(len(PNG_MARK)) != PNG_MARK:
-            raise MaskError(f"{path}: is not PNG; send the mask as PNG or as bits")
-    return packed_mask(read_picture(path, shape, formats=("PNG",)))
+
+    shape: tuple[int, int]
+    uploaded: bool
+    urgent: ClassVar[bool] = True  # masks can be saved while the queue is full
+
+    def run(self, engine: Engine) -> bytes:
+        if not self.uploaded:
+            return packed_mask(read_mask(self.path, shape=self.shape))
+        with self.path.open("rb") as file:
+            if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+                raise MaskError(f"{self.path}: is not PNG; send the mask as PNG or as bits")
+        return packed_mask(read_picture(self.path, self.shape, formats=("PNG",)))
 
 
 def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
     """Agreement (Dice) of the predictions for a film and its mirror image, in [0, 1]."""
-    turned = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
-    mirrored = engine.find(turned).probability[:, ::-1]
-    views = np.stack([finding.probability, mirrored])
-    step = max(1, round((finding.mask.size / 1_000_000) ** 0.5))  # a megapixel is sufficient
-    return agreement(views[:, ::step, ::step], engine.bundle.card.threshold)
-
-
-TASKS: dict[str, Callable[..., Any]] = {
-    "look": look,
-    "answer": answer,
-    "download": download,
-    "mask": mask,
-}
+    flipped = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
+    mirrored = engine.find(flipped).probability[:, ::-1]
+    predictions = np.stack([finding.probability, mirrored])
+    step = max(1, round((finding.mask.size / TRUST_PIXELS) ** 0.5))
+    return agreement(predictions[:, ::step, ::step], engine.bundle.card.threshold)
 
 
 def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
@@ -161,12 +182,7 @@ def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
 
 
 def _facts(
-    engine: Engine,
-    film: Radiograph,
-    finding: Finding,
-    trust: float | None,
-    seconds: float,
-    stamp: str,
+    engine: Engine, film: Radiograph, finding: Finding, trust: float | None, seconds: float
 ) -> Facts:
     area, spacing, p = int(finding.mask.sum()), film.spacing_mm, finding.probability
     return Facts(
@@ -181,23 +197,22 @@ def _facts(
         trust=round(trust, 4) if trust is not None else None,
         seconds=round(seconds, 4),
         model=engine.bundle.card.card_sha256[:12],
-        stamp=stamp,
     )
 
 
 def _thumbnail(pixels: NDArray[np.float32]) -> Image.Image:
     image = Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return image
 
 
-def _found(engine: Engine, film: Radiograph, finding: Finding, name: str) -> Segmentation:
+def _segmentation(engine: Engine, film: Radiograph, finding: Finding, name: str) -> Segmentation:
     model = engine.bundle.card.model
     return Segmentation(film, finding.mask, finding.probability, model, Path(name))
 
 
-def _written(found: Segmentation, form: str, spool: Path) -> bytes:
-    """A segmentation in a format, as bytes."""
+def _encoded(found: Segmentation, form: str, spool: Path) -> bytes:
+    """A segmentation in a format of `FORMATS`; `spool` is a folder for a temporary file."""
     if form == "mask":  # the common case: the same as its writer, without a file
         return png_mask(found.mask)
     written, path = FORMATS[form], spool / f".{secrets.token_hex(8)}"
@@ -215,10 +230,9 @@ def _written(found: Segmentation, form: str, spool: Path) -> bytes:
 
 def _corrected_seg(corrected: Segmentation) -> bytes:
     """A DICOM Segmentation marked as a prediction corrected by a person."""
-    from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
+    from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source  # slow to import
 
     source = read_source(corrected.film.source, corrected.name)
-    found = dicom_seg(source, corrected, corrected=True)
-    written = io.BytesIO()
-    found.save_as(written, enforce_file_format=True)
-    return written.getvalue()
+    encoded = io.BytesIO()
+    dicom_seg(source, corrected, corrected=True).save_as(encoded, enforce_file_format=True)
+    return encoded.getvalue()

@@ -1,50 +1,35 @@
-"""A process that holds the model and takes one film at a time.
+"""The server's handle of a worker process.
 
-    worker = Worker(cores={0}, patience=120)
-    facts = worker.do(bundle_path, Job("look", "knee.dcm", (path, folder, stamp)))
-
-Films are decoded in that process too: a malformed file that crashes a native decoder then ends only
-a replaceable process. It processes one film at a time, so the film at fault is known.
+worker = Worker(cores={0}, timeout=120)
+facts = worker.run(bundle_path, SegmentFilm(path, "knee.dcm", folder, stamp))
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Iterator, Set
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
-from boneseg._util.disposable import DiedError, Disposable, answer_with, bound_memory
-from boneseg.errors import BonesegError, BundleError, RadiographError
+from boneseg._util.disposable import DiedError, Disposable
+from boneseg.errors import BundleError
 from boneseg.server.errors import ServerError, WorkerDiedError
-
-if TYPE_CHECKING:
-    from boneseg.inference.engine import Engine
+from boneseg.server.workers.tasks import Task
 
 START = 120.0  # seconds for a worker to load the model
-MEMORY = 4 * 2**30  # bytes allowed for a film, on top of the model
 LARGEST = 2**31  # bytes of a reply
 
-
-@dataclass(frozen=True)
-class Job:
-    """One of `tasks.TASKS` for a film, and the future of its result."""
-
-    task: str
-    film: str  # its display name
-    arguments: tuple[Any, ...]
-    future: Future[Any] = field(default_factory=Future)
+Result = TypeVar("Result")
 
 
 class Worker:
-    """The server's handle of the process, which is started on demand and replaced when it dies."""
+    """A worker process, which is started on demand and replaced when it dies.
 
-    def __init__(self, cores: Set[int], patience: float) -> None:
-        self.cores, self.patience, self.died = cores, patience, 0
+    cores: the cores that it uses; empty: all. timeout: seconds for a task.
+    """
+
+    def __init__(self, cores: Set[int], timeout: float) -> None:
+        self.cores, self.timeout, self.died = cores, timeout, 0
         self._child: Disposable | None = None
         self._loaded: Path | None = None
 
@@ -53,27 +38,26 @@ class Worker:
         child = self._child  # another thread may replace it
         return child.pid if child is not None else None
 
-    def do(self, bundle: Path, job: Job) -> Any:
+    def run(self, bundle: Path, task: Task[Result]) -> Result:
         """The result of a task. Raises what the task raises, and WorkerDiedError."""
         if self._loaded != bundle or self._child is None or not self._child.is_alive():
             self.start(bundle)
         try:
-            return self._ask((job.task, job.film, job.arguments), self.patience)
+            reply: tuple[Result, Exception | None] = pickle.loads(self._ask(task, self.timeout))
         except DiedError as error:
             self.died += 1
             self.kill()
             raise WorkerDiedError(
-                f"{job.film}: {error}; the worker was restarted, leave this film out"
+                f"{task.name}: {error}; the worker was restarted, leave this film out"
             ) from None
+        return _result(reply)
 
     def start(self, bundle: Path) -> None:
         """Start a new process with this model. Raises BundleError and ServerError."""
         self.kill()
-        self._child = Disposable(
-            "boneseg.server.workers.worker:serve", quiet=True
-        )  # decoders print
+        self._child = Disposable("boneseg.server.workers.process:serve", quiet=True)
         try:
-            self._ask((bundle, self.cores), START)
+            _result(pickle.loads(self._ask((bundle, self.cores), START)))
         except DiedError as error:
             self.kill()
             if error.late:
@@ -98,57 +82,15 @@ class Worker:
         if child is not None:
             child.end()
 
-    def _ask(self, request: Any, seconds: float) -> Any:
-        """Send a request. Raises DiedError, and the error that the process returns."""
+    def _ask(self, request: object, seconds: float) -> bytearray:
+        """The pickled reply to a request. Raises DiedError."""
         assert self._child is not None
-        kind, value = pickle.loads(self._child.ask([pickle.dumps(request)], seconds, LARGEST))
-        if kind == "error":
-            raise value
-        return value
+        return self._child.ask([pickle.dumps(request)], seconds, LARGEST)
 
 
-# -- in the process -------------------------------------------------------------------------------
-
-
-def serve() -> None:
-    """Load the model, then process tasks one at a time."""
-    engine: Engine | None = None
-
-    def answer(request: bytearray) -> Iterator[bytes]:
-        nonlocal engine
-        if engine is None:
-            reply, engine = _load(*pickle.loads(request))
-        else:
-            reply = _do(engine, *pickle.loads(request))
-        yield pickle.dumps(reply)
-
-    answer_with(answer)
-
-
-def _load(bundle: Path, cores: Set[int]) -> tuple[tuple[str, Any], Engine | None]:
-    from boneseg.inference.engine import Engine
-
-    if cores and hasattr(os, "sched_setaffinity"):
-        with suppress(OSError):
-            os.sched_setaffinity(0, cores)  # the engine uses one thread per core
-    try:
-        engine = Engine(bundle)
-    except BonesegError as error:
-        return ("error", error), None
-    bound_memory(MEMORY)  # a film that needs more raises MemoryError
-    return ("ready", None), engine
-
-
-def _do(engine: Engine, task: str, film: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
-    from boneseg.server.workers.tasks import TASKS
-
-    path, *rest = arguments
-    try:
-        return "done", TASKS[task](engine, path, film, *rest)
-    except MemoryError:
-        return "error", RadiographError(f"{film}: does not fit into memory; reduce it")
-    except BonesegError as error:
-        error.args = (str(error).replace(str(path), film),)
-        return "error", error
-    except Exception as error:  # a bug: reported, and the worker continues
-        return "error", ServerError(f"{film}: {type(error).__name__}: {error}")
+def _result(reply: tuple[Result, Exception | None]) -> Result:
+    """The result in a reply. Raises the error in it."""
+    result, error = reply
+    if error is not None:
+        raise error
+    return result

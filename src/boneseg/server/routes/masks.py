@@ -1,0 +1,158 @@
+"""The masks of a film: suggested, saved and earlier ones, drafts, downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from boneseg.masks.filenames import stem_of
+from boneseg.masks.formats import FORMATS
+from boneseg.server.encoding import png_mask
+from boneseg.server.errors import BadRequestError, ConflictError, NotFoundError
+from boneseg.server.light_box import LightBox
+from boneseg.server.routes.dependencies import MASK_BODY, Box, Film, uploaded_mask
+from boneseg.server.routes.films import packed_result
+from boneseg.server.routes.media_types import BITS, DICOM, PNG, accepted_type
+from boneseg.server.routes.responses import (
+    attachment,
+    mask_response,
+    packed_file,
+    unzipped_mask,
+)
+from boneseg.server.storage.entry import Entry
+from boneseg.server.storage.mask_states import NO_MASK
+from boneseg.server.storage.results import SUGGESTION, Author
+from boneseg.server.workers.tasks import ExportMask
+
+router = APIRouter(prefix="/api/films/{film}", tags=["masks"])
+
+_MASK: dict[str, object] = {
+    "content": {PNG: {}, BITS: {}},
+    "description": "The mask, by Accept.",
+}
+
+
+@router.get("/suggestion", response_class=Response, responses={200: _MASK})
+async def suggestion(request: Request, box: Box, entry: Film) -> Response:
+    """The mask suggested by the model: PNG, or bits (application/octet-stream)."""
+    if accepted_type(request, (PNG, BITS)) == BITS:
+        return await packed_result(box, entry, SUGGESTION)
+    facts = await box.segment(entry)
+
+    def encoded() -> bytes:
+        packed = box.library.cache.file(entry.id, SUGGESTION).read_bytes()
+        return png_mask(unzipped_mask(packed, facts, entry.name))
+
+    return Response(await asyncio.to_thread(encoded), media_type=PNG)
+
+
+@router.get("/mask", response_class=Response, responses={200: _MASK})
+async def mask(request: Request, box: Box, entry: Film) -> Response:
+    """The saved mask, as PNG or bits; the ETag is its revision. 404 if there is none."""
+    wanted = accepted_type(request, (PNG, BITS))
+    facts = await box.facts(entry)
+    entry.check_clear()
+    if entry.mask is None:
+        raise NotFoundError(f"{entry.name}: has no mask yet")
+    revision = box.library.revision(entry)
+    response = await mask_response(box, entry.name, entry.mask, facts, wanted)
+    response.headers["ETag"] = f'"{revision}"'
+    return response
+
+
+@router.put("/mask", openapi_extra=MASK_BODY, response_model=None)
+async def save_mask(
+    request: Request,
+    box: Box,
+    entry: Film,
+    state: Annotated[Literal["corrected", "accepted"], Query()] = "corrected",
+    if_match: Annotated[str | None, Header()] = None,
+) -> dict[str, object]:
+    """Save a film's mask: PNG (0/255), or bits. If-Match holds the revision it is based on.
+
+    Returns 409 without overwriting if the mask was changed in the meantime. The revision of a film
+    without a mask is "none".
+    """
+    if not box.keeps:
+        raise ConflictError("no folder to save into; start with boneseg serve --data DIR")
+    if if_match is None and entry.mask is not None:
+        raise ConflictError(f"{entry.name}: has a mask; send the revision you edited (If-Match)")
+    drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
+    seen = (if_match or NO_MASK).strip('"')
+    saved, _ = await asyncio.to_thread(box.library.save, entry.id, drawn, state, seen)
+    return box.row(saved).to_json()
+
+
+@router.put("/draft", status_code=204, response_class=Response, openapi_extra=MASK_BODY)
+async def keep_draft(request: Request, box: Box, entry: Film) -> Response:
+    """Store unsaved changes as a draft."""
+    drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
+    await asyncio.to_thread(box.library.keep_draft, entry.id, drawn)
+    return Response(status_code=204)
+
+
+@router.get("/draft", response_class=Response)
+def draft(box: Box, entry: Film) -> Response:
+    """The draft, as bits. 404 if there is none."""
+    path = box.library.drafts.of(entry.id)
+    if path is None:
+        raise NotFoundError("there is no draft")
+    return packed_file(path)
+
+
+@router.delete("/draft", status_code=204, response_class=Response)
+def delete_draft(box: Box, entry: Film) -> Response:
+    """Delete the draft."""
+    box.library.drafts.delete(entry.id)
+    return Response(status_code=204)
+
+
+@router.get("/history")
+def history(box: Box, entry: Film) -> list[dict[str, str]]:
+    """All saved masks of a film, newest first."""
+    versions = box.library.history.of(entry.name)
+    return [{"revision": version.revision, "saved": version.saved} for version in versions]
+
+
+@router.get("/history/{revision}", response_class=Response, responses={200: _MASK})
+async def earlier_mask(request: Request, box: Box, entry: Film, revision: str) -> Response:
+    """An earlier mask of a film, as PNG or bits."""
+    wanted = accepted_type(request, (PNG, BITS))
+    facts = await box.segment(entry)
+    for version in box.library.history.of(entry.name):
+        if version.revision == revision:
+            return await mask_response(box, entry.name, version.path, facts, wanted)
+    raise NotFoundError(f"{entry.name}: has no version {revision[:16]}")
+
+
+@router.get("/download", response_class=Response)
+async def download(box: Box, entry: Film, form: str = "mask") -> Response:
+    """The saved mask of a film, or else the suggested one, in a format of `segment --format`.
+
+    Without a data folder: the draft, if there is one. The file is named as by `segment`, with a
+    hash where the film's own name identifies the patient.
+    """
+    if form not in FORMATS:
+        raise BadRequestError(f"form {form[:40]}: unknown format; choose from {', '.join(FORMATS)}")
+    await box.segment(entry)
+    newest, author = await asyncio.to_thread(_newest_mask, box, entry)
+    export = ExportMask(entry.image, entry.name, form, newest, author, box.spool)
+    name, content = await box.run(export)
+    written = FORMATS[form]
+    file_name = stem_of(Path(name)) + (written.suffix or f"_{written.document}")
+    kind = mimetypes.guess_type(file_name)[0] or (DICOM if file_name.endswith(".dcm") else BITS)
+    return Response(content, media_type=kind, headers=attachment(file_name))
+
+
+def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Author]:
+    """A film's mask as a file or as gzipped bits, and who made it."""
+    draft = None if box.keeps else box.library.drafts.of(entry.id)
+    if draft is not None:
+        return draft.read_bytes(), "both"
+    if entry.mask is not None:
+        return entry.mask, box.library.author(entry)
+    return box.library.cache.file(entry.id, SUGGESTION).read_bytes(), "model"

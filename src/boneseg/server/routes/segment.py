@@ -1,0 +1,46 @@
+"""Segment one film: a film in, its mask out."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+from fastapi import APIRouter, Request, Response
+
+from boneseg.server.routes.dependencies import FILE_BODY, Box, uploaded_film
+from boneseg.server.routes.media_types import DICOM, JSON, PNG, accepted_type
+from boneseg.server.routes.responses import Json, as_json
+from boneseg.server.workers.tasks import SegmentUpload
+
+router = APIRouter(tags=["bones"])
+
+
+@router.post(
+    "/api/segment",
+    openapi_extra=FILE_BODY,
+    response_class=Response,
+    responses={
+        200: {"content": {PNG: {}, JSON: {}, DICOM: {}}, "description": "The mask, by Accept."},
+        413: {"description": "The upload is too large."},
+        422: {"description": "The file is not a readable radiograph; the error gives the reason."},
+        503: {"description": "The queue is full; retry after Retry-After seconds."},
+    },
+)
+async def segment(request: Request, box: Box) -> Response:
+    """Segment one film: multipart `file` in; PNG, JSON or DICOM SEG out, by Accept.
+
+    PNG: the mask, 0/255, on the film's own grid; the header Boneseg-Facts holds the rest as JSON.
+    JSON: area, confidence, spacing, model, and the mask as base64 PNG in `mask_png`.
+    application/dicom: a Segmentation that references the film, which must be DICOM itself.
+    """
+    started = time.perf_counter()
+    wanted = accepted_type(request, (PNG, JSON, DICOM))
+    async with uploaded_film(request, box) as (name, path):
+        form = "dicom-seg" if wanted == DICOM else "mask"
+        found, content = await box.run(SegmentUpload(path, name, form))
+    request.app.state.counts.add_segmentation(time.perf_counter() - started)
+    facts = found.model_dump(exclude={"version"})
+    if wanted == JSON:
+        encoded = base64.b64encode(content).decode()
+        return Json({"name": name, **facts, "mask_png": encoded})
+    return Response(content, media_type=wanted, headers={"Boneseg-Facts": as_json(facts)})

@@ -1,0 +1,39 @@
+"""The state of the server: health and metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+
+import boneseg
+from boneseg.server.routes.dependencies import Box
+from boneseg.server.routes.prometheus import metrics_text
+
+router = APIRouter(tags=["server"])
+
+
+@router.get("/api/health", response_model=None)
+def health(request: Request, box: Box) -> dict[str, object]:
+    """Health of the server, and the state that the page polls: versions, queue, training."""
+    run, card = box.retraining.run, box.model.card
+    return {
+        "ok": True,
+        "boneseg": boneseg.__version__,
+        "folder": box.library.name if box.keeps else None,
+        "version": box.library.version,
+        "waiting": box.jobs.waiting,
+        "deaths": box.jobs.deaths,
+        "upload_bytes": request.app.state.max_bytes,
+        "model": {
+            "digest": box.digest,
+            "threshold": card.threshold,
+            "dice": card.metrics.get("dice"),
+        },
+        "training": run.state if run is not None else None,
+    }
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(request: Request, box: Box) -> str:
+    """Counters and gauges for Prometheus."""
+    return metrics_text(box, request.app.state.counts)

@@ -1,0 +1,78 @@
+"""The JSON documents of the data folder: see `boneseg._util.documents`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from boneseg._util.documents import Document
+from boneseg.server.errors import ServerError
+
+
+class Record(Document):
+    """A document of the data folder."""
+
+    @classmethod
+    def found(cls, path: Path) -> Self | None:
+        """The document in a file, None where there is none. Raises as `load` does."""
+        return cls.load(path) if path.exists() else None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The document in a file.
+
+        Raises ServerError for one that is missing, damaged or of a later version.
+        """
+        try:
+            return cls.read(path)
+        except OSError as error:
+            raise ServerError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValueError:
+            reason = "is damaged, or was written by a later version of boneseg"
+            raise ServerError(f"{path}: {reason}; restore or delete it") from None
+
+
+class States(Record):
+    """Which masks are corrected, and which accepted: by film id and revision.
+
+    Version 1 was the mapping alone.
+    """
+
+    VERSION: ClassVar[int] = 2
+
+    states: dict[str, Literal["corrected", "accepted"]] = Field(default_factory=dict)
+
+    @classmethod
+    def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
+        return wrapped(content, "states")
+
+
+class Removals(Record):
+    """When each film (by id) with masks or drafts was removed, in seconds since 1970.
+
+    Version 1 was the mapping alone.
+    """
+
+    VERSION: ClassVar[int] = 2
+
+    since: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
+        return wrapped(content, "since")
+
+
+class ChosenModel(Record):
+    """The model that the user switched to. bundle: its folder, relative to `.boneseg`."""
+
+    bundle: str
+
+
+def wrapped(content: dict[str, object], field: str) -> dict[str, object]:
+    """Convert a document that was the mapping of `field` alone.
+
+    Told apart by type, since the mapping may have a key of any name.
+    """
+    return content if isinstance(content.get(field), dict) else {field: content}

@@ -1,0 +1,63 @@
+"""The worker process: it loads a model, then runs tasks one at a time.
+
+Films are decoded here too: a malformed file that crashes a native decoder then ends only a
+replaceable process. Tasks run one at a time, so the film at fault is known.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator, Set
+from contextlib import suppress
+from pathlib import Path
+
+from boneseg._util.disposable import answer_with, bound_memory
+from boneseg.errors import BonesegError, RadiographError
+from boneseg.inference.engine import Engine
+from boneseg.server.errors import ServerError
+from boneseg.server.workers.tasks import Task
+
+MEMORY = 4 * 2**30  # bytes allowed for a film, on top of the model
+
+Reply = tuple[object, Exception | None]  # the result, or the error of a task
+
+
+def serve() -> None:
+    """Load the model of the first request, then run the tasks of the others."""
+    engine: Engine | None = None
+
+    def answer(request: bytearray) -> Iterator[bytes]:
+        nonlocal engine
+        reply: Reply
+        if engine is None:
+            reply, engine = _load(*pickle.loads(request))
+        else:
+            reply = _run(engine, pickle.loads(request))
+        yield pickle.dumps(reply)
+
+    answer_with(answer)
+
+
+def _load(bundle: Path, cores: Set[int]) -> tuple[Reply, Engine | None]:
+    if cores and hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)  # the engine uses one thread per core
+    try:
+        engine = Engine(bundle)
+    except BonesegError as error:
+        return (None, error), None
+    bound_memory(MEMORY)  # a film that needs more raises MemoryError
+    return (None, None), engine
+
+
+def _run(engine: Engine, task: Task[object]) -> Reply:
+    try:
+        return task.run(engine), None
+    except MemoryError:
+        return None, RadiographError(f"{task.name}: does not fit into memory; reduce it")
+    except BonesegError as error:
+        error.args = (str(error).replace(str(task.path), task.name),)
+        return None, error
+    except Exception as error:  # a bug: reported, and the worker continues
+        return None, ServerError(f"{task.name}: {type(error).__name__}: {error}")
