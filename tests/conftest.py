@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from boneseg._util.scratch import Scratch, scratch
 from boneseg.inference.engine import Engine
+from tests.support.requirements import missing
 
 if TYPE_CHECKING:
     from tests.support.orthanc import Orthanc
@@ -28,6 +29,14 @@ settings.load_profile("boneseg")
 
 # What is started in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test for which the machine lacks something."""
+    for mark in item.iter_markers():
+        if reason := missing(mark):
+            pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

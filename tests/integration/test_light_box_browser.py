@@ -18,9 +18,9 @@ from boneseg.server.encoding import unpacked_mask
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.runs import Runs
 from boneseg.simulate import simulate
-from tests.support.browser import CHROMIUM, needs_browser
 from tests.support.films import DATA, needs_data
 from tests.support.lightbox import fill, served
+from tests.support.requirements import CHROMIUM, needs_browser
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of boneseg[dev]")
 pytestmark = needs_browser

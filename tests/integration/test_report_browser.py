@@ -15,7 +15,8 @@ from boneseg.recipes.builtin import load_recipe
 from boneseg.report.comparison import write_compare_report
 from boneseg.report.crossval import write_crossval_report
 from boneseg.simulate import simulate
-from tests.support.browser import browse, needs_browser, picture
+from tests.support.browser import browse, picture
+from tests.support.requirements import needs_browser
 
 pytestmark = needs_browser
 

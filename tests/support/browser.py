@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from tests.support.requirements import CHROMIUM
+
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync")
 QUIET += ("--disable-background-networking", "--disable-component-update", "--hide-scrollbars")
-
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="chromium is missing: apt-get install chromium"
-)
 
 
 def browse(page: Path, *words: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,23 +14,14 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pydicom
-import pytest
 from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
 
 from boneseg.bundle.store import sample_films
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
+from tests.support.requirements import ORTHANC, ORTHANC_PLUGIN
 
-PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
-PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-STORESCU, ECHOSCU = shutil.which("storescu"), shutil.which("echoscu")
 USER, PASSWORD = "radiology", "a-password-of-tests"
-
-needs_orthanc = pytest.mark.skipif(
-    PROGRAM is None or not PLUGIN.exists(),
-    reason="needs Debian's orthanc and orthanc-dicomweb",
-)
-needs_dcmtk = pytest.mark.skipif(STORESCU is None or ECHOSCU is None, reason="needs Debian's dcmtk")
 
 
 class Orthanc:
@@ -50,7 +40,7 @@ class Orthanc:
             "Name": "TEST",
             "StorageDirectory": str(folder / "db"),
             "IndexDirectory": str(folder / "db"),
-            "Plugins": [str(PLUGIN)],
+            "Plugins": [str(ORTHANC_PLUGIN)],
             "HttpPort": self.port,
             "DicomPort": self.dicom_port,
             "DicomAet": "ORTHANC",
@@ -64,7 +54,7 @@ class Orthanc:
 
     def start(self) -> None:
         log = (self.folder / "log").open("ab")
-        words = [str(PROGRAM), str(self.folder / "orthanc.json")]
+        words = [str(ORTHANC), str(self.folder / "orthanc.json")]
         self.process = subprocess.Popen(words, stdout=log, stderr=log)
         for _ in range(600):
             with suppress(httpx.TransportError):

@@ -43,6 +43,7 @@ from tests.support.readings import (
     segmentation_of,
     written,
 )
+from tests.support.requirements import needs_orthanc
 
 STRIPES = np.arange(60 * 80).reshape(60, 80) % 7 == 0
 LONG = "P" * 70
@@ -184,7 +185,7 @@ def test_a_source_in_memory_keeps_its_identifiers(tmp_path):
     assert isinstance(source, Dataset) and re.fullmatch("[0-9.]+", source.SOPInstanceUID)
 
 
-@orthanc.needs_orthanc
+@needs_orthanc
 def test_an_archive_files_a_segmentation_with_its_film(tmp_path):
     """Whatever identifiers it has: one patient and one study for each film."""
     films = {

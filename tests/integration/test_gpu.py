@@ -24,8 +24,9 @@ from boneseg.training.augmentation import Augmenter
 from boneseg.training.history import Check
 from boneseg.training.losses import Objective
 from boneseg.training.train import train
+from tests.support.requirements import needs_gpu
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+pytestmark = needs_gpu
 
 SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.levels=3"]
 

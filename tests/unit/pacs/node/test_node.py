@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -19,8 +17,9 @@ from boneseg.errors import ServiceError, UsageError
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.node.node import Node, Peer, peer
 from boneseg.pacs.node.node import title as title_of
-from boneseg.pacs.node.spool import FullError, Spool
+from boneseg.pacs.node.spool import Spool
 from tests.support import films, orthanc
+from tests.support.requirements import ECHOSCU, STORESCU, needs_dcmtk, needs_orthanc
 
 BONESEG = (sys.executable, "-c", "from boneseg.cli import main; main()")
 
@@ -35,7 +34,7 @@ def nobody() -> Peer:
 
 def send(port, *paths, calling="MODALITY", called="BONESEG"):
     """DCMTK's storescu; its exit status."""
-    words = [orthanc.STORESCU, "-aet", calling, "-aec", called]
+    words = [STORESCU, "-aet", calling, "-aec", called]
     done = subprocess.run(
         [*words, "127.0.0.1", str(port), *map(str, paths)], capture_output=True, timeout=120
     )
@@ -43,7 +42,7 @@ def send(port, *paths, calling="MODALITY", called="BONESEG"):
 
 
 def echo(port, calling="MODALITY", called="BONESEG"):
-    words = [orthanc.ECHOSCU, "-aet", calling, "-aec", called, "127.0.0.1", str(port)]
+    words = [ECHOSCU, "-aet", calling, "-aec", called, "127.0.0.1", str(port)]
     return subprocess.run(words, capture_output=True, timeout=60).returncode
 
 
@@ -76,8 +75,8 @@ def rename(path, uid):
     dataset.save_as(path)
 
 
-@orthanc.needs_orthanc
-@orthanc.needs_dcmtk
+@needs_orthanc
+@needs_dcmtk
 def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, server, engine, lines):
     person = {"PatientName": "Quux^Mark", "PatientID": "ZQ77X", "AccessionNumber": "ZQ78X"}
     paths = plain_study(tmp_path / "films", 4, **person, PatientBirthDate="19321127")
@@ -101,7 +100,7 @@ def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, serve
     assert not [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
 
 
-@orthanc.needs_dcmtk
+@needs_dcmtk
 def test_only_who_is_known_gets_in(tmp_path, engine):
     node = Node(Spool(tmp_path, 9), engine, nobody(), title="BONES", allow=["CT1", "MODALITY"])
     with node.running("127.0.0.1", 0) as port:
@@ -110,7 +109,7 @@ def test_only_who_is_known_gets_in(tmp_path, engine):
         assert echo(port, called="OTHERS") != 0
 
 
-@orthanc.needs_dcmtk
+@needs_dcmtk
 def test_a_full_spool_and_a_film_too_large_are_refused(tmp_path, engine, lines):
     small, large = films_of_two_sizes(tmp_path)
     spool = Spool(tmp_path / "spool", 1)
@@ -157,7 +156,7 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
     node = Node(spool, engine, nobody())
     with node.running("127.0.0.1", 0) as port:
         with monkeypatch.context() as full:
-            full.setattr("boneseg.pacs.node.node.LEAST_ROOM", 1 << 62)
+            full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
             assert offer(port, film) is None
         until(lambda: not list(coming.iterdir()))
         assert f"film rejected: no space left in {coming}; free space there" in lines
@@ -186,7 +185,7 @@ def films_of_two_sizes(folder):
     return small, large
 
 
-@orthanc.needs_dcmtk
+@needs_dcmtk
 def test_what_is_no_film_is_put_aside_and_the_rest_goes_on(tmp_path, engine, lines):
     bad = films.dicom(tmp_path / "bad.dcm", films.bone(), Modality="CT")
     spool = Spool(tmp_path / "spool", 9)
@@ -215,8 +214,8 @@ def command(tmp_path, server, port):
         running.communicate()
 
 
-@orthanc.needs_orthanc
-@orthanc.needs_dcmtk
+@needs_orthanc
+@needs_dcmtk
 def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engine):
     paths = plain_study(tmp_path / "films", 6)
     port = orthanc.free_port()
@@ -257,40 +256,6 @@ def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):
     assert not coming.exists()
 
 
-def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
-    spool = Spool(tmp_path, 2)
-    first = spool.put("films", "1.2.9", [b"one"])
-    spool.put("films", "1.2.1", [b"two"])
-    with pytest.raises(FullError):
-        spool.put("films", "1.2.3", [b"three"])
-    spool.put("films", "1.2.1", [b"two, again"])  # no third
-    (tmp_path / "films" / ".half.new").write_bytes(b"of a kill")
-    again = Spool(tmp_path, 2)
-    assert again.next("films") == first and again.count() == 2
-    assert first.name == hashlib.sha256(b"1.2.9").hexdigest()[:16] + ".dcm"
-    again.done(first)
-    assert again.next("films").read_bytes() == b"two, again"
-    assert not (tmp_path / "films" / ".half.new").exists()
-
-
-def test_what_failed_is_kept_for_a_month_and_stray_marks_go(tmp_path):
-    spool = Spool(tmp_path, 200)
-    for number in range(103):
-        spool.fail(spool.put("films", f"1.2.{number}", [b"film"]))
-    failed = tmp_path / "failed"
-    assert len(list(failed.iterdir())) == 100
-    for path in list(failed.iterdir())[:40]:
-        old = time.time() - 31 * 86400
-        os.utime(path, (old, old))
-    (tmp_path / "films" / "0.begun").write_bytes(b"..")
-    failed.chmod(0o755)  # as an earlier version left it
-    Spool(tmp_path, 200)
-    assert len(list(failed.iterdir())) == 60
-    assert not (tmp_path / "films" / "0.begun").exists()
-    for folder in ("coming", "films", "answers", "failed"):
-        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
-
-
 @pytest.mark.parametrize(
     ("statuses", "words", "left"),
     [
@@ -323,7 +288,7 @@ def test_an_archive_may_answer_in_every_way(tmp_path, engine, lines, statuses, w
     assert [path.parent.name for path in kept] == left
 
 
-@orthanc.needs_dcmtk
+@needs_dcmtk
 def test_a_film_that_ended_the_program_twice_is_put_aside(tmp_path, engine, lines):
     film, spool = films.dicom(tmp_path / "a.dcm", films.bone()), Spool(tmp_path / "spool", 9)
     path = spool.put("films", "1.2.3", [film.read_bytes()])
