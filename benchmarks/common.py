@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from boneseg._util.text import counted
-from boneseg.bundle.store import Bundle, Card, bundled, load_bundle, save_bundle
+from boneseg.bundle.card import Card
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import Bundle, load_bundle, save_bundle
 from boneseg.dataset.load import Film, read_films
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.dataset.splits import name_hash_split

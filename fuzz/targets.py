@@ -25,7 +25,8 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from boneseg.bundle.store import bundled, load_bundle
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
 from boneseg.errors import BonesegError
 from boneseg.evaluation.metrics import Scores
 from boneseg.masks.annotations import open_annotations

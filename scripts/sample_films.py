@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 from boneseg.masks.formats.png import save_png
 from boneseg.simulate import SkeletonSource
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from torch import nn
 
-from boneseg.bundle.store import SEEN, bundled, load_bundle, load_network, save_bundle
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle, load_network, save_bundle
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import CtSource, SkeletonSource, Source, simulate
@@ -96,7 +97,7 @@ def main() -> None:
         run = replace(run, network=between(run.network, before, asked.stay))
     facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True, "levels": True}
     card = run.assess().card
-    data = {name: value for name, value in card.data.items() if name != SEEN}  # nobody has them
+    data = card.data.model_copy(update={"seen": ()})  # nobody has them
     card = card.model_copy(update={**facts, "data": data, "licence": "Apache-2.0"})
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     bundle = save_bundle(asked.out, run.network, card, half=True)

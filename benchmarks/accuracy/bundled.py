@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from boneseg.bundle.store import bundled, load_bundle
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.drawing.overlay import overlay

@@ -35,7 +35,9 @@ from benchmarks.common import (
     write_chart,
     write_section,
 )
-from boneseg.bundle.store import WEIGHTS, bundled, load_bundle
+from boneseg.bundle.card import WEIGHTS
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
 from boneseg.drawing.charts import curve, linear, spanning
 from boneseg.evaluation.metrics import bootstrap_ci95
 from boneseg.evaluation.statistics import paired_p

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pydicom
 
-from boneseg.bundle.store import bundled, load_bundle
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
 from boneseg.inference.batch import Result, segment_files
 from boneseg.inference.engine import Engine
 

@@ -39,7 +39,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 
 COMMAND = [sys.executable, "-c", "from boneseg.cli import main; main()", "serve", "--port", "0"]
 CLIENTS = 12  # threads, each with a connection or a handful

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 
 COMMAND = [sys.executable, "-c", "from boneseg.cli import main; main()", "serve", "--port", "0"]
 FILM = sample_films() / "hand.png"

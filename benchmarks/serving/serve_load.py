@@ -19,7 +19,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from boneseg.bundle.store import bundled, load_bundle
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
 from boneseg.inference.engine import Engine
 from boneseg.radiograph.read import read_radiograph
 from boneseg.simulate import simulate

@@ -20,14 +20,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.common import PERFORMANCE, machine, side_by_side, write_section
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 
 STAGES = {
     "the interpreter": "pass",
     "NumPy": "import numpy",
     "pydantic, Typer": "import pydantic, typer",
     "boneseg's modules": "import boneseg.cli, boneseg.inference.batch, boneseg.inference.engine",
-    "read the bundle": "bundle = boneseg.bundle.store.load_bundle(boneseg.bundle.store.bundled())",
+    "read the bundle": 'bundle = boneseg.bundle.store.load_bundle("bundled")',
     "import OpenVINO": "boneseg.inference.backends.openvino_package()",
     "set it up": "engine = boneseg.inference.engine.Engine(bundle)",
     "read the film": "film = boneseg.radiograph.read.read_radiograph(sys.argv[2])",

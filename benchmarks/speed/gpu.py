@@ -18,7 +18,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import PERFORMANCE, gflop, write_section
-from boneseg.bundle.store import bundled, load_bundle, load_network
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle, load_network
 from boneseg.inference.backends import open_backend
 from boneseg.networks import build
 from boneseg.recipes.builtin import load_recipe

@@ -16,7 +16,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from boneseg.bundle.store import Bundle, bundled, load_bundle
+    from boneseg.bundle.shipped import bundled
+    from boneseg.bundle.store import Bundle, load_bundle
     from boneseg.dataset.open import Dataset, open_dataset
     from boneseg.errors import BonesegError
     from boneseg.evaluation.evaluate import Evaluation, evaluate_model
@@ -66,7 +67,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bundle.store": ("Bundle", "bundled", "load_bundle"),
+    "bundle.shipped": ("bundled",),
+    "bundle.store": ("Bundle", "load_bundle"),
     "experiments.compare": ("Comparison", "compare_recipes"),
     "experiments.crossval": ("cross_validate",),
     "experiments.crossval_result": ("CrossValidation",),

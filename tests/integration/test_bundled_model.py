@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneseg.bundle.store import bundled, load_bundle, sample_films
+from boneseg.bundle.shipped import bundled, sample_films
+from boneseg.bundle.store import load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.inference.engine import Engine

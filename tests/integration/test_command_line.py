@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 from boneseg import __version__, cli
-from boneseg.bundle.store import load_bundle, refuse_other_network
+from boneseg.bundle.store import load_bundle
 from boneseg.cli import training
 from boneseg.errors import TrainingError
-from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
 from boneseg.training.history import Check
 
@@ -104,7 +103,7 @@ def test_segment_tells_of_films_that_lie_where_the_masks_go(tmp_path: Path) -> N
 def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> None:
     import torch
 
-    from boneseg.bundle.store import load_bundle, load_network
+    from boneseg.bundle.store import load_network
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.read import read_radiograph
     from boneseg.training.collapse_guard import predict
@@ -274,12 +273,6 @@ def test_a_network_that_is_not_the_one_to_start_from_is_told(
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--set network.width: the --init model has 24" in done.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_the_network_to_start_from_may_be_named() -> None:
-    init = load_bundle("bundled")
-    for words in (["network.width=24", "run.epochs=2"], ["network.stem=2"], []):
-        refuse_other_network(load_recipe("default").with_settings(words), words, init)
 
 
 def test_films_and_masks_may_lie_in_folders_of_their_own(films: Path, run: Path) -> None:

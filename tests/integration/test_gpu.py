@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from boneseg.bundle.store import bundled, load_bundle, sample_films
+from boneseg.bundle.shipped import bundled, sample_films
+from boneseg.bundle.store import load_bundle
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.inference.backends import open_backend
 from boneseg.networks import build

@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boneseg._util.files import own_folder
-from boneseg.bundle.store import bundled, sample_films
+from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.dataset.case import Case
 from boneseg.dataset.splits import units
 from boneseg.errors import DatasetError, OutputError, UsageError

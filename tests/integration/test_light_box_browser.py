@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 from boneseg.server.encoding import unpacked_mask
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.runs import Runs

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.serving import hostile_load
-from boneseg.bundle.store import bundled
+from boneseg.bundle.shipped import bundled
 from boneseg.server.app import create_app
 from boneseg.server.errors import BusyError, SlowError
 from boneseg.server.light_box import LightBox

@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from boneseg.bundle.store import bundled, sample_films
+from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.errors import UsageError
 from boneseg.server.app import create_app
 from boneseg.server.light_box import LightBox

@@ -22,7 +22,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from boneseg.bundle.store import bundled, sample_films
+from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.errors import DatasetError, OutputError
 from boneseg.server.app import create_app
 from boneseg.server.light_box import LightBox

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 from boneseg.dataset.case import Case
 from boneseg.dataset.load import Film, fingerprint, prepare_films, read_films
 from boneseg.dataset.open import open_dataset

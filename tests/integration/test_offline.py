@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 from boneseg.radiograph.read import find_radiographs
 
 SEGMENT = "from boneseg.cli import main; main()"

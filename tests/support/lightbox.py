@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 
 COMMAND = [sys.executable, "-c", "from boneseg.cli import main; main()"]
 

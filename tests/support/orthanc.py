@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.requirements import ORTHANC, ORTHANC_PLUGIN

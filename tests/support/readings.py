@@ -13,7 +13,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from boneseg.bundle.store import Card
+from boneseg.bundle.card import Card
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.masks.segmentation import Segmentation

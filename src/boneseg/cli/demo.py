@@ -35,7 +35,8 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     Raises:
         BonesegError: from any of the steps.
     """
-    from boneseg.bundle.store import sample_films, save_bundle
+    from boneseg.bundle.shipped import sample_films
+    from boneseg.bundle.store import save_bundle
     from boneseg.dataset.open import open_dataset
     from boneseg.evaluation.evaluate import evaluate_model
     from boneseg.inference.batch import segment_files

@@ -76,7 +76,8 @@ def segment(
     as_json: Json = False,
 ) -> int:
     """Segment bones in films; write a mask and an overlay on each film's own pixel grid."""
-    from boneseg.bundle.store import bundled, load_bundle
+    from boneseg.bundle.shipped import bundled
+    from boneseg.bundle.store import load_bundle
     from boneseg.inference.batch import Result, segment_files
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.read import find_radiographs

@@ -99,9 +99,10 @@ def train(
     keep_names: KeepNames = False,
 ) -> int:
     """Train a U-Net on films and masks; the model is written to OUT/bundle."""
-    from boneseg.bundle.store import load_bundle, refuse_other_network, save_bundle
+    from boneseg.bundle.store import load_bundle, save_bundle
     from boneseg.dataset.open import open_dataset
     from boneseg.report.training import write_report
+    from boneseg.training.finetune import refuse_other_network
     from boneseg.training.history import Check
     from boneseg.training.train import train as run_training
 
@@ -165,10 +166,11 @@ def crossval(
     as_json: Json = False,
 ) -> int:
     """Cross-validate: train and score one model per fold, and build an ensemble of them."""
-    from boneseg.bundle.store import load_bundle, refuse_other_network
+    from boneseg.bundle.store import load_bundle
     from boneseg.dataset.open import open_dataset
     from boneseg.experiments.crossval import cross_validate
     from boneseg.report.crossval import write_crossval_report
+    from boneseg.training.finetune import refuse_other_network
     from boneseg.training.history import Check
 
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)

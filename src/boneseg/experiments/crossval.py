@@ -36,15 +36,8 @@ from boneseg._util.files import (
 from boneseg._util.lock import exclusive
 from boneseg._util.processes import workers
 from boneseg._util.text import listed
-from boneseg.bundle.store import (
-    SEEN,
-    Bundle,
-    load_bundle,
-    load_network,
-    save_bundle,
-    seen_by,
-    starting_from,
-)
+from boneseg.bundle.card import CardData
+from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle, seen_by
 from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.fingerprint import is_among, joined
 from boneseg.dataset.load import Film, fingerprint, fingerprints, read_films, refuse_other
@@ -61,6 +54,7 @@ from boneseg.networks import Ensemble
 from boneseg.preprocessing import Floats
 from boneseg.recipes.recipe import Recipe
 from boneseg.training.components import check_components
+from boneseg.training.finetune import starting_from
 from boneseg.training.history import Check, read_history
 from boneseg.training.train import train
 
@@ -373,7 +367,7 @@ def _ensemble(
             "temperature": calibration.temperature,
             "metrics": summary.mean,
             "restarts": sum(fold.restarts for fold in folds),
-            "data": {"fingerprint": digest, "films": films, "folds": len(folds), SEEN: shown},
+            "data": CardData(fingerprint=digest, films=films, folds=len(folds), seen=tuple(shown)),
         }
     )
     network = Ensemble(networks).eval() if len(networks) > 1 else networks[0]

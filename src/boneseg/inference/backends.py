@@ -22,7 +22,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from boneseg.bundle.store import INT8, ONNX, Bundle
+from boneseg.bundle.card import INT8, ONNX
+from boneseg.bundle.store import Bundle
 from boneseg.errors import BundleError, UsageError
 from boneseg.inference.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.bundle.store import ONNX, Bundle, load_bundle
+from boneseg.bundle.card import ONNX
+from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.plausibility import LEAST, likeness

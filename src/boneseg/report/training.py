@@ -23,7 +23,7 @@ from boneseg.evaluation.metrics import by_part
 from boneseg.evaluation.statistics import ENOUGH, sampling_units
 
 if TYPE_CHECKING:
-    from boneseg.bundle.store import Card
+    from boneseg.bundle.card import Card
     from boneseg.evaluation.metrics import CaseScores, Summary
     from boneseg.training.history import Check
     from boneseg.training.run import TrainedRun

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util.logs import log
-from boneseg.bundle.store import CARD, Bundle, load_bundle
+from boneseg.bundle.card import CARD
+from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError
 from boneseg.server.active_learning import Candidate, appearance, correction_order
 from boneseg.server.errors import BusyError

@@ -18,7 +18,7 @@ import uvicorn
 
 from boneseg._util.lock import held
 from boneseg._util.logs import log
-from boneseg.bundle.store import bundled
+from boneseg.bundle.shipped import bundled
 from boneseg.errors import OutputError, UsageError
 from boneseg.server.app import create_app
 from boneseg.server.errors import ServerError

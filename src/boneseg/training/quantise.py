@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from boneseg._util.files import folder_beside, replace_folder
-from boneseg.bundle.store import INT8, ONNX, Bundle, sign
+from boneseg.bundle.card import INT8, ONNX
+from boneseg.bundle.store import Bundle, sign
 from boneseg.dataset.load import Film
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.inference.backends import openvino_package

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from boneseg._util.text import counted
-from boneseg.bundle.store import SEEN, Bundle, Card, library_versions, save_bundle
+from boneseg.bundle.card import Card, CardData, library_versions
+from boneseg.bundle.store import Bundle, save_bundle
 from boneseg.dataset.fingerprint import digest, joined
 from boneseg.dataset.load import Film, prepare_films
 from boneseg.drawing.html import frame
@@ -78,9 +79,7 @@ class TrainedRun:
         return Assessment(self._card(preparation, at, summary), summary, masks)
 
     def _card(self, preparation: Preparation, threshold: float, summary: Summary) -> Card:
-        films = {"training": len(self.training), "validation": len(self.validation)}
         digests = (digest(film.radiograph) for film in (*self.training, *self.validation))
-        seen = {SEEN: joined(digests, self.seen_before)}
         return Card(
             architecture=self.recipe.network,
             height=preparation.height,
@@ -88,7 +87,12 @@ class TrainedRun:
             threshold=threshold,
             metrics={name: float(value) for name, value in summary.mean.items()},
             restarts=self.restarts,
-            data={"fingerprint": self.fingerprint} | films | seen,
+            data=CardData(
+                fingerprint=self.fingerprint,
+                training=len(self.training),
+                validation=len(self.validation),
+                seen=tuple(joined(digests, self.seen_before)),
+            ),
             recipe=self.recipe.model_dump(mode="json"),
             versions=library_versions(),
         )

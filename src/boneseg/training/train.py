@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from boneseg._util.files import make_folder, own_folder
 from boneseg._util.lock import exclusive
 from boneseg._util.text import counted
-from boneseg.bundle.store import Bundle, load_network, seen_by, starting_from
+from boneseg.bundle.store import Bundle, load_network, seen_by
 from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.load import (
     Film,
@@ -46,6 +46,7 @@ from boneseg.training.augmentation import Augmenter, with_views
 from boneseg.training.checkpoint import State
 from boneseg.training.collapse_guard import collapse, constant_dice, mean_dice, predict
 from boneseg.training.components import check_components
+from boneseg.training.finetune import starting_from
 from boneseg.training.history import Check, write_history
 from boneseg.training.losses import Objective
 from boneseg.training.optimiser import build_optimiser, follow, restore_slots, slots

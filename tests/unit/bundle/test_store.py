@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -14,22 +12,12 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from boneseg.bundle.store import (
-    CARD,
-    ONNX,
-    WEIGHTS,
-    Bundle,
-    load_bundle,
-    load_network,
-    refuse_other_network,
-    save_bundle,
-    starting_from,
-)
-from boneseg.errors import BundleError, OutputError, RecipeError
+from boneseg.bundle.card import ONNX, WEIGHTS
+from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
+from boneseg.errors import OutputError
 from boneseg.inference.backends import KEPT, OpenVino
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
-from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.settings import SettledNetwork
 from boneseg.training import checkpoint
 from boneseg.training.collapse_guard import predict
@@ -97,23 +85,11 @@ def test_the_two_files_hold_a_weight_once(tmp_path: Path) -> None:
     assert (folded.path / ONNX).stat().st_size > (made.path / ONNX).stat().st_size
 
 
-def test_a_bundle_of_an_older_boneseg_is_still_vouched_for(tmp_path: Path) -> None:
-    made = bundle(tmp_path / "bundle", half=False, fitted=False)
-    card = json.loads((made.path / CARD).read_text())
-    del card["fitted"], card["card_sha256"]  # as before grids took the shape of a film
-    digest = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
-    (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest}))
-    assert load_bundle(made.path).card.height == 128
-    (made.path / CARD).write_text(json.dumps(card | {"card_sha256": digest, "height": 96}))
-    with pytest.raises(BundleError, match="has changed"):
-        load_bundle(made.path)
-
-
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles without their ONNX, which takes long to write."""
-    monkeypatch.setattr("boneseg.bundle.store._export", lambda _, path, __: path.write_bytes(b""))
-    monkeypatch.setattr("boneseg.bundle.store._share_weights", lambda _: None)
+    monkeypatch.setattr("boneseg.bundle.onnx.export", lambda _, path, __: path.write_bytes(b""))
+    monkeypatch.setattr("boneseg.bundle.onnx.share_weights", lambda _: None)
 
 
 @pytest.mark.usefixtures("plain")
@@ -167,14 +143,3 @@ def test_what_cannot_be_written_is_told_with_what_helps(
     with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
         bundle(tmp_path / "bundle", half=False)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_network_to_start_from_is_cut_where_that_is_asked() -> None:
-    """What train advises once a U-Net++ is trained, be it from another."""
-    asked = load_recipe("unetplusplus").with_settings(["network.depth=2"]).settle([(256, 256)])
-    nested = asked.network.model_copy(update={"depth": None})
-    init = Bundle(Path("nested"), card(architecture=nested))
-    refuse_other_network(asked, ["network.depth=2"], init)
-    assert starting_from(asked, init).settle([(256, 256)]) == asked
-    with pytest.raises(RecipeError, match="depth requires architecture unetplusplus"):
-        starting_from(asked, load_bundle("bundled"))

@@ -67,10 +67,10 @@ def test_every_film_is_predicted_once_by_a_model_that_never_saw_it(
     assert fold_of.keys() == {case.name for case in phantoms.cases}
     case = phantoms.cases[0]
     bundle = load_bundle(done.out / f"fold-{fold_of[case.name]}" / "bundle")
-    assert bundle.card.data["training"] + bundle.card.data["validation"] == 12
-    assert len(bundle.card.data["seen"]) == 12
-    assert digest(read_radiograph(case.image)) not in bundle.card.data["seen"]
-    assert digest(read_radiograph(case.image)) in done.bundle.card.data["seen"]
+    assert bundle.card.data.training + bundle.card.data.validation == 12
+    assert len(bundle.card.data.seen) == 12
+    assert digest(read_radiograph(case.image)) not in bundle.card.data.seen
+    assert digest(read_radiograph(case.image)) in done.bundle.card.data.seen
     found = Engine(bundle).find(read_radiograph(case.image).pixels)
     kept = done.out / "out_of_fold" / f"{case.name}.png"
     assert np.abs(read_probability(kept) - found.probability).max() <= 1 / 65535

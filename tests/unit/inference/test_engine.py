@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boneseg.bundle.store import INT8, Bundle, bundled, load_bundle, sample_films
+from boneseg.bundle.card import INT8
+from boneseg.bundle.shipped import bundled, sample_films
+from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import UsageError

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from threadpoolctl import threadpool_info
 
-from boneseg.bundle.store import sample_films
+from boneseg.bundle.shipped import sample_films
 from boneseg.errors import BundleError
 from boneseg.inference.engine import Finding
 from boneseg.inference.plausibility import LEAST, likeness, load_film_check, weights

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from boneseg.bundle.store import bundled
+from boneseg.bundle.shipped import bundled
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, RadiographError, UsageError
 from boneseg.evaluation.evaluate import evaluate_masks

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from boneseg.bundle.store import Card
+from boneseg.bundle.card import Card
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import digest
 from boneseg.dataset.load import Film

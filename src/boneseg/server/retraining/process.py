@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from boneseg.bundle.store import load_bundle, refuse_other_network, save_bundle
+from boneseg.bundle.store import load_bundle, save_bundle
 from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.load import Film, read_films
 from boneseg.dataset.open import open_dataset
@@ -27,6 +27,7 @@ from boneseg.report.training import write_report
 from boneseg.server.retraining.held_out import hold_out
 from boneseg.server.retraining.records import Check, Message, Request, Score
 from boneseg.server.retraining.runs import CHECKPOINT, FILMS, HELD_OUT, REQUEST
+from boneseg.training.finetune import refuse_other_network
 from boneseg.training.history import Check as TrainingCheck
 from boneseg.training.train import train
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg._util.files import real_path, unwritable
-from boneseg.bundle.store import CARD
+from boneseg.bundle.card import CARD
 from boneseg.errors import OutputError
 from boneseg.server.retraining.records import Request, Run
 from boneseg.server.storage.entry import Entry

@@ -1,0 +1,17 @@
+"""The model and the films in the package itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_MODELS = Path(__file__).parents[1] / "models"
+
+
+def bundled() -> Path:
+    """The path of the bundled model."""
+    return _MODELS / "bones"
+
+
+def sample_films() -> Path:
+    """The path of the bundled sample films, which are simulated."""
+    return _MODELS / "samples"
