@@ -31,7 +31,7 @@ from benchmarks.common import DOCS, Trial, keep, machine, run_what_is_left, writ
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.networks.unet import Block, Rise, initialise, unfolding
-from boneseg.preprocessing import Floats, fitted, levelled
+from boneseg.preprocessing import Floats, fitted, locally_normalised
 from boneseg.recipes.settings import SettledNetwork
 from scripts.train_bundled import RECIPE, SIDE
 
@@ -134,7 +134,7 @@ def look(network: nn.Module, pixels: Floats) -> NDArray[np.bool_]:
     preparation = fitted((pixels.shape[0], pixels.shape[1]), SIDE * SIDE)
     grid, place = preparation.film(pixels)
     with torch.inference_mode():
-        films = np.stack([grid, levelled(grid)[:, ::-1]])[:, None]
+        films = np.stack([grid, locally_normalised(grid)[:, ::-1]])[:, None]
         one, other = network(torch.from_numpy(films)).sigmoid()[:, 0].numpy()
     return preparation.restore((one + other[:, ::-1]) / 2, place) >= 0.5
 

@@ -46,7 +46,7 @@ from benchmarks.common import (
 )
 from boneseg.bundle.store import load_network
 from boneseg.dataset.load import PreparedFilms, prepare_films, read_films
-from boneseg.inference.backends import OpenVino
+from boneseg.inference.backends.openvino import OpenVino
 from boneseg.inference.tiles import tiled
 from boneseg.networks import build
 from boneseg.preprocessing import Preparation

@@ -40,7 +40,8 @@ from benchmarks.common import (
 from boneseg.bundle.store import Bundle, load_network, sign
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
-from boneseg.inference.backends import OnnxRuntime, OpenVino
+from boneseg.inference.backends.onnxruntime import OnnxRuntime
+from boneseg.inference.backends.openvino import OpenVino
 from boneseg.simulate import simulate
 from boneseg.training.quantise import write_int8
 

@@ -35,7 +35,8 @@ from boneseg.inference.engine import MOST, Engine
 from boneseg.inference.plausibility import likeness
 from boneseg.masks.formats.png import save_png, write_mask
 from boneseg.preprocessing import Floats
-from boneseg.radiograph.read import find_radiographs, read_radiograph
+from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph.read import read_radiograph
 
 COUNTS, SIDES = (10, 100, 1000, 10_000), (256, 512, 1024, 2048, 4096)
 MANY = {512: 201, 1024: 101, 2048: 31, 4096: 11}  # films of each side: some 10 s of them

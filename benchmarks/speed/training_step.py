@@ -36,6 +36,7 @@ from benchmarks.common import (
     tflops,
     write_section,
 )
+from boneseg._util import runtime
 from boneseg.dataset.open import open_dataset
 from boneseg.networks import build
 from boneseg.simulate import simulate
@@ -167,7 +168,7 @@ class Step:
 def timed_step(size: tuple[int, int], way: str) -> dict[str, float]:
     """Median seconds of a step, its GFLOP and films, and what a matrix product reaches in turn."""
     if way != "memory given back":
-        hardware.keep_freed_memory()
+        runtime.keep_freed_memory()
     step = Step(size, way)
     taken = side_by_side({"step": step, "product": product(torch.bfloat16)}, STEPS)
     gflop = 0.0

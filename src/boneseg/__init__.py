@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from boneseg.experiments.crossval import cross_validate
     from boneseg.experiments.crossval_result import CrossValidation
     from boneseg.experiments.tune import Tuned, tune_recipe
-    from boneseg.inference.engine import Engine, Finding
+    from boneseg.inference.engine import Engine
+    from boneseg.inference.finding import Finding
     from boneseg.masks.formats.png import write_mask
     from boneseg.masks.read import read_mask
-    from boneseg.radiograph.read import Radiograph, read_radiograph
+    from boneseg.radiograph.film import Radiograph
+    from boneseg.radiograph.read import read_radiograph
     from boneseg.recipes.builtin import load_recipe
     from boneseg.recipes.recipe import Recipe
     from boneseg.training.run import TrainedRun
@@ -79,7 +81,8 @@ _HOMES = {
     "masks.formats.png": ("write_mask",),
     "masks.read": ("read_mask",),
     "evaluation.metrics": ("Scores", "score"),
-    "radiograph.read": ("Radiograph", "read_radiograph"),
+    "radiograph.film": ("Radiograph",),
+    "radiograph.read": ("read_radiograph",),
     "recipes.recipe": ("Recipe",),
     "recipes.builtin": ("load_recipe",),
     "training.run": ("TrainedRun",),

@@ -109,7 +109,7 @@ def standardised(pixels: Floats) -> Floats:
     return (pixels - pixels.mean()) / spread if spread > 1e-6 else np.zeros_like(pixels)
 
 
-def levelled(grid: Floats) -> Floats:
+def locally_normalised(grid: Floats) -> Floats:
     """Normalise the local contrast of a film on its working grid, float32, to mean 0, std 1.
 
     Large-scale variation of brightness and contrast is removed, so that bone is visible where the

@@ -22,10 +22,11 @@ from boneseg.cli import main
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import BundleError, MaskError, OutputError
 from boneseg.inference.batch import segment_files
-from boneseg.inference.engine import Engine, Finding
+from boneseg.inference.engine import Engine
+from boneseg.inference.finding import Finding
 from boneseg.masks.read import read_mask
 from boneseg.preprocessing import Floats
-from boneseg.radiograph.read import Radiograph
+from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
 from tests.support import films

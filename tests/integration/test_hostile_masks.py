@@ -24,10 +24,10 @@ from PIL import Image
 
 from boneseg.errors import BonesegError, MaskError
 from boneseg.masks.annotations import open_annotations
-from boneseg.masks.drawing import MAX_PAINTED
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.polygons import fill, keyhole, outlines
 from boneseg.masks.read import read_mask
+from boneseg.masks.types import MAX_PAINTED
 from tests.support.readings import blobs, dicom_film, picture, reading
 from tests.support.regions import (
     SHAPE,
@@ -328,7 +328,7 @@ def test_small_files_take_neither_memory_nor_time(tmp_path: Path) -> None:
 
 def test_the_regions_of_a_film_are_bounded(tmp_path: Path) -> None:
     from boneseg.masks.annotations import merged
-    from boneseg.masks.drawing import Drawn, Patch, Region
+    from boneseg.masks.types import Drawn, Patch, Region
 
     part = Patch(np.ones((1, 1), bool), visited=MAX_PAINTED // 3)
     regions = tuple(Region("bone", lambda shape: part) for _ in range(4))

@@ -11,8 +11,8 @@ nbformat = pytest.importorskip("nbformat", reason="nbformat is missing: make set
 
 from boneseg.dataset.open import open_dataset  # noqa: E402
 from boneseg.evaluation.evaluate import evaluate_predictions, summaries_table  # noqa: E402
-from boneseg.inference.engine import Finding  # noqa: E402
-from boneseg.radiograph.read import Radiograph  # noqa: E402
+from boneseg.inference.finding import Finding  # noqa: E402
+from boneseg.radiograph.film import Radiograph  # noqa: E402
 from boneseg.simulate import simulate  # noqa: E402
 from scripts import make_notebook as made  # noqa: E402
 from tests.support import ROOT  # noqa: E402

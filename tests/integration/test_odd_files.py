@@ -23,7 +23,8 @@ from boneseg.errors import BonesegError, BundleError, MaskError, RadiographError
 from boneseg.masks.annotations import is_annotation, open_annotations
 from boneseg.masks.output import OutputFolder
 from boneseg.masks.read import read_mask
-from boneseg.radiograph.read import find_radiographs, read_radiograph
+from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.toml import read_toml
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="named pipes")

@@ -24,7 +24,8 @@ from boneseg.inference.batch import segment_files
 from boneseg.masks.formats.png import write_mask
 from boneseg.preprocessing import Preparation, resize
 from boneseg.radiograph.dicom.shutter import open_part
-from boneseg.radiograph.read import Radiograph, read_radiograph
+from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from boneseg.bundle.shipped import sample_films
-from boneseg.radiograph.read import find_radiographs
+from boneseg.radiograph.discovery import find_radiographs
 
 SEGMENT = "from boneseg.cli import main; main()"
 # Every socket that Python code opens passes here (PEP 578).

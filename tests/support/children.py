@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Iterable
 
-from boneseg._util.disposable import answer_with, bound_cpu, bound_memory
+from boneseg._util.disposable import answer_with
+from boneseg._util.runtime import bound_cpu, bound_memory
 
 
 def serve() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from boneseg.evaluation.metrics import score
-from boneseg.preprocessing import Preparation, fitted, levelled, resize, standardised
+from boneseg.preprocessing import Preparation, fitted, locally_normalised, resize, standardised
 
 sides = st.integers(20, 300)
 
@@ -119,14 +119,14 @@ def test_exposure_makes_no_difference(gain: float, offset: float) -> None:
 def test_a_blank_film_is_all_zero() -> None:
     grid, _ = Preparation(64, 64).film(np.full((50, 80), 0.4, np.float32))
     assert not grid.any()
-    assert not levelled(grid).any()
+    assert not locally_normalised(grid).any()
 
 
 @given(gain=st.floats(0.05, 0.9), offset=st.floats(-1, 1))
 def test_levelled_what_is_faint_shows_more_like_the_rest(gain: float, offset: float) -> None:
     texture = np.random.default_rng(0).normal(size=(128, 256)).astype(np.float32)
     film = standardised(np.hstack([texture, np.float32(gain) * texture + np.float32(offset)]))
-    level = levelled(film)
+    level = locally_normalised(film)
     assert abs(level.mean()) < 1e-3
     assert abs(level.std() - 1) < 1e-3
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import boneseg
 from boneseg.errors import BonesegError
-from boneseg.masks.drawing import MaskSizeError
+from boneseg.masks.types import MaskSizeError
 from boneseg.server.errors import BusyError
 
 HEAVY = {"torch", "matplotlib", "openvino", "scipy", "pydicom", "PIL", "pydantic"}

@@ -24,15 +24,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from io import RawIOBase
 from queue import SimpleQueue
-from typing import Any, BinaryIO, NoReturn
+from typing import IO, NoReturn
+
+from boneseg._util import runtime
 
 START = 120.0  # seconds for a child to start
 
-_HEAD = struct.Struct(
-    "<Qd"
-)  # before each message: its length, and the timeout for the reply in seconds
+_HEAD = struct.Struct("<Qd")  # before each message: its length, and seconds for the reply
 _GRACE = 5.0  # seconds after the timeout, when a child ends itself
 _PIPE = 2**20  # capacity of the pipes in bytes, where it can be set (Linux)
 _READY = b"ready"
@@ -138,7 +138,6 @@ class Disposable:
                     pipe.close()
 
     def _receive(self, most: int) -> bytearray:
-        assert self._process.stdout is not None
         size, _ = _read_head(self._process.stdout)
         if size > most:
             raise EOFError
@@ -182,9 +181,9 @@ def answer_with(answer: Answer) -> NoReturn:
 
     answer: returns the parts of the reply to a request. Call it in a child's main thread.
     """
-    with suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    _leave_no_core()
+    runtime.start()
+    runtime.ignore_interrupts()
+    runtime.write_no_core()
     source, target = (os.fdopen(os.dup(fd), mode, 0) for fd, mode in ((0, "rb"), (1, "wb")))
     with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 0)
@@ -195,57 +194,17 @@ def answer_with(answer: Answer) -> NoReturn:
         _write(target, [_READY], 0)
         while True:
             request, seconds = requests.get()
-            _end_at(seconds + _GRACE)
+            # A fallback for a child in native code whose parent was killed: the parent ends it.
+            runtime.end_after(seconds + _GRACE)
             reply = list(answer(request))
-            _end_at(0)
+            runtime.end_after(0)
             _write(target, reply, 0)
             del request, reply
     except OSError:  # the parent is gone
         os._exit(0)
 
 
-def bound_memory(more: int) -> None:
-    """Limit the memory of this process to `more` bytes above its current use, on Linux.
-
-    Allocations beyond it fail: MemoryError in Python, an error or an abort in native code.
-    """
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
-        limit = pages * resource.getpagesize() + more
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def bound_cpu(more: float) -> None:
-    """End this process after `more` further seconds of CPU time, on POSIX."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        limit = int(used.ru_utime + used.ru_stime + more) + 1
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
-
-
-def _leave_no_core() -> None:
-    with suppress(ImportError, OSError, ValueError):  # a core dump would hold a film
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _end_at(seconds: float) -> None:
-    """Have the kernel end this process after `seconds`; 0: never.
-
-    A fallback for a child in native code whose parent was killed; otherwise the parent ends it.
-    """
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _listen(source: BinaryIO, requests: SimpleQueue[tuple[bytearray, float]]) -> None:
+def _listen(source: IO[bytes], requests: SimpleQueue[tuple[bytearray, float]]) -> None:
     """Read requests from the pipe; exit when the parent's end is closed."""
     try:
         while True:
@@ -255,19 +214,21 @@ def _listen(source: BinaryIO, requests: SimpleQueue[tuple[bytearray, float]]) ->
         os._exit(0)
 
 
-def _write(pipe: Any, parts: Sequence[bytes | memoryview], seconds: float) -> None:
+def _write(pipe: IO[bytes] | None, parts: Sequence[bytes | memoryview], seconds: float) -> None:
+    assert isinstance(pipe, RawIOBase)  # unbuffered
     views = [memoryview(part).cast("B") for part in parts]
     for view in (memoryview(_HEAD.pack(sum(map(len, views)), seconds)), *views):
         while view:
-            view = view[pipe.write(view) :]
+            view = view[pipe.write(view) or 0 :]
 
 
-def _read_head(pipe: Any) -> tuple[int, float]:
+def _read_head(pipe: IO[bytes] | None) -> tuple[int, float]:
     size, seconds = _HEAD.unpack(_read(pipe, _HEAD.size))
     return size, seconds
 
 
-def _read(pipe: Any, size: int) -> bytearray:
+def _read(pipe: IO[bytes] | None, size: int) -> bytearray:
+    assert isinstance(pipe, RawIOBase)  # unbuffered
     content = bytearray(size)
     view = memoryview(content)
     while view:

@@ -19,12 +19,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
+from boneseg._util import runtime
 from boneseg._util.console import say
 from boneseg._util.text import one_line
 
@@ -44,7 +44,7 @@ def start(form: LogFormat = "text", others: Sequence[str] = ()) -> None:
             logger.removeHandler(old)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO if logger is log else logging.WARNING)
-    threading.excepthook = lambda raised: log.error(f"{raised.exc_type.__name__} in a thread")
+    runtime.report_thread_errors(log.error)
 
 
 def is_started() -> bool:

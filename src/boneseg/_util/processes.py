@@ -7,7 +7,6 @@ with workers(2, out) as pool:
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 
+from boneseg._util import runtime
 from boneseg.errors import TrainingError
 
 
@@ -48,7 +48,8 @@ def workers(count: int, out: Path) -> Iterator[ProcessPoolExecutor]:
 
 def _follow(leash: Connection) -> None:
     """Exit this process when the other end of the leash is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    runtime.start()
+    runtime.ignore_interrupts()
     Thread(target=_wait, args=(leash,), daemon=True).start()
 
 

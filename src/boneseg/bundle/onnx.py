@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from pathlib import Path
 
 import onnx
 import torch
 from torch import nn
 
+from boneseg._util.quiet import muted, quiet
 from boneseg.bundle.card import ONNX, WEIGHTS, Card
 
 
@@ -29,8 +29,6 @@ class _Probability(nn.Module):
 
 def export(network: nn.Module, path: Path, card: Card) -> None:
     """Write the network as ONNX, for any number of films, and any size where it is fitted."""
-    # The exporter warns that torchvision, which is not needed, is not installed.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     example = torch.zeros(2, 1, card.height, card.width)
     free: dict[int, object] = {0: torch.export.Dim.DYNAMIC}
     if card.fitted:  # working sizes are multiples of 32, and so the network never pads
@@ -38,8 +36,8 @@ def export(network: nn.Module, path: Path, card: Card) -> None:
             2: 32 * torch.export.Dim("rows", min=1),
             3: 32 * torch.export.Dim("columns", min=1),
         }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # The exporter warns that torchvision, which is not needed, is not installed.
+    with quiet(), muted("torch.onnx", logging.ERROR):
         torch.onnx.export(
             _Probability(network).eval(),
             (example,),

@@ -5,33 +5,28 @@ The verbs are listed in the order of `boneseg --help`.
 
 from __future__ import annotations
 
-import io
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from boneseg._util import logs
+from boneseg._util import logs, runtime
 from boneseg.cli.films import check, convert, evaluate, segment
 from boneseg.cli.services import node, pacs, serve
 from boneseg.cli.simulation import demo, simulate
 from boneseg.cli.training import compare, crossval, recipes, train, tune
 from boneseg.errors import BonesegError, unexpected
 
+RESUMABLE = ("train", "crossval", "compare", "tune")
+TRAINING = (*RESUMABLE, "demo")
 # Address space in bytes (ulimit -v) below which OpenVINO and torch crash with a segmentation fault
 # or hang; measured on x86-64 Linux with small films.
 ADDRESS_SPACE = {
     **dict.fromkeys(("segment", "evaluate", "serve", "pacs", "node"), 1_000_000_000),
-    **dict.fromkeys(("train", "crossval", "compare", "tune", "demo"), 3_000_000_000),
+    **dict.fromkeys(TRAINING, 3_000_000_000),
 }
 STOPPED = 130  # exit status after Ctrl-C
-RESUMABLE = ("train", "crossval", "compare", "tune")
 EXTRAS = {  # the extra that installs an optional library
     **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), "train"),
     "trimesh": "simulate",
@@ -89,17 +84,19 @@ for verb in (
 
 def main() -> None:
     """Run the command line; print an error as one line and exit with its status."""
-    _open_standard_streams()
-    with _stopped_by("SIGTERM", "SIGHUP"):
+    runtime.open_standard_streams()
+    runtime.escape_output()
+    runtime.start()
+    if _verb() in TRAINING:
+        runtime.keep_freed_memory()
+    with runtime.stopped_by("SIGTERM", "SIGHUP"):  # services install their own handlers
         status = _run()
     sys.exit(_flushed(status))
 
 
 def _run() -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may be undecodable
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _check_address_space(next(iter(sys.argv[1:]), ""))
+        _check_address_space(_verb())
         status: int = app(prog_name="boneseg", standalone_mode=False)
     except BonesegError as error:
         logs.error(str(error))
@@ -129,9 +126,12 @@ def _run() -> int:
         logs.error(unexpected("boneseg", error))
         status = 1
     if status == STOPPED:  # typer turns Ctrl-C into an exit status silently
-        verb = next(iter(sys.argv[1:]), "")
-        logs.info("stopped; continue with --resume" if verb in RESUMABLE else "stopped")
+        logs.info("stopped; continue with --resume" if _verb() in RESUMABLE else "stopped")
     return status
+
+
+def _verb() -> str:
+    return next(iter(sys.argv[1:]), "")
 
 
 def _check_address_space(verb: str) -> None:
@@ -149,37 +149,6 @@ def _check_address_space(verb: str) -> None:
         )
 
 
-def _open_standard_streams() -> None:
-    """Open closed standard streams, so that the next file opened does not take their place."""
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-
-
-@contextmanager
-def _stopped_by(*names: str) -> Iterator[None]:
-    """Let these signals stop a verb as Ctrl-C does, so that finished results stay intact.
-
-    Ignored signals (nohup) stay ignored; services install their own handlers.
-    """
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    here = threading.current_thread() is threading.main_thread()
-    known = [getattr(signal, name) for name in names if here and hasattr(signal, name)]
-    mine = [one for one in known if signal.getsignal(one) == signal.SIG_DFL]
-    for one in mine:
-        signal.signal(one, stop)
-    try:
-        yield
-    finally:
-        for one in mine:
-            signal.signal(one, signal.SIG_DFL)
-
-
 def _flushed(status: int) -> int:
     """Flush stdout; return the exit status, or 1 if writing fails."""
     try:
@@ -188,7 +157,6 @@ def _flushed(status: int) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             logs.error(f"standard output: cannot be written ({error.strerror}); free disk space")
-        with suppress(OSError):  # otherwise Python retries at exit and prints a traceback
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        runtime.drop_output()
         return status or 1
     return status

@@ -41,7 +41,7 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     from boneseg.evaluation.evaluate import evaluate_model
     from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
-    from boneseg.radiograph.read import find_radiographs
+    from boneseg.radiograph.discovery import find_radiographs
     from boneseg.report.training import write_report
     from boneseg.simulate import simulate
     from boneseg.training.train import train

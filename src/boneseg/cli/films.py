@@ -80,7 +80,7 @@ def segment(
     from boneseg.bundle.store import load_bundle
     from boneseg.inference.batch import Result, segment_files
     from boneseg.inference.engine import Engine
-    from boneseg.radiograph.read import find_radiographs
+    from boneseg.radiograph.discovery import find_radiographs
 
     wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
@@ -125,7 +125,7 @@ def segment(
 def _tell_of_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
     """Report films skipped because they are in the output folder, unless from an earlier call."""
     from boneseg.inference.batch import REPORT
-    from boneseg.radiograph.read import find_radiographs
+    from boneseg.radiograph.discovery import find_radiographs
 
     parents = real_path(out).parents
     if (out / REPORT).exists() or not any(real_path(path) in parents for path in inputs):

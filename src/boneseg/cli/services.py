@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from boneseg._util import logs
+from boneseg._util import logs, runtime
 from boneseg._util.logs import LogFormat, log
 from boneseg.cli.common import (
     ADVANCED,
@@ -268,13 +268,13 @@ def start_service(log_format: LogFormat, status: int | None) -> threading.Event:
     """
     stopped = threading.Event()
 
-    def stop(number: int, frame: object) -> None:
+    def stop() -> None:
         stopped.set()
         if status is not None:
             log.info("stopped")
             sys.exit(status)
 
-    signal.signal(signal.SIGTERM, stop)
+    runtime.on_termination(stop)
+    runtime.make_files_private()
     logs.start(log_format)
-    os.umask(0o077)
     return stopped

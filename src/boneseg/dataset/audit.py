@@ -24,8 +24,8 @@ from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import hold_out
 from boneseg.errors import BonesegError, DatasetError, MaskError, unexpected
-from boneseg.masks.drawing import MaskSizeError
-from boneseg.masks.formats.png import UnclearMaskError
+from boneseg.masks.picture import UnclearMaskError
+from boneseg.masks.types import MaskSizeError
 from boneseg.preprocessing import Floats
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.read import read_radiograph

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 
-from boneseg.radiograph.read import Radiograph
+from boneseg.radiograph.film import Radiograph
 
 
 def digest(film: Radiograph) -> str:

@@ -18,7 +18,8 @@ from boneseg._util.text import counted, listed
 from boneseg.dataset.case import Case
 from boneseg.errors import BonesegError, DatasetError, TrainingError
 from boneseg.preprocessing import Placement, Preparation, in_squares
-from boneseg.radiograph.read import Radiograph, read_radiograph
+from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.read import read_radiograph
 
 _WORDS = {  # names of settings in messages
     "folds": "number of folds",

@@ -20,17 +20,12 @@ from pathlib import Path, PurePosixPath
 
 from boneseg._util.text import listed
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
-from boneseg.masks.annotations import (
-    DICOM_SUFFIXES,
-    is_annotation,
-    labels_of,
-    open_annotations,
-    suffix_of,
-)
-from boneseg.masks.drawing import Drawing, UnknownAnnotationError
+from boneseg.masks.annotations import is_annotation, labels_of, open_annotations, suffix_of
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 from boneseg.masks.formats.yolo import holds_numbers
+from boneseg.masks.types import Drawing, UnknownAnnotationError
 from boneseg.radiograph.provenance import is_result, listed_results
+from boneseg.radiograph.sniff import DICOM_SUFFIXES
 
 MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|seg(mentation)?|gt)$", re.IGNORECASE)
 _TASK_ENDING = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)  # prefix of names, from Label Studio

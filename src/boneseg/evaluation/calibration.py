@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.inference.engine import calibrated
+from boneseg.inference.temperature import scaled
 from boneseg.preprocessing import Floats
 
 THRESHOLDS = tuple(np.round(np.arange(0.2, 0.81, 0.05), 2).tolist())
@@ -46,7 +46,7 @@ class Calibration:
 def calibrate(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_]]) -> Calibration:
     """Fit temperature and threshold to the probabilities of films and their truth, H x W each."""
     temperature = fitted_temperature(found, truth)
-    after = [calibrated(probability, temperature) for probability in found]
+    after = [scaled(probability, temperature) for probability in found]
     return Calibration(
         threshold=calibrated_threshold(after, truth),
         temperature=temperature,

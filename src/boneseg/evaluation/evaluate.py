@@ -37,10 +37,11 @@ from boneseg.evaluation.metrics import (
 )
 from boneseg.evaluation.statistics import Groups
 from boneseg.masks.annotations import is_annotation
-from boneseg.masks.drawing import MaskSizeError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.read import read_mask
-from boneseg.radiograph.read import Radiograph, read_radiograph
+from boneseg.masks.types import MaskSizeError
+from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.read import read_radiograph
 
 Mask = NDArray[np.bool_]
 Pair = tuple[str, Mask, Mask, tuple[float, float] | None]

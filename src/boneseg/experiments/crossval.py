@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from boneseg._util import runtime
 from boneseg._util.files import (
     make_folder,
     own_folder,
@@ -240,9 +241,7 @@ def _run_fold(task: _Task, report: Report | None = None) -> None:
         _tell_end(task, report)
         return
     if task.threads is not None:
-        import torch
-
-        torch.set_num_threads(task.threads)
+        runtime.train_beside_others(task.threads)
     inside = tuple(case for case in task.dataset.cases if case.name not in task.held)
     outside = [case for case in task.dataset.cases if case.name in task.held]
 

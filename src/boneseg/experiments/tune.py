@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from boneseg._util import runtime
 from boneseg._util.files import whole_file
 from boneseg._util.lock import exclusive
 from boneseg._util.processes import workers
+from boneseg._util.quiet import muted
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle, save_bundle
 from boneseg.dataset.duplicates import near_duplicates, thumbnail
@@ -235,9 +238,7 @@ def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
 def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Check] | None:
     """Run one trial; return its number and its last check, if any."""
     if search.threads is not None:
-        import torch
-
-        torch.set_num_threads(search.threads)
+        runtime.train_beside_others(search.threads)
     last: tuple[int, Check] | None = None
 
     def tell(number: int, check: Check) -> None:
@@ -246,7 +247,9 @@ def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Chec
         if report:
             report(number, check)
 
-    study(search.out).optimize(lambda trial: _try(search, trial, tell), n_trials=1)
+    trials = study(search.out)
+    with muted("optuna", logging.ERROR):
+        trials.optimize(lambda trial: _try(search, trial, tell), n_trials=1)
     return last
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boneseg._util.files import make_folder, own_folder
+from boneseg._util.quiet import muted
 from boneseg.dataset.load import refuse_other
 from boneseg.errors import OutputError, TrainingError, UsageError
 
@@ -63,7 +65,6 @@ def study(out: Path, create: bool = False) -> Study:
     from sqlalchemy.engine import URL
     from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = out / "tune.db"
     known = path.exists()
     try:
@@ -72,13 +73,14 @@ def study(out: Path, create: bool = False) -> Study:
         storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
         look = optuna.create_study if create else optuna.load_study
         words = {"direction": "maximize", "load_if_exists": True} if create else {}
-        found: Study = look(
-            study_name="boneseg",
-            storage=storage,
-            sampler=optuna.samplers.TPESampler(),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
-            **words,
-        )
+        with muted("optuna", logging.ERROR):
+            found: Study = look(
+                study_name="boneseg",
+                storage=storage,
+                sampler=optuna.samplers.TPESampler(),
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
+                **words,
+            )
         return found
     except (
         OperationalError

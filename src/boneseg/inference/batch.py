@@ -22,9 +22,9 @@ from boneseg._util.lock import exclusive
 from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
 from boneseg.inference.engine import Engine
 from boneseg.masks.output import OutputFolder, Target, write_outputs
-from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.film import Radiograph, SpacingKind
 from boneseg.radiograph.privacy import public_path
-from boneseg.radiograph.read import Radiograph, SpacingKind, read_radiograph
+from boneseg.radiograph.read import read_radiograph
 
 USUAL = ("mask", "overlay")  # default output formats
 REPORT = "segment.json"
@@ -142,8 +142,7 @@ def _segment_one(
     started = time.perf_counter()
     finding = engine.find(film)
     seconds = time.perf_counter() - started
-    model = engine.bundle.card.model
-    found = Segmentation(film, finding.mask, finding.probability, model, name, called=target.title)
+    found = engine.segmentation(film, finding, name, target.title)
     outputs, entries, skipped = write_outputs(found, folder.path / target.stem, folder.formats)
     warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
     spacing, area = film.spacing_mm, int(finding.mask.sum())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,48 +11,16 @@ from numpy.typing import NDArray
 from boneseg.bundle.card import ONNX
 from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError, BundleError
+from boneseg.inference.agreement import agreement
 from boneseg.inference.backends import open_backend
-from boneseg.inference.plausibility import LEAST, likeness
+from boneseg.inference.finding import Finding
+from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
-from boneseg.preprocessing import Floats, in_squares, levelled
-from boneseg.radiograph.read import Radiograph
+from boneseg.masks.segmentation import Segmentation
+from boneseg.preprocessing import Floats, in_squares, locally_normalised
+from boneseg.radiograph.film import Radiograph
 
 MOST = 4  # films processed concurrently: each is in memory with its results
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of a model on one film."""
-
-    probability: Floats  # of bone, H x W on the film's own grid, calibrated
-    mask: NDArray[np.bool_]  # H x W, True where there is bone
-    trust: float | None  # in [0, 1]; None for a single member without test-time augmentation
-    pixels: Floats  # of the film, H x W
-
-    @cached_property
-    def likeness(self) -> float:
-        """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
-        return likeness(self.pixels)
-
-    @property
-    def warning(self) -> str | None:
-        """A reason to distrust the mask, or None."""
-        if self.likeness >= LEAST:
-            return None
-        return f"does not look like a radiograph (likeness {self.likeness:.2f}); check the film"
-
-    def __repr__(self) -> str:
-        height, width = self.mask.shape
-        trust = "unknown" if self.trust is None else f"{self.trust:.4f}"
-        return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {trust})"
-
-    def _repr_html_(self) -> str:
-        from boneseg.drawing.html import figure, frame
-
-        trust = "" if self.trust is None else f", trust {self.trust:.2f}"
-        caution = f"; warning: {self.warning}" if self.warning else ""
-        words = f"bone: {self.mask.mean():.1%} of the film{trust}{caution}"
-        return frame(figure(self.pixels, words, self.mask))
 
 
 class Engine:
@@ -85,7 +51,7 @@ class Engine:
         self._network = open_backend(bundle, backend, self.at_once)
         self._full_resolution = full_resolution
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
-            self._network.prepare((self._looks, 1, bundle.card.height, bundle.card.width))
+            self._network.prepare((self._batch, 1, bundle.card.height, bundle.card.width))
 
     @property
     def name(self) -> str:
@@ -93,7 +59,7 @@ class Engine:
         return self._network.name
 
     @property
-    def _looks(self) -> int:
+    def _batch(self) -> int:
         return 2 if self.bundle.card.flips else 1
 
     def find(self, film: Radiograph | Floats) -> Finding:
@@ -103,8 +69,9 @@ class Engine:
         """
         pixels, aspect = (film.pixels, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        square = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
-        preparation = self.bundle.preparation(square)
+        preparation = self.bundle.preparation(
+            in_squares((pixels.shape[0], pixels.shape[1]), aspect)
+        )
         grid, place = preparation.film(pixels, aspect)
         views = self._views(grid)
         mean = views.mean(axis=0)
@@ -113,19 +80,29 @@ class Engine:
             tiles = tiled(lambda tile: self._views(tile).mean(axis=0), grid, preparation)
             mean, place = merged(mean, place, tiles, finer_place), finer_place
             preparation = finer
-        probability = preparation.restore(calibrated(mean, card.temperature), place)
+        probability = preparation.restore(scaled(mean, card.temperature), place)
         trust = (
-            agreement(calibrated(views, card.temperature), card.threshold)
-            if len(views) > 1
-            else None
+            agreement(scaled(views, card.temperature), card.threshold) if len(views) > 1 else None
         )
         return Finding(probability, probability >= card.threshold, trust, pixels)
+
+    def segmentation(
+        self, film: Radiograph, finding: Finding, name: Path | str, title: str = ""
+    ) -> Segmentation:
+        """A finding with its film and model, as the writers of masks take it.
+
+        name: of the film in outputs. title: its name in a document of several films.
+        """
+        model = self.bundle.card.model
+        return Segmentation(
+            film, finding.mask, finding.probability, model, Path(name), called=title
+        )
 
     def _views(self, grid: Floats) -> Floats:
         """The probability of each member and augmentation, float32 K x height x width."""
         card = self.bundle.card
         flips, levels = card.flips, card.levels
-        second = levelled(grid) if levels else grid
+        second = locally_normalised(grid) if levels else grid
         films = np.stack([grid, second[:, ::-1]])[:, None] if flips else grid[None, None]
         found = self._network(np.ascontiguousarray(films))
         if found.shape != (len(films), card.members, *grid.shape):
@@ -145,26 +122,3 @@ class Engine:
     def segment(self, film: Radiograph | Floats) -> NDArray[np.bool_]:
         """The mask of a film: bool H x W, True where there is bone."""
         return self.find(film).mask
-
-
-def calibrated(probability: Floats, temperature: float) -> Floats:
-    """Calibrate probabilities by temperature scaling of their logits (Guo et al., 2017)."""
-    if temperature == 1:
-        return probability
-    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float64)
-    odds = ((1 - p) / p) ** (1 / temperature)
-    return np.asarray(1 / (1 + odds), np.float32)
-
-
-def agreement(views: Floats, threshold: float) -> float:
-    """The agreement of predictions for one film: the mean Dice over all pairs of their masks.
-
-    views: float32 K x H x W, the probabilities of the members on the film and its mirror image. 1
-    if all masks are empty. The best predictor of a mask's true Dice in Roy et al., "Bayesian
-    QuickNAT", 2019, under another name.
-    """
-    masks = (views >= threshold).reshape(len(views), -1).astype(np.float32)
-    sizes, common = masks.sum(axis=1), masks @ masks.T
-    total = sizes[:, None] + sizes[None]
-    dice = np.where(total > 0, 2 * common / np.maximum(total, 1), 1.0)
-    return float(dice[np.triu_indices(len(views), 1)].mean())

@@ -11,7 +11,7 @@ drawn before it; a label that stands for "unknown" is refused.
 
 An error in one film of a file leaves the others readable: a film is parsed when it is read. Sizes
 in a header are compared with the film before anything is unpacked, and the unpacked pixels of one
-film take at most `drawing.MAX_BYTES`.
+film take at most `types.MAX_BYTES`.
 
 The formats are in `formats/`. Their errors give only the reason; file and film are put before it
 here.
@@ -27,10 +27,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from boneseg._util.files import open_regular, read_bytes, read_json
+from boneseg._util.files import read_bytes, read_json
+from boneseg._util.quiet import quiet
 from boneseg._util.text import listed, one_line
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import (
+from boneseg.masks.formats import DICOM_READER, JSON_READERS, READERS
+from boneseg.masks.types import (
     MAX_PAINTED,
     STRAY,
     Drawing,
@@ -43,12 +45,11 @@ from boneseg.masks.drawing import (
     Shape,
     UnknownAnnotationError,
 )
-from boneseg.masks.formats import DICOM_READER, JSON_READERS, READERS
-from boneseg.radiograph.read import MAX_PIXELS
+from boneseg.radiograph.film import MAX_PIXELS
+from boneseg.radiograph.sniff import DICOM_SUFFIXES, has_dicom_mark
 
 _T = TypeVar("_T")
 SUFFIXES = (".json", ".xml", ".txt", ".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
-DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 _HOLES = frozenset(("hole", "background", "_background_"))
 _DOUBTFUL = frozenset(
     ("ignore", "__ignore__", "void", "unlabeled", "unlabelled", "unknown", "uncertain", "unsure")
@@ -70,8 +71,7 @@ def is_annotation(path: Path) -> bool:
     if suffix_of(path) or path.suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
-        with open_regular(path) as file:
-            return file.read(132)[128:] == b"DICM"
+        return has_dicom_mark(path)
     except OSError:
         return False
 
@@ -182,7 +182,8 @@ def _painted(region: Region, where: Path | str, size: Shape) -> Patch:
             "outline of a bone; draw a polygon, or choose other labels with --label"
         )
     try:
-        return region.paint(size)
+        with quiet():
+            return region.paint(size)
     except MaskError as error:
         raise MaskError(f"{named} {error}") from None
     except OtherSizeError as error:
@@ -252,7 +253,8 @@ def _guarded(path: Path, name: str, drawing: Drawing) -> Drawing:
 def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | None = None) -> _T:
     """What `read` gives; all that goes wrong in there as a MaskError that begins with `where`."""
     try:
-        return read()
+        with quiet():
+            return read()
     except OtherSizeError as error:
         raise MaskSizeError(where, error.size, shape or error.size) from None
     except MaskError as error:

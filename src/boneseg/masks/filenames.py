@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boneseg.masks.annotations import DICOM_SUFFIXES, suffix_of
+from boneseg.masks.annotations import suffix_of
+from boneseg.radiograph.sniff import DICOM_SUFFIXES
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"),

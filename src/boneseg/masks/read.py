@@ -2,7 +2,7 @@
 
     mask = read_mask(Path("masks/knee.png"), shape=(1024, 512))
 
-Pictures are read in `formats/png.py`; files of annotation tools, of 3D Slicer and DICOM
+Pictures are read in `picture.py`; files of annotation tools, of 3D Slicer and DICOM
 Segmentations in `annotations.py`.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from boneseg.errors import MaskError
 from boneseg.masks.annotations import is_annotation, read_annotation
-from boneseg.masks.formats.png import read_picture
+from boneseg.masks.picture import read_picture
 
 
 def read_mask(

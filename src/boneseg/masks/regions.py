@@ -2,7 +2,7 @@
 
 A region is painted within its bounding box, so that many small ones cost what their pixels cost.
 
-Raises ValueError for invalid values, and MaskError (with only the reason, see `drawing.py`) where
+Raises ValueError for invalid values, and MaskError (with only the reason, see `types.py`) where
 the reason helps the user.
 """
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import Mask, Patch, Region, Shape
 from boneseg.masks.polygons import fill_window, touched
 from boneseg.masks.simplification import Ring
-from boneseg.radiograph.read import MAX_PIXELS
+from boneseg.masks.types import Mask, Patch, Region, Shape
+from boneseg.radiograph.film import MAX_PIXELS
 
 _FAR = 1e7  # px
 NO_SLICE = "does not hold one slice of labels, in whole numbers; save it as such"

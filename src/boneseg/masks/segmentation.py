@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from boneseg.masks.polygons import TOLERANCE
 from boneseg.preprocessing import Floats
-from boneseg.radiograph.read import Radiograph
+from boneseg.radiograph.film import Radiograph
 
 BONE = "bone"  # the label of every region that is written
 

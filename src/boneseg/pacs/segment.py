@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -10,8 +11,6 @@ from pydicom.dataset import Dataset
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
-from boneseg.masks.segmentation import Segmentation
-from boneseg.pacs.dicomweb.dicom_json import is_uid
 from boneseg.radiograph.privacy import gives_away
 from boneseg.radiograph.read import read_radiograph
 
@@ -23,9 +22,7 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
     """
     try:
         film = read_radiograph(path, keep_names=True)
-        finding = engine.find(film)
-        model = engine.bundle.card.model
-        found = Segmentation(film, finding.mask, finding.probability, model, Path(name))
+        found = engine.segmentation(film, engine.find(film), name)
         return dicom_seg(read_source(path), found)
     except MemoryError:
         raise RadiographError(f"{name}: does not fit into memory; reduce it") from None
@@ -36,6 +33,11 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
         raise RadiographError(
             f"{name}: segmentation failed ({type(error).__name__}); try boneseg segment on the file"
         ) from None
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a valid UID, and so safe as part of a URL."""
+    return re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)+", text, re.ASCII) is not None
 
 
 def public_uid(uid: str, path: Path) -> str | None:

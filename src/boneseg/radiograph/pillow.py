@@ -1,6 +1,6 @@
 """Read image samples at full precision where Pillow returns less.
 
-    with path.open("rb") as file, Image.open(file) as image:
+    with path.open("rb") as file, open_image(file, ("PNG", "TIFF")) as image:
         colours = deep_colours(image, path, index=0)    # uint16, or None for 8-bit samples
         image.load()
         grey = grey_values(image)                       # of a single-channel image
@@ -12,31 +12,55 @@ ignores that 8-bit ones may be signed and 32-bit ones unsigned.
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.dicom.codestream import SCANS
+from boneseg.radiograph.film import MAX_SCANS
+from boneseg.radiograph.sniff import TIFF_SIGNATURES
 
 # TIFF tags (TIFF 6.0, section 8 onwards)
-_BITS, _WHITE, _PLANES, _OPACITY, _FORMAT = 258, 262, 284, 338, 339
+_BITS, _WHITE, _FILL_ORDER, _PLANES, _OPACITY, _FORMAT = 258, 262, 266, 284, 338, 339
 _SCAN, _BLOCK = b"\xff\xda", 2**20  # the marker of a JPEG scan; bytes read at once
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # byte order of samples from libtiff
 _OTHER = {"L": "B", "B": "L"}
 
-# Written by ImageJ for inverted lookup tables; Pillow 13 supports only the other byte order.
-TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    """A TIFF, also one of 16 bits, big-endian, with 0 as white, as ImageJ writes it.
+
+    Pillow 13 supports those in the other byte order only. The samples are the same with 0 as black.
+    """
+
+    def _setup(self) -> None:
+        tags = self.tag_v2
+        known = (tags.get(_BITS), tags.get(_FORMAT, (1,)), tags.get(_FILL_ORDER, 1))
+        odd = tags.prefix == b"MM" and tags.get(_WHITE) == 0 and known == ((16,), (1,), 1)
+        if odd:
+            tags[_WHITE] = 1
+        try:
+            super()._setup()
+        finally:
+            if odd:
+                tags[_WHITE] = 0
 
 
-def is_tiff(path: Path) -> bool:
-    """Whether a file has a TIFF signature. Raises OSError."""
-    with path.open("rb") as file:
-        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+def open_image(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    """Open an image in one of these formats (Pillow's names). Raises what `Image.open` does."""
+    if "TIFF" in formats and file.read(4) in TIFF_SIGNATURES:
+        file.seek(0)
+        try:
+            return _Tiff(file)
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            raise UnidentifiedImageError("unsupported TIFF") from None
+    file.seek(0)
+    return Image.open(file, formats=formats)
 
 
 def check_scans(image: Image.Image, path: Path) -> None:
@@ -52,22 +76,28 @@ def check_scans(image: Image.Image, path: Path) -> None:
         while block := file.read(_BLOCK):
             count += (last + block).count(_SCAN)
             last = block[-1:]
-    if count > SCANS:
+    if count > MAX_SCANS:
         raise RadiographError(
             f"{path}: is a JPEG of {count} scans, more than any picture needs; save it as PNG"
         )
 
 
+def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The tags of a TIFF; none for other formats."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2
+    return TiffImagePlugin.ImageFileDirectory_v2()
+
+
 def is_white_zero(image: Image.Image) -> bool:
     """Whether 0 is white in the decoded values: Pillow inverts 8-bit TIFFs, but not deeper ones."""
-    tags = getattr(image, "tag_v2", None)
-    return tags is not None and tags.get(_WHITE) == 0 and image.mode not in ("1", "L")
+    return _tags(image).get(_WHITE) == 0 and image.mode not in ("1", "L")
 
 
-def grey_values(image: Image.Image) -> NDArray[Any]:
+def grey_values(image: Image.Image) -> NDArray[np.number]:
     """The samples of a single-channel image."""
     values = np.asarray(image)
-    tags = getattr(image, "tag_v2", {})
+    tags = _tags(image)
     signed = 2 in tags.get(_FORMAT, (1,))
     if image.mode == "L" and signed:
         return values.view(np.int8)
@@ -82,13 +112,13 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
     Returns None if the samples are not 16-bit. `image` must not be loaded yet. Raises
     RadiographError for TIFFs that Pillow misreads.
     """
-    _refuse_mistaken(getattr(image, "tag_v2", {}), path)
+    _refuse_misread(image, path)
     tiles = [_lower(tile) for tile in image.tile]
     lower = [tile for tile in tiles if tile is not None]
     animated = image.format == "PNG" and index > 0  # a frame is composited on the previous ones
     if not lower or len(lower) < len(tiles) or animated or "transparency" in image.info:
         return None
-    with path.open("rb") as file, Image.open(file, formats=[image.format or ""]) as again:
+    with path.open("rb") as file, open_image(file, (image.format or "",)) as again:
         again.seek(index)
         again.tile = lower
         again.load()
@@ -102,8 +132,9 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, index: int) -> NDArray[
     return samples
 
 
-def _refuse_mistaken(tags: Any, path: Path) -> None:
+def _refuse_misread(image: Image.Image, path: Path) -> None:
     """Reject a TIFF of 16-bit colours, or of grey with alpha, that Pillow misreads."""
+    tags = _tags(image)
     bits = tags.get(_BITS, ())
     if len(bits) != 2 and bits[:2] != (16, 16):
         return

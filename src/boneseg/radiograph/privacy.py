@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boneseg.radiograph.read import is_dicom
+from boneseg._util.quiet import quiet
+from boneseg.radiograph.sniff import is_dicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -91,16 +92,16 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+|\d+", bare.casefold().translate(_LETTERS))
 
 
-def _identifiers(film: Path) -> Iterator[str]:
+def _identifiers(film: Path) -> set[str]:
     from boneseg.radiograph.dicom.file import read_file
-    from boneseg.radiograph.dicom.header import hush
 
-    hush()
-    with suppress(Exception):  # a header may be damaged anywhere
-        yield from _told(read_file(film, pixels=False))
+    found: set[str] = set()
+    with quiet(), suppress(Exception):  # a header may be damaged anywhere
+        found.update(_found_in(read_file(film, pixels=False)))
+    return found
 
 
-def _told(dataset: Dataset) -> Iterator[str]:
+def _found_in(dataset: Dataset) -> Iterator[str]:
     """The identifiers as they may appear in a name: lower-case letters and digits."""
     from pydicom.datadict import keyword_for_tag
     from pydicom.dataset import Dataset
@@ -110,7 +111,7 @@ def _told(dataset: Dataset) -> Iterator[str]:
         keyword = keyword_for_tag(tag)
         for value in values:
             if isinstance(value, Dataset):  # an item of a sequence
-                yield from _told(value)
+                yield from _found_in(value)
             elif vr == "PN":
                 yield from _names(str(value))
             elif keyword in _DATES:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 import uvicorn
 
+from boneseg._util import runtime
 from boneseg._util.lock import held
 from boneseg._util.logs import log
 from boneseg.bundle.shipped import bundled
@@ -51,7 +51,7 @@ def serve(settings: Settings) -> None:
     local = is_this_machine(settings.host)
     token = settings.token or (None if local else secrets.token_urlsafe(24))
     # uvicorn shuts down and then raises the signal again, which unwinds this stack
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    runtime.on_termination(sys.exit)
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings.host, settings.port))
         port = listening.getsockname()[1]
@@ -70,7 +70,7 @@ def serve(settings: Settings) -> None:
         stack.callback(log.info, "stopped")
         stack.callback(box.close)
         # a second signal must not interrupt the clean-up
-        stack.callback(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+        stack.callback(runtime.ignore_termination)
         _announce(address, settings, token, local)
         box.begin()
         config = uvicorn.Config(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
-from boneseg.radiograph.read import MAX_PIXELS
+from boneseg.radiograph.film import MAX_PIXELS
 from boneseg.simulate.projector import Array, Exposure
 
 MIN_SIDE = 32

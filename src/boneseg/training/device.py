@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
-import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
 def device() -> torch.device:
@@ -58,22 +53,8 @@ def record(objective: nn.Module, shape: tuple[int, ...]) -> None:
     A U-Net step is about a thousand kernels of microseconds each: launched one by one, they wait
     for the CPU. Call it under the autocast of the training; the weights must not be moved later.
     """
-    # Recording leaves the gradients on its own stream; replaying synchronises with it.
-    warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
     kept = {name: value.clone() for name, value in objective.state_dict().items()}
     films = torch.zeros(shape, device="cuda").to(memory_format=torch.channels_last)
     objective.train()
     torch.cuda.make_graphed_callables(objective, (films, torch.zeros(shape, device="cuda")))
     objective.load_state_dict(kept)  # recording has changed the norm statistics
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep freed memory for the next step instead of returning it to the kernel.
-
-    A training step frees and reallocates the same hundreds of megabytes, which the kernel would map
-    and clear each time: an eighth to a third of the step. Without glibc it does nothing.
-    """
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

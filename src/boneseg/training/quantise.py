@@ -14,7 +14,6 @@ import io
 import logging
 import math
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -25,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from boneseg._util.files import folder_beside, replace_folder
+from boneseg._util.quiet import muted, without_module
 from boneseg.bundle.card import INT8, ONNX
 from boneseg.bundle.store import Bundle, sign
 from boneseg.dataset.load import Film
 from boneseg.evaluation.evaluate import evaluate_predictions
-from boneseg.inference.backends import openvino_package
+from boneseg.inference.backends.openvino import openvino_package
 from boneseg.inference.engine import Engine
 
 LOSS = 0.002  # maximum loss of Dice
@@ -66,15 +66,16 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
 def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
     """Write the int8 network of a bundle into a copy of it; sign the copy afterwards."""
     openvino, nncf = openvino_package(), _nncf()
+    model = openvino.Core().read_model(folder / ONNX)
 
     def prepared(film: Film) -> Any:
         preparation = bundle.preparation(film.square_shape)
         grid, _ = preparation.film(film.radiograph.pixels, film.radiograph.aspect)
         return np.ascontiguousarray(grid[None, None])
 
-    model = openvino.Core().read_model(folder / ONNX)
     films = nncf.Dataset(sampled(training), prepared)
-    with redirect_stdout(io.StringIO()):  # hides its progress bars, which have no setting
+    # Its progress bars have no setting.
+    with redirect_stdout(io.StringIO()), muted("nncf", logging.ERROR):
         found = nncf.quantize(
             model, films, preset=nncf.QuantizationPreset.MIXED, subset_size=len(training)
         )
@@ -87,17 +88,9 @@ def sampled(training: Sequence[Film]) -> list[Film]:
 
 
 def _nncf() -> Any:
-    """Import NNCF without telemetry, progress bars and hints."""
-    blocked = "openvino_telemetry" not in sys.modules
-    if blocked:  # it would send data over the network
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        nncf = import_module("nncf")
-    finally:
-        if blocked:
-            del sys.modules["openvino_telemetry"]
-    nncf.set_log_level(logging.ERROR)
-    return nncf
+    """Import NNCF without telemetry."""
+    with without_module("openvino_telemetry"):  # it would send data over the network
+        return import_module("nncf")
 
 
 def _dice(bundle: Bundle, films: Sequence[Film]) -> float:

@@ -81,7 +81,6 @@ def train(
     times.
     """
     check_components(recipe)
-    hardware.keep_freed_memory()
     out = Path(out)
     saved = out / "checkpoint.safetensors"
     own_folder(out, saved.name, resume)
@@ -110,10 +109,12 @@ def train(
     cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
     uncut = settled.model_copy(update={"network": whole})
     try:
-        loop = _Loop(uncut, training, validation, out, asked, weights, report)
-        if resume and saved.exists():
-            loop.restore()
-        loop.run()
+        # The random numbers of the caller stay as they are.
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            loop = _Loop(uncut, training, validation, out, asked, weights, report)
+            if resume and saved.exists():
+                loop.restore()
+            loop.run()
     except torch.OutOfMemoryError:
         size = f"{settled.run.batch} films of {settled.prepare.height} x {settled.prepare.width}"
         raise TrainingError(

@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from boneseg.bundle.card import ONNX, WEIGHTS
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
 from boneseg.errors import OutputError
-from boneseg.inference.backends import KEPT, OpenVino
+from boneseg.inference.backends.base import KEPT
+from boneseg.inference.backends.openvino import OpenVino
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
 from boneseg.recipes.settings import SettledNetwork

@@ -25,7 +25,9 @@ from boneseg.evaluation.trust import trust_quality
 from boneseg.experiments import crossval
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_result import CrossValidation
-from boneseg.inference.engine import Engine, agreement, calibrated
+from boneseg.inference.agreement import agreement
+from boneseg.inference.engine import Engine
+from boneseg.inference.temperature import scaled
 from boneseg.masks.formats.png import read_probability
 from boneseg.masks.read import read_mask
 from boneseg.preprocessing import Preparation
@@ -119,7 +121,7 @@ def test_the_ensemble_is_the_mean_of_its_folds_and_of_the_mirrored_film(
         for number in (1, 2, 3):
             network = load_network(load_bundle(done.out / f"fold-{number}"))
             views += [network(film).sigmoid(), network(film.flip(-1)).sigmoid().flip(-1)]
-    mean = calibrated(torch.cat(views)[:, 0].mean(0).numpy(), card.temperature)
+    mean = scaled(torch.cat(views)[:, 0].mean(0).numpy(), card.temperature)
     expected = Preparation(card.height, card.width).restore(mean, place)
     found = Engine(done.out).find(pixels)
     assert np.abs(found.probability - expected).max() < 0.02  # bfloat16 where the CPU has it
@@ -312,20 +314,20 @@ def test_a_temperature_mends_overconfidence() -> None:
     rng = np.random.default_rng(1)
     true = rng.random((3, 80, 80)).astype(np.float32) * 0.8 + 0.1
     truth = list(rng.random(true.shape) < true)
-    loud = list(calibrated(true, 1 / 3))
+    loud = list(scaled(true, 1 / 3))
     temperature = fitted_temperature(loud, truth)
     assert temperature == pytest.approx(3, rel=0.1)
-    mended = [calibrated(one, temperature) for one in loud]
+    mended = [scaled(one, temperature) for one in loud]
     assert calibration_error(mended, truth) < 0.02 < calibration_error(loud, truth)
 
 
 @given(st.floats(0.02, 0.98), st.floats(0.5, 5))
 def test_a_temperature_keeps_the_order_and_the_half(value: float, temperature: float) -> None:
     points = np.array([value, 0.5], np.float32)
-    after = calibrated(points, temperature)
+    after = scaled(points, temperature)
     assert after[1] == pytest.approx(0.5)
     assert (after[0] >= 0.5) == (points[0] >= 0.5)
-    assert calibrated(after, 1 / temperature)[0] == pytest.approx(points[0], abs=1e-3)
+    assert scaled(after, 1 / temperature)[0] == pytest.approx(points[0], abs=1e-3)
 
 
 def test_agreement_is_the_mean_dice_of_all_pairs() -> None:

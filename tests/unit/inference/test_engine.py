@@ -24,11 +24,12 @@ from boneseg.dataset.open import open_dataset
 from boneseg.errors import UsageError
 from boneseg.evaluation.metrics import score
 from boneseg.inference.backends import BACKENDS, suitable
-from boneseg.inference.compiled import KEPT, CompiledNetworks
+from boneseg.inference.backends.compiled import KEPT, CompiledNetworks
 from boneseg.inference.engine import Engine
 from boneseg.inference.tiles import MAGNIFIED, magnified, merged, tiled
-from boneseg.preprocessing import Preparation, levelled
-from boneseg.radiograph.read import find_radiographs, read_radiograph
+from boneseg.preprocessing import Preparation, locally_normalised
+from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.recipe import Recipe
 from boneseg.simulate import simulate
 from boneseg.training import quantise as int8
@@ -90,7 +91,7 @@ def test_the_second_look_is_at_the_mirrored_film_with_its_contrast_levelled(
     one = engine(flips=False)
     preparation = bundle.preparation((film.pixels.shape[0], film.pixels.shape[1]))
     grid, place = preparation.film(film.pixels)
-    second = one._views(levelled(grid)[:, ::-1])[0, :, ::-1]
+    second = one._views(locally_normalised(grid)[:, ::-1])[0, :, ::-1]
     mean = (one._views(grid)[0] + second) / 2
     off = np.abs(both - preparation.restore(mean, place)).mean()
     plain = engine(flips=True, levels=False).probability(film)

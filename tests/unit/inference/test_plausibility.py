@@ -17,9 +17,10 @@ from threadpoolctl import threadpool_info
 
 from boneseg.bundle.shipped import sample_films
 from boneseg.errors import BundleError
-from boneseg.inference.engine import Finding
+from boneseg.inference.finding import Finding
 from boneseg.inference.plausibility import LEAST, likeness, load_film_check, weights
-from boneseg.radiograph.read import find_radiographs, read_radiograph
+from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph.read import read_radiograph
 from tests.support.films import DATA, needs_data
 
 

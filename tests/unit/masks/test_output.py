@@ -30,7 +30,9 @@ from boneseg.inference.engine import Engine
 from boneseg.masks.formats import FILM_FORMATS, FORMATS
 from boneseg.masks.formats.png import write_probability
 from boneseg.masks.segmentation import Segmentation
-from boneseg.radiograph.read import Radiograph, find_radiographs, read_radiograph
+from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.read import read_radiograph
 from boneseg.simulate import simulate
 from tests.support.films import bone, dicom
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from boneseg.errors import MaskError
 from boneseg.masks.filenames import IMAGE_SUFFIXES
-from boneseg.masks.formats.png import _FORMATS
+from boneseg.masks.picture import FORMATS
 from boneseg.masks.read import read_mask
 from tests.support.readings import MASK
 from tests.support.regions import SHAPE, mask_of
@@ -49,7 +49,7 @@ def test_a_mask_is_read_from_every_kind_of_picture(suffix: str, tmp_path: Path) 
 
 
 def test_every_format_that_pillow_may_open_has_a_suffix() -> None:
-    assert {how["format"] for how in PICTURES.values()} == set(_FORMATS)
+    assert {how["format"] for how in PICTURES.values()} == set(FORMATS)
 
 
 @pytest.mark.parametrize("mode", ["1", "L"])

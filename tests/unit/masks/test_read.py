@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.errors import MaskError, OutputError
-from boneseg.masks.formats.png import UnclearMaskError, write_mask
+from boneseg.masks.formats.png import write_mask
+from boneseg.masks.picture import UnclearMaskError
 from boneseg.masks.read import read_mask
 from tests.support import films
 

@@ -24,7 +24,10 @@ from pydicom.uid import (
 from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom.header import COLOUR, GREY
 from boneseg.radiograph.dicom.read import PROJECTIONS
-from boneseg.radiograph.read import FORMATS, SUFFIXES, find_radiographs, read_radiograph
+from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph.picture import FORMATS
+from boneseg.radiograph.read import read_radiograph
+from boneseg.radiograph.sniff import SUFFIXES
 from tests.support import films
 
 GRAY = films.bone(top=255).astype(np.uint8)

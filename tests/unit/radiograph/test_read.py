@@ -18,8 +18,9 @@ from PIL import Image
 
 from boneseg.errors import MaskError, RadiographError, UsageError
 from boneseg.masks.read import read_mask
+from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.greyscale import colourfulness, grey_of, stretch, to_unit
-from boneseg.radiograph.read import find_radiographs, read_radiograph
+from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 
 GREY = films.bone(top=255).astype(np.uint8)

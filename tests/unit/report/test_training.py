@@ -27,7 +27,7 @@ from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnail
 from boneseg.errors import OutputError
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.metrics import Summary
-from boneseg.radiograph.read import Radiograph
+from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.report.training import write_report
 from boneseg.training.history import Check

@@ -26,8 +26,3 @@ def test_bfloat16_is_trained_in_where_the_processor_multiplies_it(
     assert hardware.training_dtype("auto", CPU) == expected
     assert hardware.training_dtype("fp32", CPU) == torch.float32
     assert hardware.training_dtype("bf16", CPU) == torch.bfloat16
-
-
-def test_memory_that_is_freed_can_be_kept_on_any_system() -> None:
-    hardware.keep_freed_memory()
-    assert float(torch.ones(1000, 1000).sum()) == 1_000_000

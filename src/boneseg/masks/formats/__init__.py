@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from boneseg._util.text import printable
 from boneseg.errors import OutputError
-from boneseg.masks.drawing import Drawing
 from boneseg.masks.formats import (
     coco,
     cvat,
@@ -32,6 +31,7 @@ from boneseg.masks.formats import (
     yolo,
 )
 from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.types import Drawing
 
 _Entry = TypeVar("_Entry")
 

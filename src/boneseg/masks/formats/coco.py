@@ -21,11 +21,11 @@ from typing import Any
 
 from boneseg._util.files import read_bytes, read_json, whole_file
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 from boneseg.masks.formats.pieces import Places, pieces, run_lengths
 from boneseg.masks.polygons import Outline, area, keyhole, outlines
 from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
+from boneseg.masks.types import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 
 _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 

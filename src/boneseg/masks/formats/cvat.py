@@ -19,7 +19,11 @@ from xml.etree import ElementTree
 from boneseg._util.files import read_bytes, whole_file
 from boneseg._util.text import printable
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import (
+from boneseg.masks.formats.pieces import Places, pieces, run_lengths
+from boneseg.masks.polygons import ellipse
+from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
+from boneseg.masks.segmentation import BONE, Segmentation
+from boneseg.masks.types import (
     Drawing,
     Drawn,
     Patch,
@@ -29,10 +33,6 @@ from boneseg.masks.drawing import (
     affordable,
     fits,
 )
-from boneseg.masks.formats.pieces import Places, pieces, run_lengths
-from boneseg.masks.polygons import ellipse
-from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
-from boneseg.masks.segmentation import BONE, Segmentation
 
 
 def entry(segmentation: Segmentation) -> ElementTree.Element:

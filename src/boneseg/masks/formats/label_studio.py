@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 
 from boneseg._util.files import read_bytes, read_json, whole_file
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.masks.polygons import ellipse
 from boneseg.masks.regions import placed, png, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
-from boneseg.radiograph.read import SUFFIXES
+from boneseg.masks.types import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.radiograph.sniff import SUFFIXES
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own disk
 _WORD_BITS, _SIZES = 8, (3, 4, 8, 16)  # as Label Studio itself writes

@@ -22,12 +22,12 @@ import numpy as np
 from PIL import Image
 
 from boneseg._util.files import whole_file
-from boneseg.masks.drawing import Drawing, Drawn, Patch, Region, Shape
 from boneseg.masks.polygons import ellipse, keyhole, outlines
 from boneseg.masks.regions import coloured, placed, png, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.masks.simplification import Ring
-from boneseg.radiograph.read import is_dicom
+from boneseg.masks.types import Drawing, Drawn, Patch, Region, Shape
+from boneseg.radiograph.sniff import is_dicom
 
 VERSION = "5.5.0"  # of the format; LabelMe warns of another major version
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from boneseg._util.files import whole_file
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import Drawing, Drawn, Region, Shape, affordable, fits
 from boneseg.masks.formats.nrrd import ALMOST, turned
 from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.types import Drawing, Drawn, Region, Shape, affordable, fits
 
 
 def write(path: Path, segmentation: Segmentation) -> None:

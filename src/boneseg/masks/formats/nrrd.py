@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from boneseg._util.files import whole_file
 from boneseg.drawing.overlay import COLOUR
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import Drawing, Drawn, Region, Shape, affordable, fits
 from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.types import Drawing, Drawn, Region, Shape, affordable, fits
 
 # Category and type, in SNOMED CT, as Slicer's terminologies write them.
 _BONE = (

@@ -18,11 +18,11 @@ import numpy as np
 
 from boneseg._util.files import read_bytes, whole_file
 from boneseg.errors import MaskError
-from boneseg.masks.drawing import STRAY, Drawing, Drawn, Patch, Region, Shape
 from boneseg.masks.polygons import keyhole, outlines
 from boneseg.masks.regions import filled, ring
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.simplification import Ring
+from boneseg.masks.types import STRAY, Drawing, Drawn, Patch, Region, Shape
 
 
 def write(path: Path, segmentation: Segmentation) -> None:

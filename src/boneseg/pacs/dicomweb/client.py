@@ -28,8 +28,9 @@ from boneseg.errors import RadiographError, ServiceError
 from boneseg.pacs.dicomweb import dicom_json as dj
 from boneseg.pacs.dicomweb.connection import DICOM_JSON, MAX_JSON, Connection, TooLongError
 from boneseg.pacs.dicomweb.multipart import CutError, extract
+from boneseg.pacs.segment import is_uid
 from boneseg.radiograph.dicom.file import read_file
-from boneseg.radiograph.read import looks_like_dicom
+from boneseg.radiograph.sniff import has_dicom_mark
 
 PAGE = 200  # rows per search request
 MAX_FILM = 1 << 30  # bytes of one film
@@ -86,21 +87,21 @@ class DicomWeb(Connection):
         words = {"includefield": dj.COUNT} | ({dj.DATE: f"{since}-"} if since else {})
         for row in self._search("studies", words):
             uid = dj.value(row, dj.STUDY)
-            if dj.is_uid(uid):
+            if is_uid(uid):
                 yield Study(uid, dj.count(row))
 
     def series(self, study: str) -> Iterator[Series]:
         """The series of a study."""
         for row in self._search(f"studies/{study}/series", {}):
             uid = dj.value(row, dj.SERIES)
-            if dj.is_uid(uid):
+            if is_uid(uid):
                 yield Series(uid, dj.value(row, dj.MODALITY).upper())
 
     def instances(self, study: str, series: Series) -> Iterator[Instance]:
         """The objects of a series, without duplicates."""
         for row in self._search(f"studies/{study}/series/{series.uid}/instances", {}):
             uid = dj.value(row, dj.INSTANCE)
-            if dj.is_uid(uid):
+            if is_uid(uid):
                 modality = series.modality or dj.value(row, dj.MODALITY).upper()
                 modality = modality or MODALITY_OF.get(dj.value(row, dj.CLASS), "")
                 yield Instance(study, series.uid, uid, modality)
@@ -213,7 +214,7 @@ def _stow_says(answer: httpx.Response) -> bool | None:
 def _uid_of(path: Path) -> str | None:
     """The SOP Instance UID of a file, "" where it has none; None where it is not DICOM."""
     try:
-        if not looks_like_dicom(path):
+        if not has_dicom_mark(path):
             return None
         return str(read_file(path, pixels=False).get("SOPInstanceUID", "")).strip(" \0")
     except Exception:  # a damaged header: reported when the film is read

@@ -75,11 +75,6 @@ def count(row: Row) -> int | None:
     return int(float(text)) if re.fullmatch(r"\d{1,12}(\.0*)?", text, re.ASCII) else None
 
 
-def is_uid(text: str) -> bool:
-    """Whether a text is a valid UID, and so safe as part of a URL."""
-    return re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)+", text, re.ASCII) is not None
-
-
 def _text(item: Any) -> str:
     if isinstance(item, bool) or not isinstance(item, str | int | float):
         return ""

@@ -13,16 +13,13 @@ PS3.4 annex B (storage), PS3.7 (DIMSE), PS3.8 (associations).
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,9 +27,11 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import pydicom
 from pydicom import uid as classes
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, dimse_messages, evt
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 
 from boneseg._util.logs import log
+from boneseg._util.quiet import muted
+from boneseg._util.runtime import received_to_files
 from boneseg.errors import (
     BonesegError,
     DecoderDiedError,
@@ -120,7 +119,6 @@ class Node:
         allow: Sequence[str] = (),
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it logs datasets
         self.spool, self.engine, self.to, self.title = spool, engine, to, title
         self._allow, self._max_bytes = list(allow), max_bytes
         self._stop, self._news = threading.Event(), threading.Condition()
@@ -137,9 +135,10 @@ class Node:
         What is not finished within GRACE seconds stays on the spool for the next start. Raises
         ServiceError where the address is not available.
         """
-        _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as received, not to memory
-        messages: Any = dimse_messages  # temporary files in the spool, for clean-up after a kill
-        messages.NamedTemporaryFile = partial(tempfile.NamedTemporaryFile, dir=self.spool.coming)
+        with muted("pynetdicom"), received_to_files(self.spool.coming):  # it logs datasets
+            yield from self._running(host, port)
+
+    def _running(self, host: str, port: int) -> Iterator[int]:
         entity = AE(self.title)
         entity.require_called_aet, entity.require_calling_aet = True, self._allow
         entity.add_supported_context(_ECHO)

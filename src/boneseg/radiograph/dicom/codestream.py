@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from boneseg.radiograph.film import MAX_SCANS
+
 _JPEG = "1.2.840.10008.1.2.4."
 KINDS = {  # how each transfer syntax is decoded (PS3.6 Table A-1)
     **dict.fromkeys((_JPEG + "50", _JPEG + "51"), "jpeg"),  # baseline, extended
@@ -33,7 +35,6 @@ _FRAME_LS = 0xF7  # SOF55
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
 _TILE_PART, _CODESTREAM_END = 0xFF90, 0xFFD9  # of JPEG 2000
 _JP2_MARK = b"\x00\x00\x00\x0cjP  "
-SCANS = 256  # per JPEG; a progressive one has about ten, each a pass over the film
 _RLE_SEGMENTS = 15  # at most
 _FRAGMENTS = 1_000_000  # per file; parsing more would take seconds
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
@@ -124,7 +125,7 @@ def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
         place += max(length, 2)
     if found is None:
         raise ValueError("is damaged")
-    if frame.count(bytes((0xFF, _SCAN)), place) > SCANS:
+    if frame.count(bytes((0xFF, _SCAN)), place) > MAX_SCANS:
         raise ValueError("has too many scans")
     if frame.find(bytes((0xFF, _END)), place) < 0:  # padding may follow it
         raise ValueError("is truncated")

@@ -14,6 +14,7 @@ import atexit
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
 from threading import Lock
 from typing import Any
@@ -21,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.disposable import DiedError, Disposable, answer_with, bound_cpu, bound_memory
+from boneseg._util import runtime
+from boneseg._util.disposable import DiedError, Disposable, answer_with
 from boneseg.radiograph.dicom.codestream import Codestream, Shape
 
 _OVERHEAD = 192 * 2**20  # bytes that a decoder may use for any frame
@@ -81,8 +83,17 @@ _idle: list[Disposable] = []
 _lock = Lock()
 
 
+@cache
+def _register_clean_up() -> None:
+    """End the children with this process, and leave them to it if it forks."""
+    atexit.register(_end_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_all)
+
+
 def _taken() -> Disposable:
     """An idle child process, or a new one. Each decoding thread has its own."""
+    _register_clean_up()
     while True:
         with _lock:
             child = _idle.pop() if _idle else None
@@ -102,7 +113,6 @@ def _give_back(child: Disposable) -> None:
         _idle.append(child)
 
 
-@atexit.register
 def _end_all() -> None:
     with _lock:
         while _idle:
@@ -115,10 +125,6 @@ def _forget_all() -> None:
     _lock = Lock()
     while _idle:
         _idle.pop().forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 # -- in the child ---------------------------------------------------------------------------------
@@ -141,8 +147,8 @@ def _answer(request: bytearray) -> Iterator[bytes | memoryview]:
     end = request.index(b"\n")
     header = json.loads(request[:end])
     shape, data = Shape(*header["shape"]), bytes(memoryview(request)[end + 1 :])
-    bound_memory(header["memory"])
-    bound_cpu(header["seconds"])
+    runtime.bound_memory(header["memory"])
+    runtime.bound_cpu(header["seconds"])
     try:
         pixels = _DECODERS[header["kind"]](data, shape)
         expected = (shape.rows, shape.columns, shape.samples)

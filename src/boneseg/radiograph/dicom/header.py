@@ -5,15 +5,13 @@
     items_of(dataset, "VOILUTSequence")     # the items of a sequence, or []
 
 An element may be absent, empty, padded, of the wrong VR, or damaged: these functions return what
-can be read and never raise. `mend` and `unfold` normalise a header to the standard's form for a
-single-frame film.
+can be read and never raise. `normalise` and `select_frame` bring a header to the standard's form
+for a single-frame film.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +25,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, UncompressedTransfe
 from pydicom.valuerep import PersonName
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.read import SpacingKind, believed_spacing
+from boneseg.radiograph.film import SpacingKind, believed_spacing
 
 _COUNTS = (  # US in the standard; some archives send them as text
     *("Rows", "Columns", "SamplesPerPixel", "PlanarConfiguration"),
@@ -57,12 +55,6 @@ _FRAME_GROUPS = {
 _PADDING = " \t\r\n\0"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TYPES = {"SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}  # of binary VRs; else u2
-
-
-def hush() -> None:
-    """Silence the warnings and log lines of pydicom, which quote values from the file."""
-    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)|boneseg\.radiograph\.dicom")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def is_little_endian(dataset: Dataset) -> bool:
@@ -151,7 +143,7 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def mend(dataset: Dataset, path: Path) -> None:
+def normalise(dataset: Dataset, path: Path) -> None:
     """Normalise the counts and Photometric Interpretation to the standard, in place.
 
     Numbers as text (a wrong VR) become numbers. Photometric Interpretation is corrected for case
@@ -204,7 +196,7 @@ def _colour_word(word: str | None, dataset: Dataset) -> str:
     return word
 
 
-def unfold(dataset: Dataset, index: int) -> None:
+def select_frame(dataset: Dataset, index: int) -> None:
     """Copy the shared and per-frame functional groups of a frame to the top level, in place.
 
     index: of the frame, from 0. A group replaces all attributes of its kind: if a frame has a
@@ -215,11 +207,11 @@ def unfold(dataset: Dataset, index: int) -> None:
     for groups in (*shared, *frames):
         for sequence, keywords in _FRAME_GROUPS.items():
             for item in items_of(groups, sequence)[:1]:
-                told = [keyword for keyword in keywords if _is_told(item, keyword)]
+                given = [keyword for keyword in keywords if _has_value(item, keyword)]
                 for keyword in keywords:
-                    if told and keyword in dataset:
+                    if given and keyword in dataset:
                         del dataset[keyword]
-                for keyword in told:
+                for keyword in given:
                     dataset[keyword] = item[keyword]
 
 
@@ -227,7 +219,7 @@ def _frame_items(dataset: Dataset, keyword: str, index: int) -> list[Dataset]:
     return items_of(dataset, keyword)[index : index + 1]
 
 
-def _is_told(item: Dataset, keyword: str) -> bool:
+def _has_value(item: Dataset, keyword: str) -> bool:
     with suppress(Exception):
         return keyword in item and not item[keyword].is_empty
     return False

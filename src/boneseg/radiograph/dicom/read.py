@@ -23,16 +23,14 @@ from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom.display import display
 from boneseg.radiograph.dicom.file import InflationError, read_file
 from boneseg.radiograph.dicom.header import (
-    hush,
-    mend,
+    normalise,
     ratio_of,
+    select_frame,
     spacing_of,
     text_of,
-    unfold,
 )
 from boneseg.radiograph.dicom.pixels import decode
-from boneseg.radiograph.privacy import public_path
-from boneseg.radiograph.read import Radiograph, check_size, pick_frame
+from boneseg.radiograph.film import Radiograph, check_size, pick_frame
 
 # Projection modalities, and OT, used for secondary captures (C.7.3.1.1.1).
 PROJECTIONS = ("CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT")
@@ -85,23 +83,22 @@ _ASPECTS = (1 / 8, 8)  # of pixels; the plausible range
 
 
 def read_dicom(
-    path: Path, *, invert: bool = False, frame: int | None = None, keep_names: bool = False
+    source: Path, path: Path, *, invert: bool = False, frame: int | None = None
 ) -> Radiograph:
     """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
 
-    Raises RadiographError if the file is damaged, of another kind, or has no image.
+    `path` is the name of the file in messages. Raises RadiographError if the file is damaged, of
+    another kind, or has no image.
     """
-    hush()
-    source, path = path, path if keep_names else public_path(path)
     dataset = _parse(source, path)
     try:
         _refuse_other_kinds(dataset, path)
-        mend(dataset, path)
+        normalise(dataset, path)
         count = int(dataset.get("NumberOfFrames", 1))
         height, width = int(dataset.Rows), int(dataset.Columns)
         index = pick_frame(path, count, frame)
         check_size(path, height, width)
-        unfold(dataset, index)
+        select_frame(dataset, index)
         stored = decode(dataset, index, path)
         spacing, kind = spacing_of(dataset)
         aspect = _aspect(spacing or ratio_of(dataset))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from boneseg._util import runtime
 from boneseg.bundle.store import load_bundle, save_bundle
 from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.load import Film, read_films
@@ -36,7 +37,9 @@ SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default, for a wa
 
 def main() -> None:
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    os.nice(10)  # the page has priority
+    runtime.start()
+    runtime.keep_freed_memory()
+    runtime.lower_priority()  # the page comes first
     try:
         retrain(Path(sys.argv[1]))
     except BonesegError as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from boneseg.dataset.pairing import FILM_ENDING, MASK_ENDING, as_compared
 from boneseg.errors import RadiographError
-from boneseg.masks.annotations import DICOM_SUFFIXES
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
+from boneseg.radiograph.sniff import DICOM_SUFFIXES
 
 _TIFF = (".tif", ".tiff")
 _MARKS = {  # magic numbers of the accepted files, and their suffixes

@@ -10,8 +10,9 @@ from boneseg._util.files import LAYOUTS
 from boneseg._util.lock import held
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import OutputError, UsageError
-from boneseg.masks.annotations import DICOM_SUFFIXES, is_annotation
+from boneseg.masks.annotations import is_annotation
 from boneseg.masks.filenames import IMAGE_SUFFIXES
+from boneseg.radiograph.sniff import DICOM_SUFFIXES
 from boneseg.server.errors import ServerError
 
 HIDDEN = ".boneseg"

@@ -6,13 +6,12 @@ replaceable process. Tasks run one at a time, so the film at fault is known.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Iterator, Set
-from contextlib import suppress
 from pathlib import Path
 
-from boneseg._util.disposable import answer_with, bound_memory
+from boneseg._util import runtime
+from boneseg._util.disposable import answer_with
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
 from boneseg.server.errors import ServerError
@@ -40,14 +39,12 @@ def serve() -> None:
 
 
 def _load(bundle: Path, cores: Set[int]) -> tuple[Reply, Engine | None]:
-    if cores and hasattr(os, "sched_setaffinity"):
-        with suppress(OSError):
-            os.sched_setaffinity(0, cores)  # the engine uses one thread per core
+    runtime.run_on(cores)  # the engine uses one thread per core
     try:
         engine = Engine(bundle)
     except BonesegError as error:
         return (None, error), None
-    bound_memory(MEMORY)  # a film that needs more raises MemoryError
+    runtime.bound_memory(MEMORY)  # a film that needs more raises MemoryError
     return (None, None), engine
 
 

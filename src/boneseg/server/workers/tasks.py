@@ -23,13 +23,16 @@ from PIL import Image
 
 from boneseg._util.files import whole_file
 from boneseg.errors import MaskError
-from boneseg.inference.engine import Engine, Finding, agreement
+from boneseg.inference.agreement import agreement
+from boneseg.inference.engine import Engine
+from boneseg.inference.finding import Finding
 from boneseg.masks.formats import FORMATS, DocumentFormat
-from boneseg.masks.formats.png import read_picture
+from boneseg.masks.picture import read_picture
 from boneseg.masks.read import read_mask
 from boneseg.masks.segmentation import Segmentation
+from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.privacy import public_name
-from boneseg.radiograph.read import Radiograph, read_radiograph
+from boneseg.radiograph.read import read_radiograph
 from boneseg.server.encoding import (
     packed_film,
     packed_mask,
@@ -109,7 +112,7 @@ class SegmentUpload(Task[tuple[Facts, bytes]]):
         film = read_radiograph(self.path, keep_names=True)
         finding, seconds = _timed(engine, film)
         facts = _facts(engine, film, finding, finding.trust, seconds)
-        found = _segmentation(engine, film, finding, self.name)
+        found = engine.segmentation(film, finding, self.name)
         return facts, _encoded(found, self.form, self.path.parent)
 
 
@@ -130,7 +133,7 @@ class ExportMask(Task[tuple[str, bytes]]):
         film = read_radiograph(self.path, keep_names=True)
         if not FORMATS[self.form].drawn:
             finding, _ = _timed(engine, film)
-            found = _segmentation(engine, film, finding, name)
+            found = engine.segmentation(film, finding, name)
             return name, _encoded(found, self.form, self.spool)
         model = None if self.author == "person" else engine.bundle.card.model
         drawn = Segmentation(film, self._drawn(film, name), None, model, Path(name))
@@ -204,11 +207,6 @@ def _thumbnail(pixels: NDArray[np.float32]) -> Image.Image:
     image = Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return image
-
-
-def _segmentation(engine: Engine, film: Radiograph, finding: Finding, name: str) -> Segmentation:
-    model = engine.bundle.card.model
-    return Segmentation(film, finding.mask, finding.probability, model, Path(name))
 
 
 def _encoded(found: Segmentation, form: str, spool: Path) -> bytes:

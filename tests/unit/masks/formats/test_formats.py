@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from boneseg.dataset.convert import convert_dataset
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import MaskError
-from boneseg.masks.annotations import DICOM_SUFFIXES, SUFFIXES
+from boneseg.masks.annotations import SUFFIXES
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.read import read_mask
+from boneseg.radiograph.sniff import DICOM_SUFFIXES
 from tests.support import ROOT
 from tests.support.annotations import READ, masks
 from tests.support.films import DATA, needs_data

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 
+from boneseg.inference.engine import Engine
 from boneseg.pacs.node import listener, node
 from boneseg.pacs.node.node import Node, Peer
 from boneseg.pacs.node.spool import Spool
@@ -245,6 +246,8 @@ class Hanging:
         self.begun.set()
         self.free.wait()
         raise RuntimeError
+
+    segmentation = Engine.segmentation
 
 
 def test_a_film_that_hangs_stops_neither_the_others_nor_the_end(

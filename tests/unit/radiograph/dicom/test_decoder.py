@@ -38,7 +38,8 @@ from pydicom.uid import (
 from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom import decoder
 from boneseg.radiograph.dicom import pixels as pixel_data
-from boneseg.radiograph.read import Radiograph, read_radiograph
+from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 
 SYNTAXES = (

@@ -14,7 +14,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom.header import fields_of, items_of, numbers_of, text_of, texts_of
-from boneseg.radiograph.read import SPACINGS, believed_spacing, read_radiograph
+from boneseg.radiograph.film import SPACINGS, believed_spacing
+from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boneseg.masks.drawing import Drawing
 from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.types import Drawing
 
 
 def write_mask(path: Path, segmentation: Segmentation) -> None:

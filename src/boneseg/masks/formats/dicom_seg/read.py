@@ -13,10 +13,10 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 
 from boneseg.errors import MaskError, RadiographError
-from boneseg.masks.drawing import MAX_PAINTED, Drawing, Drawn, Mask, Patch, Region, Shape, fits
 from boneseg.masks.regions import placed
+from boneseg.masks.types import MAX_PAINTED, Drawing, Drawn, Mask, Patch, Region, Shape, fits
 from boneseg.radiograph.dicom.file import read_file
-from boneseg.radiograph.dicom.header import hush, text_of
+from boneseg.radiograph.dicom.header import text_of
 from boneseg.radiograph.dicom.pixels import decode
 
 _TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); unknown values are not quoted
@@ -24,7 +24,6 @@ _TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); unknown val
 
 def drawings(path: Path) -> list[Drawing]:
     """A drawing for each film that is referred to. Raises MaskError for DICOM of another kind."""
-    hush()
     header = _parse(path, pixels=False)
     frames: dict[str | None, list[int]] = defaultdict(list)
     for index, group in enumerate(header.PerFrameFunctionalGroupsSequence):

@@ -20,10 +20,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import logging
 import re
 import uuid
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -42,11 +40,12 @@ from pydicom.uid import ComputedRadiographyImageStorage
 from pydicom.valuerep import DA, TM, validate_value
 
 from boneseg._util.files import whole_file
+from boneseg._util.quiet import quiet
 from boneseg.errors import RadiographError
 from boneseg.masks.segmentation import Model, Segmentation
 from boneseg.radiograph.dicom.file import read_file
-from boneseg.radiograph.dicom.header import hush, numbers_of, text_of, texts_of
-from boneseg.radiograph.read import is_dicom
+from boneseg.radiograph.dicom.header import numbers_of, text_of, texts_of
+from boneseg.radiograph.sniff import is_dicom
 
 SERIES_NUMBER = 7100  # above the series numbers that modalities assign
 _NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
@@ -86,10 +85,25 @@ def dicom_seg(
     Raises RadiographError where the film lacks an identifier that must be referenced, or has
     another size.
     """
+    import highdicom  # noqa: F401 (before `quiet`, which knows the loggers there are)
+
+    with quiet():
+        _check(source, found.mask.shape, str(found.name))
+        segmentation = _segmentation(source, found, fractional, corrected)
+        _identify(segmentation, source)
+        # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
+        known = _is_sound(source, "PatientOrientation")
+        segmentation.PatientOrientation = source.PatientOrientation if known else None
+        _refer(segmentation, source, found.film.frame)
+        return segmentation
+
+
+def _segmentation(
+    source: Dataset, found: Segmentation, fractional: bool, corrected: bool
+) -> Dataset:
+    """The segmentation of an anonymous film with the UIDs of `source`."""
     import highdicom
 
-    _hush()
-    _check(source, found.mask.shape, str(found.name))
     film, study, series = (text_of(source, f"{of}InstanceUID") for of in ("SOP", "Study", "Series"))
     frame, by = found.film.frame, found.model
     uid = segmentation_uid(film, by, frame=frame, fractional=fractional)
@@ -98,7 +112,7 @@ def dicom_seg(
     model, kind = _model(by), _kind(fractional)
     pixels = found.probability if fractional else found.mask.astype(np.uint8)
     assert pixels is not None  # `FilmFormat.drawn`: masks alone are not written as fractional
-    segmentation = highdicom.seg.Segmentation(
+    made: Dataset = highdicom.seg.Segmentation(
         source_images=[_anchor(source)],
         pixel_array=np.ascontiguousarray(pixels),
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
@@ -117,12 +131,7 @@ def dicom_seg(
         series_description=f"Bones, {kind} (boneseg)",
         omit_empty_frames=False,  # a film without bones has a result, too
     )
-    _identify(segmentation, source)
-    # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
-    known = _is_sound(source, "PatientOrientation")
-    segmentation.PatientOrientation = source.PatientOrientation if known else None
-    _refer(segmentation, source, frame)
-    return segmentation
+    return made
 
 
 def segmentation_uid(
@@ -134,12 +143,9 @@ def segmentation_uid(
 
 def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
     """Write the mask. Raises RadiographError for a film not in DICOM, and OutputError."""
-    segmentation = dicom_seg(
-        read_source(found.film.source, found.name),
-        found,
-        fractional=fractional,
-    )
-    with whole_file(path) as temporary:
+    source = read_source(found.film.source, found.name)
+    segmentation = dicom_seg(source, found, fractional=fractional)
+    with quiet(), whole_file(path) as temporary:
         segmentation.save_as(temporary, enforce_file_format=True)
 
 
@@ -150,20 +156,14 @@ def read_source(path: Path, name: Path | None = None) -> Dataset:
     """
     try:
         if is_dicom(path):
-            return read_file(path, pixels=False)
+            with quiet():
+                return read_file(path, pixels=False)
     except Exception:  # pydicom's message could quote the file
         raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
     raise RadiographError(
         f"{name or path}: is not a DICOM film, so a DICOM Segmentation has nothing to point at; "
         "leave dicom-seg out, or give the DICOM file"
     )
-
-
-def _hush() -> None:
-    """Silence both libraries: their warnings and log lines quote values, and so patients."""
-    hush()
-    warnings.filterwarnings("ignore", module=r"highdicom(\.|$)")
-    logging.getLogger("highdicom").setLevel(logging.CRITICAL + 1)
 
 
 def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:

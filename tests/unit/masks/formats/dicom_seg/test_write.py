@@ -31,7 +31,6 @@ from pydicom.uid import (
 from boneseg.errors import RadiographError
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source, segmentation_uid, write
-from boneseg.radiograph.dicom.header import hush
 from tests.support import orthanc
 from tests.support.films import DATA, PATIENT, dicom, needs_data
 from tests.support.readings import (
@@ -304,7 +303,6 @@ def test_a_probability_keeps_steps_of_a_255th(tmp_path: Path) -> None:
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_dciodvfy_finds_no_error(more: dict[str, Any], tmp_path: Path) -> None:
-    hush()
     film = dicom_film(tmp_path / "film.dcm", **more)
     for kind in ("dicom-seg", "dicom-seg-fractional"):
         path = written(kind, reading(film, MASK, card()), tmp_path)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import MaskError
-from boneseg.radiograph.read import MAX_PIXELS
+from boneseg.radiograph.film import MAX_PIXELS
 
 Mask = NDArray[np.bool_]
 Shape = tuple[int, int]  # height, width

@@ -1,0 +1,208 @@
+"""What a program of boneseg changes of its own process; the only module that does.
+
+The programs are the command line with its services, and the processes that boneseg starts. Library
+calls leave the process as it is: where they need quiet for a moment, they use `_util/quiet.py`. A
+test holds that nothing else in boneseg changes warning filters, log levels, signals, limits,
+environment variables or settings of other libraries.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+_QUOTING = ("pydicom", "highdicom", "pynetdicom")  # their messages quote DICOM elements
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
+
+
+def start() -> None:
+    """Set up a process that runs nothing but boneseg: no warnings for users, no telemetry."""
+    # Pillow warns about the size, which boneseg checks itself, and about broken EXIF.
+    warnings.filterwarnings("ignore", module=r"(PIL|pydicom|highdicom|pynetdicom)(\.|$)")
+    # Recording a CUDA graph leaves gradients on its own stream; replaying synchronises with it.
+    warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
+    for name in _QUOTING:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # OpenVINO's model converter, which boneseg does not use, takes half of the import time of
+    # OpenVINO and sends telemetry on import.
+    for name in ("openvino.tools.ovc", "openvino_telemetry"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next training step instead of returning it.
+
+    A training step frees and reallocates the same hundreds of megabytes, which the kernel would map
+    and clear each time: an eighth to a third of the step. Without glibc it does nothing.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def train_beside_others(threads: int) -> None:
+    """Set up a process that trains beside others, with its share of the threads."""
+    import torch
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+
+
+def run_on(cores: Set[int]) -> None:
+    """Run on these CPU cores only, where the system allows it; empty: on all."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)
+
+
+def lower_priority() -> None:
+    """Give other processes priority."""
+    os.nice(10)
+
+
+# -- streams and files ----------------------------------------------------------------------------
+
+
+def open_standard_streams() -> None:
+    """Open closed standard streams, so that the next file opened does not take their place."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def escape_output() -> None:
+    """Let undecodable file names be printed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Discard what is left for stdout; otherwise Python fails to write it at exit."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def make_files_private() -> None:
+    """Create files that only this user can read."""
+    os.umask(0o077)
+
+
+# -- signals and threads --------------------------------------------------------------------------
+
+
+@contextmanager
+def stopped_by(*names: str) -> Iterator[None]:
+    """Let these signals raise KeyboardInterrupt, as Ctrl-C does, so that results stay intact.
+
+    Signals that are ignored (nohup) stay ignored.
+    """
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    known = [getattr(signal, name) for name in names if here and hasattr(signal, name)]
+    mine = [one for one in known if signal.getsignal(one) == signal.SIG_DFL]
+    for one in mine:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one in mine:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def on_termination(act: Callable[[], None]) -> None:
+    """Call a function on SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: act())
+
+
+def ignore_termination() -> None:
+    """Ignore SIGTERM, for instance while cleaning up after the first one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent process."""
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def report_thread_errors(report: Callable[[str], None]) -> None:
+    """Report the type of an exception that ends a thread, and no traceback."""
+    threading.excepthook = lambda raised: report(f"{raised.exc_type.__name__} in a thread")
+
+
+# -- limits ---------------------------------------------------------------------------------------
+
+
+def bound_memory(more: int) -> None:
+    """Limit the memory of this process to `more` bytes above its current use, on Linux.
+
+    Allocations beyond it fail: MemoryError in Python, an error or an abort in native code.
+    """
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+        limit = pages * resource.getpagesize() + more
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def bound_cpu(more: float) -> None:
+    """End this process after `more` further seconds of CPU time, on POSIX."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = int(used.ru_utime + used.ru_stime + more) + 1
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+
+def write_no_core() -> None:
+    """Write no core dump, which would contain a film."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_after(seconds: float) -> None:
+    """Let the kernel end this process after `seconds`; 0: never."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+# -- settings of pynetdicom -----------------------------------------------------------------------
+
+
+@contextmanager
+def received_to_files(folder: Path) -> Iterator[None]:
+    """Let pynetdicom write what it receives to files in `folder`, not to memory, until the end."""
+    from pynetdicom import _config, dimse_messages
+
+    names = vars(dimse_messages)
+    before = _config.STORE_RECV_CHUNKED_DATASET, names["NamedTemporaryFile"]
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    names["NamedTemporaryFile"] = partial(tempfile.NamedTemporaryFile, dir=folder)
+    try:
+        yield
+    finally:
+        _config.STORE_RECV_CHUNKED_DATASET, names["NamedTemporaryFile"] = before

@@ -1,0 +1,55 @@
+"""Inference backends: OpenVINO on CPUs, PyTorch on CUDA, ONNX Runtime elsewhere.
+
+    backend = open_backend(bundle)
+    backend(films)        # float32 N x 1 x H x W to the probability, float32 N x members x H x W
+
+All backends are thread-safe. Each module imports its library when a backend is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from boneseg.bundle.store import Bundle
+from boneseg.errors import UsageError
+from boneseg.inference.backends.base import Backend
+from boneseg.inference.backends.onnxruntime import OnnxRuntime
+from boneseg.inference.backends.openvino import OpenVino
+from boneseg.inference.backends.torch import Torch
+
+CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # on Linux, and on WSL
+
+BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
+    "openvino": OpenVino,
+    "onnxruntime": OnnxRuntime,
+    "torch": Torch,
+}
+
+
+def open_backend(bundle: Bundle, name: str | None = None, at_once: int = 1) -> Backend:
+    """Open the backend of this name, or the best one for this machine.
+
+    at_once: the number of concurrent calls to optimise for. (Used by OpenVINO only, which splits
+    the cores into as many streams.)
+
+    Raises UsageError if the backend is unknown or not installed, and BundleError if it cannot run
+    the bundle's network.
+    """
+    if name is not None and name not in BACKENDS:
+        raise UsageError(f"--engine {name}: is not known; choose from {', '.join(BACKENDS)}")
+    chosen = name or suitable()
+    if find_spec(chosen) is None:
+        raise UsageError(f"--engine {chosen}: is not installed; pip install {chosen}")
+    return BACKENDS[chosen](bundle, at_once)
+
+
+def suitable() -> str:
+    """The default backend: PyTorch with CUDA, else the first one installed."""
+    if any(path.exists() for path in CUDA_DRIVER) and find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            return "torch"
+    return next((name for name in BACKENDS if find_spec(name)), "openvino")

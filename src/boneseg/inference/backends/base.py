@@ -1,0 +1,32 @@
+"""What every inference backend provides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from boneseg.errors import BundleError
+from boneseg.preprocessing import Floats
+
+KEPT = 8  # networks kept ready in memory, one per input shape
+
+Shape = tuple[int, ...]
+
+
+class Backend(Protocol):
+    """A network ready for inference."""
+
+    name: str  # as shown to the user
+
+    def __call__(self, films: Floats) -> Floats:
+        """Map float32 N x 1 x H x W to the probability of bone, float32 N x members x H x W."""
+
+    def prepare(self, shape: Shape) -> None:
+        """Prepare for inputs of this shape. Raises BundleError if that fails."""
+
+
+def cannot_run(file: Path, who: str, shape: Shape | None) -> BundleError:
+    """The error for a network file that a backend cannot run (at inputs of `shape`)."""
+    at = f" at {shape[2]} x {shape[3]}" if shape else ""
+    problem = f"{who} cannot run its {file.name}{at}"
+    return BundleError(f"{file.parent}: {problem}; copy the bundle again")

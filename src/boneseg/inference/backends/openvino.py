@@ -1,0 +1,122 @@
+"""OpenVINO on the CPU.
+
+The network is compiled for each new input shape; the most recent ones are kept in memory and on
+disk (`compiled.py`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from boneseg._util.quiet import without_module
+from boneseg.bundle.card import INT8, ONNX
+from boneseg.bundle.store import Bundle
+from boneseg.inference.backends.base import KEPT, Shape, cannot_run
+from boneseg.inference.backends.compiled import CompiledNetworks
+from boneseg.preprocessing import Floats
+
+
+class OpenVino:
+    """OpenVINO on the CPU; bfloat16 if the CPU supports it."""
+
+    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
+        openvino = openvino_package()
+        self._bundle, self._core = bundle, openvino.Core()
+        self._at_once, self._begun, self._one_at_a_time = at_once, False, Lock()
+        self._settings = {"PERFORMANCE_HINT": "LATENCY"}
+        if at_once > 1:
+            self._settings["NUM_STREAMS"] = str(at_once)
+        self._kept = CompiledNetworks.of(bundle.card.card_sha256, openvino.__version__)
+        self._networks: dict[Shape, _Requests] = {}
+        self._file = INT8 if INT8 in bundle.card.files else ONNX
+        types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._machine = self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(types)
+        kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"
+        self.name = f"OpenVINO {version('openvino')}, {kind}, CPU"
+
+    def __call__(self, films: Floats) -> Floats:
+        network = self._network(films.shape)
+        try:
+            return self._answer(network, films)
+        except Exception:
+            raise cannot_run(self._bundle.path / self._file, "OpenVINO", films.shape) from None
+
+    def _answer(self, network: _Requests, films: Floats) -> Floats:
+        if self._begun:
+            return network(films)
+        # The first call initialises state shared in OpenVINO's bindings; two concurrent first calls
+        # can deadlock, one holding that state and the other the GIL.
+        with self._one_at_a_time:
+            found = network(films)
+            self._begun = True
+        return found
+
+    def prepare(self, shape: Shape) -> None:
+        self._network(shape)
+
+    def _network(self, shape: Shape) -> _Requests:
+        with self._one_at_a_time:
+            found = self._networks.pop(shape, None) or self._compiled(shape)
+            while len(self._networks) >= KEPT:
+                self._networks.pop(next(iter(self._networks)))
+            self._networks[shape] = found  # the last used comes last
+        return found
+
+    def _compiled(self, shape: Shape) -> _Requests:
+        try:
+            return _Requests(self._restored(shape) or self._compile(shape), self._at_once)
+        except Exception:  # OpenVINO's own message is very long, and may quote bytes of the file
+            raise cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
+
+    def _restored(self, shape: Shape) -> Any:
+        """The network from the disk cache; None if missing or not for this machine."""
+        data = self._kept.read(self._purpose(shape)) if self._kept else None
+        if data is None:
+            return None
+        with suppress(RuntimeError):
+            tensor = openvino_package().Tensor(np.frombuffer(data, np.uint8))
+            return self._core.import_model(tensor, "CPU", self._settings)
+        return None
+
+    def _compile(self, shape: Shape) -> Any:
+        model = self._core.read_model(self._bundle.path / self._file)
+        model.reshape(list(shape))
+        if list(model.output(0).shape)[2:] != list(shape)[2:]:
+            raise RuntimeError("fixed input size")
+        compiled = self._core.compile_model(model, "CPU", self._settings)
+        if self._kept:
+            self._kept.write(self._purpose(shape), compiled.export_model().read())
+        return compiled
+
+    def _purpose(self, shape: Shape) -> str:
+        """The cache key of a compiled network within its bundle."""
+        return f"{self._file} {shape} {sorted(self._settings.items())} {self._machine}"
+
+
+class _Requests:
+    """A compiled network with a pool of inference requests, each used by one thread at a time."""
+
+    def __init__(self, compiled: Any, count: int) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(compiled.create_infer_request())
+
+    def __call__(self, films: Floats) -> Floats:
+        request = self._free.get()
+        try:
+            return np.asarray(request.infer(films)[0], np.float32)
+        finally:
+            self._free.put(request)
+
+
+def openvino_package() -> Any:
+    """Import openvino without telemetry, which would post to the network on import."""
+    with without_module("openvino_telemetry"):
+        return import_module("openvino")
