@@ -156,7 +156,7 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
     node = Node(spool, engine, nobody())
     with node.running("127.0.0.1", 0) as port:
         with monkeypatch.context() as full:
-            full.setattr("boneseg.pacs.node.LEAST_ROOM", 1 << 62)
+            full.setattr("boneseg.pacs.node.node.LEAST_ROOM", 1 << 62)
             assert offer(port, film) is None
         until(lambda: not list(coming.iterdir()))
         assert f"film rejected: no space left in {coming}; free space there" in lines
