@@ -1,0 +1,26 @@
+"""Masks and thresholds as the page and the server exchange them."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boneseg.server.encoding import packed_mask, packed_probability, unpacked_mask
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
+@settings(max_examples=50)
+def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    bits = gzip.decompress(packed_mask(mask))
+    assert np.array_equal(unpacked_mask(bits, (height, width), ""), mask)
+
+
+@given(st.integers(1, 255), st.floats(0, 1, width=32))
+@settings(max_examples=200)
+def test_a_threshold_of_the_page_is_exact(level: int, p: float) -> None:
+    packed = gzip.decompress(packed_probability(np.full((1, 1), p, np.float32)))
+    assert (packed[0] >= level) == (np.float32(p) >= level / 256)

@@ -1,0 +1,110 @@
+"""boneseg serve refuses to start in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from boneseg.bundle.shipped import sample_films
+from tests.support.lightbox import COMMAND, FOOT, fill, refused, served
+
+
+def test_a_read_only_folder_is_one_line(disk: Path) -> None:
+    fill(disk / "films", "hand")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    done = refused("--data", disk / "films")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Read-only file system" in done.stderr and "give --data" in done.stderr
+
+
+def test_a_taken_port_and_a_second_server_are_one_line(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "films", "hand")
+    with served("--data", folder) as address:
+        port = address.rstrip("/").rpartition(":")[2]
+        done = refused("--port", port)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "in use; choose another --port" in done.stderr
+        done = refused("--port", 0, "--data", folder)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "is open in another light box (" + address.rstrip("/") in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("--data", FOOT), 2, "is not a folder"),
+        (("--data", sample_films()), 2, "holds films but no folder images/"),
+        (("--model", sample_films()), 1, "is not a bundle"),
+        (("--host", "256.1.1.1"), 2, "is not an address"),
+        (("--port", "70000"), 2, "--port"),
+    ],
+)
+def test_a_wrong_word_is_one_line(words: tuple, status: int, told: str) -> None:
+    if "--port" not in words:
+        words = ("--port", 0, *words)
+    done = refused(*words)
+    assert done.returncode == status
+    assert told in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "python_multipart"])
+def test_what_is_not_installed_is_named_with_its_extra(missing: str) -> None:
+    code = f"import sys; sys.modules['{missing}'] = None; from boneseg.cli import main; main()"
+    call = [sys.executable, "-c", code, "serve"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {missing} is not installed; pip install 'boneseg[serve]'\n"
+
+
+def test_another_address_asks_for_a_token() -> None:
+    with served("--host", "0.0.0.0") as address, httpx.Client(follow_redirects=True) as browser:
+        assert "/?token=" in address
+        assert browser.get(address.replace("0.0.0.0", "127.0.0.1")).status_code == 200
+
+
+def test_a_token_that_was_given_opens_the_page_and_is_not_printed() -> None:
+    token = 'a+b;c&d=%41 #"'
+    with served("--token", token) as address, httpx.Client(follow_redirects=True) as browser:
+        assert address.endswith("/") and "token" not in address
+        assert browser.get(address, params={"token": token}).status_code == 200
+        health = address + "api/health"
+        assert browser.get(health).status_code == 200  # by the cookie
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(health, headers=bearer).status_code == 200
+        assert httpx.get(health).status_code == 401
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_every_line_of_the_log_has_a_time_and_a_level(tmp_path: Path, form: str) -> None:
+    call = [*COMMAND, "serve", "--port", "0", "--log-format", form, "--host", "0.0.0.0"]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        lines = [server.stderr.readline() for _ in range(3)]
+        server.terminate()
+        lines += server.communicate(timeout=30)[1].splitlines()
+    assert server.returncode == 0
+    levels = []
+    for line in lines:
+        if form == "json":
+            record = json.loads(line)
+            assert re.fullmatch(TIME, record["time"]) and record["message"]
+            levels.append(record["level"])
+        else:
+            found = re.fullmatch(rf"{TIME} ([A-Z]+) \S.*\n?", line)
+            assert found, line
+            levels.append(found[1])
+    assert levels == ["INFO", "INFO", "WARNING", "INFO"]
+    done = refused("--log-format", "xml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
