@@ -29,7 +29,7 @@ from boneseg.dataset.load import Film, read_films
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.dataset.splits import name_hash_split
 from boneseg.evaluation.evaluate import evaluate_predictions
-from boneseg.evaluation.metrics import Summary
+from boneseg.evaluation.scores import Summary
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
 from boneseg.recipes.builtin import load_recipe

@@ -12,7 +12,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from pydicom.encaps import encapsulate
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.errors import BonesegError
-from boneseg.evaluation.metrics import Scores
+from boneseg.evaluation.metrics import columns
 from boneseg.masks.annotations import open_annotations
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.read import read_mask
@@ -197,7 +197,7 @@ def _report(folder: Path) -> list[bytes]:
 
 
 def _fold(folder: Path) -> list[bytes]:
-    scores = dict.fromkeys((field.name for field in fields(Scores)), 0.5)
+    scores = dict.fromkeys([*columns(), "empty_prediction", "empty_truth"], 0.5)
     known = {"threshold": 0.5, "restarts": 0, "seconds": 1.5, "parameters": 1000}
     return [json.dumps({"cases": [{"name": "knee", **scores}], "trust": [0.9], **known}).encode()]
 

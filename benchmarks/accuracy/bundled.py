@@ -24,7 +24,7 @@ from boneseg.bundle.store import load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.drawing.overlay import overlay
-from boneseg.evaluation.metrics import bootstrap_ci95
+from boneseg.evaluation.statistics import bootstrap_ci95
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.png import save_png
 from boneseg.radiograph.read import read_radiograph

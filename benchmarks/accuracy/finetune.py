@@ -39,8 +39,7 @@ from boneseg.bundle.card import WEIGHTS
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.drawing.charts import curve, linear, spanning
-from boneseg.evaluation.metrics import bootstrap_ci95
-from boneseg.evaluation.statistics import paired_p
+from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
 from boneseg.recipes.builtin import load_recipe
 
 SETS = ("legs", "knee-femur", "knee-tibia", "spine")

@@ -28,8 +28,7 @@ from benchmarks.common import (
     write_section,
 )
 from boneseg.bundle.store import Bundle
-from boneseg.evaluation.metrics import bootstrap_ci95
-from boneseg.evaluation.statistics import paired_p
+from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
 from boneseg.inference.backends import open_backend
 from boneseg.inference.engine import Engine
 from boneseg.preprocessing import Floats

@@ -33,8 +33,7 @@ from benchmarks.common import (
     write_section,
 )
 from boneseg.dataset.open import Dataset, open_dataset
-from boneseg.evaluation.metrics import bootstrap_ci95
-from boneseg.evaluation.statistics import paired_p
+from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
 from boneseg.recipes.builtin import load_recipe
 
 SETS = {"legs": "legs", "spine": "spine", "knee-femur": "knee"}

@@ -31,8 +31,7 @@ from benchmarks.common import (
     write_section,
 )
 from boneseg.errors import TrainingError
-from boneseg.evaluation.metrics import bootstrap_ci95
-from boneseg.evaluation.statistics import paired_p
+from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
 
 FIRST = "seed-deep"  # what every other recipe is held against

@@ -46,7 +46,7 @@ from benchmarks.common import (
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import Dataset
 from boneseg.evaluation.evaluate import evaluate_predictions
-from boneseg.evaluation.metrics import Summary
+from boneseg.evaluation.scores import Summary
 from boneseg.recipes.builtin import load_recipe
 
 PLAN = "nnUNetPlans"

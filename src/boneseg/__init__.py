@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from boneseg.dataset.open import Dataset, open_dataset
     from boneseg.errors import BonesegError
     from boneseg.evaluation.evaluate import Evaluation, evaluate_model
-    from boneseg.evaluation.metrics import Scores, score
+    from boneseg.evaluation.scores import Scores, score
     from boneseg.experiments.compare import Comparison, compare_recipes
     from boneseg.experiments.crossval import cross_validate
     from boneseg.experiments.crossval_result import CrossValidation
@@ -80,7 +80,7 @@ _HOMES = {
     "evaluation.evaluate": ("Evaluation", "evaluate_model"),
     "masks.formats.png": ("write_mask",),
     "masks.read": ("read_mask",),
-    "evaluation.metrics": ("Scores", "score"),
+    "evaluation.scores": ("Scores", "score"),
     "radiograph.film": ("Radiograph",),
     "radiograph.read": ("read_radiograph",),
     "recipes.recipe": ("Recipe",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from boneseg.bundle.card import CARD, ONNX, WEIGHTS, card_digest
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle, load_network, seen_by, sign
 from boneseg.errors import BonesegError, BundleError, RecipeError, TrainingError
-from boneseg.evaluation.metrics import Scores
+from boneseg.evaluation.metrics import columns
 from boneseg.experiments import crossval
 from boneseg.inference.engine import Engine
 from boneseg.preprocessing import Floats
@@ -171,7 +170,7 @@ FOLD = {
 
 
 def case(**words: Any) -> dict[str, Any]:
-    scores = {one.name: 0.5 for one in fields(Scores)}
+    scores = dict.fromkeys([*columns(), "empty_prediction", "empty_truth"], 0.5)
     return {"name": "knee"} | scores | words
 
 

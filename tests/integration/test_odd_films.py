@@ -19,7 +19,7 @@ from boneseg.dataset.load import Film, fingerprint, prepare_films, read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import RadiographError
 from boneseg.evaluation.evaluate import evaluate_model
-from boneseg.evaluation.metrics import score
+from boneseg.evaluation.scores import score
 from boneseg.inference.batch import segment_files
 from boneseg.masks.formats.png import write_mask
 from boneseg.preprocessing import Preparation, resize

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from boneseg.evaluation.metrics import score
+from boneseg.evaluation.scores import score
 from boneseg.preprocessing import Preparation, fitted, locally_normalised, resize, standardised
 
 sides = st.integers(20, 300)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg._util.lock import exclusive
-from boneseg.evaluation.metrics import Summary
+from boneseg.evaluation.scores import Summary
 from boneseg.recipes.builtin import load_recipe
 
 

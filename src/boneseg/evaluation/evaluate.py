@@ -10,15 +10,14 @@ an empty mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.files import write_table
+from boneseg._util.files import JSON, write_table
 from boneseg._util.text import counted
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import is_among
@@ -26,7 +25,8 @@ from boneseg.dataset.open import Dataset
 from boneseg.dataset.pairing import MaskFile, as_compared, masks_in
 from boneseg.drawing.html import frame, table
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
-from boneseg.evaluation.metrics import (
+from boneseg.evaluation.metrics import columns
+from boneseg.evaluation.scores import (
     CaseScores,
     Scores,
     Summary,
@@ -81,10 +81,12 @@ class Evaluation:
         """The message shown where there are no scores."""
         return f"no film could be scored; all {len(self.failures)} failed"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JSON]:
         """Return the document of `evaluate --json`, with "parts" where any are known."""
-        parts = {"parts": parts_json(self.parts)} if self.parts else {}
-        return self.summary.to_json() | parts
+        document = self.summary.to_json()
+        if self.parts:
+            document["parts"] = parts_json(self.parts)
+        return document
 
     def table(self) -> str:
         """Format each metric with its interval, then each body part, for a terminal."""
@@ -92,14 +94,16 @@ class Evaluation:
             return self.nothing_scored
         mean, ci95 = self.summary.mean, self.summary.ci95
         several = len(self.summary.cases) > 1
+        width = max(10, *map(len, (*mean, *self.parts)))
         lines = [
-            f"{name:<10} {value:8.4f}   "
+            f"{name:<{width}} {value:8.4f}   "
             + (f"95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}" if several else "one film")
             for name, value in mean.items()
         ]
         lines += [
-            f"{part:<10} {found.mean['dice']:8.4f}   Dice of {counted(len(found.cases), 'film')}"
+            f"{part:<{width}} {found.mean['dice']:8.4f}   Dice of {films}"
             for part, found in self.parts.items()
+            for films in (counted(len(found.cases), "film"),)
         ]
         return "\n".join(lines)
 
@@ -180,9 +184,9 @@ def write_cases_csv(summary: Summary, path: Path) -> None:
 
     Raises OutputError where the file cannot be written.
     """
-    columns = ["name", *(field.name for field in fields(Scores))]
+    heads = ["name", *columns(), "empty_prediction", "empty_truth"]
     rows = (case.to_json() for case in summary.cases)
-    write_table(path, columns, ([row[name] for name in columns] for row in rows))
+    write_table(path, heads, ([row[name] for name in heads] for row in rows))
 
 
 def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluation:

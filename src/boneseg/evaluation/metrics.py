@@ -1,285 +1,228 @@
-"""Segmentation metrics: overlap, boundary distances, and their mean over cases.
+"""Segmentation metrics of one mask against its truth, each registered by name.
 
-The policy: Masks are compared on the original pixel grid, each case on its own,
-then averaged. Both masks empty: every overlap score is 1 and every distance 0. One of them empty:
-every overlap score is 0 and every distance the diagonal of the image. No value is
-ever left out of a mean: a non-finite value is an error.
+    @metric("dice", "Dice", both_empty=1, one_empty=0)
+    def dice(pair: MaskPair) -> float:
+        \"\"\"Overlap: 2|P∩T| / (|P|+|T|).\"\"\"
+        return 2 * pair.common / (pair.predicted + pair.true)
+
+That is all that a metric needs: scores, tables, JSON, CSV and reports list what is registered, in
+the order of `columns`. Where a mask is empty the function is not called, and the policy sets the
+value: overlap is 1 and distances are 0 where both are empty; overlap is 0 and distances are the
+diagonal of the image where one is. A metric returns a finite value, as none is left out of a mean.
 
 The boundary of a mask is its pixels with at least one of their four neighbours (above, below, left,
-right) outside the mask; beyond the edge of the image counts as outside. MONAI's
-`get_mask_edges` draws the same boundary. Distances are exact, between centres of boundary pixels.
+right) outside the mask; beyond the edge of the image counts as outside. MONAI's `get_mask_edges`
+draws the same boundary. Distances are exact, between centres of boundary pixels.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from boneseg.errors import BonesegError, MaskError, UsageError
-from boneseg.evaluation.statistics import Groups, resampled
+from boneseg._util.registry import Registry
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Unit = Literal["", "px", "mm"]
+
+DIAGONAL = math.inf  # as a value of `one_empty`: the diagonal of the image
 
 
 @dataclass(frozen=True)
-class Scores:
-    """One mask against its truth. Overlaps and `nsd` lie in [0, 1]; `_px` is pixels, `_mm` is mm.
+class MaskPair:
+    """A prediction and its truth, bool H x W, neither of them empty.
 
-    dice, iou: 2|P∩T| / (|P|+|T|) and |P∩T| / |P∪T|.
-    precision, recall: |P∩T| / |P| and |P∩T| / |T|.
-    hd, hd95: the larger of the two directed Hausdorff distances, and of the two directed 95th
-        percentiles (linear interpolation between ranks).
-    assd: the mean of the distances of both directions pooled.
-    nsd: the fraction of both boundaries within the tolerance of the other (surface Dice; Nikolov
-        et al. 2018, arXiv:1809.04430), each boundary pixel counting as one unit of length.
-    The `_mm` values are None where the pixel spacing is not known.
+    tolerance_px: distance, in pixels, that still counts as correct.
+    step: distance between rows and between columns: (1, 1) in pixels, or the spacing in mm.
     """
 
-    dice: float
-    iou: float
-    precision: float
-    recall: float
-    hd_px: float
-    hd95_px: float
-    assd_px: float
-    nsd: float
-    hd_mm: float | None
-    hd95_mm: float | None
-    assd_mm: float | None
-    empty_prediction: bool
-    empty_truth: bool
+    prediction: Mask
+    truth: Mask
+    tolerance_px: float = 2.0
+    step: tuple[float, float] = (1.0, 1.0)
+    _in_pixels: MaskPair | None = None
+
+    def in_mm(self, spacing_mm: tuple[float, float]) -> MaskPair:
+        """The same pair with distances in mm; boundaries are found once for both."""
+        return replace(self, step=spacing_mm, _in_pixels=self)
+
+    @cached_property
+    def predicted(self) -> int:
+        """The number of predicted pixels."""
+        return int(self.prediction.sum())
+
+    @cached_property
+    def true(self) -> int:
+        """The number of bone pixels."""
+        return int(self.truth.sum())
+
+    @cached_property
+    def common(self) -> int:
+        """The number of bone pixels that were predicted."""
+        return int((self.prediction & self.truth).sum())
+
+    @cached_property
+    def boundaries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Row and column of each boundary pixel of the prediction and of the truth: n x 2."""
+        if self._in_pixels is not None:
+            return self._in_pixels.boundaries
+        return boundary(self.prediction), boundary(self.truth)
+
+    @cached_property
+    def distances(self) -> tuple[Floats, Floats]:
+        """From each boundary point of the prediction to the nearest of the truth, and back.
+
+        A tree over the boundary pixels is as exact as a distance transform over all pixels, but
+        eight times as fast on a 12-megapixel film, and its memory does not grow with the film.
+        """
+        from scipy.spatial import KDTree
+
+        predicted, true = (points * np.array(self.step) for points in self.boundaries)
+        there, _ = KDTree(true).query(predicted)
+        back, _ = KDTree(predicted).query(true)
+        return there, back
 
 
-METRICS = tuple(f.name for f in fields(Scores) if not f.name.startswith("empty_"))
-
-
-@dataclass(frozen=True)
-class CaseScores:
-    """The scores of one named case; `group` is its patient, where known."""
-
-    name: str
-    scores: Scores
-    group: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the name and every score in one flat dict; unknown `_mm` values are None."""
-        return {"name": self.name, **asdict(self.scores)}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Scores of many cases, and per metric the mean, sample standard deviation and 95 % interval.
-
-    An `_mm` metric is summarised only where the spacing of every case is known: a mean over some
-    cases would look comparable to one over all of them.
-    `empty_predictions` counts cases with an empty prediction and a non-empty truth.
-    """
-
-    cases: tuple[CaseScores, ...]
-    mean: dict[str, float]
-    std: dict[str, float]
-    ci95: dict[str, tuple[float, float]]
-    empty_predictions: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document of `boneseg evaluate --json`."""
-        return {
-            "cases": [case.to_json() for case in self.cases],
-            "mean": dict(self.mean),
-            "ci95": {name: list(interval) for name, interval in self.ci95.items()},
-            "empty_predictions": self.empty_predictions,
-        }
-
-
-def score(
-    prediction: Mask,
-    truth: Mask,
-    spacing_mm: tuple[float, float] | None = None,
-    nsd_tolerance_px: float = 2.0,
-) -> Scores:
-    """Score one predicted mask against the truth.
-
-    prediction, truth: bool, height × width, of the same size.
-    spacing_mm: millimetres between rows and between columns, in this order (DICOM PS3.3 10.7.1.3),
-        or None where unknown.
-    nsd_tolerance_px: boundary distance, in pixels, that still counts as correct.
-
-    Raises MaskError for masks that are not boolean, not 2-D or not of the same size, and UsageError
-    for a spacing that is not positive or a tolerance below 0.
-    """
-    _check(prediction, truth, spacing_mm, nsd_tolerance_px)
-    predicted, true = int(prediction.sum()), int(truth.sum())
-    if predicted and true:
-        distances = _boundary_scores(prediction, truth, spacing_mm, nsd_tolerance_px)
-    else:
-        distances = _set_scores(truth.shape, spacing_mm, both_empty=predicted == true)
-    return Scores(
-        **_overlap(predicted, true, int((prediction & truth).sum())),
-        **distances,
-        empty_prediction=predicted == 0,
-        empty_truth=true == 0,
-    )
-
-
-def threshold(probability: NDArray[np.floating[Any]], at: float) -> Mask:
-    """Return the pixels whose probability is at least `at`, as a bool mask of the same shape.
-
-    Raises BonesegError for a non-finite probability, which a comparison would silently turn into
-    background. Raises UsageError for a
-    threshold outside [0, 1].
-    """
-    if not 0 <= at <= 1:
-        raise UsageError(f"the threshold is {at}; give a number from 0 to 1")
-    if not np.isfinite(probability).all():
-        bad = probability.size - int(np.isfinite(probability).sum())
-        raise BonesegError(
-            f"{bad} of {probability.size} probabilities are not finite: "
-            "the model or its input is damaged; check both"
-        )
-    return np.asarray(probability >= at, dtype=np.bool_)
-
-
-def bootstrap_ci95(
-    values: ArrayLike, seed: int = 0, resamples: int = 2000, groups: Groups | None = None
-) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval (Efron 1979) of the mean of one value per case.
-
-    Where the cases' patients are known (`groups`), patients are resampled, each with all of its
-    cases. The same values, groups, seed and count give the same interval. Raises UsageError for no
-    values or a non-finite one.
-    """
-    cases = np.asarray(values, dtype=np.float64).ravel()
-    if cases.size == 0 or not np.isfinite(cases).all():
-        raise UsageError("a confidence interval needs at least one value, and all values finite")
-    means, _ = resampled(cases, groups, resamples, seed)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
-
-
-def summarise(cases: Iterable[CaseScores]) -> Summary:
-    """Summarise scored cases: empty dicts for none, a standard deviation of 0 for one."""
-    cases = tuple(cases)
-    columns = {name: [getattr(case.scores, name) for case in cases] for name in METRICS}
-    known = {name: np.array(c) for name, c in columns.items() if c and None not in c}
-    groups = [case.group for case in cases]
-    return Summary(
-        cases=cases,
-        mean={name: float(values.mean()) for name, values in known.items()},
-        std={n: float(v.std(ddof=1)) if v.size > 1 else 0.0 for n, v in known.items()},
-        ci95={name: bootstrap_ci95(values, groups=groups) for name, values in known.items()},
-        empty_predictions=sum(
-            case.scores.empty_prediction and not case.scores.empty_truth for case in cases
-        ),
-    )
-
-
-def by_part(summary: Summary, parts: Mapping[str, str | None]) -> dict[str, Summary]:
-    """Return the summary of each body part; empty where no part is known."""
-    known = sorted({part for case in summary.cases if (part := parts.get(case.name))})
-    return {
-        part: summarise(case for case in summary.cases if parts.get(case.name) == part)
-        for part in known
-    }
-
-
-def parts_json(parts: Mapping[str, Summary]) -> dict[str, Any]:
-    """Return the body-part rows used in every JSON document."""
-    return {
-        part: {"films": len(found.cases), "mean": found.mean, "ci95": found.ci95}
-        for part, found in parts.items()
-    }
-
-
-_UNKNOWN_MM: dict[str, Any] = {"hd_mm": None, "hd95_mm": None, "assd_mm": None}
-
-
-def _check(
-    prediction: Mask, truth: Mask, spacing_mm: Sequence[float] | None, tolerance: float
-) -> None:
-    if prediction.shape != truth.shape:
-        raise MaskError(
-            f"the prediction is {_size(prediction)} pixels and the truth {_size(truth)} "
-            "(height × width); compare masks of one film on its own pixel grid"
-        )
-    if prediction.ndim != 2 or prediction.dtype != np.bool_ or truth.dtype != np.bool_:
-        raise MaskError(
-            f"masks must be boolean, height × width; got {prediction.dtype} and {truth.dtype} "
-            f"of {_size(truth)}"
-        )
-    if spacing_mm is not None and not all(0 < step < math.inf for step in spacing_mm):
-        raise UsageError(f"the pixel spacing {tuple(spacing_mm)} mm is not positive")
-    if not tolerance >= 0:
-        raise UsageError(f"the tolerance is {tolerance} px; give 0 or more")
-
-
-def _size(mask: Mask) -> str:
-    return " × ".join(str(length) for length in mask.shape)
-
-
-def _overlap(predicted: int, true: int, common: int) -> dict[str, Any]:
-    if predicted == true == 0:
-        return {"dice": 1.0, "iou": 1.0, "precision": 1.0, "recall": 1.0}
-    return {
-        "dice": 2 * common / (predicted + true),
-        "iou": common / (predicted + true - common),
-        "precision": common / predicted if predicted else 0.0,
-        "recall": common / true if true else 0.0,
-    }
-
-
-def _set_scores(
-    shape: tuple[int, ...], spacing_mm: tuple[float, float] | None, *, both_empty: bool
-) -> dict[str, Any]:
-    """Distances and NSD set by the policy where a mask is empty."""
-
-    def distances(unit: str, step: tuple[float, float]) -> dict[str, Any]:
-        far = 0.0 if both_empty else math.hypot(shape[0] * step[0], shape[1] * step[1])
-        return {f"{name}_{unit}": far for name in ("hd", "hd95", "assd")}
-
-    mm = distances("mm", spacing_mm) if spacing_mm else _UNKNOWN_MM
-    return {**distances("px", (1.0, 1.0)), **mm, "nsd": float(both_empty)}
-
-
-def _boundary_scores(
-    prediction: Mask, truth: Mask, spacing_mm: tuple[float, float] | None, tolerance: float
-) -> dict[str, Any]:
-    boundaries = _boundary_points(prediction), _boundary_points(truth)
-    there, back = _nearest(*boundaries, (1.0, 1.0))
-    near = np.count_nonzero(there <= tolerance) + np.count_nonzero(back <= tolerance)
-    mm = _distances("mm", *_nearest(*boundaries, spacing_mm)) if spacing_mm else _UNKNOWN_MM
-    return {**_distances("px", there, back), **mm, "nsd": near / (there.size + back.size)}
-
-
-def _boundary_points(mask: Mask) -> NDArray[np.intp]:
-    """Row and column of each boundary pixel: n × 2."""
+def boundary(mask: Mask) -> NDArray[np.intp]:
+    """Row and column of each boundary pixel: n x 2."""
     framed = np.pad(mask, 1)  # beyond the image is outside
     inside = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     return np.argwhere(mask & ~inside)
 
 
-def _nearest(
-    a: NDArray[np.intp], b: NDArray[np.intp], step: tuple[float, float]
-) -> tuple[Floats, Floats]:
-    """Distances of the boundary points of `a` from the nearest of `b`, and of `b` from `a`.
+@dataclass(frozen=True)
+class Metric:
+    """A registered metric.
 
-    A tree over the boundary pixels is as exact as a distance transform over all pixels, but eight
-    times as fast on a 12-megapixel film, and its memory does not grow with the film.
+    label: in tables, without the unit. both_empty, one_empty: its values where both masks are
+    empty, and where one is. description: the first line of the docstring.
     """
-    from scipy.spatial import KDTree
 
-    a_scaled, b_scaled = a * np.array(step), b * np.array(step)
-    there, _ = KDTree(b_scaled).query(a_scaled)
-    back, _ = KDTree(a_scaled).query(b_scaled)
-    return there, back
+    label: str
+    unit: Unit
+    higher_is_better: bool
+    both_empty: float
+    one_empty: float
+    description: str
+    compute: Callable[[MaskPair], float]
+
+    @property
+    def title(self) -> str:
+        """The label with its unit, for the head of a column."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+    @property
+    def digits(self) -> int:
+        """Decimal places in tables."""
+        return 2 if self.unit else 4
+
+    def value(self, pair: MaskPair, empty: int) -> float:
+        """The metric of a pair of masks, of which `empty` (0, 1 or 2) are empty."""
+        if empty == 0:
+            return float(self.compute(pair))
+        value = self.both_empty if empty == 2 else self.one_empty
+        if value != DIAGONAL:
+            return float(value)
+        height, width = pair.truth.shape
+        return math.hypot(height * pair.step[0], width * pair.step[1])
 
 
-def _distances(unit: str, there: Floats, back: Floats) -> dict[str, Any]:
-    return {
-        f"hd_{unit}": float(max(there.max(), back.max())),
-        f"hd95_{unit}": float(max(np.percentile(there, 95), np.percentile(back, 95))),
-        f"assd_{unit}": float(np.concatenate((there, back)).mean()),
-    }
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def columns() -> list[str]:
+    """The names of all metrics in the order of tables and documents: lengths in mm are last."""
+    return sorted(METRICS, key=lambda name: METRICS[name].unit == "mm")
+
+
+def metric(
+    name: str,
+    label: str,
+    *,
+    both_empty: float,
+    one_empty: float,
+    higher_is_better: bool = True,
+    length: bool = False,
+) -> Callable[[Callable[[MaskPair], float]], Callable[[MaskPair], float]]:
+    """A decorator that registers the function of a metric.
+
+    name: its key in scores and documents. A length is registered as NAME_px and NAME_mm: it is
+    computed in pixels, and in mm where the spacing is known.
+    """
+    units: tuple[Unit, ...] = ("px", "mm") if length else ("",)
+
+    def register(compute: Callable[[MaskPair], float]) -> Callable[[MaskPair], float]:
+        description = (compute.__doc__ or "").strip().partition("\n")[0]
+        for unit in units:
+            entry = Metric(
+                label, unit, higher_is_better, both_empty, one_empty, description, compute
+            )
+            METRICS.register(f"{name}_{unit}" if unit else name)(entry)
+        return compute
+
+    return register
+
+
+@metric("dice", "Dice", both_empty=1, one_empty=0)
+def dice(pair: MaskPair) -> float:
+    """Overlap of both masks: 2|P∩T| / (|P|+|T|)."""
+    return 2 * pair.common / (pair.predicted + pair.true)
+
+
+@metric("iou", "IoU", both_empty=1, one_empty=0)
+def iou(pair: MaskPair) -> float:
+    """Intersection over union: |P∩T| / |P∪T|."""
+    return pair.common / (pair.predicted + pair.true - pair.common)
+
+
+@metric("precision", "precision", both_empty=1, one_empty=0)
+def precision(pair: MaskPair) -> float:
+    """Share of the predicted pixels that are bone: |P∩T| / |P|."""
+    return pair.common / pair.predicted
+
+
+@metric("recall", "recall", both_empty=1, one_empty=0)
+def recall(pair: MaskPair) -> float:
+    """Share of the bone pixels that were predicted: |P∩T| / |T|."""
+    return pair.common / pair.true
+
+
+@metric("hd", "HD", both_empty=0, one_empty=DIAGONAL, higher_is_better=False, length=True)
+def hausdorff(pair: MaskPair) -> float:
+    """Hausdorff distance between the boundaries: the larger of the two directed ones."""
+    there, back = pair.distances
+    return float(max(there.max(), back.max()))
+
+
+@metric("hd95", "HD95", both_empty=0, one_empty=DIAGONAL, higher_is_better=False, length=True)
+def hausdorff95(pair: MaskPair) -> float:
+    """The larger of the two directed 95th percentiles of the distances between boundaries.
+
+    Percentiles are interpolated linearly between ranks.
+    """
+    there, back = pair.distances
+    return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+
+
+@metric("assd", "ASSD", both_empty=0, one_empty=DIAGONAL, higher_is_better=False, length=True)
+def mean_surface_distance(pair: MaskPair) -> float:
+    """Average symmetric surface distance: the mean of the distances of both directions pooled."""
+    return float(np.concatenate(pair.distances).mean())
+
+
+@metric("nsd", "NSD", both_empty=1, one_empty=0)
+def surface_dice(pair: MaskPair) -> float:
+    """Normalised surface Dice: the share of both boundaries within 2 px of the other.
+
+    Each boundary pixel counts as one unit of length (Nikolov et al., 2018, arXiv:1809.04430).
+    """
+    there, back = pair.distances
+    near = sum(int(np.count_nonzero(one <= pair.tolerance_px)) for one in (there, back))
+    return near / (there.size + back.size)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from boneseg.errors import UsageError
+
 ENOUGH = 20  # films from which the bootstrap is reliable
 EVERY_SIGN = 12  # films up to which all sign patterns are enumerated
 AT_ONCE = 1_000_000  # groups resampled at a time
@@ -66,6 +68,23 @@ def _ratio(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
     total = counts.sum(axis=-1)
     means = sums.sum(axis=-1) / total
     return means, np.linalg.norm(sums - means[..., None] * counts, axis=-1) / total
+
+
+def bootstrap_ci95(
+    values: ArrayLike, seed: int = 0, resamples: int = 2000, groups: Groups | None = None
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval (Efron 1979) of the mean of one value per case.
+
+    Where the cases' patients are known (`groups`), patients are resampled, each with all of its
+    cases. The same values, groups, seed and count give the same interval. Raises UsageError for no
+    values or a non-finite one.
+    """
+    cases = np.asarray(values, dtype=np.float64).ravel()
+    if cases.size == 0 or not np.isfinite(cases).all():
+        raise UsageError("a confidence interval needs at least one value, and all values finite")
+    means, _ = resampled(cases, groups, resamples, seed)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def paired_p(

@@ -24,8 +24,8 @@ from boneseg._util.text import counted
 from boneseg.dataset.open import Dataset
 from boneseg.drawing.html import frame, table
 from boneseg.errors import TrainingError, UsageError
-from boneseg.evaluation.metrics import bootstrap_ci95, by_part, summarise
-from boneseg.evaluation.statistics import p_words, paired_p, sampling_units
+from boneseg.evaluation.scores import by_part, summarise
+from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p, sampling_units
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_result import CrossValidation
 from boneseg.recipes.builtin import BUILT_IN, load_recipe

@@ -20,7 +20,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import all_but, split_folds, units
 from boneseg.errors import DatasetError, TrainingError, UsageError
 from boneseg.evaluation.calibration import Calibration, calibrate
-from boneseg.evaluation.metrics import CaseScores, Scores, Summary, by_part, score, summarise
+from boneseg.evaluation.scores import CaseScores, Scores, Summary, by_part, score, summarise
 from boneseg.evaluation.trust import Trust, trust_quality
 from boneseg.experiments.crossval_result import CrossValidation, Fold
 from boneseg.inference.engine import Engine
@@ -314,10 +314,10 @@ def _read_fold(out: Path, number: int, groups: Mapping[str, str | None]) -> Fold
     path = out / f"fold-{number}" / "fold.json"
     try:
         facts = read_json(read_bytes(path))
-        keys = [field.name for field in fields(Scores)]
         cases = [
-            CaseScores(c["name"], Scores(**{k: _number(c[k]) for k in keys}), groups[c["name"]])
+            CaseScores(c["name"], scores, groups[c["name"]])
             for c in facts["cases"]
+            if (scores := Scores.from_json(c)) is not None
         ]
         trust = tuple(_number(value) for value in facts["trust"])
         if not cases or len(trust) != len(cases):

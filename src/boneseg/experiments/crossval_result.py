@@ -14,7 +14,7 @@ from boneseg.drawing.charts import bars, curve, linear
 from boneseg.drawing.html import frame, titled
 from boneseg.evaluation.calibration import Calibration
 from boneseg.evaluation.evaluate import summaries_table
-from boneseg.evaluation.metrics import CaseScores, Summary, parts_json, summarise
+from boneseg.evaluation.scores import CaseScores, Summary, parts_json, summarise
 from boneseg.evaluation.trust import Trust
 from boneseg.recipes.recipe import Recipe
 from boneseg.training.history import read_curve

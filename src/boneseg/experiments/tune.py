@@ -42,8 +42,8 @@ from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import all_but, split_folds
 from boneseg.drawing.html import frame, table
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
-from boneseg.evaluation.metrics import bootstrap_ci95, score
-from boneseg.evaluation.statistics import p_words, paired_p
+from boneseg.evaluation.scores import score
+from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p
 from boneseg.experiments.tune_storage import LOOKS, open_study, storage_errors, study
 from boneseg.inference.engine import Engine
 from boneseg.recipes.recipe import Recipe

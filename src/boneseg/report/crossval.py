@@ -28,7 +28,7 @@ from boneseg.report.training import (
 from boneseg.training.history import read_curve
 
 if TYPE_CHECKING:
-    from boneseg.evaluation.metrics import CaseScores, Summary
+    from boneseg.evaluation.scores import CaseScores, Summary
     from boneseg.experiments.crossval_result import CrossValidation
 
 

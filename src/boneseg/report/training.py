@@ -19,12 +19,13 @@ from boneseg.dataset.fingerprint import is_among
 from boneseg.drawing.charts import Axis, curve, histogram, linear, logarithmic
 from boneseg.drawing.style import STYLE
 from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
-from boneseg.evaluation.metrics import by_part
+from boneseg.evaluation.metrics import METRICS, columns
+from boneseg.evaluation.scores import by_part
 from boneseg.evaluation.statistics import ENOUGH, sampling_units
 
 if TYPE_CHECKING:
     from boneseg.bundle.card import Card
-    from boneseg.evaluation.metrics import CaseScores, Summary
+    from boneseg.evaluation.scores import CaseScores, Summary
     from boneseg.training.history import Check
     from boneseg.training.run import TrainedRun
 
@@ -232,22 +233,23 @@ def _name(case: CaseScores) -> str:
 
 def case_table(cases: Sequence[CaseScores]) -> str:
     """All scores of all films, in the given order."""
-    columns = {"Dice": "dice", "IoU": "iou", "precision": "precision", "recall": "recall"}
-    columns |= {"NSD": "nsd", "HD95, px": "hd95_px", "HD, px": "hd_px"}
-    if any(case.scores.hd95_mm is not None for case in cases):
-        columns["HD95, mm"] = "hd95_mm"
+    values = [case.scores.values for case in cases]
+    shown = {
+        name: METRICS[name] for name in columns() if any(one[name] is not None for one in values)
+    }
     rows = []
     for case in cases:
-        values = ((name, getattr(case.scores, name)) for name in columns.values())
-        cells = (_number(value, 2 if name.startswith("hd") else 4) for name, value in values)
+        cells = (_number(case.scores.values[name], one.digits) for name, one in shown.items())
         rows.append(f"<tr><th>{_name(case)}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
-    heads = "".join(f"<th>{head}</th>" for head in columns)
+    heads = "".join(f"<th>{escape(metric.title)}</th>" for metric in shown.values())
+    explained = {metric.label: metric.description for metric in shown.values()}
+    legend = "".join(
+        f"<li>{escape(label)}: {escape(text)}</li>" for label, text in explained.items()
+    )
     return (
         '<h2>All films, worst first</h2><div class="scroll"><table>'
         f"<thead><tr><th>film</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        "<p>Precision: share of the predicted pixels that are bone. Recall: share of the bone "
-        "pixels that were predicted. HD: Hausdorff distance between the outlines; HD95: its 95th "
-        "percentile. NSD: normalised surface Dice at 2 px.</p>"
+        f"<ul>{legend}</ul>"
     )
 
 

@@ -21,7 +21,7 @@ from boneseg.dataset.load import Film, prepare_films
 from boneseg.drawing.html import frame
 from boneseg.evaluation.calibration import calibrated_threshold
 from boneseg.evaluation.evaluate import evaluate_predictions
-from boneseg.evaluation.metrics import Summary
+from boneseg.evaluation.scores import Summary
 from boneseg.preprocessing import Preparation
 from boneseg.recipes.recipe import SettledRecipe
 from boneseg.training.collapse_guard import predict

@@ -1,9 +1,7 @@
 """The metric policy, held against MONAI, SciPy and brute force."""
 
-import json
 import math
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,16 +11,11 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist, directed_hausdorff
 
-from boneseg.errors import BonesegError, MaskError, UsageError
-from boneseg.evaluation.metrics import (
-    METRICS,
-    CaseScores,
-    Scores,
-    bootstrap_ci95,
-    score,
-    summarise,
-    threshold,
-)
+from boneseg.errors import MaskError, UsageError
+from boneseg.evaluation.evaluate import Evaluation, write_cases_csv
+from boneseg.evaluation.metrics import DIAGONAL, METRICS, MaskPair, columns, metric
+from boneseg.evaluation.scores import CaseScores, score, summarise
+from boneseg.report.training import case_table
 
 OVERLAPS = ("dice", "iou", "precision", "recall")
 DISTANCES = ("hd", "hd95", "assd")
@@ -317,125 +310,62 @@ def test_scoring_a_leg_film_takes_milliseconds():
     assert min(times) < 0.1  # about 10 ms; a distance table of all pixels would take seconds
 
 
-# The threshold
+# The registry
 
 
-def test_the_threshold_itself_is_bone():
-    mask = threshold(np.array([[0.49, 0.5], [0.51, 0.0]], np.float32), 0.5)
-    assert mask.dtype == np.bool_
-    assert mask.tolist() == [[False, True], [True, False]]
+def test_every_metric_states_what_it_is():
+    for name, one in METRICS.items():
+        assert one.label and len(one.description) > 20
+        assert name.endswith(f"_{one.unit}") or not one.unit
+        assert math.isfinite(one.both_empty)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_probability_that_is_not_finite_is_no_background(bad):
-    with pytest.raises(BonesegError, match="1 of 4 probabilities are not finite"):
-        threshold(np.array([[0.1, bad], [0.9, 0.2]], np.float32), 0.5)
+def test_every_metric_prefers_the_truth_and_is_worst_without_it():
+    """`both_empty` is the best value and `one_empty` the worst, in the metric's own direction."""
+    for pair in ((square(), square()), (square(), square(at=(2, 9)))):
+        scores = score(*pair, (0.5, 0.5))
+        for name, one in METRICS.items():
+            best, worst = one.both_empty, one.one_empty
+            value = scores[name]
+            assert best >= value >= worst if one.higher_is_better else best <= value <= worst
 
 
-@pytest.mark.parametrize("at", [-0.1, 1.1, math.nan])
-def test_a_threshold_that_is_no_probability_is_refused(at):
-    with pytest.raises(UsageError, match="threshold"):
-        threshold(np.zeros((2, 2), np.float32), at)
+def test_lengths_in_millimetres_are_the_last_columns():
+    names = columns()
+    assert sorted(names) == sorted(METRICS)
+    assert [name for name in names if name.endswith("_mm")] == names[-3:]
 
 
-# Over cases
+@pytest.fixture
+def registered(monkeypatch):
+    """Two metrics more: a share of pixels and a length."""
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS.items()))
+
+    @metric("accuracy", "accuracy", both_empty=1, one_empty=0)
+    def accuracy(pair: MaskPair) -> float:
+        """Share of all pixels that are right."""
+        return float((pair.prediction == pair.truth).mean())
+
+    options = {"both_empty": 0, "one_empty": DIAGONAL, "higher_is_better": False, "length": True}
+
+    @metric("nearest", "nearest", **options)
+    def nearest(pair: MaskPair) -> float:
+        """The least distance between the boundaries."""
+        return float(min(pair.distances[0].min(), pair.distances[1].min()))
 
 
-def test_the_interval_is_the_same_for_the_same_seed():
-    values = np.random.default_rng(1).random(40)
-    assert bootstrap_ci95(values, seed=3) == bootstrap_ci95(values, seed=3)
-    assert bootstrap_ci95(values, seed=3) != bootstrap_ci95(values, seed=4)
-
-
-def test_the_interval_agrees_with_scipy():
-    from scipy.stats import bootstrap
-
-    values = np.random.default_rng(2).gamma(2.0, 3.0, 50)
-    known = bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=5)
-    # Two sets of resamples differ by chance: far less than the width of the interval (about 2.4).
-    expected = (known.confidence_interval.low, known.confidence_interval.high)
-    assert_allclose(bootstrap_ci95(values, resamples=9999), expected, atol=0.12)
-
-
-@settings(max_examples=15)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_the_interval_lies_among_the_values(values):
-    low, high = bootstrap_ci95(values, resamples=200)
-    assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
-
-
-def test_films_of_one_patient_leave_the_interval_as_wide_as_one_film_of_each():
-    each = np.random.default_rng(4).random(25)
-    groups = [f"patient {i // 4}" for i in range(100)]
-    alone, all_films = bootstrap_ci95(each), np.repeat(each, 4)
-    assert_allclose(bootstrap_ci95(all_films, groups=groups), alone)
-    low, high = bootstrap_ci95(all_films)
-    assert high - low < 0.6 * (alone[1] - alone[0])
-
-
-def test_a_film_of_no_known_patient_is_a_patient_of_its_own():
-    values, known = np.random.default_rng(5).random(30), [None] * 30
-    assert bootstrap_ci95(values, groups=known) == bootstrap_ci95(values)
-    assert bootstrap_ci95(values, groups=["a", "a", *known[2:]]) != bootstrap_ci95(values)
-
-
-def test_a_summary_knows_the_patients_of_its_cases():
-    pairs = cases(*[(np.eye(4, dtype=bool), np.tri(4, k=i % 3, dtype=bool)) for i in range(12)])
-    grouped = [replace(case, group=f"patient {i % 3}") for i, case in enumerate(pairs)]
-    assert summarise(grouped).mean == summarise(pairs).mean
-    assert summarise(grouped).ci95["dice"] != summarise(pairs).ci95["dice"]
-
-
-@pytest.mark.parametrize("values", [[], [0.5, math.nan], [math.inf]])
-def test_no_interval_hides_a_value_that_is_missing(values):
-    with pytest.raises(UsageError, match="finite"):
-        bootstrap_ci95(values)
-
-
-def cases(*pairs, spacing=None):
-    return [CaseScores(f"film{i}", score(*pair, spacing)) for i, pair in enumerate(pairs)]
-
-
-def test_a_summary_averages_every_case():
+@pytest.mark.usefixtures("registered")
+def test_a_registered_metric_needs_no_other_edit(tmp_path):
     nothing = np.zeros((20, 20), bool)
-    summary = summarise(cases((square(), square()), (nothing, square())))
-    assert summary.mean["dice"] == 0.5
-    assert summary.std["dice"] == pytest.approx(math.sqrt(0.5))
-    assert summary.mean["hd95_px"] == pytest.approx(math.hypot(20, 20) / 2)
-    assert summary.ci95["dice"][0] <= summary.mean["dice"] <= summary.ci95["dice"][1]
-
-
-def test_an_empty_prediction_is_counted_only_where_there_was_bone():
-    nothing = np.zeros((20, 20), bool)
-    pairs = [(nothing, square()), (nothing, nothing), (square(), nothing), (square(), square())]
-    assert summarise(cases(*pairs)).empty_predictions == 1
-
-
-def test_millimetres_are_averaged_only_where_every_spacing_is_known():
-    pair = (square(), square(at=(6, 5)))
-    known, unknown = cases(pair, spacing=(0.5, 0.5)), cases(pair)
-    assert summarise(known).mean["hd_mm"] == 0.5
-    assert "hd_mm" not in summarise(known + unknown).mean
-    assert summarise(known + unknown).mean["hd_px"] == 1.0
-
-
-def test_one_case_has_no_spread():
-    summary = summarise(cases((square(), square(at=(6, 5)))))
-    dice = summary.mean["dice"]
-    assert summary.std["dice"] == 0.0
-    assert summary.ci95["dice"] == (dice, dice)
-
-
-def test_the_json_document_keeps_the_contract():
-    summary = summarise(cases((square(), square(at=(6, 5)))))
-    document = json.loads(json.dumps(summary.to_json(), allow_nan=False))
-    assert list(document) == ["cases", "mean", "ci95", "empty_predictions"]
-    assert set(document["cases"][0]) == {"name", *Scores.__dataclass_fields__}
-    assert document["cases"][0]["name"] == "film0"
-    assert document["cases"][0]["hd_mm"] is None
-    assert document["mean"].keys() == document["ci95"].keys() == summary.std.keys()
-    assert len(document["ci95"]["hd95_px"]) == 2
-
-
-def test_a_summary_of_nothing_is_still_a_document():
-    assert summarise([]).to_json() == {"cases": [], "mean": {}, "ci95": {}, "empty_predictions": 0}
+    found = score(square(), square(at=(5, 6)), (0.5, 0.5))
+    assert found["accuracy"] == 1 - 12 / 400
+    assert (score(nothing, nothing)["accuracy"], score(nothing, square())["accuracy"]) == (1, 0)
+    assert score(nothing, square(), (0.5, 2))["nearest_mm"] == math.hypot(10, 40)
+    assert score(square(), square(at=(9, 16)), (0.5, 2.0))["nearest_mm"] == 12
+    summary = summarise([CaseScores("film", found)])
+    assert summary.to_json()["mean"]["nearest_px"] == 0
+    write_cases_csv(summary, tmp_path / "cases.csv")
+    heads, row = (tmp_path / "cases.csv").read_text().splitlines()
+    assert dict(zip(heads.split(","), row.split(","), strict=True))["accuracy"] == "0.97"
+    assert "accuracy" in Evaluation(summary, {}, ()).table()
+    assert "Share of all pixels that are right" in case_table(summary.cases)

@@ -22,7 +22,7 @@ from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import UsageError
-from boneseg.evaluation.metrics import score
+from boneseg.evaluation.scores import score
 from boneseg.inference.backends import BACKENDS, suitable
 from boneseg.inference.backends.compiled import KEPT, CompiledNetworks
 from boneseg.inference.engine import Engine

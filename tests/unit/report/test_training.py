@@ -26,7 +26,7 @@ from boneseg.drawing.charts import linear, logarithmic
 from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.errors import OutputError
 from boneseg.evaluation.evaluate import evaluate_predictions
-from boneseg.evaluation.metrics import Summary
+from boneseg.evaluation.scores import Summary
 from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.report.training import write_report
@@ -60,7 +60,7 @@ def made(
     masks = [moved(one.mask, index) for index, one in enumerate(films)]
     run = TrainedRun(
         network=nn.Conv2d(1, 1, 3),
-        recipe=recipe.with_settings(["network.levels=3", "run.batch=4"]),
+        recipe=recipe.with_settings(["network.levels=3", "run.batch=4"]).settle([(64, 32)]),
         fingerprint="ab" * 32,
         best_dice=max((row.dice for row in history), default=-1.0),
         restarts=history[-1].attempt if history else 0,
