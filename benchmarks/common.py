@@ -259,7 +259,7 @@ def write_section(title: str, lines: Sequence[str], page: Path = RESULTS) -> Non
 
 
 def write_chart(name: str, drawn: str, width: int) -> None:
-    """Put a chart (`boneseg.drawing.charts`) into docs/images, px wide, to stand by itself."""
+    """Put a chart (`_util.drawing.charts`) into docs/images, px wide, to stand by itself."""
     head, mark, rest = drawn.partition(">")
     head = head.replace("<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" ')
     (DOCS / "images" / name).write_text(head + mark + STYLE + rest + "\n", encoding="utf-8")

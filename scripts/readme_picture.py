@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from boneseg._util.drawing.overlay import overlay
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
-from boneseg.drawing.overlay import overlay
 from boneseg.inference.engine import Engine
 from boneseg.radiograph.read import read_radiograph
 

@@ -30,7 +30,8 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from boneseg._util.files import whole_file
-from boneseg.inference.plausibility import SIDE, STRIDES, weights
+from boneseg.bundle.shipped import film_check_weights
+from boneseg.inference.plausibility import SIDE, STRIDES
 from boneseg.preprocessing import resize
 from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, simulate
 from scripts import film_check_pictures as pictures
@@ -80,7 +81,7 @@ def main() -> None:
     words.add_argument("--work", type=Path, default=Path("runs/film-check"))
     words.add_argument("--steps", type=int, default=7000)
     words.add_argument("--parallel", type=int, default=2, help="processes that simulate")
-    words.add_argument("--out", type=Path, default=weights())
+    words.add_argument("--out", type=Path, default=film_check_weights())
     asked = words.parse_args()
     torch.manual_seed(SEED)
     asked.work.mkdir(parents=True, exist_ok=True)

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from boneseg._util.drawing.overlay import overlay
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
-from boneseg.drawing.overlay import overlay
 from boneseg.evaluation.statistics import bootstrap_ci95
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.png import save_png

@@ -27,7 +27,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from safetensors.numpy import load_file, save_file
 
-from boneseg.inference.plausibility import SIDE, load_film_check, weights
+from boneseg.bundle.shipped import film_check_weights
+from boneseg.inference.plausibility import SIDE, load_film_check
 from boneseg.masks.formats.png import save_png
 from boneseg.preprocessing import resize
 from boneseg.radiograph.greyscale import stretch
@@ -103,7 +104,7 @@ def tell(name: str, pictures: Pictures, sheets: Path | None, *, wanted: bool) ->
 
 def logit(pixels: Grey) -> float:
     """Of a picture; under 0 it is warned of."""
-    return load_film_check(weights()).logit(pixels)
+    return load_film_check(film_check_weights()).logit(pixels)
 
 
 def places(name: str) -> bool:
@@ -117,9 +118,9 @@ def place(sets: list[list[float]]) -> None:
     shares = np.concatenate([np.full(len(one), 1 / len(one) / len(sets)) for one in sets])
     order = np.argsort(logits)
     threshold = logits[order][np.searchsorted(np.cumsum(shares[order]), ALLOWED)]
-    values = load_file(weights())
+    values = load_file(film_check_weights())
     values["head.bias"] = (values["head.bias"] - threshold).astype(np.float16)
-    save_file(values, weights())
+    save_file(values, film_check_weights())
     load_film_check.cache_clear()
     print(f"the threshold moves by {threshold:+.2f}, by {len(logits)} films\n")
 

@@ -35,10 +35,10 @@ from benchmarks.common import (
     write_chart,
     write_section,
 )
+from boneseg._util.drawing.charts import curve, linear, spanning
 from boneseg.bundle.card import WEIGHTS
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
-from boneseg.drawing.charts import curve, linear, spanning
 from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
 from boneseg.recipes.builtin import load_recipe
 

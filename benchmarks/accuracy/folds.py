@@ -32,9 +32,9 @@ from benchmarks.common import (
 )
 from boneseg.evaluation.trust import trust_quality
 from boneseg.experiments.crossval import cross_validate
+from boneseg.experiments.crossval_report import write_crossval_report
 from boneseg.inference.engine import Engine
 from boneseg.recipes.builtin import load_recipe
-from boneseg.report.crossval import write_crossval_report
 from boneseg.training.history import Check
 
 

@@ -33,7 +33,7 @@ from benchmarks.common import (
     write_chart,
     write_section,
 )
-from boneseg.drawing.charts import logarithmic, scatter, spanning
+from boneseg._util.drawing.charts import logarithmic, scatter, spanning
 from boneseg.inference.backends.openvino import OpenVino
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe

@@ -33,8 +33,8 @@ from benchmarks.common import (
     train_and_score,
     write_section,
 )
+from boneseg._util.drawing.overlay import overlay
 from boneseg.dataset.load import Film
-from boneseg.drawing.overlay import overlay
 from boneseg.inference.batch import segment_files
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.png import save_png

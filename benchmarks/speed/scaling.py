@@ -27,9 +27,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import PERFORMANCE, machine, write_section
+from boneseg._util.drawing.overlay import picture
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
-from boneseg.drawing.overlay import picture
 from boneseg.inference.backends import open_backend
 from boneseg.inference.engine import MOST, Engine
 from boneseg.inference.plausibility import likeness

@@ -9,11 +9,11 @@ import pytest
 
 from boneseg.dataset.open import open_dataset
 from boneseg.experiments.compare import compared
+from boneseg.experiments.comparison_report import write_compare_report
 from boneseg.experiments.crossval import cross_validate
+from boneseg.experiments.crossval_report import write_crossval_report
 from boneseg.experiments.crossval_result import CrossValidation
 from boneseg.recipes.builtin import load_recipe
-from boneseg.report.comparison import write_compare_report
-from boneseg.report.crossval import write_crossval_report
 from boneseg.simulate import simulate
 from tests.support.browser import browse, picture
 from tests.support.requirements import needs_browser

@@ -1,10 +1,10 @@
-"""The model and the films in the package itself."""
+"""The models and the films in the package itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_MODELS = Path(__file__).parents[1] / "models"
+_MODELS = Path(__file__).parent / "models"
 
 
 def bundled() -> Path:
@@ -15,3 +15,8 @@ def bundled() -> Path:
 def sample_films() -> Path:
     """The path of the bundled sample films, which are simulated."""
     return _MODELS / "samples"
+
+
+def film_check_weights() -> Path:
+    """The path of the bundled weights of `inference/plausibility.py`."""
+    return _MODELS / "film-check.safetensors"

@@ -42,8 +42,8 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.discovery import find_radiographs
-    from boneseg.report.training import write_report
     from boneseg.simulate import simulate
+    from boneseg.training.report import write_report
     from boneseg.training.train import train
 
     chosen = load_recipe("default").with_settings(

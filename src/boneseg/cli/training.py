@@ -101,9 +101,9 @@ def train(
     """Train a U-Net on films and masks; the model is written to OUT/bundle."""
     from boneseg.bundle.store import load_bundle, save_bundle
     from boneseg.dataset.open import open_dataset
-    from boneseg.report.training import write_report
     from boneseg.training.finetune import refuse_other_network
     from boneseg.training.history import Check
+    from boneseg.training.report import write_report
     from boneseg.training.train import train as run_training
 
     if precision not in PRECISIONS:
@@ -169,7 +169,7 @@ def crossval(
     from boneseg.bundle.store import load_bundle
     from boneseg.dataset.open import open_dataset
     from boneseg.experiments.crossval import cross_validate
-    from boneseg.report.crossval import write_crossval_report
+    from boneseg.experiments.crossval_report import write_crossval_report
     from boneseg.training.finetune import refuse_other_network
     from boneseg.training.history import Check
 
@@ -237,7 +237,7 @@ def compare(
     """Cross-validate recipes on the same folds and test their differences for significance."""
     from boneseg.dataset.open import open_dataset
     from boneseg.experiments.compare import compare_recipes
-    from boneseg.report.comparison import write_compare_report
+    from boneseg.experiments.comparison_report import write_compare_report
     from boneseg.training.history import Check
 
     asked = _asked_settings("compare", settings, minutes, epochs)

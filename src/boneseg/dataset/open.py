@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from boneseg._util.drawing.html import figure, frame, table
 from boneseg._util.files import LAYOUTS, real_path
 from boneseg._util.text import counted, listed
 from boneseg.dataset.case import Case, without_name
@@ -29,7 +30,6 @@ from boneseg.dataset.pairing import (
     picture_files,
 )
 from boneseg.dataset.tables import Tables, read_tables
-from boneseg.drawing.html import figure, frame, table
 from boneseg.errors import BonesegError, DatasetError, UsageError
 from boneseg.masks.annotations import is_annotation, suffix_of
 from boneseg.masks.filenames import stem_of

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg._util.drawing.html import frame, table
 from boneseg._util.files import JSON, write_table
 from boneseg._util.text import counted
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import is_among
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.pairing import MaskFile, as_compared, masks_in
-from boneseg.drawing.html import frame, table
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
 from boneseg.evaluation.metrics import columns
 from boneseg.evaluation.scores import (

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from boneseg._util.drawing.html import frame, table
 from boneseg._util.files import whole_file, write_table
 from boneseg._util.lock import exclusive
 from boneseg._util.text import counted
 from boneseg.dataset.open import Dataset
-from boneseg.drawing.html import frame, table
 from boneseg.errors import TrainingError, UsageError
 from boneseg.evaluation.scores import by_part, summarise
 from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p, sampling_units

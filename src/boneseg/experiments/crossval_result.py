@@ -7,11 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from boneseg._util.drawing.charts import bars, curve, linear
+from boneseg._util.drawing.html import frame, titled
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle
 from boneseg.dataset.case import Case
-from boneseg.drawing.charts import bars, curve, linear
-from boneseg.drawing.html import frame, titled
 from boneseg.evaluation.calibration import Calibration
 from boneseg.evaluation.evaluate import summaries_table
 from boneseg.evaluation.scores import CaseScores, Summary, parts_json, summarise

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boneseg._util import runtime
+from boneseg._util.drawing.html import frame, table
 from boneseg._util.files import whole_file
 from boneseg._util.lock import exclusive
 from boneseg._util.processes import workers
@@ -40,7 +41,6 @@ from boneseg.dataset.duplicates import near_duplicates, thumbnail
 from boneseg.dataset.load import Film, fingerprints, read_films
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import all_but, split_folds
-from boneseg.drawing.html import frame, table
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.evaluation.scores import score
 from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p

@@ -39,7 +39,7 @@ class Finding:
         return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {trust})"
 
     def _repr_html_(self) -> str:
-        from boneseg.drawing.html import figure, frame
+        from boneseg._util.drawing.html import figure, frame
 
         trust = "" if self.trust is None else f", trust {self.trust:.2f}"
         caution = f"; warning: {self.warning}" if self.warning else ""

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import ThreadpoolController
 
+from boneseg.bundle.shipped import film_check_weights
 from boneseg.errors import BundleError
 from boneseg.preprocessing import Floats, resize
 
@@ -62,17 +63,12 @@ class FilmCheck:
         return float((weight @ pooled + bias).item())
 
 
-def weights() -> Path:
-    """The path of the bundled weights."""
-    return Path(__file__).parents[1] / "models" / "film-check.safetensors"
-
-
 def likeness(pixels: Floats) -> float:
     """How much float32 H x W in [0, 1] looks like a radiograph, in [0, 1]; bone bright or dark.
 
     About 1 % of real radiographs are below LEAST: see docs/bundled-model.md. Raises BundleError.
     """
-    logit = load_film_check(weights()).logit(pixels)
+    logit = load_film_check(film_check_weights()).logit(pixels)
     return float(1 / (1 + np.exp(-np.clip(logit, -60, 60))))
 
 

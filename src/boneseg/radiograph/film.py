@@ -52,7 +52,7 @@ class Radiograph:
         return f"Radiograph({height} x {width}, spacing {self.spacing_mm or 'unknown'})"
 
     def _repr_html_(self) -> str:
-        from boneseg.drawing.html import figure, frame
+        from boneseg._util.drawing.html import figure, frame
 
         height, width = self.pixels.shape
         spacing = ""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from boneseg._util.drawing.charts import curve, linear
+from boneseg._util.drawing.html import titled
 from boneseg._util.files import write_table
-from boneseg.drawing.charts import curve, linear
-from boneseg.drawing.html import titled
 
 
 @dataclass(frozen=True)

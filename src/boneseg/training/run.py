@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from boneseg._util.drawing.html import frame
 from boneseg._util.text import counted
 from boneseg.bundle.card import Card, CardData, library_versions
 from boneseg.bundle.store import Bundle, save_bundle
 from boneseg.dataset.fingerprint import digest, joined
 from boneseg.dataset.load import Film, prepare_films
-from boneseg.drawing.html import frame
 from boneseg.evaluation.calibration import calibrated_threshold
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary

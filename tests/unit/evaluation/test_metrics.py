@@ -15,7 +15,7 @@ from boneseg.errors import MaskError, UsageError
 from boneseg.evaluation.evaluate import Evaluation, write_cases_csv
 from boneseg.evaluation.metrics import DIAGONAL, METRICS, MaskPair, columns, metric
 from boneseg.evaluation.scores import CaseScores, score, summarise
-from boneseg.report.training import case_table
+from boneseg.training.report import case_table
 
 OVERLAPS = ("dice", "iou", "precision", "recall")
 DISTANCES = ("hd", "hd95", "assd")

@@ -24,6 +24,7 @@ from boneseg.evaluation.calibration import calibration_error, fitted_temperature
 from boneseg.evaluation.trust import trust_quality
 from boneseg.experiments import crossval
 from boneseg.experiments.crossval import cross_validate
+from boneseg.experiments.crossval_report import write_crossval_report
 from boneseg.experiments.crossval_result import CrossValidation
 from boneseg.inference.agreement import agreement
 from boneseg.inference.engine import Engine
@@ -34,7 +35,6 @@ from boneseg.preprocessing import Preparation
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.recipes.recipe import Recipe
-from boneseg.report.crossval import write_crossval_report
 from boneseg.simulate import simulate
 from boneseg.training.history import Check
 from boneseg.training.sampler import balancing_weights

@@ -15,10 +15,10 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from threadpoolctl import threadpool_info
 
-from boneseg.bundle.shipped import sample_films
+from boneseg.bundle.shipped import film_check_weights, sample_films
 from boneseg.errors import BundleError
 from boneseg.inference.finding import Finding
-from boneseg.inference.plausibility import LEAST, likeness, load_film_check, weights
+from boneseg.inference.plausibility import LEAST, likeness, load_film_check
 from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.read import read_radiograph
 from tests.support.films import DATA, needs_data
@@ -105,7 +105,7 @@ def test_a_finding_shows_its_warning() -> None:
 
 def test_it_does_not_depend_on_what_runs_it() -> None:
     torch = pytest.importorskip("torch")
-    check = load_film_check(weights())
+    check = load_film_check(film_check_weights())
     film = np.random.default_rng(1).random((128, 128), np.float32)
     features = torch.from_numpy(2 * film - 1)[None, None]
     for (weight, bias), stride in zip(check.layers, (2, 2, 2, 1, 2, 1), strict=True):
@@ -118,7 +118,7 @@ def test_it_does_not_depend_on_what_runs_it() -> None:
 
 def test_damaged_weights_are_told(tmp_path: Path) -> None:
     broken = tmp_path / "film-check.safetensors"
-    broken.write_bytes(weights().read_bytes()[:500])
+    broken.write_bytes(film_check_weights().read_bytes()[:500])
     for path in (broken, tmp_path / "none.safetensors"):
         with pytest.raises(BundleError, match="install boneseg again"):
             load_film_check(path)

@@ -28,8 +28,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg._util.drawing.overlay import COLOUR
 from boneseg._util.files import whole_file
-from boneseg.drawing.overlay import COLOUR
 from boneseg.errors import MaskError
 from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import Segmentation

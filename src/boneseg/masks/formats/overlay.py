@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boneseg.drawing.overlay import picture
+from boneseg._util.drawing.overlay import picture
 from boneseg.masks.formats.png import save_png
 from boneseg.masks.segmentation import Segmentation
 

@@ -24,12 +24,12 @@ from boneseg.errors import BonesegError
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.inference.engine import Engine
 from boneseg.recipes.builtin import load_recipe
-from boneseg.report.training import write_report
 from boneseg.server.retraining.held_out import hold_out
 from boneseg.server.retraining.records import Check, Message, Request, Score
 from boneseg.server.retraining.runs import CHECKPOINT, FILMS, HELD_OUT, REQUEST
 from boneseg.training.finetune import refuse_other_network
 from boneseg.training.history import Check as TrainingCheck
+from boneseg.training.report import write_report
 from boneseg.training.train import train
 
 SETTINGS = ("optimiser.learning_rate=1e-3",)  # a third of the default, for a warm start

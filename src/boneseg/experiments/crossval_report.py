@@ -10,13 +10,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boneseg._util.drawing.charts import bars, curve, histogram, linear, scatter
+from boneseg._util.drawing.style import STYLE
+from boneseg._util.drawing.thumbnails import thumbnails
 from boneseg._util.text import counted
 from boneseg.dataset.load import read_films
-from boneseg.drawing.charts import bars, curve, histogram, linear, scatter
-from boneseg.drawing.style import STYLE
-from boneseg.drawing.thumbnails import thumbnails
 from boneseg.masks.read import read_mask
-from boneseg.report.training import (
+from boneseg.training.history import read_curve
+from boneseg.training.report import (
     HEAD,
     WORST,
     case_strip,
@@ -25,7 +26,6 @@ from boneseg.report.training import (
     legend,
     write_page,
 )
-from boneseg.training.history import read_curve
 
 if TYPE_CHECKING:
     from boneseg.evaluation.scores import CaseScores, Summary

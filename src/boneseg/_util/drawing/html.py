@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg.drawing.overlay import overlay
+from boneseg._util.drawing.overlay import overlay
 from boneseg.preprocessing import Floats
 
 SIDE = 512  # longest side of an image, px

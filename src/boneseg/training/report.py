@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg._util.drawing.charts import Axis, curve, histogram, linear, logarithmic
+from boneseg._util.drawing.style import STYLE
+from boneseg._util.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg._util.files import whole_file
 from boneseg._util.text import counted
 from boneseg.dataset.fingerprint import is_among
-from boneseg.drawing.charts import Axis, curve, histogram, linear, logarithmic
-from boneseg.drawing.style import STYLE
-from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.evaluation.metrics import METRICS, columns
 from boneseg.evaluation.scores import by_part
 from boneseg.evaluation.statistics import ENOUGH, sampling_units

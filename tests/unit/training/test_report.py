@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from boneseg._util.drawing.charts import linear, logarithmic
+from boneseg._util.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.bundle.card import Card
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import digest
 from boneseg.dataset.load import Film
-from boneseg.drawing.charts import linear, logarithmic
-from boneseg.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.errors import OutputError
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
 from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import BUILT_IN
-from boneseg.report.training import write_report
 from boneseg.training.history import Check
+from boneseg.training.report import write_report
 from boneseg.training.run import TrainedRun
 
 Mask = NDArray[np.bool_]

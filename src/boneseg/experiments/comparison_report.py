@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boneseg._util.drawing.charts import linear, scatter, spanning
+from boneseg._util.drawing.style import STYLE
 from boneseg._util.text import counted
-from boneseg.drawing.charts import linear, scatter, spanning
-from boneseg.drawing.style import STYLE
 from boneseg.evaluation.statistics import ENOUGH, p_words
-from boneseg.report.training import HEAD, write_page
+from boneseg.training.report import HEAD, write_page
 
 if TYPE_CHECKING:
     from boneseg.experiments.compare import Comparison, Row

@@ -1,1 +1,0 @@
-"""Reports of runs, cross-validations and comparisons: one self-contained HTML page each."""
