@@ -17,12 +17,13 @@ import pytest
 
 from boneseg._util.disposable import Disposable
 from boneseg._util.scratch import scratch
-from boneseg.pacs.dicomweb import connection
+from boneseg.pacs.dicomweb import bounded_http
 from boneseg.pacs.dicomweb.client import DicomWeb
 from boneseg.pacs.dicomweb.watch import Watch
-from boneseg.pacs.node.node import Node, Peer
+from boneseg.pacs.identifiers import digest, public_uid
+from boneseg.pacs.node.node import Node
+from boneseg.pacs.node.peer import Peer
 from boneseg.pacs.node.spool import Spool
-from boneseg.pacs.segment import digest, public_uid
 from boneseg.radiograph.dicom import decoder
 from boneseg.radiograph.dicom import pixels as pixel_data
 from tests.support import films, webpacs
@@ -79,7 +80,7 @@ def status(shell):
 
 
 def in_hand(tmp_path):
-    return list((tmp_path / "tmp").rglob("*.answer"))
+    return list((tmp_path / "tmp").rglob("*.response"))
 
 
 @pytest.mark.parametrize(
@@ -91,10 +92,10 @@ def in_hand(tmp_path):
     ],
 )
 def test_a_film_that_is_not_delivered_costs_no_other(tmp_path, engine, room, monkeypatch, fault):
-    monkeypatch.setattr(connection, "GRACE", 0.5)
-    monkeypatch.setattr(connection, "TIMEOUT", 0.5)
-    monkeypatch.setattr(connection, "HEADERS", 0.5)
-    monkeypatch.setattr(connection, "LONGEST", 0.5)
+    monkeypatch.setattr(bounded_http, "GRACE", 0.5)
+    monkeypatch.setattr(bounded_http, "TIMEOUT", 0.5)
+    monkeypatch.setattr(bounded_http, "HEADERS", 0.5)
+    monkeypatch.setattr(bounded_http, "LONGEST", 0.5)
     held, told = two_films(tmp_path), []
     now = [0.0]
     with (

@@ -243,11 +243,12 @@ def node(
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: give --from AET for each sender, since other machines can connect")
     from boneseg.inference.engine import Engine
-    from boneseg.pacs.node.node import Node, peer, title
+    from boneseg.pacs.node.node import Node
+    from boneseg.pacs.node.peer import parse_peer, parse_title
     from boneseg.pacs.node.spool import Spool, only_node
 
-    known = [title(name) for name in allow or []]
-    there, ours = peer(to), title(aet)
+    known = [parse_title(name) for name in allow or []]
+    there, ours = parse_peer(to), parse_title(aet)
     with only_node(spool, f"{ours} on {host}:{port}"):
         waiting = Spool(spool, limit)
         engine = Engine(model or "bundled")

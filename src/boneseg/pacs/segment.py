@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -11,11 +9,10 @@ from pydicom.dataset import Dataset
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
-from boneseg.radiograph.privacy import gives_away
 from boneseg.radiograph.read import read_radiograph
 
 
-def answer(path: Path, engine: Engine, name: str) -> Dataset:
+def segment(path: Path, engine: Engine, name: str) -> Dataset:
     """The DICOM Segmentation of a single-frame film; `name` identifies it in errors.
 
     Raises BonesegError where the file is not a radiograph or cannot be segmented.
@@ -33,28 +30,3 @@ def answer(path: Path, engine: Engine, name: str) -> Dataset:
         raise RadiographError(
             f"{name}: segmentation failed ({type(error).__name__}); try boneseg segment on the file"
         ) from None
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text is a valid UID, and so safe as part of a URL."""
-    return re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)+", text, re.ASCII) is not None
-
-
-def public_uid(uid: str, path: Path) -> str | None:
-    """A film's UID, None where it is invalid or contains patient data from the file."""
-    return uid if is_uid(uid) and not gives_away(uid, path) else None
-
-
-def label(name: str, uid: str | None) -> str:
-    """A film's name in messages, with its UID where that may be shown."""
-    return f"{name} ({uid})" if uid else name
-
-
-def hashed(kind: str, uid: str) -> str:
-    """The name of an object in logs and JSON: its kind and a hash of its UID."""
-    return f"{kind} {digest(uid)}"
-
-
-def digest(uid: str) -> str:
-    """A hash of a UID, which may itself identify the patient."""
-    return hashlib.sha256(uid.encode()).hexdigest()[:12]

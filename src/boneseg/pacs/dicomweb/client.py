@@ -25,10 +25,26 @@ from pydicom.dataset import Dataset
 
 from boneseg._util.files import unwritable, whole_file
 from boneseg.errors import RadiographError, ServiceError
-from boneseg.pacs.dicomweb import dicom_json as dj
-from boneseg.pacs.dicomweb.connection import DICOM_JSON, MAX_JSON, Connection, TooLongError
+from boneseg.pacs.dicomweb.bounded_http import TooLongError
+from boneseg.pacs.dicomweb.connection import DICOM_JSON, MAX_JSON, Connection
+from boneseg.pacs.dicomweb.dicom_json import (
+    CLASS,
+    COUNT,
+    DATE,
+    FAILED,
+    INSTANCE,
+    MODALITY,
+    SERIES,
+    STUDY,
+    DicomObject,
+    first_value,
+    instance_count,
+    objects,
+    parsed,
+    values,
+)
 from boneseg.pacs.dicomweb.multipart import CutError, extract
-from boneseg.pacs.segment import is_uid
+from boneseg.pacs.identifiers import is_uid
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.sniff import has_dicom_mark
 
@@ -84,32 +100,32 @@ class DicomWeb(Connection):
 
     def studies(self, since: str | None = None) -> Iterator[Study]:
         """All studies, or those from a date (YYYYMMDD) on."""
-        words = {"includefield": dj.COUNT} | ({dj.DATE: f"{since}-"} if since else {})
-        for row in self._search("studies", words):
-            uid = dj.value(row, dj.STUDY)
+        params = {"includefield": COUNT} | ({DATE: f"{since}-"} if since else {})
+        for row in self._search("studies", params):
+            uid = first_value(row, STUDY)
             if is_uid(uid):
-                yield Study(uid, dj.count(row))
+                yield Study(uid, instance_count(row))
 
     def series(self, study: str) -> Iterator[Series]:
         """The series of a study."""
         for row in self._search(f"studies/{study}/series", {}):
-            uid = dj.value(row, dj.SERIES)
+            uid = first_value(row, SERIES)
             if is_uid(uid):
-                yield Series(uid, dj.value(row, dj.MODALITY).upper())
+                yield Series(uid, first_value(row, MODALITY).upper())
 
     def instances(self, study: str, series: Series) -> Iterator[Instance]:
         """The objects of a series, without duplicates."""
         for row in self._search(f"studies/{study}/series/{series.uid}/instances", {}):
-            uid = dj.value(row, dj.INSTANCE)
+            uid = first_value(row, INSTANCE)
             if is_uid(uid):
-                modality = series.modality or dj.value(row, dj.MODALITY).upper()
-                modality = modality or MODALITY_OF.get(dj.value(row, dj.CLASS), "")
+                modality = series.modality or first_value(row, MODALITY).upper()
+                modality = modality or MODALITY_OF.get(first_value(row, CLASS), "")
                 yield Instance(study, series.uid, uid, modality)
 
     def has(self, study: str, uid: str) -> bool:
         """Whether the server holds an object with this SOP Instance UID."""
-        rows = self._search(f"studies/{study}/instances", {dj.INSTANCE: uid})
-        return any(dj.value(row, dj.INSTANCE) == uid for row in rows)
+        rows = self._search(f"studies/{study}/instances", {INSTANCE: uid})
+        return any(first_value(row, INSTANCE) == uid for row in rows)
 
     def fetch(self, instance: Instance, path: Path) -> None:
         """Write an object as a DICOM file.
@@ -119,12 +135,12 @@ class DicomWeb(Connection):
         """
         where = f"studies/{instance.study}/series/{instance.series}/instances/{instance.uid}"
         headers = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
-        body = path.with_suffix(".answer")
+        body = path.with_suffix(".response")
         try:
             with open(body, "w+b", opener=_private) as file:
-                answer = self.ask("GET", where, headers=headers, into=file, limit=MAX_FILM)
+                response = self.request("GET", where, headers=headers, into=file, limit=MAX_FILM)
             with whole_file(path) as temporary:
-                extract(body, answer.headers.get("content-type", ""), temporary)
+                extract(body, response.headers.get("content-type", ""), temporary)
         except CutError as error:
             raise ServiceError(f"{self.name}: the response for this film {error}") from None
         except TooLongError:
@@ -146,27 +162,28 @@ class DicomWeb(Connection):
     def store(self, dataset: Dataset) -> None:
         """Store an object. An object that the server already has is not an error."""
         study, uid = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
-        packed, boundary = BytesIO(), secrets.token_hex(16)
-        dataset.save_as(packed, enforce_file_format=True)
+        encoded, boundary = BytesIO(), secrets.token_hex(16)
+        dataset.save_as(encoded, enforce_file_format=True)
         head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-        body = head + packed.getvalue() + f"\r\n--{boundary}--\r\n".encode()
+        body = head + encoded.getvalue() + f"\r\n--{boundary}--\r\n".encode()
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
         headers = DICOM_JSON | {"Content-Type": kind}
         try:
-            answer = self.ask("POST", f"studies/{study}", headers=headers, content=body, also=409)
+            where = f"studies/{study}"
+            response = self.request("POST", where, headers=headers, content=body, also=409)
         except TooLongError:
-            answer = httpx.Response(202)
-        said = _stow_says(answer)
-        if said:
+            response = httpx.Response(202)
+        stored = _was_stored(response)
+        if stored:
             return
-        for pause in _CHECKS if said is None else _CHECKS[:1]:  # 202: perhaps still in progress
+        for pause in _CHECKS if stored is None else _CHECKS[:1]:  # 202: perhaps still in progress
             if pause:
                 self._sleep(pause)
             if self.has(study, uid):
                 return
         raise ServiceError(f"{self.name}: rejected the segmentation; see the server's log")
 
-    def _search(self, where: str, words: dict[str, str]) -> Iterator[dj.Row]:
+    def _search(self, where: str, params: dict[str, str]) -> Iterator[DicomObject]:
         """The rows of a QIDO-RS search without duplicates, over all pages.
 
         A short page need not be the last, since servers have limits of their own. A page without
@@ -176,13 +193,13 @@ class DicomWeb(Connection):
         while True:
             page = {"limit": str(PAGE), "offset": str(seen)}
             try:
-                answer = self.ask("GET", where, headers=DICOM_JSON, params=words | page)
+                response = self.request("GET", where, headers=DICOM_JSON, params=params | page)
             except TooLongError:
                 raise ServiceError(
                     f"{self.name}: sends more than {MAX_JSON >> 20} MiB for a search; narrow it "
                     "down with --since"
                 ) from None
-            rows = dj.rows(answer.content, self.name)  # 204: nothing found
+            rows = objects(response.content, self.name)  # 204: nothing found
             new = {uids: row for row in rows if (uids := _uids(row)) not in known}
             if not new:
                 return
@@ -191,24 +208,26 @@ class DicomWeb(Connection):
             seen += len(rows)
 
 
-def _stow_says(answer: httpx.Response) -> bool | None:
+def _was_stored(response: httpx.Response) -> bool | None:
     """Whether an object was stored (PS3.18 10.5.3), None where only a search can tell.
 
     Status 200 is sufficient: servers send no document with it, or null, {}, or XML.
     """
-    if answer.status_code == 409:
+    if response.status_code == 409:
         return False
     try:
-        said = dj.parsed(answer.content, "")
+        document = parsed(response.content, "")
     except ServiceError:
-        known = b"DicomModel" in answer.content and dj.FAILED.encode() not in answer.content
-        return True if known and answer.status_code == 200 else None
-    items = [item for item in (said if isinstance(said, list) else [said]) if item is not None]
-    if not all(isinstance(item, dict) for item in items):
-        return None
-    if any(dj.element(item, dj.FAILED) for item in items):  # only one object was sent
-        return False
-    return True if answer.status_code != 202 else None
+        is_xml = b"DicomModel" in response.content and FAILED.encode() not in response.content
+        return True if is_xml and response.status_code == 200 else None
+    for item in document if isinstance(document, list) else [document]:
+        if item is None:
+            continue
+        if not isinstance(item, dict):
+            return None
+        if values(item, FAILED):  # only one object was sent
+            return False
+    return True if response.status_code != 202 else None
 
 
 def _uid_of(path: Path) -> str | None:
@@ -225,6 +244,6 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _uids(row: dj.Row) -> tuple[str, ...]:
+def _uids(row: DicomObject) -> tuple[str, ...]:
     """The identity of a row: the UIDs of study, series and instance."""
-    return tuple(dj.value(row, tag) for tag in (dj.STUDY, dj.SERIES, dj.INSTANCE))
+    return tuple(first_value(row, tag) for tag in (STUDY, SERIES, INSTANCE))

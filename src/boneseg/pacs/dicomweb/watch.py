@@ -28,7 +28,8 @@ from boneseg.pacs.dicomweb.client import DicomWeb, Instance, Study
 from boneseg.pacs.dicomweb.connection import GoneError, ShutOutError
 from boneseg.pacs.dicomweb.dicom_json import GarbledError
 from boneseg.pacs.dicomweb.retries import Retries
-from boneseg.pacs.segment import answer, digest, hashed, label, public_uid
+from boneseg.pacs.identifiers import digest, film_name, hashed, public_uid, with_uid
+from boneseg.pacs.segment import segment
 
 MODALITIES = ("CR", "DX")
 MOST_ENDED = 2  # crashes over a film before it is skipped
@@ -50,7 +51,7 @@ class Outcome:
     error: str | None = None
 
     def __str__(self) -> str:
-        called = label(self.film, self.uid)
+        called = with_uid(self.film, self.uid)
         words = self.error or self.state
         return words if words.startswith(called) else f"{called}: {words}"
 
@@ -165,7 +166,7 @@ class Watch:
             )
         for film in films.values():
             if film.modality in self.modalities:
-                names.append(hashed("film", film.uid))
+                names.append(film_name(film.uid))
                 if self._retries.is_due(names[-1]):
                     outcomes.append(self._film(film, films.keys(), whole=whole))
                     self.report(outcomes[-1])
@@ -173,7 +174,7 @@ class Watch:
 
     def _film(self, film: Instance, there: Collection[str], *, whole: bool) -> Outcome:
         """Segment a film. `there`: known objects of its study; `whole`: these are all."""
-        name, uid = hashed("film", film.uid), None
+        name, uid = film_name(film.uid), None
         wanted = segmentation_uid(film.uid, self.engine.bundle.card.model)
         try:
             if name in self._stored[film.study]:
@@ -185,7 +186,7 @@ class Watch:
                 path = folder / "film.dcm"
                 self.web.fetch(film, path)
                 uid = public_uid(film.uid, path)
-                self.web.store(answer(path, self.engine, label(name, uid)))
+                self.web.store(segment(path, self.engine, with_uid(name, uid)))
         except (GoneError, ShutOutError):
             raise
         except Exception as error:

@@ -18,24 +18,25 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationServer, AssociationSocket
 
 from boneseg._util.logs import log
 
 ARTIM = 5  # seconds from a connection to its request for an association
 TIMEOUT = 30  # seconds for each PDU of an association, and without any
-MAX_REQUEST = (
-    1 << 18
-)  # bytes of an A-ASSOCIATE-RQ: 128 contexts of 40 transfer syntaxes have 140 kB
+MAX_REQUEST = 1 << 18  # bytes of an A-ASSOCIATE-RQ: 128 contexts of 40 syntaxes have 140 kB
 MAX_PDU = 1 << 20  # bytes of any other PDU: some senders exceed the 16 KiB that the node announces
 MAX_HELD = 1 << 20  # bytes of a message in memory
 MAX_WAITING = 8  # unanswered messages of an association
 MAX_CONNECTIONS = 64  # without an association
 MAX_ASSOCIATIONS = 8
 
+_Request = socket.socket | tuple[bytes, socket.socket]
 _LIMIT_EXCEEDED = (0x02, 0x03, 0x02)  # transient; local limit exceeded (PS3.8 9.3.4)
 _REJECTED = {0x03: "its AE title is not listed in --from", 0x07: "it called another AE title"}
 _POLL = 0.01  # seconds between polls of an idle connection; pynetdicom's 0.001 saturates a core
@@ -69,22 +70,24 @@ class BoundedSocket(AssociationSocket):
         return read
 
 
-class _Shared(list[Any]):
+class _Shared(list[PresentationContext]):
     """Presentation contexts shared by all associations: a copy for each takes 20 ms."""
 
     def __deepcopy__(self, memo: object) -> _Shared:
         return self
 
 
-def bound(event: Any) -> None:
+def limit_connection(event: Event) -> None:
     """Apply the limits to a new connection, incoming or outgoing (a handler of EVT_CONN_OPEN)."""
-    guarded = event.assoc.dul.socket
-    guarded.__class__ = BoundedSocket  # pynetdicom creates its sockets and has no other hook
-    guarded.opened = time.monotonic()
+    limited = event.assoc.dul.socket
+    assert limited is not None
+    limited.__class__ = BoundedSocket  # pynetdicom creates its sockets and has no other hook
+    assert isinstance(limited, BoundedSocket)
+    limited.opened = time.monotonic()
     event.assoc.dul._run_loop_delay = _POLL
 
 
-def shut(association: Any) -> None:
+def disconnect(association: Association) -> None:
     """Close the connection of an association at once, so that no thread waits for it."""
     guarded = getattr(association.dul, "socket", None)
     connection = getattr(guarded, "socket", None)
@@ -97,15 +100,15 @@ class Listener(AssociationServer):
     """A server of associations. `forget` is called with each that has ended."""
 
     request_queue_size = 128  # backlog of the operating system
-    forget: Callable[[Any], None] = staticmethod(lambda association: None)
+    forget: Callable[[Association], None] = staticmethod(lambda association: None)
 
     @classmethod
     def started(
         cls,
         entity: AE,
         address: tuple[str, int],
-        handlers: list[Any],
-        forget: Callable[[Any], None],
+        handlers: list[EventHandlerType],
+        forget: Callable[[Association], None],
     ) -> Listener:
         """Start a listener on an address, in a thread. Raises OSError and OverflowError."""
         entity.maximum_associations = MAX_CONNECTIONS + MAX_ASSOCIATIONS + 1  # `_admit` decides
@@ -121,23 +124,25 @@ class Listener(AssociationServer):
             (evt.EVT_CONN_OPEN, found._opened),
             (evt.EVT_REQUESTED, found._admit),
             (evt.EVT_REJECTED, found._rejected),
-            (evt.EVT_CONN_CLOSE, _wake),
-            (evt.EVT_DATA_RECV, _bound_message),
+            (evt.EVT_CONN_CLOSE, _end_unrequested),
+            (evt.EVT_DATA_RECV, _limit_message),
         ):
             found.bind(event, handler)
         threading.Thread(target=found.serve_forever, daemon=True).start()
         return found
 
-    _open: list[Any]  # connections with running threads; changed only by the server's thread
-    _admitted: set[Any]
+    _open: list[
+        Association
+    ]  # connections with running threads; changed only by the server's thread
+    _admitted: set[Association]
     _lock: threading.Lock
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: _Request, client_address: tuple[str, int] | str) -> None:
         """Accept a connection; at the limit, close the oldest without an association."""
         self._reap()
         waiting = [one for one in self._open if one not in self._admitted]
         for one in waiting[: max(0, len(waiting) - MAX_CONNECTIONS + 1)]:
-            shut(one)
+            disconnect(one)
         super().process_request(request, client_address)
 
     def service_actions(self) -> None:
@@ -145,9 +150,10 @@ class Listener(AssociationServer):
         self._reap()
         super().service_actions()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: _Request, client_address: tuple[str, int] | str) -> None:
         """Log a failed connection; socketserver would print a traceback."""
-        log.error(f"{client_address[0]}: a connection failed in the node")
+        host = client_address if isinstance(client_address, str) else client_address[0]
+        log.error(f"{host}: a connection failed in the node")
         self.shutdown_request(request)
 
     def end(self) -> None:
@@ -160,17 +166,17 @@ class Listener(AssociationServer):
         if any(one.is_established for one in self._open):
             time.sleep(0.2)  # for the A-ABORT to be sent
         for one in self._open:
-            shut(one)
+            disconnect(one)
         deadline = time.monotonic() + ARTIM
         for one in self._open:
             one.join(max(0, deadline - time.monotonic()))
         self._reap()
 
-    def _opened(self, event: Any) -> None:
-        bound(event)
+    def _opened(self, event: Event) -> None:
+        limit_connection(event)
         self._open.append(event.assoc)
 
-    def _admit(self, event: Any) -> None:
+    def _admit(self, event: Event) -> None:
         with self._lock:
             full = len(self._admitted) >= MAX_ASSOCIATIONS
             if not full:
@@ -182,7 +188,7 @@ class Listener(AssociationServer):
             event.assoc.acse.send_reject(*_LIMIT_EXCEEDED)
             event.assoc.kill()
 
-    def _rejected(self, event: Any) -> None:
+    def _rejected(self, event: Event) -> None:
         link = event.assoc
         with self._lock:
             self._admitted.discard(link)
@@ -195,20 +201,20 @@ class Listener(AssociationServer):
         for one in self._open[:]:
             if one.is_alive() or one.dul.is_alive():
                 continue
-            shut(one)
+            disconnect(one)
             self._open.remove(one)
             with self._lock:
                 self._admitted.discard(one)
             self.forget(one)
 
 
-def _wake(event: Any) -> None:
+def _end_unrequested(event: Event) -> None:
     """End a closed connection without a request now; pynetdicom would wait for the ARTIM timer."""
     if event.assoc.is_acceptor and event.assoc.requestor.primitive is None:
         event.assoc.dul.to_user_queue.put(None)
 
 
-def _bound_message(event: Any) -> None:
+def _limit_message(event: Event) -> None:
     """Abort an association whose messages exceed the limits."""
     link = event.assoc
     message = link.dimse.message
@@ -220,6 +226,6 @@ def _bound_message(event: Any) -> None:
         link.abort(block=False)
 
 
-def _host(link: Any) -> str:
+def _host(link: Association) -> str:
     remote = link.requestor if link.is_acceptor else link.acceptor
     return str(getattr(remote.address_info, "address", "a connection"))

@@ -14,7 +14,8 @@ from pynetdicom import AE, evt
 
 from boneseg.inference.engine import Engine
 from boneseg.pacs.node import listener, node
-from boneseg.pacs.node.node import Node, Peer
+from boneseg.pacs.node.node import Node
+from boneseg.pacs.node.peer import Peer
 from boneseg.pacs.node.spool import Spool
 from tests.support import films, orthanc
 from tests.support.hostile import connect, fragment, pdu, request, resident

@@ -15,8 +15,8 @@ from pynetdicom import AE, evt
 
 from boneseg.errors import ServiceError, UsageError
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
-from boneseg.pacs.node.node import Node, Peer, peer
-from boneseg.pacs.node.node import title as title_of
+from boneseg.pacs.node.node import Node
+from boneseg.pacs.node.peer import Peer, parse_peer, parse_title
 from boneseg.pacs.node.spool import Spool
 from tests.support import films, orthanc
 from tests.support.requirements import ECHOSCU, STORESCU, needs_dcmtk, needs_orthanc
@@ -156,7 +156,7 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
     node = Node(spool, engine, nobody())
     with node.running("127.0.0.1", 0) as port:
         with monkeypatch.context() as full:
-            full.setattr("boneseg.pacs.node.node.LEAST_ROOM", 1 << 62)
+            full.setattr("boneseg.pacs.node.receiver.LEAST_FREE", 1 << 62)
             assert offer(port, film) is None
         until(lambda: not list(coming.iterdir()))
         assert f"film rejected: no space left in {coming}; free space there" in lines
@@ -169,7 +169,7 @@ def test_what_a_kill_left_of_a_film_that_came_goes_with_the_next_start(
     small, _ = films_of_two_sizes(tmp_path)
     spool, left = Spool(tmp_path / "spool", 9), []
     node = Node(spool, engine, nobody())
-    monkeypatch.setattr(node, "_store", lambda event: left.append(event.dataset_path) or 0)
+    monkeypatch.setattr(node._receiver, "store", lambda event: left.append(event.dataset_path) or 0)
     monkeypatch.setattr("os.unlink", lambda *_, **__: None)  # pynetdicom's last step: it is killed
     with node.running("127.0.0.1", 0) as port:
         assert offer(port, small) == 0
@@ -300,14 +300,14 @@ def test_a_film_that_ended_the_program_twice_is_put_aside(tmp_path, engine, line
 
 
 def test_addresses_and_titles_are_read():
-    assert peer("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
-    assert peer("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)
+    assert parse_peer("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
+    assert parse_peer("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)
     for wrong in ("PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "@host:104"):
         with pytest.raises(UsageError, match="AET@HOST:PORT"):
-            peer(wrong)
+            parse_peer(wrong)
     for wrong in ("", " ", "LONGER THAN SIXTEEN", "A\\B"):
         with pytest.raises(UsageError, match="not an AE title"):
-            title_of(wrong)
+            parse_title(wrong)
 
 
 def test_an_address_that_is_taken_is_told(tmp_path, engine):
