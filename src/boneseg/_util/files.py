@@ -196,7 +196,7 @@ def write_json(path: Path, document: object) -> None:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def csv_cell(value: Any) -> Any:
+def csv_cell(value: object) -> object:
     """A CSV value protected against formula injection: dangerous text is prefixed by an apostrophe.
 
     https://owasp.org/www-community/attacks/CSV_Injection. Numbers, also negative ones as text, are
@@ -205,8 +205,9 @@ def csv_cell(value: Any) -> Any:
     >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell("knee")
     ("'=1+1", '-0.5', 'knee')
     """
-    dangerous = isinstance(value, str) and _FORMULA.match(value) and not _is_number(value)
-    return f"'{value}" if dangerous else value
+    if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value):
+        return f"'{value}"
+    return value
 
 
 def plain_cell(text: str) -> str:
@@ -221,7 +222,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV with a header; cells are protected by `csv_cell`. Raises OutputError.
 
     Bytes of a file name that are not UTF-8 are written as \\udcXX.

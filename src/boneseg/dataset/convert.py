@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from boneseg.masks.output import OutputFolder, write_outputs
 from boneseg.masks.polygons import TOLERANCE
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.provenance import ReportEntry
 from boneseg.radiograph.read import read_radiograph
 
 REPORT = "convert.json"
@@ -69,7 +69,7 @@ def convert_dataset(
     targets = folder.targets([case.image for case in dataset.cases], names)
     try:
         for case, name, target in zip(dataset.cases, names, targets, strict=True):
-            entries: dict[str, Any] = {}
+            entries: dict[str, object] = {}
             try:
                 drawn = _drawn(case, name, target.title, tolerance)
                 outputs, entries, skipped = write_outputs(drawn, out / target.stem, formats)
@@ -80,7 +80,7 @@ def convert_dataset(
                 result = Converted(str(name), {}, error=str(error))
             except Exception as error:  # from a library
                 result = Converted(str(name), {}, error=unexpected(name, error))
-            folder.add(target, asdict(result), entries)
+            folder.add(target, ReportEntry(result.outputs, asdict(result)), entries)
             results.append(result)
             if report:
                 done = len(results) - len(dataset.faults)

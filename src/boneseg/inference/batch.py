@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from boneseg.inference.engine import Engine
 from boneseg.masks.output import OutputFolder, Target, write_outputs
 from boneseg.radiograph.film import Radiograph, SpacingKind
 from boneseg.radiograph.privacy import public_path
+from boneseg.radiograph.provenance import ReportEntry
 from boneseg.radiograph.read import read_radiograph
 
 USUAL = ("mask", "overlay")  # default output formats
@@ -48,8 +48,12 @@ class Result:
     seconds: float | None = None  # of inference
     error: str | None = None
 
+    def to_entry(self) -> ReportEntry:
+        """The entry of the report."""
+        return ReportEntry(self.outputs, asdict(self))
 
-Written = tuple[Result, dict[str, Any]]  # and the film's entries in documents, by format
+
+Written = tuple[Result, dict[str, object]]  # and the film's entries in documents, by format
 
 
 @exclusive
@@ -101,7 +105,7 @@ def segment_files(
 
     def take(done: Future[Written], target: Target) -> None:
         result, entries = done.result()
-        folder.add(target, asdict(result), entries)
+        folder.add(target, result.to_entry(), entries)
         results.append(result)
 
     with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one for I/O during inference
@@ -120,7 +124,7 @@ def segment_files(
                 with suppress(OutputError):  # the first error is the one to report
                     if isinstance(error, OutputError):
                         failed, _ = _failure(names[begun], str(error))
-                        folder.add(targets[begun], asdict(failed), {})
+                        folder.add(targets[begun], failed.to_entry(), {})
                     for left, target in zip(coming[begun:], targets[begun:], strict=True):
                         if left.done() and not left.cancelled() and left.exception() is None:
                             take(left, target)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -199,7 +199,7 @@ def labels_of(drawn: Drawn) -> list[str]:
     return sorted({region.label for region in drawn.regions})
 
 
-def load_json(path: Path) -> Any:
+def load_json(path: Path) -> object:
     """A JSON document. Raises MaskError where it is none."""
     try:
         return read_json(read_bytes(path))

@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from boneseg._util.files import LAYOUTS, real_path, same_place, write_json
 from boneseg._util.text import printable
@@ -29,7 +28,7 @@ from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import DOCUMENT_FORMATS, FILM_FORMATS, FORMATS
 from boneseg.masks.segmentation import Segmentation
-from boneseg.radiograph.provenance import read_report
+from boneseg.radiograph.provenance import ReportEntry, name_key, read_report
 
 LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 SAVE_EVERY = 10.0  # seconds between reports: a killed process leaves the last one
@@ -65,8 +64,8 @@ class OutputFolder:
                 f"{self.report}: is not a report that boneseg wrote, and is kept; move it away, "
                 "or choose another folder for --out"
             )
-        self._entries = {entry.get("key") or _old_key(entry): entry for entry in entries}
-        self._documents: dict[str, dict[str, Any]] = {}
+        self._entries = {entry.key: entry for entry in entries}
+        self._documents: dict[str, dict[str, object]] = {}
         self._saved = time.monotonic()
 
     def targets(
@@ -84,7 +83,7 @@ class OutputFolder:
         others = [entry for key, entry in self._entries.items() if key not in again]
         stems = _Stems(self.formats, [self.report.name])
         for entry in others:
-            stems.reserve(*entry["outputs"].values(), *_stem(entry))
+            stems.reserve(*entry.outputs.values(), *_stem(entry))
         before = {key: stems.take(stem) for key in again for stem in _stem(again[key])}
         chosen = [
             before.get(key) or stems.take(_shortened(stem_of(name)))
@@ -98,22 +97,20 @@ class OutputFolder:
         titles = self._titles(keys, names, chosen, again, others)
         return [Target(*one) for one in zip(chosen, titles, keys, strict=True)]
 
-    def add(self, target: Target, record: Mapping[str, Any], entries: Mapping[str, Any]) -> None:
-        """Note what became of an input: its record in the report, with "outputs" by format.
+    def add(self, target: Target, record: ReportEntry, entries: Mapping[str, object]) -> None:
+        """Note what became of an input: its record in the report.
 
         entries: what documents say of it, by format. Files of an earlier call in other formats
         stay in the record. Raises OutputError.
         """
-        before = self._entries.get(target.key, {"outputs": {}})
-        kept = {
-            kind: name for kind, name in before["outputs"].items() if (self.path / name).exists()
-        }
-        marks = {"title": target.title, "key": target.key}
-        outputs = {"outputs": kept | record["outputs"]}
-        self._entries[target.key] = dict(record) | outputs | marks
+        before = self._entries.get(target.key, ReportEntry({}, {}))
+        kept = {kind: name for kind, name in before.outputs.items() if (self.path / name).exists()}
+        outputs = kept | record.outputs
+        marks = {"outputs": outputs, "title": target.title, "key": target.key}
+        self._entries[target.key] = ReportEntry(outputs, record.facts | marks)
         for kind, entry in entries.items():
             film = self._documents[kind]
-            if (old := printable(_title(before))) != printable(target.title):
+            if (old := printable(before.title)) != printable(target.title):
                 film.pop(old, None)
             film[printable(target.title)] = entry
         if time.monotonic() - self._saved > SAVE_EVERY:
@@ -130,7 +127,7 @@ class OutputFolder:
             self._save()
 
     def _save(self) -> None:
-        write_json(self.report, list(self._entries.values()))
+        write_json(self.report, [entry.facts for entry in self._entries.values()])
         self._saved = time.monotonic()
 
     def _keys(self, inputs: Sequence[Path], names: Sequence[Path], frame: int | None) -> list[str]:
@@ -145,7 +142,7 @@ class OutputFolder:
             seen = str(name) if name != path else place
             words = os.fsencode(f"{seen}\0{frame or ''}")
             key = hashlib.sha256(words).hexdigest()[:16]
-            old = _old_key({"input": str(name)})
+            old = name_key(name)
             if old in self._entries and old not in keys:
                 self._entries = {key if k == old else k: e for k, e in self._entries.items()}
             while key in keys:  # an input given twice
@@ -158,16 +155,16 @@ class OutputFolder:
         keys: Sequence[str],
         names: Sequence[Path],
         stems: Sequence[str],
-        again: Mapping[str, Mapping[str, Any]],
-        others: Sequence[Mapping[str, Any]],
+        again: Mapping[str, ReportEntry],
+        others: Sequence[ReportEntry],
     ) -> list[str]:
         """The name of each input's file; its path or its stem where another has that name."""
-        taken = {_title(entry) for entry in others}
+        taken = {entry.title for entry in others}
         namesakes = Counter([name.name for name in names])
         titles = []
         for key, name, stem in zip(keys, names, stems, strict=True):
             called = name.name if namesakes[name.name] == 1 else name.as_posix()
-            before = _title(again[key]) if key in again else ""
+            before = again[key].title if key in again else ""
             wanted = (before, called, name.as_posix(), f"{stem}{name.suffix}", key)
             titles.append(next(title for title in wanted if title and title not in taken))
             taken.add(titles[-1])
@@ -179,7 +176,7 @@ class OutputFolder:
         pairs = {folder.with_name(mine) for folder in folders if (mine := MASKS.get(folder.name))}
         if not any(same_place(self.path, folder) for folder in folders | pairs):
             return
-        ours = {name for entry in self._entries.values() for name in entry["outputs"].values()}
+        ours = {name for entry in self._entries.values() for name in entry.outputs.values()}
         names = [name for stem in stems for name in files_of(stem, self.formats).values()]
         for name in [*names, *documents(self.formats).values()]:
             path = self.path / name
@@ -196,7 +193,7 @@ class OutputFolder:
 
 def write_outputs(
     found: Segmentation, out: Path, formats: Sequence[str]
-) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
+) -> tuple[dict[str, str], dict[str, object], dict[str, str]]:
     """Write the outputs of a film. A format that the film cannot have is skipped.
 
     out: the folder and the stem of the files. Gives the names of the outputs by format, what the
@@ -206,7 +203,7 @@ def write_outputs(
     """
     files = files_of(out.name, formats)
     written: dict[str, str] = {}
-    entries: dict[str, Any] = {}
+    entries: dict[str, object] = {}
     skipped: dict[str, str] = {}
     try:
         for kind in [*files, *documents(formats)]:
@@ -276,19 +273,10 @@ def _shortened(stem: str) -> str:
     return stem if len(held) <= LONGEST else held[:LONGEST].decode(errors="ignore")
 
 
-def _stem(entry: Mapping[str, Any]) -> list[str]:
+def _stem(entry: ReportEntry) -> list[str]:
     """The stem of an entry's files, where it has any."""
-    for kind, name in entry["outputs"].items():
+    for kind, name in entry.outputs.items():
         suffix = FORMATS[kind].suffix if kind in FORMATS else ""
         if suffix and name.endswith(suffix):
             return [name.removesuffix(suffix)]
     return []
-
-
-def _title(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("title") or Path(str(entry.get("input", ""))).name)
-
-
-def _old_key(entry: Mapping[str, Any]) -> str:
-    """The key of an entry that has none."""
-    return f"name {entry.get('input')}"

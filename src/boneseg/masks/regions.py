@@ -12,7 +12,6 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ _FAR = 1e7  # px
 NO_SLICE = "does not hold one slice of labels, in whole numbers; save it as such"
 
 
-def polygon(label: str, *points: Any, kind: str = "a polygon") -> Region:
+def polygon(label: str, *points: object, kind: str = "a polygon") -> Region:
     """A region inside one or several rings of (x, y), px from the corner of the film."""
     rings = tuple(map(ring, points))
     if not rings:
@@ -36,7 +35,7 @@ def polygon(label: str, *points: Any, kind: str = "a polygon") -> Region:
     return Region(label, partial(filled, rings), kind, rings)
 
 
-def ring(points: Any) -> Ring:
+def ring(points: object) -> Ring:
     """(x, y) in pairs, or all numbers in a row, as N x 2."""
     numbers = np.asarray(points)
     if numbers.dtype.kind not in "iufU":  # bool and null are no coordinates
@@ -68,7 +67,7 @@ def refuse_fractions(regions: Iterable[Region], unit: tuple[float, float] = (1, 
         )
 
 
-def by_runs(counts: Sequence[int], shape: Shape, *, by_columns: bool = False) -> Patch:
+def by_runs(counts: object, shape: Shape, *, by_columns: bool = False) -> Patch:
     """Run lengths, the first outside the mask, row by row or column by column."""
     lengths = np.asarray(counts)
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
@@ -91,7 +90,7 @@ def by_runs(counts: Sequence[int], shape: Shape, *, by_columns: bool = False) ->
     return Patch(part.T, left=int(first)) if by_columns else Patch(part, top=int(first))
 
 
-def png(packed: Any, size: Shape) -> Image.Image:
+def png(packed: str | bytes, size: Shape) -> Image.Image:
     """A PNG of a known size in base64; the size is checked before it is unpacked."""
     with Image.open(io.BytesIO(base64.b64decode(packed)), formats=("PNG",)) as image:
         if (image.height, image.width) != size:
@@ -125,12 +124,12 @@ def placed(patch: Patch, left: int, top: int, shape: Shape) -> Patch:
     return Patch(part, top, left, visited)
 
 
-def equal(data: NDArray[Any], value: int, left: int, top: int, shape: Shape) -> Patch:
+def equal(data: NDArray[np.generic], value: int, left: int, top: int, shape: Shape) -> Patch:
     """Where height x width labels have a value, moved by (left, top)."""
     return placed(Patch(np.asarray(data == value)), left, top, shape)
 
 
-def whole(data: NDArray[Any]) -> NDArray[Any]:
+def whole(data: NDArray[np.generic]) -> NDArray[np.generic]:
     """Labels of any type as whole numbers. Raises MaskError where they are none."""
     if data.dtype.kind == "b":
         return data.astype(np.uint8)
@@ -144,7 +143,7 @@ def whole(data: NDArray[Any]) -> NDArray[Any]:
     return data
 
 
-def labels_in(data: NDArray[Any]) -> list[int]:
+def labels_in(data: NDArray[np.generic]) -> list[int]:
     """The values of integer labels but 0. Raises MaskError for negative ones, or too many."""
     low, high = (int(data.min()), int(data.max())) if data.size else (0, 0)
     if low < 0:

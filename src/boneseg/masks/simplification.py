@@ -11,7 +11,6 @@ of the points, however many rings there are. Points on a straight line are remov
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +90,9 @@ def _corners(points: Ring, sizes: _Ints) -> tuple[Ring, _Ints]:
     return points[bends], np.add.reduceat(bends, begins, dtype=np.int64)
 
 
-def _split(points: Ring, first: _Ints, last: _Ints, tolerance: float, keep: NDArray[Any]) -> None:
+def _split(
+    points: Ring, first: _Ints, last: _Ints, tolerance: float, keep: NDArray[np.bool_]
+) -> None:
     """Mark in `keep` the points that the stretches from `first` to `last` cannot do without."""
     while True:
         open_ = last - first > 1

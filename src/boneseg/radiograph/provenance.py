@@ -10,8 +10,8 @@ A folder of films often contains results of earlier runs. A file is a result if 
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from boneseg._util.files import read_bytes, read_json
 
@@ -24,33 +24,67 @@ _SOP_CLASS = b"\x02\x00\x02\x00UI"
 _SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")
 
 
+@dataclass(frozen=True)
+class ReportEntry:
+    """What a report says of one film.
+
+    outputs: the names of its files, by format. facts: all of its values, as JSON.
+    """
+
+    outputs: dict[str, str]
+    facts: dict[str, object]
+
+    @classmethod
+    def of(cls, value: object) -> ReportEntry | None:
+        """An entry of a report as JSON; None where it is not one."""
+        outputs = value.get("outputs") if isinstance(value, dict) else None
+        if not isinstance(value, dict) or not isinstance(outputs, dict):
+            return None
+        named = {kind: name for kind, name in outputs.items() if isinstance(name, str)}
+        return cls(named, value) if len(named) == len(outputs) else None
+
+    @property
+    def title(self) -> str:
+        """What documents call the film."""
+        name = Path(str(self.facts.get("input", ""))).name
+        return str(self.facts.get("title") or name)
+
+    @property
+    def key(self) -> str:
+        """What identifies the film among those of its folder; older entries have the name alone."""
+        return str(self.facts.get("key") or name_key(self.facts.get("input")))
+
+
+def name_key(name: object) -> str:
+    """The key of an entry that has only a name."""
+    return f"name {name}"
+
+
 def listed_results(folder: Path) -> frozenset[str]:
     """The file names listed in the reports of a folder."""
     return frozenset(
         name
         for report in REPORTS
         for entry in read_report(folder / report) or ()
-        for name in entry["outputs"].values()
+        for name in entry.outputs.values()
     )
 
 
-def read_report(path: Path) -> list[dict[str, Any]] | None:
-    """The entries of a report, each with its "outputs" by format; empty if there is no file.
+def read_report(path: Path) -> list[ReportEntry] | None:
+    """The entries of a report; empty if there is no file.
 
     None if the file is not a report.
     """
     try:
-        entries = read_json(read_bytes(path))
+        document = read_json(read_bytes(path))
     except FileNotFoundError:
         return []
     except (OSError, ValueError):
         return None
-    return entries if isinstance(entries, list) and all(map(_is_entry, entries)) else None
-
-
-def _is_entry(entry: object) -> bool:
-    outputs = entry.get("outputs") if isinstance(entry, dict) else None
-    return isinstance(outputs, dict) and all(isinstance(name, str) for name in outputs.values())
+    if not isinstance(document, list):
+        return None
+    found = [entry for value in document if (entry := ReportEntry.of(value)) is not None]
+    return found if len(found) == len(document) else None
 
 
 def is_result(path: Path, listed: Container[str] = ()) -> bool:

@@ -103,8 +103,8 @@ class JsonReader:
     """
 
     name: str
-    claims: Callable[[Any], bool]
-    drawings: Callable[[Any], list[Drawing]]
+    claims: Callable[[object], bool]
+    drawings: Callable[[object], list[Drawing]]
 
 
 FILM_FORMATS = {

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from boneseg._util.files import read_bytes, read_json, whole_file
+from boneseg._util.json_values import as_integer, as_list, as_object, as_text
 from boneseg.errors import MaskError
 from boneseg.masks.formats.pieces import Places, pieces, run_lengths
 from boneseg.masks.polygons import Outline, area, keyhole, outlines
@@ -30,7 +31,14 @@ from boneseg.masks.types import Drawing, Drawn, OtherSizeError, Patch, Region, S
 _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
 
-def entry(segmentation: Segmentation) -> dict[str, Any]:
+class Entry(TypedDict):
+    """What a document holds of one film: an image and its annotations, without their numbers."""
+
+    image: dict[str, object]
+    annotations: list[dict[str, object]]
+
+
+def entry(segmentation: Segmentation) -> Entry:
     """The image of one film and its annotations as run lengths, without their numbers."""
     mask = segmentation.mask
     shape = mask.shape[0], mask.shape[1]
@@ -38,13 +46,13 @@ def entry(segmentation: Segmentation) -> dict[str, Any]:
     return _film_entry(segmentation, found)
 
 
-def polygon_entry(segmentation: Segmentation) -> dict[str, Any]:
+def polygon_entry(segmentation: Segmentation) -> Entry:
     """The image of one film and its annotations as polygons, without their numbers."""
     found = outlines(segmentation.mask, segmentation.tolerance)
     return _film_entry(segmentation, [_polygon_piece(piece) for piece in found])
 
 
-def _film_entry(segmentation: Segmentation, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+def _film_entry(segmentation: Segmentation, annotations: list[dict[str, object]]) -> Entry:
     height, width = segmentation.mask.shape
     return {
         "image": {"file_name": segmentation.title, "width": width, "height": height},
@@ -52,10 +60,10 @@ def _film_entry(segmentation: Segmentation, annotations: list[dict[str, Any]]) -
     }
 
 
-def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+def write_document(path: Path, entries: Sequence[Entry]) -> None:
     """Write films and annotations, numbered from 1. Raises OutputError."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number, film in enumerate(entries, start=1):
         images.append({"id": number, **film["image"]})
         for annotation in film["annotations"]:
@@ -71,20 +79,20 @@ def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
         temporary.write_text(json.dumps(document), encoding="utf-8")
 
 
-def read_document(path: Path) -> dict[str, dict[str, Any]]:
+def read_document(path: Path) -> dict[str, Entry]:
     """What `entry` gave for each film of a document, by title. Raises ValueError or KeyError."""
-    document = read_json(read_bytes(path))
-    films: dict[int, dict[str, Any]] = {}
-    for image in document["images"]:
+    document = as_object(read_json(read_bytes(path)))
+    films: dict[int, Entry] = {}
+    for image in map(as_object, as_list(document["images"])):
         facts = {name: image[name] for name in ("file_name", "width", "height")}
-        films[image["id"]] = {"image": facts, "annotations": []}
-    for annotation in document["annotations"]:
+        films[as_integer(image["id"])] = {"image": facts, "annotations": []}
+    for annotation in map(as_object, as_list(document["annotations"])):
         facts = {name: annotation[name] for name in ("segmentation", "area", "bbox")}
-        films[annotation["image_id"]]["annotations"].append(facts)
-    return {film["image"]["file_name"]: film for film in films.values()}
+        films[as_integer(annotation["image_id"])]["annotations"].append(facts)
+    return {as_text(film["image"]["file_name"]): film for film in films.values()}
 
 
-def _packed_piece(piece: Places, shape: tuple[int, int]) -> dict[str, Any]:
+def _packed_piece(piece: Places, shape: tuple[int, int]) -> dict[str, object]:
     from pycocotools import mask as coco
 
     height, width = shape
@@ -98,7 +106,7 @@ def _packed_piece(piece: Places, shape: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _polygon_piece(piece: Outline) -> dict[str, Any]:
+def _polygon_piece(piece: Outline) -> dict[str, object]:
     (left, top), (right, bottom) = piece.outer.min(axis=0), piece.outer.max(axis=0)
     return {
         "segmentation": [keyhole(piece).round(3).ravel().tolist()],
@@ -107,31 +115,34 @@ def _polygon_piece(piece: Outline) -> dict[str, Any]:
     }
 
 
-def claims(document: Any) -> bool:
+def claims(document: object) -> bool:
     """Whether a JSON document is of this kind."""
     return isinstance(document, dict) and {"images", "annotations"} <= document.keys()
 
 
-def drawings(document: Any) -> list[Drawing]:
+def drawings(document: object) -> list[Drawing]:
     """A drawing for each listed film, and one with an error for annotations that belong to none."""
+    content = as_object(document)
     labels = {
         _key(kind.get("id")): str(kind["name"])
-        for kind in document.get("categories") or ()
+        for kind in as_list(content.get("categories") or [])
         if isinstance(kind, dict) and kind.get("name") is not None
     }
-    own: dict[Any, list[Any]] = defaultdict(list)
+    own: dict[str | None, list[object]] = defaultdict(list)
     found = []
-    for annotation in document["annotations"]:
+    for annotation in as_list(content["annotations"]):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
         own[_key(number)].append(annotation)
-    keys = Counter(_key(film.get("id")) for film in document["images"] if isinstance(film, dict))
-    for film in document["images"]:
-        key = _key(film.get("id")) if isinstance(film, dict) else None
+    images = as_list(content["images"])
+    keys = Counter(_key(film.get("id")) for film in images if isinstance(film, dict))
+    for image in images:
+        film = image if isinstance(image, dict) else {}
+        key, name = _key(film.get("id")), film.get("file_name")
         read = partial(_read, film, own[key], labels)
-        if key is None or not isinstance(film.get("file_name"), str):
+        if key is None or not isinstance(name, str):
             found.append(Drawing(read, error="lists an image without id or file_name; add them"))
         else:
-            found.append(Drawing(read if keys[key] == 1 else _refuse_shared, film["file_name"]))
+            found.append(Drawing(read if keys[key] == 1 else _refuse_shared, name))
     for key in own.keys() - keys.keys():
         if own[key]:
             number = "without id" if key is None else key
@@ -140,7 +151,7 @@ def drawings(document: Any) -> list[Drawing]:
     return found
 
 
-def _key(number: Any) -> str | None:
+def _key(number: object) -> str | None:
     """An id as a dictionary key; None where it is not an id.
 
     1, 1.0 and "1" are equal: conversion between tools changes the type of a column.
@@ -154,15 +165,21 @@ def _refuse_shared(shape: Shape | None) -> Drawn:
     raise MaskError("shares its id with another image of the file; export it again")
 
 
-def _read(film: Any, annotations: Any, labels: dict[str | None, str], shape: Shape | None) -> Drawn:
-    sides = film.get("height"), film.get("width")
-    size = fits((int(sides[0]), int(sides[1])), shape) if None not in sides else None
-    regions = tuple(_region(one, labels) for one in annotations)
+def _read(
+    film: Mapping[str, object],
+    annotations: Iterable[object],
+    labels: Mapping[str | None, str],
+    shape: Shape | None,
+) -> Drawn:
+    height, width = film.get("height"), film.get("width")
+    stated = height is not None and width is not None
+    size = fits((as_integer(height), as_integer(width)), shape) if stated else None
+    regions = tuple(_region(as_object(one), labels) for one in annotations)
     refuse_fractions(regions)
     return Drawn(regions, size)
 
 
-def _region(annotation: dict[str, Any], labels: dict[str | None, str]) -> Region:
+def _region(annotation: Mapping[str, object], labels: Mapping[str | None, str]) -> Region:
     number = _key(annotation["category_id"])
     if number is None:
         raise ValueError("a category that is no id")
@@ -172,15 +189,15 @@ def _region(annotation: dict[str, Any], labels: dict[str | None, str]) -> Region
         return Region(label, None, "a box")
     if isinstance(segmentation, list):
         return polygon(label, *segmentation, kind="a polygon")
-    return Region(label, partial(_painted, segmentation), "a mask")
+    return Region(label, partial(_painted, as_object(segmentation)), "a mask")
 
 
-def _painted(segmentation: dict[str, Any], shape: Shape) -> Patch:
-    height, width = map(int, segmentation["size"])
+def _painted(segmentation: Mapping[str, object], shape: Shape) -> Patch:
+    height, width = map(as_integer, as_list(segmentation["size"]))
     if (height, width) != shape:
         raise OtherSizeError((height, width))
     counts = segmentation["counts"]
-    numbers = unpacked(counts) if isinstance(counts, str | bytes) else counts
+    numbers = unpacked(counts) if isinstance(counts, str) else as_list(counts)
     return placed(by_runs(numbers, shape, by_columns=True), 0, 0, shape)
 
 

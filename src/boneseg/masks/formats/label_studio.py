@@ -20,16 +20,16 @@ Brush masks are RGBA pictures packed by rle-pack (https://github.com/thi-ng/umbr
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util.files import read_bytes, read_json, whole_file
+from boneseg._util.json_values import as_integer, as_list, as_number, as_object, as_text
 from boneseg.errors import MaskError
 from boneseg.masks.polygons import ellipse
 from boneseg.masks.regions import placed, png, polygon, refuse_fractions
@@ -48,7 +48,10 @@ _WORDS = frozenset(  # results about a film or a region, which draw nothing
 )
 
 
-def entry(segmentation: Segmentation) -> dict[str, Any]:
+Task = dict[str, object]
+
+
+def entry(segmentation: Segmentation) -> Task:
     """The task of one film."""
     height, width = segmentation.mask.shape
     region = {
@@ -63,7 +66,7 @@ def entry(segmentation: Segmentation) -> dict[str, Any]:
     }
     result = [region] if segmentation.mask.any() else []
     if segmentation.model is None:
-        found: dict[str, Any] = {"annotations": [{"result": result}]}
+        found: Task = {"annotations": [{"result": result}]}
     else:
         model = f"boneseg {segmentation.model.sha256[:12]}"
         found = {"predictions": [{"model_version": model, "result": result}]}
@@ -71,16 +74,16 @@ def entry(segmentation: Segmentation) -> dict[str, Any]:
     return {"data": {"image": address}, **found}
 
 
-def write_document(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+def write_document(path: Path, entries: Sequence[Task]) -> None:
     """Write the tasks. Raises OutputError."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(list(entries)), encoding="utf-8")
 
 
-def read_document(path: Path) -> dict[str, dict[str, Any]]:
-    """The task of each film of a document, by title. Raises ValueError, KeyError or TypeError."""
-    tasks = read_json(read_bytes(path))
-    return {_title(task["data"]["image"]): task for task in tasks}
+def read_document(path: Path) -> dict[str, Task]:
+    """The task of each film of a document, by title. Raises ValueError or KeyError."""
+    tasks = map(as_object, as_list(read_json(read_bytes(path))))
+    return {_title(as_text(as_object(task["data"])["image"])): task for task in tasks}
 
 
 def _title(address: str) -> str:
@@ -106,23 +109,25 @@ def packed(mask: NDArray[np.bool_]) -> list[int]:
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
 
 
-def claims(document: Any) -> bool:
+def claims(document: object) -> bool:
     """Whether a JSON document is of this kind."""
     return isinstance(document, list) and any(map(_is_task, document))
 
 
-def _is_task(task: Any) -> bool:
+def _is_task(task: object) -> bool:
     return isinstance(task, dict) and "data" in task
 
 
-def drawings(document: Any) -> list[Drawing]:
+def drawings(document: object) -> list[Drawing]:
     """A drawing for each task with an annotation. Raises MaskError where there is none."""
     found = []
-    for number, task in enumerate(document, start=1):
+    for number, value in enumerate(as_list(document), start=1):
         try:
-            done = [one for one in task.get("annotations") or () if not _is_cancelled(one)]
+            task = as_object(value)
+            annotations = as_list(task.get("annotations") or [])
+            done = [one for one in annotations if not _is_cancelled(one)]
             name = film_name(task)
-        except (AttributeError, TypeError, ValueError, KeyError):
+        except (ValueError, KeyError):
             error = f"task {number} names no film, or is damaged; export it again"
             found.append(Drawing(partial(_read, ()), error=error))
             continue
@@ -133,16 +138,17 @@ def drawings(document: Any) -> list[Drawing]:
     return found
 
 
-def _is_cancelled(annotation: Any) -> bool:
+def _is_cancelled(annotation: object) -> bool:
     return isinstance(annotation, dict) and bool(annotation.get("was_cancelled"))
 
 
-def film_name(task: dict[str, Any]) -> str:
+def film_name(task: Task) -> str:
     """What a task calls its film: the value of `image`, or the first file name of a picture.
 
     Other columns of an imported table may precede it. Raises ValueError without any.
     """
-    texts = {key: value for key, value in task["data"].items() if isinstance(value, str)}
+    data = as_object(task["data"])
+    texts = {key: value for key, value in data.items() if isinstance(value, str)}
     names = {key: _file_of(text) for key, text in texts.items()}
     pictures = [name for name in names.values() if PurePosixPath(name).suffix.lower() in SUFFIXES]
     for name in (names.get("image"), *pictures, *names.values()):
@@ -158,18 +164,22 @@ def _file_of(address: str) -> str:
     return PurePosixPath(local[0] if local else unquote(parts.path)).name
 
 
-def _read(annotations: Sequence[Any], shape: Shape | None) -> Drawn:
+def _read(annotations: Sequence[object], shape: Shape | None) -> Drawn:
     if len(annotations) > 1:
         raise MaskError(f"holds {len(annotations)} annotations of this film; keep one of them")
-    results = annotations[0]["result"]
-    areas = [result for result in results if result["type"] not in _WORDS]
-    sizes = {(int(area["original_height"]), int(area["original_width"])) for area in areas}
+    results = list(map(as_object, as_list(as_object(annotations[0])["result"])))
+    areas = [result for result in results if as_text(result["type"]) not in _WORDS]
+    sizes = set(map(_size, areas))
     if any(area.get("image_rotation") for area in areas):
         raise MaskError("is drawn on a turned film; turn it back in Label Studio, or the film")
     if len(sizes) > 1:
         raise MaskError("has regions drawn on films of several sizes; draw them again on this one")
     size = fits(sizes.pop(), shape) if sizes else None
-    said = {one.get("id"): one["value"]["labels"] for one in results if one["type"] == "labels"}
+    said = {
+        one.get("id"): as_object(one["value"])["labels"]
+        for one in results
+        if one["type"] == "labels"
+    }
     if said.keys() - {area.get("id") for area in areas}:
         raise MaskError("has a label whose region is missing; export it again")
     regions = [_region(area, label) for area in areas for label in _labels(area, said)]
@@ -178,32 +188,34 @@ def _read(annotations: Sequence[Any], shape: Shape | None) -> Drawn:
     return Drawn(tuple(regions), size)
 
 
-def _labels(area: dict[str, Any], said: dict[Any, list[str]]) -> list[str]:
-    own = area["value"].get(area["type"]) or said.get(area.get("id"))
-    if own is not None and not isinstance(own, list):
-        raise ValueError("labels that are no list")
-    return [str(label) for label in own or ("unlabelled",)]
+def _size(area: Task) -> Shape:
+    """(height, width) of the film that a region was drawn on."""
+    return as_integer(area["original_height"]), as_integer(area["original_width"])
 
 
-def _region(area: dict[str, Any], label: str) -> Region:
-    kind, value = area["type"].removesuffix("labels"), area["value"]
-    sides = int(area["original_width"]), int(area["original_height"])
-    scale = np.array(sides) / 100  # places are in percent of the film
+def _labels(area: Task, said: Mapping[object, object]) -> list[str]:
+    own = as_object(area["value"]).get(as_text(area["type"])) or said.get(area.get("id"))
+    return [str(label) for label in as_list(own or ["unlabelled"])]
+
+
+def _region(area: Task, label: str) -> Region:
+    kind, value = as_text(area["type"]).removesuffix("labels"), as_object(area["value"])
+    scale = np.array(_size(area)[::-1]) / 100  # places are in percent of the film
     if kind == "polygon":
         return polygon(label, _percent(value["points"]) * scale)
     if kind == "ellipse":
         x, y = _percent([value["x"], value["y"]]) * scale
         rx, ry = _percent([value["radiusX"], value["radiusY"]]) * scale
-        turn = float(value.get("rotation", 0))
+        turn = as_number(value.get("rotation", 0))
         return polygon(label, ellipse(x, y, rx, ry, turn), kind="an ellipse")
     if kind == "brush":
         return Region(label, partial(_brushed, value["rle"]), "a brush mask")
     if kind == "bitmask":
-        return Region(label, partial(_opaque, value["imageDataURL"]), "a bitmask")
+        return Region(label, partial(_opaque, as_text(value["imageDataURL"])), "a bitmask")
     return Region(label, None, _OTHERS.get(kind, f"a {kind}"))
 
 
-def _percent(places: Any) -> NDArray[np.float64]:
+def _percent(places: object) -> NDArray[np.float64]:
     """Places in percent of the film. Raises MaskError for what lies far outside."""
     numbers = np.asarray(places, np.float64)
     if not (numbers > -100 * STRAY).all() or not (numbers < 100 + 100 * STRAY).all():
@@ -211,7 +223,7 @@ def _percent(places: Any) -> NDArray[np.float64]:
     return numbers
 
 
-def _brushed(packed: Any, shape: Shape) -> Patch:
+def _brushed(packed: object, shape: Shape) -> Patch:
     alpha = unpacked(packed, 4 * shape[0] * shape[1]).reshape(*shape, 4)[..., 3] > 0
     return placed(Patch(alpha), 0, 0, shape)
 
@@ -222,7 +234,7 @@ def _opaque(address: str, shape: Shape) -> Patch:
     return placed(Patch(np.asarray(alpha > 0)), 0, 0, shape)
 
 
-def unpacked(packed: Any, size: int) -> NDArray[np.uint8]:
+def unpacked(packed: object, size: int) -> NDArray[np.uint8]:
     """The bytes that rle-pack has packed, `size` of them. Raises ValueError where it has not."""
     if not isinstance(packed, list):
         raise ValueError("no list of bytes")

@@ -20,13 +20,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from boneseg._util.files import plain_cell, read_bytes, write_table
-from boneseg.masks.formats.pieces import pieces
+from boneseg.masks.formats.pieces import Places, pieces
 from boneseg.masks.segmentation import Segmentation
 
 COLUMNS = (
@@ -44,7 +42,10 @@ class Extent:
     degrees: float
 
 
-def entry(segmentation: Segmentation) -> list[list[Any]]:
+Row = list[object]
+
+
+def entry(segmentation: Segmentation) -> list[Row]:
     """The rows of one film."""
     name, film = segmentation.title, segmentation.film
     found = sorted(pieces(segmentation.mask), key=len, reverse=True)
@@ -57,25 +58,25 @@ def entry(segmentation: Segmentation) -> list[list[Any]]:
     ]
 
 
-def write_document(path: Path, entries: Sequence[list[list[Any]]]) -> None:
+def write_document(path: Path, entries: Sequence[list[Row]]) -> None:
     """Write all rows. Raises OutputError."""
     write_table(path, COLUMNS, (row for rows in entries for row in rows))
 
 
-def read_document(path: Path) -> dict[str, list[list[Any]]]:
+def read_document(path: Path) -> dict[str, list[Row]]:
     """The rows of each film of a document, by title. Raises ValueError."""
-    films: dict[str, list[list[Any]]] = {}
+    films: dict[str, list[Row]] = {}
     with io.StringIO(read_bytes(path).decode("utf-8"), newline="") as file:
         rows = csv.reader(file)
         if tuple(next(rows, ())) != COLUMNS:
             raise ValueError("other columns")
         for row in rows:
-            cells = [plain_cell(cell) for cell in row]
-            films.setdefault(cells[0], []).append(cells)
+            title, *cells = map(plain_cell, row)
+            films.setdefault(title, []).append([title, *cells])
     return films
 
 
-def extent(points: NDArray[Any], spacing: tuple[float, float] = (1.0, 1.0)) -> Extent:
+def extent(points: Places, spacing: tuple[float, float] = (1.0, 1.0)) -> Extent:
     """The extent of pixels (N x 2: row, column) of the given size (of a row, of a column).
 
     The projection of a pixel on a direction (a, b) is |a| + |b| of its sides wide.
@@ -90,7 +91,7 @@ def extent(points: NDArray[Any], spacing: tuple[float, float] = (1.0, 1.0)) -> E
     return Extent(float(spans[0]), float(spans[1]), float(np.degrees(np.arctan2(-right, down))))
 
 
-def _measured(points: NDArray[Any], spacing: tuple[float, float] | None) -> list[Any]:
+def _measured(points: Places, spacing: tuple[float, float] | None) -> Row:
     y, x = points.mean(axis=0) + 0.5
     pixels = extent(points)
     mm = extent(points, spacing) if spacing else None

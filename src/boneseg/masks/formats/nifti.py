@@ -49,7 +49,9 @@ def drawings(path: Path) -> list[Drawing]:
 def _read(path: Path, shape: Shape | None) -> Drawn:
     import nibabel
 
-    image: Any = nibabel.loadsave.load(path)
+    image = nibabel.loadsave.load(path)
+    if not isinstance(image, nibabel.spatialimages.SpatialImage):
+        raise ValueError("not a picture")
     sides = [int(side) for side in image.shape]
     while len(sides) > 2 and sides[-1] == 1:
         sides.pop()

@@ -20,16 +20,17 @@ import gzip
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util.drawing.overlay import COLOUR
 from boneseg._util.files import whole_file
+from boneseg._util.json_values import as_integer, as_text
 from boneseg.errors import MaskError
 from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import Segmentation
@@ -72,7 +73,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
 
     mask = segmentation.mask
     rows, columns = segmentation.film.spacing_mm or (1.0, 1.0)
-    header: dict[str, Any] = {
+    header: dict[str, object] = {
         "type": "unsigned char",
         "space": "left-posterior-superior",
         "space directions": np.diag([columns, rows, 1.0]),
@@ -100,7 +101,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
         temporary.write_bytes(file.getbuffer())
 
 
-def _extent(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
+def _extent(mask: NDArray[np.bool_]) -> str:
     """First and last voxel of the segment along x, y and z; 0 and -1 where there is none."""
     if not mask.any():
         return "0 -1 0 -1 0 -1"
@@ -158,10 +159,12 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
     raise ValueError("a header without end")
 
 
-def _unpacked(file: IO[bytes], header: dict[str, Any], sides: list[int]) -> NDArray[Any]:
+def _unpacked(
+    file: IO[bytes], header: Mapping[str, object], sides: list[int]
+) -> NDArray[np.generic]:
     """The values, in Fortran order, of shape `sides`."""
-    encoding, count = header["encoding"].lower(), math.prod(sides)
-    dtype = np.dtype(TYPES[header["type"].lower()])
+    encoding, count = as_text(header["encoding"]).lower(), math.prod(sides)
+    dtype = np.dtype(TYPES[as_text(header["type"]).lower()])
     is_text = encoding in ("txt", "text", "ascii")
     affordable(count, 8 if is_text else dtype.itemsize)
     if is_text:
@@ -192,10 +195,10 @@ def _packed(file: IO[bytes], size: int) -> IO[bytes]:
     return io.BytesIO(file.read(2 * size + _PACKING))
 
 
-def _refuse_turned(header: dict[str, Any], dimensions: int) -> None:
+def _refuse_turned(header: Mapping[str, object], dimensions: int) -> None:
     """Refuse a picture whose axes are not those of its film."""
     directions, space = header.get("space directions"), header.get("space")
-    if directions is None or space is None:
+    if directions is None or not isinstance(space, str):
         return  # plain pixels
     words = _SHORT.get(space[:3].upper(), space).split("-")
     if len(words) < 2 or not {words[0], words[1]} <= _SIGNS.keys():
@@ -216,7 +219,7 @@ def turned() -> MaskError:
 
 
 def _segments(
-    header: dict[str, Any], layers: list[NDArray[Any]]
+    header: Mapping[str, object], layers: list[NDArray[np.generic]]
 ) -> list[tuple[str, int, int, str]]:
     """Label, layer, value and kind of all that is drawn: the segments, then other values."""
     numbers = sorted({int(m[1]) for key in header if (m := re.match(r"Segment(\d+)_", key))})
@@ -224,8 +227,8 @@ def _segments(
     for number in numbers:
         name = str(header.get(f"Segment{number}_Name", f"Segment {number}"))
         # Slicer before 4.11 gave each segment a layer without a number; other files have one layer.
-        layer = int(header.get(f"Segment{number}_Layer", number if len(layers) > 1 else 0))
-        value = int(header.get(f"Segment{number}_LabelValue", 1))
+        layer = as_integer(header.get(f"Segment{number}_Layer", number if len(layers) > 1 else 0))
+        value = as_integer(header.get(f"Segment{number}_LabelValue", 1))
         if not 0 <= layer < len(layers) or value < 1:
             raise ValueError("a layer that is not there, or the value of the background")
         found.append((name, layer, value, "a segment"))
