@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BASE := .venv-base
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test check docs clean
 
 setup: $(READY)
 
@@ -13,7 +13,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $@
 
 # What `pip install boneseg` gives, without torch: the tests segment with it.
@@ -36,5 +36,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation site, into site/: generated pages first; a warning is an error.
+docs: setup
+	$(BIN)/python -m scripts.make_reference docs
+	$(BIN)/zensical build --clean --strict
+
 clean:
-	rm -rf $(VENV) $(BASE)
+	rm -rf $(VENV) $(BASE) site

@@ -1,4 +1,4 @@
-"""What the benchmarks share: held-out films, models trained and scored, and docs/results.md."""
+"""What the benchmarks share: held-out films, models trained and scored, and pages of results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ from boneseg.training.run import TrainedRun
 from boneseg.training.train import train
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
+RESULTS = Path(__file__).resolve().parent / "results"
+ACCURACY, SPEED = RESULTS / "accuracy.md", RESULTS / "speed.md"
+BUNDLED_MODEL, DICOM_FILES = RESULTS / "bundled-model.md", RESULTS / "dicom-files.md"
 SHORT = 0.3  # seconds
 MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 ON_GPU = torch.cuda.is_available()
@@ -246,8 +248,8 @@ def _settle(free: SimpleQueue[int]) -> None:
     torch.set_num_threads(1)
 
 
-def write_section(title: str, lines: Sequence[str], page: Path = RESULTS) -> None:
-    """Put a section into a page of docs, in the place of the one with its title if it is there."""
+def write_section(title: str, lines: Sequence[str], page: Path = ACCURACY) -> None:
+    """Put a section into a page of results, replacing the one of the same title."""
     text = page.read_text(encoding="utf-8") if page.exists() else f"# {page.stem.capitalize()}\n"
     section = f"## {title}\n\n" + "\n".join(lines).strip() + "\n"
     known = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)

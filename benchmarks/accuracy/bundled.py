@@ -1,4 +1,4 @@
-"""The bundled model on real films that it never saw, and on simulated: `docs/bundled-model.md`.
+"""The bundled model on real films that it never saw, and on simulated: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.bundled --data ../shared/data --work runs/bundled
 

@@ -1,4 +1,4 @@
-"""The film check on real films, and on what is none: `docs/bundled-model.md`.
+"""The film check on real films, and on what is none: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.film_check --photographs PACKAGES --ct cxr.nii.gz --mr TEMPLATES \
         --head Cranium.inv3
@@ -226,7 +226,7 @@ def dicom(name: str, kind: str) -> Iterator[tuple[str, Grey]]:
 def pages() -> Iterator[tuple[str, Grey]]:
     """What this project has to read, set in type: 4 sizes, black on white and white on black."""
     root = Path(__file__).parents[2]
-    for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         text = path.read_text(encoding="utf-8")
         for number, size in enumerate((10, 16, 24, 40)):
             paper, ink = (255, 0) if number % 2 else (0, 255)

@@ -1,4 +1,4 @@
-"""What the bundled model is worth as a beginning: `docs/bundled-model.md`.
+"""What the bundled model is worth as a beginning: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.finetune --data ../shared/data --work runs/finetune
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import (
-    DOCS,
+    BUNDLED_MODEL,
     KIND,
     ON_GPU,
     Trial,
@@ -47,7 +47,6 @@ COUNTS = (10, 20, 40)
 SEEDS = (0, 1, 2)
 MINUTES = 3
 SEEN = 3000  # films in all, on a GPU: 300 epochs of 10, 75 of 40
-PAGE = DOCS / "bundled-model.md"
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def main() -> None:
     ]
     for line in run_what_is_left(trials, asked.data, asked.work):
         print(line, flush=True)
-    write_section(titled("Warm start from the bundled model"), table(model), PAGE)
+    write_section(titled("Warm start from the bundled model"), table(model), BUNDLED_MODEL)
 
 
 def table(model: str) -> list[str]:
@@ -174,7 +173,7 @@ def draw(films: str, gains: list[Gain]) -> str:
         f"Dice on {films}", linear(max(COUNTS)), up, [before, after], unit=f"films of {films}"
     )
     write_chart(name, chart, width=400)
-    return f"![Dice on {films}, from scratch and from the model](images/{name})"
+    return f"![Dice on {films}, from scratch and from the model](../../docs/images/{name})"
 
 
 if __name__ == "__main__":

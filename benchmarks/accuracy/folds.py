@@ -1,4 +1,4 @@
-"""Five folds with the default recipe on each labelled set: `docs/results.md`.
+"""Five folds with the default recipe on each labelled set: `results/accuracy.md`.
 
     python -m benchmarks.accuracy.folds --data ../shared/data --work runs/folds
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import (
-    PERFORMANCE,
+    SPEED,
     Trial,
     gflop,
     held_back,
@@ -128,7 +128,8 @@ def report(films: str, trials: list[Variant]) -> None:
             f"| {f['parameters']:,} | {1000 * seconds[trial.variant]:.1f} | {f['steps']} "
             f"| {f['dice']:.4f} ({interval(f['ci95'])}) | {f['hd95_px']:.2f} |"
         )
-    lines += ["", f"![Dice against GFLOP a film, the variants by number](images/{picture})"]
+    title = "Dice against GFLOP a film, the variants by number"
+    lines += ["", f"![{title}](../../docs/images/{picture})"]
     points = [(trial.figures["gflop"], trial.figures["dice"]) for trial in trials]
     drawn = scatter(
         "Dice against the work of a film",
@@ -140,7 +141,7 @@ def report(films: str, trials: list[Variant]) -> None:
     )
     write_chart(picture, drawn, width=600)
     print("\n".join(lines))
-    write_section(f"Dice against work: {films}", lines, PERFORMANCE)
+    write_section(f"Dice against work: {films}", lines, SPEED)
 
 
 def times(trials: list[Variant]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Train on each labelled set and score held-out films: `docs/results.md`.
+"""Train on each labelled set and score held-out films: `results/accuracy.md`.
 
     python -m benchmarks.accuracy.held_out --data ../shared/data --work runs/accuracy [--bundled]
 
@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import (
-    RESULTS,
+    ACCURACY,
     LabelledSet,
     held_back,
     interval,
@@ -139,8 +139,8 @@ def throughput(films: list[Film], engine: Engine) -> float:
 
 
 def write_results(work: Path) -> None:
-    """docs/results.md from what has been measured so far; other sets keep the row they have."""
-    before = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    """results/accuracy.md from what has been measured so far; other sets keep the row they have."""
+    before = ACCURACY.read_text(encoding="utf-8").splitlines() if ACCURACY.exists() else []
     lines = [
         "Made by `python -m benchmarks.accuracy.held_out`: recipe `default`, seed 0, two CPU",
         "cores. A fifth of each set, chosen by the hash of the films' names, took no part in",

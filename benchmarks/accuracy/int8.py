@@ -1,4 +1,4 @@
-"""What 8-bit integers cost of Dice, and save of time, on trained models: `docs/performance.md`.
+"""What 8-bit integers cost of Dice, and save of time, on trained models: `results/speed.md`.
 
     python -m benchmarks.accuracy.int8 --data ../shared/data --work runs/int8
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import (
-    PERFORMANCE,
+    SPEED,
     held_back,
     interval,
     machine,
@@ -57,7 +57,7 @@ def main() -> None:
     for films in asked.sets:
         lines.append(row(films, asked.data / films, asked.work / films))
         print(lines[-1], flush=True)
-    write_section("int8 on trained models", lines, PERFORMANCE)
+    write_section("int8 on trained models", lines, SPEED)
 
 
 def row(name: str, data: Path, out: Path) -> str:

@@ -1,4 +1,4 @@
-"""What becomes of every odd DICOM file that can be had: the table in `docs/dicom.md`.
+"""What becomes of every odd DICOM file that can be had: the table in `results/dicom-files.md`.
 
     python -m benchmarks.accuracy.odd_films --data ../shared/data \
         --more pydicom_data/data_store/data
@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pydicom
 
+from benchmarks.common import DICOM_FILES
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.batch import Result, segment_files
 from boneseg.inference.engine import Engine
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "dicom.md"
 MARK = "<!-- made by benchmarks/accuracy/odd_films.py -->"
 
 
@@ -39,8 +39,8 @@ def main() -> None:
     for title, folder in (*sets, ("Real films", asked.data / "dicom")):
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         rows += table(title, [path for path in paths if path.suffix != ".py"], engine)
-    kept = DOCUMENT.read_text(encoding="utf-8").partition(MARK)[0]
-    DOCUMENT.write_text(kept + "\n".join(rows) + "\n", encoding="utf-8")
+    kept = DICOM_FILES.read_text(encoding="utf-8").partition(MARK)[0]
+    DICOM_FILES.write_text(kept + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 def table(title: str, paths: list[Path], engine: Engine) -> list[str]:

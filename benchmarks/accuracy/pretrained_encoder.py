@@ -1,4 +1,4 @@
-"""Whether an encoder that knows photographs is a better beginning: `docs/bundled-model.md`.
+"""Whether an encoder that knows photographs is a better beginning: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.pretrained_encoder --films runs/bundled/films --work runs/encoder
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import boneseg.training.train as training
 from benchmarks.accuracy.bundled import MEASURES
-from benchmarks.common import DOCS, Trial, keep, machine, run_what_is_left, write_section
+from benchmarks.common import BUNDLED_MODEL, Trial, keep, machine, run_what_is_left, write_section
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.networks.unet import Block, Rise, initialise, unfolding
@@ -35,7 +35,6 @@ from boneseg.preprocessing import Floats, fitted, locally_normalised
 from boneseg.recipes.settings import SettledNetwork
 from scripts.train_bundled import RECIPE, SIDE
 
-PAGE = DOCS / "bundled-model.md"
 OURS, RANDOM, LEARNT = "the bundled model's", "EfficientNet-lite0, random", "the same, of ImageNet"
 TAPS = (0, 2, 4, 10)  # blocks after which the film is 1/2, 1/4, 1/8 and 1/16 of its size
 WIDTHS = (16, 24, 40, 112)  # channels there
@@ -150,7 +149,7 @@ def main() -> None:
     trials = [Encoder(kind, str(asked.films), asked.minutes) for kind in kinds]
     for line in run_what_is_left(trials, asked.data, asked.work):
         print(line, flush=True)
-    write_section("An encoder pretrained on photographs", table(trials), PAGE)
+    write_section("An encoder pretrained on photographs", table(trials), BUNDLED_MODEL)
 
 
 def table(trials: list[Encoder]) -> list[str]:

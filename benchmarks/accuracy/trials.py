@@ -1,4 +1,4 @@
-"""The trials of the original, and ours, at equal time: `docs/results.md`.
+"""The trials of the original, and ours, at equal time: `results/accuracy.md`.
 
     python -m benchmarks.accuracy.trials --data ../shared/data --work runs/trials
 

@@ -33,7 +33,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import (
-    PERFORMANCE,
+    SPEED,
     held_back,
     interval,
     keep,
@@ -248,9 +248,7 @@ def main() -> None:
     if not asked.train_only:
         lines = report(peers)
         print("\n".join(lines))
-        write_section(
-            f"Comparison with nnU-Net, {asked.minutes:g} minutes of a core", lines, PERFORMANCE
-        )
+        write_section(f"Comparison with nnU-Net, {asked.minutes:g} minutes of a core", lines, SPEED)
 
 
 def install(work: Path) -> None:

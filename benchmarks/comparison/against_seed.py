@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import (
-    PERFORMANCE,
+    SPEED,
     held_back,
     interval,
     keep,
@@ -109,7 +109,7 @@ def main() -> None:
     if asked.keras:
         lines += ["", *keras_steps(asked)]
     if asked.epochs is None:
-        write_section("The original compared with the default", lines, PERFORMANCE)
+        write_section("The original compared with the default", lines, SPEED)
 
 
 def measure(

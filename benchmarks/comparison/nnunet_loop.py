@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import PERFORMANCE, held_back, machine, one_a_core, write_section
+from benchmarks.common import SPEED, held_back, machine, one_a_core, write_section
 from benchmarks.comparison.against_nnunet import NnUnet, install, theirs_version
 from boneseg.dataset.load import read_films
 from boneseg.recipes.builtin import load_recipe
@@ -83,7 +83,7 @@ def main() -> None:
         rates = {name: loop.result() * batch / (60 * minutes) for name, loop in loops.items()}
     lines = report(recipe, rates, theirs_version(work))
     print("\n".join(lines))
-    write_section("Training compared with nnU-Net's loop", lines, PERFORMANCE)
+    write_section("Training compared with nnU-Net's loop", lines, SPEED)
 
 
 def our_steps(peer: NnUnet, recipe: Recipe) -> int:

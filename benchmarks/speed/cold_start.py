@@ -19,7 +19,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.common import PERFORMANCE, machine, side_by_side, write_section
+from benchmarks.common import SPEED, machine, side_by_side, write_section
 from boneseg.bundle.shipped import sample_films
 
 STAGES = {
@@ -58,7 +58,7 @@ def main() -> None:
     taken = [stages(film) for _ in range(asked.rounds)]
     lines = report([statistics.median(times) for times in zip(*taken, strict=True)], whole)
     print("\n".join(lines))
-    write_section("A cold start, by stages", lines, PERFORMANCE)
+    write_section("A cold start, by stages", lines, SPEED)
 
 
 def run(call: list[str]) -> str:

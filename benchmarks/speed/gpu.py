@@ -1,4 +1,4 @@
-"""Training and segmenting on a GPU: `docs/performance.md`.
+"""Training and segmenting on a GPU: `results/speed.md`.
 
     python -m benchmarks.speed.gpu
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import PERFORMANCE, gflop, write_section
+from benchmarks.common import SPEED, gflop, write_section
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle, load_network
 from boneseg.inference.backends import open_backend
@@ -130,7 +130,7 @@ def main() -> None:
         share = work[name] / time / peak
         lines.append(f"| {name} | {time:.2f} | {1000 * films[name] / time:,.0f} | {share:.1%} |")
     print("\n".join(lines))
-    write_section("On a GPU", lines, PERFORMANCE)
+    write_section("On a GPU", lines, SPEED)
 
 
 if __name__ == "__main__":

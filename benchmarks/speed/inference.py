@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.common import (
     MATRIX,
-    PERFORMANCE,
+    SPEED,
     default_at,
     gflop,
     machine,
@@ -90,7 +90,7 @@ def main() -> None:
     else:
         print("\n".join(report(found)))
     if not asked.quick:
-        write_section("Inference, compared", report(found), PERFORMANCE)
+        write_section("Inference, compared", report(found), SPEED)
 
 
 def quantised(bundle: Bundle, folder: Path) -> Bundle:

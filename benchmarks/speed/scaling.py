@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import PERFORMANCE, machine, write_section
+from benchmarks.common import SPEED, machine, write_section
 from boneseg._util.drawing.overlay import picture
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
@@ -89,7 +89,7 @@ def main() -> None:
         ]
     print("\n".join(lines))
     if not asked.quick:
-        write_section("Scaling", lines, PERFORMANCE)
+        write_section("Scaling", lines, SPEED)
 
 
 class Network:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import PERFORMANCE, machine, product, seconds, tflops, write_section
+from benchmarks.common import SPEED, machine, product, seconds, tflops, write_section
 from boneseg.simulate import PhantomSource, SkeletonSource, Source, simulate
 
 SIDE = 512
@@ -53,7 +53,7 @@ def main() -> None:
         *(f"| {stage} | {share:.0%} |" for stage, share in shares(skeleton).items()),
     ]
     print("\n".join(lines))
-    write_section("Simulated films", lines, PERFORMANCE)
+    write_section("Simulated films", lines, SPEED)
 
 
 def fastest() -> float:

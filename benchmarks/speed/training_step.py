@@ -28,7 +28,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import (
-    PERFORMANCE,
+    SPEED,
     default_at,
     machine,
     product,
@@ -100,7 +100,7 @@ def main() -> None:
         return
     lines = report(found)
     print("\n".join(lines))
-    write_section("A training step", lines, PERFORMANCE)
+    write_section("A training step", lines, SPEED)
 
 
 def stages(size: tuple[int, int]) -> dict[str, float]:

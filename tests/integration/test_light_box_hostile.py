@@ -10,7 +10,7 @@ from tests.support.lightbox import PNG, encoded, served
 
 
 def test_seconds_of_hostile_load_cost_nothing() -> None:
-    """The six minutes are in docs/light-box.md."""
+    """The six minutes are in benchmarks/results/serving.md."""
     tally = hostile_load.attack(5, clients=6, settle=2, every=60)
     assert not tally.failed
     assert hostile_load.grown(tally) <= hostile_load.GROWTH

@@ -5,8 +5,8 @@
     expected = case.reference(Path("film.dcm"))
 
 dcm2pnm is given the film as it is, but for what `Case.reasons` names: there it is given a header
-that says in the words of the standard what the film's is taken to mean. docs/dicom.md lists these
-reasons.
+that says in the words of the standard what the film's is taken to mean.
+docs/explanation/dicom-display.md lists these reasons.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def percentiles(
 
 
 def is_visible(shown: NDArray[np.float64], hidden: NDArray[np.bool_] | None) -> bool:
-    """The rule of docs/dicom.md: a twentieth of the grey scale, and a fiftieth of the pixels."""
+    """By docs/explanation/dicom-display.md: a twentieth of the greys, a fiftieth of the pixels."""
     seen = shown.ravel() if hidden is None else shown[~hidden]
     low, high = np.percentile(seen, (1, 99))
     share = ((seen > 0.002) & (seen < 0.998)).mean()

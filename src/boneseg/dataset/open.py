@@ -91,7 +91,7 @@ def open_dataset(
     `knee`, unless another film does. One folder may contain both, if every mask has such a suffix
     or is an annotation file.
 
-    Masks are also read from files of annotation tools (see docs/formats.md), in the masks
+    Masks are also read from files of annotation tools (see docs/reference/formats.md), in the masks
     folder or instead of it; `labels` selects the bone labels there. A DICOM Segmentation belongs
     to the film that it references.
 

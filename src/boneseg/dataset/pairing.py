@@ -114,7 +114,7 @@ def mask_files(place: Path) -> list[MaskFile]:
     if place.is_file():
         found = masks_in(place)
         if any(mask.loose for mask in found):
-            raise DatasetError(f"{place}: holds no masks of a known kind; see docs/formats.md")
+            raise DatasetError(f"{place}: holds no masks of a known kind; see the documentation")
         return found
     files = _files(place, _may_be_mask)
     texts = [path for path in files if suffix_of(path) == ".txt"]

@@ -66,7 +66,8 @@ class FilmCheck:
 def likeness(pixels: Floats) -> float:
     """How much float32 H x W in [0, 1] looks like a radiograph, in [0, 1]; bone bright or dark.
 
-    About 1 % of real radiographs are below LEAST: see docs/bundled-model.md. Raises BundleError.
+    About 1 % of real radiographs are below LEAST: see
+    docs/explanation/bundled-model.md. Raises BundleError.
     """
     logit = load_film_check(film_check_weights()).logit(pixels)
     return float(1 / (1 + np.exp(-np.clip(logit, -60, 60))))

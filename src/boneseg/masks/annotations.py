@@ -266,7 +266,7 @@ def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | Non
             reason = f"cannot be read ({error.strerror}); check the file"
         else:
             reason = (
-                f"is damaged, or is not {name} as docs/formats.md describes it; export it again"
+                f"is damaged, or is not {name} as the documentation describes it; export it again"
             )
         raise MaskError(f"{where}: {reason}") from None
 

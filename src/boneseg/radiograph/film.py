@@ -65,7 +65,7 @@ class Radiograph:
 def check_size(path: Path, height: int, width: int) -> None:
     """Reject a film too small to show a bone, or too large for memory, before decoding.
 
-    Reading MAX_PIXELS takes up to 2 GB (measured in docs/dicom.md). Raises RadiographError.
+    Reading MAX_PIXELS takes up to 2 GB (see docs/reference/dicom.md). Raises RadiographError.
     """
     if min(height, width) < MIN_SIDE:
         raise RadiographError(

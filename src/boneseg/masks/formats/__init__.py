@@ -5,7 +5,7 @@
 
 A format that is written has either a file for each film or one document for all films of a call.
 Modules import the libraries of their format when they are called, so that this registry is light.
-What each format keeps and costs: docs/formats.md.
+What each format keeps and costs: docs/reference/formats.md.
 """
 
 from __future__ import annotations

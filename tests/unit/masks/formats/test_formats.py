@@ -35,7 +35,7 @@ from tests.support.regions import (
     yolo_region,
 )
 
-DOCS = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
 
 
 # --- files of annotations ---

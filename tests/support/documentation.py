@@ -1,0 +1,58 @@
+"""The pages of the documentation, and the code blocks on them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import ROOT
+
+GENERATED = (  # by scripts/make_reference.py
+    *("reference/command-line.md", "reference/documents.md", "reference/python.md"),
+    *("reference/recipes.md", "contributing/index.md", "changelog.md"),
+)
+PARSE_ONLY = "<!-- test: parse -->"  # before a block of commands that are parsed, but not run
+_FENCE = re.compile(
+    r"^(?P<only><!-- test: parse -->\n)?"
+    r"(?P<indent> *)```(?P<language>\w+)?(?: title=\"(?P<title>[^\"]+)\")?\n"
+    r"(?P<code>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. title: name of the file it shows. parse_only: its commands are not run."""
+
+    language: str
+    code: str
+    title: str
+    parse_only: bool
+
+
+def pages() -> list[Path]:
+    """Every page that a person wrote."""
+    docs = ROOT / "docs"
+    generated = {docs / name for name in GENERATED}
+    top = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    return top + sorted(set(docs.rglob("*.md")) - generated)
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order, without their indent."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in _FENCE.finditer(text):
+        indent = len(match["indent"])
+        code = "".join(line[indent:] for line in match["code"].splitlines(keepends=True))
+        only = match["only"] is not None
+        found.append(Block(match["language"] or "", code, match["title"] or "", only))
+    return found
+
+
+def commands(code: str) -> list[list[str]]:
+    """The words of each command of a shell block; comments are left out."""
+    joined = re.sub(r"\\\n\s*", "", code)
+    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
