@@ -13,23 +13,14 @@ import pytest
 from boneseg.bundle.card import CARD, ONNX, WEIGHTS, card_digest
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle, load_network, seen_by, sign
-from boneseg.errors import BonesegError, BundleError, RecipeError, TrainingError
-from boneseg.evaluation.metrics import columns
+from boneseg.errors import BundleError, RecipeError, TrainingError
 from boneseg.experiments import crossval
 from boneseg.inference.engine import Engine
 from boneseg.preprocessing import Floats
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import read_space
-from boneseg.training.checkpoint import save
-
-DEEP = 50_000
-
-
-def one_line(error: pytest.ExceptionInfo[BonesegError], path: Path) -> None:
-    said = str(error.value)
-    assert str(path) in said and "\n" not in said and len(said) < 500
-
+from tests.support.damage import DEEP, one_line
 
 # --- recipes and search spaces ---
 
@@ -156,56 +147,6 @@ def test_weights_are_loaded_from_a_whole_copy(copied: Path) -> None:
     assert load_network(load_bundle(copied)) is not None
 
 
-# --- runs ---
-
-
-FOLD = {
-    "cases": [],
-    "trust": [],
-    "threshold": 0.5,
-    "restarts": 0,
-    "seconds": 1.0,
-    "parameters": 1,
-}
-
-
-def case(**words: Any) -> dict[str, Any]:
-    scores = dict.fromkeys([*columns(), "empty_prediction", "empty_truth"], 0.5)
-    return {"name": "knee"} | scores | words
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        *("[" * DEEP, "", "5", "[]", "{}", json.dumps(FOLD)),
-        json.dumps(FOLD | {"cases": [case()]}),  # of one film, and of how many is it trusted?
-        json.dumps(FOLD | {"cases": [case(dice="much")], "trust": [0.5]}),
-        json.dumps(FOLD | {"cases": [case(dice=float("nan"))], "trust": [0.5]}),
-        json.dumps(FOLD | {"cases": [case(name="another")], "trust": [0.5]}),
-        json.dumps(FOLD | {"cases": [case(name=["knee"])], "trust": [0.5]}),
-        json.dumps(FOLD | {"cases": [case()], "trust": ["x"]}),
-        json.dumps(FOLD | {"cases": [case()], "trust": [0.5], "seconds": None}),
-        json.dumps(FOLD | {"cases": {"a": 1}, "trust": [0.5]}),
-    ],
-)
-def test_a_damaged_fold_is_one_line(document: str, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    path = tmp_path / "fold-1" / "fold.json"
-    path.parent.mkdir()
-    path.write_text(document)
-    with pytest.raises(TrainingError, match="delete it and --resume") as error:
-        crossval._read_fold(tmp_path, 1, {"knee": None})
-    one_line(error, path)
-
-
-def test_a_whole_fold_is_read(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    (tmp_path / "fold-1").mkdir()
-    whole = FOLD | {"cases": [case()], "trust": [None]}
-    (tmp_path / "fold-1" / "fold.json").write_text(json.dumps(whole))
-    assert crossval._read_fold(tmp_path, 1, {"knee": None}).summary.mean["dice"] == 0.5
-
-
 @pytest.mark.parametrize("text", ["[" * DEEP, "", "5", "[]", '"x"', '{"films": 5}'])
 def test_a_damaged_plan_is_one_line(text: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
@@ -213,19 +154,3 @@ def test_a_damaged_plan_is_one_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(TrainingError) as error:
         crossval._hold_to({"films": {"knee": "1"}, "folds": 2}, tmp_path, resume=True)
     one_line(error, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "facts", [[], 5, None, {}, {"films": {}}, {"films": {}, "state": 5}, {"films": {}, "state": {}}]
-)
-def test_a_damaged_checkpoint_is_one_line(facts: Any, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    from boneseg.training.train import _Loop
-
-    path = tmp_path / "checkpoint.safetensors"
-    save(path, {"best": {"a": torch.zeros(1)}}, facts)
-    loop = _Loop.__new__(_Loop)
-    loop.out, loop.asked = tmp_path, {"films": {}}
-    with pytest.raises(TrainingError) as error:
-        loop.restore()
-    one_line(error, path)

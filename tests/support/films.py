@@ -19,12 +19,18 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
     generate_uid,
 )
 
@@ -275,3 +281,23 @@ def marked(path: Path, **more: Any) -> list[bytes]:
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.save_as(path)
     return [marker.encode() for marker in (*markers, "ZQPRIVATE")]
+
+
+FULL = {"WindowCenter": 2048, "WindowWidth": 4096}  # 0..4095 to 0..1
+
+
+EXACT = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    RLELossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+]
+
+
+def named(syntaxes):
+    return pytest.mark.parametrize("syntax", syntaxes, ids=lambda syntax: syntax.name)

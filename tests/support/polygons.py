@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from boneseg.masks.formats import FORMATS
@@ -100,3 +102,19 @@ def film(path: Path) -> None:
     Image.fromarray(np.kron(noise, np.ones((10, 10), np.uint8)) + rectangle() * np.uint8(55)).save(
         path
     )
+
+
+sizes = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
+
+
+masks = sizes.flatmap(lambda shape: arrays(bool, shape, elements=st.booleans()))
+
+
+def blobs() -> Mask:
+    """A ring with an island in its hole, a bar at the border, and a single pixel."""
+    rows, columns = np.mgrid[:60, :80]
+    distance = np.hypot(rows - 30, columns - 30)
+    mask = ((distance < 24) & (distance > 14)) | (distance < 6)
+    mask[5:55, 70:] = True
+    mask[2, 2] = True
+    return np.asarray(mask)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from boneseg.evaluation.calibration import THRESHOLDS, calibrated_threshold
+from boneseg.evaluation.calibration import (
+    THRESHOLDS,
+    calibrated_threshold,
+    calibration_error,
+    fitted_temperature,
+)
+from boneseg.inference.temperature import scaled
 
 
 def truth(seed: int) -> np.ndarray:
@@ -27,3 +34,14 @@ def test_one_film_in_ten_does_not_move_it() -> None:
 def test_one_film_alone_leaves_it() -> None:
     assert calibrated_threshold([np.full((9, 9), 0.3, np.float32)], [np.ones((9, 9), bool)]) == 0.5
     assert 0.5 in THRESHOLDS
+
+
+def test_a_temperature_mends_overconfidence() -> None:
+    rng = np.random.default_rng(1)
+    true = rng.random((3, 80, 80)).astype(np.float32) * 0.8 + 0.1
+    truth = list(rng.random(true.shape) < true)
+    loud = list(scaled(true, 1 / 3))
+    temperature = fitted_temperature(loud, truth)
+    assert temperature == pytest.approx(3, rel=0.1)
+    mended = [scaled(one, temperature) for one in loud]
+    assert calibration_error(mended, truth) < 0.02 < calibration_error(loud, truth)

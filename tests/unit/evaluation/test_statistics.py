@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from boneseg.errors import UsageError
-from boneseg.evaluation.statistics import bootstrap_ci95
+from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p, sampling_units
 
 
 def test_the_interval_is_the_same_for_the_same_seed():
@@ -54,3 +54,50 @@ def test_a_film_of_no_known_patient_is_a_patient_of_its_own():
 def test_no_interval_hides_a_value_that_is_missing(values):
     with pytest.raises(UsageError, match="finite"):
         bootstrap_ci95(values)
+
+
+def test_the_p_value_tells_a_difference_from_chance() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.8, 0.9, 40)
+    assert paired_p(base + 0.02 + rng.normal(0, 0.01, 40), base) < 0.001
+    assert paired_p(base + 0.02, base) < 0.001  # by as much on every film
+    chances = [paired_p(base + rng.normal(0, 0.02, 40), base, 500) for _ in range(200)]
+    assert 0.01 < np.mean(np.array(chances) < 0.05) < 0.11
+
+
+@pytest.mark.parametrize("films", [3, 5, 8, 15, 20])
+def test_of_few_films_chance_alone_passes_no_more_often_than_it_says(films: int) -> None:
+    rng = np.random.default_rng(films)
+    draws = rng.normal(0, 0.02, (600, films)) * rng.choice([1, 4], (600, 1))
+    base = np.zeros(films)
+    chances = np.array([paired_p(draw, base, 400) for draw in draws])
+    assert np.mean(chances < 0.05) < 0.07
+    assert np.mean(chances < 0.2) > 0.1 or films < 5
+    assert chances.min() >= 2 / 2**films
+
+
+@pytest.mark.parametrize("patients", [6, 15, 30])
+def test_films_of_one_patient_count_as_what_one_patient_says(patients: int) -> None:
+    rng = np.random.default_rng(patients)
+    groups = [f"patient {i // 4}" for i in range(4 * patients)]
+    zero = np.zeros(len(groups))
+    draws = [np.repeat(rng.normal(0, 0.02, patients), 4) for _ in range(200)]
+    known = [paired_p(draw, zero, 300, groups) for draw in draws]
+    unknown = [paired_p(draw, zero, 300) for draw in draws]
+    assert np.mean(np.array(known) < 0.05) < 0.1
+    assert np.mean(np.array(unknown) < 0.05) > 0.2
+
+
+def test_what_chance_draws_from_is_counted() -> None:
+    assert sampling_units(["a", "a", None, "b", None]) == (4, "patient")
+    assert sampling_units(["a", "b", None]) == (3, "film")
+    assert sampling_units([None] * 5) == (5, "film")
+
+
+def test_every_sign_of_three_films_is_gone_through() -> None:
+    assert paired_p([0.9, 0.8, 0.7], [0.1, 0.1, 0.1]) == 2 / 8
+    assert paired_p([0.3, 0.3, 0.0], [0.0, 0.0, 0.1]) == 4 / 8
+
+
+def test_a_small_p_is_not_written_as_0() -> None:
+    assert [p_words(p) for p in (None, 0.25, 0.001, 0.0001)] == ["–", "0.250", "0.001", "< 0.001"]

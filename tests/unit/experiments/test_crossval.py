@@ -12,53 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from boneseg.bundle.store import load_bundle, load_network
 from boneseg.dataset.fingerprint import digest
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, TrainingError
-from boneseg.evaluation.calibration import calibration_error, fitted_temperature
-from boneseg.evaluation.trust import trust_quality
 from boneseg.experiments import crossval
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_report import write_crossval_report
 from boneseg.experiments.crossval_result import CrossValidation
-from boneseg.inference.agreement import agreement
 from boneseg.inference.engine import Engine
 from boneseg.inference.temperature import scaled
 from boneseg.masks.formats.png import read_probability
 from boneseg.masks.read import read_mask
 from boneseg.preprocessing import Preparation
 from boneseg.radiograph.read import read_radiograph
-from boneseg.recipes.builtin import BUILT_IN
-from boneseg.recipes.recipe import Recipe
-from boneseg.simulate import simulate
 from boneseg.training.history import Check
-from boneseg.training.sampler import balancing_weights
-
-SETTINGS = [
-    *("prepare.height=64", "prepare.width=64", "network.width=6", "network.levels=3"),
-    *("run.epochs=12", "run.precision=fp32"),
-]
-
-
-def recipe(*more: str) -> Recipe:
-    return BUILT_IN["default"].with_settings([*SETTINGS, *more])
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("phantoms")
-    simulate(folder, 18, seed=7, size=(80, 96))
-    return open_dataset(folder)
-
-
-@pytest.fixture(scope="module")
-def done(phantoms: Dataset, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
-    return cross_validate(phantoms, recipe(), tmp_path_factory.mktemp("cv") / "run", folds=3)
+from tests.support.experiments import recipe
 
 
 def test_every_film_is_predicted_once_by_a_model_that_never_saw_it(
@@ -263,29 +234,6 @@ def test_a_fold_that_fails_is_reported_and_the_others_are_finished(
     assert "Fold 2 failed" in (tmp_path / "report.html").read_text()
 
 
-def test_the_report_shows_folds_and_worst_films(done: CrossValidation, tmp_path: Path) -> None:
-    write_crossval_report(tmp_path / "report.html", done)
-    page = (tmp_path / "report.html").read_text()
-    assert all(f"fold {number}" in page for number in (1, 2, 3))
-    assert page.count('class="case"') == 10
-    assert "http" not in page.replace("http-equiv", "")
-
-
-def test_the_report_says_what_trust_is_of_and_why_there_is_none(
-    done: CrossValidation, tmp_path: Path
-) -> None:
-    def page(result: CrossValidation) -> str:
-        write_crossval_report(tmp_path / "report.html", result)
-        return (tmp_path / "report.html").read_text()
-
-    assert "single model with mirroring, out of fold" in page(done)
-    assert "too few films, or no variation" in page(replace(done, trust=None))
-    blind = tuple(replace(fold, trust=(None,) * len(fold.cases)) for fold in done.folds)
-    alone = page(replace(done, trust=None, folds=blind))
-    assert "not available: trained without mirroring" in alone
-    assert "too few films" not in alone
-
-
 def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None:
     cases = tuple(
         replace(case, part="hand" if index < 6 else "leg")
@@ -297,52 +245,3 @@ def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None
     assert {part: len(s.cases) for part, s in found.parts.items()} == {"hand": 6, "leg": 12}
     for fold in found.folds:
         assert sum(int(case.name[-6:]) < 13 for case in fold.cases) == 3  # stratified
-
-
-def test_balancing_draws_every_part_alike() -> None:
-    from boneseg.training.sampler import _epoch
-
-    parts = ["hand"] * 5 + ["leg"] * 45
-    weights = balancing_weights(parts, 1.0)
-    drawn = torch.cat([_epoch(seed, weights) for seed in range(40)])
-    assert float((drawn < 5).float().mean()) == pytest.approx(0.5, abs=0.02)
-    assert (balancing_weights(parts, 0.0) == 1).all()
-    assert sorted(_epoch(3, balancing_weights(parts, 0.0)).tolist()) == list(range(50))
-
-
-def test_a_temperature_mends_overconfidence() -> None:
-    rng = np.random.default_rng(1)
-    true = rng.random((3, 80, 80)).astype(np.float32) * 0.8 + 0.1
-    truth = list(rng.random(true.shape) < true)
-    loud = list(scaled(true, 1 / 3))
-    temperature = fitted_temperature(loud, truth)
-    assert temperature == pytest.approx(3, rel=0.1)
-    mended = [scaled(one, temperature) for one in loud]
-    assert calibration_error(mended, truth) < 0.02 < calibration_error(loud, truth)
-
-
-@given(st.floats(0.02, 0.98), st.floats(0.5, 5))
-def test_a_temperature_keeps_the_order_and_the_half(value: float, temperature: float) -> None:
-    points = np.array([value, 0.5], np.float32)
-    after = scaled(points, temperature)
-    assert after[1] == pytest.approx(0.5)
-    assert (after[0] >= 0.5) == (points[0] >= 0.5)
-    assert scaled(after, 1 / temperature)[0] == pytest.approx(points[0], abs=1e-3)
-
-
-def test_agreement_is_the_mean_dice_of_all_pairs() -> None:
-    views = np.zeros((3, 4, 4), np.float32)
-    assert agreement(views, 0.5) == 1
-    views[0, :2], views[1, :2], views[2, :1] = 1, 1, 1
-    assert agreement(views, 0.5) == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
-
-
-def test_trust_quality_counts_what_the_least_trusted_fifth_holds() -> None:
-    dice = [0.1, 0.2, *np.linspace(0.8, 0.9, 18)]
-    found = trust_quality(dice, dice)
-    assert found is not None
-    assert (found.spearman, found.worst_tenth_flagged) == (1, 1)
-    blind = trust_quality([-one for one in dice], dice)
-    assert blind is not None
-    assert (blind.spearman, blind.worst_tenth_flagged) == (-1, 0)
-    assert trust_quality(dice[:9], dice[:9]) is None

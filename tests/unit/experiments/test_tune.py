@@ -15,11 +15,9 @@ from boneseg.bundle.store import Bundle
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.experiments.tune import TrialResult, Tuned, tune_recipe
-from boneseg.experiments.tune_storage import open_study
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
-from boneseg.recipes.search_space import SPACE as DEFAULT_SPACE
-from boneseg.recipes.search_space import Choices, Range, check_space, read_space
+from boneseg.recipes.search_space import Choices, Range
 from boneseg.simulate import simulate
 from boneseg.training.history import Check
 
@@ -27,6 +25,8 @@ SMALL = (
     *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
     *("run.precision=fp32", "run.batch=4", "run.epochs=4"),
 )
+
+
 SPACE = {
     "optimiser.learning_rate": Range(low=1e-5, high=1e-2, log=True),
     "network.width": Choices(choices=(4, 6)),
@@ -123,14 +123,6 @@ def test_too_few_films_to_hold_some_back_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["a%20b", "{a}", "50% #2 ü"])
-def test_a_search_is_kept_under_any_name(name: str, tmp_path: Path) -> None:
-    out = tmp_path / name
-    for resume in (False, True):
-        open_study(out, {"films": {}, "recipe": 1}, resume)
-    assert list(tmp_path.rglob("*.db")) == [out / "tune.db"]
-
-
 def test_workers_share_the_trials(phantoms: Dataset, base: Recipe, tmp_path: Path) -> None:
     told: list[int] = []
     found = tune_recipe(
@@ -187,32 +179,6 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("[augment.rotatoin]\nlow = 0\nhigh = 9\n", "did you mean 'augment.rotation'"),
-        ("[augment.rotation]\nlow = 0\n", "is not a range"),
-        ("[augment.rotation]\nchoices = []\n", "is not a range"),
-        ("[augment.rotation]\nlow = 9\nhigh = 9\n", "low = 9 is not below high = 9"),
-        ("[augment.rotation]\nlow = 0\nhigh = inf\n", "is not a range"),
-        (
-            "[optimiser.learning_rate]\nlow = 0\nhigh = 0.1\nlog = true\n",
-            "optimiser.learning_rate: log = true needs low above 0",
-        ),
-        ("augment = 3\n", "unknown setting 'augment'"),
-        ("", "names no setting"),
-        ("[[[", "not TOML"),
-    ],
-)
-def test_a_space_that_is_none_is_named_in_one_line(text: str, answer: str, tmp_path: Path) -> None:
-    path = tmp_path / "space.toml"
-    path.write_text(text)
-    with pytest.raises(RecipeError) as caught:
-        read_space(path)
-    assert answer in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("setting", "one", "answer"),
     [
         ("network.norm", Choices(choices=("batch", "layer")), 'network.norm = "layer": input'),
@@ -243,20 +209,3 @@ def test_settings_that_do_not_go_together_are_a_trial_without_a_figure(
     found = tune_recipe(phantoms, base, tmp_path, trials=1, space=apart)
     assert [trial.dice for trial in found.trials] == [None]
     assert not found.settings
-
-
-def test_the_space_that_is_searched_unasked_holds_nothing_wrong() -> None:
-    check_space(DEFAULT_SPACE, Recipe(), lambda recipe: recipe.settle([(256, 256)]))
-
-
-def test_a_space_is_a_table_a_setting(tmp_path: Path) -> None:
-    path = tmp_path / "space.toml"
-    path.write_text(
-        "[optimiser.learning_rate]\nlow = 1e-4\nhigh = 1e-2\nlog = true\n"
-        "[network]\nwidth.choices = [8, 16]\n[network.levels]\nlow = 3\nhigh = 5\n"
-    )
-    assert read_space(path) == {
-        "optimiser.learning_rate": Range(low=1e-4, high=1e-2, log=True),
-        "network.width": Choices(choices=(8, 16)),
-        "network.levels": Range(low=3, high=5),
-    }

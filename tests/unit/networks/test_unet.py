@@ -8,11 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
-from boneseg.networks.inputs import Filters
+from boneseg.networks import UNet, UNetPlusPlus, build
 from boneseg.networks.unet import Gate, InstanceNorm, Rise
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.settings import NetworkSettings, SettledNetwork
+from tests.support.networks import weights
 
 
 @settings(max_examples=25)
@@ -142,10 +142,6 @@ def test_a_network_is_built_from_a_settled_recipe_only() -> None:
     assert isinstance(build(settled.network), UNet)
 
 
-def weights(network: torch.nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
 def test_the_parameters_are_those_of_the_papers() -> None:
     """Zhou et al., 2018, table 2, and 2020, table I: 7.76 M for U-Net and 9.04 M for U-Net++."""
     widths = (32, 64, 128, 256, 512)
@@ -164,40 +160,6 @@ def test_the_parameters_are_those_of_monai() -> None:
     # MONAI's convolutions have a bias before a normalisation that takes it away again, and its
     # last 1 x 1 convolution a normalisation of its own.
     assert weights(Gate(32, "batch")) == weights(gate) - 2 * 16 - 2
-
-
-def test_a_pruned_network_answers_as_the_head_of_its_depth() -> None:
-    asked = SettledNetwork(
-        architecture="unetplusplus", inputs="filters", widths=(4, 6, 8, 10), depth=2, stem=1
-    )
-    network = build(asked)
-    film = torch.randn(2, 1, 40, 56)
-    network.train()(film)  # moves the running statistics away from where they began
-    nested = network.eval()[-1]
-    assert depths(network) == [1, 2, 3]
-    assert depths(UNetPlusPlus((4, 8, 16))) == []  # it has but the deepest head
-    small = prune(network, 2)
-    whole_heads = UNetPlusPlus((4, 6, 8, 10), deep_supervision=True, in_channels=3).eval()
-    whole_heads.load_state_dict(nested.state_dict())
-    whole_heads.heads = torch.nn.ModuleDict({"2": whole_heads.heads["2"]})
-    with torch.no_grad():
-        assert torch.allclose(small(film), whole_heads(network[0](film)), atol=1e-6)
-    assert weights(small) < weights(network)
-    again = build(pruned_settings(asked))
-    again.load_state_dict(small.state_dict())
-    with pytest.raises(ValueError, match="no head at depth 3"):
-        small[-1].pruned(3)
-    with pytest.raises(ValueError, match="cannot be pruned"):
-        prune(UNet((4, 8)), 1)
-
-
-def test_the_filters_are_the_film_its_blur_and_its_slope() -> None:
-    slope = torch.arange(32.0).expand(1, 1, 32, 32)
-    film, blurred, edges = Filters()(slope)[0]
-    assert torch.equal(film, slope[0, 0])
-    assert torch.allclose(blurred[:, 8:-8], film[:, 8:-8], atol=1e-4)
-    assert torch.allclose(edges[:, 1:-1], torch.ones(32, 30), atol=1e-5)
-    assert not Filters().state_dict()
 
 
 def test_attention_weighs_the_skip_between_nothing_and_all() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import re
 from dataclasses import replace
@@ -12,36 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from boneseg._util.drawing.charts import linear, logarithmic
-from boneseg._util.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 from boneseg.bundle.card import Card
-from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import digest
-from boneseg.dataset.load import Film
 from boneseg.errors import OutputError
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
-from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.training.history import Check
 from boneseg.training.report import write_report
 from boneseg.training.run import TrainedRun
+from tests.support.reports import film
 
 Mask = NDArray[np.bool_]
-
-
-def film(name: str, group: str | None = None, shape: tuple[int, int] = (60, 40)) -> Film:
-    mask = np.zeros(shape, np.bool_)
-    mask[10:40, 10:30] = True
-    pixels = np.where(mask, np.float32(0.8), np.float32(0.2))
-    path = Path(f"{name}.png")
-    return Film(Case(name, path, path, group), Radiograph(pixels, None, "unknown", path), mask)
 
 
 def moved(mask: Mask, by: int) -> Mask:
@@ -199,19 +182,6 @@ def test_a_strange_history_still_gives_a_page(tmp_path: Path, loss: float) -> No
         assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
 
 
-def test_a_film_wrongly_found_is_vermilion_and_one_missed_is_blue() -> None:
-    for shape in ((120, 200), (900, 1500)):
-        truth, mask = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-        truth[: shape[0] // 2], mask[shape[0] // 2 :] = True, True
-        uris = thumbnails(np.full(shape, 0.5, np.float32), truth, mask)
-        assert list(uris) == ["film", "truth", "mask", "error"]
-        data = base64.b64decode(uris["error"].removeprefix("data:image/webp;base64,"))
-        error = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float64)
-        assert max(error.shape) == min(384, shape[1])
-        assert np.abs(error[10, 10] - FALSE_NEGATIVE).max() < 12
-        assert np.abs(error[-10, 10] - FALSE_POSITIVE).max() < 12
-
-
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written") as caught:
         write_report(tmp_path / "missing" / "report.html", *made(["a"], SMOOTH))
@@ -230,19 +200,3 @@ def test_masks_of_other_films_are_refused(tmp_path: Path) -> None:
     run, card, summary, masks = made(["a", "b"], SMOOTH)
     with pytest.raises(ValueError):
         write_report(tmp_path / "r.html", replace(run, validation=()), card, summary, masks)
-
-
-@given(st.floats(1e-9, 1e9))
-def test_a_linear_axis_holds_its_value_in_a_few_steps(high: float) -> None:
-    ticks = linear(high).ticks
-    assert ticks[0] == 0 and high * (1 - 1e-6) <= ticks[-1] <= 2 * high
-    assert 3 <= len(ticks) <= 7
-
-
-@given(st.lists(st.floats(1e-9, 1e9), min_size=1))
-def test_a_logarithmic_axis_holds_its_values(values: list[float]) -> None:
-    axis = logarithmic(values)
-    assert axis.ticks[0] <= min(values) * 1.001 and axis.ticks[-1] >= max(values) * 0.999
-    assert len(axis.ticks) >= 2
-    shares = [axis.share(value) for value in sorted(values)]
-    assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1

@@ -9,39 +9,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from boneseg.bundle.store import load_network, save_bundle
-from boneseg.dataset.load import prepare_films
-from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.dataset.open import Dataset
 from boneseg.errors import RecipeError, TrainingError
-from boneseg.preprocessing import Preparation
-from boneseg.recipes.builtin import BUILT_IN
-from boneseg.recipes.recipe import Recipe
-from boneseg.recipes.settings import OptimiserSettings
-from boneseg.simulate import simulate
 from boneseg.training import train as training
-from boneseg.training.collapse_guard import collapse, mean_dice, predict
 from boneseg.training.history import Check
-from boneseg.training.schedule import Plateau
 from boneseg.training.train import train
+from tests.support.training import SMALL, recipe
 
-SMALL = ["prepare.height=64", "prepare.width=64", "network.stem=1", "network.width=8"]
 SMALL += ["network.levels=3"]
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("phantoms")
-    simulate(folder, 16, seed=5, size=(96, 96))
-    return open_dataset(folder)
-
-
-def recipe(*settings: str) -> Recipe:
-    return BUILT_IN["default"].with_settings([*SMALL, "run.precision=fp32", *settings])
 
 
 def test_a_run_learns_to_find_bone(phantoms: Dataset, tmp_path: Path) -> None:
@@ -137,63 +116,6 @@ def test_a_run_takes_no_folder_of_another(phantoms: Dataset, tmp_path: Path, the
             train(phantoms, recipe("run.epochs=1"), tmp_path, resume=resume)
 
 
-def test_finding_nothing_where_nothing_is_is_no_collapse() -> None:
-    assert collapse(torch.zeros(3, 1, 8, 8), 1.0, 1.0) == ""
-    assert collapse(torch.zeros(3, 1, 8, 8), 0.9, 0.9) == "all background"
-
-
-def test_a_collapsed_run_restarts_at_most_three_times(tmp_path: Path) -> None:
-    """Films of noise, masks that have nothing to do with them: no mask beats a constant one."""
-    draw = np.random.default_rng(2)
-    for folder, top in (("images", 1.0), ("masks", 0.3)):
-        (tmp_path / folder).mkdir()
-        for name in range(8):
-            values = draw.random((64, 64))
-            pixels = (values * 255 if top == 1 else (values < top) * 255).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
-    with pytest.raises(TrainingError, match="collapsed 4 times"):
-        train(open_dataset(tmp_path), recipe("run.epochs=60"), tmp_path / "run")
-
-
-def test_the_guard_saves_a_run_that_collapses_without_it(tmp_path: Path) -> None:
-    """The original's network, Dice loss and optimiser at eight times its rate: all background or
-    all bone for good. Restarted at a third of the rate, the same recipe learns."""
-    simulate(tmp_path / "few", 10, seed=40, size=(96, 96))
-    dataset = open_dataset(tmp_path / "few")
-    settings = ["prepare.height=64", "prepare.width=64", "run.precision=fp32", "run.epochs=60"]
-    settings += ["optimiser.learning_rate=8e-3", "network.widths=[16,32,64,128,256]"]
-    original = BUILT_IN["seed-unet"].with_settings(settings)
-    left = train(dataset, original.with_settings(["run.guard=false"]), tmp_path / "left")
-    assert left.best_dice < 0.35  # all bone scores 0.25 there
-    saved = train(dataset, original, tmp_path / "saved")
-    assert 1 <= saved.restarts <= 3
-    assert saved.best_dice > 0.5
-    notes = [row.note for row in saved.history if row.note]
-    assert len(notes) == saved.restarts
-    assert all(note.startswith("collapsed") for note in notes)
-
-
-def test_the_best_weights_outlive_a_collapse(
-    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last loss of an attempt is no number; the next attempt stands still, and is no better."""
-    step = training._Loop._step
-
-    def fails_late(loop: training._Loop) -> float:
-        loss = step(loop)
-        return math.nan if loop.state.attempt == 0 and loop._done() >= 1 else loss
-
-    monkeypatch.setattr(training._Loop, "_step", fails_late)
-    monkeypatch.setattr(training, "SLOWER", 0.0)
-    run = train(phantoms, recipe("run.epochs=20"), tmp_path)
-    assert run.restarts == 1
-    assert run.best_dice == max(row.dice for row in run.history if row.attempt == 0)
-    assert run.best_dice > max(row.dice for row in run.history if row.attempt == 1)
-    kept = prepare_films(run.validation, Preparation(64, 64))
-    dice = mean_dice(predict(run.network, kept.films), kept.masks)
-    assert dice == pytest.approx(run.best_dice, abs=1e-4)
-
-
 def test_a_run_of_minutes_that_goes_wrong_at_its_end_has_its_best_weights(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,32 +165,6 @@ def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: P
     with torch.no_grad():
         film = torch.randn(1, 1, 64, 64)
         assert torch.equal(load_network(bundle)(film), cut.network(film))
-
-
-def test_a_plateau_is_counted_in_epochs_however_many_a_check_spans(
-    phantoms: Dataset, tmp_path: Path
-) -> None:
-    still = ["optimiser.learning_rate=1e-9", "optimiser.warmup=0", "run.guard=false"]
-    falling = ["optimiser.schedule=plateau", "optimiser.plateau_factor=0.5"]
-    spans = recipe(*still, *falling, "run.batch=4", "run.epochs=12", "optimiser.plateau_patience=3")
-    run = train(phantoms, spans, tmp_path)
-    assert [row.epoch for row in run.history] == [3, 6, 9, 12]
-    assert [row.learning_rate for row in run.history] == [1e-9, 1e-9, 0.5e-9, 0.25e-9]
-
-
-def test_what_is_left_of_a_span_counts_towards_the_next_fall() -> None:
-    settings = OptimiserSettings(schedule="plateau", plateau_factor=0.5, plateau_patience=4)
-    plateau = Plateau()
-    scales = []
-    for dice in (0.5, 0.5, 0.5, 0.6, 0.6):
-        plateau.seen(dice, settings, passed=6)
-        scales.append(plateau.scale)
-    assert scales == [1, 0.5, 0.125, 0.125, 0.0625]
-
-
-def test_sgd_without_momentum_trains(phantoms: Dataset, tmp_path: Path) -> None:
-    plain = ("optimiser.name=sgd", "optimiser.momentum=0", "run.epochs=1")
-    assert train(phantoms, recipe(*plain), tmp_path).history
 
 
 def test_one_film_at_a_bottom_of_one_pixel_is_refused_before_anything_is_written(

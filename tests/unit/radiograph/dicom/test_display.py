@@ -5,171 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom import uid as classes
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.pixels import apply_windowing
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
+from boneseg.radiograph.dicom.display import window
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
+from tests.support.films import FULL
+from tests.support.stored_values import BONE, SQUARE, looked_up, pixels
 
-FULL = {"WindowCenter": 2048, "WindowWidth": 4096}  # 0..4095 to 0..1
-BONE = films.bone() / np.float32(4095)
-SQUARE = [round(4095 * (k / 4095) ** 2) for k in range(4096)]
 BIPLANE = "1.2.840.10008.5.1.4.1.1.12.3"
+
+
 PRIVATE = "1.2.826.0.1.3680043.8.498.1"
-
-
-def pixels(path, stored=None, syntax=ExplicitVRLittleEndian, **elements):
-    stored = films.bone() if stored is None else stored
-    return read_radiograph(films.dicom(path / "a.dcm", stored, syntax, **elements)).pixels
-
-
-def looked_up(entries, stored=None, first=0, top=4095):
-    """What a table gives of stored values, its ends held beyond it."""
-    stored = films.bone().astype(int) if stored is None else stored.astype(int)
-    return np.asarray(entries)[np.clip(stored - first, 0, len(entries) - 1)] / top
-
-
-# --- tables ---
-
-
-@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
-@pytest.mark.parametrize("packed", [None, "<u2"])
-@pytest.mark.parametrize("lacking", [1, 2, 100])
-def test_a_table_shorter_than_its_descriptor_is_as_long_as_it_is(
-    tmp_path, sequence, packed, lacking
-):
-    item = films.table(SQUARE[:-lacking], bits=12, packed=packed)
-    item[0].LUTDescriptor = [4096, 0, 12]
-    more = FULL if sequence == "ModalityLUTSequence" else {}
-    found = pixels(tmp_path, **{sequence: item}, **more)
-    np.testing.assert_allclose(found, looked_up(SQUARE[:-lacking]), atol=1e-6)
-
-
-@pytest.mark.parametrize("packed", [None, "<u2"])
-def test_a_table_longer_than_its_descriptor_is_cut(tmp_path, packed):
-    item = films.table([*SQUARE[:4000], *[0] * 96], bits=12, packed=packed)
-    item[0].LUTDescriptor = [4000, 0, 12]
-    found = pixels(tmp_path, VOILUTSequence=item)
-    np.testing.assert_allclose(found, looked_up(SQUARE[:4000]), atol=1e-6)
-
-
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
-@pytest.mark.parametrize("vr", ["OW", "US"])
-@pytest.mark.parametrize("count", [255, 256])
-def test_bytes_that_share_words_are_taken_apart(tmp_path, syntax, vr, count):
-    """PS3.3 C.11.1.1.1: 8 bits allocated; the first entry is the low byte of a word."""
-    entries = [round(255 * (k / 255) ** 2) for k in range(count)]
-    padded = entries + [0] * (count % 2)
-    words = [low | high << 8 for low, high in zip(padded[::2], padded[1::2], strict=True)]
-    order = "<" if syntax == ExplicitVRLittleEndian else ">"
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [count, 0, 8])
-    item.add_new("LUTData", vr, words if vr == "US" else np.array(words, f"{order}u2").tobytes())
-    stored = films.bone(top=255)
-    found = pixels(tmp_path, stored, syntax, VOILUTSequence=[item])
-    np.testing.assert_allclose(found, looked_up(entries, stored, top=255), atol=1e-6)
-
-
-@pytest.mark.parametrize("count", [200, 256, 300])
-def test_bytes_of_a_word_each_stay_so_whatever_the_count(tmp_path, count):
-    entries = [round(255 * (k / 255) ** 2) for k in range(256)]
-    item = films.table(entries, bits=8, packed="<u2")
-    item[0].LUTDescriptor = [count, 0, 8]
-    stored = films.bone(top=255)
-    found = pixels(tmp_path, stored, VOILUTSequence=item)
-    np.testing.assert_allclose(found, looked_up(entries[:count], stored, top=255), atol=1e-6)
-
-
-@pytest.mark.parametrize("first", [-2048, 63488])
-@pytest.mark.parametrize("packed", [None, "<u2"])
-def test_the_first_value_mapped_has_the_sign_of_the_pixels(tmp_path, first, packed):
-    """US 63,488 and SS -2,048 are the same sixteen bits."""
-    stored = films.bone().astype(np.int16) - 2048
-    item = films.table(SQUARE, bits=12, packed=packed)
-    item[0].add_new("LUTDescriptor", "US" if first > 0 else "SS", [4096, first, 12])
-    found = pixels(tmp_path, stored, BitsStored=12, VOILUTSequence=item)
-    np.testing.assert_allclose(found, looked_up(SQUARE), atol=1e-6)
-
-
-def test_the_first_value_mapped_of_pixels_without_a_sign_has_none(tmp_path):
-    stored = films.bone() + np.uint16(50_000)
-    item = films.table(SQUARE, bits=12, packed="<u2")
-    item[0].add_new("LUTDescriptor", "SS", [4096, 50_000 - 65_536, 12])
-    found = pixels(tmp_path, stored, VOILUTSequence=item)
-    np.testing.assert_allclose(found, looked_up(SQUARE), atol=1e-6)
-
-
-@pytest.mark.parametrize("packed", [None, "<u2"])
-def test_a_count_of_zero_is_65536(tmp_path, packed):
-    """C.11.1.1: the count is a US of 16 bits, and a table may have one entry more."""
-    entries = [65535 - k for k in range(65536)]
-    item = films.table(entries, packed=packed)
-    assert item[0].LUTDescriptor[0] == 0
-    stored = films.bone(top=65535)
-    found = pixels(tmp_path, stored, VOILUTSequence=item)
-    np.testing.assert_allclose(found, 1 - stored / 65535, atol=1e-6)
-
-
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-@pytest.mark.parametrize("vr", ["US", "SS", "OW", "UN"])
-def test_a_table_is_read_whatever_its_representation(tmp_path, syntax, vr):
-    entries = [16 * k for k in range(4096)]
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [4096, 0, 16])
-    data = np.array(entries, "<u2")
-    item.add_new(
-        "LUTData",
-        vr,
-        {"US": entries, "SS": data.view("<i2").tolist()}.get(vr, data.tobytes()),
-    )
-    found = pixels(tmp_path, None, syntax, VOILUTSequence=[item])
-    np.testing.assert_allclose(found, looked_up(entries, top=65535), atol=1e-6)
-
-
-def test_the_depth_in_the_descriptor_is_the_full_scale(tmp_path):
-    """A table that ends at a quarter of 12 bits is a dark one; 16 bits are often claimed amiss."""
-    quarter = [k // 4 for k in range(4096)]
-    for bits, top in ((12, 4095), (13, 8191), (16, 1023)):
-        found = pixels(tmp_path, VOILUTSequence=films.table(quarter, bits=bits))
-        np.testing.assert_allclose(found, looked_up(quarter, top=top), atol=1e-6)
-
-
-def broken(**elements):
-    item = films.table(SQUARE, bits=12, packed="<u2")[0]
-    for keyword, value in elements.items():
-        del item[keyword]
-        if value is not None:
-            item.add_new(keyword, *value)
-    return item
-
-
-BROKEN = {
-    "nothing": [],
-    "an empty item": [Dataset()],
-    "no data": [broken(LUTData=None)],
-    "empty data": [broken(LUTData=("OW", b""))],
-    "text": [broken(LUTData=("LO", "table"))],
-    "no descriptor": [broken(LUTDescriptor=None)],
-    "an empty descriptor": [broken(LUTDescriptor=("US", []))],
-    "a short descriptor": [broken(LUTDescriptor=("US", [4096, 0]))],
-    "a descriptor of text": [broken(LUTDescriptor=("LO", "many"))],
-}
-
-
-@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
-@pytest.mark.parametrize("items", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_table_is_passed_over_for_what_comes_next(tmp_path, sequence, items):
-    found = pixels(tmp_path, **{sequence: items}, **FULL)
-    np.testing.assert_allclose(found, BONE, atol=1e-6)
-    if items and sequence == "VOILUTSequence":
-        both = [*items, *films.table(SQUARE, bits=12)]
-        found = pixels(tmp_path, VOILUTSequence=both, **FULL)
-        np.testing.assert_allclose(found, looked_up(SQUARE), atol=1e-6)
-    if sequence == "ModalityLUTSequence":
-        halved = {"RescaleSlope": 0.5, "RescaleIntercept": 0, sequence: items}
-        found = pixels(tmp_path, WindowCenter=1024, WindowWidth=2048, **halved)
-        np.testing.assert_allclose(found, np.clip(films.bone() / 2 / 2047, 0, 1), atol=1e-6)
 
 
 # --- windows and slopes ---
@@ -485,3 +342,159 @@ def test_the_intensity_table_of_an_enhanced_xa_is_not_for_display(tmp_path):
     film = read_radiograph(tmp_path / "a.dcm", frame=2)
     np.testing.assert_allclose(film.pixels, BONE, atol=1e-6)
     assert (film.spacing_mm, film.spacing_kind) == ((0.3, 0.3), "detector")
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@given(
+    center=st.floats(-3000, 6000, allow_subnormal=False),
+    width=st.floats(1.5, 9000),
+    values=st.lists(st.integers(-2048, 4095), min_size=1, max_size=20),
+)
+def test_windows_are_those_of_the_standard(function, center, width, values):
+    """Held against pydicom, which gives them in the range of the stored values."""
+    dataset = pydicom.Dataset()
+    dataset.PhotometricInterpretation, dataset.BitsStored = "MONOCHROME2", 12
+    dataset.PixelRepresentation, dataset.VOILUTFunction = 0, function
+    dataset.WindowCenter, dataset.WindowWidth = f"{center:.6f}", f"{width:.6f}"
+    center, width = float(dataset.WindowCenter), float(dataset.WindowWidth)
+    stored = np.array(values, np.int16)
+    expected = apply_windowing(stored, dataset) / 4095
+    np.testing.assert_allclose(window(stored, center, width, function), expected, atol=2e-4)
+
+
+def test_window_limits_of_the_standard():
+    """PS3.3 C.11.2.1.2.1: center 2048, width 4096 is 0..4095; width 1 is a step at center - 0.5."""
+    values = np.array([0, 4095, 2047, 2048])
+    np.testing.assert_allclose(window(values, 2048, 4096), values / 4095, atol=1e-6)
+    assert window(values, 2048, 1).tolist() == [0, 1, 0, 1]
+    assert window(values, 2048, 4096, "LINEAR_EXACT")[3] == 0.5
+    assert window(values, 2048, 4096, "SIGMOID")[3] == 0.5
+
+
+def test_first_of_several_windows(tmp_path):
+    path = films.dicom(
+        tmp_path / "a.dcm", films.bone(), WindowCenter=[2048, 100], WindowWidth=[4096, 50]
+    )
+    np.testing.assert_allclose(read_radiograph(path).pixels, films.bone() / 4095, atol=1e-6)
+
+
+def test_steps_come_in_order_modality_voi_polarity(tmp_path):
+    """(stored * 2 + 10), then the window, then the inversion: any other order differs."""
+    stored = films.bone()
+    path = films.dicom(
+        tmp_path / "a.dcm",
+        stored,
+        RescaleSlope=2,
+        RescaleIntercept=10,
+        WindowCenter=3000,
+        WindowWidth=6001,
+        PhotometricInterpretation="MONOCHROME1",
+    )
+    expected = 1 - np.clip((stored * 2.0 + 10 - 2999.5) / 6000 + 0.5, 0, 1)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits", "packed"),
+    [
+        (ExplicitVRLittleEndian, 8, None),
+        (ExplicitVRLittleEndian, 12, None),
+        (ImplicitVRLittleEndian, 16, None),
+        (ExplicitVRBigEndian, 12, None),
+        (ExplicitVRLittleEndian, 8, "u1"),
+        (ImplicitVRLittleEndian, 12, "<u2"),
+        (RLELossless, 16, "<u2"),
+        (ExplicitVRBigEndian, 16, ">u2"),
+    ],
+)
+def test_tables_of_all_depths(tmp_path, syntax, bits, packed):
+    """A modality table that reverses, then a VOI table that squares."""
+    top = 2**bits - 1
+    backwards = [round(top * (1 - k / 4095)) for k in range(4096)]
+    square = [round(top * (k / top) ** 2) for k in range(top + 1)]
+    path = films.dicom(
+        tmp_path / "a.dcm",
+        films.bone(),
+        syntax,
+        ModalityLUTSequence=films.table(backwards, bits=bits, packed=packed),
+        VOILUTSequence=films.table(square, first=5, bits=bits, packed=packed),
+        **FULL,  # the table goes before the window
+    )
+    middle = np.array(backwards)[films.bone()]
+    expected = np.array(square)[np.clip(middle - 5, 0, top)] / top
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-5)
+
+
+def test_table_with_a_negative_first_value(tmp_path):
+    stored = films.bone().astype(np.int16) - 2048
+    ramp = films.table([16 * k for k in range(4096)], first=-2048, packed="<u2")
+    path = films.dicom(tmp_path / "a.dcm", stored, BitsStored=12, VOILUTSequence=ramp)
+    expected = films.bone() * 16 / 65535
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("interpretation", "shape", "negative"),
+    [
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME1", "INVERSE", True),  # what DX demands: one inversion, not two
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", None, True),
+    ],
+)
+@pytest.mark.parametrize("invert", [False, True])
+def test_bone_is_bright(tmp_path, interpretation, shape, negative, invert):
+    stored = 4095 - films.bone() if negative else films.bone()
+    more = {"PresentationLUTShape": shape} if shape else {}
+    path = films.dicom(
+        tmp_path / "a.dcm", stored, PhotometricInterpretation=interpretation, **more, **FULL
+    )
+    expected = films.bone() / 4095
+    pixels = read_radiograph(path, invert=invert).pixels
+    np.testing.assert_allclose(pixels, 1 - expected if invert else expected, atol=1e-6)
+
+
+def test_without_a_window_percentiles_rule(tmp_path):
+    stored = films.bone(top=900) + np.uint16(1000)
+    stored[0, 0] = 65535  # one dead pixel
+    film = read_radiograph(films.dicom(tmp_path / "a.dcm", stored))
+    expected = films.bone() / 4095
+    assert np.abs(film.pixels - expected)[1:].mean() < 0.02
+    assert film.pixels.min() == 0 and film.pixels.max() == 1
+
+
+@pytest.mark.parametrize(("center", "width"), [(60000, 100), (-500, 10), (500_000, 1_000_000)])
+def test_a_window_that_shows_nothing_is_not_believed(tmp_path, center, width):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=center, WindowWidth=width)
+    pixels = read_radiograph(path).pixels
+    assert np.corrcoef(pixels.ravel(), films.bone().ravel())[0, 1] > 0.99
+    assert np.ptp(pixels) > 0.95
+
+
+@pytest.mark.parametrize(("center", "width"), [("", ""), (2048, 0), (2048, -5), (2048, 0.5)])
+def test_windows_that_are_none(tmp_path, center, width):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=center, WindowWidth=width)
+    assert np.corrcoef(read_radiograph(path).pixels.ravel(), films.bone().ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("invert", [False, True])
+def test_padding_is_black_and_has_no_say(tmp_path, interpretation, invert):
+    stored = films.bone(top=900) + np.uint16(1000)
+    plain = read_radiograph(
+        films.dicom(tmp_path / "a.dcm", stored[:, 20:], PhotometricInterpretation=interpretation),
+        invert=invert,
+    )
+    stored[:, :10], stored[:, 10:20] = 4000, 4095
+    padded = read_radiograph(
+        films.dicom(
+            tmp_path / "b.dcm",
+            stored,
+            PhotometricInterpretation=interpretation,
+            PixelPaddingValue=4000,
+            PixelPaddingRangeLimit=4095,
+        ),
+        invert=invert,
+    )
+    assert (padded.pixels[:, :20] == 0).all()
+    np.testing.assert_allclose(padded.pixels[:, 20:], plain.pixels, atol=1e-5)

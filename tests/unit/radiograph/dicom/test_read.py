@@ -9,98 +9,17 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydicom.pixels import apply_windowing
 from pydicom.uid import (
-    JPEG2000,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
-    JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
 )
 
 from boneseg.errors import BonesegError, RadiographError
-from boneseg.radiograph.dicom.display import window
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
-
-FULL = {"WindowCenter": 2048, "WindowWidth": 4096}  # 0..4095 to 0..1
-EXACT = [
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    RLELossless,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEG2000Lossless,
-]
-NEAR = [JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000]
-
-
-def named(syntaxes):
-    return pytest.mark.parametrize("syntax", syntaxes, ids=lambda syntax: syntax.name)
-
-
-@named(EXACT)
-def test_every_lossless_encoding_gives_the_very_pixels(tmp_path, syntax):
-    path = films.dicom(tmp_path / "a.dcm", films.bone(), syntax, **FULL)
-    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
-    np.testing.assert_allclose(read_radiograph(path).pixels, films.bone() / 4095, atol=1e-6)
-
-
-@named(NEAR)
-def test_every_lossy_encoding_keeps_twelve_bits_nearly(tmp_path, syntax):
-    path = films.dicom(tmp_path / "a.dcm", films.bone(), syntax, **FULL)
-    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
-    wrong = np.abs(read_radiograph(path).pixels - films.bone() / 4095)
-    assert 0 < wrong.max() < 0.01  # lossy for certain, and finer than 8 bits could be everywhere
-    assert wrong.mean() < 0.002
-
-
-@named([JPEGBaseline8Bit, RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
-def test_eight_bit_encodings(tmp_path, syntax):
-    truth = films.bone(top=255).astype(np.uint8)
-    path = films.dicom(tmp_path / "a.dcm", truth, syntax)
-    np.testing.assert_allclose(read_radiograph(path).pixels, truth / 255, atol=0.02)
-
-
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
-def test_words_filled_from_the_top_are_read_as_such(tmp_path, syntax):
-    plain = read_radiograph(films.dicom(tmp_path / "plain", films.bone()))
-    path = films.dicom(tmp_path / "left", films.bone() << 4, syntax, BitsStored=12, HighBit=15)
-    assert np.allclose(read_radiograph(path).pixels, plain.pixels, atol=1e-3)
-
-
-def test_a_high_bit_that_the_values_belie_is_not_believed(tmp_path):
-    plain = read_radiograph(films.dicom(tmp_path / "plain", films.bone()))
-    path = films.dicom(tmp_path / "high", films.bone(), BitsStored=12, HighBit=15)
-    assert np.array_equal(read_radiograph(path).pixels, plain.pixels)
-
-
-@named([ExplicitVRLittleEndian, RLELossless, JPEGLosslessSV1, JPEG2000Lossless])
-def test_signed_pixels(tmp_path, syntax):
-    stored = films.bone().astype(np.int16) - 2048
-    path = films.dicom(
-        tmp_path / "a.dcm",
-        stored,
-        syntax,
-        BitsStored=12,
-        RescaleSlope=1,
-        RescaleIntercept=2048,
-        **FULL,
-    )
-    np.testing.assert_allclose(read_radiograph(path).pixels, films.bone() / 4095, atol=1e-6)
+from tests.support.films import EXACT, FULL, named
 
 
 @named([ImplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
@@ -119,168 +38,6 @@ def test_palette_becomes_grey(tmp_path):
         tmp_path / "a.dcm", grey, PhotometricInterpretation="PALETTE COLOR", **tables, **sizes
     )
     np.testing.assert_allclose(read_radiograph(path).pixels, 1 - grey / 255, atol=1e-5)
-
-
-@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
-@given(
-    center=st.floats(-3000, 6000, allow_subnormal=False),
-    width=st.floats(1.5, 9000),
-    values=st.lists(st.integers(-2048, 4095), min_size=1, max_size=20),
-)
-def test_windows_are_those_of_the_standard(function, center, width, values):
-    """Held against pydicom, which gives them in the range of the stored values."""
-    dataset = pydicom.Dataset()
-    dataset.PhotometricInterpretation, dataset.BitsStored = "MONOCHROME2", 12
-    dataset.PixelRepresentation, dataset.VOILUTFunction = 0, function
-    dataset.WindowCenter, dataset.WindowWidth = f"{center:.6f}", f"{width:.6f}"
-    center, width = float(dataset.WindowCenter), float(dataset.WindowWidth)
-    stored = np.array(values, np.int16)
-    expected = apply_windowing(stored, dataset) / 4095
-    np.testing.assert_allclose(window(stored, center, width, function), expected, atol=2e-4)
-
-
-def test_window_limits_of_the_standard():
-    """PS3.3 C.11.2.1.2.1: center 2048, width 4096 is 0..4095; width 1 is a step at center - 0.5."""
-    values = np.array([0, 4095, 2047, 2048])
-    np.testing.assert_allclose(window(values, 2048, 4096), values / 4095, atol=1e-6)
-    assert window(values, 2048, 1).tolist() == [0, 1, 0, 1]
-    assert window(values, 2048, 4096, "LINEAR_EXACT")[3] == 0.5
-    assert window(values, 2048, 4096, "SIGMOID")[3] == 0.5
-
-
-def test_first_of_several_windows(tmp_path):
-    path = films.dicom(
-        tmp_path / "a.dcm", films.bone(), WindowCenter=[2048, 100], WindowWidth=[4096, 50]
-    )
-    np.testing.assert_allclose(read_radiograph(path).pixels, films.bone() / 4095, atol=1e-6)
-
-
-def test_steps_come_in_order_modality_voi_polarity(tmp_path):
-    """(stored * 2 + 10), then the window, then the inversion: any other order differs."""
-    stored = films.bone()
-    path = films.dicom(
-        tmp_path / "a.dcm",
-        stored,
-        RescaleSlope=2,
-        RescaleIntercept=10,
-        WindowCenter=3000,
-        WindowWidth=6001,
-        PhotometricInterpretation="MONOCHROME1",
-    )
-    expected = 1 - np.clip((stored * 2.0 + 10 - 2999.5) / 6000 + 0.5, 0, 1)
-    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("syntax", "bits", "packed"),
-    [
-        (ExplicitVRLittleEndian, 8, None),
-        (ExplicitVRLittleEndian, 12, None),
-        (ImplicitVRLittleEndian, 16, None),
-        (ExplicitVRBigEndian, 12, None),
-        (ExplicitVRLittleEndian, 8, "u1"),
-        (ImplicitVRLittleEndian, 12, "<u2"),
-        (RLELossless, 16, "<u2"),
-        (ExplicitVRBigEndian, 16, ">u2"),
-    ],
-)
-def test_tables_of_all_depths(tmp_path, syntax, bits, packed):
-    """A modality table that reverses, then a VOI table that squares."""
-    top = 2**bits - 1
-    backwards = [round(top * (1 - k / 4095)) for k in range(4096)]
-    square = [round(top * (k / top) ** 2) for k in range(top + 1)]
-    path = films.dicom(
-        tmp_path / "a.dcm",
-        films.bone(),
-        syntax,
-        ModalityLUTSequence=films.table(backwards, bits=bits, packed=packed),
-        VOILUTSequence=films.table(square, first=5, bits=bits, packed=packed),
-        **FULL,  # the table goes before the window
-    )
-    middle = np.array(backwards)[films.bone()]
-    expected = np.array(square)[np.clip(middle - 5, 0, top)] / top
-    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-5)
-
-
-def test_table_with_a_negative_first_value(tmp_path):
-    stored = films.bone().astype(np.int16) - 2048
-    ramp = films.table([16 * k for k in range(4096)], first=-2048, packed="<u2")
-    path = films.dicom(tmp_path / "a.dcm", stored, BitsStored=12, VOILUTSequence=ramp)
-    expected = films.bone() * 16 / 65535
-    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("interpretation", "shape", "negative"),
-    [
-        ("MONOCHROME2", "IDENTITY", False),
-        ("MONOCHROME1", "INVERSE", True),  # what DX demands: one inversion, not two
-        ("MONOCHROME2", "INVERSE", True),
-        ("MONOCHROME1", None, True),
-    ],
-)
-@pytest.mark.parametrize("invert", [False, True])
-def test_bone_is_bright(tmp_path, interpretation, shape, negative, invert):
-    stored = 4095 - films.bone() if negative else films.bone()
-    more = {"PresentationLUTShape": shape} if shape else {}
-    path = films.dicom(
-        tmp_path / "a.dcm", stored, PhotometricInterpretation=interpretation, **more, **FULL
-    )
-    expected = films.bone() / 4095
-    pixels = read_radiograph(path, invert=invert).pixels
-    np.testing.assert_allclose(pixels, 1 - expected if invert else expected, atol=1e-6)
-
-
-def test_without_a_window_percentiles_rule(tmp_path):
-    stored = films.bone(top=900) + np.uint16(1000)
-    stored[0, 0] = 65535  # one dead pixel
-    film = read_radiograph(films.dicom(tmp_path / "a.dcm", stored))
-    expected = films.bone() / 4095
-    assert np.abs(film.pixels - expected)[1:].mean() < 0.02
-    assert film.pixels.min() == 0 and film.pixels.max() == 1
-
-
-@pytest.mark.parametrize(("center", "width"), [(60000, 100), (-500, 10), (500_000, 1_000_000)])
-def test_a_window_that_shows_nothing_is_not_believed(tmp_path, center, width):
-    path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=center, WindowWidth=width)
-    pixels = read_radiograph(path).pixels
-    assert np.corrcoef(pixels.ravel(), films.bone().ravel())[0, 1] > 0.99
-    assert np.ptp(pixels) > 0.95
-
-
-@pytest.mark.parametrize(("center", "width"), [("", ""), (2048, 0), (2048, -5), (2048, 0.5)])
-def test_windows_that_are_none(tmp_path, center, width):
-    path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=center, WindowWidth=width)
-    assert np.corrcoef(read_radiograph(path).pixels.ravel(), films.bone().ravel())[0, 1] > 0.99
-
-
-@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
-@pytest.mark.parametrize("invert", [False, True])
-def test_padding_is_black_and_has_no_say(tmp_path, interpretation, invert):
-    stored = films.bone(top=900) + np.uint16(1000)
-    plain = read_radiograph(
-        films.dicom(tmp_path / "a.dcm", stored[:, 20:], PhotometricInterpretation=interpretation),
-        invert=invert,
-    )
-    stored[:, :10], stored[:, 10:20] = 4000, 4095
-    padded = read_radiograph(
-        films.dicom(
-            tmp_path / "b.dcm",
-            stored,
-            PhotometricInterpretation=interpretation,
-            PixelPaddingValue=4000,
-            PixelPaddingRangeLimit=4095,
-        ),
-        invert=invert,
-    )
-    assert (padded.pixels[:, :20] == 0).all()
-    np.testing.assert_allclose(padded.pixels[:, 20:], plain.pixels, atol=1e-5)
-
-
-def test_overlays_in_unused_bits_are_ignored(tmp_path):
-    stored = films.bone() | np.uint16(0x8000)
-    path = films.dicom(tmp_path / "a.dcm", stored, BitsStored=12, **FULL)
-    np.testing.assert_allclose(read_radiograph(path).pixels, films.bone() / 4095, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -305,17 +62,6 @@ def test_overlays_in_unused_bits_are_ignored(tmp_path):
 def test_spacing_says_what_it_measures(tmp_path, elements, spacing, kind):
     film = read_radiograph(films.dicom(tmp_path / "a.dcm", films.bone(), **elements))
     assert (film.spacing_mm, film.spacing_kind) == (spacing, kind)
-
-
-def test_frames_are_asked_for(tmp_path):
-    frames = np.stack([films.bone(), films.bone()[::-1]])
-    path = films.dicom(tmp_path / "a.dcm", frames, RLELossless, **FULL)
-    with pytest.raises(RadiographError, match="holds 2 frames; choose one with segment --frame N"):
-        read_radiograph(path)
-    second = read_radiograph(path, frame=2).pixels
-    np.testing.assert_allclose(second, frames[1] / 4095, atol=1e-6)
-    with pytest.raises(RadiographError, match="no frame 3"):
-        read_radiograph(path, frame=3)
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "RF", "XA", "MG", "IO", "PX", "OT", ""])

@@ -1,0 +1,9 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import torch
+
+
+def weights(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())

@@ -1,0 +1,157 @@
+"""Look-up tables, however their descriptor and their values are written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from tests.support import films
+from tests.support.films import FULL
+from tests.support.stored_values import BONE, SQUARE, looked_up, pixels
+
+# --- tables ---
+
+
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("packed", [None, "<u2"])
+@pytest.mark.parametrize("lacking", [1, 2, 100])
+def test_a_table_shorter_than_its_descriptor_is_as_long_as_it_is(
+    tmp_path, sequence, packed, lacking
+):
+    item = films.table(SQUARE[:-lacking], bits=12, packed=packed)
+    item[0].LUTDescriptor = [4096, 0, 12]
+    more = FULL if sequence == "ModalityLUTSequence" else {}
+    found = pixels(tmp_path, **{sequence: item}, **more)
+    np.testing.assert_allclose(found, looked_up(SQUARE[:-lacking]), atol=1e-6)
+
+
+@pytest.mark.parametrize("packed", [None, "<u2"])
+def test_a_table_longer_than_its_descriptor_is_cut(tmp_path, packed):
+    item = films.table([*SQUARE[:4000], *[0] * 96], bits=12, packed=packed)
+    item[0].LUTDescriptor = [4000, 0, 12]
+    found = pixels(tmp_path, VOILUTSequence=item)
+    np.testing.assert_allclose(found, looked_up(SQUARE[:4000]), atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("vr", ["OW", "US"])
+@pytest.mark.parametrize("count", [255, 256])
+def test_bytes_that_share_words_are_taken_apart(tmp_path, syntax, vr, count):
+    """PS3.3 C.11.1.1.1: 8 bits allocated; the first entry is the low byte of a word."""
+    entries = [round(255 * (k / 255) ** 2) for k in range(count)]
+    padded = entries + [0] * (count % 2)
+    words = [low | high << 8 for low, high in zip(padded[::2], padded[1::2], strict=True)]
+    order = "<" if syntax == ExplicitVRLittleEndian else ">"
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [count, 0, 8])
+    item.add_new("LUTData", vr, words if vr == "US" else np.array(words, f"{order}u2").tobytes())
+    stored = films.bone(top=255)
+    found = pixels(tmp_path, stored, syntax, VOILUTSequence=[item])
+    np.testing.assert_allclose(found, looked_up(entries, stored, top=255), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [200, 256, 300])
+def test_bytes_of_a_word_each_stay_so_whatever_the_count(tmp_path, count):
+    entries = [round(255 * (k / 255) ** 2) for k in range(256)]
+    item = films.table(entries, bits=8, packed="<u2")
+    item[0].LUTDescriptor = [count, 0, 8]
+    stored = films.bone(top=255)
+    found = pixels(tmp_path, stored, VOILUTSequence=item)
+    np.testing.assert_allclose(found, looked_up(entries[:count], stored, top=255), atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [-2048, 63488])
+@pytest.mark.parametrize("packed", [None, "<u2"])
+def test_the_first_value_mapped_has_the_sign_of_the_pixels(tmp_path, first, packed):
+    """US 63,488 and SS -2,048 are the same sixteen bits."""
+    stored = films.bone().astype(np.int16) - 2048
+    item = films.table(SQUARE, bits=12, packed=packed)
+    item[0].add_new("LUTDescriptor", "US" if first > 0 else "SS", [4096, first, 12])
+    found = pixels(tmp_path, stored, BitsStored=12, VOILUTSequence=item)
+    np.testing.assert_allclose(found, looked_up(SQUARE), atol=1e-6)
+
+
+def test_the_first_value_mapped_of_pixels_without_a_sign_has_none(tmp_path):
+    stored = films.bone() + np.uint16(50_000)
+    item = films.table(SQUARE, bits=12, packed="<u2")
+    item[0].add_new("LUTDescriptor", "SS", [4096, 50_000 - 65_536, 12])
+    found = pixels(tmp_path, stored, VOILUTSequence=item)
+    np.testing.assert_allclose(found, looked_up(SQUARE), atol=1e-6)
+
+
+@pytest.mark.parametrize("packed", [None, "<u2"])
+def test_a_count_of_zero_is_65536(tmp_path, packed):
+    """C.11.1.1: the count is a US of 16 bits, and a table may have one entry more."""
+    entries = [65535 - k for k in range(65536)]
+    item = films.table(entries, packed=packed)
+    assert item[0].LUTDescriptor[0] == 0
+    stored = films.bone(top=65535)
+    found = pixels(tmp_path, stored, VOILUTSequence=item)
+    np.testing.assert_allclose(found, 1 - stored / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("vr", ["US", "SS", "OW", "UN"])
+def test_a_table_is_read_whatever_its_representation(tmp_path, syntax, vr):
+    entries = [16 * k for k in range(4096)]
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, 16])
+    data = np.array(entries, "<u2")
+    item.add_new(
+        "LUTData",
+        vr,
+        {"US": entries, "SS": data.view("<i2").tolist()}.get(vr, data.tobytes()),
+    )
+    found = pixels(tmp_path, None, syntax, VOILUTSequence=[item])
+    np.testing.assert_allclose(found, looked_up(entries, top=65535), atol=1e-6)
+
+
+def test_the_depth_in_the_descriptor_is_the_full_scale(tmp_path):
+    """A table that ends at a quarter of 12 bits is a dark one; 16 bits are often claimed amiss."""
+    quarter = [k // 4 for k in range(4096)]
+    for bits, top in ((12, 4095), (13, 8191), (16, 1023)):
+        found = pixels(tmp_path, VOILUTSequence=films.table(quarter, bits=bits))
+        np.testing.assert_allclose(found, looked_up(quarter, top=top), atol=1e-6)
+
+
+def broken(**elements):
+    item = films.table(SQUARE, bits=12, packed="<u2")[0]
+    for keyword, value in elements.items():
+        del item[keyword]
+        if value is not None:
+            item.add_new(keyword, *value)
+    return item
+
+
+BROKEN = {
+    "nothing": [],
+    "an empty item": [Dataset()],
+    "no data": [broken(LUTData=None)],
+    "empty data": [broken(LUTData=("OW", b""))],
+    "text": [broken(LUTData=("LO", "table"))],
+    "no descriptor": [broken(LUTDescriptor=None)],
+    "an empty descriptor": [broken(LUTDescriptor=("US", []))],
+    "a short descriptor": [broken(LUTDescriptor=("US", [4096, 0]))],
+    "a descriptor of text": [broken(LUTDescriptor=("LO", "many"))],
+}
+
+
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("items", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_table_is_passed_over_for_what_comes_next(tmp_path, sequence, items):
+    found = pixels(tmp_path, **{sequence: items}, **FULL)
+    np.testing.assert_allclose(found, BONE, atol=1e-6)
+    if items and sequence == "VOILUTSequence":
+        both = [*items, *films.table(SQUARE, bits=12)]
+        found = pixels(tmp_path, VOILUTSequence=both, **FULL)
+        np.testing.assert_allclose(found, looked_up(SQUARE), atol=1e-6)
+    if sequence == "ModalityLUTSequence":
+        halved = {"RescaleSlope": 0.5, "RescaleIntercept": 0, sequence: items}
+        found = pixels(tmp_path, WindowCenter=1024, WindowWidth=2048, **halved)
+        np.testing.assert_allclose(found, np.clip(films.bone() / 2 / 2047, 0, 1), atol=1e-6)
