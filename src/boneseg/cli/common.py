@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -55,7 +55,7 @@ LogLines = Annotated[
 ]
 
 
-def print_json(document: Any) -> None:
+def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
 
 

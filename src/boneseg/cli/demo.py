@@ -7,8 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg._util.lock import exclusive
+from boneseg.bundle.shipped import sample_films
+from boneseg.bundle.store import save_bundle
+from boneseg.dataset.open import open_dataset
+from boneseg.evaluation.evaluate import evaluate_model
 from boneseg.evaluation.scores import Summary
+from boneseg.inference.batch import segment_files
+from boneseg.inference.engine import Engine
+from boneseg.radiograph.discovery import find_radiographs
 from boneseg.recipes.builtin import load_recipe
+from boneseg.simulate import simulate
+from boneseg.training.report import write_report
+from boneseg.training.train import train
+
+EVALUATED, TRAINED = 24, 120  # films
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -19,12 +33,12 @@ class Demo:
     overlays: Path
     bundle: Path
     report: Path
-    shipped: Summary  # of the bundled model
-    summary: Summary  # of the model trained in the demonstration
+    bundled: Summary  # of the bundled model
+    trained: Summary  # of the model trained in the demonstration
 
 
 @exclusive
-def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] = print) -> Demo:
+def demonstrate(out: Path, *, minutes: float = 1.0, say: Say = print) -> Demo:
     """Segment and evaluate with the bundled model, then train a model and evaluate it.
 
     Args:
@@ -35,43 +49,39 @@ def demonstrate(out: Path, *, minutes: float = 1.0, say: Callable[[str], None] =
     Raises:
         BonesegError: from any of the steps.
     """
-    from boneseg.bundle.shipped import sample_films
-    from boneseg.bundle.store import save_bundle
-    from boneseg.dataset.open import open_dataset
-    from boneseg.evaluation.evaluate import evaluate_model
-    from boneseg.inference.batch import segment_files
-    from boneseg.inference.engine import Engine
-    from boneseg.radiograph.discovery import find_radiographs
-    from boneseg.simulate import simulate
-    from boneseg.training.report import write_report
-    from boneseg.training.train import train
+    say("segmenting the sample films with the bundled model")
+    engine = Engine()
+    segment_files(find_radiographs([sample_films()]), out / "samples", engine)
+    say(f"simulating {EVALUATED} films to evaluate it on")
+    simulate(out / "unseen", EVALUATED, seed=1_000_000)
+    unseen = open_dataset(out / "unseen")
+    bundled = evaluate_model(unseen, engine.segment).summary
+    say(f"bundled model: {dice_words(bundled)}")
+    bundle, report = _train(out, minutes, say)
+    engine = Engine(bundle)
+    trained = evaluate_model(unseen, engine.segment).summary
+    segment_files([case.image for case in unseen.cases], out / "overlays", engine)
+    return Demo(out / "samples", out / "overlays", bundle, report, bundled, trained)
 
-    chosen = load_recipe("default").with_settings(
+
+def _train(out: Path, minutes: float, say: Say) -> tuple[Path, Path]:
+    """Train a model on simulated films; returns its folder and its report."""
+    say(f"training another model on {TRAINED} other simulated films for {minutes:g} min")
+    simulate(out / "train", TRAINED, seed=0)
+    recipe = load_recipe("default").with_settings(
         [f"run.minutes={minutes}", "prepare.max_pixels=16384"]
     )
-    say("segmenting the sample films with the bundled model")
-    ours = Engine()
-    segment_files(find_radiographs([sample_films()]), out / "samples", ours)
-    say("simulating 24 films to evaluate it on")
-    simulate(out / "unseen", 24, seed=1_000_000)
-    unseen = open_dataset(out / "unseen")
-    shipped = evaluate_model(unseen, ours.segment).summary
-    say(f"bundled model: {dice_words(shipped)}")
-    say(f"training another model on 120 other simulated films for {minutes:g} min")
-    simulate(out / "train", 120, seed=0)
     run = train(
         open_dataset(out / "train"),
-        chosen,
+        recipe,
         out / "run",
         report=lambda check: say(f"{check.done:4.0%}  Dice {check.dice:.3f}"),
     )
     judged = run.assess()
-    engine = Engine(save_bundle(out / "run" / "bundle", run.network, judged.card))
-    report = out / "run" / "report.html"
+    bundle, report = out / "run" / "bundle", out / "run" / "report.html"
+    save_bundle(bundle, run.network, judged.card)
     write_report(report, run, judged.card, judged.summary, judged.masks)
-    summary = evaluate_model(unseen, engine.segment).summary
-    segment_files([case.image for case in unseen.cases], out / "overlays", engine)
-    return Demo(out / "samples", out / "overlays", out / "run" / "bundle", report, shipped, summary)
+    return bundle, report
 
 
 def dice_words(summary: Summary) -> str:

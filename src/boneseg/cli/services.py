@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +30,9 @@ from boneseg.cli.common import (
     print_json,
 )
 from boneseg.errors import BonesegError, RadiographError, ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from boneseg.pacs.dicomweb.watch import Outcome
 
 PATIENCE = 300.0  # seconds that pacs --study waits for an unreachable server
 TERMINATED = 128 + signal.SIGTERM  # exit status of a job terminated before it finished
@@ -147,57 +150,79 @@ def pacs(
 ) -> int:
     """Segment films on a DICOMweb server; store DICOM Segmentations in the same study."""
     start_service(log_format, status=0 if watching else TERMINATED)
+    _check_search(study, since, watching=watching)
+    modalities = _listed(modality)
+    from boneseg._util.scratch import scratch, usual_folder
+    from boneseg.inference.engine import Engine
+    from boneseg.pacs.dicomweb.client import DicomWeb
+    from boneseg.pacs.dicomweb.watch import Watch
+
+    outcomes: list[Outcome] = []
+
+    def report(outcome: Outcome) -> None:
+        _log(outcome)
+        if study is not None:
+            outcomes.append(outcome)
+
+    failure: BonesegError | None = None
+    patience = PATIENCE if study is not None else math.inf
+    with (
+        DicomWeb(url, netrc=netrc, token=token, patience=patience) as web,
+        scratch(spool or usual_folder()) as room,
+    ):
+        watch = Watch(web, Engine(model or "bundled"), room, modalities=modalities, report=report)
+        if study is None:
+            log.info(f"{web.name}: watching for films of {', '.join(modalities)}")
+            watch.forever(since, every)
+        else:
+            try:
+                watch.study(study)
+            except ServiceError as error:  # finished films are reported first
+                failure = error
+    _print_outcomes(outcomes, as_json=as_json)
+    if failure is not None:
+        raise failure
+    if not outcomes:
+        films = f"films of {', '.join(modalities)}"
+        raise RadiographError(f"the study contains no {films}; check the UID")
+    return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
+
+
+def _check_search(study: str | None, since: str | None, *, watching: bool) -> None:
+    """Raise UsageError for invalid or contradictory options of `pacs`."""
     if (study is None) != watching:
         raise UsageError("pacs: give either --study UID or --watch")
     if study is not None and not re.fullmatch(r"(?=.{1,64}$)\d+(\.\d+)*", study, re.ASCII):
         raise UsageError("pacs: --study takes a Study Instance UID (digits and dots)")
     if since is not None and not re.fullmatch(r"[0-9]{8}", since):
         raise UsageError(f"--since {since}: write the date as YYYYMMDD")
-    wanted = [name.strip().upper() for name in modality.split(",") if name.strip()]
-    if not wanted:  # --watch would never find a film
+
+
+def _listed(modality: str) -> list[str]:
+    """Parse the comma-separated --modality. Raises UsageError for none."""
+    modalities = [name.strip().upper() for name in modality.split(",") if name.strip()]
+    if not modalities:  # --watch would never find a film
         raise UsageError("--modality: no modality given; give e.g. CR,DX")
-    from boneseg._util.scratch import scratch, usual_folder
-    from boneseg.inference.engine import Engine
-    from boneseg.pacs.dicomweb.client import DicomWeb
-    from boneseg.pacs.dicomweb.watch import Outcome, Watch
+    return modalities
 
-    outcomes: list[Outcome] = []
 
-    def report(outcome: Outcome) -> None:
-        if outcome.state == "failed":
-            log.error(str(outcome))
-        elif outcome.state == "stored":
-            log.info(str(outcome))
-        if not watching:
-            outcomes.append(outcome)
+def _log(outcome: Outcome) -> None:
+    if outcome.state == "failed":
+        log.error(str(outcome))
+    elif outcome.state == "stored":
+        log.info(str(outcome))
 
-    patience = math.inf if watching else PATIENCE
-    with (
-        DicomWeb(url, netrc=netrc, token=token, patience=patience) as web,
-        scratch(spool or usual_folder()) as room,
-    ):
-        watch = Watch(web, Engine(model or "bundled"), room, modalities=wanted, report=report)
-        if study is None:
-            log.info(f"{web.name}: watching for films of {', '.join(wanted)}")
-            watch.forever(since, every)
-        gone: BonesegError | None = None
-        try:
-            watch.study(study or "")
-        except ServiceError as error:  # finished films are reported first
-            gone = error
-    if not outcomes and gone is None:
-        gone = RadiographError(f"the study contains no films of {', '.join(wanted)}; check the UID")
-    counts = Counter(outcome.state for outcome in outcomes)
+
+def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
+    """Print the outcomes of a study as JSON, or their counts."""
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     elif outcomes:
+        counts = Counter(outcome.state for outcome in outcomes)
         print(
             f"{counts['stored']} stored, {counts['there']} already present, "
             f"{counts['failed']} failed"
         )
-    if gone is not None:
-        raise gone
-    return 1 if counts["failed"] else 0
 
 
 def node(

@@ -13,7 +13,7 @@ from boneseg.cli.common import ADVANCED, INPUT, OUTPUT
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
-OF_KIND = {
+OPTIONS_OF_KIND = {
     "skeleton": "--meshes, --model, --region and --organs",
     "ct": "--ct, --labels and --bones",
 }
@@ -85,11 +85,13 @@ def simulate(
 ) -> int:
     """Generate simulated films with exact bone masks."""
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
-    from boneseg.simulate import simulate as make
+    from boneseg.simulate import simulate as simulate_films
 
-    _check_words_of_kinds(kind, skeleton=(meshes, model, region, organs), ct=(ct, labels, bones))
-    source: Source = PhantomSource()
-    if kind == "skeleton":
+    _check_options(kind, skeleton=(meshes, model, region, organs), ct=(ct, labels, bones))
+    source: Source
+    if kind == "phantom":
+        source = PhantomSource()
+    elif kind == "skeleton":
         if meshes is None:
             raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone meshes")
         source = SkeletonSource(meshes, tuple(model or ()), region, organs)
@@ -97,10 +99,10 @@ def simulate(
         if ct is None or labels is None:
             raise UsageError("simulate --kind ct: give --ct and --labels, two NIfTI volumes")
         source = CtSource(ct, labels, _label_numbers(bones))
-    elif kind != "phantom":
+    else:
         raise UsageError(f"simulate --kind {kind}: unknown; choose from phantom, skeleton, ct")
     with Progress("simulating") as progress:
-        make(
+        simulate_films(
             out,
             count,
             source=source,
@@ -123,23 +125,23 @@ def demo(
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: is not an empty folder; choose another --out or remove it")
-    done = demonstrate(out, minutes=minutes, say=say)
+    found = demonstrate(out, minutes=minutes, say=say)
     print("on 24 simulated films that neither model was trained on:")
-    print(f"  {dice_words(done.shipped)}  bundled model, the default of segment")
-    print(f"  {dice_words(done.summary)}  model trained in this demo for {minutes:g} min")
-    print(f"samples:  {done.samples}")
-    print(f"overlays: {done.overlays}")
-    print(f"model:    {done.bundle}")
-    print(f"report:   {done.report}")
+    print(f"  {dice_words(found.bundled)}  bundled model, the default of segment")
+    print(f"  {dice_words(found.trained)}  model trained in this demo for {minutes:g} min")
+    print(f"samples:  {found.samples}")
+    print(f"overlays: {found.overlays}")
+    print(f"model:    {found.bundle}")
+    print(f"report:   {found.report}")
     return 0
 
 
-def _check_words_of_kinds(kind: str, **words: tuple[object, ...]) -> None:
+def _check_options(kind: str, **options: tuple[object, ...]) -> None:
     """Raise UsageError for options of another kind, which would be ignored silently."""
-    for other, given in words.items():
+    for other, given in options.items():
         if kind != other and any(given):
             raise UsageError(
-                f"simulate: {OF_KIND[other]} require --kind {other}; add it or omit them"
+                f"simulate: {OPTIONS_OF_KIND[other]} require --kind {other}; add it or omit them"
             )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gzip
 import io
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,5 +61,5 @@ def png(image: Image.Image) -> bytes:
     return encoded.getvalue()
 
 
-def _zipped(values: NDArray[Any]) -> bytes:
+def _zipped(values: NDArray[np.generic]) -> bytes:
     return gzip.compress(np.ascontiguousarray(values).tobytes(), compresslevel=1, mtime=0)

@@ -1,34 +1,30 @@
 """Limits on connections, which apply before authentication.
 
 uvicorn waits indefinitely for a request header. Here it must arrive within HEADER seconds, on new
-and on kept-alive connections; a response that the client does not read is aborted after TAKEN
+and on kept-alive connections; a response that the client does not read is aborted after READ
 seconds; and at MOST connections the one idle for longest is closed for a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST = 256  # concurrent connections
 HEADER = 10.0  # seconds for the header of a request
-TAKEN = 60.0  # seconds for a client to read what was sent
-SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+READ = 60.0  # seconds for a client to read what was sent
+TIMEOUT_RESPONSE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(H11Protocol):
     """The HTTP/1.1 protocol for `uvicorn.Config(http=Connection)`."""
 
-    most, header, taken = MOST, HEADER, TAKEN
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.waiting_since: float | None = None  # for the header of a request
-        self._header_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+    most, header, read = MOST, HEADER, READ
+    waiting_since: float | None = None  # for the header of a request
+    _header_timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -56,23 +52,23 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._answer_timer = self.loop.call_later(self.taken, self.transport.abort)
+        self._read_timer = self.loop.call_later(self.read, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        _cancel(self._answer_timer)
-        self._answer_timer = None
+        _cancel(self._read_timer)
+        self._read_timer = None
         self._follow()
 
     def connection_lost(self, exc: Exception | None) -> None:
         _cancel(self._header_timer)
-        _cancel(self._answer_timer)
+        _cancel(self._read_timer)
         super().connection_lost(exc)
 
     def _follow(self) -> None:
         """Start the timer while waiting for a header, and stop it once one has arrived."""
-        answered = self.cycle is None or self.cycle.response_complete
-        waits = answered and self._answer_timer is None
+        responded = self.cycle is None or self.cycle.response_complete
+        waits = responded and self._read_timer is None
         if waits and self.waiting_since is None:
             self.waiting_since = self.loop.time()
             self._header_timer = self.loop.call_later(self.header, self._end_wait)
@@ -82,7 +78,7 @@ class Connection(H11Protocol):
 
     def _end_wait(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
-            self.transport.write(SLOW)
+            self.transport.write(TIMEOUT_RESPONSE)
             self.transport.close()
         else:  # an unread refused body, or an unread response
             self.transport.abort()
