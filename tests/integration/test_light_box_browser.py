@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -703,6 +704,8 @@ def test_retrain_on_12_films_to_the_end_and_take_the_new_model(
         assert page.tab.locator("[data-part=stage]").inner_text() == "Finished"
         for part in ("before", "after"):
             assert 0 <= float(page.tab.locator(f"[data-part={part}]").inner_text()) <= 1
+        verdict = page.tab.locator("[data-part=verdict]").inner_text()
+        assert re.match(r"Mean Dice on 2 films held out; better on [012] of 2\.", verdict)
         assert page.tab.locator("#model").inner_text() == model  # offered, and not swapped in
         page.tab.screenshot(path=tmp_path / "retrain.png")
         page.tab.click("[data-part=use]")

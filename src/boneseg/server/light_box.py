@@ -25,14 +25,14 @@ from boneseg.server.storage.entry import Entry, State
 from boneseg.server.storage.folder import private_folder
 from boneseg.server.storage.library import Library
 from boneseg.server.storage.records import ChosenModel
-from boneseg.server.storage.results import THUMBNAIL, StoredFacts
+from boneseg.server.storage.results import THUMBNAIL, Facts, StoredFacts
 from boneseg.server.storage.retention import DAYS
 from boneseg.server.workers.job_queue import MOST_WAITING, WORKERS, JobQueue
 from boneseg.server.workers.tasks import SegmentFilm, Task
 
 SCAN_PAUSE = 0.5  # seconds between two scans for unsegmented films
 
-_FACTS = [name for name in StoredFacts.model_fields if name != "version"]
+_FACTS = [name for name in Facts.model_fields if name != "version"]
 
 Result = TypeVar("Result")
 
@@ -42,7 +42,8 @@ class FilmRow:
     """A film as the page's list shows it."""
 
     entry: Entry
-    facts: StoredFacts | None  # None where the film is not segmented
+    facts: StoredFacts | None  # None where the film is not segmented by the current model
+    thumbnail: str | None  # the stamp of the thumbnail, None where there is none
     state: State
     revision: str
     has_draft: bool
@@ -51,6 +52,7 @@ class FilmRow:
     def to_json(self) -> dict[str, object]:
         return {
             **{name: getattr(self.facts, name, None) for name in _FACTS},
+            "stamp": self.thumbnail,
             "id": self.entry.id,
             "name": self.entry.name,
             "state": self.state,
@@ -104,6 +106,13 @@ class LightBox:
         """The facts of a film from the current model, None where it is not segmented."""
         with suppress(BonesegError):
             return self.library.cache.facts(entry.id, entry.stamp, self.digest)
+        return None
+
+    def thumbnail_stamp(self, entry: Entry) -> str | None:
+        """The stamp of a film's thumbnail, None where there is none."""
+        with suppress(BonesegError):
+            stamp = entry.stamp
+            return stamp if self.library.cache.has_thumbnail(entry.id, stamp) else None
         return None
 
     async def facts(self, entry: Entry) -> StoredFacts:
@@ -187,6 +196,7 @@ class LightBox:
         return FilmRow(
             entry=entry,
             facts=facts,
+            thumbnail=self.thumbnail_stamp(entry),
             state=self.library.state(entry, segmented=facts is not None),
             revision=self.library.revision(entry),
             has_draft=self.library.drafts.of(entry.id) is not None,

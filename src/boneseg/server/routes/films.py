@@ -58,9 +58,9 @@ def remove_film(box: Box, entry: Film) -> Response:
 @router.get("/api/films/{film}/thumbnail", response_class=Response)
 async def thumbnail(box: Box, entry: Film) -> Response:
     """A small PNG of the film."""
-    path = box.library.cache.file(entry.id, THUMBNAIL)
-    if box.known_facts(entry) is None or not path.is_file():
+    if box.thumbnail_stamp(entry) is None:
         await box.segment(entry)
+    path = box.library.cache.file(entry.id, THUMBNAIL)
     return await asyncio.to_thread(file_response, path, PNG, {"Cache-Control": "no-cache"})
 
 

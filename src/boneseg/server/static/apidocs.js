@@ -9,6 +9,13 @@ const make = (name, words, kind) => {
   return element;
 };
 
+// A description, with `names` as code.
+function described(words) {
+  const paragraph = make("p", "", "what");
+  paragraph.append(...words.split("`").map((part, at) => (at % 2 ? make("code", part) : part)));
+  return paragraph;
+}
+
 function typeOf(schema, all) {
   if (!schema) return "";
   if (schema.$ref) return typeOf(all[schema.$ref.split("/").at(-1)], all);
@@ -37,12 +44,12 @@ for (const [tag, routes] of groups) {
     const article = make("article");
     const head = make("p");
     head.append(make("b", method.toUpperCase()), make("code", path));
-    article.append(head, make("p", route.description ?? route.summary, "what"));
+    article.append(head, described(route.description ?? route.summary));
     const takes = (route.parameters ?? []).map((one) => `${one.in} ${one.name}: ${typeOf(one.schema, schemas)}${one.required ? "" : " (optional)"}`);
     for (const [kind, { schema }] of Object.entries(route.requestBody?.content ?? {})) takes.push(`body ${kind}: ${typeOf(schema, schemas)}`);
     const answers = Object.entries(route.responses ?? {})
       .filter(([status]) => status !== "422" || route.responses[status].description !== "Validation Error")
-      .map(([status, answer]) => `${status} ${Object.keys(answer.content ?? {}).join(", ")} ${answer.description ?? ""}`);
+      .map(([status, answer]) => `${status} ${Object.keys(answer.content ?? {}).join(", ")} ${answer.description === "Successful Response" ? "" : (answer.description ?? "")}`);
     article.append(make("pre", [...takes, ...answers.map((line) => `→ ${line}`)].join("\n")));
     document.getElementById("routes").append(article);
   }

@@ -51,7 +51,7 @@ export class Training {
     if (last) this.part("progress").value = last.done;
     else this.part("progress").removeAttribute("value"); // indeterminate
     this.part("detail").textContent = last
-      ? `validation Dice ${last.dice.toFixed(3)}, loss ${last.loss.toFixed(3)}`
+      ? `validation Dice ${last.dice.toFixed(3)}, loss ${last.loss?.toFixed(3) ?? "not finite"}`
       : "";
     this.#curves(run.checks);
     const scored = run.before && run.after;
@@ -62,12 +62,12 @@ export class Training {
   #compare(run) {
     const [before, after] = [run.before.dice, run.after.dice];
     const better = Object.keys(run.after.cases).filter((name) => run.after.cases[name] > run.before.cases[name]).length;
-    const films = run.held_back === 1 ? "1 film" : `${run.held_back} films`;
+    const films = run.held_out === 1 ? "1 film" : `${run.held_out} films`;
     this.part("before").textContent = before.toFixed(3);
     this.part("after").textContent = after.toFixed(3);
     this.part("verdict").textContent =
-      `Mean Dice on ${films} held out; better on ${better} of ${run.held_back}.` +
-      (run.held_back < 10 ? " With so few films the difference is uncertain: check some films with the new model." : "");
+      `Mean Dice on ${films} held out; better on ${better} of ${run.held_out}.` +
+      (run.held_out < 10 ? " With so few films the difference is uncertain: check some films with the new model." : "");
     this.part("use").disabled = run.used;
     this.part("use").textContent = run.used ? "In use" : "Use the new model";
     this.part("report").href = `/api/train/${run.number}/report`;
@@ -92,10 +92,11 @@ export class Training {
       add("line", { x1: edge, x2: width - edge, y1: y(share), y2: y(share), class: "grid" });
       add("text", { x: edge - 6, y: y(share) + 4, "text-anchor": "end" }, share.toFixed(1));
     }
-    const most = Math.max(...checks.map((check) => check.loss));
-    const points = (value) => checks.map((check) => `${x(check).toFixed(1)},${y(value(check)).toFixed(1)}`).join(" ");
-    add("polyline", { points: points((check) => check.loss / most), class: "loss" });
-    add("polyline", { points: points((check) => check.dice), class: "dice" });
+    const most = Math.max(...checks.map((check) => check.loss ?? 0)) || 1;
+    const points = (shown, value) => shown.map((check) => `${x(check).toFixed(1)},${y(value(check)).toFixed(1)}`).join(" ");
+    const finite = checks.filter((check) => check.loss !== null); // it diverges
+    add("polyline", { points: points(finite, (check) => check.loss / most), class: "loss" });
+    add("polyline", { points: points(checks, (check) => check.dice), class: "dice" });
     add("text", { x: edge, y: height - 4, class: "key dice" }, "validation Dice");
     add("text", { x: edge + 120, y: height - 4, class: "key loss" }, "loss (relative to maximum)");
     chart.setAttribute("aria-label", `validation Dice: ${checks[0].dice.toFixed(2)} first, ${checks.at(-1).dice.toFixed(2)} latest`);

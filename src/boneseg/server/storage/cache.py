@@ -43,13 +43,23 @@ class Cache:
 
     def facts(self, film: str, stamp: str, model: str) -> StoredFacts | None:
         """The facts of a film for this file state and this model (its digest), or None."""
+        found = self._facts(film)
+        valid = found is not None and (found.stamp, found.model) == (stamp, model)
+        return found if valid else None
+
+    def has_thumbnail(self, film: str, stamp: str) -> bool:
+        """Whether there is a thumbnail of this file state, which is the same for all models."""
+        found = self._facts(film)
+        valid = found is not None and found.stamp == stamp
+        return valid and self.file(film, THUMBNAIL).is_file()
+
+    def _facts(self, film: str) -> StoredFacts | None:
         if film not in self._known:
             try:
                 self._known[film] = StoredFacts.read(self.folder(film) / FACTS)
             except (OSError, ValueError):  # missing or damaged: the film is segmented again
                 return None
-        found = self._known[film]
-        return found if (found.stamp, found.model) == (stamp, model) else None
+        return self._known[film]
 
     def add(self, film: str, facts: StoredFacts) -> None:
         """Register the results that the worker has written, and evict old ones."""

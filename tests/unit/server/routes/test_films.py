@@ -123,6 +123,23 @@ def test_findings_that_somebody_removes_are_found_again(client: TestClient, box:
             assert client.get(f"/api/films/{film['id']}/{what}").status_code == 200
 
 
+def test_a_thumbnail_outlives_a_change_of_the_model(
+    client: TestClient, box: LightBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = film_of(client, "hand")
+    done = box.jobs.counts.done
+    with monkeypatch.context() as other:
+        other.setattr(LightBox, "digest", "of another model")
+        row = next(r for r in client.get("/api/films").json()["films"] if r["name"] == "hand")
+        shown = client.get(f"/api/films/{film['id']}/thumbnail")
+        segmented = box.jobs.counts.done
+    assert (row["trust"], row["stamp"]) == (None, film["stamp"])
+    assert shown.status_code == 200 and segmented == done
+    (box.library.images / "hand.png").touch()  # the file has changed
+    row = next(r for r in client.get("/api/films").json()["films"] if r["name"] == "hand")
+    assert row["stamp"] is None
+
+
 def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "gone.png"
     path.write_bytes(FOOT.read_bytes())

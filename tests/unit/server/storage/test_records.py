@@ -1,0 +1,95 @@
+"""Documents of the data folder stay readable: those below were written before they had versions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boneseg.server.errors import ServerError
+from boneseg.server.light_box import chosen_model
+from boneseg.server.storage.library import Library
+from boneseg.server.storage.mask_states import NO_MASK
+from boneseg.server.storage.records import ChosenModel, Removals, States
+from boneseg.server.storage.results import StoredFacts
+from tests.support.lightbox import fill
+
+STATES = """{
+"1b001706a418-c6837deed593862d": "corrected",
+"dd805812f2fd-c6837deed593862d": "accepted"
+}
+"""
+REMOVALS = '{\n"6d0ef3950c22": 1795897729.7904782\n}\n'
+CHOSEN = '{"bundle": "runs/0001/bundle"}\n'
+FACTS = (
+    '{"height": 24, "width": 32, "spacing_mm": [0.2, 0.1], "spacing_kind": "detector", '
+    '"threshold": 0.5, "area_px": 508, "area_mm2": 10.16, "confidence": 0.7692, "trust": null, '
+    '"seconds": 0.4154, "model": "d880c6eaa560", "stamp": "1795897728749806359-860"}'
+)
+
+
+def test_documents_without_a_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "document.json"
+    path.write_text(STATES)
+    assert States.load(path).states == json.loads(STATES)
+    path.write_text(REMOVALS)
+    assert Removals.load(path).since == json.loads(REMOVALS)
+    path.write_text(CHOSEN)
+    assert ChosenModel.load(path).bundle == "runs/0001/bundle"
+    path.write_text(FACTS)
+    facts = StoredFacts.read(path)
+    assert facts.model_dump(exclude={"version"}) == json.loads(FACTS) | {"spacing_mm": (0.2, 0.1)}
+
+
+def test_a_library_of_an_earlier_version_keeps_its_states_and_removals(tmp_path: Path) -> None:
+    library = Library(fill(tmp_path / "films", "hand", "knee"))
+    hand, knee = library.entries()
+    library.save(hand.id, np.eye(300, dtype=bool), "accepted", NO_MASK)
+    library.save(knee.id, np.eye(300, dtype=bool), "corrected", NO_MASK)
+    hand.image.unlink()
+    library.notice()
+    states, removals = library.hidden / "states.json", library.hidden / "gone.json"
+    for path, field in ((states, "states"), (removals, "since")):
+        path.write_text(json.dumps(json.loads(path.read_text())[field]))  # as version 1
+    before = removals.read_text()
+    reopened = Library(library.root)
+    reopened.notice()
+    assert [reopened.state(entry) for entry in reopened.entries()] == ["corrected"]
+    assert removals.read_text() == before  # the retention of the hand goes on
+
+
+@pytest.mark.parametrize(
+    "document", [States(states={"a-b": "accepted"}), Removals(since={"a": 1.5})]
+)
+def test_documents_are_read_as_they_were_written(tmp_path: Path, document: States) -> None:
+    document.write(tmp_path / "document.json")
+    assert json.loads((tmp_path / "document.json").read_text())["version"] == 2
+    assert type(document).load(tmp_path / "document.json") == document
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"version": 99, "states": {}}', '{"a-b": "perhaps"}', "null", '"a"']
+)
+def test_damaged_and_later_states_are_refused_and_kept(tmp_path: Path, content: str) -> None:
+    library = Library(fill(tmp_path / "films", "hand"))
+    states = library.hidden / "states.json"
+    states.write_text(content)
+    with pytest.raises(ServerError, match=r"states.json: is damaged, or was written by a later"):
+        Library(library.root)
+    assert states.read_text() == content
+
+
+def test_a_chosen_model_that_was_removed_is_not_used(tmp_path: Path) -> None:
+    library = Library(fill(tmp_path / "films"))
+    assert chosen_model(library) is None
+    (library.hidden / "model.json").write_text(CHOSEN)
+    assert chosen_model(library) is None
+    bundle = library.hidden / "runs" / "0001" / "bundle"
+    bundle.mkdir(parents=True)
+    (bundle / "model.json").write_text("{}")
+    assert chosen_model(library) == bundle
+    (library.hidden / "model.json").write_text("{}")
+    with pytest.raises(ServerError, match=r"model.json: is damaged"):
+        chosen_model(library)
