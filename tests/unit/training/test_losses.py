@@ -11,6 +11,7 @@ import torch
 from boneseg.networks.inputs import Copies, Filters, WithInputs
 from boneseg.recipes.settings import LossSettings
 from boneseg.training.losses import (
+    LOSSES,
     Objective,
     bce_loss,
     dice_loss,
@@ -23,10 +24,19 @@ TARGET = (torch.arange(64).view(1, 1, 8, 8) % 3 == 0).float()
 SURE = (TARGET * 2 - 1) * 40
 
 
-def test_a_perfect_answer_costs_nothing_and_its_opposite_most() -> None:
-    for loss in (dice_loss, bce_loss, focal_loss):
-        assert loss(SURE, TARGET) < 1e-4
-        assert loss(-SURE, TARGET) > 0.9
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_truth_costs_nothing_and_its_inverse_most(name: str) -> None:
+    assert LOSSES[name](SURE, TARGET) < 1e-4
+    assert LOSSES[name](-SURE, TARGET) > 0.9
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_finite_for_empty_and_full_films(name: str) -> None:
+    for target in (torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)):
+        logits = torch.full((2, 1, 4, 4), 30.0, requires_grad=True)
+        LOSSES[name](logits, target).backward()
+        assert logits.grad is not None
+        assert bool(torch.isfinite(logits.grad).all())
 
 
 def test_dice_loss_by_hand() -> None:
