@@ -27,8 +27,10 @@ from pydantic.fields import FieldInfo
 
 import boneseg
 from boneseg.cli import app
+from boneseg.evaluation.metrics import DIAGONAL, METRICS, columns
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
 from boneseg.recipes.recipe import Recipe
+from boneseg.training.components import component_comments
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = (  # headings of the Python page, and the exported names below them
@@ -67,6 +69,7 @@ def pages() -> dict[str, str]:
         "reference/command-line.md": command_line(),
         "reference/python.md": python_api(),
         "reference/recipes.md": recipes(),
+        "reference/metrics.md": metrics(),
         "reference/documents.md": documents(),
         "explanation/layers.html": layers(),
         "contributing/index.md": from_top("CONTRIBUTING.md", "../"),
@@ -311,17 +314,23 @@ def recipes() -> str:
         "",
         "## Settings",
     ]
+    comments = component_comments()
     for section, info in Recipe.model_fields.items():
         kind = info.annotation
         if not (inspect.isclass(kind) and issubclass(kind, BaseModel)):
             continue
         rows = [
-            (f"`{section}.{name}`", field.description or "", _value(field), _range(field))
+            (
+                f"`{section}.{name}`",
+                comments.get(f"{section}.{name}", field.description or ""),
+                _value(field),
+                _range(field),
+            )
             for name, field in kind.model_fields.items()
         ]
         lines += ["", f"### {section}", "", _joined(kind.__doc__ or ""), ""]
         lines += _table(("setting", "meaning", "default", "allowed"), rows)
-    text = load_recipe("default").to_toml().rstrip()
+    text = load_recipe("default").to_toml(comments).rstrip()
     lines += ["", "## The default recipe as a file", "", "```toml", *text.splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
@@ -345,6 +354,28 @@ def _range(field: FieldInfo) -> str:
             if (number := getattr(bound, name, None)) is not None:
                 words.append(f"{sign} {number}")
     return " and ".join(words)
+
+
+# Metrics
+
+
+def metrics() -> str:
+    """The page of all metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "This page is generated from the registered metrics. P is the prediction and T the truth, "
+        "as sets of pixels. [The policy](../explanation/metrics.md) says how they are averaged.",
+        "",
+    ]
+    rows = []
+    for name in columns():
+        one = METRICS[name]
+        direction = "higher" if one.higher_is_better else "lower"
+        alone = "diagonal of the image" if one.one_empty == DIAGONAL else f"{one.one_empty:g}"
+        rows.append((f"`{name}`", one.description, direction, f"{one.both_empty:g}", alone))
+    lines += _table(("name", "meaning", "better", "both masks empty", "one empty"), rows)
+    return "\n".join(lines) + "\n"
 
 
 # Documents

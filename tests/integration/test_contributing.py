@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -12,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs" / "contributing").glob("add-*.md"))
-CODE = re.compile(r'^```python title="(?P<path>[^"]+)"\n(?P<code>.*?)^```$', re.M | re.S)
-SHELL = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
+from tests.support import ROOT, documentation
 
 
 @pytest.fixture
@@ -27,12 +23,14 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def paste(page: str, into: Path) -> None:
-    """Create each file that a page names, or append to it."""
-    for block in CODE.finditer(page):
-        path = into / block["path"]
+def paste(page: Path, into: Path) -> list[str]:
+    """Create each file that a page shows, or append to it; return their names."""
+    shown = [block for block in documentation.blocks(page) if block.title]
+    for block in shown:
+        path = into / block.title
         before = f"{path.read_text(encoding='utf-8')}\n\n" if path.exists() else ""
-        path.write_text(before + block["code"], encoding="utf-8")
+        path.write_text(before + block.code, encoding="utf-8")
+    return [block.title for block in shown]
 
 
 def run(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -41,22 +39,19 @@ def run(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=copy, env=environment, capture_output=True, text=True)
 
 
-def test_there_is_a_page_for_each_kind() -> None:
-    assert {"add-a-loss.md", "add-a-network.md", "add-a-metric.md"} <= {page.name for page in PAGES}
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_a_page_works_when_followed(path: Path, copy: Path) -> None:
-    page = path.read_text(encoding="utf-8")
-    assert len(re.findall(r"^## \d\. ", page, re.M)) == 4
-    paste(page, copy)
-    calls = [line for block in SHELL.findall(page) for line in block.splitlines()]
-    tests = [shlex.split(call) for call in calls if " pytest " in call]
+@pytest.mark.parametrize("page", documentation.FOLLOWED, ids=lambda page: page.stem)
+def test_a_page_works_when_followed(page: Path, copy: Path) -> None:
+    assert len(re.findall(r"^## \d\. ", page.read_text(encoding="utf-8"), re.MULTILINE)) == 4
+    files = paste(page, copy)
+    blocks = [block.code for block in documentation.blocks(page) if block.language == "sh"]
+    tests = [
+        words for code in blocks for words in documentation.commands(code) if "pytest" in words
+    ]
+    assert files
     assert tests
     for words in tests:
         done = run(copy, *words, "-q", "-p", "no:cacheprovider")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    files = [block["path"] for block in CODE.finditer(page)]
     checked = run(copy, ".venv/bin/python", "-m", "ruff", "check", *files)
     assert checked.returncode == 0, checked.stdout
 
@@ -66,7 +61,7 @@ def test_a_page_works_when_followed(path: Path, copy: Path) -> None:
     [("add-a-loss", "loss.tversky=1"), ("add-a-network", "network.architecture=dilated")],
 )
 def test_a_recipe_can_name_what_a_page_adds(page: str, setting: str, copy: Path) -> None:
-    paste((ROOT / "docs" / "contributing" / f"{page}.md").read_text(encoding="utf-8"), copy)
+    paste(ROOT / "docs" / "contributing" / f"{page}.md", copy)
     recipe = f"Recipe().with_settings(['{setting}'])"
     code = "\n".join(
         (

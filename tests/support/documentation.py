@@ -11,8 +11,10 @@ from tests.support import ROOT
 
 GENERATED = (  # by scripts/make_reference.py
     *("reference/command-line.md", "reference/documents.md", "reference/python.md"),
-    *("reference/recipes.md", "contributing/index.md", "changelog.md"),
+    *("reference/recipes.md", "reference/metrics.md", "contributing/index.md", "changelog.md"),
 )
+FOLLOWED = sorted((ROOT / "docs" / "contributing").glob("add-*.md"))
+"""Pages whose code is pasted into the source: see tests/integration/test_contributing.py."""
 PARSE_ONLY = "<!-- test: parse -->"  # before a block of commands that are parsed, but not run
 _FENCE = re.compile(
     r"^(?P<only><!-- test: parse -->\n)?"
