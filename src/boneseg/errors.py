@@ -19,7 +19,6 @@ The command line prints it and nothing else; a traceback is a bug.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 
 class BonesegError(Exception):
@@ -27,7 +26,7 @@ class BonesegError(Exception):
 
     exit_status = 1
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Pickle without calling `__init__`, which may need more than the message."""
         return Exception.__new__, (type(self), *self.args), self.__dict__
 

@@ -16,12 +16,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.masks.simplification import Ring, simplified
+
+if TYPE_CHECKING:
+    from contourpy._contourpy import FillReturn_OuterOffset
 
 TOLERANCE = 0.35  # px; the most that costs no pixel, see `outlines`
 
@@ -54,13 +57,13 @@ def outlines(mask: NDArray[np.bool_], tolerance: float = TOLERANCE) -> list[Outl
     if not mask.any():
         return []
     values = np.pad(mask, 1).astype(np.float32)  # so that bone at the border is closed, too
-    filled: Any = contourpy.contour_generator(z=values, fill_type="OuterOffset").filled(0.5, np.inf)
-    points, offsets = filled
+    generator = contourpy.contour_generator(z=values, fill_type="OuterOffset")
+    filled = cast("FillReturn_OuterOffset", generator.filled(0.5, np.inf))
     # Centres of pixels lie at whole numbers there, shifted by one for the padding; the last point
     # of a line is its first again.
     lines = [
         [line[start : stop - 1] - 0.5 for start, stop in pairwise(ends)]
-        for line, ends in zip(points, offsets, strict=True)
+        for line, ends in zip(*filled, strict=True)
     ]
     fewer = iter(simplified([one for parts in lines for one in parts], tolerance))
     found = [

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import RadiographError
+
+Values = NDArray[np.number]  # grey values of any numeric type
 
 DEPTHS = (8, 10, 12, 14, 16)  # bit depths of detectors
 _PERCENTILES = (0.5, 99.5)
@@ -26,7 +27,7 @@ _MAX_COLOURFULNESS = 0.1  # measured: films under 0.001, photographs from 0.18
 _SAMPLE = 1_000_000
 
 
-def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
+def to_unit(values: Values) -> NDArray[np.float32]:
     """Scale grey values of any bit depth to [0, 1] by the rules in the module docstring."""
     top = _full_scale(values)
     if top is None:
@@ -35,7 +36,7 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
     return unit
 
 
-def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def stretch(values: Values, ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Scale grey values to [0, 1] by robust percentiles; non-finite values become 0.
 
     `ignore` marks pixels excluded from the percentiles.
@@ -55,24 +56,24 @@ def stretch(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> ND
     return unit
 
 
-def blocks(values: NDArray[Any]) -> Iterator[slice]:
+def blocks(values: Values) -> Iterator[slice]:
     """Slices of rows with about a million values each, to bound the memory of intermediates."""
     step = max(1, _SAMPLE * len(values) // max(1, values.size))
     return (slice(start, start + step) for start in range(0, len(values), step))
 
 
-def sample(values: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+def sample(values: Values, ignore: NDArray[np.bool_] | None = None) -> Values:
     """Draw about a million evenly spaced finite values, enough for a percentile."""
     step = max(1, values.size // _SAMPLE) | 1  # odd, so that samples do not align with columns
-    taken: NDArray[Any] = values.ravel()[::step]
+    taken: Values = values.ravel()[::step]
     keep = np.isfinite(taken)
     if ignore is not None:
         keep &= ~ignore.ravel()[::step]
-    kept: NDArray[Any] = taken[keep]
+    kept: Values = taken[keep]
     return kept
 
 
-def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
+def grey_of(rgb: NDArray[np.integer], path: Path) -> NDArray[np.float32]:
     """Convert an RGB film (height x width x 3, unsigned integers) to luma in [0, 1].
 
     Raises RadiographError for a colour photograph.
@@ -89,7 +90,7 @@ def grey_of(rgb: NDArray[Any], path: Path) -> NDArray[np.float32]:
     return np.minimum(luma, 1, out=luma)
 
 
-def colourfulness(rgb: NDArray[Any], top: float) -> float:
+def colourfulness(rgb: NDArray[np.integer], top: float) -> float:
     """The fraction of pixels, 0 to 1, whose colour is not explained by their brightness.
 
     A film may be toned (blue base, sepia): its colour is then a function of brightness, estimated
@@ -106,7 +107,7 @@ def colourfulness(rgb: NDArray[Any], top: float) -> float:
     return float((np.abs(tint).max(axis=0) > _ODD_COLOUR).mean())
 
 
-def _full_scale(values: NDArray[Any]) -> float | None:
+def _full_scale(values: Values) -> float | None:
     """The white level of these values; None if it can only be estimated from percentiles."""
     if values.dtype == np.bool_:
         return 1

@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from boneseg._util.quiet import quiet
 from boneseg.radiograph.sniff import is_dicom
@@ -121,7 +121,7 @@ def _found_in(dataset: Dataset) -> Iterator[str]:
                 yield from {number, number.lstrip("0")} - {""}
 
 
-def _values(dataset: Dataset, tag: int) -> tuple[str, list[Any]]:
+def _values(dataset: Dataset, tag: int) -> tuple[str, list[object]]:
     """The VR and the values of an element, decoded as far as possible if its VR is wrong."""
     from pydicom.datadict import dictionary_has_tag, dictionary_VR
 

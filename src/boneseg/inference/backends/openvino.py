@@ -11,7 +11,8 @@ from importlib import import_module
 from importlib.metadata import version
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from boneseg.bundle.store import Bundle
 from boneseg.inference.backends.base import KEPT, Shape, cannot_run
 from boneseg.inference.backends.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, InferRequest
 
 
 class OpenVino:
@@ -75,7 +79,7 @@ class OpenVino:
         except Exception:  # OpenVINO's own message is very long, and may quote bytes of the file
             raise cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
 
-    def _restored(self, shape: Shape) -> Any:
+    def _restored(self, shape: Shape) -> CompiledModel | None:
         """The network from the disk cache; None if missing or not for this machine."""
         data = self._kept.read(self._purpose(shape)) if self._kept else None
         if data is None:
@@ -85,7 +89,7 @@ class OpenVino:
             return self._core.import_model(tensor, "CPU", self._settings)
         return None
 
-    def _compile(self, shape: Shape) -> Any:
+    def _compile(self, shape: Shape) -> CompiledModel:
         model = self._core.read_model(self._bundle.path / self._file)
         model.reshape(list(shape))
         if list(model.output(0).shape)[2:] != list(shape)[2:]:
@@ -103,8 +107,8 @@ class OpenVino:
 class _Requests:
     """A compiled network with a pool of inference requests, each used by one thread at a time."""
 
-    def __init__(self, compiled: Any, count: int) -> None:
-        self._free: SimpleQueue[Any] = SimpleQueue()
+    def __init__(self, compiled: CompiledModel, count: int) -> None:
+        self._free: SimpleQueue[InferRequest] = SimpleQueue()
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
 
@@ -116,7 +120,7 @@ class _Requests:
             self._free.put(request)
 
 
-def openvino_package() -> Any:
+def openvino_package() -> ModuleType:
     """Import openvino without telemetry, which would post to the network on import."""
     with without_module("openvino_telemetry"):
         return import_module("openvino")

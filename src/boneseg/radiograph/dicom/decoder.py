@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,8 @@ from numpy.typing import NDArray
 from boneseg._util import runtime
 from boneseg._util.disposable import DiedError, Disposable, answer_with
 from boneseg.radiograph.dicom.codestream import Codestream, Shape
+
+Pixels = NDArray[np.integer]
 
 _OVERHEAD = 192 * 2**20  # bytes that a decoder may use for any frame
 _WORKING = 8  # further bytes that it may use per byte of pixels
@@ -47,7 +48,7 @@ class EndedError(DecodingError):
     """The child process died or was stopped while decoding."""
 
 
-def decoded(codestream: Codestream, shape: Shape, seconds: float) -> NDArray[Any]:
+def decoded(codestream: Codestream, shape: Shape, seconds: float) -> Pixels:
     """Decode a frame: rows x columns, or rows x columns x samples, uint8, uint16 or uint32.
 
     shape: the required shape, with the bits allocated per sample (8, 16 or 32). Samples with fewer
@@ -167,28 +168,31 @@ def _answer(request: bytearray) -> Iterator[bytes | memoryview]:
         yield from (_DONE, content)
 
 
-def _jpeg(data: bytes, shape: Shape) -> Any:
+def _jpeg(data: bytes, shape: Shape) -> Pixels:
     import imagecodecs
 
     # Keep the coded colour space: pydicom converts YBR according to the header. libjpeg does not
     # convert if both names are equal.
     space = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}[shape.samples]
-    return imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
+    pixels: Pixels = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
+    return pixels
 
 
-def _jpeg_2000(data: bytes, shape: Shape) -> Any:
+def _jpeg_2000(data: bytes, shape: Shape) -> Pixels:
     import imagecodecs
 
-    return imagecodecs.jpeg2k_decode(data)
+    pixels: Pixels = imagecodecs.jpeg2k_decode(data)
+    return pixels
 
 
-def _jpeg_ls(data: bytes, shape: Shape) -> Any:
+def _jpeg_ls(data: bytes, shape: Shape) -> Pixels:
     import imagecodecs
 
-    return imagecodecs.jpegls_decode(data)
+    pixels: Pixels = imagecodecs.jpegls_decode(data)
+    return pixels
 
 
-def _rle(data: bytes, shape: Shape) -> NDArray[Any]:
+def _rle(data: bytes, shape: Shape) -> Pixels:
     """Merge the RLE segments, one for each byte of a sample, high byte first (PS3.5 G.2)."""
     import imagecodecs
 
@@ -208,7 +212,7 @@ def _rle(data: bytes, shape: Shape) -> NDArray[Any]:
     return values.view(f"<u{width}").reshape(full if shape.samples > 1 else full[:2])
 
 
-def _jpeg_16(data: bytes, shape: Shape) -> NDArray[Any]:
+def _jpeg_16(data: bytes, shape: Shape) -> Pixels:
     import gdcm
 
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
@@ -226,7 +230,7 @@ def _jpeg_16(data: bytes, shape: Shape) -> NDArray[Any]:
     return np.frombuffer(decoded, "<u2").reshape(shape.rows, shape.columns)
 
 
-_DECODERS: dict[str, Callable[[bytes, Shape], Any]] = {
+_DECODERS: dict[str, Callable[[bytes, Shape], Pixels]] = {
     "jpeg": _jpeg,
     "jpeg-16": _jpeg_16,
     "jpeg-2000": _jpeg_2000,

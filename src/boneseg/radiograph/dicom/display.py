@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,7 @@ from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom.header import fields_of, numbers_of, text_of, texts_of
 from boneseg.radiograph.dicom.lut import first_table, palette_colours
 from boneseg.radiograph.dicom.shutter import open_part
-from boneseg.radiograph.greyscale import grey_of, sample, stretch
+from boneseg.radiograph.greyscale import Values, grey_of, sample, stretch
 
 _BIPLANE = "1.2.840.10008.5.1.4.1.1.12.3"  # X-Ray Angiographic Bi-Plane Image Storage, retired
 _TO_INTENSITY = frozenset(  # their Modality LUT is not part of the display pipeline
@@ -53,7 +52,7 @@ _VISIBLE_SHARE = 0.02  # of the pixels, neither black nor white
 
 
 def display(
-    stored: NDArray[Any], dataset: Dataset, path: Path, *, aspect: float, invert: bool
+    stored: NDArray[np.integer], dataset: Dataset, path: Path, *, aspect: float, invert: bool
 ) -> NDArray[np.float32]:
     """Transform stored values to [0, 1], float32 height x width, bone bright per the header.
 
@@ -80,7 +79,7 @@ def display(
 
 
 def _shown(
-    stored: NDArray[Any], hidden: NDArray[np.bool_] | None, dataset: Dataset
+    stored: NDArray[np.integer], hidden: NDArray[np.bool_] | None, dataset: Dataset
 ) -> NDArray[np.float32]:
     values, limits = _modality(stored, dataset)
     shown = _voi(values, limits, dataset, finished=values is stored)
@@ -95,7 +94,7 @@ def _is_negative(dataset: Dataset) -> bool:
     )
 
 
-def _modality(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], tuple[float, float]]:
+def _modality(stored: NDArray[np.integer], dataset: Dataset) -> tuple[Values, tuple[float, float]]:
     """The output of the Modality LUT and its limits; `stored` itself for an identity."""
     bits = int(dataset.BitsStored)
     signed = stored.dtype.kind == "i"
@@ -108,7 +107,7 @@ def _modality(stored: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], tup
     intercept = (numbers_of(dataset, "RescaleIntercept") or [0.0])[0]
     if (slope, intercept) == (1, 0) or slope == 0:
         return stored, limits
-    values: NDArray[Any] = stored.astype(_exact(stored))
+    values: NDArray[np.floating] = stored.astype(_exact(stored))
     values *= slope
     values += intercept
     low, high = sorted(limit * slope + intercept for limit in limits)
@@ -122,13 +121,13 @@ def _leads_to_intensity(dataset: Dataset) -> bool:
     return text_of(dataset, "Modality").upper() in ("XA", "RF")
 
 
-def _exact(values: NDArray[Any]) -> type[np.float32] | type[np.float64]:
+def _exact(values: Values) -> type[np.float32] | type[np.float64]:
     """The smaller float type that represents the values exactly."""
     return np.float32 if values.dtype.itemsize <= 2 else np.float64
 
 
 def _voi(
-    values: NDArray[Any], limits: tuple[float, float], dataset: Dataset, *, finished: bool
+    values: Values, limits: tuple[float, float], dataset: Dataset, *, finished: bool
 ) -> NDArray[np.float32] | None:
     """Apply the VOI LUT or window of the file, to [0, 1]; None if it has none."""
     if table := first_table(dataset, "VOILUTSequence"):
@@ -156,13 +155,13 @@ def _first_window(dataset: Dataset, function: str) -> tuple[float, float] | None
 
 
 def window(
-    values: NDArray[Any], center: float, width: float, function: str = "LINEAR"
+    values: Values, center: float, width: float, function: str = "LINEAR"
 ) -> NDArray[np.float32]:
     """Apply a window, to [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 
     `function` is LINEAR (width >= 1), LINEAR_EXACT or SIGMOID (width > 0).
     """
-    offsets: NDArray[Any] = values.astype(_exact(values))
+    offsets: NDArray[np.floating] = values.astype(_exact(values))
     if function == "SIGMOID":
         offsets -= center
         offsets *= -4 / width
@@ -180,7 +179,7 @@ def window(
     return np.clip(offsets, 0, 1, out=offsets).astype(np.float32, copy=False)
 
 
-def _is_visible(pixels: NDArray[Any]) -> bool:
+def _is_visible(pixels: Values) -> bool:
     """Whether a window leaves anything visible.
 
     A wrong window (from a template, or for other units) makes nearly every pixel black or white, or
@@ -193,7 +192,9 @@ def _is_visible(pixels: NDArray[Any]) -> bool:
     return bool(high - low >= _VISIBLE_SPREAD and share >= _VISIBLE_SHARE)
 
 
-def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np.bool_] | None:
+def _hidden(
+    stored: NDArray[np.integer], dataset: Dataset, aspect: float
+) -> NDArray[np.bool_] | None:
     """Pixels that are not part of the film: padding, and those covered by the shutter."""
     shapes = [word.upper() for word in texts_of(dataset, "ShutterShape")]
     size = (stored.shape[0], stored.shape[1])
@@ -203,7 +204,7 @@ def _hidden(stored: NDArray[Any], dataset: Dataset, aspect: float) -> NDArray[np
     return np.logical_or.reduce(believed) if believed else None
 
 
-def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
+def _padding(stored: NDArray[np.integer], dataset: Dataset) -> NDArray[np.bool_] | None:
     """Pixels from Pixel Padding Value to Pixel Padding Range Limit (if any), inclusive."""
     value = numbers_of(dataset, "PixelPaddingValue")
     if stored.ndim == 3 or not value:
@@ -213,7 +214,7 @@ def _padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None
     return (stored >= low) & (stored <= high)
 
 
-def _with_sign_of(stored: NDArray[Any], dataset: Dataset, value: float) -> float:
+def _with_sign_of(stored: NDArray[np.integer], dataset: Dataset, value: float) -> float:
     """The value in the range of the pixels: its VR may have the wrong sign (US or SS)."""
     bits = int(dataset.BitsStored)
     signed = stored.dtype.kind == "i"

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -109,7 +109,7 @@ def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
     return []
 
 
-def value_of(dataset: Dataset, keyword: str) -> Any:
+def value_of(dataset: Dataset, keyword: str) -> object:
     """The value of an element, None if there is none.
 
     Multiple values are a list; values that pydicom cannot convert are the bytes of the file.
@@ -131,15 +131,16 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     return None
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     with suppress(Exception):
         if isinstance(value, str):  # decimal commas occur in practice
             text = value.strip(_PADDING).replace(",", ".")
             if not _NUMBER.fullmatch(text):
                 return None
-            value = text
-        number = float(value)
-        return number if np.isfinite(number) else None
+            value = float(text)
+        if isinstance(value, SupportsFloat):
+            number = float(value)
+            return number if np.isfinite(number) else None
     return None
 
 

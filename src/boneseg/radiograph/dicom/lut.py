@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from boneseg.radiograph.dicom.header import is_little_endian, items_of, numbers_of, value_of
-from boneseg.radiograph.greyscale import DEPTHS, blocks
+from boneseg.radiograph.greyscale import DEPTHS, Values, blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,7 @@ class LookupTable:
     first: int
     top: int
 
-    def map(self, values: NDArray[Any]) -> NDArray[np.uint16]:
+    def map(self, values: Values) -> NDArray[np.uint16]:
         """Map values (any numeric type and shape); values beyond the table get its end entries."""
         first, last = self._start(values), len(self.entries) - 1
         mapped = np.empty(values.shape, np.uint16)
@@ -41,7 +40,7 @@ class LookupTable:
             mapped[rows] = self.entries[np.clip(places, 0, last, out=places).astype(np.int32)]
         return mapped
 
-    def _start(self, values: NDArray[Any]) -> int:
+    def _start(self, values: Values) -> int:
         """The first mapped value, read as signed or unsigned like the values, whatever its VR.
 
         The other reading is used if this one puts the whole table outside the values.
@@ -60,7 +59,7 @@ def first_table(dataset: Dataset, keyword: str) -> LookupTable | None:
     return next((table for table in tables if table is not None), None)
 
 
-def palette_colours(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any] | None:
+def palette_colours(indices: NDArray[np.integer], dataset: Dataset) -> NDArray[np.integer] | None:
     """Map palette indices to RGB (height x width x 3, uint8 or uint16); None if unreadable."""
     names = [f"{band}PaletteColorLookupTable" for band in ("Red", "Green", "Blue")]
     tables = [lookup_table(dataset, dataset, name) for name in names]
@@ -70,7 +69,7 @@ def palette_colours(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any] | N
         return np.stack([table.map(indices).astype(dtype) for table in known], -1)
     if f"Segmented{names[0]}Data" in dataset:
         with suppress(Exception):  # pydicom expands segmented tables (C.7.9.2)
-            colours: NDArray[Any] = apply_color_lut(indices, dataset)[..., :3]
+            colours: NDArray[np.integer] = apply_color_lut(indices, dataset)[..., :3]
             return colours
     return None
 
@@ -99,7 +98,7 @@ def lookup_table(item: Dataset, dataset: Dataset, name: str = "LUT") -> LookupTa
     return LookupTable(entries, first, (1 << depth) - 1)
 
 
-def _entries(data: Any, count: int, bits: int, little: bool) -> NDArray[np.uint16]:
+def _entries(data: object, count: int, bits: int, little: bool) -> NDArray[np.uint16]:
     """The entries of a table: 16-bit words, or bytes packed two to a word, low byte first."""
     if isinstance(data, bytes):
         data += bytes(len(data) % 2)

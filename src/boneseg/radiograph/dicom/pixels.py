@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, get_frame
@@ -36,7 +37,7 @@ _SECONDS_PER_SAMPLE = 0.1e-6
 _SECONDS_PER_BYTE = 1.5e-6  # ten times what JPEG 2000, the slowest, takes
 
 
-def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[Any]:
+def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[np.integer]:
     """The stored values of one frame: height x width, or height x width x 3 (RGB).
 
     path: the name of the film in messages. Raises RadiographError.
@@ -64,7 +65,7 @@ def _failure(dataset: Dataset, path: Path, error: Exception) -> RadiographError:
     )
 
 
-def _left_justified(dataset: Dataset, index: int) -> NDArray[Any] | None:
+def _left_justified(dataset: Dataset, index: int) -> NDArray[np.integer] | None:
     """The stored values if they are left-justified in their words (High Bit), else None.
 
     pydicom takes the low bits whatever High Bit is. Some files have a wrong High Bit: their low
@@ -82,7 +83,7 @@ def _left_justified(dataset: Dataset, index: int) -> NDArray[Any] | None:
     return None if (filled & ((1 << below) - 1)).any() else filled >> below
 
 
-def _stored(dataset: Dataset, index: int) -> NDArray[Any]:
+def _stored(dataset: Dataset, index: int) -> NDArray[np.integer]:
     """Raises DecodingError, and almost any error if the file is damaged."""
     if dataset.file_meta.TransferSyntaxUID not in KINDS:
         return pixel_array(dataset, index=index)
@@ -104,7 +105,7 @@ def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
 # -- compressed frames ----------------------------------------------------------------------------
 
 
-def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[Any]:
+def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[np.integer]:
     """Raises DecodingError, and almost any error if the header is damaged."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     header = _shape(dataset)
@@ -185,11 +186,11 @@ def is_available(syntax: str) -> bool:
 
 def hand_over(frame: bytes, runner: DecodeRunner) -> memoryview:
     """Return the decompressed frame; pydicom then handles signs, unused bits and colours."""
-    pixels: Any = runner.get_option("unpacked")
+    pixels: NDArray[np.integer] = runner.get_option("unpacked")
     runner.set_option("bits_allocated", 8 * pixels.dtype.itemsize)
     runner.set_option("planar_configuration", 0)
     if runner.transfer_syntax in JPEG2000TransferSyntaxes and (
         runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT")
     ):
         runner.set_option("photometric_interpretation", "RGB")  # OpenJPEG has converted it
-    return memoryview(pixels).cast("B")
+    return pixels.data.cast("B")

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom import config
@@ -46,6 +46,9 @@ from boneseg.masks.segmentation import Model, Segmentation
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import numbers_of, text_of, texts_of
 from boneseg.radiograph.sniff import is_dicom
+
+if TYPE_CHECKING:
+    from highdicom.seg import SegmentDescription
 
 SERIES_NUMBER = 7100  # above the series numbers that modalities assign
 _NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
@@ -264,7 +267,7 @@ def _is_sound(source: Dataset, keyword: str) -> bool:
     return element.VM <= 1 or keyword == "PatientOrientation"
 
 
-def _description(model: Model | None, corrected: bool) -> Any:
+def _description(model: Model | None, corrected: bool) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
