@@ -199,6 +199,22 @@ def test_a_call_without_words_shows_the_help_and_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_no_name_reorders_the_lines_of_a_terminal(tmp_path: Path) -> None:
+    name = "knee\u202egnp.png"  # shown reversed from the mark on
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / folder / name)
+    calls = [
+        ("check", tmp_path),
+        ("segment", tmp_path / "images" / name, "--out", tmp_path / "out"),
+    ]
+    for call in (*calls, ("segment", tmp_path / f"no {name}", "--out", tmp_path / "out")):
+        done = boneseg(*call)
+        assert done.returncode == (2 if "no " in str(call[1]) else 1)
+        assert r"knee\u202egnp" in done.stdout + done.stderr
+        assert "\u202e" not in done.stdout + done.stderr
+
+
 def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -1,11 +1,11 @@
-"""Messages on stderr; stdout is for results."""
+"""Results on stdout and messages on stderr."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
 
-from boneseg._util.text import one_line
+from boneseg._util.text import lines, one_line
 
 
 def say(message: str) -> None:
@@ -13,3 +13,8 @@ def say(message: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
             print(one_line(message), file=sys.stderr, flush=True)
+
+
+def show(result: str) -> None:
+    """Print lines on stdout."""
+    print(lines(result))

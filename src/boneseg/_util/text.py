@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 
 SHOWN = 5  # names listed before "and N more"
+_CONTROL = "\0-\x1f\x7f-\x9f\u2028\u2029"
+# They reorder what follows, so that a name can look like another (Unicode UAX #9).
+_BIDIRECTIONAL = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 
 
 def counted(number: int, noun: str) -> str:
@@ -19,17 +22,27 @@ def counted(number: int, noun: str) -> str:
 def printable(name: str) -> str:
     """A file name valid in XML: bytes that are not UTF-8 as \\udcXX, controls as \\xXX."""
     text = name.encode(errors="backslashreplace").decode()
-    return _spelt("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text)
+    return _escaped("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text)
 
 
 def one_line(message: str) -> str:
-    """A message with line breaks and terminal control characters escaped."""
-    return _spelt("[\0-\x1f\x7f-\x9f\u2028\u2029]", message)
+    """A message with line breaks and characters that control a terminal escaped."""
+    return _escaped(f"[{_CONTROL}{_BIDIRECTIONAL}]", message)
 
 
-def _spelt(letters: str, text: str) -> str:
-    """Text with the characters of a regular expression as \\xXX."""
-    return re.sub(letters, lambda letter: f"\\x{ord(letter[0]):02x}", text)
+def lines(text: str) -> str:
+    """A text of several lines with all other characters that control a terminal escaped."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def _escaped(characters: str, text: str) -> str:
+    """Text with the characters of a regular expression as \\xXX or \\uXXXX."""
+
+    def escape(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return re.sub(characters, escape, text)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from boneseg._util.console import say
+from boneseg._util.console import say, show
 from boneseg._util.files import STALE, real_path, sweep
-from boneseg._util.text import counted
+from boneseg._util.text import counted, one_line
 from boneseg.cli.common import (
     ADVANCED,
     INPUT,
@@ -171,7 +171,9 @@ def check(
         for problem in found.problems:
             weight = "error" if problem.serious else "warning"
             words = weight, problem.kind, ", ".join(problem.names), problem.detail
-            print(": ".join(filter(None, words)))  # problems of the whole dataset have no names
+            show(
+                one_line(": ".join(filter(None, words)))
+            )  # problems of the whole dataset have no names
     if sheet is not None:  # after the findings, which are printed even if the sheet fails
         sweep(sheet.parent, older_than=STALE)
         contact_sheet(dataset, sheet, report=found)
@@ -235,7 +237,7 @@ def evaluate(
     if as_json:
         print_json(result.to_json())
     else:
-        print(result.table())
+        show(result.table())
     if out is not None:  # after the scores, which are printed even if the file fails
         sweep(out.parent, older_than=STALE)
         write_cases_csv(result.summary, out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from boneseg._util.console import say
+from boneseg._util.console import say, show
 from boneseg._util.text import counted
 from boneseg.cli.common import ADVANCED, INPUT, OUTPUT
 from boneseg.cli.progress import Progress
@@ -129,10 +129,10 @@ def demo(
     print("on 24 simulated films that neither model was trained on:")
     print(f"  {dice_words(found.bundled)}  bundled model, the default of segment")
     print(f"  {dice_words(found.trained)}  model trained in this demo for {minutes:g} min")
-    print(f"samples:  {found.samples}")
-    print(f"overlays: {found.overlays}")
-    print(f"model:    {found.bundle}")
-    print(f"report:   {found.report}")
+    show(f"samples:  {found.samples}")
+    show(f"overlays: {found.overlays}")
+    show(f"model:    {found.bundle}")
+    show(f"report:   {found.report}")
     return 0
 
 

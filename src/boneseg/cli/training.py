@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boneseg._util.console import say
+from boneseg._util.console import say, show
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
 from boneseg.cli.common import (
@@ -207,7 +207,7 @@ def crossval(
     if as_json:
         print_json(result.to_json())
     else:
-        print(result.table())
+        show(result.table())
     say(f"ensemble: {result.bundle.path}")
     say(f"report: {out / 'report.html'}")
     return 1 if result.failed else 0
@@ -268,7 +268,7 @@ def compare(
     if as_json:
         print_json(asdict(found))
     else:
-        print(found.table())
+        show(found.table())
     say(f"report: {out / 'report.html'}")
     return 1 if any(row.failed_folds for row in found.rows) else 0
 
@@ -335,7 +335,7 @@ def tune(
     if as_json:
         print_json(found.to_json())
     else:
-        print(found.table())
+        show(found.table())
     say(f"recipe: {out / 'best.toml'}")
     say(f"model: {found.bundle.path}")
     return 0
