@@ -38,7 +38,7 @@ check: setup
 
 # The documentation site, into site/: generated pages first; a warning is an error.
 docs: setup
-	$(BIN)/python -m scripts.make_reference docs
+	$(BIN)/python -m scripts.reference docs
 	$(BIN)/zensical build --clean --strict
 
 clean:

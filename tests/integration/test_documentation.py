@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, redirect_stdout
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,9 +27,11 @@ from boneseg.bundle.shipped import sample_films
 from boneseg.cli import app
 from boneseg.recipes.search_space import read_space
 from boneseg.simulate import simulate
-from scripts import make_reference
+from scripts import reference
+from scripts.reference.documents import CROSSVAL
 from tests.support import ROOT, documentation, lightbox, orthanc
-from tests.support.requirements import needs_orthanc
+from tests.support.browser import QUIET
+from tests.support.requirements import CHROMIUM, needs_browser, needs_orthanc
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = documentation.pages()
@@ -52,6 +58,7 @@ def page_id(page: Path) -> str:
 
 
 def with_blocks(*languages: str) -> list[Path]:
+    """Pages with such blocks; those on how to contribute have a test of their own."""
     return [
         page
         for page in PAGES
@@ -110,6 +117,9 @@ def test_what_a_page_shows_runs_in_order(
             elif block.language == "python":
                 small = code.replace('["run.minutes=10"]', f'["run.epochs=1", *{TINY[1::2]}]')
                 exec(compile(small, page_id(page), "exec"), names)
+        for path in Path().rglob("crossval.json"):
+            found = json.loads(path.read_text(encoding="utf-8")).keys()
+            assert found == CROSSVAL.keys()
 
 
 @pytest.fixture
@@ -185,7 +195,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copy(ROOT / "zensical.toml", folder)
-    for name, text in make_reference.pages().items():
+    for name, text in reference.pages().items():
+        (folder / "docs" / name).parent.mkdir(exist_ok=True)
         (folder / "docs" / name).write_text(text, encoding="utf-8")
     build = [sys.executable, "-m", "zensical", "build", "--strict"]
     done = subprocess.run(build, cwd=folder, capture_output=True, text=True, check=False)
@@ -218,6 +229,36 @@ def test_a_page_loads_nothing_from_the_network(site: Path) -> None:
         assert not re.search(r"""(?:url\(|@import )["']?(?:https?:)?//""", text), style.name
 
 
+@needs_browser
+def test_a_page_asks_only_its_own_server_and_fits_a_phone(site: Path) -> None:
+    start = pytest.importorskip("playwright.sync_api").sync_playwright
+    handler = functools.partial(QuietHandler, directory=str(site))
+    wide = "document.documentElement.scrollWidth > window.innerWidth"
+    asked: set[str] = set()
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        start() as driver,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = f"127.0.0.1:{server.server_address[1]}"
+        page = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET).new_page(
+            viewport={"width": 390, "height": 844}
+        )
+        page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+        for name in ("index", "explanation/architecture", "reference/command-line"):
+            page.goto(f"http://{own}/{name}.html", wait_until="load")
+            assert not page.evaluate(wide), name
+        server.shutdown()
+    assert asked == {own}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a log."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_link_to_a_file_of_the_repository_leads_to_one(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -231,9 +272,7 @@ def test_every_link_to_a_file_of_the_repository_leads_to_one(page: Path) -> None
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_module_class_and_function_named_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for block in documentation.blocks(page):
-        text = text.replace(block.code, "") if block.title else text
+    text = documentation.without_files(page)
     for name in set(re.findall(r"\bboneseg(?:\.[A-Za-z_]\w*)+", text)):
         if not name.endswith((".toml", ".netrc", ".service", ".token")):
             _resolve(name)
@@ -241,10 +280,9 @@ def test_every_module_class_and_function_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_program_named_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    created = {block.title for block in documentation.blocks(page)}
+    text = documentation.without_files(page)
     for name in re.findall(r"(?:benchmarks|scripts|tests|fuzz)/[\w/.-]+", text):
-        assert name in created or (ROOT / name.rstrip(".")).exists(), name
+        assert (ROOT / name.rstrip(".")).exists(), name
     for name in re.findall(r"-m ((?:benchmarks|scripts)[\w.]+)", text):
         assert (ROOT / name.replace(".", "/")).with_suffix(".py").exists(), name
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support import ROOT
 
-GENERATED = (  # by scripts/make_reference.py
+GENERATED = (  # by scripts/reference
     *("reference/command-line.md", "reference/documents.md", "reference/python.md"),
     *("reference/recipes.md", "reference/metrics.md", "contributing/index.md", "changelog.md"),
 )
@@ -52,6 +52,12 @@ def blocks(page: Path) -> list[Block]:
         only = match["only"] is not None
         found.append(Block(match["language"] or "", code, match["title"] or "", only))
     return found
+
+
+def without_files(page: Path) -> str:
+    """The text of a page without the files that its blocks show."""
+    text = page.read_text(encoding="utf-8")
+    return _FENCE.sub(lambda match: "" if match["title"] else match[0], text)
 
 
 def commands(code: str) -> list[list[str]]:

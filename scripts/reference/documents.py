@@ -1,0 +1,52 @@
+"""The page of the JSON files that boneseg writes, from the types that write them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from scripts.reference.fields import fields
+from scripts.reference.markdown import code, joined, table
+
+DOCUMENTS = (  # file, module, class of one entry
+    ("segment.json", "boneseg.inference.batch", "Result"),
+    ("convert.json", "boneseg.dataset.convert", "Converted"),
+    ("model.json", "boneseg.bundle.card", "Card"),
+)
+
+
+SUMMARY = {
+    "cases": "every film: its name, every score, `empty_prediction`, `empty_truth`",
+    "mean": "the mean of each score over films",
+    "ci95": "the 95 % interval of each mean, [low, high]",
+    "empty_predictions": "films whose prediction is empty and whose reference is not",
+    "parts": "the same for each body part, if any are known",
+}
+CROSSVAL = {
+    "folds": "every fold: its number, films, threshold, restarts, seconds, parameters, mean, std",
+    **SUMMARY,
+    "std": "the sample standard deviation of each score over films",
+    "failed_folds": "number and reason of each fold that failed",
+    "calibration": "the ensemble's temperature, and its calibration error before and after it",
+    "trust": "how well trust finds the films with the lowest Dice",
+    "fingerprint": "a digest of the films",
+    "recipe": "the complete recipe",
+    "versions": "the versions of Python and of the libraries",
+}
+
+
+def documents() -> str:
+    """The page of the JSON files that boneseg writes."""
+    lines = [
+        "# JSON documents",
+        "",
+        "This page is generated from the types that write these files. Unknown values are `null`.",
+    ]
+    for name, module, kind in DOCUMENTS:
+        found = getattr(import_module(module), kind)
+        rows = [(f"`{field}`", code(annotation), note) for field, annotation, note in fields(found)]
+        lines += ["", f"## {name}", "", joined(found.__doc__ or ""), ""]
+        lines += table(("key", "type", "meaning"), rows)
+    for name, keys in (("evaluate --json", SUMMARY), ("crossval.json", CROSSVAL)):
+        lines += ["", f"## {name}", ""]
+        lines += table(("key", "meaning"), [(f"`{key}`", words) for key, words in keys.items()])
+    return "\n".join(lines) + "\n"
