@@ -83,7 +83,7 @@ def read_ct(ct: Path, labels: Path, bones: Collection[int] | None = None) -> CtB
     return CtBody(floats[0], floats[1], floats[2], np.ascontiguousarray(structure))
 
 
-def _volume(path: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
+def _volume(path: Path) -> tuple[NDArray[np.number], tuple[float, ...]]:
     """Read a NIfTI volume, axes to the right, front and up, and its voxel size in mm."""
     import nibabel
 
