@@ -36,6 +36,7 @@ from boneseg.radiograph.provenance import read_report
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.builtin import load_recipe
 from boneseg.training.history import Check, read_history, write_history
+from tests.support.datasets import decoded
 from tests.support.films import bone, dicom
 from tests.support.readings import dicom_film, picture, reading
 
@@ -203,11 +204,11 @@ def _fold(folder: Path) -> list[bytes]:
 
 
 def _read_fold(path: Path) -> None:
-    from boneseg.experiments.crossval import _read_fold as read  # imports torch
+    from boneseg.experiments.fold import read_fold  # imports torch
 
     (path.parent / "fold-1").mkdir(exist_ok=True)
     shutil.copy(path, path.parent / "fold-1" / "fold.json")
-    read(path.parent, 1, {"knee": None})
+    read_fold(path.parent, 1, [decoded("knee")])
 
 
 def _read_film(path: Path) -> None:

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import boneseg.training.train as training
+import boneseg.training.loop as training
 from benchmarks.accuracy.bundled import MEASURES
 from benchmarks.common import BUNDLED_MODEL, Trial, keep, machine, run_what_is_left, write_section
 from boneseg.dataset.load import read_films
@@ -33,6 +33,7 @@ from boneseg.dataset.open import open_dataset
 from boneseg.networks.unet import Block, Rise, initialise, unfolding
 from boneseg.preprocessing import Floats, fitted, locally_normalised
 from boneseg.recipes.settings import SettledNetwork
+from boneseg.training.train import train
 from scripts.train_bundled import RECIPE, SIDE
 
 OURS, RANDOM, LEARNT = "the bundled model's", "EfficientNet-lite0, random", "the same, of ImageNet"
@@ -97,7 +98,7 @@ class Encoder(Trial):
         if self.kind != OURS:
             settings.append("network.deep_supervision=false")
         with networks_of(self.kind):
-            run = training.train(
+            run = train(
                 open_dataset(Path(self.films)),
                 RECIPE.with_settings(settings),
                 work / self.name,

@@ -45,7 +45,7 @@ from benchmarks.common import (
     write_section,
 )
 from boneseg.bundle.store import load_network
-from boneseg.dataset.load import PreparedFilms, prepare_films, read_films
+from boneseg.dataset.load import read_films
 from boneseg.inference.backends.openvino import OpenVino
 from boneseg.inference.tiles import tiled
 from boneseg.networks import build
@@ -53,6 +53,7 @@ from boneseg.preprocessing import Preparation
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.training import device as hardware
+from boneseg.training.tensors import PreparedFilms, prepare_films
 from boneseg.training.train import train
 
 BOTH = ["film", "mask"]

@@ -41,10 +41,11 @@ from boneseg.dataset.open import open_dataset
 from boneseg.networks import build
 from boneseg.simulate import simulate
 from boneseg.training import device as hardware
+from boneseg.training import loop as training
 from boneseg.training import losses
-from boneseg.training import train as training
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.losses import Objective
+from boneseg.training.train import train
 
 SIZES = {"224 x 224": (224, 224), "1024 x 128": (1024, 128)}
 VALIDATION = "validation"
@@ -71,8 +72,8 @@ STAGES = {
     "clipping": place(torch.nn.utils, "clip_grad_norm_"),
     "optimiser": place(torch.optim.AdamW, "step"),
     "averaged weights": place(training, "follow"),
-    VALIDATION: place(training._Loop, "_check"),
-    "step": place(training._Loop, "_step"),
+    VALIDATION: place(training.Loop, "_check"),
+    "step": place(training.Loop, "_step"),
 }
 
 
@@ -126,7 +127,7 @@ def stages(size: tuple[int, int]) -> dict[str, float]:
         ]
         for one in patches:
             one.start()
-        run = training.train(films, recipe, Path(folder) / "run")
+        run = train(films, recipe, Path(folder) / "run")
         for one in patches:
             one.stop()
     steps = run.history[-1].step

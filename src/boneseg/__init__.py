@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from boneseg.errors import BonesegError
     from boneseg.evaluation.evaluate import Evaluation, evaluate_model
     from boneseg.evaluation.scores import Scores, score
-    from boneseg.experiments.compare import Comparison, compare_recipes
+    from boneseg.experiments.compare import compare_recipes
+    from boneseg.experiments.compare_result import Comparison
     from boneseg.experiments.crossval import cross_validate
     from boneseg.experiments.crossval_result import CrossValidation
-    from boneseg.experiments.tune import Tuned, tune_recipe
+    from boneseg.experiments.tune import tune_recipe
+    from boneseg.experiments.tune_result import Tuned
     from boneseg.inference.engine import Engine
     from boneseg.inference.finding import Finding
     from boneseg.masks.formats.png import write_mask
@@ -71,7 +73,8 @@ __all__ = [
 _HOMES = {
     "bundle.shipped": ("bundled",),
     "bundle.store": ("Bundle", "load_bundle"),
-    "experiments.compare": ("Comparison", "compare_recipes"),
+    "experiments.compare": ("compare_recipes",),
+    "experiments.compare_result": ("Comparison",),
     "experiments.crossval": ("cross_validate",),
     "experiments.crossval_result": ("CrossValidation",),
     "dataset.open": ("Dataset", "open_dataset"),
@@ -87,7 +90,8 @@ _HOMES = {
     "recipes.builtin": ("load_recipe",),
     "training.run": ("TrainedRun",),
     "training.train": ("train",),
-    "experiments.tune": ("Tuned", "tune_recipe"),
+    "experiments.tune": ("tune_recipe",),
+    "experiments.tune_result": ("Tuned",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -147,10 +147,15 @@ def test_weights_are_loaded_from_a_whole_copy(copied: Path) -> None:
     assert load_network(load_bundle(copied)) is not None
 
 
+PLAN = crossval.CrossvalPlan(
+    films={"knee": "1"}, folds=2, recipe=Recipe().settle([(64, 64)]), init=None, rows=()
+)
+
+
 @pytest.mark.parametrize("text", ["[" * DEEP, "", "5", "[]", '"x"', '{"films": 5}'])
 def test_a_damaged_plan_is_one_line(text: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(TrainingError) as error:
-        crossval._hold_to({"films": {"knee": "1"}, "folds": 2}, tmp_path, resume=True)
+        crossval._start(PLAN, tmp_path, resume=True)
     one_line(error, tmp_path)

@@ -20,7 +20,7 @@ from boneseg.recipes.builtin import BUILT_IN
 from boneseg.recipes.settings import AugmentSettings
 from boneseg.simulate import simulate
 from boneseg.training import device as hardware
-from boneseg.training import train as training
+from boneseg.training import loop as training
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.history import Check
 from boneseg.training.losses import Objective

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from boneseg.bundle.shipped import sample_films
 from boneseg.dataset.case import Case
-from boneseg.dataset.load import Film, fingerprint, prepare_films, read_films
+from boneseg.dataset.load import Film, fingerprint, read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import RadiographError
 from boneseg.evaluation.evaluate import evaluate_model
@@ -23,6 +23,7 @@ from boneseg.masks.formats.png import write_mask
 from boneseg.preprocessing import Preparation, resize
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.read import read_radiograph
+from boneseg.training.tensors import prepare_films
 from tests.support import films
 from tests.support.films import FULL
 from tests.support.stored_values import BONE

@@ -1,4 +1,4 @@
-"""Datasets of empty files or of simple films, and cases without files."""
+"""Datasets of empty files or of simple films, and cases and films without files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.dataset.case import Case
+from boneseg.dataset.load import Film
+from boneseg.radiograph.film import Radiograph
 
 
 def folder(root: Path, *names: str, **tables: str) -> Path:
@@ -41,3 +43,11 @@ def add(
     for folder, values in (("images", film), ("masks", mask)):
         if values is not None:
             Image.fromarray(values).save(data / folder / f"{name}.png")
+
+
+def decoded(name: str) -> Film:
+    """A decoded film, 24 x 16, with a mask of its upper half."""
+    pixels = np.linspace(0, 1, 24 * 16, dtype=np.float32).reshape(24, 16)
+    mask = np.arange(24)[:, None].repeat(16, 1) < 12
+    path = Path(f"{name}.png")
+    return Film(Case(name, path, path), Radiograph(pixels, None, "unknown", path), mask)

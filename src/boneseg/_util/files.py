@@ -98,6 +98,11 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}")
 
 
+def temporary_path(folder: Path) -> Path:
+    """A unique path in a folder; `sweep` removes a file there that a killed process has left."""
+    return _beside(folder / "any", "new")
+
+
 def _beside(path: Path, suffix: str) -> Path:
     """A unique hidden name; short, so that it is valid beside a long name."""
     return path.with_name(f".{secrets.token_hex(8)}.{suffix}")

@@ -2,12 +2,15 @@
 
 with workers(2, out) as pool:
     pool.submit(train_one_fold, task)
+
+with workers(2, out, films) as pool:                  # each worker gets `films` once
+    pool.submit(with_shared, train_one_fold, task)    # train_one_fold(films, task)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,21 +18,28 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
+from typing import Any, TypeVar
 
 from boneseg._util import runtime
 from boneseg.errors import TrainingError
 
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
+
+_shared: Any = None  # in a worker: the argument that all its tasks share
+
 
 @contextmanager
-def workers(count: int, out: Path) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `count` processes for the run in `out`.
+def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `count` processes for the run in `out`; each gets `shared` once, pickled.
 
     They end with the block, and with this process, even by SIGKILL. Where the block is left by an
     error, their work is aborted. Raises TrainingError where a worker is killed.
     """
     context = get_context("spawn")
     leash, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
-    pool = ProcessPoolExecutor(count, context, initializer=_follow, initargs=(leash,))
+    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(leash, shared))
     try:
         yield pool
     except BaseException as error:
@@ -46,8 +56,15 @@ def workers(count: int, out: Path) -> Iterator[ProcessPoolExecutor]:
         leash.close()
 
 
-def _follow(leash: Connection) -> None:
-    """Exit this process when the other end of the leash is closed."""
+def with_shared(function: Callable[[S, T], R], task: T) -> R:
+    """In a worker: call a function with what all tasks share, and a task."""
+    return function(_shared, task)
+
+
+def _start(leash: Connection, shared: object) -> None:
+    """Keep the shared argument; exit this process when the other end of the leash is closed."""
+    global _shared
+    _shared = shared
     runtime.start()
     runtime.ignore_interrupts()
     Thread(target=_wait, args=(leash,), daemon=True).start()

@@ -9,103 +9,34 @@ recipe, and recipes are compared by paired tests over films.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from html import escape
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from boneseg._util.drawing.html import frame, table
-from boneseg._util.files import whole_file, write_table
+from boneseg._util.files import write_table
 from boneseg._util.lock import exclusive
-from boneseg._util.text import counted
+from boneseg.dataset.load import IN_MEMORY, Films, load_films
 from boneseg.dataset.open import Dataset
 from boneseg.errors import TrainingError, UsageError
 from boneseg.evaluation.scores import by_part, summarise
-from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p, sampling_units
+from boneseg.evaluation.statistics import bootstrap_ci95, paired_p, sampling_units
+from boneseg.experiments.compare_result import Comparison, Row
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_result import CrossValidation
+from boneseg.experiments.fold import fold_folder
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
+from boneseg.recipes.recipe import Recipe
 from boneseg.training.components import check_components
 from boneseg.training.history import Check, read_curve
 
 Report = Callable[[str, int, Check], None]  # the recipe, the fold, and a validation check
 
 
-@dataclass(frozen=True)
-class Row:
-    """The results of one recipe over all films."""
-
-    recipe: str
-    dice: float
-    dice_ci95: tuple[float, float]
-    hd95_px: float
-    seconds: float  # of training, mean over folds
-    parameters: int
-    restarts: int
-    failed_folds: int
-    p_dice: float | None  # against the first recipe; None for the first itself
-    p_hd95: float | None
-    seconds_to_first: float | None  # to the best validation Dice of the first; None: never
-    parts: dict[str, float]  # Dice of each body part
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The rows in the order of the recipes given, over the films that all of them scored."""
-
-    films: int
-    units: int  # resampling units: patients where known, else films
-    rows: tuple[Row, ...]
-
-    def __repr__(self) -> str:
-        found = ", ".join(f"{row.recipe} {row.dice:.4f}" for row in self.rows)
-        return f"Comparison({counted(self.films, 'film')}: {found})"
-
-    def _repr_html_(self) -> str:
-        heads = ("recipe", "Dice", "95 %", "p", "HD95, px", "minutes", "weights")
-        rows = [
-            (
-                escape(row.recipe),
-                f"{row.dice:.4f}",
-                f"{row.dice_ci95[0]:.4f} to {row.dice_ci95[1]:.4f}",
-                escape(p_words(row.p_dice)),
-                f"{row.hd95_px:.2f}",
-                f"{row.seconds / 60:.1f}",
-                f"{row.parameters:,}",
-            )
-            for row in self.rows
-        ]
-        return frame(table(heads, rows))
-
-    def table(self) -> str:
-        """Format the rows, and those of body parts, for a terminal."""
-        lines = [
-            f"{'':<26}{'Dice':>8}{'95 %':>18}{'HD95 px':>9}{'seconds':>9}{'weights':>12}"
-            f"{'p Dice':>9}{'p HD95':>9}"
-        ]
-        for row in self.rows:
-            low, high = row.dice_ci95
-            lines.append(
-                f"{row.recipe:<26}{row.dice:>8.4f}{f'{low:.4f} to {high:.4f}':>18}"
-                f"{row.hd95_px:>9.2f}{row.seconds:>9.0f}{row.parameters:>12,}"
-                f"{p_words(row.p_dice):>9}{p_words(row.p_hd95):>9}"
-            )
-        parts = sorted({part for row in self.rows for part in row.parts})
-        if parts:
-            lines += ["", f"{'Dice of':<26}" + "".join(f"{part[:12]:>13}" for part in parts)]
-            for row in self.rows:
-                values = "".join(f"{row.parts[part]:>13.4f}" for part in parts)
-                lines.append(f"{row.recipe:<26}{values}")
-        return "\n".join(lines)
-
-
 @exclusive
 def compare_recipes(
-    dataset: Dataset,
+    data: Dataset | Films,
     names: Sequence[str],
     out: Path | str,
     *,
@@ -124,6 +55,35 @@ def compare_recipes(
     `cross_validate` raises; a recipe whose folds all fail stops the comparison.
     """
     out = Path(out)
+    recipes = _recipes(names, settings)
+    films = load_films(data, out, in_memory=IN_MEMORY if parallel == 1 else 0)
+    results = []
+    for name, recipe in recipes.items():
+
+        def report_recipe(fold: int, check: Check, name: str = name) -> None:
+            if report:
+                report(name, fold, check)
+
+        results.append(
+            cross_validate(
+                films,
+                recipe,
+                out / name,
+                folds=folds,
+                resume=resume and (out / name / "plan.json").exists(),
+                parallel=parallel,
+                report=report_recipe,
+            )
+        )
+    comparison = compared(list(recipes), results)
+    comparison.document().write(out / "compare.json")
+    rows = [_cells(row) for row in comparison.rows]
+    write_table(out / "compare.csv", list(rows[0]), [list(row.values()) for row in rows])
+    return comparison
+
+
+def _recipes(names: Sequence[str], settings: Sequence[str]) -> dict[str, Recipe]:
+    """The recipes to compare, by the name of their folder. Raises UsageError and RecipeError."""
     folders = [name if name in BUILT_IN else Path(name).stem for name in names]
     if len(names) < 2 or len(set(names)) < len(names):
         raise UsageError("compare: give at least two recipes, each only once")
@@ -132,45 +92,20 @@ def compare_recipes(
         raise UsageError(
             f"compare: {' and '.join(alike)} have the same name; rename one of the files"
         )
-    chosen = [load_recipe(name).with_settings(settings) for name in names]
-    for one in chosen:
-        check_components(one)
-    seeds = {one.run.seed for one in chosen}
-    if len(seeds) > 1:
+    recipes = [load_recipe(name).with_settings(settings) for name in names]
+    for recipe in recipes:
+        check_components(recipe)
+    if len({recipe.run.seed for recipe in recipes}) > 1:
         raise UsageError("compare: the recipes have different seeds; add --set run.seed=0")
-    results = []
-    for folder, one in zip(folders, chosen, strict=True):
-
-        def tell(fold: int, check: Check, name: str = folder) -> None:
-            if report:
-                report(name, fold, check)
-
-        known = resume and (out / folder / "plan.json").exists()
-        results.append(
-            cross_validate(
-                dataset,
-                one,
-                out / folder,
-                folds=folds,
-                resume=known,
-                parallel=parallel,
-                report=tell,
-            )
-        )
-    comparison = compared(folders, results)
-    with whole_file(out / "compare.json") as temporary:
-        temporary.write_text(json.dumps(asdict(comparison), indent=2) + "\n", encoding="utf-8")
-    rows = [_cells(row) for row in comparison.rows]
-    write_table(out / "compare.csv", list(rows[0]), [list(row.values()) for row in rows])
-    return comparison
+    return dict(zip(folders, recipes, strict=True))
 
 
-def _cells(row: Row) -> dict[str, Any]:
+def _cells(row: Row) -> dict[str, object]:
     """A row of compare.csv, one value per cell."""
-    facts = asdict(row)
-    low, high = facts.pop("dice_ci95")
-    parts = {f"dice {part}": dice for part, dice in facts.pop("parts").items()}
-    return facts | {"dice_ci95_low": low, "dice_ci95_high": high} | parts
+    low, high = row.dice_ci95
+    cells = {key: value for key, value in asdict(row).items() if key not in ("dice_ci95", "parts")}
+    parts = {f"dice {part}": dice for part, dice in row.parts.items()}
+    return cells | {"dice_ci95_low": low, "dice_ci95_high": high} | parts
 
 
 def compared(names: Sequence[str], results: Sequence[CrossValidation]) -> Comparison:
@@ -210,9 +145,12 @@ def _seconds_to(result: CrossValidation, first: CrossValidation) -> float | None
     """Seconds until the best validation Dice of the first is reached, mean over folds."""
     times = []
     for fold in first.folds:
-        history = f"fold-{fold.number}/history.csv"
-        aim = max((dice for _, dice in read_curve(first.out / history)), default=1.0)
-        curve = read_curve(result.out / history)
+        aim = max((dice for _, dice in _curve(first, fold.number)), default=1.0)
+        curve = _curve(result, fold.number)
         times.append(next((seconds for seconds, dice in curve if dice >= aim), None))
     known = [time for time in times if time is not None]
     return float(np.mean(known)) if known and len(known) == len(times) else None
+
+
+def _curve(result: CrossValidation, fold: int) -> list[tuple[float, float]]:
+    return read_curve(fold_folder(result.out, fold) / "history.csv")

@@ -16,7 +16,7 @@ from boneseg.evaluation.statistics import ENOUGH, p_words
 from boneseg.training.report import HEAD, write_page
 
 if TYPE_CHECKING:
-    from boneseg.experiments.compare import Comparison, Row
+    from boneseg.experiments.compare_result import Comparison, Row
 
 
 def write_compare_report(path: Path, found: Comparison) -> None:

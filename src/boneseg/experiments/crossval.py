@@ -15,71 +15,76 @@ so that the model that predicts the held-out films has no information about them
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from boneseg._util import runtime
-from boneseg._util.files import (
-    make_folder,
-    own_folder,
-    read_bytes,
-    read_json,
-    sweep,
-    whole_file,
-    write_table,
-)
+from pydantic import Field
+
+from boneseg._util.files import make_folder, own_folder, sweep, write_table
 from boneseg._util.lock import exclusive
-from boneseg._util.processes import workers
+from boneseg._util.processes import with_shared, workers
 from boneseg._util.text import listed
 from boneseg.bundle.card import CardData
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle, seen_by
-from boneseg.dataset.duplicates import near_duplicates, thumbnail
-from boneseg.dataset.fingerprint import is_among, joined
-from boneseg.dataset.load import Film, fingerprint, fingerprints, read_films, refuse_other
+from boneseg.dataset.fingerprint import joined
+from boneseg.dataset.load import IN_MEMORY, Films, fingerprint, load_films
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import all_but, split_folds, units
 from boneseg.errors import DatasetError, TrainingError, UsageError
 from boneseg.evaluation.calibration import Calibration, calibrate
-from boneseg.evaluation.scores import CaseScores, Scores, Summary, by_part, score, summarise
+from boneseg.evaluation.scores import Summary, by_part, summarise
 from boneseg.evaluation.trust import Trust, trust_quality
 from boneseg.experiments.crossval_result import CrossValidation, Fold
-from boneseg.inference.engine import Engine
-from boneseg.masks.formats.png import read_probability, write_mask, write_probability
+from boneseg.experiments.fold import (
+    OUT_OF_FOLD,
+    FoldTask,
+    Report,
+    fold_folder,
+    read_fold,
+    report_end,
+    run_fold,
+)
+from boneseg.masks.formats.png import read_probability
 from boneseg.networks import Ensemble
 from boneseg.preprocessing import Floats
-from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.recipe import Recipe, SettledRecipe
 from boneseg.training.components import check_components
 from boneseg.training.finetune import starting_from
-from boneseg.training.history import Check, read_history
-from boneseg.training.train import train
+from boneseg.training.run_folder import Plan, check_unchanged
 
-Report = Callable[[int, Check], None]  # the fold, from 1, and a validation check
+Failure = tuple[int, str]  # the fold, and the reason
 
 
-@dataclass(frozen=True)
-class _Task:
-    dataset: Dataset
-    recipe: Recipe
-    out: Path
-    number: int
-    held: frozenset[str]
-    threads: int | None
-    init: Bundle | None
+class FoldRow(NamedTuple):
+    """A row of folds.csv."""
 
-    @property
-    def folder(self) -> Path:
-        return self.out / f"fold-{self.number}"
+    name: str
+    fold: int  # from 1
+    group: str
+    part: str
+
+
+class CrossvalPlan(Plan):
+    """The content of plan.json."""
+
+    folds: int = Field(title="number of folds")
+    recipe: SettledRecipe
+    init: str | None = Field(None, title="model (--init)")  # SHA-256 of its card
+    rows: tuple[FoldRow, ...] = Field(title="groups.csv or parts.csv")
+
+    @classmethod
+    def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
+        if "dealt" in content:
+            content["rows"] = content.pop("dealt")
+        return content
 
 
 @exclusive
 def cross_validate(
-    dataset: Dataset,
+    data: Dataset | Films,
     recipe: Recipe,
     out: Path | str,
     *,
@@ -109,43 +114,34 @@ def cross_validate(
         raise UsageError(f"cannot run {parallel} folds at once; give 1 or more")
     check_components(recipe)
     recipe = starting_from(recipe, init)
-    _refuse_clashes(dataset)
-    films = read_films(dataset.cases, faults=dataset.faults)
-    _refuse_what_has_seen(films, init)
-    settled = recipe.settle([film.square_shape for film in films]) if films else recipe
-    if films and not any(film.mask.any() for film in films):
-        raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
-    held = _folds(films, folds, settled.run.seed)
-    rows = sorted(
-        [film.case.name, number, film.case.group or "", film.case.part or ""]
-        for number, indices in enumerate(held, start=1)
-        for film in (films[index] for index in indices)
+    _refuse_clashes(data)
+    films = load_films(data, out, in_memory=IN_MEMORY if parallel == 1 else 0)
+    _refuse_seen(films, init)
+    held_out = _folds(films, folds, recipe.run.seed)
+    settled = recipe.settle(films.shapes)
+    plan = CrossvalPlan(
+        films=films.fingerprints,
+        folds=folds,
+        recipe=settled,
+        init=init.card.card_sha256 if init else None,
+        rows=_rows(films, held_out),
     )
-    plan = {
-        "films": fingerprints(films),
-        "folds": folds,
-        "recipe": settled.model_dump(mode="json"),
-        "init": init.card.card_sha256 if init else None,
-        "dealt": rows,
-    }
-    _hold_to(plan, out, resume)
-    write_table(out / "folds.csv", ["name", "fold", "group", "part"], rows)
+    _start(plan, out, resume)
     threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     tasks = [
-        _Task(dataset, settled, out, number, _names(films, some), threads, init)
-        for number, some in enumerate(held, start=1)
+        FoldTask(number, tuple(indices), settled, out, threads, init)
+        for number, indices in enumerate(held_out, start=1)
     ]
-    failed = _run_all(tasks, parallel, report)
+    failed = _run_all(films, tasks, parallel, report)
     result = _gather(films, settled, out, len(tasks), failed)
-    with whole_file(out / "crossval.json") as temporary:
-        temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+    result.document().write(out / "crossval.json")
     return result
 
 
-def _refuse_what_has_seen(films: Sequence[Film], init: Bundle | None) -> None:
+def _refuse_seen(films: Films, init: Bundle | None) -> None:
     """Refuse a warm start from a bundle that was trained on some of the films."""
     seen = seen_by(init)
-    known = [film.case.name for film in films if is_among(film.radiograph, seen)]
+    known = [film.case.name for film in films if film.digest in seen]
     if init is not None and known:
         raise TrainingError(
             f"{init.path}: was trained on {listed(known)}, which would then not be held out; "
@@ -153,34 +149,31 @@ def _refuse_what_has_seen(films: Sequence[Film], init: Bundle | None) -> None:
         )
 
 
-def _refuse_clashes(dataset: Dataset) -> None:
+def _refuse_clashes(data: Dataset | Films) -> None:
     """Refuse a film that has the name of another film's predicted mask."""
-    names = {case.name for case in dataset.cases}
+    names = {case.name for case in data.cases}
     for name in sorted(names):
         if f"{name}_mask" in names:
             raise DatasetError(
-                f"{dataset.root}: the predicted mask of {name} would have the name of the film "
+                f"{data.root}: the predicted mask of {name} would have the name of the film "
                 f"{name}_mask; rename one of the two"
             )
 
 
-def _names(films: Sequence[Film], some: Sequence[int]) -> frozenset[str]:
-    return frozenset(films[index].case.name for index in some)
-
-
-def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
-    cases = [film.case for film in films]
-    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
-    shares = [float(film.mask.mean()) for film in films]
+def _folds(films: Films, count: int, seed: int) -> list[list[int]]:
+    """The indices of the films of each fold. Raises UsageError and DatasetError."""
+    cases, clusters, shares = films.cases, films.clusters, films.bone_shares
+    if films and not any(shares):
+        raise DatasetError(f"{films.root}: no mask holds any bone; check the masks")
     folds = split_folds(cases, clusters, count, seed, shares)
     for number, indices in enumerate(folds, start=1):
-        if not any(films[index].mask.any() for index in indices):
-            names = listed([films[index].case.name for index in indices])
+        if not any(shares[index] for index in indices):
+            names = listed([cases[index].name for index in indices])
             raise DatasetError(
                 f"fold {number} would contain only empty masks ({names}); use fewer folds"
             )
-        rest = all_but(indices, len(films))
-        if len(units([cases[i] for i in rest], [clusters[i] for i in rest])) < 2:
+        rest = films.part(all_but(indices, len(films)))
+        if len(units(rest.cases, rest.clusters)) < 2:
             raise DatasetError(
                 f"{count} folds would leave 1 independent film or group to train on, and none to "
                 "choose weights on; add films"
@@ -188,112 +181,67 @@ def _folds(films: Sequence[Film], count: int, seed: int) -> list[list[int]]:
     return folds
 
 
-def _hold_to(plan: dict[str, Any], out: Path, resume: bool) -> None:
-    """Write plan.json, or check that the existing one is the same."""
+def _rows(films: Films, folds: Sequence[Sequence[int]]) -> tuple[FoldRow, ...]:
+    """The rows of folds.csv, in order of name."""
+    rows = [
+        FoldRow(case.name, number, case.group or "", case.part or "")
+        for number, indices in enumerate(folds, start=1)
+        for case in films.part(indices).cases
+    ]
+    return tuple(sorted(rows))
+
+
+def _start(plan: CrossvalPlan, out: Path, resume: bool) -> None:
+    """Write plan.json and folds.csv, or check that the existing plan is the same."""
     path = out / "plan.json"
     own_folder(out, path.name, resume)
-    sweep(out / "out_of_fold")
-    if not path.exists():
-        make_folder(out / "out_of_fold", "choose another folder for --out")
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
-        return
-    try:
-        refuse_other(plan, read_json(read_bytes(path)), out)
-    except (OSError, ValueError, TypeError, AttributeError):
-        raise TrainingError(f"{path}: is damaged; start a new run") from None
+    sweep(out / OUT_OF_FOLD)
+    if path.exists():
+        try:
+            before = CrossvalPlan.read(path)
+        except (OSError, ValueError, TypeError):
+            raise TrainingError(f"{path}: is damaged; start a new run") from None
+        check_unchanged(plan, before, out)
+    else:
+        make_folder(out / OUT_OF_FOLD, "choose another folder for --out")
+        plan.write(path)
+    write_table(out / "folds.csv", FoldRow._fields, plan.rows)
 
 
 def _run_all(
-    tasks: Sequence[_Task], parallel: int, report: Report | None
-) -> tuple[tuple[int, str], ...]:
-    """Run every fold and return (fold, reason) of those that failed."""
+    films: Films, tasks: Sequence[FoldTask], parallel: int, report: Report | None
+) -> tuple[Failure, ...]:
+    """Run every fold and return those that failed."""
     failed = []
     if parallel == 1:
         for task in tasks:
             try:
-                _run_fold(task, report)
+                run_fold(films, task, report)
             except TrainingError as error:
                 failed.append((task.number, str(error)))
         return tuple(failed)
-    with workers(parallel, tasks[0].out) as pool:
-        running = {pool.submit(_run_fold, task): task for task in tasks}
+    with workers(parallel, tasks[0].out, films) as pool:
+        running = {pool.submit(with_shared, run_fold, task): task for task in tasks}
         for done in as_completed(running):
             try:
                 done.result()
             except TrainingError as error:
                 failed.append((running[done].number, str(error)))
-            _tell_end(running[done], report)
+            report_end(running[done], report)
     return tuple(sorted(failed))
 
 
-def _tell_end(task: _Task, report: Report | None) -> None:
-    """Report the last check of a fold trained in another process or earlier."""
-    history = read_history(task.folder / "history.csv")
-    if report and history:
-        report(task.number, history[-1])
-
-
-def _run_fold(task: _Task, report: Report | None = None) -> None:
-    """Train without the films of one fold and predict them, unless already done."""
-    folder = task.folder
-    if (folder / "fold.json").exists():
-        _tell_end(task, report)
-        return
-    if task.threads is not None:
-        runtime.train_beside_others(task.threads)
-    inside = tuple(case for case in task.dataset.cases if case.name not in task.held)
-    outside = [case for case in task.dataset.cases if case.name in task.held]
-
-    def tell(check: Check) -> None:
-        if report:
-            report(task.number, check)
-
-    dataset, init = replace(task.dataset, cases=inside), task.init
-    run = train(dataset, task.recipe, folder, resume=True, init=init, report=tell)
-    mirrored = (
-        task.recipe.augment.flip_horizontal > 0
-    )  # otherwise it was not trained on mirrored films
-    card = run.assess().card.model_copy(update={"flips": mirrored})
-    engine = Engine(save_bundle(folder / "bundle", run.network, card))
-    cases, trust = [], []
-    for film in read_films(outside):
-        found = engine.find(film.radiograph)
-        write_probability(task.out / "out_of_fold" / f"{film.case.name}.png", found.probability)
-        write_mask(task.out / "out_of_fold" / f"{film.case.name}_mask.png", found.mask)
-        scores = score(found.mask, film.mask, film.radiograph.spacing_mm)
-        cases.append(CaseScores(film.case.name, scores))
-        trust.append(found.trust)
-    facts = {
-        "cases": [case.to_json() for case in cases],
-        "trust": trust,
-        "threshold": card.threshold,
-        "restarts": run.restarts,
-        "seconds": run.history[-1].seconds if run.history else 0.0,
-        "parameters": sum(weights.numel() for weights in run.network.parameters()),
-    }
-    with whole_file(folder / "fold.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
 def _gather(
-    films: Sequence[Film],
-    recipe: Recipe,
-    out: Path,
-    count: int,
-    failed: tuple[tuple[int, str], ...],
+    films: Films, recipe: SettledRecipe, out: Path, count: int, failed: tuple[Failure, ...]
 ) -> CrossValidation:
+    """Read the finished folds, and compute the metrics over all films."""
     lost = {number for number, _ in failed}
-    groups = {film.case.name: film.case.group for film in films}
-    folds = tuple(_read_fold(out, n, groups) for n in range(1, count + 1) if n not in lost)
+    folds = tuple(read_fold(out, n, films) for n in range(1, count + 1) if n not in lost)
     if not folds:
         raise TrainingError(f"{out}: every fold failed ({failed[0][1]})")
-    known = {film.case.name: film for film in films}
     cases = [case for fold in folds for case in fold.cases]
     summary = summarise(sorted(cases, key=lambda case: case.name))
-    names = [case.name for case in summary.cases]
-    probabilities = [_read_probability(out / "out_of_fold" / f"{name}.png") for name in names]
-    calibration = calibrate(probabilities, [known[name].mask for name in names])
+    calibration = _calibrated(out, summary, films)
     return CrossValidation(
         out=out,
         recipe=recipe,
@@ -301,40 +249,20 @@ def _gather(
         folds=folds,
         failed=failed,
         summary=summary,
-        parts=by_part(summary, {name: film.case.part for name, film in known.items()}),
+        parts=by_part(summary, {case.name: case.part for case in films.cases}),
         calibration=calibration,
         trust=_trust(folds),
-        bundle=_ensemble(out, folds, summary, calibration, len(films), fingerprint(films)),
-        cases={name: film.case for name, film in known.items()},
-        bone_share={name: float(film.mask.mean()) for name, film in known.items()},
+        bundle=_ensemble(out, folds, summary, calibration, films),
+        films={film.case.name: film for film in films},
     )
 
 
-def _read_fold(out: Path, number: int, groups: Mapping[str, str | None]) -> Fold:
-    path = out / f"fold-{number}" / "fold.json"
-    try:
-        facts = read_json(read_bytes(path))
-        cases = [
-            CaseScores(c["name"], scores, groups[c["name"]])
-            for c in facts["cases"]
-            if (scores := Scores.from_json(c)) is not None
-        ]
-        trust = tuple(_number(value) for value in facts["trust"])
-        if not cases or len(trust) != len(cases):
-            raise ValueError("of other films")
-        rest = {key: facts[key] for key in ("threshold", "restarts", "seconds", "parameters")}
-        if None in map(_number, rest.values()):
-            raise ValueError("a figure is missing")
-        return Fold(number=number, cases=tuple(cases), trust=trust, **rest)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TrainingError(f"{path}: is damaged; delete it and --resume") from None
-
-
-def _number(value: Any) -> Any:
-    """A finite number or None, as it is. Raises ValueError."""
-    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
-        return value
-    raise ValueError("no number")
+def _calibrated(out: Path, summary: Summary, films: Films) -> Calibration:
+    """Fit threshold and temperature to the out-of-fold predictions."""
+    masks = {film.case.name: film.mask for film in films}
+    names = [case.name for case in summary.cases]
+    probabilities = [_read_probability(out / OUT_OF_FOLD / f"{name}.png") for name in names]
+    return calibrate(probabilities, [masks[name] for name in names])
 
 
 def _trust(folds: Sequence[Fold]) -> Trust | None:
@@ -348,17 +276,17 @@ def _trust(folds: Sequence[Fold]) -> Trust | None:
 
 
 def _ensemble(
-    out: Path,
-    folds: Sequence[Fold],
-    summary: Summary,
-    calibration: Calibration,
-    films: int,
-    digest: str,
+    out: Path, folds: Sequence[Fold], summary: Summary, calibration: Calibration, films: Films
 ) -> Bundle:
     """Save all folds as one bundle, with the out-of-fold metrics of its single members."""
-    members = [load_bundle(out / f"fold-{fold.number}" / "bundle") for fold in folds]
+    members = [load_bundle(fold_folder(out, fold.number) / "bundle") for fold in folds]
     networks = [load_network(member) for member in members]
-    shown = joined(*(seen_by(member) for member in members))
+    data = CardData(
+        fingerprint=fingerprint(films),
+        films=len(films),
+        folds=len(folds),
+        seen=tuple(joined(*(seen_by(member) for member in members))),
+    )
     card = members[0].card.model_copy(
         update={
             "members": len(members),
@@ -366,7 +294,7 @@ def _ensemble(
             "temperature": calibration.temperature,
             "metrics": summary.mean,
             "restarts": sum(fold.restarts for fold in folds),
-            "data": CardData(fingerprint=digest, films=films, folds=len(folds), seen=tuple(shown)),
+            "data": data,
         }
     )
     network = Ensemble(networks).eval() if len(networks) > 1 else networks[0]

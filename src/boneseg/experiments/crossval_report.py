@@ -14,7 +14,6 @@ from boneseg._util.drawing.charts import bars, curve, histogram, linear, scatter
 from boneseg._util.drawing.style import STYLE
 from boneseg._util.drawing.thumbnails import thumbnails
 from boneseg._util.text import counted
-from boneseg.dataset.load import read_films
 from boneseg.masks.read import read_mask
 from boneseg.training.history import read_curve
 from boneseg.training.report import (
@@ -157,7 +156,7 @@ def _charts(result: CrossValidation) -> str:
     cases = result.summary.cases
     dice = [case.scores.dice for case in cases]
     distances = [case.scores.hd95_px for case in cases]
-    shares = [(100 * result.bone_share[case.name], case.scores.dice) for case in cases]
+    shares = [(100 * result.films[case.name].bone_share, case.scores.dice) for case in cases]
     figures = {
         "Validation Dice of each fold, over minutes": _curves(result),
         "Dice against the bone share of the film, %": scatter(
@@ -186,7 +185,7 @@ def _curves(result: CrossValidation) -> str:
 def _worst(result: CrossValidation, worst: Sequence[CaseScores]) -> list[str]:
     strips = []
     for case in worst:
-        film = read_films([result.cases[case.name]])[0]
+        film = result.films[case.name]
         mask = read_mask(result.out / "out_of_fold" / f"{case.name}_mask.png")
         strips.append(case_strip(case, thumbnails(film.radiograph.pixels, film.mask, mask)))
     return strips

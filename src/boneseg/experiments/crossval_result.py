@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from boneseg._util.documents import Document
 from boneseg._util.drawing.charts import bars, curve, linear
 from boneseg._util.drawing.html import frame, titled
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle
 from boneseg.dataset.case import Case
+from boneseg.dataset.load import Film
 from boneseg.evaluation.calibration import Calibration
 from boneseg.evaluation.evaluate import summaries_table
-from boneseg.evaluation.scores import CaseScores, Summary, parts_json, summarise
+from boneseg.evaluation.scores import CaseScores, Summary, summarise
 from boneseg.evaluation.trust import Trust
-from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.recipe import SettledRecipe
 from boneseg.training.history import read_curve
 
 
@@ -38,11 +39,60 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class FoldSummary:
+    """A fold in crossval.json."""
+
+    fold: int
+    films: int
+    threshold: float
+    restarts: int
+    seconds: float
+    parameters: int
+    mean: dict[str, float]
+    std: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FailedFold:
+    """A failed fold in crossval.json."""
+
+    fold: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """A body part in crossval.json."""
+
+    films: int
+    mean: dict[str, float]
+    ci95: dict[str, tuple[float, float]]
+
+
+class CrossvalDocument(Document):
+    """The content of crossval.json."""
+
+    folds: tuple[FoldSummary, ...]
+    cases: tuple[dict[str, str | bool | float | None], ...]  # name and scores
+    mean: dict[str, float]
+    std: dict[str, float]
+    ci95: dict[str, tuple[float, float]]
+    empty_predictions: int
+    failed_folds: tuple[FailedFold, ...]
+    parts: dict[str, PartSummary]
+    calibration: Calibration
+    trust: Trust | None
+    fingerprint: str
+    recipe: SettledRecipe
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
 class CrossValidation:
     """All folds, and the metrics over the out-of-fold prediction of every film."""
 
     out: Path
-    recipe: Recipe  # settled
+    recipe: SettledRecipe
     fingerprint: str
     folds: tuple[Fold, ...]
     failed: tuple[tuple[int, str], ...]  # fold and reason
@@ -51,8 +101,12 @@ class CrossValidation:
     calibration: Calibration
     trust: Trust | None  # None with too few films, or without test-time augmentation
     bundle: Bundle
-    cases: dict[str, Case]  # by name
-    bone_share: dict[str, float]  # fraction of bone in each film's truth, in [0, 1]
+    films: dict[str, Film]  # by name
+
+    @property
+    def cases(self) -> dict[str, Case]:
+        """The cases by name."""
+        return {name: film.case for name, film in self.films.items()}
 
     def __repr__(self) -> str:
         mean, folds = self.summary.mean, counted(len(self.folds), "fold")
@@ -79,32 +133,31 @@ class CrossValidation:
         histogram = bars("HD95", linear(max(distances)), distances, unit="px")
         return titled("Validation Dice of each fold", curves) + titled("Films by HD95", histogram)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the document of crossval.json."""
-        return {
-            "folds": [
-                {
-                    "fold": fold.number,
-                    "films": len(fold.cases),
-                    "threshold": fold.threshold,
-                    "restarts": fold.restarts,
-                    "seconds": round(fold.seconds, 1),
-                    "parameters": fold.parameters,
-                    "mean": fold.summary.mean,
-                    "std": fold.summary.std,
-                }
-                for fold in self.folds
-            ],
-            **self.summary.to_json(),
-            "std": self.summary.std,
-            "failed_folds": [{"fold": number, "reason": why} for number, why in self.failed],
-            "parts": parts_json(self.parts),
-            "calibration": asdict(self.calibration),
-            "trust": asdict(self.trust) if self.trust else None,
-            "fingerprint": self.fingerprint,
-            "recipe": self.recipe.model_dump(mode="json"),
-            "versions": self.bundle.card.versions,
-        }
+    def document(self) -> CrossvalDocument:
+        """The content of crossval.json."""
+        found = self.summary
+        return CrossvalDocument(
+            folds=tuple(_fold_summary(fold) for fold in self.folds),
+            cases=tuple(case.to_json() for case in found.cases),
+            mean=found.mean,
+            std=found.std,
+            ci95=found.ci95,
+            empty_predictions=found.empty_predictions,
+            failed_folds=tuple(FailedFold(number, why) for number, why in self.failed),
+            parts={
+                part: PartSummary(len(one.cases), one.mean, one.ci95)
+                for part, one in self.parts.items()
+            },
+            calibration=self.calibration,
+            trust=self.trust,
+            fingerprint=self.fingerprint,
+            recipe=self.recipe,
+            versions=self.bundle.card.versions,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return the document of crossval.json as plain data."""
+        return self.document().model_dump()
 
     def table(self) -> str:
         """Format folds, body parts and all films, one line each, for a terminal."""
@@ -121,6 +174,20 @@ class CrossValidation:
         low, high = self.summary.ci95["dice"]
         lines.append(f"95 % interval of the mean Dice: {low:.4f} to {high:.4f}")
         return "\n".join(lines)
+
+
+def _fold_summary(fold: Fold) -> FoldSummary:
+    found = fold.summary
+    return FoldSummary(
+        fold=fold.number,
+        films=len(fold.cases),
+        threshold=fold.threshold,
+        restarts=fold.restarts,
+        seconds=round(fold.seconds, 1),
+        parameters=fold.parameters,
+        mean=found.mean,
+        std=found.std,
+    )
 
 
 def _row(name: str, summary: Summary, restarts: str) -> tuple[str, str, str, str, str, str]:

@@ -22,29 +22,34 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, replace
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg._util import runtime
-from boneseg._util.drawing.html import frame, table
 from boneseg._util.files import whole_file
 from boneseg._util.lock import exclusive
-from boneseg._util.processes import workers
+from boneseg._util.processes import with_shared, workers
 from boneseg._util.quiet import muted
 from boneseg._util.text import counted
-from boneseg.bundle.store import Bundle, save_bundle
-from boneseg.dataset.duplicates import near_duplicates, thumbnail
-from boneseg.dataset.load import Film, fingerprints, read_films
+from boneseg.bundle.store import save_bundle
+from boneseg.dataset.load import IN_MEMORY, Film, Films, load_films
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import all_but, split_folds
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.evaluation.scores import score
-from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p
-from boneseg.experiments.tune_storage import LOOKS, open_study, storage_errors, study
+from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
+from boneseg.experiments.tune_result import Setting, TrialResult, Tuned
+from boneseg.experiments.tune_storage import (
+    PRUNING_CHECKS,
+    SearchPlan,
+    open_study,
+    storage_errors,
+    study,
+)
 from boneseg.inference.engine import Engine
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import SPACE, Choices, Range, Space, check_space, varied
@@ -58,96 +63,12 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
 
-FEWEST = 6  # held-out films; with fewer, a sign-flip test cannot reach p < 0.05
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """One recipe of the search."""
-
-    number: int  # from 1
-    settings: dict[str, Any]
-    dice: float | None  # on the validation films; None where pruned
-    state: str  # complete, pruned
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The result of a search, and its significance."""
-
-    trials: tuple[TrialResult, ...]
-    base_dice: float  # validation Dice of the base recipe
-    best_dice: float
-    settings: dict[str, Any]  # of the best; empty where nothing beat the base
-    recipe: Recipe
-    held_back: int  # number of films held out of all trials
-    held_back_dice: tuple[float, float]  # Dice of base and best on them
-    gain_ci95: tuple[float, float]  # of the difference on them
-    p: float  # of that difference, as `paired_p` has it
-    bundle: Bundle
-
-    @property
-    def verdict(self) -> str:
-        """The significance of the result, in one sentence."""
-        if not self.settings:
-            return "no trial was better than the base recipe, which is kept"
-        base, best = self.held_back_dice
-        low, high = self.gain_ci95
-        films = counted(self.held_back, "film")
-        figures = (
-            f"Dice {best:.4f} against {base:.4f} on {films} held out of all trials "
-            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {p_words(self.p)})"
-        )
-        if self.held_back < FEWEST:
-            return f"too few held-out films for a significance test: {figures}"
-        if self.p < 0.05:
-            return f"significantly {'better' if best > base else 'WORSE'}: {figures}"
-        return f"no significant difference from the base recipe: {figures}"
-
-    def __repr__(self) -> str:
-        dice = f"validation Dice {self.best_dice:.4f} from {self.base_dice:.4f}"
-        return f"Tuned({dice}, {counted(len(self.trials), 'trial')})"
-
-    def _repr_html_(self) -> str:
-        rows = [(number, dice, escape(settings)) for number, dice, settings in self.rows()]
-        remarks = "".join(f"<p>{escape(remark)}</p>" for remark in self.remarks)
-        return frame(table(("trial", "validation Dice", "settings"), rows) + remarks)
-
-    @property
-    def remarks(self) -> tuple[str, str]:
-        """The number of trials, and the verdict."""
-        early = sum(trial.dice is None for trial in self.trials)
-        trials = counted(len(self.trials), "trial")
-        return f"{trials}, {early} of them ended early", self.verdict
-
-    def rows(self, top: int = 5) -> list[tuple[str, str, str]]:
-        """Return number, validation Dice and settings of the base and of the best trials."""
-        done = [trial for trial in self.trials if trial.dice is not None]
-        best = sorted(done, key=lambda one: -(one.dice or 0))[:top]
-        return [("base", f"{self.base_dice:.4f}", "")] + [
-            (str(trial.number), f"{trial.dice:.4f}", _listed(trial.settings)) for trial in best
-        ]
-
-    def table(self, top: int = 5) -> str:
-        """Format the best trials and the verdict for a terminal."""
-        lines = [f"{a:>6} {b}  {c}".rstrip() for a, b, c in self.rows(top)]
-        return "\n".join([*lines, *self.remarks])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document of tune.json."""
-        skipped = ("trials", "recipe", "bundle")
-        facts = {key: value for key, value in self.__dict__.items() if key not in skipped}
-        return {
-            "verdict": self.verdict,
-            **facts,
-            "trials": [asdict(trial) for trial in self.trials],
-            "recipe": self.recipe.model_dump(mode="json"),
-        }
+BASE = "base"  # the folder of the base recipe
 
 
 @exclusive
 def tune_recipe(
-    dataset: Dataset,
+    data: Dataset | Films,
     base: Recipe,
     out: Path | str,
     *,
@@ -172,23 +93,25 @@ def tune_recipe(
     check_components(base)
     check_space(space, base, check_components)
     out = Path(out)
-    films = read_films(dataset.cases, faults=dataset.faults)
-    shapes = [film.square_shape for film in films]
-    check_space(space, base, lambda recipe: recipe.settle(shapes))
-    kept, held = _hold_back(films, base.run.seed)
-    inside = replace(dataset, cases=tuple(films[index].case for index in kept))
-    facts = {
-        "films": fingerprints(films),
-        "recipe": base.model_dump(mode="json"),
-        "space": {name: one.model_dump(mode="json") for name, one in space.items()},
-        "groups.csv or parts.csv": sorted(films[index].case.name for index in held),
-    }
+    films = load_films(data, out, in_memory=IN_MEMORY if parallel == 1 else 0)
+    check_space(space, base, lambda recipe: recipe.settle(films.shapes))
+    searched, held_out = _split(films, base.run.seed)
+    plan = SearchPlan(
+        films=films.fingerprints,
+        recipe=base,
+        space=dict(space),
+        held_out=tuple(sorted(case.name for case in held_out.cases)),
+    )
     with storage_errors(out):
-        open_study(out, facts, resume)
-        search = _Search(inside, base, out, dict(space), trials, _threads(parallel))
-        base_run = _train(search, "base", base, lambda check: report(0, check) if report else None)
-        _run_all(search, parallel, report)
-        return _conclude(search, base_run, [films[index] for index in held])
+        open_study(out, plan, resume)
+        search = _Search(base, out, dict(space), trials, _threads(parallel))
+        base_run = _train(
+            searched, search, BASE, base, lambda check: report(0, check) if report else None
+        )
+        _run_all(searched, search, parallel, report)
+        found = _conclude(searched, search, base_run, held_out)
+    _write(found, out)
+    return found
 
 
 def _threads(parallel: int) -> int | None:
@@ -198,7 +121,6 @@ def _threads(parallel: int) -> int | None:
 
 @dataclass(frozen=True)
 class _Search:
-    dataset: Dataset  # without the held-out films
     base: Recipe
     out: Path
     space: dict[str, Range | Choices]
@@ -206,42 +128,42 @@ class _Search:
     threads: int | None
 
 
-def _hold_back(films: Sequence[Film], seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the films to search on, and of the fifth that no trial sees."""
-    cases = [film.case for film in films]
-    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
-    shares = [float(film.mask.mean()) for film in films]
+def _split(films: Films, seed: int) -> tuple[Films, Films]:
+    """The films to search on, and the fifth that is held out of all trials."""
     try:
-        held = split_folds(cases, clusters, 5, seed, shares)[0]
+        held_out = split_folds(films.cases, films.clusters, 5, seed, films.bone_shares)[0]
     except DatasetError:  # its message is about folds, which the caller does not use
         raise DatasetError("tune: needs films of at least 5 patients; add films") from None
-    return all_but(held, len(films)), held
+    return films.part(all_but(held_out, len(films))), films.part(held_out)
 
 
-def _run_all(search: _Search, parallel: int, report: Report | None) -> None:
+def _run_all(films: Films, search: _Search, parallel: int, report: Report | None) -> None:
     """Run the remaining trials."""
     from optuna.trial import TrialState
 
     done = study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
-    wanting = range(search.trials - len(done))
+    remaining = range(search.trials - len(done))
     if parallel == 1:
-        for _ in wanting:
-            _run_trial(search, report)
+        for _ in remaining:
+            _run_trial(films, search, report)
         return
-    with workers(parallel, search.out) as pool:
-        for ended in as_completed([pool.submit(_run_trial, search) for _ in wanting]):
+    with workers(parallel, search.out, films) as pool:
+        running = [pool.submit(with_shared, _run_trial, search) for _ in remaining]
+        for ended in as_completed(running):
             last = ended.result()
             if report and last is not None:
                 report(*last)
 
 
-def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Check] | None:
+def _run_trial(
+    films: Films, search: _Search, report: Report | None = None
+) -> tuple[int, Check] | None:
     """Run one trial; return its number and its last check, if any."""
     if search.threads is not None:
         runtime.train_beside_others(search.threads)
     last: tuple[int, Check] | None = None
 
-    def tell(number: int, check: Check) -> None:
+    def report_trial(number: int, check: Check) -> None:
         nonlocal last
         last = number, check
         if report:
@@ -249,31 +171,31 @@ def _run_trial(search: _Search, report: Report | None = None) -> tuple[int, Chec
 
     trials = study(search.out)
     with muted("optuna", logging.ERROR):
-        trials.optimize(lambda trial: _try(search, trial, tell), n_trials=1)
+        trials.optimize(lambda trial: _try(films, search, trial, report_trial), n_trials=1)
     return last
 
 
-def _try(search: _Search, trial: Trial, report: Report) -> float:
+def _try(films: Films, search: _Search, trial: Trial, report: Report) -> float:
     """Return the validation Dice of one recipe. Raises TrialPruned where it falls behind."""
     from optuna import TrialPruned
 
     settings = {name: _suggest(trial, name, one) for name, one in search.space.items()}
-    looks = 0
+    checks = 0
 
-    def look(check: Check) -> None:
-        nonlocal looks
+    def prune(check: Check) -> None:
+        nonlocal checks
         report(trial.number + 1, check)
-        if int(check.done * LOOKS) > looks and check.done < 1:
-            looks = int(check.done * LOOKS)
-            trial.report(check.dice, looks)
+        if int(check.done * PRUNING_CHECKS) > checks and check.done < 1:
+            checks = int(check.done * PRUNING_CHECKS)
+            trial.report(check.dice, checks)
             if trial.should_prune():
                 raise TrialPruned
 
     name = _folder(settings)
     try:
-        run = _train(search, name, varied(search.base, settings), look)
-    except (TrainingError, RecipeError):  # repeated collapse, or incompatible settings:
-        # the trial has no score
+        run = _train(films, search, name, varied(search.base, settings), prune)
+    except (TrainingError, RecipeError):
+        # Repeated collapse, or incompatible settings: the trial has no score.
         raise TrialPruned from None
     except TrialPruned:
         shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
@@ -281,81 +203,92 @@ def _try(search: _Search, trial: Trial, report: Report) -> float:
     return run.assess().summary.mean["dice"]
 
 
-def _suggest(trial: Trial, name: str, one: Range | Choices) -> Any:
+def _suggest(trial: Trial, name: str, one: Range | Choices) -> Setting:
     if isinstance(one, Choices):
-        return trial.suggest_categorical(name, one.choices)
+        choice: Setting = trial.suggest_categorical(name, one.choices)
+        return choice
     if isinstance(one.low, int) and isinstance(one.high, int):
         return trial.suggest_int(name, one.low, one.high, log=one.log)
     return trial.suggest_float(name, one.low, one.high, log=one.log)
 
 
-def _folder(settings: Mapping[str, Any]) -> str:
+def _folder(settings: Mapping[str, Setting]) -> str:
     """Name a trial's folder by its settings, so that an interrupted one is found again."""
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _train(
-    search: _Search, name: str, recipe: Recipe, report: Callable[[Check], None] | None
+    films: Films,
+    search: _Search,
+    name: str,
+    recipe: Recipe,
+    report: Callable[[Check], None] | None,
 ) -> TrainedRun:
-    folder = search.out / "trials" / name
-    return train(search.dataset, recipe, folder, resume=True, report=report)
+    return train(films, recipe, search.out / "trials" / name, resume=True, report=report)
 
 
-def _conclude(search: _Search, base_run: TrainedRun, held: Sequence[Film]) -> Tuned:
-    """Compare the best trial with the base on the held-out films."""
+def _trials(out: Path) -> tuple[TrialResult, ...]:
+    """The finished trials."""
     from optuna.trial import TrialState
 
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    tried = study(search.out).get_trials(states=states)
-    trials = tuple(
-        TrialResult(one.number + 1, one.params, one.value, one.state.name.lower())
-        if one.state == TrialState.COMPLETE
-        else TrialResult(one.number + 1, one.params, None, one.state.name.lower())
-        for one in tried
+    finished = study(out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return tuple(
+        TrialResult(
+            number=trial.number + 1,
+            settings=trial.params,
+            dice=trial.value if trial.state == TrialState.COMPLETE else None,
+            state=trial.state.name.lower(),
+        )
+        for trial in finished
     )
+
+
+def _conclude(
+    films: Films, search: _Search, base_run: TrainedRun, held_out: Sequence[Film]
+) -> Tuned:
+    """Compare the best trial with the base on the held-out films."""
+    trials = _trials(search.out)
     base = base_run.assess()
-    settings: dict[str, Any] = {}
+    settings: dict[str, Setting] = {}
     best_dice = base.summary.mean["dice"]
     for trial in trials:
         if trial.dice is not None and trial.dice > best_dice:
             settings, best_dice = trial.settings, trial.dice
     best, best_run = base, base_run
     if settings:
-        best_run = _train(search, _folder(settings), varied(search.base, settings), None)
+        recipe = varied(search.base, settings)
+        best_run = _train(films, search, _folder(settings), recipe, None)
         best = best_run.assess()
     bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
-    theirs = save_bundle(search.out / "trials" / "base" / "bundle", base_run.network, base.card)
-    scores = [_scores(Engine(one), held) for one in (theirs, bundle)]
-    difference, groups = scores[1] - scores[0], [film.case.group for film in held]
-    found = Tuned(
+    base_folder = search.out / "trials" / BASE / "bundle"
+    base_bundle = save_bundle(base_folder, base_run.network, base.card)
+    base_scores, best_scores = (_scores(Engine(one), held_out) for one in (base_bundle, bundle))
+    groups = [film.case.group for film in held_out]
+    return Tuned(
         trials=trials,
         base_dice=base.summary.mean["dice"],
         best_dice=best_dice,
         settings=settings,
         recipe=varied(search.base, settings),
-        held_back=len(held),
-        held_back_dice=(float(scores[0].mean()), float(scores[1].mean())),
-        gain_ci95=bootstrap_ci95(difference, groups=groups),
-        p=paired_p(scores[1], scores[0], groups=groups),
+        held_back=len(held_out),
+        held_back_dice=(float(base_scores.mean()), float(best_scores.mean())),
+        gain_ci95=bootstrap_ci95(best_scores - base_scores, groups=groups),
+        p=paired_p(best_scores, base_scores, groups=groups),
         bundle=bundle,
     )
-    summary = f"the best of {counted(len(trials), 'trial')}: {found.verdict}"
-    text = found.recipe.model_copy(update={"summary": summary}).to_toml()
-    document = json.dumps(found.to_json(), indent=2) + "\n"
-    for name, content in (("best.toml", text), ("tune.json", document)):
-        with whole_file(search.out / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-    return found
 
 
-def _scores(engine: Engine, films: Sequence[Film]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _write(found: Tuned, out: Path) -> None:
+    """Write best.toml and tune.json. Raises OutputError."""
+    summary = f"the best of {counted(len(found.trials), 'trial')}: {found.verdict}"
+    with whole_file(out / "best.toml") as temporary:
+        text = found.recipe.model_copy(update={"summary": summary}).to_toml()
+        temporary.write_text(text, encoding="utf-8")
+    found.document().write(out / "tune.json")
+
+
+def _scores(engine: Engine, films: Sequence[Film]) -> NDArray[np.float64]:
+    """The Dice of each film."""
     found = ((engine.segment(film.radiograph), film.mask) for film in films)
     return np.array([score(mask, truth).dice for mask, truth in found])
-
-
-def _listed(settings: Mapping[str, Any]) -> str:
-    def short(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    return " ".join(f"{key}={short(value)}" for key, value in settings.items())

@@ -6,17 +6,35 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import Field
 
 from boneseg._util.files import make_folder, own_folder
 from boneseg._util.quiet import muted
-from boneseg.dataset.load import refuse_other
 from boneseg.errors import OutputError, TrainingError, UsageError
+from boneseg.recipes.recipe import Recipe
+from boneseg.recipes.search_space import Choices, Range
+from boneseg.training.run_folder import Plan, check_unchanged
 
 if TYPE_CHECKING:
     from optuna import Study
 
-LOOKS = 20  # evenly spaced checks at which a trial may be pruned
+PRUNING_CHECKS = 20  # evenly spaced checks at which a trial may be pruned
+
+
+class SearchPlan(Plan):
+    """What a search is started with."""
+
+    recipe: Recipe
+    space: dict[str, Range | Choices]
+    held_out: tuple[str, ...] = Field(title="groups.csv or parts.csv")  # names of films
+
+    @classmethod
+    def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
+        if "groups.csv or parts.csv" in content:
+            content["held_out"] = content.pop("groups.csv or parts.csv")
+        return content
 
 
 @contextmanager
@@ -36,7 +54,7 @@ def storage_errors(out: Path) -> Iterator[None]:
         ) from None
 
 
-def open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
+def open_study(out: Path, plan: SearchPlan, resume: bool) -> None:
     """Create the storage, or check that an existing one has the same settings.
 
     Raises UsageError, OutputError and TrainingError.
@@ -51,12 +69,19 @@ def open_study(out: Path, facts: dict[str, Any], resume: bool) -> None:
     make_folder(out / "trials", "choose another folder for --out")
     found = study(out, create=True)
     if known:
-        refuse_other(facts, found.user_attrs, path)
-    for name, value in facts.items():
+        check_unchanged(plan, _plan_of(found, path), path)
+    for name, value in plan.model_dump(mode="json").items():
         found.set_user_attr(name, value)
     for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of an interrupted search
         found.tell(trial.number, state=TrialState.FAIL)
         found.enqueue_trial(trial.params)
+
+
+def _plan_of(found: Study, path: Path) -> SearchPlan:
+    try:
+        return SearchPlan.model_validate(found.user_attrs)
+    except ValueError:
+        raise TrainingError(f"{path}: is not a search of boneseg; choose another --out") from None
 
 
 def study(out: Path, create: bool = False) -> Study:
@@ -78,7 +103,7 @@ def study(out: Path, create: bool = False) -> Study:
                 study_name="boneseg",
                 storage=storage,
                 sampler=optuna.samplers.TPESampler(),
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=LOOKS // 4),
+                pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
                 **words,
             )
         return found

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from boneseg.dataset.load import PreparedFilms
 from boneseg.recipes.settings import AugmentSettings
+from boneseg.training.tensors import PreparedFilms
 
 
 class Augmenter:

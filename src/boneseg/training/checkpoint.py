@@ -7,19 +7,23 @@ temporary file and renamed, so that there is always either a complete checkpoint
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from pydantic import ConfigDict
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from boneseg._util.documents import Document
 from boneseg._util.files import read_json, whole_file
 from boneseg.bundle.tensors import save_tensors
 from boneseg.errors import TrainingError
 from boneseg.training.history import Check
+from boneseg.training.run_folder import TrainingPlan
 from boneseg.training.schedule import Plateau
+
+Weights = dict[str, Tensor]
 
 
 @dataclass
@@ -39,44 +43,69 @@ class State:
     plateau: Plateau = field(default_factory=Plateau)
     history: list[Check] = field(default_factory=list)
 
+
+class Record(Document):
+    """The JSON in the header of a checkpoint."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # the loss of a collapsed run
+
+    plan: TrainingPlan
+    state: State
+
     @classmethod
-    def of(cls, facts: dict[str, Any]) -> State:
-        """Restore a state from the result of `asdict`."""
-        plateau = Plateau(**facts["plateau"])
-        return cls(
-            **facts | {"plateau": plateau, "history": [Check(**r) for r in facts["history"]]}
-        )
+    def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
+        if "plan" in content:
+            return content
+        return {"plan": content, "state": content.pop("state", None)}
 
 
-def save(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write nested mappings of tensors, and JSON-serialisable facts. Raises OutputError."""
-    flat = {name: tensor.detach().contiguous().clone() for name, tensor in _flatten(tensors)}
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run at one step: the weights, their moving average, the best of these, and the rest."""
+
+    plan: TrainingPlan
+    state: State
+    network: Weights
+    average: Weights
+    best: Weights
+    optimiser: dict[str, Weights]  # by parameter; see `optimiser.slots`
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint. Raises OutputError."""
+    tensors = {name: value.detach().contiguous().clone() for name, value in _named(checkpoint)}
+    record = Record(plan=checkpoint.plan, state=checkpoint.state)
     with whole_file(path) as temporary:
-        save_tensors(flat, temporary, {"facts": json.dumps(facts)})
+        save_tensors(tensors, temporary, {"facts": json.dumps(record.model_dump())})
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the nested tensors and the facts. Raises TrainingError where the file is damaged."""
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises TrainingError where the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = read_json(file.metadata()["facts"])
-            nested: dict[str, Any] = {}
-            for name in file.keys():  # noqa: SIM118 (a safetensors file is not a mapping)
-                *parents, last = name.split("/")
-                place = nested
-                for parent in parents:
-                    place = place.setdefault(parent, {})
-                place[last] = file.get_tensor(name)
-            return nested, facts
+            record = Record.model_validate(read_json(file.metadata()["facts"]))
+            found = Checkpoint(record.plan, record.state, {}, {}, {}, {})
+            groups = {"network": found.network, "average": found.average, "best": found.best}
+            for key in file.keys():  # noqa: SIM118 (a safetensors file is not a mapping)
+                group, _, name = key.partition("/")
+                if group == "optimiser":
+                    parameter, _, name = name.partition("/")
+                    weights = found.optimiser.setdefault(parameter, {})
+                else:
+                    weights = groups[group]
+                weights[name] = file.get_tensor(key)
+            return found
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainingError(
-            f"{path}: the checkpoint cannot be read ({error}); start a new run"
+            f"{path}: the checkpoint cannot be read ({reason}); start a new run"
         ) from None
 
 
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}/")
-        else:
-            yield prefix + str(name), value
+def _named(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """Each tensor with its name in the file: group/name, or optimiser/parameter/name."""
+    for group in ("network", "average", "best"):
+        weights: Weights = getattr(checkpoint, group)
+        yield from ((f"{group}/{name}", value) for name, value in weights.items())
+    for parameter, slot in checkpoint.optimiser.items():
+        yield from ((f"optimiser/{parameter}/{name}", value) for name, value in slot.items())

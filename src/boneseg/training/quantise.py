@@ -31,6 +31,7 @@ from boneseg.dataset.load import Film
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.inference.backends.openvino import openvino_package
 from boneseg.inference.engine import Engine
+from boneseg.preprocessing import Floats
 
 LOSS = 0.002  # maximum loss of Dice
 SAMPLE = 300  # maximum number of calibration films
@@ -68,10 +69,9 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
     openvino, nncf = openvino_package(), _nncf()
     model = openvino.Core().read_model(folder / ONNX)
 
-    def prepared(film: Film) -> Any:
-        preparation = bundle.preparation(film.square_shape)
-        grid, _ = preparation.film(film.radiograph.pixels, film.radiograph.aspect)
-        return np.ascontiguousarray(grid[None, None])
+    def prepared(film: Film) -> Floats:
+        placed = film.placed(bundle.preparation(film.square_shape))
+        return np.ascontiguousarray(placed.pixels[None, None])
 
     films = nncf.Dataset(sampled(training), prepared)
     # Its progress bars have no setting.

@@ -17,8 +17,8 @@ from boneseg._util.drawing.html import frame
 from boneseg._util.text import counted
 from boneseg.bundle.card import Card, CardData, library_versions
 from boneseg.bundle.store import Bundle, save_bundle
-from boneseg.dataset.fingerprint import digest, joined
-from boneseg.dataset.load import Film, prepare_films
+from boneseg.dataset.fingerprint import joined
+from boneseg.dataset.load import Film
 from boneseg.evaluation.calibration import calibrated_threshold
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
@@ -26,6 +26,7 @@ from boneseg.preprocessing import Preparation
 from boneseg.recipes.recipe import SettledRecipe
 from boneseg.training.collapse_guard import predict
 from boneseg.training.history import Check, history_figures
+from boneseg.training.tensors import prepare_films
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class TrainedRun:
         return Assessment(self._card(preparation, at, summary), summary, masks)
 
     def _card(self, preparation: Preparation, threshold: float, summary: Summary) -> Card:
-        digests = (digest(film.radiograph) for film in (*self.training, *self.validation))
+        digests = (film.digest for film in (*self.training, *self.validation))
         return Card(
             architecture=self.recipe.network,
             height=preparation.height,

@@ -1,71 +1,34 @@
-"""One training run: loop, schedule, collapse guard, and resuming after an interruption.
+"""One training run on a dataset, resumed where it was interrupted.
 
-    run = train(open_dataset("knees"), load_recipe("default"), "runs/knees")
-
-All random draws come from generators seeded by (seed, step), so that a run resumed from a
-checkpoint continues as if it had not been interrupted. With `run.minutes` the schedule follows the
-clock and runs are not reproducible; with `run.epochs` they are, bit for bit, on a CPU with the same
-number of cores.
+run = train(open_dataset("knees"), load_recipe("default"), "runs/knees")
 """
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from boneseg._util.files import make_folder, own_folder
+from boneseg._util.files import own_folder
 from boneseg._util.lock import exclusive
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle, load_network, seen_by
-from boneseg.dataset.duplicates import near_duplicates, thumbnail
-from boneseg.dataset.load import (
-    Film,
-    fingerprint,
-    fingerprints,
-    prepare_films,
-    read_films,
-    refuse_other,
-)
+from boneseg.dataset.load import Films, fingerprint, load_films
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import hold_out
 from boneseg.errors import DatasetError, TrainingError
-from boneseg.networks import build, depths, prune, pruned_settings
-from boneseg.preprocessing import Preparation
+from boneseg.networks import depths, prune, pruned_settings
 from boneseg.recipes.recipe import Recipe, SettledRecipe
-from boneseg.training import checkpoint
-from boneseg.training import device as hardware
-from boneseg.training.augmentation import Augmenter, with_views
-from boneseg.training.checkpoint import State
-from boneseg.training.collapse_guard import collapse, constant_dice, mean_dice, predict
 from boneseg.training.components import check_components
 from boneseg.training.finetune import starting_from
-from boneseg.training.history import Check, write_history
-from boneseg.training.losses import Objective
-from boneseg.training.optimiser import build_optimiser, follow, restore_slots, slots
+from boneseg.training.loop import Loop, Report
 from boneseg.training.run import TrainedRun
-from boneseg.training.sampler import balancing_weights, order
-from boneseg.training.schedule import rate
-
-MAX_RESTARTS = 3
-SLOWER = 1 / 3  # learning-rate factor of each restart
-STRIKES = 5  # consecutive collapsed checks before a restart
-FIRST_STEPS = 30  # the guard is inactive before, as no network has learned yet
-SAVE_EVERY = 10.0  # minimum seconds between checkpoints
-
-Report = Callable[["Check"], None]
+from boneseg.training.run_folder import CHECKPOINT, TrainingPlan
 
 
 @exclusive
 def train(
-    dataset: Dataset,
+    data: Dataset | Films,
     recipe: Recipe,
     out: Path | str,
     *,
@@ -73,7 +36,7 @@ def train(
     init: Bundle | None = None,
     report: Report | None = None,
 ) -> TrainedRun:
-    """Train on a dataset; checkpoints and history.csv are written to `out`.
+    """Train on a dataset, or on films in hand; checkpoints and history.csv are written to `out`.
 
     `init` is a warm start: the network and initial weights are that bundle's. Raises DatasetError
     for unusable films, RecipeError for a network that cannot be trained on them, and TrainingError
@@ -81,38 +44,21 @@ def train(
     times.
     """
     check_components(recipe)
+    check_components(recipe)
     out = Path(out)
-    saved = out / "checkpoint.safetensors"
-    own_folder(out, saved.name, resume)
+    own_folder(out, CHECKPOINT, resume)
     recipe = starting_from(recipe, init)
-    films = read_films(dataset.cases, faults=dataset.faults)
+    films = load_films(data, out)
     if len(films) < 2:
         found = counted(len(films), "film")
-        raise DatasetError(f"{dataset.root}: {found} with a mask; at least 2 are needed")
-    settled = recipe.settle([film.square_shape for film in films])
-    cases = [film.case for film in films]
-    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
-    shares = [float(film.mask.mean()) for film in films]
-    chosen, held = hold_out(
-        cases, clusters, settled.run.validation, settled.run.seed, shares=shares
-    )
-    training, validation = [films[i] for i in chosen], [films[i] for i in held]
-    if not any(film.mask.any() for film in training):
-        raise DatasetError(f"{dataset.root}: no mask holds any bone; check the masks")
-    weights = load_network(init).state_dict() if init is not None else None
-    asked = {
-        "films": fingerprints(films),
-        "dealt": [[film.case.name for film in validation], [film.case.part for film in training]],
-        "init": init.card.card_sha256 if init is not None else None,
-    }
-    # Pruning a U-Net++ does not affect training: a finished run can be pruned again.
-    cut, whole = settled.network, settled.network.model_copy(update={"depth": None})
-    uncut = settled.model_copy(update={"network": whole})
+        raise DatasetError(f"{films.root}: {found} with a mask; at least 2 are needed")
+    settled = recipe.settle(films.shapes)
+    training, validation = _split(films, settled)
     try:
         # The random numbers of the caller stay as they are.
         with torch.random.fork_rng(range(torch.cuda.device_count())):
-            loop = _Loop(uncut, training, validation, out, asked, weights, report)
-            if resume and saved.exists():
+            loop = _loop(films, settled, training, validation, out, init, report)
+            if resume and (out / CHECKPOINT).exists():
                 loop.restore()
             loop.run()
     except torch.OutOfMemoryError:
@@ -120,259 +66,57 @@ def train(
         raise TrainingError(
             f"{out}: not enough GPU memory for {size} per step; lower run.batch"
         ) from None
-    network = loop.best_network()
+    return _finished(loop, settled, training, validation, init)
+
+
+def _split(films: Films, recipe: SettledRecipe) -> tuple[Films, Films]:
+    """Training and validation films. Raises DatasetError where none of the former shows bone."""
+    run = recipe.run
+    chosen, held_out = hold_out(
+        films.cases, films.clusters, run.validation, run.seed, shares=films.bone_shares
+    )
+    training, validation = films.part(chosen), films.part(held_out)
+    if not any(training.bone_shares):
+        raise DatasetError(f"{films.root}: no mask holds any bone; check the masks")
+    return training, validation
+
+
+def _loop(
+    films: Films,
+    recipe: SettledRecipe,
+    training: Films,
+    validation: Films,
+    out: Path,
+    init: Bundle | None,
+    report: Report | None,
+) -> Loop:
+    # Pruning a U-Net++ does not affect training: a finished run can be pruned again.
+    whole = recipe.network.model_copy(update={"depth": None})
+    plan = TrainingPlan(
+        films=films.fingerprints,
+        recipe=recipe.model_copy(update={"network": whole}),
+        init=init.card.card_sha256 if init is not None else None,
+        validation=tuple(case.name for case in validation.cases),
+        parts=tuple(case.part for case in training.cases),
+    )
+    weights = load_network(init).state_dict() if init is not None else None
+    return Loop(plan, training, validation, out, weights, report)
+
+
+def _finished(
+    loop: Loop, recipe: SettledRecipe, training: Films, validation: Films, init: Bundle | None
+) -> TrainedRun:
+    """The result: the best network, pruned where the recipe asks for it."""
+    network, depth = loop.best_network(), recipe.network.depth
     return TrainedRun(
-        network=network if cut.depth is None else prune(network, cut.depth),
-        recipe=settled.model_copy(update={"network": pruned_settings(cut)}),
-        depths={depth: loop.dice_of(prune(network, depth)) for depth in depths(network)},
-        fingerprint=loop.fingerprint,
+        network=network if depth is None else prune(network, depth),
+        recipe=recipe.model_copy(update={"network": pruned_settings(recipe.network)}),
+        depths={cut: loop.dice_of(prune(network, cut)) for cut in depths(network)},
+        fingerprint=fingerprint([*training, *validation]),
         best_dice=loop.state.best_dice,
         restarts=loop.state.attempt,
         history=tuple(loop.state.history),
-        training=tuple(training),
-        validation=tuple(validation),
+        training=training.films,
+        validation=validation.films,
         seen_before=seen_by(init),
     )
-
-
-class _Loop:
-    """The training loop: the network and its state."""
-
-    def __init__(
-        self,
-        recipe: SettledRecipe,
-        training: list[Film],
-        validation: list[Film],
-        out: Path,
-        asked: dict[str, Any],
-        weights: dict[str, Tensor] | None,
-        report: Report | None,
-    ) -> None:
-        size = recipe.prepare
-        preparation = Preparation(size.height, size.width)
-        self.recipe, self.out, self.report = recipe, out, report
-        self.asked = {"recipe": recipe.model_dump(mode="json")} | asked
-        self.fingerprint = fingerprint([*training, *validation])
-        self.weights = weights
-        films = prepare_films(training, preparation)
-        self.augment = Augmenter(recipe.augment)
-        if recipe.augment.views:
-            films = with_views(films, recipe.augment, recipe.run.seed)
-            self.augment = Augmenter(recipe.augment.off())
-        parts = [film.case.part for film in training] * (recipe.augment.views + 1)
-        self.weights_of_films = balancing_weights(parts, recipe.run.balance)
-        self.validation = prepare_films(validation, preparation)
-        self.batch = min(recipe.run.batch, len(films))
-        recipe.check_normalisation(self.batch)
-        self.device = hardware.device()
-        self.dtype = hardware.training_dtype(recipe.run.precision, self.device)
-        self.films, self.masks = hardware.kept_near(self.device, films.films, films.masks)
-        self.epoch_steps = math.ceil(len(films) / self.batch)
-        self.check_epochs = math.ceil(
-            10 / self.epoch_steps
-        )  # or checks would take most of the time
-        self.constant = constant_dice(self.validation.masks)
-        self.state = State()
-        self.clock = time.monotonic if recipe.run.clock == "wall" else time.process_time
-        self.started = self.clock()
-        self.saved_at = -math.inf
-        make_folder(out, "choose another folder for --out")
-        self._new_attempt()
-        self.best = _copied(self.average)
-
-    def run(self) -> None:
-        """Train from the current state to the end of the schedule."""
-        self._attempt()
-        while self._guarded() and not self.state.sound:
-            self._restart("never better than a constant mask")
-            self._attempt()
-        self._save()
-
-    def _guarded(self) -> bool:
-        return self.recipe.run.guard and self.state.step >= FIRST_STEPS
-
-    def _attempt(self) -> None:
-        while self._done() < 1:
-            loss = self._step()
-            self.state.loss_sum += loss
-            self.state.loss_count += 1
-            self.state.seconds = self.clock() - self.started
-            if not math.isfinite(loss):
-                self._restart("the loss is not finite")
-            elif self._check_is_due():
-                self._check()
-
-    def best_network(self) -> nn.Module:
-        """Return the network with the weights of the best check, on the CPU, in evaluation mode."""
-        network: nn.Module = copy.deepcopy(self.average).cpu()
-        network.load_state_dict(self.best)
-        return network.eval()
-
-    def dice_of(self, network: nn.Module) -> float:
-        """Return the Dice of a network on the CPU over the validation films, at working size."""
-        return mean_dice(predict(network, self.validation.films), self.validation.masks)
-
-    def restore(self) -> None:
-        """Load the checkpoint in the run's folder."""
-        path = self.out / "checkpoint.safetensors"
-        tensors, facts = checkpoint.load(path)
-        try:
-            refuse_other(self.asked, facts, path)
-            self.state = State.of(facts["state"])
-            self._new_attempt()
-            self.network.load_state_dict(tensors["network"])
-            self.average.load_state_dict(tensors["average"])
-            self.best = tensors["best"]
-            restore_slots(self.optimiser, tensors.get("optimiser", {}))
-        except torch.OutOfMemoryError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
-            raise TrainingError(f"{path}: is damaged; start a new run") from None
-        self.started = self.clock() - self.state.seconds
-
-    def _new_attempt(self) -> None:
-        torch.manual_seed(self._seed())
-        network = build(self.recipe.network)
-        if self.weights is not None:
-            network.load_state_dict(self.weights)
-        network = network.to(self.device)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network)
-        self.optimiser = build_optimiser(self.network, self.recipe.optimiser)
-        self.objective = Objective(self.network, self.recipe.loss)
-        if self.device.type == "cuda":
-            with self._arithmetic():
-                hardware.record(self.objective, (self.batch, *self.validation.films.shape[1:]))
-
-    def _arithmetic(self) -> torch.autocast:
-        """Autocast of the network; CUDA graphs require that weights are cast at each step."""
-        enabled = self.dtype != torch.float32
-        caching = self.device.type != "cuda"
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=caching
-        )
-
-    def _seed(self) -> int:
-        return self.recipe.run.seed + 7919 * self.state.attempt
-
-    def _done(self) -> float:
-        """The completed fraction of this attempt's schedule."""
-        if self.recipe.run.minutes is None:
-            return self.state.step / (self.recipe.run.epochs * self.epoch_steps)
-        span = self.recipe.run.minutes * 60 - self.state.attempt_start
-        return (self.state.seconds - self.state.attempt_start) / max(span, 1e-6)
-
-    def _step(self) -> float:
-        """Train on one batch and return its loss."""
-        state = self.state
-        chosen = order(self._seed(), state.step, self.weights_of_films, self.batch)
-        generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
-        films = self.films[chosen].to(self.device)
-        masks = self.masks[chosen].to(self.device).float()
-        films, masks = self.augment(films, masks, generator)
-        films = films.contiguous(memory_format=torch.channels_last)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
-        self.objective.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        with self._arithmetic():
-            loss = self.objective(films, masks)
-        loss.backward()
-        if self.recipe.optimiser.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
-        self.optimiser.step()
-        state.step += 1
-        follow(self.average, self.network, state.step, self.recipe.run.ema)
-        return float(loss.detach())
-
-    def _rate(self) -> float:
-        full = rate(self.recipe.optimiser, self._done(), self.state.plateau)
-        return full * SLOWER**self.state.attempt
-
-    def _check_is_due(self) -> bool:
-        state, run = self.state, self.recipe.run
-        if run.minutes is None:
-            every = self.epoch_steps * self.check_epochs
-            return state.step % every == 0 or self._done() >= 1
-        spent = state.seconds - state.checked_at
-        return spent >= max(run.minutes * 60 / 80, 2.0) or self._done() >= 1
-
-    def _check(self) -> None:
-        state = self.state
-        probabilities = predict(self.average, self.validation.films.to(self.device))
-        dice = mean_dice(probabilities, self.validation.masks)
-        trouble = collapse(probabilities, dice, self.constant)
-        state.strikes = state.strikes + 1 if trouble else 0
-        gave_up = self._guarded() and state.strikes >= STRIKES
-        row = self._row(dice)
-        state.history.append(row)
-        state.loss_sum, state.loss_count = 0.0, 0
-        passed = self.check_epochs if self.recipe.run.minutes is None else 1
-        state.plateau.seen(dice, self.recipe.optimiser, passed)
-        state.sound = state.sound or not trouble
-        if dice > state.best_dice and "finite" not in trouble:
-            state.best_dice, self.best = dice, _copied(self.average)
-        state.seconds = state.checked_at = self.clock() - self.started
-        if self.report:
-            self.report(row)
-        if gave_up:
-            self._restart(trouble)
-        elif time.monotonic() - self.saved_at > SAVE_EVERY:
-            self._save()
-
-    def _row(self, dice: float, note: str = "") -> Check:
-        state = self.state
-        return Check(
-            attempt=state.attempt,
-            epoch=round(state.step / self.epoch_steps, 2),
-            step=state.step,
-            seconds=round(state.seconds, 2),
-            done=min(1.0, self._done()),
-            learning_rate=self._rate(),
-            loss=state.loss_sum / max(1, state.loss_count),
-            dice=dice,
-            note=note,
-        )
-
-    def _restart(self, reason: str) -> None:
-        """Restart from another seed at a lower rate, at most three times; keep the best weights."""
-        old = self.state
-        row = self._row(old.history[-1].dice if old.history else 0.0, f"collapsed: {reason}")
-        old.history.append(row)
-        if self.report:
-            self.report(row)
-        late = self.recipe.run.minutes is not None and self._done() >= 1
-        if late and old.sound:  # the best weights are from before the collapse
-            return
-        if late or not self.recipe.run.guard or old.attempt >= MAX_RESTARTS:
-            write_history(old.history, self.out / "history.csv")
-            advice = "increase run.minutes" if late else "check the masks, or try another recipe"
-            times = counted(old.attempt + 1, "time")
-            raise TrainingError(f"{self.out}: the run collapsed {times} ({reason}); {advice}")
-        self.state = State(
-            attempt=old.attempt + 1,
-            seconds=old.seconds,
-            attempt_start=old.seconds,
-            checked_at=old.seconds,
-            sound=old.sound,
-            best_dice=old.best_dice,
-            history=old.history,
-        )
-        self._new_attempt()
-        self._save()
-
-    def _save(self) -> None:
-        tensors = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "best": self.best,
-            "optimiser": slots(self.optimiser),
-        }
-        facts = self.asked | {"state": asdict(self.state)}
-        checkpoint.save(self.out / "checkpoint.safetensors", tensors, facts)
-        write_history(self.state.history, self.out / "history.csv")
-        self.saved_at = time.monotonic()
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

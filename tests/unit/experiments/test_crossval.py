@@ -14,11 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+from boneseg.bundle.card import CardData
 from boneseg.bundle.store import load_bundle, load_network
 from boneseg.dataset.fingerprint import digest
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.experiments import crossval
+from boneseg.experiments import fold as folds
 from boneseg.experiments.crossval import cross_validate
 from boneseg.experiments.crossval_report import write_crossval_report
 from boneseg.experiments.crossval_result import CrossValidation
@@ -57,7 +59,7 @@ def test_folds_start_from_a_bundle(
     slow = recipe("run.epochs=1", "optimiser.learning_rate=1e-6", "network.width=4")
     with pytest.raises(TrainingError, match="which would then not be held out"):
         cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=knowing)
-    begun = replace(knowing, card=knowing.card.model_copy(update={"data": {}}))  # tells nothing
+    begun = replace(knowing, card=knowing.card.model_copy(update={"data": CardData()}))
     tuned = cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=begun)
     assert tuned.recipe.network == begun.card.architecture
     assert tuned.summary.mean["dice"] > done.summary.mean["dice"] - 0.2  # one epoch brings 0.3
@@ -209,7 +211,7 @@ def ended(*_: object) -> None:
 def test_a_worker_ended_from_outside_is_named_in_one_line(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crossval, "_run_fold", ended)
+    monkeypatch.setattr(crossval, "run_fold", ended)
     with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was killed"):
         cross_validate(phantoms, recipe(), tmp_path, folds=2, parallel=2)
 
@@ -217,14 +219,14 @@ def test_a_worker_ended_from_outside_is_named_in_one_line(
 def test_a_fold_that_fails_is_reported_and_the_others_are_finished(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = crossval.train
+    real = folds.train
 
-    def fails(dataset, chosen, out, **more):  # type: ignore[no-untyped-def]
+    def fails(films, chosen, out, **more):  # type: ignore[no-untyped-def]
         if out.name == "fold-2":
             raise TrainingError(f"{out}: the run collapsed 4 times")
-        return real(dataset, chosen, out, **more)
+        return real(films, chosen, out, **more)
 
-    monkeypatch.setattr(crossval, "train", fails)
+    monkeypatch.setattr(folds, "train", fails)
     found = cross_validate(phantoms, recipe("run.epochs=2"), tmp_path / "run", folds=3)
     assert [number for number, _ in found.failed] == [2]
     assert len(found.folds) == 2

@@ -14,7 +14,8 @@ import pytest
 from boneseg.bundle.store import Bundle
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
-from boneseg.experiments.tune import TrialResult, Tuned, tune_recipe
+from boneseg.experiments.tune import tune_recipe
+from boneseg.experiments.tune_result import TrialResult, Tuned
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import Choices, Range

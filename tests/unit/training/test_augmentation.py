@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from boneseg.dataset.load import PreparedFilms
 from boneseg.preprocessing import Placement
 from boneseg.recipes.settings import AugmentSettings
 from boneseg.training.augmentation import Augmenter, with_views
+from boneseg.training.tensors import PreparedFilms
 
 OFF = AugmentSettings().off()
 

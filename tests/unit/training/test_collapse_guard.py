@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from boneseg.dataset.load import prepare_films
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import TrainingError
 from boneseg.preprocessing import Preparation
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.simulate import simulate
-from boneseg.training import train as training
+from boneseg.training import loop as training
 from boneseg.training.collapse_guard import collapse, mean_dice, predict
+from boneseg.training.tensors import prepare_films
 from boneseg.training.train import train
 from tests.support.training import SMALL, recipe
 
@@ -64,13 +64,13 @@ def test_the_best_weights_outlive_a_collapse(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last loss of an attempt is no number; the next attempt stands still, and is no better."""
-    step = training._Loop._step
+    step = training.Loop._step
 
-    def fails_late(loop: training._Loop) -> float:
+    def fails_late(loop: training.Loop) -> float:
         loss = step(loop)
         return math.nan if loop.state.attempt == 0 and loop._done() >= 1 else loss
 
-    monkeypatch.setattr(training._Loop, "_step", fails_late)
+    monkeypatch.setattr(training.Loop, "_step", fails_late)
     monkeypatch.setattr(training, "SLOWER", 0.0)
     run = train(phantoms, recipe("run.epochs=20"), tmp_path)
     assert run.restarts == 1

@@ -15,7 +15,7 @@ import torch
 from boneseg.bundle.store import load_network, save_bundle
 from boneseg.dataset.open import Dataset
 from boneseg.errors import RecipeError, TrainingError
-from boneseg.training import train as training
+from boneseg.training import loop as training
 from boneseg.training.history import Check
 from boneseg.training.train import train
 from tests.support.training import SMALL, recipe
@@ -36,7 +36,7 @@ def test_a_gpu_that_is_too_small_is_told_in_a_line(
     def step(_: object) -> float:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
 
-    monkeypatch.setattr(training._Loop, "_step", step)
+    monkeypatch.setattr(training.Loop, "_step", step)
     with pytest.raises(
         TrainingError, match=r"not enough GPU memory for 8 films of 64 x 64 per step; lower run\.b"
     ):
@@ -120,14 +120,14 @@ def test_a_run_of_minutes_that_goes_wrong_at_its_end_has_its_best_weights(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a clock that only steps move: 240 of them are the 0.2 minutes."""
-    step = training._Loop._step
+    step = training.Loop._step
 
-    def fails_last(loop: training._Loop) -> float:
+    def fails_last(loop: training.Loop) -> float:
         loss, taken = step(loop), loop.state.step
         loop.started, loop.clock = 0.0, lambda: taken / 20
         return math.nan if taken >= 240 else loss
 
-    monkeypatch.setattr(training._Loop, "_step", fails_last)
+    monkeypatch.setattr(training.Loop, "_step", fails_last)
     run = train(phantoms, recipe("run.minutes=0.2"), tmp_path)
     assert run.history[-1].note == "collapsed: the loss is not finite"
     assert run.restarts == 0

@@ -12,13 +12,11 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from boneseg._util import runtime
 from boneseg.bundle.store import load_bundle, save_bundle
-from boneseg.dataset.duplicates import near_duplicates, thumbnail
-from boneseg.dataset.load import Film, read_films
+from boneseg.dataset.load import Film, load_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import BonesegError
 from boneseg.evaluation.evaluate import evaluate_predictions
@@ -61,21 +59,17 @@ def retrain(run: Path) -> None:
     refuse_other_network(recipe, request.settings, before)
     dataset = open_dataset(run / FILMS)
     report(Message(stage="reading the films"))
-    films = read_films(dataset.cases)
-    clusters = near_duplicates([thumbnail(film.radiograph.pixels) for film in films])
-    training, held_out = hold_out(dataset.cases, clusters, run.parent / HELD_OUT)
+    films = load_films(dataset, run)
+    training, held_out = map(films.of, hold_out(films.cases, films.clusters, run.parent / HELD_OUT))
     report(Message(stage="scoring the current model", held_out=len(held_out)))
-    scored = [film for film in films if film.case in set(held_out)]
-    del films
-    report(Message(stage="training", before=score(Engine(before), scored)))
+    report(Message(stage="training", before=score(Engine(before), held_out)))
     resume = (run / CHECKPOINT).is_file()  # an interrupted run
-    chosen = replace(dataset, cases=training)
-    done = train(chosen, recipe, run, init=before, report=_report_check, resume=resume)
+    done = train(training, recipe, run, init=before, report=_report_check, resume=resume)
     report(Message(stage="scoring the new model"))
     judged = done.assess()
     after = save_bundle(run / "bundle", done.network, judged.card)
     write_report(run / "report.html", done, judged.card, judged.summary, judged.masks)
-    report(Message(after=score(Engine(after), scored)))
+    report(Message(after=score(Engine(after), held_out)))
 
 
 def report(message: Message) -> None:
