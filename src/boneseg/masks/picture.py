@@ -30,6 +30,7 @@ from boneseg.errors import MaskError, RadiographError
 from boneseg.masks.types import MaskSizeError
 from boneseg.radiograph.film import MAX_PIXELS
 from boneseg.radiograph.pillow import check_scans, deep_colours, is_white_zero, open_image
+from boneseg.radiograph.png import check_rows
 
 # A list, so that no EPS starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
@@ -82,6 +83,7 @@ def _decode(
             negative = is_white_zero(image)
             deep = deep_colours(image, path, 0)
             image.load()
+            check_rows(image, path)
             if deep is not None:
                 _keep_low_values(image, deep)
             return ImageOps.exif_transpose(image), negative

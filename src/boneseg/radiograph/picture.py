@@ -22,6 +22,7 @@ from boneseg.radiograph.pillow import (
     is_white_zero,
     open_image,
 )
+from boneseg.radiograph.png import check_rows
 from boneseg.radiograph.sniff import is_tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # explicit, so that no EPS starts Ghostscript
@@ -44,6 +45,7 @@ def read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             negative = is_white_zero(image)
             deep = deep_colours(image, path, image.tell())
             image.load()
+            check_rows(image, path)
             pixels = _pixels_of(image, path) if deep is None else _on_black(deep, path)
             upright = _upright(pixels, image.getexif().get(0x0112, 1))
     except (BonesegError, MemoryError):

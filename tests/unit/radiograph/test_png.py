@@ -1,0 +1,98 @@
+"""A PNG whose data end early is refused; Pillow would leave its other rows black."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from boneseg.errors import MaskError, RadiographError
+from boneseg.masks.read import read_mask
+from boneseg.radiograph.png import check_rows
+from boneseg.radiograph.read import read_radiograph
+
+DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def rows_of(width: int, height: int, bits: int, *, interlaced: bool) -> list[int]:
+    """The number of bytes of each row in the data, with its filter type."""
+    passes = (*ADAM7, (0, 1, 1, 2)) if interlaced else ((0, 0, 1, 1),)
+    lengths = []
+    for left, top, across, down in passes:
+        columns, rows = len(range(left, width, across)), len(range(top, height, down))
+        lengths += [1 + (columns * bits + 7) // 8] * (rows if columns else 0)
+    return lengths
+
+
+def png(
+    path: Path, width: int, height: int, colour: int, depth: int, missing: int, *, interlaced: bool
+) -> Path:
+    """A white PNG without its last `missing` rows; the data end cleanly."""
+    lengths = rows_of(width, height, depth * CHANNELS[colour], interlaced=interlaced)
+    kept = lengths[: len(lengths) - missing]
+    data = zlib.compress(b"".join(b"\0" + b"\xff" * (length - 1) for length in kept))
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
+    chunks = [(b"IHDR", head), (b"PLTE", b"\0\0\0" + b"\xff\xff\xff" * 255)]
+    chunks += [(b"IDAT", data[at : at + 50]) for at in range(0, len(data), 50)] + [(b"IEND", b"")]
+    if colour != 3:
+        del chunks[1]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
+    return path
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_every_kind_of_png_with_missing_rows_is_found(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    width, height = data.draw(st.integers(2, 40)), data.draw(st.integers(2, 40))
+    colour = data.draw(st.sampled_from(sorted(CHANNELS)))
+    depth = data.draw(st.sampled_from(DEPTHS[colour]))
+    interlaced = data.draw(st.booleans())
+    rows = len(rows_of(width, height, depth * CHANNELS[colour], interlaced=interlaced))
+    missing = data.draw(st.integers(0, rows))
+    path = tmp_path_factory.mktemp("png") / "film.png"
+    png(path, width, height, colour, depth, missing, interlaced=interlaced)
+    with Image.open(path) as image:
+        try:
+            image.load()
+        except OSError:  # Pillow sees it itself
+            assert missing
+            return
+        if missing:
+            with pytest.raises(EOFError):
+                check_rows(image, path)
+        else:
+            check_rows(image, path)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_film_and_a_mask_with_missing_rows_are_refused_in_one_line(
+    tmp_path: Path, interlaced: bool
+) -> None:
+    path = png(tmp_path / "knee.png", 40, 50, 0, 8, 20, interlaced=interlaced)
+    with pytest.raises(RadiographError, match=r"knee.png: is damaged or truncated; copy it again"):
+        read_radiograph(path)
+    with pytest.raises(MaskError, match=r"knee.png: cannot be read as an image; save it as PNG"):
+        read_mask(path)
+
+
+def test_black_rows_that_are_there_are_no_fault(tmp_path: Path) -> None:
+    values = np.zeros((50, 40), np.uint8)
+    values[:20] = 255
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), values > 0)
+    assert not read_radiograph(tmp_path / "mask.png").pixels[20:].any()
