@@ -27,7 +27,7 @@ def pages() -> dict[str, str]:
         "reference/recipes.md": recipes(),
         "reference/metrics.md": metrics(),
         "reference/documents.md": documents(),
-        ".generated/layers.html": layers(),
+        ".generated/layers.md": layers(),
         "contributing/index.md": from_top("CONTRIBUTING.md", "../"),
         "changelog.md": from_top("CHANGELOG.md", ""),
     }

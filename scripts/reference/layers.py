@@ -1,9 +1,10 @@
-"""The drawing of layers, which the page on architecture includes."""
+"""The drawings of layers, which the page on architecture includes."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from html import escape
 from importlib import import_module
 from pathlib import Path
@@ -14,18 +15,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def layers() -> str:
-    """The layers of import-linter's contract, top first, as HTML with what each package is."""
+    """The layers of each of import-linter's contracts, top first, with what each package is."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (contract,) = (
-        one for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == "layers"
-    )
-    rows = ['<div class="layers" markdown="0">']
-    for layer in contract["layers"]:
-        rows.append('<div class="layer">')
-        for package in layer.split(" | "):
-            module = import_module(f"boneseg.{package}") if package != "__main__" else None
-            words = escape(summary(module) if module else "`python -m boneseg`")
-            words = re.sub("`([^`]+)`", r"<code>\1</code>", words)
-            rows.append(f"<div><strong>{package}</strong><span>{words}</span></div>")
-        rows.append("</div>")
-    return "\n".join([*rows, "</div>"]) + "\n"
+    lines = []
+    for contract in settings["tool"]["importlinter"]["contracts"]:
+        if contract["type"] == "layers":
+            (container,) = contract["containers"]
+            lines += ["", f"### {container}", "", *_drawing(container, contract["layers"])]
+    return "\n".join(lines) + "\n"
+
+
+def _drawing(container: str, layers: Sequence[str]) -> list[str]:
+    """HTML with a box for each package, and a line for each layer."""
+    lines = ['<div class="layers" markdown="0">']
+    for layer in layers:
+        lines.append('<div class="layer">')
+        for name in layer.split(" | "):
+            words = "`python -m boneseg`"
+            if name != "__main__":  # which would run
+                words = summary(import_module(f"{container}.{name}"))
+            words = re.sub("`([^`]+)`", r"<code>\1</code>", escape(words))
+            lines.append(f"<div><strong>{name}</strong><span>{words}</span></div>")
+        lines.append("</div>")
+    return [*lines, "</div>"]

@@ -24,13 +24,25 @@ def copy(tmp_path: Path) -> Path:
 
 
 def paste(page: Path, into: Path) -> list[str]:
-    """Create each file that a page shows, or append to it; return their names."""
+    """Create each file that a page shows, append to it or change it; return their names."""
     shown = [block for block in documentation.blocks(page) if block.title]
     for block in shown:
         path = into / block.title
-        before = f"{path.read_text(encoding='utf-8')}\n\n" if path.exists() else ""
-        path.write_text(before + block.code, encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if block.language == "diff":
+            path.write_text(changed(text, block.code), encoding="utf-8")
+        else:
+            path.write_text(f"{text}\n\n{block.code}" if text else block.code, encoding="utf-8")
     return [block.title for block in shown]
+
+
+def changed(text: str, diff: str) -> str:
+    """The text with the lines of a diff, which stand in it once, changed."""
+    lines = diff.splitlines()
+    before = "\n".join(line[1:] for line in lines if line[0] in " -")
+    after = "\n".join(line[1:] for line in lines if line[0] in " +")
+    assert text.count(before) == 1, before
+    return text.replace(before, after)
 
 
 def run(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:

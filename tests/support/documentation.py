@@ -39,7 +39,8 @@ def pages() -> list[Path]:
     docs = ROOT / "docs"
     generated = {docs / name for name in GENERATED}
     top = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-    return top + sorted(set(docs.rglob("*.md")) - generated)
+    written = {page for page in docs.rglob("*.md") if page.parent.name != ".generated"}
+    return top + sorted(written - generated)
 
 
 def blocks(page: Path) -> list[Block]:

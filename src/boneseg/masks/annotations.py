@@ -49,7 +49,7 @@ from boneseg.radiograph.film import MAX_PIXELS
 from boneseg.radiograph.sniff import DICOM_SUFFIXES, has_dicom_mark
 
 _T = TypeVar("_T")
-SUFFIXES = (".json", ".xml", ".txt", ".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+SUFFIXES = (".json", *READERS)
 _HOLES = frozenset(("hole", "background", "_background_"))
 _DOUBTFUL = frozenset(
     ("ignore", "__ignore__", "void", "unlabeled", "unlabelled", "unknown", "uncertain", "unsure")
