@@ -25,6 +25,7 @@ from boneseg._util.text import counted, nearest
 from boneseg.errors import RecipeError
 from boneseg.preprocessing import multiple_of_32
 from boneseg.recipes.settings import (
+    LARGEST_SIDE,
     AugmentSettings,
     LossSettings,
     NetworkSettings,
@@ -73,7 +74,8 @@ class Recipe(Section):
         """
         height, width = self.prepare.height, self.prepare.width
         if height is None or width is None:
-            height, width = working_size(shapes, self.prepare.max_pixels, height, width)
+            fitted = working_size(shapes, self.prepare.max_pixels, height, width)
+            height, width = (min(side, LARGEST_SIDE) for side in fitted)
         batch = self.run.batch or min(8, max(2, round(4 * 65536 / (height * width))))
         settled = SettledRecipe(
             version=self.version,

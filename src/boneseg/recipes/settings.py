@@ -18,14 +18,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+LARGEST_SIDE = 4096  # px, of the working size
+
+
 class PrepareSettings(Section):
     """How a film becomes the network's input."""
 
     height: int | None = Field(
-        None, ge=32, le=4096, description="working height, px (if unset: from the films)"
+        None, ge=32, le=LARGEST_SIDE, description="working height, px (if unset: from the films)"
     )
     width: int | None = Field(
-        None, ge=32, le=4096, description="working width, px (if unset: from the films)"
+        None, ge=32, le=LARGEST_SIDE, description="working width, px (if unset: from the films)"
     )
     max_pixels: int = Field(
         131_072, ge=1024, description="maximum working height x width if derived from the films"
@@ -35,8 +38,8 @@ class PrepareSettings(Section):
 class SettledPrepare(PrepareSettings):
     """The working size, decided."""
 
-    height: int = Field(ge=32, le=4096)
-    width: int = Field(ge=32, le=4096)
+    height: int = Field(ge=32, le=LARGEST_SIDE)
+    width: int = Field(ge=32, le=LARGEST_SIDE)
 
 
 class NetworkSettings(Section):
