@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,17 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from boneseg.simulate.devices import add_chest_devices, add_head_devices
 from boneseg.simulate.projector import Array, Paths
+from boneseg.simulate.stamps import stamp
 
 Rng = np.random.Generator
 Mask = NDArray[np.bool_]
 
 
-def add_objects(rng: Rng, paths: Paths, pitch: float) -> Paths:
+def add_objects(rng: Rng, paths: Paths, pitch: float, part: str = "") -> Paths:
     """Add objects on or beside the patient at random: metal, a cast, clothes, a lead marker.
 
-    `pitch` is mm per pixel. Bone under metal is still bone: `envelope` is unchanged.
+    `pitch` is mm per pixel. Heads and chests, according to `part`, get the devices that go with
+    them too. Bone under metal is still bone: `envelope` is unchanged.
     """
+    if part in ("skull", "neck"):
+        paths = add_head_devices(rng, paths, pitch)
+    elif part in ("chest", "trunk", "whole body"):
+        paths = add_chest_devices(rng, paths, pitch)
     if rng.random() < 0.25:
         paths = _clothes(rng, paths, pitch)
     if rng.random() < 0.08:
@@ -38,25 +44,6 @@ def add_objects(rng: Rng, paths: Paths, pitch: float) -> Paths:
     if rng.random() < 0.6:
         lead += _letters(rng, paths)
     return replace(paths, lead=lead)
-
-
-def stamp(shape: tuple[int, int], draw: Sequence[tuple[str, object, float]]) -> Array:
-    """Draw shapes as an image in [0, 1]: ("line", points, width), ("ring", box, width), filled."""
-    image = Image.new("L", (shape[1], shape[0]))
-    pen = ImageDraw.Draw(image)
-    for kind, where, width in draw:
-        thick = max(1, round(width))
-        if kind == "line":
-            pen.line(where, fill=255, width=thick, joint="curve")  # type: ignore[arg-type]
-        elif kind == "ring":
-            pen.ellipse(where, outline=255, width=thick)  # type: ignore[arg-type]
-        elif kind == "hole":
-            pen.ellipse(where, fill=0)  # type: ignore[arg-type]
-        elif kind == "disc":
-            pen.ellipse(where, fill=255)  # type: ignore[arg-type]
-        else:
-            pen.polygon(where, fill=255)  # type: ignore[arg-type]
-    return np.asarray(image, np.float32) / np.float32(255)
 
 
 def _spot(rng: Rng, mask: Mask) -> tuple[float, float]:

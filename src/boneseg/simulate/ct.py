@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from boneseg.errors import UsageError
 from boneseg.simulate.film import MIN_SIDE, Film, check_size
 from boneseg.simulate.projector import Array, Paths
-from boneseg.simulate.views import take_film
+from boneseg.simulate.views import projection_of, take_film
 from boneseg.simulate.volume import project_volume
 
 Rng = np.random.Generator
@@ -125,7 +125,9 @@ def ct_film(seed: int, size: tuple[int, int], body: CtBody) -> Film:
     )
     fat = np.float32(rng.uniform(0, 0.3)) * flesh
     paths = Paths(bone, mineral, flesh - fat, fat, np.zeros_like(bone))
-    return take_film(rng, paths, pitch, "chest" if rng.random() < 0.7 else "ct")
+    part = "chest" if rng.random() < 0.7 else "ct"
+    azimuth = float(np.degrees(np.arctan2(turns[2, 0], turns[2, 1])))
+    return take_film(rng, paths, pitch, part, projection_of(azimuth))
 
 
 def vary_densities(rng: Rng, body: CtBody) -> CtBody:

@@ -30,7 +30,7 @@ from boneseg.simulate.views import ANCHORS, skeleton_film
 
 VIEW_COLUMNS = (
     "name", "part", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter", "gamma",
-    "bone_share",
+    "bone_share", "projection", "hidden_share",
 )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ class SkeletonSource:
     models: tuple[Path, ...] = ()
     region: str | None = None
     organs: Path | None = None  # meshes of the soft tissue, see `organs.read_organs`
+    each: bool = False  # films have the mask of each bone
     kind: str = "skeleton"
 
     @property
@@ -95,7 +96,7 @@ class SkeletonSource:
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
         """See `skeleton_film`."""
-        return skeleton_film(seed, size, self.skeletons, self.region, self.atlases)
+        return skeleton_film(seed, size, self.skeletons, self.region, self.atlases, each=self.each)
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def simulate(
     """Write `count` films to `out`, of phantoms unless another `source` is given.
 
     images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
-    and views.csv (`VIEW_COLUMNS`). Film i has the seed `seed + i`, whatever the number of
+    and views.csv (`VIEW_COLUMNS`); hidden/NAME.png, the bone in the mask that the film does not
+    show (`visibility`), except for phantoms; and for a source with `each`, bones/NAME.npz, a bool
+    array (H, W) for each bone, by name. Film i has the seed `seed + i`, whatever the number of
     processes (`parallel`). The tables are written last, then simulated.csv with the settings. With
     `resume` an interrupted set is continued, and a finished one is left unchanged. `progress` is
     called with the number of finished films and the total.
@@ -218,7 +221,7 @@ class _Done:
 
     def rows(self) -> list[list[str]]:
         """Read the rows of finished films. Raises UsageError where the settings differ."""
-        for folder in ("images", "masks"):
+        for folder in ("images", "masks", "hidden", "bones"):
             sweep(self.path.parent / folder)
         text = self.path.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]  # an interruption can leave half a line
@@ -284,6 +287,13 @@ class _Task:
         grey = np.rint(film.pixels * top).astype(np.uint8 if self.bits == 8 else np.uint16)
         _save_png(self.out / "images" / f"{name}.png", grey)
         _save_png(self.out / "masks" / f"{name}.png", film.mask.astype(np.uint8) * 255)
+        if film.hidden is not None:
+            (self.out / "hidden").mkdir(exist_ok=True)
+            _save_png(self.out / "hidden" / f"{name}.png", film.hidden.astype(np.uint8) * 255)
+        if film.bones:
+            (self.out / "bones").mkdir(exist_ok=True)
+            with whole_file(self.out / "bones" / f"{name}.npz") as path, path.open("wb") as file:
+                np.savez_compressed(file, **film.bones)
         return _view_row(name, film)
 
 
@@ -292,7 +302,8 @@ def _view_row(name: str, film: Film) -> list[str]:
     return [
         name, film.part, view.side, f"{view.rotation_deg:.2f}", f"{view.mm_per_px:.4f}",
         f"{exposure.kvp:.1f}", f"{exposure.photons:.0f}", f"{exposure.scatter:.3f}",
-        f"{exposure.gamma:.3f}", f"{film.mask.mean():.4f}",
+        f"{exposure.gamma:.3f}", f"{film.mask.mean():.4f}", view.projection,
+        "" if film.hidden is None else f"{film.hidden.mean():.4f}",
     ]  # fmt: skip
 
 

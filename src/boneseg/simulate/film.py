@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ class View:
     side: str  # "L" or "R"
     mm_per_px: float
     exposure: Exposure
+    projection: str = ""  # "frontal", "lateral" or "oblique"; empty if unknown
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class Film:
 
     `pixels` float32 (H, W) in [0, 1], bone bright; `mask` bool (H, W), true where the ray meets
     more than `projector.MASK_PATH_MM` of bone and no shutter hides it; `part` of the body.
+    `hidden` bool (H, W) is the bone in the mask that the film does not show (`visibility`), and
+    `bones` the mask of each bone, by name, where they were asked for; bones overlap.
     """
 
     pixels: Array
     mask: NDArray[np.bool_]
     part: str
     view: View
+    hidden: NDArray[np.bool_] | None = None
+    bones: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def check_size(size: tuple[int, int]) -> None:

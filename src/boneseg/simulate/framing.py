@@ -1,6 +1,6 @@
 """Image artefacts after exposure: seams, rulers, shutters, cassettes, text and scans.
 
-The mask follows the film: bone outside the field is not visible, and not in the mask.
+The labels follow the film: outside the field nothing is visible, and labels are 0.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from boneseg.simulate.clutter import stamp, writing
+from boneseg.simulate.clutter import writing
 from boneseg.simulate.projector import Array, enlarged
+from boneseg.simulate.stamps import stamp
 
 Rng = np.random.Generator
-Mask = NDArray[np.bool_]
+Labels = NDArray[np.uint64]
 
 _LONG = 1.8  # height to width ratio from which a film is stitched, on a cassette with a scale
 
 
-def frame_film(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
-    """Return the film (H x W in [0, 1]) and its mask with acquisition artefacts."""
+def frame_film(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
+    """Return the film (H x W in [0, 1]) and its labels (H x W) with acquisition artefacts."""
     long = film.shape[0] > _LONG * film.shape[1]
     if rng.random() < (0.7 if long else 0.06):
         film = _stitched(rng, film)
@@ -32,14 +33,14 @@ def frame_film(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
     if rng.random() < (0.5 if long else 0.03):
         film = _scale(rng, film)
     if rng.random() < 0.45:
-        film, mask = _shut(rng, film, mask)
+        film, labels = _shut(rng, film, labels)
     if rng.random() < 0.2:
         film = _cassette(rng, film)
     if rng.random() < 0.25:
         film = _text(rng, film)
     if rng.random() < 0.08:
-        film, mask = _margin(rng, film, mask)
-    return np.ascontiguousarray(np.clip(film, 0, 1), np.float32), mask
+        film, labels = _margin(rng, film, labels)
+    return np.ascontiguousarray(np.clip(film, 0, 1), np.float32), labels
 
 
 def _worked_on(rng: Rng, film: Array) -> Array:
@@ -135,14 +136,16 @@ def _field(rng: Rng, shape: tuple[int, ...]) -> Array:
     return np.asarray(np.clip(0.5 + inside * soft, 0, 1), np.float32)
 
 
-def _shut(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
+def _shut(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
     """Shutters: black, white or grey outside the field, opaque or slightly transparent."""
     field = _field(rng, film.shape)
     grey = np.float32(rng.choice([0.0, 0.0, 0.0, 1.0, rng.uniform(0, 1)]))
     trace = np.float32(rng.choice([0.0, 0.0, rng.uniform(0, 0.12)]))
     outside = grey * (1 - trace) + trace * film
     noise = rng.normal(0, 0.01, film.shape).astype(np.float32) if rng.random() < 0.3 else 0
-    return film * field + (outside + noise) * (1 - field), mask & (field > 0.5)
+    return film * field + (outside + noise) * (1 - field), np.where(field > 0.5, labels, 0).astype(
+        np.uint64
+    )
 
 
 def _cassette(rng: Rng, film: Array) -> Array:
@@ -182,17 +185,20 @@ def _text(rng: Rng, film: Array) -> Array:
     return film
 
 
-def _margin(rng: Rng, film: Array, mask: Mask) -> tuple[Array, Mask]:
+def _margin(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
     """A scanned film: a border of one grey around a smaller image."""
     height, width = film.shape
     share = float(rng.uniform(0.6, 0.95))
     small = (max(8, int(height * share)), max(8, int(width * share)))
     image = Image.fromarray(film).resize(small[::-1], Image.Resampling.BOX)
-    inner = Image.fromarray(mask).resize(small[::-1], Image.Resampling.NEAREST)
+    rows, columns = (
+        ((np.arange(few) + 0.5) * all_ / few).astype(int)
+        for few, all_ in zip(small, film.shape, strict=True)
+    )
     top = int(rng.integers(0, height - small[0] + 1))
     left = int(rng.integers(0, width - small[1] + 1))
     grey = float(rng.choice([0.0, 1.0, rng.uniform(0, 1)]))
-    page, hidden = np.full_like(film, grey), np.zeros_like(mask)
+    page, hidden = np.full_like(film, grey), np.zeros_like(labels)
     page[top : top + small[0], left : left + small[1]] = np.asarray(image)
-    hidden[top : top + small[0], left : left + small[1]] = np.asarray(inner)
+    hidden[top : top + small[0], left : left + small[1]] = labels[np.ix_(rows, columns)]
     return page, hidden

@@ -13,7 +13,7 @@ Attenuation is that of ICRU-44 cortical bone, muscle and adipose tissue at 40, 6
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -146,6 +146,10 @@ class Paths:
     def mask(self) -> NDArray[np.bool_]:
         """Bone: more than `MASK_PATH_MM` of it on the ray."""
         return self.envelope > MASK_PATH_MM
+
+    def without_bone(self) -> Paths:
+        """The same body with muscle in place of bone mineral."""
+        return replace(self, bone=np.zeros_like(self.bone), muscle=self.muscle + self.bone)
 
     def where(self, chosen: NDArray[np.bool_]) -> Paths:
         """The paths of some pixels, one-dimensional."""
@@ -280,36 +284,71 @@ def expose(paths: Paths, exposure: Exposure, rng: np.random.Generator) -> Array:
     Primary beam, scatter veil, heel effect, focal blur, quantum and electronic noise; then the
     logarithm, edge enhancement, a window and a sigmoid, as a digital radiograph is shown.
     """
+    signal = with_noise(detect(paths, exposure), exposure, rng)
+    return Display.of(signal, paths.lead == 0, exposure)(signal)
+
+
+def detect(paths: Paths, exposure: Exposure) -> Array:
+    """The signal at the detector without noise, as a fraction of that in air: float32 (H, W)."""
     from scipy.ndimage import gaussian_filter
 
     height, width = paths.bone.shape
-    span = float(min(height, width))
     down = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
     right = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
     slope = down * np.cos(exposure.heel_angle) + right * np.sin(exposure.heel_angle)
     lamp = (1.0 + np.float32(exposure.heel) * slope).astype(np.float32)
+    signal = gaussian_filter(transmit(paths, exposure.kvp) * lamp, exposure.blur_px)
+    veil = np.minimum(_veil(signal, min(height, width) / 10), 0.4)
+    return np.asarray(signal + np.float32(exposure.scatter) * veil, np.float32)
 
-    signal = transmit(paths, exposure.kvp) * lamp
-    signal = gaussian_filter(signal, exposure.blur_px)
-    signal = signal + np.float32(exposure.scatter) * np.minimum(_veil(signal, span / 10), 0.4)
+
+def with_noise(signal: Array, exposure: Exposure, rng: np.random.Generator) -> Array:
+    """A signal of `detect` with quantum and electronic noise."""
     count = signal * np.float32(exposure.photons)
     count += np.sqrt(count) * rng.standard_normal(count.shape, dtype=np.float32)
     signal = count / np.float32(exposure.photons)
     signal += np.float32(exposure.electronic) * rng.standard_normal(count.shape, dtype=np.float32)
+    return signal
 
-    # Below the floor nothing is told apart: less than a third of what passes the thickest part.
-    floor = float(np.clip(0.3 * np.percentile(signal[::4, ::4], 1), 1e-5, 2e-3))
-    density = -np.log(np.maximum(signal, np.float32(floor)))
-    density = gaussian_filter(density, 0.45)
+
+@dataclass(frozen=True)
+class Display:
+    """The processing that one signal determines, and that maps it, and others, to grey values."""
+
+    exposure: Exposure
+    floor: float  # of the signal: below it nothing is distinguished
+    low: float  # of the processed density: shown as 0
+    span: float  # from there to what is shown as 1
+
+    @staticmethod
+    def of(signal: Array, bare: NDArray[np.bool_], exposure: Exposure) -> Display:
+        """The processing for a signal; `bare` are the pixels that no metal covers."""
+        # Less than a third of what passes the thickest part.
+        floor = float(np.clip(0.3 * np.percentile(signal[::4, ::4], 1), 1e-5, 2e-3))
+        density = _density(signal, floor, exposure)
+        body = density[bare]
+        body = body if body.size else density.ravel()  # all of it behind a shield
+        air, top = np.percentile(body[:: max(1, body.size // 20000)], (1.0, 99.6))
+        low = air + exposure.black * (top - air)
+        return Display(exposure, floor, low, max(float(exposure.white * (top - low)), 1e-3))
+
+    def __call__(self, signal: Array) -> Array:
+        """The film of a signal: float32 (H, W) in [0, 1]."""
+        density = _density(signal, self.floor, self.exposure)
+        shown = np.clip((density - self.low) / self.span, 0.0, 1.0)
+        shown = shown ** np.float32(self.exposure.gamma)
+        steep = np.float32(self.exposure.steepness)
+        edge = np.tanh(steep / 4)
+        return np.asarray(0.5 + 0.5 * np.tanh(steep / 2 * (shown - 0.5)) / edge, np.float32)
+
+
+def _density(signal: Array, floor: float, exposure: Exposure) -> Array:
+    """The logarithm of a signal, with edges enhanced and wide differences reduced."""
+    from scipy.ndimage import gaussian_filter
+
+    span = float(min(signal.shape))
+    density = gaussian_filter(-np.log(np.maximum(signal, np.float32(floor))), 0.45)
     density += np.float32(exposure.detail) * (density - _veil(density, span / 25))
     if exposure.level:
         density -= np.float32(exposure.level) * _veil(density, span / 7)
-    body = density[paths.lead == 0]
-    body = body if body.size else density.ravel()  # all of it behind a shield
-    air, top = np.percentile(body[:: max(1, body.size // 20000)], (1.0, 99.6))
-    low = air + exposure.black * (top - air)
-    shown = (density - low) / max(float(exposure.white * (top - low)), 1e-3)
-    shown = np.clip(shown, 0.0, 1.0) ** np.float32(exposure.gamma)
-    steep = np.float32(exposure.steepness)
-    edge = np.tanh(steep / 4)
-    return np.asarray(0.5 + 0.5 * np.tanh(steep / 2 * (shown - 0.5)) / edge, np.float32)
+    return np.asarray(density, np.float32)

@@ -38,6 +38,28 @@ class Camera:
     height: int
     width: int
 
+    def outline(self, points: Points, triangles: Triangles, least: float) -> NDArray[np.bool_]:
+        """Where more than `least` mm of the ray are inside the surfaces: bool height x width.
+
+        As `paths`, but computed only where the surfaces are.
+        """
+        mask = np.zeros((self.height, self.width), bool)
+        seen = self.project(points)
+        edges = np.array([self.width, self.height])
+        low = np.clip(np.floor(seen.min(axis=0)) - 1, 0, edges).astype(int)
+        high = np.clip(np.ceil(seen.max(axis=0)) + 2, 0, edges).astype(int)
+        if (high <= low).any():
+            return mask
+        # The same rays, as those of a smaller detector whose middle is shifted along with the
+        # points: a shear, which keeps depth and therefore the paths along the axis.
+        shift = (low + (high - low - 1) / 2 - (edges - 1) / 2) * self.pitch / self.distance
+        sheared = points.copy()
+        sheared[:, :2] -= np.maximum(points[:, 2:], 1.0) * shift
+        small = Camera(self.distance, self.pitch, int(high[1] - low[1]), int(high[0] - low[0]))
+        path, _ = small.paths(sheared, triangles)
+        mask[low[1] : high[1], low[0] : high[0]] = path > least
+        return mask
+
     def project(self, points: Points) -> Points:
         """float64 N x 3 (mm) to N x 2: columns and rows, in pixels; pixel (0, 0) has centre 0, 0.
 

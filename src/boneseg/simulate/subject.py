@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 _LONG = 2.6  # length to width from which a bone has a shaft
 _HOLLOW = ("skull",)  # meshes of shells that contain no marrow
 _BELOW_KNEE = ("tibia", "talus", "calcn", "toes")
+_INFANT = 0.6  # of an adult's size: below it hips are largely cartilage
+_SOCKET = (-56.3, -78.5, 77.3)  # mm: the centre of the hip joint in the frame of the pelvis
 _JOINT_SPACE = 8.0  # mm, the gap between an adult's femur and tibia in the models, and more
 
 
@@ -70,7 +72,15 @@ def draw_subject(
     mirrored = {name: scales.get(name[:-2] + "_r", scale) for name, scale in scales.items()}
     places = _narrowed(rng, skeleton.pose(pose, mirrored), size)
     parts = [
-        _grown(rng, bone, mirrored[bone.body], places[bone.body], (cortex, marrow, ossified), young)
+        _grown(
+            rng,
+            bone,
+            mirrored[bone.body],
+            places[bone.body],
+            (cortex, marrow, ossified),
+            young,
+            size < _INFANT,
+        )
         for bone in skeleton.bones
         if bone.body in scales
     ]
@@ -95,6 +105,7 @@ def _grown(
     place: Floats,
     nature: tuple[float, float, float],
     young: bool,
+    infant: bool,
 ) -> Part:
     cortex, marrow, ossified = nature
     surface = bone.surface
@@ -102,6 +113,10 @@ def _grown(
     points = points + _bend(rng, points, surface.length)
     if young and surface.slenderness > _LONG:
         points = _with_growth_plates(rng, points, surface)
+    if infant and bone.name.endswith("femur"):
+        points = _with_cartilage_head(rng, points)
+    elif infant and bone.name.endswith("_pelvis"):
+        points = _with_open_socket(rng, points)
     rim, core = _inside(rng, bone.name, surface, cortex, marrow)
     inner = points - np.minimum(rim, 0.45 * surface.thickness)[:, None] * surface.normals
 
@@ -149,6 +164,38 @@ def _with_growth_plates(rng: Rng, points: Points, surface: Surface) -> Points:
         aside = aside - np.outer(aside @ surface.axis, surface.axis)
         drawn = drawn - aside * np.clip(1.5 - away / half, 0, 0.97)[:, None]
     return np.asarray(drawn)
+
+
+def _with_cartilage_head(rng: Rng, points: Points) -> Points:
+    """Leave a small nucleus, or none, of a femur's head: points N x 3 in the frame of its body.
+
+    The origin of that frame is the centre of the hip joint.
+    """
+    away = np.linalg.norm(points, axis=1)
+    nucleus = float(rng.uniform(0.02, 0.7))
+    neck = np.array([0.0, -0.7, 0.7 * np.sign(points[:, 2].mean())])
+    along = points @ neck
+    thread = np.outer(along, neck) + 0.04 * (points - np.outer(along, neck))
+    drawn = np.where((away < 34)[:, None], thread, points)
+    return np.asarray(np.where((away < 26)[:, None], nucleus * points, drawn))
+
+
+def _with_open_socket(rng: Rng, points: Points) -> Points:
+    """Part the ilium, ischium and pubis of a hip bone, by drawing the points between them to one.
+
+    points: N x 3 in the frame of the pelvis, mm.
+    """
+    centre = np.array(_SOCKET)
+    centre[2] *= np.sign(points[:, 2].mean())
+    aside = points - centre
+    half = float(rng.uniform(2.5, 6.0))
+    within = np.zeros(len(points), bool)
+    for angle, reach in ((20.0, 45.0), (200.0, 45.0), (285.0, 75.0)):
+        turned = np.radians(angle + float(rng.normal(0, 8)))
+        ray = np.array([np.cos(turned), np.sin(turned)])
+        along, across = aside[:, :2] @ ray, aside[:, 0] * ray[1] - aside[:, 1] * ray[0]
+        within |= (along > -half) & (along < reach) & (np.abs(across) < half)
+    return np.asarray(np.where(within[:, None], centre + 0.05 * aside, points))
 
 
 def _bend(rng: Rng, points: Points, size: float) -> Points:

@@ -8,7 +8,7 @@ clinical projections. The right side is simulated, and half of the films are mir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,11 +19,12 @@ from boneseg.simulate.clutter import add_objects
 from boneseg.simulate.film import MIN_SIDE, Film, View, check_size
 from boneseg.simulate.flesh import grow_flesh
 from boneseg.simulate.framing import frame_film
-from boneseg.simulate.projector import Array, Exposure, Paths, expose, noise_tile, transmit
+from boneseg.simulate.projector import MASK_PATH_MM, Array, Exposure, Paths, noise_tile, transmit
 from boneseg.simulate.raster import Camera
 from boneseg.simulate.skeleton import Skeleton
 from boneseg.simulate.subject import Subject, draw_subject
 from boneseg.simulate.tissue import Atlas
+from boneseg.simulate.visibility import film_of
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
@@ -119,6 +120,8 @@ REGIONS: tuple[Region, ...] = (
     Region("neck", _TORSO, "torso", (-20, 460, 0), (160, 280), (FRONT, SIDE), 10),
     Region("skull", ("torso",), "torso", (0, 560, 0), (210, 340), (FRONT, SIDE, OTHER_SIDE), 10,
            weight=1.5),
+    Region("skull", ("torso",), "torso", (15, 520, 0), (190, 270), (SIDE, OTHER_SIDE), 4,
+           aspect=(0.75, 1.2)),
     Region("shoulder", ("torso", "humerus_r", "ulna_r", "radius_r"), "humerus_r", (0, -40, -20),
            (170, 360), (FRONT, FRONT, BACK, (45, 0)), 15,
            {"arm_add_r": (-1.5, 0.0), "arm_rot_r": (-0.8, 0.8), "arm_flex_r": (-0.3, 0.5)},
@@ -156,6 +159,7 @@ class Scene:
     frame: Floats  # rows: image right, image down, and away from the source, in the ground frame
     aim: Floats  # mm in the ground frame: the point at the centre of the film
     gap: float  # mm from there to the detector
+    projection: str  # "frontal", "lateral" or "oblique"
 
 
 def regions_of(skeleton: Skeleton) -> list[Region]:
@@ -216,7 +220,15 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
         )[0]
         belly = (float(column), float(row))
     seen = tuple(camera.project(points) for points in outer)
-    return Scene(subject, camera, seen, inner, outer, belly, frame, aim, gap)
+    return Scene(
+        subject, camera, seen, inner, outer, belly, frame, aim, gap, projection_of(azimuth)
+    )
+
+
+def projection_of(azimuth: float) -> str:
+    """The name of the projection from an azimuth in degrees, 0 being the front."""
+    aside = abs(np.sin(np.radians(azimuth)))
+    return "frontal" if aside < 0.35 else "lateral" if aside > 0.94 else "oblique"
 
 
 def _looking(azimuth: float, elevation: float, turn: float) -> Floats:
@@ -285,11 +297,21 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
     own = drawn.electronic * through * float(rng.uniform(1, 5))
     drawn = replace(drawn, photons=behind / max(through, 1e-4), electronic=own)
     if thick < 90:
-        return drawn
+        return _overexposed(rng, drawn) if rng.random() < 0.15 else drawn
     # A grid before the detector takes most of the scatter of a trunk. Such films are
     # processed most, to show the lungs. Old, unprocessed films lack that latitude: their curve
     # blackens everything beside the central bones.
     scatter = drawn.scatter * float(rng.uniform(0.15, 0.6))
+    if part == "skull" and rng.random() < 0.6:  # the profile of the face is shown too
+        return replace(
+            drawn,
+            scatter=scatter,
+            black=float(rng.uniform(-0.15, 0.08)),
+            white=float(rng.uniform(0.75, 1.2)),
+            gamma=float(rng.uniform(0.5, 1.1)),
+            steepness=float(rng.uniform(1, 4)),
+            level=max(0.0, float(rng.uniform(-0.5, 0.6))),
+        )
     if part not in _WITH_LUNGS and rng.random() < 0.4:
         return replace(
             drawn,
@@ -306,7 +328,18 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
         black=float(rng.uniform(-0.15, 0.05)),
         gamma=float(rng.uniform(0.6, 1.1)),
         steepness=float(rng.uniform(1, 3)),
-        level=max(0.0, float(rng.uniform(-0.5, 0.85))),
+        level=max(0.0, float(rng.uniform(-0.8, 0.85))),
+    )
+
+
+def _overexposed(rng: Rng, exposure: Exposure) -> Exposure:
+    """A limb on a dark film: soft tissue is black, and so are the thin sides of bones."""
+    return replace(
+        exposure,
+        black=float(rng.uniform(0.15, 0.5)),
+        white=float(rng.uniform(0.8, 1.2)),
+        gamma=float(np.exp(rng.uniform(np.log(0.9), np.log(2.2)))),
+        detail=float(rng.uniform(0.0, 0.6)),
     )
 
 
@@ -351,12 +384,13 @@ def skeleton_film(
     skeletons: Sequence[Skeleton],
     region: str | None = None,
     atlases: Sequence[Sequence[Atlas]] = (),
+    each: bool = False,
 ) -> Film:
     """Make the film of this seed, of a random region (or the named one) of one of the skeletons.
 
     It fits into `size` (height, width) and fills it in one direction, as regions have their own
     aspect ratios. `atlases` are those of each skeleton (`organs.read_organs`), used for most trunks
-    and heads. Some films show no bone. The same arguments give the same bytes. Raises UsageError
+    and heads. With `each`, the film has the mask of each bone. Some films show no bone. The same arguments give the same bytes. Raises UsageError
     for a film under 32 x 32, or a region that no skeleton has.
     """
     check_size(size)
@@ -376,22 +410,45 @@ def skeleton_film(
     known = atlases[index] if atlases and set(ANCHORS) & set(chosen.bodies) else ()
     atlas = known[int(rng.integers(len(known)))] if known and rng.random() < WITH_ORGANS else None
     paths = measure(rng, scene, atlas)
+    bones = _outlines(scene) if each else {}
     if rng.random() < 0.03:
-        nothing, flesh = np.zeros_like(paths.envelope), paths.muscle + paths.bone
-        paths = replace(paths, envelope=nothing, bone=nothing, muscle=flesh)
-    return take_film(rng, paths, scene.camera.pitch, chosen.name)
+        paths = replace(paths.without_bone(), envelope=np.zeros_like(paths.envelope))
+        bones = {}
+    return take_film(rng, paths, scene.camera.pitch, chosen.name, scene.projection, bones)
 
 
-def take_film(rng: Rng, paths: Paths, pitch: float, part: str) -> Film:
+def take_film(
+    rng: Rng,
+    paths: Paths,
+    pitch: float,
+    part: str,
+    projection: str = "",
+    bones: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Film:
     """Expose these path lengths, with clutter, as a film of the left or the right side."""
-    paths = add_objects(rng, paths, pitch)
+    paths = add_objects(rng, paths, pitch, part)
     exposure = expose_for(rng, paths, part)
-    pixels, mask = frame_film(rng, expose(paths, exposure, rng), paths.mask)
+    pixels, hidden = film_of(paths, exposure, rng)
+    names, masks = list(bones or {}), [paths.mask, hidden, *(bones or {}).values()]
+    labels = np.zeros(hidden.shape, np.uint64)  # a bit for each mask: framed together
+    for bit, one in enumerate(masks):
+        labels |= one.astype(np.uint64) << np.uint64(bit)
+    pixels, labels = frame_film(rng, pixels, labels)
     left = bool(rng.random() < 0.5)
     if left:
-        pixels, mask = pixels[:, ::-1], mask[:, ::-1]
-    view = View(0.0, "L" if left else "R", pitch, exposure)
-    return Film(np.ascontiguousarray(pixels), np.ascontiguousarray(mask), part, view)
+        pixels, labels = pixels[:, ::-1], labels[:, ::-1]
+    mask, hidden, *each = (labels >> np.uint64(bit) & np.uint64(1) > 0 for bit in range(len(masks)))
+    view = View(0.0, "L" if left else "R", pitch, exposure, projection)
+    found = {name: one for name, one in zip(names, each, strict=True) if one.any()}
+    return Film(np.ascontiguousarray(pixels), mask, part, view, hidden, found)
+
+
+def _outlines(scene: Scene) -> dict[str, NDArray[np.bool_]]:
+    """The mask of each bone of a scene: bool (H, W)."""
+    return {
+        part.name: scene.camera.outline(points, part.triangles, MASK_PATH_MM)
+        for part, points in zip(scene.subject.parts, scene.outer, strict=True)
+    }
 
 
 def _shape(rng: Rng, region: Region, size: tuple[int, int]) -> tuple[int, int]:
