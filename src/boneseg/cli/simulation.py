@@ -14,7 +14,7 @@ from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
 OPTIONS_OF_KIND = {
-    "skeleton": "--meshes, --model, --region and --organs",
+    "skeleton": "--meshes, --model, --region, --organs and --each-bone",
     "ct": "--ct, --labels and --bones",
 }
 
@@ -22,7 +22,7 @@ OPTIONS_OF_KIND = {
 def simulate(
     out: Annotated[
         Path,
-        typer.Option(help="Output folder for images/ and masks/.", rich_help_panel=OUTPUT),
+        typer.Option(help="Output folder for images/, masks/ and hidden/.", rich_help_panel=OUTPUT),
     ],
     count: Annotated[int, typer.Option(help="Number of films.", rich_help_panel=OUTPUT)],
     kind: Annotated[
@@ -52,6 +52,14 @@ def simulate(
             rich_help_panel=INPUT,
         ),
     ] = None,
+    each_bone: Annotated[
+        bool,
+        typer.Option(
+            "--each-bone",
+            help="For skeleton: also write the mask of each bone to bones/ (NumPy .npz).",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     ct: Annotated[
         Path | None, typer.Option(help="For ct: CT volume (NIfTI).", rich_help_panel=INPUT)
     ] = None,
@@ -87,14 +95,15 @@ def simulate(
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as simulate_films
 
-    _check_options(kind, skeleton=(meshes, model, region, organs), ct=(ct, labels, bones))
+    of_skeleton = (meshes, model, region, organs, each_bone)
+    _check_options(kind, skeleton=of_skeleton, ct=(ct, labels, bones))
     source: Source
     if kind == "phantom":
         source = PhantomSource()
     elif kind == "skeleton":
         if meshes is None:
             raise UsageError("simulate --kind skeleton: give --meshes, a folder of bone meshes")
-        source = SkeletonSource(meshes, tuple(model or ()), region, organs)
+        source = SkeletonSource(meshes, tuple(model or ()), region, organs, each_bone)
     elif kind == "ct":
         if ct is None or labels is None:
             raise UsageError("simulate --kind ct: give --ct and --labels, two NIfTI volumes")

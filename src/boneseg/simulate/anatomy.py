@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from boneseg.simulate.projector import Tube
-from boneseg.simulate.shapes import Point, Rng, Width, tube
+from boneseg.simulate.tubes import Point, Rng, Width, tube
 
 
 @dataclass

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
+from boneseg.simulate.acquisition import take_film
 from boneseg.simulate.film import MIN_SIDE, Film, check_size
 from boneseg.simulate.projector import Array, Paths
-from boneseg.simulate.views import projection_of, take_film
+from boneseg.simulate.regions import projection_of
 from boneseg.simulate.volume import project_volume
 
 Rng = np.random.Generator

@@ -1,4 +1,4 @@
-"""Devices on films of heads and chests: head holders, wedges, fillings, tubes, leads, pacemakers."""
+"""Devices on films of heads and chests: head holders, fillings, tubes, leads, pacemakers."""
 
 from __future__ import annotations
 
@@ -156,9 +156,8 @@ def _pacemaker(rng: Rng, paths: Paths, pitch: float) -> Array:
     for _ in range(int(rng.integers(1, 3))):
         end = (x + float(rng.normal(0, 0.3)) * wide, y + float(rng.uniform(0, 0.6)) * tall)
         marks.append(("line", _curve(rng, (u, v), end, 20 / pitch), max(1.0, 1.5 / pitch)))
-    return np.asarray(
-        case * np.float32(rng.uniform(0.3, 2)) + stamp(shape, marks) * 0.6, np.float32
-    )
+    leads = stamp(shape, marks) * np.float32(0.6)
+    return np.asarray(case * np.float32(rng.uniform(0.3, 2)) + leads, np.float32)
 
 
 def _wires(rng: Rng, paths: Paths, pitch: float) -> Array:

@@ -143,9 +143,8 @@ def _shut(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
     trace = np.float32(rng.choice([0.0, 0.0, rng.uniform(0, 0.12)]))
     outside = grey * (1 - trace) + trace * film
     noise = rng.normal(0, 0.01, film.shape).astype(np.float32) if rng.random() < 0.3 else 0
-    return film * field + (outside + noise) * (1 - field), np.where(field > 0.5, labels, 0).astype(
-        np.uint64
-    )
+    shown = np.where(field > 0.5, labels, 0).astype(np.uint64)
+    return film * field + (outside + noise) * (1 - field), shown
 
 
 def _cassette(rng: Rng, film: Array) -> Array:

@@ -254,7 +254,7 @@ def _filled(grid: _Grid, organs: Mapping[str, Floats], bones: _Bones) -> Atlas:
     airways |= _head_spaces(grid, bones, organs["trachea"])
     return Atlas(
         grid.first, tuple(names), organ, depth.astype(np.float32), lung, wall.astype(np.float32),
-        airways & inside, share.astype(np.float32), bones.rest,
+        airways & inside, share.astype(np.float32), bones.rest, _face(bones),
     )  # fmt: skip
 
 
@@ -321,12 +321,16 @@ def _pleura(
     return np.asarray(deep, np.float32)
 
 
+def _face(bones: _Bones) -> tuple[float, float, float]:
+    """The front and base of the skull (mm in the ground frame), and its size: an adult's is 1."""
+    skull = bones.skull
+    return float(skull[:, 0].max()), float(skull[:, 1].min()), float(np.ptp(skull[:, 0])) / 185
+
+
 def _head_spaces(grid: _Grid, bones: _Bones, trachea: Floats) -> Mask:
     """Air in the head: nasal cavity, sinuses, mouth, and the throat down to the windpipe."""
     x, y, z = grid.axes()
-    skull = bones.skull
-    face, base = float(skull[:, 0].max()), float(skull[:, 1].min())
-    size = float(np.ptp(skull[:, 0])) / 185
+    face, base, size = _face(bones)
 
     def ball(front: float, up: float, right: float, half: tuple[float, float, float]) -> Mask:
         centre = (face - size * front, base + size * up, size * right)

@@ -17,7 +17,7 @@ import numpy as np
 from boneseg.simulate.anatomy import Body, arm, foot, leg
 from boneseg.simulate.film import Film, View, check_size
 from boneseg.simulate.projector import Array, Exposure, Paths, expose, trace
-from boneseg.simulate.shapes import Rng
+from boneseg.simulate.tubes import Rng
 
 
 @dataclass(frozen=True)

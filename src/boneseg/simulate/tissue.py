@@ -33,7 +33,8 @@ class Atlas:
     the skin, positive inside (mm, float32); `organ` the index in `names` + 1, or 0 (uint8);
     `lung` how deep a voxel lies within the pleural space, negative outside (mm, float32); `wall`
     the distance to bone (mm, float32); `airways` the air spaces of head, throat and windpipe;
-    `share` the weight of each level: the thighs fade out, as those of the femora's flesh begin.
+    `share` the weight of each level: the thighs fade out, as those of the femora's flesh begin;
+    `face` the front and the base of the skull, and its size relative to an adult's (mm, mm, 1).
     """
 
     first: Floats
@@ -45,6 +46,7 @@ class Atlas:
     airways: Mask
     share: Array
     rest: Mapping[str, Floats]  # places of the skeleton's bodies at rest
+    face: tuple[float, float, float]
 
     def vary(self, rng: Rng) -> Tissue:
         """Draw the tissue of one subject: thin to obese, in- or expiration, empty or full bowel."""
@@ -58,6 +60,8 @@ class Atlas:
         fatness = float(np.clip(rng.gamma(2.0, 9.0) - 8, -6, 55))  # mm beyond the skin of the atlas
         depth = self.depth + np.float32(fatness) + np.float32(abs(fatness) * 0.3 + 2) * noise(120)
         depth = np.maximum(depth, 12 - self.wall)  # skin covers all bones
+        features = self._features(rng)
+        depth = np.maximum(depth, features)
         body = np.asarray(np.clip(depth / VOXEL + 0.5, 0, 1) * self.share[:, None], np.float32)
         layer = max(3.0, 8 + 0.8 * fatness) + 3 * noise(90)  # subcutaneous fat
 
@@ -65,6 +69,7 @@ class Atlas:
         lean += np.float32(0.12) * noise(25)
         lean[(depth < layer + 16) | (self.wall < 14)] = np.float32(rng.uniform(0.88, 1.0))
         lean[depth < layer] = np.float32(rng.uniform(0.0, 0.12))
+        lean[features > 0] = 1
         density = np.ones(shape, np.float32)
         for index, name in enumerate(self.names, start=1):
             here = self.organ == index
@@ -84,6 +89,35 @@ class Atlas:
         muscle = gaussian_filter(body * lean * density, 0.6)
         fat = gaussian_filter(body * (1 - lean), 0.6)
         return Tissue(self, body, np.maximum(muscle, 0), np.maximum(fat, 0))
+
+    def _features(self, rng: Rng) -> Array:
+        """How deep (mm) each voxel lies in nose, lips, chin and ears; negative outside them."""
+        deep = np.full(self.organ.shape, -99, np.float32)
+        front, base, size = self.face
+        first = max(0, int((base - 60 * size - self.first[1]) / VOXEL))
+        x, y, z = (
+            (self.first[axis] + VOXEL * np.arange(start, self.organ.shape[axis])).reshape(
+                [-1 if i == axis else 1 for i in range(3)]
+            )
+            for axis, start in ((0, 0), (1, first), (2, 0))
+        )
+        nose, flap = rng.uniform(0.6, 1.4, 2)
+        for (ahead, up, right), half in (
+            ((-4 + 4 * nose, 58, 0), (12 * nose, 24, 8)),
+            ((2 + 10 * nose, 42, 0), (13 * nose, 11, 14)),
+            ((3, float(rng.uniform(10, 22)), 0), (12, float(rng.uniform(8, 14)), 22)),
+            ((-4, float(rng.uniform(-30, -12)), 0), (14, 14, 20)),
+            ((-98, 42, 68 + 8 * flap), (15 * flap, 30 * flap, 9)),
+            ((-98, 42, -68 - 8 * flap), (15 * flap, 30 * flap, 9)),
+        ):
+            centre = (front + size * ahead, base + size * up, size * right)
+            ratios = [
+                np.square((axis - at) / (size * one))
+                for axis, at, one in zip((x, y, z), centre, half, strict=True)
+            ]
+            inside = size * min(half) * (1 - np.sqrt(ratios[0] + ratios[1] + ratios[2]))
+            deep[:, first:] = np.maximum(deep[:, first:], inside)
+        return deep
 
     def _bowel(self, rng: Rng, here: Mask) -> Array:
         """The density of a hollow organ's content (fluid, gas, stool, contrast); of muscle: 1."""

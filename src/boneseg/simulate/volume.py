@@ -29,14 +29,13 @@ def project_volume(
     """
     from scipy.ndimage import affine_transform
 
-    longest = 1 / float(np.linalg.norm(turns, axis=1).min())
-    reach = float(np.linalg.norm(volume.shape)) / 2 * longest  # voxels, to the far corner
-    deep = int(2 * reach / slabs)
+    nearest, farthest = _depths(np.array(volume.shape) - 1, turns, middle / voxel)
+    deep = int((farthest - nearest) / slabs) + 1
     step = max(pitch / voxel, 1.0)  # voxels between rays: no finer than the volume
     grid = (int(shape[0] * pitch / voxel / step) + 1, int(shape[1] * pitch / voxel / step) + 1)
     total = np.zeros(shape, np.float32)
     for slab in range(slabs):
-        start = -reach + slab * deep
+        start = nearest + slab * deep
         depth = (start + deep / 2) * voxel
         near = (distance + depth) / distance  # how much wider the beam is here than at the middle
         axes = np.stack([turns[2], turns[1] * step * near, turns[0] * step * near], axis=1)
@@ -49,13 +48,33 @@ def project_volume(
     return np.maximum(total, 0) * np.float32(voxel)
 
 
+def _depths(last: NDArray[np.intp], turns: Floats, middle: Floats) -> tuple[float, float]:
+    """The depths (voxels from `middle`) between which the corners of a volume lie."""
+    corners = np.stack(np.meshgrid(*([0, end] for end in last.tolist())), axis=-1).reshape(-1, 3)
+    depths = np.linalg.inv(turns.T)[2] @ (corners - middle).T
+    return float(depths.min()), float(depths.max())
+
+
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: float) -> Array:
     """Noise of unit variance that varies over about `cells` voxels: float32 of this shape."""
-    from scipy.ndimage import gaussian_filter, zoom
+    from scipy.ndimage import gaussian_filter
 
     coarse = max(1.0, cells / 2)
     small = [int(np.ceil(n / coarse)) + 2 for n in shape]
     values = gaussian_filter(rng.standard_normal(small, dtype=np.float32), cells / coarse / 2)
-    fine = zoom(values, coarse, order=1) if coarse > 1 else values
-    fine = fine[tuple(slice(0, n) for n in shape)]
-    return np.asarray(fine / max(float(values.std()), 1e-6), np.float32)
+    values /= max(float(values.std()), 1e-6)
+    for axis, length in enumerate(shape):
+        values = _stretched(values, axis, length, coarse)
+    return np.asarray(values, np.float32)
+
+
+def _stretched(values: Array, axis: int, length: int, factor: float) -> Array:
+    """Enlarge one axis by linear interpolation, to `length`: far faster than `ndimage.zoom`."""
+    at = np.arange(length) / factor
+    low = at.astype(np.intp)
+    part = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+    below, above = np.take(values, low, axis), np.take(values, low + 1, axis)
+    above -= below
+    above *= part
+    above += below
+    return above

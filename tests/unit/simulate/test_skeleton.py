@@ -275,10 +275,12 @@ def test_a_film_that_lead_covers_is_a_film() -> None:
 def test_a_reader_shows_a_film_in_range_and_adds_no_bone(seed: int, times: int) -> None:
     rng = np.random.default_rng(seed)
     mask = np.tile(some_paths().mask, (times, 1))  # long films have rulers and seams
-    film, shown = frame_film(rng, rng.random(mask.shape, dtype=np.float32), mask)
+    labels = mask * np.uint64(3)  # two labels alike
+    film, shown = frame_film(rng, rng.random(mask.shape, dtype=np.float32), labels)
     assert film.dtype == np.float32 and film.shape == mask.shape
     assert film.min() >= 0 and film.max() <= 1
-    assert shown.dtype == bool and shown.sum() <= mask.sum() * 1.05
+    assert shown.dtype == np.uint64 and set(np.unique(shown)) <= {0, 3}
+    assert (shown > 0).sum() <= mask.sum() * 1.05
 
 
 def test_bones_of_any_meshes_are_filmed(folder: Path) -> None:
@@ -325,6 +327,38 @@ def test_simulate_films_skeletons_through_the_command_line(folder: Path, tmp_pat
     source = SkeletonSource(folder, (folder / "leg.osim",))
     film = source.film(1, (64, 64))  # the same whichever process made it
     assert np.array_equal(np.rint(film.pixels * 255), np.asarray(Image.open(images[1])))
+
+
+def test_each_bone_has_its_mask_and_together_they_are_the_film_s(folder: Path) -> None:
+    in_millimetres(folder)
+    source = SkeletonSource(folder, each=True)
+    for seed in range(6):
+        film, plain = source.film(seed, (96, 80)), SkeletonSource(folder).film(seed, (96, 80))
+        assert np.array_equal(film.pixels, plain.pixels) and not plain.bones
+        assert all(bone.any() for bone in film.bones.values())
+        together = np.any([*film.bones.values(), np.zeros_like(film.mask)], axis=0)
+        # The path of a ray through two bones adds up, which their rims alone do not reach.
+        assert (together ^ film.mask).mean() < 0.01 and not (together & ~film.mask).any()
+
+
+def test_simulate_writes_each_bone_and_what_is_hidden(folder: Path, tmp_path: Path) -> None:
+    words = ["--kind", "skeleton", "--meshes", folder, "--model", folder / "leg.osim"]
+    words += ["--count", 3, "--size", 64, "--each-bone", "--out", tmp_path]
+    done = boneseg("simulate", *words)
+    assert done.returncode == 0, done.stderr
+    source = SkeletonSource(folder, (folder / "leg.osim",), each=True)
+    for seed in range(3):
+        film, name = source.film(seed, (64, 64)), f"skeleton_{seed:06d}"
+        assert film.hidden is not None
+        hidden = np.asarray(Image.open(tmp_path / "hidden" / f"{name}.png"))
+        assert np.array_equal(hidden, film.hidden * np.uint8(255))
+        if film.bones:
+            with np.load(tmp_path / "bones" / f"{name}.npz") as saved:
+                assert list(saved["names"]) == list(film.bones)
+                assert np.array_equal(saved["masks"], np.stack(list(film.bones.values())))
+    with (tmp_path / "views.csv").open() as file:
+        views = {row["projection"] for row in csv.DictReader(file)}
+    assert views and views <= {"frontal", "lateral", "oblique"}
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from boneseg.simulate.ct import CtBody, ct_film, read_ct
 from boneseg.simulate.film import Film, check_size
 from boneseg.simulate.organs import read_organs
 from boneseg.simulate.phantom import phantom_film
+from boneseg.simulate.scene import ANCHORS, skeleton_film
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
 from boneseg.simulate.tissue import Atlas
-from boneseg.simulate.views import ANCHORS, skeleton_film
 
 VIEW_COLUMNS = (
     "name", "part", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter", "gamma",
@@ -151,11 +151,11 @@ def simulate(
 
     images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
     and views.csv (`VIEW_COLUMNS`); hidden/NAME.png, the bone in the mask that the film does not
-    show (`visibility`), except for phantoms; and for a source with `each`, bones/NAME.npz, a bool
-    array (H, W) for each bone, by name. Film i has the seed `seed + i`, whatever the number of
-    processes (`parallel`). The tables are written last, then simulated.csv with the settings. With
-    `resume` an interrupted set is continued, and a finished one is left unchanged. `progress` is
-    called with the number of finished films and the total.
+    show (`visibility`), except for phantoms; and for a source with `each`, bones/NAME.npz, the mask
+    of each bone on the film: `names` (N) and `masks` (bool, N x H x W). Film i has the seed
+    `seed + i`, whatever the number of processes (`parallel`). The tables are written last, then
+    simulated.csv with the settings. With `resume` an interrupted set is continued, and a finished
+    one is left unchanged. `progress` is called with the number of finished films and the total.
 
     Raises UsageError for an invalid count, size, seed, depth or source, or one that differs from
     that of the set to resume; and OutputError for a folder that cannot be written or already
@@ -293,7 +293,8 @@ class _Task:
         if film.bones:
             (self.out / "bones").mkdir(exist_ok=True)
             with whole_file(self.out / "bones" / f"{name}.npz") as path, path.open("wb") as file:
-                np.savez_compressed(file, **film.bones)
+                names, masks = np.array(list(film.bones)), np.stack(list(film.bones.values()))
+                np.savez_compressed(file, names=names, masks=masks)
         return _view_row(name, film)
 
 
