@@ -29,8 +29,8 @@ from boneseg.simulate.skeleton import Skeleton, read_skeleton
 from boneseg.simulate.tissue import Atlas
 
 VIEW_COLUMNS = (
-    "name", "part", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter", "gamma",
-    "bone_share", "projection", "hidden_share",
+    "name", "part", "projection", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter",
+    "gamma", "bone_share", "hidden_share",
 )  # fmt: skip
 
 
@@ -149,11 +149,11 @@ def simulate(
 ) -> None:
     """Write `count` films to `out`, of phantoms unless another `source` is given.
 
-    images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part)
-    and views.csv (`VIEW_COLUMNS`); hidden/NAME.png, the bone in the mask that the film does not
-    show (`visibility`), except for phantoms; and for a source with `each`, bones/NAME.npz, the mask
-    of each bone on the film: `names` (N) and `masks` (bool, N x H x W). Film i has the seed
-    `seed + i`, whatever the number of processes (`parallel`). The tables are written last, then
+    images/NAME.png (grey, 8 or 16 `bits`), masks/NAME.png (uint8, 0/255), parts.csv (name, part,
+    projection) and views.csv (`VIEW_COLUMNS`); hidden/NAME.png, the bone in the mask that the film
+    does not show (`visibility`), except for phantoms; and for a source with `each`, bones/NAME.npz,
+    the mask of each bone on the film: `names` (N) and `masks` (bool, N x H x W). Film i has the
+    seed `seed + i`, whatever the number of processes (`parallel`). Tables are written last, then
     simulated.csv with the settings. With `resume` an interrupted set is continued, and a finished
     one is left unchanged. `progress` is called with the number of finished films and the total.
 
@@ -180,7 +180,7 @@ def simulate(
             views.append(view)
             if progress is not None:
                 progress(len(views), count)
-        write_table(out / "parts.csv", ("name", "part"), [row[:2] for row in views])
+        write_table(out / "parts.csv", VIEW_COLUMNS[:3], [row[:3] for row in views])
         write_table(out / "views.csv", VIEW_COLUMNS, views)
         done.finish()
     except OSError as error:
@@ -301,9 +301,10 @@ class _Task:
 def _view_row(name: str, film: Film) -> list[str]:
     view, exposure = film.view, film.view.exposure
     return [
-        name, film.part, view.side, f"{view.rotation_deg:.2f}", f"{view.mm_per_px:.4f}",
+        name, film.part, view.projection, view.side,
+        f"{view.rotation_deg:.2f}", f"{view.mm_per_px:.4f}",
         f"{exposure.kvp:.1f}", f"{exposure.photons:.0f}", f"{exposure.scatter:.3f}",
-        f"{exposure.gamma:.3f}", f"{film.mask.mean():.4f}", view.projection,
+        f"{exposure.gamma:.3f}", f"{film.mask.mean():.4f}",
         "" if film.hidden is None else f"{film.hidden.mean():.4f}",
     ]  # fmt: skip
 
