@@ -10,6 +10,7 @@ from PIL import Image
 
 from boneseg.dataset.case import Case
 from boneseg.dataset.load import Film
+from boneseg.dataset.open import Dataset
 from boneseg.radiograph.film import Radiograph
 
 
@@ -51,3 +52,7 @@ def decoded(name: str) -> Film:
     mask = np.arange(24)[:, None].repeat(16, 1) < 12
     path = Path(f"{name}.png")
     return Film(Case(name, path, path), Radiograph(pixels, None, "unknown", path), mask)
+
+
+def paired(dataset: Dataset) -> dict[str, str]:
+    return {case.image.name: case.mask.name for case in dataset.cases}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,10 @@ import pytest
 from PIL import Image
 
 from boneseg.dataset.load import fingerprint, read_films
-from boneseg.dataset.open import Dataset, open_dataset
+from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, UsageError
 from boneseg.evaluation.evaluate import evaluate_masks, write_cases_csv
-from tests.support.datasets import folder
-
-
-def paired(dataset: Dataset) -> dict[str, str]:
-    return {case.image.name: case.mask.name for case in dataset.cases}
+from tests.support.datasets import folder, paired
 
 
 @pytest.mark.parametrize(("films", "masks"), [("images", "masks"), ("all_images", "labels")])
@@ -41,39 +36,6 @@ def test_one_named_folder_takes_the_place_of_its_half(tmp_path: Path) -> None:
     assert paired(open_dataset(tmp_path, masks=tmp_path / "other")) == {"a.png": "a.bmp"}
 
 
-def test_pairs_are_by_name_and_never_by_order(tmp_path: Path) -> None:
-    folder(tmp_path, "images/1.png", "images/2.png", "images/3.png", "masks/2.png", "masks/9.png")
-    dataset = open_dataset(tmp_path)
-    assert paired(dataset) == {"2.png": "2.png"}
-    assert [path.name for path in dataset.unpaired_images] == ["1.png", "3.png"]
-    assert [path.name for path in dataset.unpaired_masks] == ["9.png"]
-
-
-@pytest.mark.parametrize(
-    "mask", ["Knee_mask.png", "knee-SEG.tif", "knee_label.bmp", "knee.gt.png", "KNEE labels.png"]
-)
-def test_a_mask_may_say_that_it_is_one(mask: str, tmp_path: Path) -> None:
-    folder(tmp_path, "images/knee.jpg", f"masks/{mask}")
-    assert paired(open_dataset(tmp_path)) == {"knee.jpg": mask}
-
-
-def test_a_film_may_say_that_it_is_one(tmp_path: Path) -> None:
-    folder(tmp_path, "images/knee_image.png", "masks/knee_mask.png", "images/hip.png")
-    assert paired(open_dataset(tmp_path)) == {"knee_image.png": "knee_mask.png"}
-
-
-def test_the_name_itself_is_stronger_than_its_ending(tmp_path: Path) -> None:
-    folder(tmp_path, "images/a.png", "images/a_seg.png", "masks/a.png", "masks/a_seg.png")
-    assert paired(open_dataset(tmp_path)) == {"a.png": "a.png", "a_seg.png": "a_seg.png"}
-
-
-def test_an_accent_may_be_kept_apart_from_its_letter(tmp_path: Path) -> None:
-    apart, joined = (unicodedata.normalize(form, "hüfte") for form in ("NFD", "NFC"))
-    names = (f"images/{apart}.png", f"masks/{joined}_mask.png")
-    dataset = open_dataset(folder(tmp_path, *names, groups=f"{joined.title()},P1\n"))
-    assert [(case.name, case.group) for case in dataset.cases] == [(apart, "P1")]
-
-
 def test_one_folder_may_hold_films_and_masks(tmp_path: Path) -> None:
     folder(tmp_path, "a.png", "a_mask.png", "b.png", "b_mask.png")
     dataset = open_dataset(None, images=tmp_path, masks=tmp_path)
@@ -87,24 +49,6 @@ def test_dicom_is_known_by_its_suffix_or_by_its_content(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert paired(dataset) == {"a.dcm": "a.png", "1.2.840.1": "1.2.840.1.png"}
     assert dataset.unpaired_images == dataset.unpaired_masks == ()
-
-
-@pytest.mark.parametrize(
-    ("names", "both"),
-    [
-        (("images/a.png", "masks/a.png", "masks/a_mask.png"), ("a.png", "a_mask.png")),
-        (("images/a.png", "images/a.dcm", "masks/a.png"), ("a.png", "a.dcm")),
-        (("images/a.png", "images/A.png", "masks/a.png"), ("a.png", "A.png")),
-        (("images/a_image.png", "images/a-img.png", "masks/a.png"), ("a_image.png", "a-img.png")),
-    ],
-)
-def test_what_fits_twice_is_an_error_that_names_both(
-    names: tuple[str, ...], both: tuple[str, str], tmp_path: Path
-) -> None:
-    with pytest.raises(DatasetError) as caught:
-        open_dataset(folder(tmp_path, *names))
-    assert all(name in str(caught.value) for name in both)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""A finding says how far its mask can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from boneseg.bundle.shipped import sample_films
+from boneseg.inference import finding
+from boneseg.inference.finding import Finding
+from boneseg.radiograph.read import read_radiograph
+
+
+def found(pixels: np.ndarray, trust: float | None = 0.75) -> Finding:
+    mask = np.zeros(pixels.shape, bool)
+    mask[: len(mask) // 4] = True
+    return Finding(np.where(mask, np.float32(0.9), np.float32(0.1)), mask, trust, pixels)
+
+
+def test_a_radiograph_has_no_warning() -> None:
+    assert found(read_radiograph(sample_films() / "hand.png").pixels).warning is None
+
+
+def test_the_likeness_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(finding, "likeness", lambda pixels: calls.append(1) or 0.25)
+    one = found(np.zeros((40, 40), np.float32))
+    assert (one.likeness, one.likeness, len(calls)) == (0.25, 0.25, 1)
+    assert one.warning is not None and "0.25" in one.warning
+
+
+def test_it_is_shown_in_words_and_as_a_picture() -> None:
+    pixels = read_radiograph(sample_films() / "hand.png").pixels
+    assert repr(found(pixels)).endswith("25.0% bone, trust 0.7500)")
+    assert repr(found(pixels, None)).endswith("trust unknown)")
+    assert "bone: 25.0% of the film, trust 0.75" in found(pixels)._repr_html_()

@@ -1,0 +1,49 @@
+"""Files that boneseg has written are told from films."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from boneseg.masks.formats.dicom_seg.write import write as write_segmentation
+from boneseg.masks.formats.png import write_mask
+from boneseg.radiograph.provenance import ReportEntry, is_result, listed_results, read_report
+from tests.support.readings import MASK, card, dicom_film, picture, reading
+
+
+def test_masks_and_segmentations_are_results_and_films_are_not(tmp_path: Path) -> None:
+    film, scan = picture(tmp_path / "knee.png"), dicom_film(tmp_path / "hip.dcm")
+    write_mask(tmp_path / "knee_mask.png", MASK)
+    write_segmentation(tmp_path / "hip.seg.dcm", reading(scan, MASK, card()))
+    assert is_result(tmp_path / "knee_mask.png") and is_result(tmp_path / "hip.seg.dcm")
+    assert not is_result(film) and not is_result(scan)
+    assert is_result(film, {"knee.png"})  # listed in a report
+
+
+def test_the_files_of_all_reports_of_a_folder_are_listed(tmp_path: Path) -> None:
+    for report, name in (("segment.json", "a.png"), ("convert.json", "b.nrrd")):
+        (tmp_path / report).write_text(json.dumps([{"outputs": {"x": name}}]))
+    assert listed_results(tmp_path) == {"a.png", "b.nrrd"}
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[1]", '[{"outputs": []}]', '[{"outputs": {"mask": 1}}]', "[", "null", "\xff"]
+)
+def test_what_is_not_a_report_lists_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "segment.json").write_text(text, encoding="latin-1")
+    assert read_report(tmp_path / "segment.json") is None
+    assert listed_results(tmp_path) == frozenset()
+
+
+def test_a_missing_report_is_empty(tmp_path: Path) -> None:
+    assert read_report(tmp_path / "segment.json") == []
+
+
+def test_an_entry_of_an_older_version_goes_by_its_name() -> None:
+    old = ReportEntry.of({"input": "films/knee.png", "outputs": {}})
+    new = ReportEntry.of({"input": "films/knee.png", "title": "left", "key": "k", "outputs": {}})
+    assert old is not None and new is not None
+    assert (old.title, new.title) == ("knee.png", "left")
+    assert (old.key, new.key) == ("name films/knee.png", "k")
