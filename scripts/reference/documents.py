@@ -27,6 +27,7 @@ CROSSVAL = {
     "std": "the sample standard deviation of each score over films",
     "failed_folds": "number and reason of each fold that failed",
     "calibration": "the ensemble's temperature, and its calibration error before and after it",
+    "version": "of this document",
     "trust": "how well trust finds the films with the lowest Dice",
     "fingerprint": "a digest of the films",
     "recipe": "the complete recipe",

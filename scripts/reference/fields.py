@@ -9,7 +9,7 @@ import textwrap
 import tokenize
 from collections.abc import Iterable
 
-from scripts.reference.markdown import escaped
+from scripts.reference.markdown import escaped, summary
 
 
 def fields(kind: type) -> Iterable[tuple[str, str, str]]:
@@ -27,7 +27,10 @@ def fields(kind: type) -> Iterable[tuple[str, str, str]]:
         starts = [n for n, row in enumerate(rows, 1) if re.match(rf"    {name}: ", row)]
         note = comments.get(starts[0], "") if starts else ""
         info = described.get(name)
-        note = info.description if info is not None and info.description else note
+        if info is not None and info.description:
+            note = info.description
+        elif not note and info is not None and inspect.isclass(info.annotation):
+            note = summary(info.annotation)
         yield name, annotation(kind_of_field), escaped(note)
 
 

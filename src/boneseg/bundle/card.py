@@ -47,10 +47,10 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: int = FORMAT
-    architecture: SettledNetwork
+    format: int = FORMAT  # version of this file
+    architecture: SettledNetwork  # settings of the network
     height: int = Field(ge=1)  # of the working grid, px
-    width: int = Field(ge=1)
+    width: int = Field(ge=1)  # likewise
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
     threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
     members: int = Field(1, ge=1, le=MOST_MEMBERS)  # networks of this architecture, one per fold
@@ -59,10 +59,10 @@ class Card(BaseModel):
     temperature: float = Field(1.0, gt=0)  # logits are divided by it: Guo et al., 2017
     metrics: dict[str, float]  # on the validation films, on their own grids
     restarts: int  # how often training collapsed and restarted
-    data: CardData = CardData()
+    data: CardData = CardData()  # the films it was trained on
     recipe: dict[str, object]  # as JSON, of whichever version
-    versions: dict[str, str]
-    licence: str = "as its training data allow"
+    versions: dict[str, str]  # of Python and the libraries
+    licence: str = "as its training data allow"  # of the weights
     files: dict[str, str] = {}  # name: SHA-256
     card_sha256: str = ""  # of this card, except this field
 

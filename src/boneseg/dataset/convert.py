@@ -34,10 +34,10 @@ REPORT = "convert.json"
 class Converted:
     """The result of one case: its files, or its error."""
 
-    name: str
-    outputs: dict[str, str]
+    name: str  # of the film
+    outputs: dict[str, str]  # file of each format, in the output folder
     skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
-    error: str | None = None
+    error: str | None = None  # why it failed
 
 
 @exclusive

@@ -46,11 +46,11 @@ class Dataset:
     faults: one line for each file or film omitted because of an error.
     """
 
-    root: Path
-    cases: tuple[Case, ...]
-    unpaired_images: tuple[Path, ...]
-    unpaired_masks: tuple[Path, ...]
-    remarks: tuple[str, ...] = ()
+    root: Path  # the folder
+    cases: tuple[Case, ...]  # films with their masks
+    unpaired_images: tuple[Path, ...]  # films without a mask
+    unpaired_masks: tuple[Path, ...]  # masks without a film
+    remarks: tuple[str, ...] = ()  # on groups.csv and parts.csv
     faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -59,9 +59,9 @@ class Failure:
 class Evaluation:
     """The summary of the scored cases, and the failures (exit status 1)."""
 
-    summary: Summary
+    summary: Summary  # scores of all cases
     parts: dict[str, Summary]  # by body part, where parts.csv lists any
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure, ...]  # cases without a score
     seen: tuple[str, ...] = ()  # cases in the model's training or validation films
 
     def __repr__(self) -> str:

@@ -31,8 +31,8 @@ class Scores:
     """
 
     values: Mapping[str, float | None]
-    empty_prediction: bool
-    empty_truth: bool
+    empty_prediction: bool  # no bone was predicted
+    empty_truth: bool  # there is no bone
 
     @property
     def dice(self) -> float:

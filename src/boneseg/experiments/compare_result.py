@@ -41,9 +41,9 @@ class CompareDocument(Document):
 class Comparison:
     """The rows in the order of the recipes given, over the films that all of them scored."""
 
-    films: int
+    films: int  # scored by all recipes
     units: int  # resampling units: patients where known, else films
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # one a recipe
 
     def __repr__(self) -> str:
         found = ", ".join(f"{row.recipe} {row.dice:.4f}" for row in self.rows)

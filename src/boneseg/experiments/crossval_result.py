@@ -91,16 +91,16 @@ class CrossvalDocument(Document):
 class CrossValidation:
     """All folds, and the metrics over the out-of-fold prediction of every film."""
 
-    out: Path
-    recipe: SettledRecipe
-    fingerprint: str
-    folds: tuple[Fold, ...]
+    out: Path  # run folder
+    recipe: SettledRecipe  # with what was derived from the films
+    fingerprint: str  # digest of the films
+    folds: tuple[Fold, ...]  # without failed ones
     failed: tuple[tuple[int, str], ...]  # fold and reason
-    summary: Summary
+    summary: Summary  # of all films, each by the model that did not see it
     parts: dict[str, Summary]  # by body part, where parts.csv lists any
-    calibration: Calibration
+    calibration: Calibration  # of the ensemble
     trust: Trust | None  # None with too few films, or without test-time augmentation
-    bundle: Bundle
+    bundle: Bundle  # the ensemble
     films: dict[str, Film]  # by name
 
     @property

@@ -47,16 +47,16 @@ class TuneDocument(Document):
 class Tuned:
     """The result of a search, and its significance."""
 
-    trials: tuple[TrialResult, ...]
+    trials: tuple[TrialResult, ...]  # in order
     base_dice: float  # validation Dice of the base recipe
-    best_dice: float
+    best_dice: float  # validation Dice of the best recipe
     settings: dict[str, Setting]  # of the best; empty where nothing beat the base
-    recipe: Recipe
+    recipe: Recipe  # the best
     held_back: int  # number of films held out of all trials
     held_back_dice: tuple[float, float]  # Dice of base and best on them
     gain_ci95: tuple[float, float]  # of the difference on them
     p: float  # of that difference, as `paired_p` has it
-    bundle: Bundle
+    bundle: Bundle  # model of the best recipe
 
     @property
     def verdict(self) -> str:

@@ -34,10 +34,10 @@ REPORT = "segment.json"
 class Result:
     """The result of one input: its files and measurements, or its error."""
 
-    input: str
-    outputs: dict[str, str]
-    area_px: int | None = None
-    area_mm2: float | None = None
+    input: str  # path of the film, or its hash where the path identifies the patient
+    outputs: dict[str, str]  # file of each format, in the output folder
+    area_px: int | None = None  # of all bone
+    area_mm2: float | None = None  # None where the spacing is unknown
     spacing: SpacingKind | None = None  # kind of the pixel spacing
     confidence: float | None = None  # mean over pixels of the probability of the predicted class
     trust: float | None = None  # agreement of members and test-time augmentation; review the lowest
@@ -46,7 +46,7 @@ class Result:
     skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
     frame: int | None = None  # as requested, from 1
     seconds: float | None = None  # of inference
-    error: str | None = None
+    error: str | None = None  # why it failed; then nothing else is known
 
     def to_entry(self) -> ReportEntry:
         """The entry of the report."""

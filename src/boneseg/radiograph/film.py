@@ -42,8 +42,8 @@ class Radiograph:
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, float] | None
-    spacing_kind: SpacingKind
-    source: Path
+    spacing_kind: SpacingKind  # what the spacing measures
+    source: Path  # the file
     aspect: float = 1.0
     frame: int = 1
 

@@ -42,15 +42,15 @@ class Assessment:
 class TrainedRun:
     """The result of a run: the network with its best weights, and the run's history."""
 
-    network: nn.Module
-    recipe: SettledRecipe
-    fingerprint: str
-    best_dice: float
-    restarts: int
+    network: nn.Module  # with the best weights, on the CPU
+    recipe: SettledRecipe  # with what was derived from the films
+    fingerprint: str  # digest of the films
+    best_dice: float  # validation Dice at working size
+    restarts: int  # after a collapse
     depths: dict[int, float]  # U-Net++: validation Dice when pruned to each depth
-    history: tuple[Check, ...]
-    training: tuple[Film, ...]
-    validation: tuple[Film, ...]
+    history: tuple[Check, ...]  # validation checks, in order
+    training: tuple[Film, ...]  # films trained on
+    validation: tuple[Film, ...]  # films held out
     seen_before: frozenset[str] = frozenset()  # digests of the films of the warm-start bundle
 
     def save(self, path: Path | str) -> Bundle:
