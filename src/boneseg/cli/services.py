@@ -168,9 +168,9 @@ def pacs(
     patience = PATIENCE if study is not None else math.inf
     with (
         DicomWeb(url, netrc=netrc, token=token, patience=patience) as web,
-        scratch(spool or usual_folder()) as room,
+        scratch(spool or usual_folder()) as folder,
     ):
-        watch = Watch(web, Engine(model or "bundled"), room, modalities=modalities, report=report)
+        watch = Watch(web, Engine(model or "bundled"), folder, modalities=modalities, report=report)
         if study is None:
             log.info(f"{web.name}: watching for films of {', '.join(modalities)}")
             watch.forever(since, every)

@@ -23,15 +23,15 @@ def chosen_token(
     """
     variable = environment.pop(VARIABLE, None)  # child processes do not need it
     given = {"--token": option, "--token-file": file, VARIABLE: variable}
-    words = [word for word, value in given.items() if value is not None]
-    if len(words) > 1:
-        raise UsageError(f"{' and '.join(words)}: give the token in one way only")
-    if not words:
+    sources = [source for source, value in given.items() if value is not None]
+    if len(sources) > 1:
+        raise UsageError(f"{' and '.join(sources)}: give the token in one way only")
+    if not sources:
         return None
     token = _in_file(file) if file is not None else option or variable or ""
     if not (0 < len(token) <= LONGEST and token.isascii() and token.isprintable()):
         problem = "the token must be one line of 1 to 1000 printable ASCII characters"
-        raise UsageError(f"{words[0]}: {problem}")
+        raise UsageError(f"{sources[0]}: {problem}")
     return token
 
 

@@ -14,53 +14,55 @@ class CutError(Exception):
     """The response is incomplete; the message gives the reason."""
 
 
-def extract(answer: Path, kind: str, target: Path) -> None:
+def extract(response: Path, kind: str, target: Path) -> None:
     """Write the first object of a response to `target`: the whole body if it is not multipart.
 
     kind: its Content-Type. Raises CutError where it is empty or truncated, and OSError.
     """
-    if answer.stat().st_size == 0:
+    if response.stat().st_size == 0:
         raise CutError("is empty")
-    said = Message()
-    said["content-type"] = kind
-    if said.get_content_maintype() != "multipart":
-        answer.replace(target)
+    header = Message()
+    header["content-type"] = kind
+    if header.get_content_maintype() != "multipart":
+        response.replace(target)
         return
-    mark = b"--" + (said.get_boundary() or "").encode("latin-1", errors="replace")
+    boundary = b"--" + (header.get_boundary() or "").encode("latin-1", errors="replace")
     with (
-        answer.open("rb") as file,
+        response.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body,
         target.open("wb") as out,
     ):
-        start, end = _first_part(body, mark)
+        start, end = _first_part(body, boundary)
         for place in range(start, end, 1 << 20):
             out.write(body[place : min(place + (1 << 20), end)])
-    answer.unlink()
+    response.unlink()
 
 
-def _first_part(body: mmap.mmap, mark: bytes) -> tuple[int, int]:
+def _first_part(body: mmap.mmap, boundary: bytes) -> tuple[int, int]:
     """Start and end offsets of the first object."""
-    opening = body.find(mark)
+    opening = body.find(boundary)
     headers = body.find(b"\r\n\r\n", opening, opening + _HEADERS) if opening >= 0 else -1
     if headers < 0:
         raise CutError("has no part")
-    start = headers + 4
-    told = _length(body[opening + len(mark) : start])
-    if told is not None and body[start + told : start + told + 2 + len(mark)] == b"\r\n" + mark:
-        return start, start + told
-    end = body.find(b"\r\n" + mark, start)
+    start, delimiter = headers + 4, b"\r\n" + boundary
+    length = _length(body[opening + len(boundary) : start])
+    if length is not None:
+        end = start + length
+        if body[end : end + len(delimiter)] == delimiter:
+            return start, end
+    end = body.find(delimiter, start)
     if end < 0:
-        if told is not None and start + told == len(body):  # only the closing boundary is missing
+        if length is not None and start + length == len(body):  # only the last boundary is missing
             return start, len(body)
         raise CutError("is truncated")
     if end == start:
         raise CutError("is empty")
-    if told is not None and told > end - start + 2:
+    if length is not None and length > end - start + 2:
         raise CutError("is shorter than its Content-Length says")
     return start, end
 
 
 def _length(headers: bytes) -> int | None:
-    said = BytesParser().parsebytes(headers.lstrip(b"\r\n"), headersonly=True)["content-length"]
-    text = str(said or "").strip()
+    header = BytesParser().parsebytes(headers.lstrip(b"\r\n"), headersonly=True)["content-length"]
+    text = str(header or "").strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

@@ -1,6 +1,6 @@
 """Segment the films on a DICOMweb server that have no segmentation of this model yet.
 
-    watch = Watch(web, engine, room)
+    watch = Watch(web, engine, scratch)
     watch.study("1.2.840.113619.2.1")     # one study, now
     watch.round()                         # every study changed since the last round
     watch.forever(every=10)
@@ -16,7 +16,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from boneseg._util.logs import log
@@ -32,7 +32,7 @@ from boneseg.pacs.identifiers import digest, film_name, hashed, public_uid, with
 from boneseg.pacs.segment import segment
 
 MODALITIES = ("CR", "DX")
-MOST_ENDED = 2  # crashes over a film before it is skipped
+MOST_CRASHES = 2  # over a film, before it is skipped
 LONGEST_PAUSE = 60.0  # seconds between two failing rounds
 
 
@@ -51,9 +51,18 @@ class Outcome:
     error: str | None = None
 
     def __str__(self) -> str:
-        called = with_uid(self.film, self.uid)
-        words = self.error or self.state
-        return words if words.startswith(called) else f"{called}: {words}"
+        name = with_uid(self.film, self.uid)
+        result = self.error or self.state
+        return result if result.startswith(name) else f"{name}: {result}"
+
+
+@dataclass
+class _Listing:
+    """The objects of a study by UID, the names of its series, and those that failed."""
+
+    films: dict[str, Instance] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    failed: list[Outcome] = field(default_factory=list)
 
 
 class Watch:
@@ -63,20 +72,20 @@ class Watch:
         self,
         web: DicomWeb,
         engine: Engine,
-        room: Scratch,
+        scratch: Scratch,
         *,
         modalities: Collection[str] = MODALITIES,
         report: Callable[[Outcome], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.web, self.engine, self.room = web, engine, room
+        self.web, self.engine, self.scratch = web, engine, scratch
         self.modalities, self.report, self._clock = frozenset(modalities), report, clock
         self._retries = Retries(clock)
         # Segmentations stored since a study changed: some servers list them late.
         self._stored: defaultdict[str, set[str]] = defaultdict(set)
-        self._died: set[str] = set()  # films that crashed the decoder once
+        self._crashed: set[str] = set()  # films that crashed the decoder once
         # The instance count of a study at the last check, and when it is due without a change.
-        self._looked: dict[str, tuple[int | None, float]] = {}
+        self._checked: dict[str, tuple[int | None, float]] = {}
 
     def forever(
         self,
@@ -101,7 +110,7 @@ class Watch:
                 ):
                     raise
                 pause = max(every, min(2 * pause, LONGEST_PAUSE))
-                log.error(f"{_words(error)}; trying again in {pause:.0f} s")
+                log.error(f"{_message(error)}; trying again in {pause:.0f} s")
             sleep(pause)
 
     def round(self, since: str | None = None) -> list[Outcome]:
@@ -111,12 +120,12 @@ class Watch:
         """
         outcomes: list[Outcome] = []
         for study in list(self.web.studies(since)):
-            count, again = self._looked.get(study.uid, (None, -math.inf))
+            count, again = self._checked.get(study.uid, (None, -math.inf))
             if count != study.count:
                 self._stored.pop(study.uid, None)
             elif self._clock() < again:
                 continue
-            outcomes += self._look(study)
+            outcomes += self._check(study)
         return outcomes
 
     def study(self, uid: str) -> list[Outcome]:
@@ -126,7 +135,7 @@ class Watch:
         """
         return self._study(uid)[0]
 
-    def _look(self, study: Study) -> list[Outcome]:
+    def _check(self, study: Study) -> list[Outcome]:
         """The outcomes of a study; a refused study does not block others."""
         name = hashed("study", study.uid)
         try:
@@ -139,50 +148,53 @@ class Watch:
         else:
             self._retries.done(name)
             again = self._retries.next(names) if study.count is not None else -math.inf
-        self._looked[study.uid] = study.count, again
+        self._checked[study.uid] = study.count, again
         return outcomes
 
     def _study(self, uid: str) -> tuple[list[Outcome], list[str]]:
         """The outcomes of a study's films, and the retry keys of its films and series."""
-        outcomes: list[Outcome] = []
-        names: list[str] = []
-        films: dict[str, Instance] = {}
-        whole = True
+        listing = self._list(uid)
+        outcomes, names = list(listing.failed), listing.names
+        for film in listing.films.values():
+            if film.modality in self.modalities:
+                names.append(film_name(film.uid))
+                if self._retries.is_due(names[-1]):
+                    outcomes.append(self._film(film, listing))
+                    self.report(outcomes[-1])
+        return outcomes, names
+
+    def _list(self, uid: str) -> _Listing:
+        """List the objects of a study; a series that cannot be listed is one of the outcomes."""
+        listing = _Listing()
         for series in list(self.web.series(uid)):
-            names.append(hashed("series", series.uid))
+            name = hashed("series", series.uid)
+            listing.names.append(name)
             try:
-                films |= {film.uid: film for film in self.web.instances(uid, series)}
+                listing.films |= {film.uid: film for film in self.web.instances(uid, series)}
             except (GoneError, ShutOutError):
                 raise
             except Exception as error:
-                whole = False
-                outcomes.append(self._failed(names[-1], error))
+                listing.failed.append(self._failed(name, error))
             else:
-                self._retries.done(names[-1])
-        if unknown := sum(not film.modality for film in films.values()):
+                self._retries.done(name)
+        if unknown := sum(not film.modality for film in listing.films.values()):
             log.warning(
                 f"{hashed('study', uid)}: the server sends no modality for {unknown} of its "
                 "objects; skipped"
             )
-        for film in films.values():
-            if film.modality in self.modalities:
-                names.append(film_name(film.uid))
-                if self._retries.is_due(names[-1]):
-                    outcomes.append(self._film(film, films.keys(), whole=whole))
-                    self.report(outcomes[-1])
-        return outcomes, names
+        return listing
 
-    def _film(self, film: Instance, there: Collection[str], *, whole: bool) -> Outcome:
-        """Segment a film. `there`: known objects of its study; `whole`: these are all."""
+    def _film(self, film: Instance, listing: _Listing) -> Outcome:
+        """Segment a film, unless its study has its segmentation."""
         name, uid = film_name(film.uid), None
         wanted = segmentation_uid(film.uid, self.engine.bundle.card.model)
         try:
-            if name in self._stored[film.study]:
+            if name in self._stored[film.study] or wanted in listing.films:
                 return Outcome(name, "there")
-            if wanted in there or (not whole and self.web.has(film.study, wanted)):
+            if listing.failed and self.web.has(film.study, wanted):  # not all objects are listed
                 return Outcome(name, "there")
-            self._refuse_after_deaths(film.uid)
-            with self.room.work(digest(film.uid)) as folder:
+            self._refuse_after_crashes(film.uid)
+            with self.scratch.work(digest(film.uid)) as folder:
                 path = folder / "film.dcm"
                 self.web.fetch(film, path)
                 uid = public_uid(film.uid, path)
@@ -190,40 +202,40 @@ class Watch:
         except (GoneError, ShutOutError):
             raise
         except Exception as error:
-            self._note(name, error)
-            return Outcome(name, "failed", uid, _words(error))
+            self._schedule_retry(name, error)
+            return Outcome(name, "failed", uid, _message(error))
         self._retries.done(name)
         self._stored[film.study].add(name)
         return Outcome(name, "stored", uid)
 
-    def _refuse_after_deaths(self, uid: str) -> None:
+    def _refuse_after_crashes(self, uid: str) -> None:
         """Raise RadiographError for a film that has crashed the program too often."""
-        ended = self.room.ended_over(digest(uid))
-        if ended >= MOST_ENDED:
+        crashes = self.scratch.ended_over(digest(uid))
+        if crashes >= MOST_CRASHES:
             raise RadiographError(
-                f"the program crashed {ended} times on this film, which is now skipped; delete "
-                f"{self.room.record(digest(uid))} to retry"
+                f"the program crashed {crashes} times on this film, which is now skipped; delete "
+                f"{self.scratch.record(digest(uid))} to retry"
             )
 
     def _failed(self, name: str, error: Exception) -> Outcome:
         """The outcome of a series or study that could not be listed."""
-        self._note(name, error)
-        outcome = Outcome(name, "failed", error=_words(error))
+        self._schedule_retry(name, error)
+        outcome = Outcome(name, "failed", error=_message(error))
         self.report(outcome)
         return outcome
 
-    def _note(self, name: str, error: Exception) -> None:
+    def _schedule_retry(self, name: str, error: Exception) -> None:
         """Schedule a retry, or none where the film is at fault."""
-        again = isinstance(error, DecoderDiedError) and name not in self._died
+        again = isinstance(error, DecoderDiedError) and name not in self._crashed
         if again:  # perhaps out of memory
-            self._died.add(name)
+            self._crashed.add(name)
         if isinstance(error, RadiographError) and not again:
             self._retries.give_up(name)
         else:  # the server, the disk or memory is at fault
             self._retries.failed(name)
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """An error as one line. Messages of libraries may quote patient data from the file."""
     if isinstance(error, BonesegError):
         return str(error)

@@ -27,7 +27,7 @@ from boneseg._util.files import whole_file
 from boneseg._util.lock import held
 from boneseg.errors import OutputError
 
-Room = Literal["films", "answers", "failed"]
+Queue = Literal["films", "answers", "failed"]
 FAILED_KEPT, FAILED_DAYS = 100, 30
 
 
@@ -56,11 +56,11 @@ class Spool:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit, self.coming = folder, limit, folder / "coming"
         try:
-            for room in ("coming", "films", "answers", "failed"):
-                place = folder / room
+            for name in ("coming", "films", "answers", "failed"):
+                place = folder / name
                 place.mkdir(parents=True, exist_ok=True)
                 place.chmod(0o700)
-                stale = "*" if room == "coming" else ".*.new"
+                stale = "*" if name == "coming" else ".*.new"
                 for left in place.glob(stale):  # left by a kill while writing
                     left.unlink()
             for mark in (folder / "films").glob("*.begun"):
@@ -72,10 +72,10 @@ class Spool:
                 f"{folder}: cannot be made ({error.strerror}); give another --spool"
             ) from None
 
-    def put(self, room: Room, uid: str, parts: Iterable[bytes]) -> Path:
+    def put(self, queue: Queue, uid: str, parts: Iterable[bytes]) -> Path:
         """Store an object. Raises FullError where the spool is full, and OutputError."""
-        path = self.folder / room / f"{_hash(uid)}.dcm"
-        if room == "films" and not path.exists() and self.count() >= self.limit:
+        path = self.folder / queue / f"{_hash(uid)}.dcm"
+        if queue == "films" and not path.exists() and self.count() >= self.limit:
             raise FullError(f"{self.folder}: the spool is full ({self.limit} films)")
         with whole_file(path) as temporary, open(temporary, "wb", opener=_private) as file:
             for part in parts:
@@ -89,9 +89,9 @@ class Spool:
             os.close(folder)
         return path
 
-    def next(self, room: Room) -> Path | None:
+    def next(self, queue: Queue) -> Path | None:
         """The oldest object."""
-        waiting = self._waiting(room)
+        waiting = self._waiting(queue)
         return waiting[0] if waiting else None
 
     def count(self) -> int:
@@ -139,9 +139,9 @@ class Spool:
                 if number >= FAILED_KEPT or old.stat().st_mtime < limit:
                     old.unlink()
 
-    def _waiting(self, room: Room) -> list[Path]:
+    def _waiting(self, queue: Queue) -> list[Path]:
         ages = {}
-        for path in (self.folder / room).glob("*.dcm"):
+        for path in (self.folder / queue).glob("*.dcm"):
             with suppress(FileNotFoundError):
                 ages[path] = path.stat().st_mtime_ns
         return sorted(ages, key=lambda path: (ages[path], path.name))

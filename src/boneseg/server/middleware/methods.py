@@ -24,16 +24,16 @@ class Methods:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        head, asked = scope["method"] == "HEAD", dict(scope)  # routes modify the scope
+        head, original = scope["method"] == "HEAD", dict(scope)  # routes modify the scope
 
         async def adapted_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 405:
-                MutableHeaders(scope=message)["Allow"] = ", ".join(self._allowed(asked))
+                MutableHeaders(scope=message)["Allow"] = ", ".join(self._allowed(original))
             if message["type"] == "http.response.body" and head:
                 message = {**message, "body": b""}
             await send(message)
 
-        allowed = self._allowed(asked) if scope["method"] == "OPTIONS" else []
+        allowed = self._allowed(original) if scope["method"] == "OPTIONS" else []
         if allowed:
             headers = [(b"allow", ", ".join(allowed).encode())]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -55,10 +55,10 @@ class Methods:
         return [*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"]
 
     def _has(self, scope: Scope, method: str) -> bool:
-        asked = {**scope, "method": method}
+        other = {**scope, "method": method}
         routes = self.routes_of.router.routes
         return any(
-            route.matches(asked)[0] is Match.FULL
+            route.matches(other)[0] is Match.FULL
             for route in routes
             if method == "GET" or not isinstance(route, Mount)  # a mount of files is read-only
         )

@@ -65,10 +65,10 @@ class Runs:
                 return run
         return None
 
-    def tidy(self, spared: Run | None) -> None:
-        """Remove what only active runs need, except that of `spared`."""
+    def tidy(self, kept: Run | None) -> None:
+        """Remove what only active runs need, except that of `kept`."""
         for folder in self._folders():
-            if spared is None or folder != self.folder(spared):
+            if kept is None or folder != self.folder(kept):
                 _tidy(folder)
 
     def end(self, run: Run) -> None:

@@ -31,7 +31,7 @@ class Retraining:
         self.runs = Runs(library.hidden / "runs")
         self.run: Run | None = self.runs.latest()
         resumable = self.run if self.run is not None and self.runs.can_resume(self.run) else None
-        self.runs.tidy(spared=resumable)  # left by a killed server
+        self.runs.tidy(kept=resumable)  # left by a killed server
         self._process: subprocess.Popen[str] | None = None
         self._follower: threading.Thread | None = None
         self._lock = threading.Lock()

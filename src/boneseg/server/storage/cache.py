@@ -80,8 +80,8 @@ class Cache:
         self._order.pop(film, None)
         shutil.rmtree(self.folder(film), ignore_errors=True)
 
-    def _evict(self, spared: str) -> None:
-        """Delete the large files of the films segmented longest ago, except those of `spared`.
+    def _evict(self, kept: str) -> None:
+        """Delete the large files of the films segmented longest ago, except those of `kept`.
 
         Modification times only order the films that this server has not segmented, since the clock
         may have been set back.
@@ -89,7 +89,7 @@ class Cache:
         files: list[tuple[tuple[int, float], int, Path]] = []
         with suppress(OSError):
             for folder in self.root.iterdir():
-                if folder.name == spared:
+                if folder.name == kept:
                     continue
                 for path in (folder / name for name in LARGE):
                     with suppress(OSError):
