@@ -107,8 +107,8 @@ class Page:
             [packed, path.name],
         )
 
-    def says(self) -> str:
-        return self.tab.locator("#says").inner_text()
+    def notifications(self) -> str:
+        return self.tab.locator("#notifications").inner_text()
 
     def close(self) -> None:
         self.context.close()
@@ -290,13 +290,13 @@ def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]
 def test_what_is_told_while_a_dialog_is_open_is_told_in_it(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
-    said = "import('/static/says.js').then(({ say }) => say('told', 'error'))"
+    said = "import('/static/notify.js').then(({ notify }) => notify('a problem', 'error'))"
     page.tab.keyboard.press("?")
     page.tab.evaluate(said)
-    assert page.tab.locator("#help[open] #says").inner_text() == "told"
+    assert page.tab.locator("#help[open] #notifications").inner_text() == "a problem"
     page.tab.keyboard.press("Escape")
     page.tab.evaluate(said)
-    assert page.tab.locator("body > #says p").last.is_visible()
+    assert page.tab.locator("body > #notifications p").last.is_visible()
 
 
 def test_a_drawing_goes_with_its_film_only_where_that_is_wanted(
@@ -397,7 +397,7 @@ def test_a_server_that_comes_back_gets_what_was_drawn_and_tells_what_has_changed
         page.wait("lightbox.list.rows.length === 2")
         time.sleep(2)
     page.drag((50, 50), (90, 50))
-    page.wait(lambda: "The draft was not saved" in page.says())
+    page.wait(lambda: "The draft was not saved" in page.notifications())
     mask.rename(mask.with_name("knee.png"))
     with served("--data", folder, "--port", address.rpartition(":")[2].strip("/")):
         page.wait("lightbox.editor.kept")
@@ -417,7 +417,7 @@ def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) ->
     one.drag((50, 50), (90, 50))
     one.tab.click("#save")
     one.wait("!lightbox.editor.dirty")
-    two.wait(lambda: "was saved elsewhere" in two.says())
+    two.wait(lambda: "was saved elsewhere" in two.notifications())
     two.wait("lightbox.editor.kept")
     three.wait(lambda: np.array_equal(three.mask(), one.mask()))  # nobody was drawing here
     two.tab.reload()
@@ -436,7 +436,7 @@ def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..
     again.goto(page.asked[0])
     page.ready()
     assert np.array_equal(page.mask(), drawn)
-    assert "unsaved changes were restored" in page.says()
+    assert "unsaved changes were restored" in page.notifications()
 
 
 def test_what_was_undone_is_no_correction(opened: Callable[..., Page], tmp_path: Path) -> None:
@@ -534,7 +534,7 @@ def test_a_film_that_somebody_removes_can_be_left(
     page.ready("hand")
     page.drag((50, 50), (90, 50))
     (tmp_path / "films" / "images" / "hand.png").unlink()
-    page.wait(lambda: "hand: the film was removed" in page.says())
+    page.wait(lambda: "hand: the film was removed" in page.notifications())
     page.tab.click("text=knee")  # the question is answered with yes: see Page
     page.ready("knee")
 
@@ -570,7 +570,7 @@ def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_pa
     bad = tmp_path / "notes.txt"
     bad.write_text("no film")
     page.drop(bad)
-    page.wait(lambda: "notes.txt: is not an image of a known format" in page.says())
+    page.wait(lambda: "notes.txt: is not an image of a known format" in page.notifications())
     page.tab.evaluate(
         """() => {
             const transfer = new DataTransfer();
@@ -578,7 +578,7 @@ def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_pa
             dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
         }"""
     )
-    page.wait(lambda: "huge.png: 257 MiB exceed the limit of 256 MiB" in page.says())
+    page.wait(lambda: "huge.png: 257 MiB exceed the limit of 256 MiB" in page.notifications())
 
 
 def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> None:
@@ -745,7 +745,7 @@ def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -
     runs.save(run)  # as it stands when the server is killed
     with served("--data", folder) as address:
         page = Page(browser, address)
-        page.wait(lambda: "Training was interrupted" in page.says())
+        page.wait(lambda: "Training was interrupted" in page.notifications())
         page.tab.click("#train-open")
         page.wait(lambda: "Interrupted" in page.tab.locator("[data-part=stage]").inner_text())
         page.close()

@@ -10,9 +10,9 @@ const DRAFT_AFTER = 2000; // ms after the last change
 const OPEN_SEA = 0.25; // largest share of the film that a fill touching the border may cover
 
 export class Editor {
-  constructor(view, say) {
+  constructor(view, notify) {
     this.view = view;
-    this.say = say; // (words, kind)
+    this.notify = notify; // (words, kind)
     this.row = null; // the film's row from the server
     this.mask = null;
     this.onchange = () => {};
@@ -65,11 +65,11 @@ export class Editor {
     this.view.window = { centre: 0.5, width: 1, invert: this.view.window.invert };
     this.view.open({ width: row.width, height: row.height, pixels }, this.mask, probability);
     this.chooseReference("suggestion");
-    if (drawn instanceof Error) this.say(`${drawn.message}; the model's suggestion is shown instead`, "error");
+    if (drawn instanceof Error) this.notify(`${drawn.message}; the model's suggestion is shown instead`, "error");
     if (kept) {
       this.replaceBy(unpackBits(kept, size), "draft", false);
       this.keptAt = this.mask.version;
-      this.say("Your unsaved changes were restored. Undo returns to the saved mask.", "info");
+      this.notify("Your unsaved changes were restored. Undo returns to the saved mask.", "info");
     }
     this.onchange();
   }
@@ -111,7 +111,7 @@ export class Editor {
       });
       return true;
     } catch (error) {
-      this.say(`The draft was not saved: ${error.message}`, "error");
+      this.notify(`The draft was not saved: ${error.message}`, "error");
       return false;
     }
   }
@@ -152,7 +152,7 @@ export class Editor {
     this.settle();
     const done = this.mask?.undo();
     if (done) this.view.relayer(done.box);
-    this.say(done ? `Undone: ${done.name}` : "Nothing to undo", "quiet");
+    this.notify(done ? `Undone: ${done.name}` : "Nothing to undo", "quiet");
     if (done) this.changed();
   }
 
@@ -160,7 +160,7 @@ export class Editor {
     this.settle();
     const done = this.mask?.redo();
     if (done) this.view.relayer(done.box);
-    this.say(done ? `Redone: ${done.name}` : "Nothing to redo", "quiet");
+    this.notify(done ? `Redone: ${done.name}` : "Nothing to redo", "quiet");
     if (done) this.changed();
   }
 
@@ -170,7 +170,7 @@ export class Editor {
     const wanted = remove ? BONE : 0;
     const spans = flood(width, height, px, py, (i) => (values[i] & BONE) === wanted);
     if (!spans.length) {
-      this.say(remove ? "There is no bone to remove there" : "That is already bone; click a hole", "quiet");
+      this.notify(remove ? "There is no bone to remove there" : "That is already bone; click a hole", "quiet");
       return;
     }
     const box = boxOf(spans);
@@ -178,7 +178,7 @@ export class Editor {
     for (let i = 0; i < spans.length; i += 3) area += spans[i + 2] - spans[i + 1];
     const open = box.x0 === 0 || box.y0 === 0 || box.x1 === width || box.y1 === height;
     if (!remove && open && area > OPEN_SEA * width * height) {
-      this.say("That region reaches the film's edge; close the outline with the brush first", "error");
+      this.notify("That region reaches the film's edge; close the outline with the brush first", "error");
       return;
     }
     this.draw(spans, !remove, remove ? "remove region" : "fill");
@@ -190,7 +190,7 @@ export class Editor {
     const test = remove ? (i) => (values[i] & BONE) === BONE : (i) => probability[i] >= level;
     const spans = flood(width, height, Math.floor(x), Math.floor(y), test);
     if (!spans.length) {
-      this.say(remove ? "There is no bone to remove there" : "The model suggests no bone there; lower the threshold", "quiet");
+      this.notify(remove ? "There is no bone to remove there" : "The model suggests no bone there; lower the threshold", "quiet");
       return;
     }
     this.draw(spans, !remove, remove ? "remove region" : "suggested region");
@@ -200,14 +200,14 @@ export class Editor {
     const { values } = this.mask;
     const { spans, count } = smallRegions(this.mask.width, this.mask.height, (i) => (values[i] & BONE) === 1, most);
     this.draw(spans, false, "remove islands");
-    this.say(count ? `Removed ${pieces(count, "island")} under ${most} px` : `No island under ${most} px`, "quiet");
+    this.notify(count ? `Removed ${pieces(count, "island")} under ${most} px` : `No island under ${most} px`, "quiet");
   }
 
   fillHoles(most) {
     const { values } = this.mask;
     const { spans, count } = smallRegions(this.mask.width, this.mask.height, (i) => (values[i] & BONE) === 0, most, true);
     this.draw(spans, true, "fill holes");
-    this.say(count ? `Filled ${pieces(count, "hole")} under ${most} px` : `No hole under ${most} px`, "quiet");
+    this.notify(count ? `Filled ${pieces(count, "hole")} under ${most} px` : `No hole under ${most} px`, "quiet");
   }
 
   // Preview a threshold while the slider moves.

@@ -38,8 +38,8 @@ export class FilmList {
     const rank = (row) => (row.error ? 9 : FIRST[row.state]);
     const worst = (a, b) =>
       rank(a) - rank(b) || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
-    const teach = (a, b) => (a.place ?? 1e9) - (b.place ?? 1e9) || worst(a, b);
-    const by = { worst, teach, name }[this.order];
+    const informative = (a, b) => (a.place ?? 1e9) - (b.place ?? 1e9) || worst(a, b);
+    const by = { worst, informative, name }[this.order];
     return shown.sort((a, b) => Number(b.inbox) - Number(a.inbox) || by(a, b));
   }
 

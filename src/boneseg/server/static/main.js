@@ -8,7 +8,7 @@ import { fillSheet, listenToKeys } from "./keys.js";
 import { FilmList } from "./list.js";
 import { Panel } from "./panel.js";
 import { unpackBits } from "./raster.js";
-import { say, trying } from "./says.js";
+import { notify, attempt } from "./notify.js";
 import { fillToolbar } from "./toolbar.js";
 import { TOOLS, Tools } from "./tools.js";
 import { Training } from "./train.js";
@@ -18,11 +18,11 @@ const $ = (id) => document.getElementById(id);
 const EVERY = 1500; // ms between polls of the server
 
 const view = new View($("film"), $("marks"));
-const editor = new Editor(view, say);
+const editor = new Editor(view, notify);
 const tools = new Tools(editor, view, $("marks"));
 const panel = new Panel(editor, view, tools);
 const list = new FilmList($("films"), $("count"), open);
-const training = new Training($("train"), say, () => refresh(true));
+const training = new Training($("train"), notify, () => refresh(true));
 let server = null; // the last response of /api/health
 let version = null; // of the list of films
 
@@ -43,10 +43,10 @@ async function open(id, again = false) {
   $("empty").hidden = true;
   list.mark(id);
   $("list").classList.remove("open");
-  const film = await trying(() => editor.load(id, !again));
+  const film = await attempt(() => editor.load(id, !again));
   // The previous film could be edited until here; its changes are saved with it.
   if (film && wanted === id && (await leave()) && wanted === id) {
-    tools.giveUp();
+    tools.cancel();
     editor.show(film);
     localStorage.setItem("film", id);
     list.replace(editor.row);
@@ -83,10 +83,10 @@ async function saveLeft() {
     editor.close();
     return true;
   }
-  const saved = await trying(() => editor.save("corrected", conflict));
+  const saved = await attempt(() => editor.save("corrected", conflict));
   if (!saved) return false;
   list.replace(saved);
-  say(`${saved.name}: saved as corrected`, "good");
+  notify(`${saved.name}: saved as corrected`, "good");
   return true;
 }
 
@@ -99,11 +99,11 @@ async function save(state) {
     const saved = await editor.save(state, conflict);
     if (!saved) return;
     list.replace(saved);
-    say(`${saved.name}: ${state}`, "good");
+    notify(`${saved.name}: ${state === "accepted" ? "accepted" : "saved as corrected"}`, "good");
     showHistory();
     if (state === "accepted") await next();
   } catch (error) {
-    say(error.message, "error");
+    notify(error.message, "error");
   } finally {
     saving = false;
   }
@@ -117,7 +117,7 @@ async function next() {
   const rows = list.rows.filter((row) => row.state === "suggested" && row.id !== editor.row?.id);
   rows.sort((a, b) => (a.place ?? 1e9) - (b.place ?? 1e9));
   if (rows.length) await open(rows[0].id);
-  else say("Every segmented film has a saved mask", "good");
+  else notify("Every segmented film has a saved mask", "good");
 }
 
 // The mask was saved elsewhere in the meantime: ask what to do.
@@ -129,7 +129,7 @@ async function conflict(error, state) {
   if (choice === "mine") return editor.save(state, conflict);
   if (choice === "theirs") editor.replaceBy(theirs, "use theirs");
   panel.compare("saved");
-  say(choice === "theirs" ? "Undo restores yours" : "Blue is theirs, orange is yours; save when done", "info");
+  notify(choice === "theirs" ? "Undo restores yours" : "Blue is theirs, orange is yours; save when done", "info");
   return null;
 }
 
@@ -144,14 +144,14 @@ async function add(files) {
   let last = null;
   $("busy").hidden = false;
   for (const file of many) {
-    const row = await trying(() => api.addFilm(file, server?.upload_bytes));
+    const row = await attempt(() => api.addFilm(file, server?.upload_bytes));
     if (!row) continue;
     list.replace(row);
     last = row;
   }
   $("busy").hidden = true;
   if (last) {
-    if (many.length > 1) say(`${many.length} films added`, "good");
+    if (many.length > 1) notify(`${many.length} films added`, "good");
     await open(last.id);
   }
 }
@@ -159,38 +159,38 @@ async function add(files) {
 async function remove() {
   const { id, name } = editor.row;
   if (editor.dirty && (await ask($("discard"))) !== "remove") return;
-  if (!(await trying(() => api.removeFilm(id)))) return;
+  if (!(await attempt(() => api.removeFilm(id)))) return;
   editor.close();
-  say(`${name}: removed`, "good");
+  notify(`${name}: removed`, "good");
   refresh(true);
 }
 
 async function showHistory() {
   const { row } = editor;
   const select = $("history");
-  const versions = (await trying(() => api.history(row.id))) ?? [];
+  const versions = (await attempt(() => api.history(row.id))) ?? [];
   if (editor.row !== row) return;
   select.replaceChildren(new Option(versions.length ? "choose a version to restore…" : "none yet", ""));
   for (const { revision, saved } of versions) select.append(new Option(new Date(saved).toLocaleString(), revision));
 }
 
-async function bringBack(revision) {
+async function restore(revision) {
   const { mask, row } = editor;
-  const bits = await trying(() => api.earlier(row.id, revision));
+  const bits = await attempt(() => api.earlier(row.id, revision));
   if (bits && editor.mask === mask) editor.replaceBy(unpackBits(bits, mask.values.length), "earlier version");
 }
 
 async function download(form) {
   const { id } = editor.row;
   if (!(await leave())) return;
-  const file = await trying(() => api.download(id, form));
+  const file = await attempt(() => api.download(id, form));
   if (file) keepFile(file);
 }
 
 // -- following the server ----------------------------------------------------------------------
 
 let refreshing = false;
-let trouble = null; // the last error of the server, null after a success
+let lastError = null; // of the server, null after a success
 
 async function refresh(force = false) {
   if (refreshing || (document.hidden && !force && !editor.dirty)) return;
@@ -206,23 +206,23 @@ async function refresh(force = false) {
       const before = training.run?.state;
       const run = await training.refresh();
       if (before === "running" && run?.state === "done" && !$("train").open)
-        say("Training has finished: see Retrain…", "good");
+        notify("Training has finished: see Retrain…", "good");
     }
     if (health.training === "interrupted" && old?.training !== "interrupted" && !$("train").open)
-      say("Training was interrupted: see Retrain…", "error");
+      notify("Training was interrupted: see Retrain…", "error");
     $("train-open").classList.toggle("primary", health.training === "running");
     $("train-open").textContent = health.training === "running" ? "Training…" : "Retrain…";
-    if (trouble && !editor.kept) editor.keepDraft(); // changes made while the server was unreachable
-    trouble = null;
+    if (lastError && !editor.kept) editor.keepDraft(); // changes made while the server was unreachable
+    lastError = null;
   } catch (error) {
-    if (error.message !== trouble) say(error.message, "error"); // not at every poll
-    trouble = error.message;
+    if (error.message !== lastError) notify(error.message, "error"); // not at every poll
+    lastError = error.message;
   } finally {
     refreshing = false;
   }
 }
 
-let told = null; // the last revision from another tab that was reported
+let reported = null; // the last revision from another tab that was reported
 
 async function refreshFilms() {
   const { row: shown, writing } = editor;
@@ -232,11 +232,11 @@ async function refreshFilms() {
   list.update(films);
   if (!known || editor.row !== shown) return;
   const row = films.find(({ id }) => id === shown.id);
-  if (!row) say(`${shown.name}: the film was removed from the folder`, "error");
-  else if (row.revision === shown.revision || row.revision === told) return;
+  if (!row) notify(`${shown.name}: the film was removed from the folder`, "error");
+  else if (row.revision === shown.revision || row.revision === reported) return;
   else if (writing || editor.writing) version = null; // it may be our own: check again
   else {
-    told = row.revision;
+    reported = row.revision;
     savedElsewhere(shown);
   }
 }
@@ -247,13 +247,13 @@ function savedElsewhere({ id, name }) {
     return;
   }
   editor.keepDraftAgain();
-  say(`${name}: was saved elsewhere after you opened it; your changes are kept, save to compare both`, "error");
+  notify(`${name}: was saved elsewhere after you opened it; your changes are kept, save to compare both`, "error");
 }
 
 // The suggestion shown is the old model's: reload the film unless it has unsaved changes.
 function newModel() {
   if (!editor.row) return;
-  if (editor.dirty) say("Reopen the film to see the new model's suggestion", "info");
+  if (editor.dirty) notify("Reopen the film to see the new model's suggestion", "info");
   else openAgain(editor.row.id);
 }
 
@@ -291,7 +291,7 @@ const KEYS = {
     ["X", "Fill holes", ["x"], withFilm(() => editor.fillHoles(panel.small))],
     ["Z  Ctrl Z", "Undo", ["z", "ctrl+z"], withFilm(() => editor.undo())],
     ["Y  Ctrl Y", "Redo", ["y", "ctrl+y", "ctrl+shift+z"], withFilm(() => editor.redo())],
-    ["Esc", "Cancel the current action", ["escape"], () => tools.giveUp()],
+    ["Esc", "Cancel the current action", ["escape"], () => tools.cancel()],
     ["Backspace", "Remove the polygon's last corner", ["backspace"], () => tools.dropCorner()],
   ],
   Show: [
@@ -340,7 +340,7 @@ const BUTTONS = {
   whole: () => view.zoomTo(1),
   "level-reset": () => panel.resetGrey(),
   remove,
-  "train-open": () => trying(() => training.open()),
+  "train-open": () => attempt(() => training.open()),
   "help-open": () => $("help").showModal(),
   "list-toggle": () => $("list-toggle").setAttribute("aria-expanded", String($("list").classList.toggle("open"))),
   theme: () => {
@@ -355,7 +355,7 @@ on("files", "change", () => {
   add($("files").files);
   $("files").value = "";
 });
-on("history", "change", () => $("history").value && bringBack($("history").value));
+on("history", "change", () => $("history").value && restore($("history").value));
 for (const which of ["order", "filter"])
   on(which, "change", () => {
     list[which] = $(which).value;
@@ -373,7 +373,7 @@ new ResizeObserver(() => view.resize()).observe($("stage"));
 
 fillToolbar($("tools"), (tool) => {
   tools.choose(tool);
-  say(`${TOOLS[tool].name}: ${TOOLS[tool].help}`, "quiet"); // touch has no tooltips
+  notify(`${TOOLS[tool].name}: ${TOOLS[tool].help}`, "quiet"); // touch has no tooltips
 });
 fillSheet(KEYS, $("keys"));
 listenToKeys(KEYS, view, tools, $("marks"));

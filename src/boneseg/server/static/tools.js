@@ -42,7 +42,7 @@ export class Tools {
   }
 
   choose(tool) {
-    this.giveUp();
+    this.cancel();
     if (tool !== "measure") this.line = null;
     this.tool = tool;
     this.canvas.dataset.tool = tool;
@@ -229,7 +229,7 @@ export class Tools {
   }
 
   // Escape: cancel the current action.
-  giveUp() {
+  cancel() {
     this.giveUpStroke();
     this.points = [];
     this.action = null;

@@ -5,9 +5,9 @@ import * as api from "./api.js";
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Training {
-  constructor(dialog, say, onuse) {
+  constructor(dialog, notify, onuse) {
     this.dialog = dialog;
-    this.say = say;
+    this.notify = notify;
     this.onuse = onuse;
     this.part = (name) => dialog.querySelector(`[data-part="${name}"]`);
     this.part("start").addEventListener("click", () => this.#do(() => api.startTraining(Number(this.part("minutes").value), [])));
@@ -112,7 +112,7 @@ export class Training {
       await what();
       await this.refresh();
     } catch (error) {
-      this.say(error.message, "error");
+      this.notify(error.message, "error");
     }
   }
 }

@@ -2,25 +2,25 @@
 
 const STAY = { quiet: 1600, good: 2500, info: 6000, error: 10000 }; // ms
 
-export function say(words, kind = "info") {
-  const says = document.getElementById("says");
+export function notify(words, kind = "info") {
+  const notifications = document.getElementById("notifications");
   // An open dialog makes everything outside it inert, also for screen readers.
   const place = document.querySelector("dialog[open]") ?? document.body;
-  if (says.parentElement !== place) place.append(says);
+  if (notifications.parentElement !== place) place.append(notifications);
   const line = document.createElement("p");
   line.textContent = words;
   line.className = kind;
-  if (kind === "quiet") says.querySelectorAll(".quiet").forEach((old) => old.remove());
-  says.append(line);
+  if (kind === "quiet") notifications.querySelectorAll(".quiet").forEach((old) => old.remove());
+  notifications.append(line);
   setTimeout(() => line.remove(), STAY[kind]);
 }
 
 // The result of an action, or null where it fails; the error is shown.
-export async function trying(what) {
+export async function attempt(what) {
   try {
     return await what();
   } catch (error) {
-    if (error.name !== "AbortError") say(error.message, "error");
+    if (error.name !== "AbortError") notify(error.message, "error");
     return null;
   }
 }
