@@ -28,7 +28,7 @@ from tests.support.lightbox import BITS, COMMAND, address_of, empty, fill, right
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_ends_with_its_worker_and_leaves_nothing(
+def test_the_server_stops_with_its_workers_and_leaves_nothing(
     tmp_path: Path, how: signal.Signals
 ) -> None:
     call, env = [*COMMAND, "serve", "--port", "0"], os.environ | {"TMPDIR": str(tmp_path)}
@@ -42,7 +42,7 @@ def test_the_server_ends_with_its_worker_and_leaves_nothing(
     assert not list(tmp_path.glob("boneseg-*"))
 
 
-def test_the_server_ends_while_it_looks_at_films_without_a_traceback(tmp_path: Path) -> None:
+def test_the_server_stops_while_segmenting_without_a_traceback(tmp_path: Path) -> None:
     folder = tmp_path / "films" / "images"
     folder.mkdir(parents=True)
     for number in range(8):
@@ -80,7 +80,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def test_a_server_started_in_the_background_ends_on_sigterm_with_status_0(tmp_path: Path) -> None:
+def test_a_server_in_the_background_stops_on_sigterm_with_status_0(tmp_path: Path) -> None:
     """A script's `&` has it ignore SIGINT; a save under way at the end is finished."""
     folder = fill(tmp_path / "films", "hand")
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
@@ -119,7 +119,7 @@ def test_a_killed_server_leaves_no_upload_behind(tmp_path: Path) -> None:
         assert not upload.exists() and not half.exists()
 
 
-def test_a_training_goes_on_after_the_server_was_ended(tmp_path: Path) -> None:
+def test_a_training_resumes_after_a_restart_of_the_server(tmp_path: Path) -> None:
     simulate(tmp_path / "films", 6, seed=6, size=(96, 96))
     folder = tmp_path / "films" / ".boneseg" / "runs" / "0001"
     with serving(tmp_path / "films") as (address, server):
@@ -150,7 +150,7 @@ def test_a_training_goes_on_after_the_server_was_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("resumed", "films"), [(MOST_RESUMED, True), (0, False)])
-def test_a_training_that_cannot_go_on_is_told_and_tidied(
+def test_a_training_that_cannot_resume_is_reported_and_tidied(
     tmp_path: Path, resumed: int, films: bool
 ) -> None:
     library = Library(fill(tmp_path / "films", "hand"))

@@ -135,7 +135,7 @@ def on_disk(folder: Path, name: str) -> np.ndarray:
 
 
 @needs_data
-def test_drop_a_dicom_film_draw_undo_save_and_find_it_again(
+def test_a_dicom_film_is_dropped_drawn_on_saved_and_reopened(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = opened()
@@ -164,7 +164,7 @@ def test_drop_a_dicom_film_draw_undo_save_and_find_it_again(
     assert all(url.startswith(("http://127.0.0.1:", "blob:")) for url in page.asked)
 
 
-def test_every_tool_does_what_it_says(opened: Callable[..., Page]) -> None:
+def test_every_tool_works_as_described(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     page.tab.evaluate(
@@ -220,7 +220,7 @@ def test_every_tool_does_what_it_says(opened: Callable[..., Page]) -> None:
     assert abs(float(length.split()[0]) - 50) < 1.5 and length.endswith("px")
 
 
-def test_a_mask_is_drawn_and_saved_by_keys_alone(
+def test_a_mask_is_drawn_and_saved_by_keyboard_alone(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = opened()
@@ -247,7 +247,7 @@ def test_a_mask_is_drawn_and_saved_by_keys_alone(
     assert page.tab.locator("#help").is_visible()
 
 
-def test_keys_pressed_within_a_stroke_end_it(opened: Callable[..., Page]) -> None:
+def test_keys_pressed_during_a_stroke_end_it(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     page.tab.evaluate("lightbox.editor.setThreshold(250)")
@@ -264,14 +264,14 @@ def test_keys_pressed_within_a_stroke_end_it(opened: Callable[..., Page]) -> Non
         assert np.array_equal(page.mask(), before)
 
 
-def test_each_slider_is_told_by_its_name(opened: Callable[..., Page]) -> None:
+def test_each_slider_has_an_accessible_name(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     for name in ("Threshold", "Brush", "Fill", "Contrast", "Brightness"):
         assert page.tab.get_by_role("slider", name=name).count() == 1
 
 
-def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]) -> None:
+def test_the_threshold_changes_only_pixels_not_drawn_by_hand(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     probability = np.array(page.tab.evaluate("[...lightbox.editor.probability]"), np.uint8)
@@ -287,7 +287,7 @@ def test_the_threshold_moves_what_nobody_has_touched(opened: Callable[..., Page]
     assert np.array_equal(page.mask(), expected)
 
 
-def test_what_is_told_while_a_dialog_is_open_is_told_in_it(opened: Callable[..., Page]) -> None:
+def test_notifications_appear_within_an_open_dialog(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     said = "import('/static/notify.js').then(({ notify }) => notify('a problem', 'error'))"
@@ -299,7 +299,7 @@ def test_what_is_told_while_a_dialog_is_open_is_told_in_it(opened: Callable[...,
     assert page.tab.locator("body > #notifications p").last.is_visible()
 
 
-def test_a_drawing_goes_with_its_film_only_where_that_is_wanted(
+def test_a_film_with_unsaved_changes_is_removed_only_on_confirmation(
     opened: Callable[..., Page],
 ) -> None:
     page = opened()
@@ -320,7 +320,7 @@ def test_a_drawing_goes_with_its_film_only_where_that_is_wanted(
     page.wait(gone)
 
 
-def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
+def test_a_conflict_between_two_tabs_is_resolved_by_the_user(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     one, two = opened(), opened()
@@ -345,7 +345,7 @@ def test_two_tabs_on_one_film_ask_before_one_replaces_the_other(
     assert any(np.array_equal(np.asarray(Image.open(path)), first) for path in kept)
 
 
-def test_a_mask_that_is_removed_elsewhere_can_be_saved_again(
+def test_a_mask_removed_by_another_program_can_be_saved_again(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = opened()
@@ -364,7 +364,7 @@ def test_a_mask_that_is_removed_elsewhere_can_be_saved_again(
     assert np.array_equal(on_disk(tmp_path, name), mine)
 
 
-def test_a_mask_written_in_its_place_by_another_program_is_shown(
+def test_a_mask_rewritten_by_another_program_is_shown(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = opened()
@@ -379,9 +379,7 @@ def test_a_mask_written_in_its_place_by_another_program_is_shown(
     page.wait(lambda: bool(page.mask().all()), 10)
 
 
-def test_a_server_that_comes_back_gets_what_was_drawn_and_tells_what_has_changed(
-    browser: Any, tmp_path: Path
-) -> None:
+def test_changes_are_sent_once_the_server_is_reachable_again(browser: Any, tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand", "knee")
     mask = folder / "masks" / "hand.png"
     mask.parent.mkdir()
@@ -405,7 +403,7 @@ def test_a_server_that_comes_back_gets_what_was_drawn_and_tells_what_has_changed
     page.close()
 
 
-def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) -> None:
+def test_a_draft_is_kept_when_another_tab_saves(opened: Callable[..., Page]) -> None:
     one, two, three = opened(), opened(), opened()
     for page in (one, two, three):
         page.ready()
@@ -425,7 +423,7 @@ def test_a_draft_outlives_what_another_tab_saves(opened: Callable[..., Page]) ->
     assert np.array_equal(two.mask(), drawn)
 
 
-def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..., Page]) -> None:
+def test_changes_are_restored_after_a_crash_of_the_tab(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     page.drag((50, 50), (90, 50))
@@ -439,7 +437,7 @@ def test_what_was_drawn_comes_back_after_the_tab_has_crashed(opened: Callable[..
     assert "unsaved changes were restored" in page.notifications()
 
 
-def test_what_was_undone_is_no_correction(opened: Callable[..., Page], tmp_path: Path) -> None:
+def test_an_undone_change_is_not_a_correction(opened: Callable[..., Page], tmp_path: Path) -> None:
     page = opened()
     page.ready()
     name = page.tab.evaluate("lightbox.editor.row.name")
@@ -459,7 +457,7 @@ def test_what_was_undone_is_no_correction(opened: Callable[..., Page], tmp_path:
     assert not (tmp_path / "films" / "masks" / f"{name}.png").exists()
 
 
-def test_a_key_that_is_held_accepts_one_film(opened: Callable[..., Page]) -> None:
+def test_holding_a_key_accepts_one_film(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()
     page.wait("lightbox.list.rows.every((row) => row.state === 'suggested')")
@@ -474,7 +472,7 @@ def test_a_key_that_is_held_accepts_one_film(opened: Callable[..., Page]) -> Non
     ]
 
 
-def test_saving_at_once_and_again_is_no_conflict(
+def test_saving_twice_in_a_row_is_not_a_conflict(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = opened()
@@ -492,7 +490,7 @@ def test_saving_at_once_and_again_is_no_conflict(
     assert all(saved[y, 52:88].all() for y in (40, 80, 120))
 
 
-def test_what_is_drawn_while_another_film_is_on_its_way_is_saved(
+def test_changes_made_while_another_film_loads_are_saved(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = opened()
@@ -525,9 +523,7 @@ def test_what_is_drawn_while_another_film_is_on_its_way_is_saved(
     assert saved[40, 52:88].all() and saved[80, 52:88].all()
 
 
-def test_a_film_that_somebody_removes_can_be_left(
-    opened: Callable[..., Page], tmp_path: Path
-) -> None:
+def test_a_removed_film_can_be_left(opened: Callable[..., Page], tmp_path: Path) -> None:
     page = opened()
     page.ready()
     page.tab.click("text=hand")
@@ -539,7 +535,7 @@ def test_a_film_that_somebody_removes_can_be_left(
     page.ready("knee")
 
 
-def test_without_a_folder_films_are_looked_at_and_downloaded(browser: Any) -> None:
+def test_without_a_folder_films_are_viewed_and_downloaded(browser: Any) -> None:
     with served() as address:
         page = Page(browser, address)
         page.wait("Boolean(window.lightbox) && document.getElementById('empty').hidden === false")
@@ -563,7 +559,9 @@ def test_without_a_folder_films_are_looked_at_and_downloaded(browser: Any) -> No
         page.close()
 
 
-def test_what_is_no_film_is_told_on_the_page(opened: Callable[..., Page], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_film_is_reported_on_the_page(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
     (tmp_path / "films" / "images" / "broken.png").write_bytes(b"nothing")
     page = opened()
     page.ready()
@@ -686,9 +684,7 @@ def painted(spans: list[int], shape: tuple[int, int]) -> np.ndarray:
     return mask > 0
 
 
-def test_retrain_on_12_films_to_the_end_and_take_the_new_model(
-    browser: Any, tmp_path: Path
-) -> None:
+def test_retraining_on_12_films_offers_a_model_to_switch_to(browser: Any, tmp_path: Path) -> None:
     simulate(tmp_path / "films", 12, seed=5, size=(96, 96))
     with served("--data", tmp_path / "films") as address:
         page = Page(browser, address)
@@ -738,7 +734,7 @@ def test_a_training_can_be_stopped(browser: Any, tmp_path: Path) -> None:
         page.close()
 
 
-def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -> None:
+def test_an_interrupted_training_is_reported(browser: Any, tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand")
     runs, run = Runs(folder / ".boneseg" / "runs"), Run(number=1, films=4, minutes=1)
     runs.folder(run).mkdir(parents=True)
@@ -751,7 +747,7 @@ def test_a_training_that_was_interrupted_is_told(browser: Any, tmp_path: Path) -
         page.close()
 
 
-def test_the_page_asks_for_a_token_that_was_given(browser: Any) -> None:
+def test_the_page_asks_for_the_configured_token(browser: Any) -> None:
     with served("--token", "a+b &c") as address:
         tab = browser.new_context().new_page()
         for typed in ("wrong", "a+b &c"):

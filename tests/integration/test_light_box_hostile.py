@@ -9,7 +9,7 @@ from benchmarks.serving import hostile_load
 from tests.support.lightbox import PNG, encoded, served
 
 
-def test_seconds_of_hostile_load_cost_nothing() -> None:
+def test_the_server_withstands_seconds_of_hostile_load() -> None:
     """The six minutes are in benchmarks/results/serving.md."""
     tally = hostile_load.attack(5, clients=6, settle=2, every=60)
     assert not tally.failed
@@ -17,7 +17,7 @@ def test_seconds_of_hostile_load_cost_nothing() -> None:
     assert sum(tally.statuses.values()) > 20 and tally.honest
 
 
-def test_no_decoding_is_done_by_the_server_itself() -> None:
+def test_the_server_itself_decodes_nothing() -> None:
     """DICOM that kills a decoder, marked as a mask or as a film, costs no more than a worker."""
     with served() as address, httpx.Client(base_url=address, timeout=120) as client:
         film = {"file": ("a.png", encoded(np.eye(64, dtype=np.uint8) * 255))}

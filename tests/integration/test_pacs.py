@@ -23,7 +23,7 @@ from tests.support.requirements import needs_orthanc
 
 
 @needs_orthanc
-def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engine, room):
+def test_each_film_of_a_study_gets_one_segmentation(tmp_path, server, engine, room):
     paths = orthanc.study(tmp_path / "films", 3, PatientName="Quux^Mark")
     for path in paths:
         server.put(path)
@@ -43,7 +43,9 @@ def test_a_study_gets_a_segmentation_a_film_and_each_once(tmp_path, server, engi
 
 
 @needs_orthanc
-def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engine, room, lines):
+def test_twenty_films_are_segmented_once_though_the_server_is_killed(
+    tmp_path, server, engine, room, lines
+):
     paths = orthanc.study(tmp_path / "films", 20)
     for path in paths:
         server.put(path)
@@ -69,7 +71,7 @@ def test_twenty_films_and_a_server_that_is_killed_midway(tmp_path, server, engin
 
 
 @needs_orthanc
-def test_watch_finds_what_is_new_and_asks_little_when_nothing_is(tmp_path, server, engine, room):
+def test_watch_finds_new_films_with_few_requests(tmp_path, server, engine, room):
     server.put(orthanc.study(tmp_path / "a", 1)[0])
     server.put(orthanc.study(tmp_path / "b", 1, Modality="CT")[0])  # none of ours
     with DicomWeb(server.web, netrc=server.netrc) as web:
@@ -83,7 +85,7 @@ def test_watch_finds_what_is_new_and_asks_little_when_nothing_is(tmp_path, serve
 
 
 @needs_orthanc
-def test_films_that_cannot_be_segmented_are_named_and_the_rest_done(tmp_path, server, engine, room):
+def test_unsuitable_films_are_named_and_the_others_segmented(tmp_path, server, engine, room):
     good = orthanc.study(tmp_path / "good", 1)[0]
     study = pydicom.dcmread(good)
     words = {
@@ -107,7 +109,7 @@ def test_films_that_cannot_be_segmented_are_named_and_the_rest_done(tmp_path, se
 
 
 @needs_orthanc
-def test_who_is_not_let_in_is_told_so_at_once(tmp_path, server, engine, room):
+def test_failed_authentication_is_reported_at_once(tmp_path, server, engine, room):
     wrong = tmp_path / "netrc"
     wrong.write_text("machine 127.0.0.1 login radiology password wrong\n")
     wrong.chmod(0o600)
@@ -119,7 +121,7 @@ def test_who_is_not_let_in_is_told_so_at_once(tmp_path, server, engine, room):
             Watch(web, engine, room).round()
 
 
-def test_a_server_that_is_not_there_is_given_up_after_a_while(engine, room):
+def test_an_unreachable_server_is_given_up_after_the_timeout(engine, room):
     pauses = []
     url = f"http://127.0.0.1:{orthanc.free_port()}/dicom-web"
     with (
@@ -144,7 +146,7 @@ def test_a_server_that_is_not_there_is_given_up_after_a_while(engine, room):
         ["pacs.example", "--watch"],
     ],
 )
-def test_wrong_words_end_with_status_2(tmp_path, words):
+def test_invalid_options_end_with_status_2(tmp_path, words):
     done = subprocess.run(
         [*BONESEG, "pacs", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

@@ -91,7 +91,7 @@ def in_hand(tmp_path):
         *("404", "500", "503", "504", "401", "403", "301", "204"),
     ],
 )
-def test_a_film_that_is_not_delivered_costs_no_other(tmp_path, engine, room, monkeypatch, fault):
+def test_a_film_that_is_not_delivered_affects_no_other(tmp_path, engine, room, monkeypatch, fault):
     monkeypatch.setattr(bounded_http, "GRACE", 0.5)
     monkeypatch.setattr(bounded_http, "TIMEOUT", 0.5)
     monkeypatch.setattr(bounded_http, "HEADERS", 0.5)
@@ -113,7 +113,7 @@ def test_a_film_that_is_not_delivered_costs_no_other(tmp_path, engine, room, mon
     assert told[0].film == told[2].film and pacs.url in told[0].error
 
 
-def test_a_watch_in_the_background_ends_on_sigterm_and_keeps_nothing(tmp_path):
+def test_a_watch_in_the_background_stops_on_sigterm_and_keeps_nothing(tmp_path):
     with webpacs.serving(two_films(tmp_path), "drip") as pacs:
         words = ["pacs", pacs.url, "--watch", "--log-format", "json", "--netrc", os.devnull]
         with in_background(tmp_path, *words) as (shell, pid):
@@ -130,7 +130,7 @@ def test_a_watch_in_the_background_ends_on_sigterm_and_keeps_nothing(tmp_path):
     assert {*lines[0]} == {"time", "level", "message"} and lines[-1]["message"] == "stopped"
 
 
-def test_a_film_that_a_kill_left_goes_with_the_next_start(tmp_path):
+def test_a_film_of_a_killed_process_is_removed_at_the_next_start(tmp_path):
     held = two_films(tmp_path)
     words = ["--watch", "--netrc", os.devnull]
     with webpacs.serving(held, "drip") as pacs:
@@ -146,7 +146,7 @@ def test_a_film_that_a_kill_left_goes_with_the_next_start(tmp_path):
             assert status(shell) == 0
 
 
-def test_a_node_in_the_background_ends_on_sigterm(tmp_path):
+def test_a_node_in_the_background_stops_on_sigterm(tmp_path):
     words = ["node", "--port", "0", "--to", "ARCHIVE@127.0.0.1:9"]
     with in_background(tmp_path, *words) as (shell, pid):
         until(lambda: "listens on" in (tmp_path / "log").read_text())
@@ -158,7 +158,7 @@ def test_a_node_in_the_background_ends_on_sigterm(tmp_path):
         assert stat.S_IMODE((tmp_path / "spool" / folder).stat().st_mode) == 0o700
 
 
-def test_one_name_joins_the_log_and_the_json(tmp_path):
+def test_the_log_and_the_json_use_one_name(tmp_path):
     held = two_films(tmp_path)
     with webpacs.serving(held, "404") as pacs:
         words = ["pacs", pacs.url, "--study", webpacs.STUDY, "--json", "--netrc", os.devnull]
@@ -174,7 +174,7 @@ def test_one_name_joins_the_log_and_the_json(tmp_path):
     assert f"ERROR {failed['film']}: {failed['error']}\n" in done.stderr
 
 
-def test_a_film_over_which_the_program_ended_twice_is_set_aside(tmp_path, engine):
+def test_a_film_that_crashed_the_program_twice_is_skipped(tmp_path, engine):
     held = two_films(tmp_path)
     first = next(iter(held))
     with (
@@ -216,9 +216,7 @@ def compressed(tmp_path):
 
 
 @pytest.mark.parametrize("recovers", [False, True])
-def test_pacs_tries_a_film_over_which_the_decoder_died_once_more(
-    tmp_path, engine, room, hasty, recovers
-):
+def test_pacs_retries_a_film_that_crashed_the_decoder_once(tmp_path, engine, room, hasty, recovers):
     now = [0.0]
     with (
         webpacs.serving(compressed(tmp_path) | two_films(tmp_path)) as pacs,
@@ -237,9 +235,7 @@ def test_pacs_tries_a_film_over_which_the_decoder_died_once_more(
         assert pacs.asked.count(next(iter(pacs.films))) == 2
 
 
-def test_the_node_sets_aside_a_film_over_which_the_decoder_died_twice(
-    tmp_path, engine, hasty, lines
-):
+def test_the_node_sets_aside_a_film_that_crashed_the_decoder_twice(tmp_path, engine, hasty, lines):
     spool = Spool(tmp_path / "spool", 9)
     for uid, content in (compressed(tmp_path) | two_films(tmp_path)).items():
         spool.put("films", uid, [content])
@@ -258,6 +254,6 @@ def test_the_node_sets_aside_a_film_over_which_the_decoder_died_twice(
     ("uid", "told"),
     [("1.2.3", True), ("SIGMOID", False), ("1.2.19520511.3", False), ("", False), ("1.2 3", False)],
 )
-def test_a_uid_is_told_where_it_is_one_and_tells_nobody(tmp_path, uid, told):
+def test_a_uid_is_shown_if_valid_and_without_patient_data(tmp_path, uid, told):
     path = films.dicom(tmp_path / "a.dcm", films.bone(), PatientBirthDate="19520511")
     assert public_uid(uid, path) == (uid if told else None)

@@ -7,7 +7,7 @@ import pytest
 from boneseg.cli.progress import Progress
 
 
-def test_a_log_is_short_and_ends_with_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_in_a_log_is_short_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("working") as progress:
         for step in range(1, 5001):
             progress.at(step / 5000, f"step {step}")
@@ -20,7 +20,7 @@ def test_a_log_is_short_and_ends_with_the_end(capsys: pytest.CaptureFixture[str]
     assert lines[-1] == "error: one film is damaged"
 
 
-def test_work_that_begins_again_is_told_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_restarted_work_is_reported_again(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("working") as progress:
         for done in (0.5, 0.9, 0.1, 0.2, 0.201):
             progress.at(done, "so far")

@@ -25,7 +25,7 @@ def test_a_film_becomes_a_segmentation_of_the_same_study(tmp_path: Path, engine:
     assert np.array_equal(found.pixel_array.squeeze() > 0, engine.segment(read_radiograph(film)))
 
 
-def test_errors_name_the_film_as_asked_and_not_its_file(tmp_path: Path, engine: Engine) -> None:
+def test_errors_contain_the_display_name_and_not_the_file(tmp_path: Path, engine: Engine) -> None:
     film = dicom(tmp_path / "Zaphod.dcm", bone(4, 4), StudyInstanceUID="1.2")
     with pytest.raises(RadiographError, match=r"^film 1: 4 x 4 pixels is too small") as refusal:
         segment(film, engine, "film 1")
@@ -39,7 +39,7 @@ def test_errors_name_the_film_as_asked_and_not_its_file(tmp_path: Path, engine: 
         (KeyError("Zaphod"), "film 1: segmentation failed (KeyError); try boneseg segment on it"),
     ],
 )
-def test_an_unexpected_error_is_one_line_without_its_own_words(
+def test_an_unexpected_error_is_one_line_without_its_message(
     tmp_path: Path,
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,

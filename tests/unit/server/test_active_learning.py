@@ -7,7 +7,7 @@ import numpy as np
 from boneseg.server.active_learning import Candidate, correction_order
 
 
-def test_the_next_film_is_in_doubt_and_unlike_those_before() -> None:
+def test_the_next_film_is_uncertain_and_unlike_earlier_ones() -> None:
     rng = np.random.default_rng(0)
     kinds = rng.normal(size=(3, 100)).astype(np.float32)
     kinds /= np.linalg.norm(kinds, axis=1, keepdims=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 
-def test_the_page_and_its_api_come_from_here_alone(client: TestClient) -> None:
+def test_the_page_loads_nothing_from_other_servers(client: TestClient) -> None:
     for path in ("/", "/api", *(f"/static/{p.name}" for p in static_files())):
         text = client.get(path).text
         others = re.findall(r"https?://[^\s\"'<`]*|[\"'(]//", text)

@@ -21,6 +21,6 @@ def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> No
 
 @given(st.integers(1, 255), st.floats(0, 1, width=32))
 @settings(max_examples=200)
-def test_a_threshold_of_the_page_is_exact(level: int, p: float) -> None:
+def test_thresholding_on_the_page_is_exact(level: int, p: float) -> None:
     packed = gzip.decompress(packed_probability(np.full((1, 1), p, np.float32)))
     assert (packed[0] >= level) == (np.float32(p) >= level / 256)

@@ -15,7 +15,7 @@ from boneseg.bundle.shipped import sample_films
 from tests.support.lightbox import COMMAND, FOOT, fill, refused, served
 
 
-def test_a_read_only_folder_is_one_line(disk: Path) -> None:
+def test_a_read_only_folder_is_refused_in_one_line(disk: Path) -> None:
     fill(disk / "films", "hand")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     done = refused("--data", disk / "films")
@@ -24,7 +24,7 @@ def test_a_read_only_folder_is_one_line(disk: Path) -> None:
     assert "Read-only file system" in done.stderr and "give --data" in done.stderr
 
 
-def test_a_taken_port_and_a_second_server_are_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_and_a_second_server_are_refused_in_one_line(tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand")
     with served("--data", folder) as address:
         port = address.rstrip("/").rpartition(":")[2]
@@ -46,7 +46,7 @@ def test_a_taken_port_and_a_second_server_are_one_line(tmp_path: Path) -> None:
         (("--port", "70000"), 2, "--port"),
     ],
 )
-def test_a_wrong_word_is_one_line(words: tuple, status: int, told: str) -> None:
+def test_an_invalid_option_is_refused_in_one_line(words: tuple, status: int, told: str) -> None:
     if "--port" not in words:
         words = ("--port", 0, *words)
     done = refused(*words)
@@ -55,7 +55,7 @@ def test_a_wrong_word_is_one_line(words: tuple, status: int, told: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "python_multipart"])
-def test_what_is_not_installed_is_named_with_its_extra(missing: str) -> None:
+def test_a_missing_library_is_named_with_its_extra(missing: str) -> None:
     code = f"import sys; sys.modules['{missing}'] = None; from boneseg.cli import main; main()"
     call = [sys.executable, "-c", code, "serve"]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
@@ -63,13 +63,13 @@ def test_what_is_not_installed_is_named_with_its_extra(missing: str) -> None:
     assert done.stderr == f"error: {missing} is not installed; pip install 'boneseg[serve]'\n"
 
 
-def test_another_address_asks_for_a_token() -> None:
+def test_addresses_other_than_loopback_require_a_token() -> None:
     with served("--host", "0.0.0.0") as address, httpx.Client(follow_redirects=True) as browser:
         assert "/?token=" in address
         assert browser.get(address.replace("0.0.0.0", "127.0.0.1")).status_code == 200
 
 
-def test_a_token_that_was_given_opens_the_page_and_is_not_printed() -> None:
+def test_a_configured_token_opens_the_page_and_is_not_printed() -> None:
     token = 'a+b;c&d=%41 #"'
     with served("--token", token) as address, httpx.Client(follow_redirects=True) as browser:
         assert address.endswith("/") and "token" not in address

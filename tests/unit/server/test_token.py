@@ -24,7 +24,7 @@ def secret_file(folder: Path, content: bytes = b"s3cret\n", mode: int = 0o600) -
 
 
 @pytest.mark.parametrize("way", ["file", "environment", "option"])
-def test_a_token_is_taken_and_never_printed(
+def test_a_token_is_accepted_and_never_printed(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = {"file": ("--token-file", secret_file(tmp_path)), "option": ("--token", "s3cret")}
@@ -58,7 +58,7 @@ def test_a_token_is_taken_and_never_printed(
         ("a" * 1001, None, None, "--token: the token must be"),
     ],
 )
-def test_tokens_that_cannot_be_used_are_refused(
+def test_invalid_tokens_are_refused(
     tmp_path: Path, option: str | None, file: str | None, variable: str | None, told: str
 ) -> None:
     path = secret_file(tmp_path) if file else None
@@ -79,7 +79,7 @@ def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path, mode: int)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"\xff\n", b"a" * 2000, b"\0"])
-def test_a_token_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_token_file_has_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UsageError, match="--token-file: the token must be"):
         chosen_token(None, secret_file(tmp_path, content), {})
     for ending in (b"", b"\n", b"\r\n"):

@@ -12,7 +12,7 @@ from tests.support import films
 from tests.support.dicomweb import NOTHING, fake, row
 
 
-def test_long_lists_come_in_pages_and_odd_rows_are_passed_over():
+def test_long_lists_are_read_in_pages_and_odd_rows_skipped():
     rows = [row(t0020000D=f"1.{n}", t00201208=n) for n in range(450)]
     odd = [row(t0020000D="../../1.2"), {"0020000D": {"vr": "UI"}}, {"0020000D": 5}, {}]
     transport, web = fake(studies=[rows[:200], rows[200:400], [*rows[400:], *odd]])
@@ -23,7 +23,7 @@ def test_long_lists_come_in_pages_and_odd_rows_are_passed_over():
 
 
 @pytest.mark.parametrize("cap", [1, 100, 200, 1000])
-def test_a_server_that_gives_fewer_rows_than_asked_for_is_asked_on(cap):
+def test_short_pages_are_not_the_last(cap):
     rows = [row(t0020000D=f"1.{n}") for n in range(450)]
 
     def answer(request):
@@ -34,7 +34,7 @@ def test_a_server_that_gives_fewer_rows_than_asked_for_is_asked_on(cap):
         assert [study.uid for study in web.studies()] == [f"1.{n}" for n in range(450)]
 
 
-def test_a_server_that_knows_no_offset_is_asked_twice():
+def test_a_server_that_ignores_the_offset_is_asked_twice():
     transport, web = fake(studies=[[row(t0020000D=f"1.{n}") for n in range(450)]])
     assert len(list(web.studies())) == 450
     assert len(transport.asked) == 2
@@ -43,13 +43,13 @@ def test_a_server_that_knows_no_offset_is_asked_twice():
 @pytest.mark.parametrize(
     "answer", [[], {}, None, [None], [{}], httpx.Response(204), httpx.Response(200)]
 )
-def test_nothing_found_is_no_error(answer):
+def test_an_empty_result_is_not_an_error(answer):
     _, web = fake(studies=[answer])
     assert list(web.studies()) == []
 
 
 @pytest.mark.parametrize("refusal", [httpx.Response(409), {"00081198": {"Value": [{}]}}])
-def test_stored_is_what_the_server_says_it_has(tmp_path, refusal):
+def test_an_object_is_stored_once_the_server_confirms_it(tmp_path, refusal):
     dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", films.bone(), StudyInstanceUID="1.2"))
     there = row(t00080018=str(dataset.SOPInstanceUID))
     _, web = fake(**{"1.2": [refusal], "instances": [[there]]})
@@ -69,7 +69,7 @@ def test_stored_is_what_the_server_says_it_has(tmp_path, refusal):
         ("", {}, ""),
     ],
 )
-def test_a_modality_is_taken_from_where_it_is_told(series, instance, modality):
+def test_the_modality_is_taken_from_series_instance_or_class(series, instance, modality):
     _, web = fake(instances=[[row(t00080018="1.2.3.4") | instance]])
     assert next(web.instances("1.2", Series("1.2.3", series))).modality == modality
 
@@ -114,7 +114,7 @@ XML = '<NativeDicomModel><DicomAttribute tag="00081199"/></NativeDicomModel>'
         (httpx.Response(503), False, False),
     ],
 )
-def test_an_object_is_stored_where_the_server_says_so(tmp_path, answer, held, stored):
+def test_every_confirmation_of_storage_is_understood(tmp_path, answer, held, stored):
     dataset = pydicom.dcmread(films.dicom(tmp_path / "a.dcm", films.bone(), StudyInstanceUID="1.2"))
     there = [row(t00080018=str(dataset.SOPInstanceUID) + "\0")] if held else []
     _, web = fake(**{"1.2": [answer], "instances": [there], "series": [[]]})

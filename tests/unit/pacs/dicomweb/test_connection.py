@@ -26,13 +26,13 @@ from tests.support.dicomweb import NOTHING, fake, row
         ({"url": "https://pacs.example", "token": Path("/none")}, "holds no token"),
     ],
 )
-def test_wrong_words_are_told_before_anybody_is_asked(words, message):
+def test_invalid_options_are_refused_before_any_request(words, message):
     with pytest.raises(UsageError, match=message) as refusal:
         DicomWeb(**words)
     assert "secret" not in str(refusal.value)
 
 
-def test_a_busy_server_is_asked_again_and_again_later_each_time():
+def test_a_busy_server_is_retried_with_growing_pauses():
     pauses, lines = [], []
     busy = [httpx.Response(503), httpx.Response(429), httpx.Response(502)]
     _, web = fake(pauses=pauses, studies=[*busy, [row(t0020000D="1.2")]])
@@ -47,13 +47,13 @@ class Unknown(httpx.BaseTransport):
         raise httpx.ConnectError("no") from ssl.SSLCertVerificationError(1, "no")
 
 
-def test_a_server_that_nobody_vouches_for_is_not_waited_for(engine, room):
+def test_an_untrusted_certificate_is_not_retried(engine, room):
     web = DicomWeb("https://pacs.example/rs", transport=Unknown(), patience=0)
     with pytest.raises(ServiceError, match="its certificate is not trusted"):
         Watch(web, engine, room).round()
 
 
-def test_a_server_that_has_moved_is_told_as_such():
+def test_a_redirect_is_reported():
     _, web = fake(studies=[httpx.Response(301, headers={"Location": "https://other.example"})])
     with pytest.raises(ServiceError, match="redirects to another address"):
         list(web.studies())
@@ -62,13 +62,13 @@ def test_a_server_that_has_moved_is_told_as_such():
 @pytest.mark.parametrize(
     "answer", [{"a": 1}, ["text"], 5, "text", True, httpx.Response(200, text="<html>")]
 )
-def test_what_is_no_dicomweb_is_said_to_be_none(answer):
+def test_a_server_that_is_not_dicomweb_is_reported(answer):
     _, web = fake(studies=[answer])
     with pytest.raises(ServiceError, match="is not a DICOMweb service; check the URL"):
         list(web.studies())
 
 
-def test_what_is_not_encrypted_is_told(lines):
+def test_an_unencrypted_connection_is_logged(lines):
     with DicomWeb("http://pacs.example/dicom-web"):
         assert "is not encrypted" in lines[0]
     with DicomWeb("https://pacs.example/dicom-web"):

@@ -14,7 +14,7 @@ PADDED = ["{}", "{}\0", " {} ", "{} ", "\t{}\r\n"]
 
 
 @pytest.mark.parametrize("pad", PADDED)
-def test_the_padding_of_dicom_files_is_no_part_of_a_value(pad):
+def test_padding_is_removed_from_values(pad):
     studies = [row(t0020000D=pad.format("1.2"), t00201208=pad.format("7"))]
     series = [row(t0020000E=pad.format("1.2.3"), t00080060=pad.format("cr"))]
     held = [row(t00080018=pad.format("1.2.3.4"))]
@@ -48,7 +48,7 @@ def test_values_of_every_json_type_are_read(uid, count):
         assert list(web.studies()) == [Study("1.2", 3)]
 
 
-def test_text_that_is_no_utf_8_spoils_no_uid():
+def test_text_that_is_not_utf_8_does_not_affect_uids():
     name = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "M\xfcller"}]}}
     body = json.dumps([row(t0020000D="1.2") | name], ensure_ascii=False)
     for encoded in (body.encode("latin-1"), b"\xef\xbb\xbf" + body.encode(), body.encode() + b"\0"):
@@ -57,7 +57,7 @@ def test_text_that_is_no_utf_8_spoils_no_uid():
 
 
 @pytest.mark.parametrize("value", [*NOTHING, "x", -1, 1e300, float("inf"), "9" * 5000])
-def test_a_value_that_is_none_is_passed_over(value):
+def test_an_empty_value_is_skipped(value):
     body = json.dumps([{"0020000D": {"Value": ["1.2"]}, "00201208": value}]).encode()
     _, web = fake(studies=[httpx.Response(200, content=body)])
     assert list(web.studies()) == [Study("1.2", None)]

@@ -17,7 +17,7 @@ def extracted(tmp_path, body, kind='multipart/related; type="application/dicom";
 
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from(["abc", "--", "=_x", "a;b"]))
-def test_the_first_part_of_an_answer_is_the_object(tmp_path_factory, content, boundary):
+def test_the_first_part_of_a_response_is_the_object(tmp_path_factory, content, boundary):
     mark = f"\r\n--{boundary}".encode()
     assume(mark not in content)
     kind = f'multipart/related; type="application/dicom"; boundary="{boundary}"'
@@ -30,7 +30,7 @@ def test_the_first_part_of_an_answer_is_the_object(tmp_path_factory, content, bo
     assert extracted(folder, content, "") == content
 
 
-def test_a_part_may_hold_the_boundary_where_its_length_is_told(tmp_path):
+def test_a_part_with_a_length_may_contain_the_boundary(tmp_path):
     content = b"a\r\n--B\r\nb"
     body = b"--B\r\nContent-Length: 9\r\n\r\n" + content + b"\r\n--B--"
     assert extracted(tmp_path, body) == content
@@ -48,7 +48,7 @@ def test_a_part_may_hold_the_boundary_where_its_length_is_told(tmp_path):
         (b"--B\r\nContent-Length: 9\r\n\r\nabc\r\n--B--", "is shorter than"),
     ],
 )
-def test_an_answer_that_is_not_whole_is_told_as_such(tmp_path, body, words):
+def test_an_incomplete_response_is_reported(tmp_path, body, words):
     with pytest.raises(CutError, match=words):
         extracted(tmp_path, body)
 

@@ -6,7 +6,7 @@ from boneseg.pacs.dicomweb.retries import Retries
 from tests.support.dicomweb import NOTHING, Clock
 
 
-def test_what_fails_is_tried_again_at_least_once_an_hour():
+def test_failures_are_retried_at_least_once_an_hour():
     clock = Clock()
     retries, pauses = Retries(clock), []
     for _ in range(12):

@@ -12,7 +12,7 @@ from tests.support.dicomweb import NOTHING, Clock, fake, row
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
-def test_a_study_that_is_refused_holds_up_no_other_and_is_tried_later(room, status):
+def test_a_refused_study_blocks_no_other_and_is_retried(room, status):
     asked, count, told, clock = [], 1, [], Clock()
 
     def answer(request):
@@ -64,7 +64,7 @@ class OneFilm:
         (RadiographError("is a film of 4 frames"), 1),
     ],
 )
-def test_only_a_fault_of_the_film_itself_is_final(room, engine, error, tries):
+def test_only_errors_of_the_film_itself_are_final(room, engine, error, tries):
     asked, clock = [], Clock()
 
     def fetch(film, path):
@@ -78,7 +78,7 @@ def test_only_a_fault_of_the_film_itself_is_final(room, engine, error, tries):
     assert len(asked) == tries
 
 
-def test_a_watch_ends_where_the_server_does_not_let_it_in(room):
+def test_a_watch_ends_if_authentication_fails(room):
     _, web = fake(studies=[httpx.Response(401)])
     with pytest.raises(ServiceError, match="authentication failed"):
         Watch(web, None, room).forever()
@@ -90,7 +90,7 @@ NOTHING += [{"Value": [None]}, {"Value": [{}]}, {"Value": [[]]}, {"Value": {"Val
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"0020000D":', b'[{"a": 1e}]', b"[NaN,"]
 )
-def test_json_that_cannot_be_read_ends_no_watch(room, lines, body):
+def test_invalid_json_does_not_end_a_watch(room, lines, body):
     good = [row(t0020000D="1.2.3", t00201208=1)]
     answers = [httpx.Response(200, content=body), good]
     _, web = fake(studies=answers, series=[httpx.Response(204)])
@@ -107,7 +107,7 @@ def test_json_that_cannot_be_read_ends_no_watch(room, lines, body):
     assert any("sends invalid JSON" in line and "trying again in 20 s" in line for line in lines)
 
 
-def test_a_watch_that_has_begun_survives_every_answer(room):
+def test_a_running_watch_survives_every_response(room):
     _, web = fake(studies=[[], httpx.Response(404), httpx.Response(200, text="<p>"), []])
     pauses = []
 

@@ -97,7 +97,7 @@ def established(port):
 
 
 @pytest.mark.parametrize("first", ["request", "data", "release", "after"])
-def test_a_pdu_that_claims_gigabytes_is_not_read(tmp_path, lines, first):
+def test_a_pdu_that_announces_gigabytes_is_not_read(tmp_path, lines, first):
     kind = {"request": 1, "data": 4, "release": 5, "after": 4}[first]
     with answering(tmp_path) as (_, port):
         before = resident()
@@ -111,9 +111,7 @@ def test_a_pdu_that_claims_gigabytes_is_not_read(tmp_path, lines, first):
 
 
 @pytest.mark.parametrize("begun", [b"", b"\1", pdu(1, b"", claimed=200), request()[:60]])
-def test_a_connection_that_asks_for_nothing_is_ended_and_delays_nobody(
-    tmp_path, monkeypatch, begun
-):
+def test_an_idle_connection_is_closed_and_delays_nobody(tmp_path, monkeypatch, begun):
     monkeypatch.setattr(listener, "ARTIM", 1)
     with answering(tmp_path) as (_, port):
         idle = [connect(port) for _ in range(8)]
@@ -125,7 +123,7 @@ def test_a_connection_that_asks_for_nothing_is_ended_and_delays_nobody(
         assert all(ends(connection) for connection in idle)
 
 
-def test_of_connections_without_end_the_oldest_go(tmp_path, monkeypatch):
+def test_beyond_the_limit_the_oldest_connections_are_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(listener, "MAX_CONNECTIONS", 5)
     with answering(tmp_path) as (_, port):
         idle = [connect(port) for _ in range(12)]
@@ -134,7 +132,7 @@ def test_of_connections_without_end_the_oldest_go(tmp_path, monkeypatch):
         assert not any(ends(connection, 0.1) for connection in idle[-3:])
 
 
-def test_only_associations_count_and_of_those_so_many(tmp_path, lines, monkeypatch):
+def test_the_limit_counts_associations_only(tmp_path, lines, monkeypatch):
     monkeypatch.setattr(listener, "MAX_ASSOCIATIONS", 2)
     with answering(tmp_path, allow=["MODALITY"]) as (_, port):
         strangers = [connect(port) for _ in range(4)]
@@ -154,7 +152,7 @@ def test_only_associations_count_and_of_those_so_many(tmp_path, lines, monkeypat
     assert any("2 associations are already open" in line for line in lines)
 
 
-def test_who_calls_another_title_is_told_in_the_log(tmp_path, lines):
+def test_a_caller_with_the_wrong_title_is_logged(tmp_path, lines):
     with answering(tmp_path) as (_, port):
         assert echo(port, called="OTHER") is None
     assert any("'MODALITY' at 127.0.0.1: rejected, it called another" in line for line in lines)
@@ -170,7 +168,7 @@ def test_who_calls_another_title_is_told_in_the_log(tmp_path, lines):
     ],
     ids=["command", "echo", "find", "requests"],
 )
-def test_messages_without_end_are_ended(tmp_path, flood):
+def test_endless_messages_are_aborted(tmp_path, flood):
     with answering(tmp_path) as (_, port):
         before = resident()
         connection = established(port)
@@ -190,7 +188,7 @@ def test_messages_without_end_are_ended(tmp_path, flood):
         pdu(1, b""),
     ],
 )
-def test_what_is_no_dicom_is_ended_without_a_traceback(tmp_path, capfd, sent):
+def test_a_connection_that_is_not_dicom_is_closed_without_a_traceback(tmp_path, capfd, sent):
     with answering(tmp_path) as (_, port):
         with connect(port) as connection:
             connection.sendall(sent)
@@ -199,7 +197,7 @@ def test_what_is_no_dicom_is_ended_without_a_traceback(tmp_path, capfd, sent):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_request_of_many_small_items_takes_no_long_time(tmp_path):
+def test_a_request_of_many_small_items_is_handled_quickly(tmp_path):
     more = struct.pack(">BBH", 0x50, 0, 60000) + 15000 * struct.pack(">BBH", 0x52, 0, 0)
     with answering(tmp_path) as (_, port), connect(port) as connection:
         started = time.monotonic()
@@ -251,7 +249,7 @@ class Hanging:
     segmentation = Engine.segmentation
 
 
-def test_a_film_that_hangs_stops_neither_the_others_nor_the_end(
+def test_a_film_that_hangs_blocks_neither_other_films_nor_shutdown(
     tmp_path, engine, lines, monkeypatch
 ):
     monkeypatch.setattr(node, "GRACE", 1.0)
@@ -270,7 +268,7 @@ def test_a_film_that_hangs_stops_neither_the_others_nor_the_end(
     hanging.free.set()
 
 
-def test_a_segmentation_that_the_archive_chokes_on_holds_up_no_other(tmp_path, engine, lines):
+def test_a_segmentation_that_the_archive_cannot_take_blocks_no_other(tmp_path, engine, lines):
     def take(event):
         if event.request.AffectedSOPInstanceUID == "1.2.1":
             event.assoc.abort()
@@ -304,7 +302,7 @@ def test_a_segmentation_that_the_archive_chokes_on_holds_up_no_other(tmp_path, e
     assert any("responds again" in line for line in lines)
 
 
-def test_an_archive_that_claims_gigabytes_is_not_believed(tmp_path, engine, lines):
+def test_an_archive_that_announces_gigabytes_is_disconnected(tmp_path, engine, lines):
     with socket.create_server(("127.0.0.1", 0)) as archive:
 
         def answer():

@@ -77,7 +77,7 @@ def rename(path, uid):
 
 @needs_orthanc
 @needs_dcmtk
-def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, server, engine, lines):
+def test_received_films_are_segmented_and_sent_to_the_archive(tmp_path, server, engine, lines):
     person = {"PatientName": "Quux^Mark", "PatientID": "ZQ77X", "AccessionNumber": "ZQ78X"}
     paths = plain_study(tmp_path / "films", 4, **person, PatientBirthDate="19321127")
     rename(paths[0], "1.2.19321127.4")  # a UID that tells, as those of some archives do
@@ -101,7 +101,7 @@ def test_films_come_in_and_their_segmentations_go_to_the_archive(tmp_path, serve
 
 
 @needs_dcmtk
-def test_only_who_is_known_gets_in(tmp_path, engine):
+def test_only_known_senders_are_accepted(tmp_path, engine):
     node = Node(Spool(tmp_path, 9), engine, nobody(), title="BONES", allow=["CT1", "MODALITY"])
     with node.running("127.0.0.1", 0) as port:
         assert echo(port, called="BONES") == 0
@@ -110,7 +110,7 @@ def test_only_who_is_known_gets_in(tmp_path, engine):
 
 
 @needs_dcmtk
-def test_a_full_spool_and_a_film_too_large_are_refused(tmp_path, engine, lines):
+def test_a_full_spool_and_an_oversized_film_are_refused(tmp_path, engine, lines):
     small, large = films_of_two_sizes(tmp_path)
     spool = Spool(tmp_path / "spool", 1)
     spool.put("answers", "1.2.3", [b"waits"])
@@ -136,7 +136,7 @@ def offer(port, path):
     return status
 
 
-def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines):
+def test_an_incomplete_film_leaves_nothing(tmp_path, engine, lines):
     small, large = films_of_two_sizes(tmp_path)
     spool = Spool(tmp_path / "spool", 9)
     coming = spool.coming
@@ -147,7 +147,7 @@ def test_a_film_that_is_cut_off_leaves_nothing(tmp_path, engine, lines):
         assert offer(port, small) == 0
 
 
-def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
+def test_a_film_without_disk_space_is_rejected_and_the_next_accepted(
     tmp_path, engine, lines, monkeypatch
 ):
     _, film = films_of_two_sizes(tmp_path)
@@ -163,7 +163,7 @@ def test_a_film_for_which_there_is_no_room_is_told_and_the_next_is_taken(
         assert offer(port, film) == 0
 
 
-def test_what_a_kill_left_of_a_film_that_came_goes_with_the_next_start(
+def test_a_partial_film_of_a_killed_node_is_removed_at_the_next_start(
     tmp_path, engine, monkeypatch
 ):
     small, _ = films_of_two_sizes(tmp_path)
@@ -186,7 +186,7 @@ def films_of_two_sizes(folder):
 
 
 @needs_dcmtk
-def test_what_is_no_film_is_put_aside_and_the_rest_goes_on(tmp_path, engine, lines):
+def test_an_object_that_is_not_a_film_is_set_aside(tmp_path, engine, lines):
     bad = films.dicom(tmp_path / "bad.dcm", films.bone(), Modality="CT")
     spool = Spool(tmp_path / "spool", 9)
     node = Node(spool, engine, nobody())
@@ -265,7 +265,7 @@ def test_a_second_node_on_one_spool_is_refused_and_disturbs_nothing(tmp_path):
         ([0xC000], "rejected a segmentation (C000H)", ["failed"]),
     ],
 )
-def test_an_archive_may_answer_in_every_way(tmp_path, engine, lines, statuses, words, left):
+def test_every_response_of_an_archive_is_handled(tmp_path, engine, lines, statuses, words, left):
     answers = iter(statuses)
     entity = AE("ARCHIVE")
     entity.add_supported_context(pydicom.uid.SegmentationStorage)
@@ -289,7 +289,7 @@ def test_an_archive_may_answer_in_every_way(tmp_path, engine, lines, statuses, w
 
 
 @needs_dcmtk
-def test_a_film_that_ended_the_program_twice_is_put_aside(tmp_path, engine, lines):
+def test_a_film_that_crashed_the_program_twice_is_set_aside(tmp_path, engine, lines):
     film, spool = films.dicom(tmp_path / "a.dcm", films.bone()), Spool(tmp_path / "spool", 9)
     path = spool.put("films", "1.2.3", [film.read_bytes()])
     assert [spool.begin(path) for _ in range(3)] == [1, 2, 3]
@@ -299,7 +299,7 @@ def test_a_film_that_ended_the_program_twice_is_put_aside(tmp_path, engine, line
     assert [p.name for p in (tmp_path / "spool").rglob("*") if p.is_file()] == [path.name]
 
 
-def test_addresses_and_titles_are_read():
+def test_addresses_and_titles_are_parsed():
     assert parse_peer("PACS@10.0.0.5:104") == Peer("PACS", "10.0.0.5", 104)
     assert parse_peer("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)
     for wrong in ("PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "@host:104"):
@@ -310,7 +310,7 @@ def test_addresses_and_titles_are_read():
             parse_title(wrong)
 
 
-def test_an_address_that_is_taken_is_told(tmp_path, engine):
+def test_an_address_in_use_is_reported(tmp_path, engine):
     node = Node(Spool(tmp_path, 1), engine, nobody())
     other = Node(Spool(tmp_path, 1), engine, nobody())
     with (
@@ -321,7 +321,7 @@ def test_an_address_that_is_taken_is_told(tmp_path, engine):
         pass
 
 
-def test_other_machines_are_named_before_they_can_send(tmp_path):
+def test_senders_must_be_named_if_other_machines_can_connect(tmp_path):
     words = [*BONESEG, "node", "--host", "0.0.0.0", "--to", "PACS@10.0.0.5:104"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "--from AET" in done.stderr and not any(tmp_path.iterdir())

@@ -29,7 +29,7 @@ def test_the_spool_is_bounded_ordered_and_survives_a_restart(tmp_path):
     assert not (tmp_path / "films" / ".half.new").exists()
 
 
-def test_what_failed_is_kept_for_a_month_and_stray_marks_go(tmp_path):
+def test_failed_films_are_kept_for_a_month_and_stray_marks_removed(tmp_path):
     spool = Spool(tmp_path, 200)
     for number in range(103):
         spool.fail(spool.put("films", f"1.2.{number}", [b"film"]))
@@ -78,7 +78,7 @@ def test_a_spool_has_one_node(tmp_path):
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot be made .*; give another --spool"):
         Spool(tmp_path / "file" / "spool", 2)

@@ -26,7 +26,7 @@ def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
     assert post(client, "foot.png", FOOT.read_bytes(), **ours).status_code == 200
 
 
-def test_every_answer_bears_the_policy(client: TestClient) -> None:
+def test_every_response_has_the_security_policy(client: TestClient) -> None:
     for path in ("/", "/api", "/static/main.js", "/api/health", "/nowhere", "/openapi.json"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"], path
@@ -44,11 +44,11 @@ def test_every_answer_bears_the_policy(client: TestClient) -> None:
         "/api/films/000000000000/mask",
     ],
 )
-def test_no_way_leads_out_of_the_folder(client: TestClient, path: str) -> None:
+def test_no_path_leads_out_of_the_folder(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_a_token_is_asked_for_where_one_is_set(box: LightBox) -> None:
+def test_a_token_is_required_if_one_is_set(box: LightBox) -> None:
     app = create_app(box, token="s3cret")
     client = TestClient(app, base_url="http://films.example", follow_redirects=False)
     assert client.get("/api/health").status_code == 401
@@ -67,7 +67,7 @@ def test_a_token_is_asked_for_where_one_is_set(box: LightBox) -> None:
 
 
 @pytest.mark.parametrize("theirs", ["a/b=1", "x@y=1", 'k={"a": 1}', 'k="un', "k=[1,2]", "k", ""])
-def test_cookies_of_other_programs_lock_nobody_out(box: LightBox, theirs: str) -> None:
+def test_cookies_of_other_programs_do_not_prevent_access(box: LightBox, theirs: str) -> None:
     client = TestClient(create_app(box, token="s3cret"), base_url="http://films.example")
     for token, status in (("s3cret", 200), ("another", 401)):
         cookie = {"cookie": f"{theirs}; boneseg-token={token}; z=1"}

@@ -16,7 +16,7 @@ from boneseg.server.middleware.body_limits import BodyLimits
 from tests.support.lightbox import BEARER, body, opened, served, status_of
 
 
-def test_an_upload_that_says_it_is_too_large_is_not_read() -> None:
+def test_an_upload_with_too_large_a_content_length_is_not_read() -> None:
     with served() as address:
         port = int(address.rstrip("/").rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 20) as line:
@@ -27,7 +27,7 @@ def test_an_upload_that_says_it_is_too_large_is_not_read() -> None:
             assert b" 413 " in line.recv(1000).splitlines()[0]
 
 
-def test_hanging_bodies_end_and_lock_nobody_out(impatient: int) -> None:
+def test_stalled_bodies_time_out_and_block_no_other_client(impatient: int) -> None:
     address, bearer = f"http://127.0.0.1:{impatient}", {"Authorization": "Bearer s3cret"}
     with httpx.Client(base_url=address, headers=bearer, timeout=60) as client:
         film = client.get("/api/films").json()["films"][0]["id"]
@@ -50,7 +50,7 @@ def test_hanging_bodies_end_and_lock_nobody_out(impatient: int) -> None:
 
 
 @pytest.mark.parametrize("last", [900, 990])
-def test_bodies_that_are_too_large_together_cost_the_largest(last: int) -> None:
+def test_bodies_over_the_total_limit_cost_the_largest(last: int) -> None:
     """Of five on the way, the largest of which is the first, or the one that comes last."""
     outcomes: dict[int, str] = {}
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.lightbox import BEARER, body, opened, status_of
 
 
-def test_slow_headers_end_before_a_token_is_asked_for(impatient: int) -> None:
+def test_slow_headers_time_out_before_authentication(impatient: int) -> None:
     started = time.monotonic()
     lines = [
         opened(impatient, start) for start in (b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: a")
@@ -22,7 +22,7 @@ def test_slow_headers_end_before_a_token_is_asked_for(impatient: int) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_headers_that_trickle_end_all_the_same(impatient: int) -> None:
+def test_headers_sent_byte_by_byte_time_out(impatient: int) -> None:
     line, started = opened(impatient, b"GET / HTTP/1.1\r\n"), time.monotonic()
     with pytest.raises(OSError):
         while time.monotonic() - started < 20:
@@ -31,7 +31,7 @@ def test_headers_that_trickle_end_all_the_same(impatient: int) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_connections_that_wait_make_room(impatient: int) -> None:
+def test_idle_connections_are_closed_for_new_ones(impatient: int) -> None:
     waiting = [opened(impatient, b"GET / HTTP/1.1\r\n") for _ in range(20)]
     bearer = {"Authorization": "Bearer s3cret"}
     assert httpx.get(f"http://127.0.0.1:{impatient}/api/health", headers=bearer).status_code == 200
@@ -39,7 +39,7 @@ def test_connections_that_wait_make_room(impatient: int) -> None:
         line.close()
 
 
-def test_a_connection_that_is_reset_is_no_fault_of_the_server(impatient: int) -> None:
+def test_a_connection_reset_is_not_a_server_error(impatient: int) -> None:
     for path in ("/api/segment", "/api/films", "/api/train"):
         start = (
             body(path)
@@ -56,7 +56,7 @@ def test_a_connection_that_is_reset_is_no_fault_of_the_server(impatient: int) ->
     assert 'status="500"' not in counted
 
 
-def test_bytes_that_are_not_http_in_a_request_are_no_error_of_the_server(
+def test_invalid_http_is_not_a_server_error(
     impatient: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     chunked = "HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"

@@ -15,7 +15,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # -- methods ---------------------------------------------------------------------------------
 
 
-def test_every_route_answers_every_method(client: TestClient, film: dict[str, Any]) -> None:
+def test_every_route_responds_to_every_method(client: TestClient, film: dict[str, Any]) -> None:
     for path, methods, _ in routes(client, film):
         allowed = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
         options = client.options(path)
@@ -40,7 +40,7 @@ def test_every_route_answers_every_method(client: TestClient, film: dict[str, An
     assert client.head("/nowhere").status_code == 404
 
 
-def test_head_over_the_line_has_no_content_and_keeps_the_connection() -> None:
+def test_head_has_no_content_and_keeps_the_connection() -> None:
     with served() as address, httpx.Client(base_url=address) as client:
         for path in ("/", "/api/health", "/static/main.js", "/api/films"):
             for _ in range(2):  # what follows on the same connection is in step

@@ -25,7 +25,7 @@ def cases_of(names: list[str], groups: list[int | None]) -> list[Case]:
 
 @given(st.data())
 @settings(max_examples=200)
-def test_what_is_held_back_stays_held_back(data: st.DataObject) -> None:
+def test_held_out_films_stay_held_out(data: st.DataObject) -> None:
     """Whichever films, twins and groups come and go from one retraining to the next."""
     sides: dict[str, bool] = {}
     for _ in range(data.draw(st.integers(2, 4))):
@@ -48,7 +48,7 @@ def test_what_is_held_back_stays_held_back(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(("films", "each"), [(1, 1), (4, 1), (20, 1), (20, 2), (20, 5)])
-def test_a_fifth_is_held_back_and_of_what_comes_later_too(films: int, each: int) -> None:
+def test_a_fifth_of_old_and_new_films_is_held_out(films: int, each: int) -> None:
     cases = cases_of(NAMES[:films], [number // each for number in range(films)])
     clusters, sides = list(range(films)), {}
     for count in range(each, films + 1, each):
@@ -57,7 +57,7 @@ def test_a_fifth_is_held_back_and_of_what_comes_later_too(films: int, each: int)
         sides = {case.name: False for case in kept} | {case.name: True for case in held}
 
 
-def test_groups_that_are_told_later_deal_nothing_anew(tmp_path: Path) -> None:
+def test_groups_given_later_do_not_change_the_split(tmp_path: Path) -> None:
     record, clusters = tmp_path / "held-back.json", list(range(20))
     kept, held = hold_out(cases_of(NAMES, [None] * 20), clusters, record)
     later, still = hold_out(cases_of(NAMES, list(range(20))), clusters, record)
@@ -65,7 +65,7 @@ def test_groups_that_are_told_later_deal_nothing_anew(tmp_path: Path) -> None:
     assert [case.name for case in still] == [case.name for case in held]
 
 
-def test_a_twin_goes_where_its_film_went(tmp_path: Path) -> None:
+def test_a_duplicate_goes_where_its_film_went(tmp_path: Path) -> None:
     record, clusters = tmp_path / "held-back.json", list(range(20))
     kept, held = hold_out(cases_of(NAMES, [None] * 20), clusters, record)
     twins = [f"twin of {name}" for name in NAMES]
@@ -75,7 +75,7 @@ def test_a_twin_goes_where_its_film_went(tmp_path: Path) -> None:
         assert {case.name for case in after} == names | {f"twin of {name}" for name in names}
 
 
-def test_too_few_films_are_told_and_bind_nobody(tmp_path: Path) -> None:
+def test_too_few_films_are_reported_and_not_recorded(tmp_path: Path) -> None:
     record = tmp_path / "held-back.json"
     with pytest.raises(DatasetError, match="too few of the 4 accepted films: 0 to train on"):
         hold_out(cases_of(NAMES[:4], [1] * 4), list(range(4)), record)

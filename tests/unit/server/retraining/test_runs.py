@@ -18,7 +18,7 @@ from tests.support.lightbox import fill
 # -- what goes over the line, and what comes next -------------------------------------------------
 
 
-def test_a_retraining_may_train_in_the_folder_laid_out_for_it(tmp_path: Path) -> None:
+def test_a_training_may_write_into_the_prepared_folder(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand"))
     runs, run = Runs(tmp_path), Run(number=1, films=1, minutes=1)
     runs.prepare(run, library.root, library.entries(), Request(model="bundled"))
@@ -39,7 +39,7 @@ def test_a_finished_run_is_offered_after_a_restart(tmp_path: Path) -> None:
     assert Retraining(library).run is None
 
 
-def test_a_run_is_told_whose_server_ended_in_its_midst(
+def test_a_run_whose_server_ended_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = Library(fill(tmp_path / "films", "hand"))

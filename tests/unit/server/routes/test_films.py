@@ -59,7 +59,7 @@ def test_every_download_of_a_film(client: TestClient) -> None:
     assert client.get(f"/api/films/{film['id']}/download?form=exe").status_code == 400
 
 
-def test_a_mask_of_another_size_in_the_folder_is_told_and_ends_no_worker(
+def test_a_mask_of_the_wrong_size_is_reported_and_crashes_no_worker(
     client: TestClient, box: LightBox
 ) -> None:
     image, mask = box.library.images / "odd.png", box.library.masks / "odd.png"
@@ -78,7 +78,7 @@ def test_a_mask_of_another_size_in_the_folder_is_told_and_ends_no_worker(
     assert box.jobs.deaths == deaths
 
 
-def test_a_download_does_not_say_whose_film_it_is(client: TestClient, box: LightBox) -> None:
+def test_a_download_does_not_identify_the_patient(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "Beeblebrox_hand.dcm"
     dicom(path, (np.asarray(Image.open(FOOT).convert("L")).astype(np.uint16) * 16)[:100, :100])
     try:
@@ -93,7 +93,7 @@ def test_a_download_does_not_say_whose_film_it_is(client: TestClient, box: Light
         path.unlink()
 
 
-def test_a_film_whose_name_is_no_text_is_listed_and_corrected(
+def test_a_film_with_an_undecodable_name_is_listed_and_corrected(
     client: TestClient, box: LightBox
 ) -> None:
     path = box.library.images / os.fsdecode(b"h\xfcfte.png")
@@ -114,7 +114,7 @@ def test_a_film_whose_name_is_no_text_is_listed_and_corrected(
         (box.library.masks / path.name).unlink(missing_ok=True)
 
 
-def test_findings_that_somebody_removes_are_found_again(client: TestClient, box: LightBox) -> None:
+def test_deleted_results_are_computed_again(client: TestClient, box: LightBox) -> None:
     film = film_of(client, "hand")
     folder = box.library.cache.folder(film["id"])
     for remove in (lambda: shutil.rmtree(folder), *(path.unlink for path in folder.iterdir())):
@@ -140,7 +140,7 @@ def test_a_thumbnail_outlives_a_change_of_the_model(
     assert row["stamp"] is None
 
 
-def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: LightBox) -> None:
+def test_a_film_deleted_during_a_request_is_reported(client: TestClient, box: LightBox) -> None:
     path = box.library.images / "gone.png"
     path.write_bytes(FOOT.read_bytes())
     film = next(row for row in client.get("/api/films").json()["films"] if row["name"] == "gone")
@@ -160,7 +160,7 @@ def test_a_film_that_is_deleted_meanwhile_is_told(client: TestClient, box: Light
 
 
 @pytest.mark.parametrize("spacing", ["1E200", "1E-200", "NaN", "Infinity", "-1", "0", "1E4"])
-def test_a_spacing_that_cannot_be_is_not_believed(
+def test_an_implausible_spacing_is_ignored(
     client: TestClient, tmp_path: Path, spacing: str
 ) -> None:
     film = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)

@@ -24,9 +24,7 @@ from tests.support.lightbox import HERE, PNG, encoded, film_of, png_that_claims
 # -- masks ---------------------------------------------------------------------------------------
 
 
-def test_a_mask_is_saved_into_the_dataset_and_found_again(
-    client: TestClient, box: LightBox
-) -> None:
+def test_a_mask_is_saved_into_the_dataset_and_read_back(client: TestClient, box: LightBox) -> None:
     film = film_of(client, "hand")
     address, shape = f"/api/films/{film['id']}", (film["height"], film["width"])
     assert client.get(f"{address}/mask").status_code == 404
@@ -81,7 +79,7 @@ def test_a_mask_of_another_size_or_kind_is_refused(client: TestClient) -> None:
     assert client.put(address, content=b"1", headers=headers).status_code == 415
 
 
-def test_a_draft_outlives_the_tab_until_the_mask_is_saved(client: TestClient) -> None:
+def test_a_draft_is_kept_until_the_mask_is_saved(client: TestClient) -> None:
     film = film_of(client, "hand")
     address = f"/api/films/{film['id']}"
     bits = np.packbits(np.ones((film["height"], film["width"]), bool)).tobytes()
@@ -95,7 +93,7 @@ def test_a_draft_outlives_the_tab_until_the_mask_is_saved(client: TestClient) ->
 
 
 @pytest.mark.parametrize("place", ["mask", "draft"])
-def test_a_mask_is_png_by_its_first_bytes_and_nothing_else(
+def test_an_uploaded_mask_is_png_by_its_signature(
     client: TestClient, box: LightBox, film: dict[str, Any], place: str
 ) -> None:
     shape = (film["height"], film["width"])
@@ -115,7 +113,7 @@ def test_a_mask_is_png_by_its_first_bytes_and_nothing_else(
     assert not list(box.spool.iterdir())
 
 
-def test_every_png_of_a_mask_is_read(
+def test_masks_in_every_kind_of_png_are_read(
     client: TestClient, box: LightBox, film: dict[str, Any]
 ) -> None:
     drawn = np.zeros((film["height"], film["width"]), bool)
@@ -159,7 +157,7 @@ def much_text() -> Any:
 
 @given(cut=st.integers(0, 3000), place=st.integers(0, 3000), value=st.integers(0, 255))
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
-def test_a_damaged_png_is_one_line(
+def test_a_damaged_png_is_refused_in_one_line(
     client: TestClient, box: LightBox, film: dict[str, Any], cut: int, place: int, value: int
 ) -> None:
     rng = np.random.default_rng(0)
@@ -173,7 +171,9 @@ def test_a_damaged_png_is_one_line(
         assert answer.json()["error"].startswith("hand: ")
 
 
-def test_the_body_of_a_mask_is_bounded_by_its_film(box: LightBox, film: dict[str, Any]) -> None:
+def test_the_size_of_an_uploaded_mask_is_limited_by_its_film(
+    box: LightBox, film: dict[str, Any]
+) -> None:
     client = TestClient(create_app(box), base_url=HERE)
     pixels = film["height"] * film["width"]
     sent = []
@@ -194,7 +194,7 @@ def test_the_body_of_a_mask_is_bounded_by_its_film(box: LightBox, film: dict[str
     assert not list(box.spool.iterdir())
 
 
-def test_a_bomb_is_refused_by_its_size_before_it_is_unpacked(
+def test_a_decompression_bomb_is_refused_by_its_size(
     client: TestClient, box: LightBox, film: dict[str, Any]
 ) -> None:
     packed = zlib.compress(bytes(50 * 2**20), 9)

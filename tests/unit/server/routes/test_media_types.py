@@ -45,7 +45,7 @@ WRONG_JSON = {
 
 
 @pytest.mark.parametrize("name", WRONG_JSON)
-def test_json_of_another_form_is_told_in_one_line(client: TestClient, name: str) -> None:
+def test_json_of_the_wrong_form_is_refused_in_one_line(client: TestClient, name: str) -> None:
     content, status = WRONG_JSON[name]
     answer = client.post(
         "/api/train", content=content, headers={"content-type": "application/json"}
@@ -72,7 +72,9 @@ KINDS = (
 )
 
 
-def test_every_body_of_another_type_is_refused(client: TestClient, film: dict[str, Any]) -> None:
+def test_bodies_of_other_content_types_are_refused(
+    client: TestClient, film: dict[str, Any]
+) -> None:
     asked = 0
     for path, _, operations in routes(client, film):
         for method, operation in operations.items():
@@ -89,7 +91,7 @@ def test_every_body_of_another_type_is_refused(client: TestClient, film: dict[st
     assert asked == 5  # two uploads, a mask, a draft, a training
 
 
-def test_uploads_that_are_no_multipart_are_told(client: TestClient) -> None:
+def test_uploads_that_are_not_multipart_are_refused(client: TestClient) -> None:
     broken = {
         "multipart/form-data": b"--x\r\n\r\n--x--",
         "multipart/form-data; boundary=": b"",

@@ -24,7 +24,7 @@ from boneseg.server.storage.results import StoredFacts
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_no_answer_holds_a_number_that_is_not_finite(content: Any) -> None:
+def test_no_response_contains_a_non_finite_number(content: Any) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
@@ -33,7 +33,7 @@ def test_no_answer_holds_a_number_that_is_not_finite(content: Any) -> None:
         assert read == (content if math.isfinite(content) else None)
 
 
-def test_facts_that_are_not_finite_are_null_on_the_page(
+def test_non_finite_facts_are_null_in_the_api(
     client: TestClient, box: LightBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = StoredFacts(

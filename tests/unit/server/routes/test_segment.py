@@ -30,7 +30,7 @@ from tests.support.lightbox import FOOT, HERE, fill, png_that_claims, post
 # -- bones ---------------------------------------------------------------------------------------
 
 
-def test_a_film_in_and_the_engines_mask_out(client: TestClient) -> None:
+def test_a_film_is_answered_with_the_mask_of_the_engine(client: TestClient) -> None:
     engine = Engine()
     expected = engine.find(read_radiograph(FOOT))
     answer = post(client, "foot.png", FOOT.read_bytes())
@@ -49,7 +49,9 @@ def test_a_film_in_and_the_engines_mask_out(client: TestClient) -> None:
     assert base64.b64decode(told["mask_png"]) == answer.content
 
 
-def test_a_dicom_film_in_and_a_segmentation_of_it_out(client: TestClient, tmp_path: Path) -> None:
+def test_a_dicom_film_is_answered_with_a_dicom_segmentation(
+    client: TestClient, tmp_path: Path
+) -> None:
     film = (np.asarray(Image.open(FOOT).convert("L")).astype(np.uint16) * 16)[:200, :160]
     path = dicom(
         tmp_path / "foot.dcm",
@@ -90,7 +92,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("path", ["/api/segment", "/api/films"])
-def test_what_is_no_film_is_told_in_one_line(
+def test_a_file_that_is_not_a_film_is_refused_in_one_line(
     client: TestClient, box: LightBox, name: str, path: str
 ) -> None:
     before = client.get("/api/films").json()["films"]
@@ -103,7 +105,7 @@ def test_what_is_no_film_is_told_in_one_line(
     assert not list(box.spool.iterdir())
 
 
-def test_a_request_without_a_film_is_told_what_to_send(client: TestClient) -> None:
+def test_a_request_without_a_film_gets_advice(client: TestClient) -> None:
     assert client.post("/api/segment").status_code == 400
     answer = client.post("/api/segment", files={"picture": ("a.png", b"a")})
     assert answer.json()["error"].startswith("no file in the request; send one")
@@ -113,7 +115,7 @@ def test_a_request_without_a_film_is_told_what_to_send(client: TestClient) -> No
     assert answer.status_code == 400
 
 
-def test_an_upload_that_does_not_say_is_cut_off(client: TestClient) -> None:
+def test_an_upload_without_content_length_is_limited(client: TestClient) -> None:
     sent = itertools.count()
 
     def endless() -> Iterator[bytes]:
@@ -130,7 +132,7 @@ def test_an_upload_that_does_not_say_is_cut_off(client: TestClient) -> None:
     assert answer.json()["error"].startswith("the upload exceeds the limit of 4 MiB")
 
 
-def test_a_full_queue_says_when_to_come_again(box: LightBox, large: Path, tmp_path: Path) -> None:
+def test_a_full_queue_says_when_to_retry(box: LightBox, large: Path, tmp_path: Path) -> None:
     small = LightBox(Library(fill(tmp_path / "films")), bundled(), most_waiting=1, workers=1)
     client = TestClient(create_app(small), base_url=HERE)  # no segment_all: it is not entered
     try:

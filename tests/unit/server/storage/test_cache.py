@@ -9,7 +9,7 @@ from boneseg.server.storage.cache import Cache
 from boneseg.server.storage.results import FILM, StoredFacts
 
 
-def test_the_cache_makes_room_in_order_where_the_clock_is_set_back(tmp_path: Path) -> None:
+def test_the_cache_evicts_in_order_if_the_clock_is_set_back(tmp_path: Path) -> None:
     cache = Cache(tmp_path, most_bytes=250)
     facts = StoredFacts(
         height=1,

@@ -20,7 +20,7 @@ from tests.support.lightbox import FOOT
 
 @given(st.text(max_size=300))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-def test_names_from_outside_never_become_paths(
+def test_uploaded_names_never_become_paths(
     tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
     library = Library(tmp_path_factory.mktemp("names") / "films")
@@ -54,9 +54,7 @@ NAMES = (
 )
 
 
-def test_a_name_from_outside_is_looked_up_and_never_a_path(
-    client: TestClient, box: LightBox
-) -> None:
+def test_an_id_in_a_url_is_looked_up_and_never_a_path(client: TestClient, box: LightBox) -> None:
     secret = box.library.hidden / "x.bits.gz"
     secret.write_bytes(b"secret")
     paths = client.get("/openapi.json").json()["paths"]
@@ -95,7 +93,7 @@ def test_a_name_from_outside_is_looked_up_and_never_a_path(
         (b"RIFF\0\0\0\0WEBP", "film.nii.gz", "film.webp"),
     ],
 )
-def test_the_suffix_of_an_upload_is_that_of_its_content(
+def test_the_suffix_of_an_upload_follows_its_content(
     tmp_path: Path, head: bytes, name: str, expected: str
 ) -> None:
     path = tmp_path / "upload"

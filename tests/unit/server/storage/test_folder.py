@@ -12,7 +12,7 @@ from boneseg.server.storage.library import Library
 from tests.support.lightbox import BITS, drop, empty, rights
 
 
-def test_a_folder_has_its_name_wherever_one_stands(
+def test_a_relative_folder_has_its_own_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     films = tmp_path / "films"
@@ -21,7 +21,7 @@ def test_a_folder_has_its_name_wherever_one_stands(
     assert {Library(Path(way)).name for way in (".", "../films")} == {"films"}
 
 
-def test_what_the_server_keeps_is_private(client: TestClient, box: LightBox) -> None:
+def test_stored_data_are_private(client: TestClient, box: LightBox) -> None:
     row = drop(client)
     library = box.library
     assert client.put(f"/api/films/{row['id']}/draft", content=empty(row), headers=BITS).is_success

@@ -23,7 +23,7 @@ from tests.support.lightbox import fill
 
 @given(st.data())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-def test_every_mask_that_was_saved_is_in_the_history(
+def test_every_saved_mask_is_in_the_history(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     library = Library(fill(tmp_path_factory.mktemp("history") / "films", "hand"))
@@ -46,7 +46,7 @@ def test_every_mask_that_was_saved_is_in_the_history(
     assert reopened.state(reopened.entries()[0]) == saved[seen][1]
 
 
-def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) -> None:
+def test_a_mask_of_another_program_is_kept_before_it_is_replaced(tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand")
     (folder / "masks").mkdir()
     theirs = np.eye(300, dtype=np.uint8) * 255
@@ -63,7 +63,7 @@ def test_a_mask_drawn_elsewhere_is_kept_before_it_is_replaced(tmp_path: Path) ->
 # -- the clock -------------------------------------------------------------------------------------
 
 
-def test_versions_stay_in_order_where_the_clock_is_set_back(
+def test_versions_stay_in_order_if_the_clock_is_set_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Clock(datetime):

@@ -24,7 +24,7 @@ from boneseg.server.storage.mask_states import NO_MASK
 from tests.support.lightbox import BITS, FOOT, drop, empty, fill
 
 
-def test_what_another_program_does_in_the_folder_is_seen(tmp_path: Path) -> None:
+def test_changes_by_other_programs_are_noticed(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand", "knee"))
     seen = [library.version]
     for change in (
@@ -53,7 +53,7 @@ def test_what_another_program_does_in_the_folder_is_seen(tmp_path: Path) -> None
         ("knee_mask_image", "knee_mask", "knee"),
     ],
 )
-def test_a_dropped_film_takes_nobodys_mask(
+def test_an_uploaded_film_does_not_take_the_mask_of_another(
     tmp_path: Path, film: str, mask: str, dropped: str
 ) -> None:
     library = Library(tmp_path / "films")
@@ -70,7 +70,7 @@ def test_a_dropped_film_takes_nobodys_mask(
 @pytest.mark.parametrize("kept", ["NFC", "NFD"])
 @pytest.mark.parametrize("sent", ["NFC", "NFD"])
 @pytest.mark.parametrize("folder", ["images", "masks"])
-def test_a_dropped_film_is_told_from_others_however_accents_are_kept(
+def test_uploaded_names_are_compared_regardless_of_unicode_form(
     tmp_path: Path, folder: str, kept: Literal["NFC", "NFD"], sent: Literal["NFC", "NFD"]
 ) -> None:
     library = Library(tmp_path / "films")
@@ -83,11 +83,11 @@ def test_a_dropped_film_is_told_from_others_however_accents_are_kept(
 
 
 @pytest.mark.parametrize("name", ["हड्डी", "กระดูก", "q̃1"])
-def test_a_dropped_film_keeps_its_name_in_any_script(tmp_path: Path, name: str) -> None:
+def test_an_uploaded_film_keeps_its_name_in_any_script(tmp_path: Path, name: str) -> None:
     assert drop_and_save(Library(tmp_path / "films"), f"{name}.png").name == name
 
 
-def test_a_mask_put_in_the_way_of_a_dropped_film_is_kept(tmp_path: Path) -> None:
+def test_a_mask_with_the_name_of_an_uploaded_film_is_kept(tmp_path: Path) -> None:
     library = Library(tmp_path / "films")
     theirs = library.masks / "knee.png"
 
@@ -110,7 +110,7 @@ def drop_and_save(
     return library.save(dropped.id, np.zeros((64, 64), bool), "accepted", NO_MASK)[0]
 
 
-def test_a_full_disk_is_told_and_what_stood_there_stays(disk: Path) -> None:
+def test_a_full_disk_is_reported_and_existing_files_stay(disk: Path) -> None:
     library = Library(fill(disk / "films", "hand"))
     film = library.entries()[0]
     mask = np.random.default_rng(0).random((300, 300)) < 0.5
@@ -127,7 +127,7 @@ def test_a_full_disk_is_told_and_what_stood_there_stays(disk: Path) -> None:
     assert {v.revision for v in library.history.of(film.name)} == {first, second}
 
 
-def test_masks_of_another_tool_are_not_joined_by_a_second_one(tmp_path: Path) -> None:
+def test_annotation_files_are_refused_rather_than_duplicated(tmp_path: Path) -> None:
     folder = fill(tmp_path / "films", "hand")
     (folder / "masks").mkdir()
     drawn = {"version": "5.5.0", "shapes": [], "imagePath": "hand.png", "imageData": None}
@@ -139,7 +139,7 @@ def test_masks_of_another_tool_are_not_joined_by_a_second_one(tmp_path: Path) ->
     assert len(Library(folder).entries()) == 1
 
 
-def test_a_film_that_is_removed_leaves_nothing(client: TestClient, box: LightBox) -> None:
+def test_a_film_removed_on_the_page_leaves_nothing(client: TestClient, box: LightBox) -> None:
     library = box.library
     row = drop(client, "Beeblebrox.png")
     film = row["id"]
@@ -159,7 +159,7 @@ def test_a_film_that_is_removed_leaves_nothing(client: TestClient, box: LightBox
     assert not list(library.drafts.root.iterdir())
 
 
-def test_a_film_that_its_owner_removes_leaves_no_picture(tmp_path: Path) -> None:
+def test_a_film_removed_from_the_folder_leaves_no_cached_image(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand", "knee"))
     for entry in library.entries():
         folder = library.cache.folder(entry.id)
@@ -175,7 +175,7 @@ def test_a_film_that_its_owner_removes_leaves_no_picture(tmp_path: Path) -> None
     assert library.drafts.of(hand.id) is not None
 
 
-def test_unfinished_files_of_a_kill_are_swept(tmp_path: Path) -> None:
+def test_unfinished_files_of_a_killed_server_are_removed(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand"))
     places = (
         library.hidden,
@@ -197,7 +197,7 @@ def test_unfinished_files_of_a_kill_are_swept(tmp_path: Path) -> None:
 # -- masks that are in the way ---------------------------------------------------------------------
 
 
-def test_a_mask_that_cannot_be_removed_costs_one_save(
+def test_a_mask_that_cannot_be_removed_fails_one_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(tmp_path / "films", "hand", "knee")
@@ -227,7 +227,7 @@ def test_a_mask_that_cannot_be_removed_costs_one_save(
     assert library.entries()[0] == saved
 
 
-def test_two_masks_of_one_film_cost_no_other_film(client: TestClient, box: LightBox) -> None:
+def test_two_masks_of_one_film_do_not_affect_other_films(client: TestClient, box: LightBox) -> None:
     library = box.library
     for name in ("odd", "even"):
         shutil.copy(FOOT, library.images / f"{name}.png")

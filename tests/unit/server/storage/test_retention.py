@@ -13,7 +13,7 @@ from boneseg.server.storage.mask_states import NO_MASK
 from tests.support.lightbox import fill
 
 
-def test_what_was_drawn_outlives_its_film_by_thirty_days(tmp_path: Path) -> None:
+def test_masks_and_drafts_are_kept_for_thirty_days_after_their_film(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films", "hand", "knee"))
     for entry in library.entries():
         library.save(entry.id, np.eye(300, dtype=bool), "accepted", NO_MASK)

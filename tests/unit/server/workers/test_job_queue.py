@@ -22,7 +22,7 @@ from boneseg.server.workers.worker import Worker
 from tests.support.lightbox import FOOT
 
 
-def test_a_worker_that_dies_is_replaced_and_the_film_named(large: Path) -> None:
+def test_a_crashed_worker_is_replaced_and_the_film_named(large: Path) -> None:
     jobs = JobQueue(bundled(), workers=1)
     try:
         doomed = jobs.submit(SegmentUpload(large, "large.png", "mask"))
@@ -37,7 +37,7 @@ def test_a_worker_that_dies_is_replaced_and_the_film_named(large: Path) -> None:
         jobs.close()
 
 
-def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
+def test_a_worker_that_exceeds_its_timeout_is_replaced(large: Path) -> None:
     jobs = JobQueue(bundled(), timeout=0.05, workers=1)
     try:
         with pytest.raises(WorkerDiedError, match=r"^large.png: took more than 0.05 s"):
@@ -47,7 +47,7 @@ def test_a_worker_that_hangs_is_replaced(large: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
-def test_a_desk_closed_early_closes_each_pipe_once(
+def test_a_queue_closed_early_closes_each_pipe_once(
     seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = JobQueue(bundled(), workers=2)  # the second worker is being started
@@ -68,7 +68,7 @@ def test_a_desk_closed_early_closes_each_pipe_once(
     assert not jobs.pids
 
 
-def test_a_film_that_takes_long_holds_up_one_worker(large: Path) -> None:
+def test_a_slow_film_blocks_one_worker_only(large: Path) -> None:
     jobs = JobQueue(bundled(), workers=2)
     try:
         slow = jobs.submit(SegmentUpload(large, "large.png", "mask"))
@@ -81,7 +81,7 @@ def test_a_film_that_takes_long_holds_up_one_worker(large: Path) -> None:
 
 
 @given(st.integers(1, 9))
-def test_cores_are_dealt_to_workers_evenly(workers: int) -> None:
+def test_cores_are_divided_evenly_among_workers(workers: int) -> None:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system does not tell which cores there are")
     dealt = shares(workers)
@@ -92,7 +92,7 @@ def test_cores_are_dealt_to_workers_evenly(workers: int) -> None:
     assert len(os.sched_getaffinity(0)) - len(cores) < len(dealt)
 
 
-def test_a_save_is_not_refused_where_the_queue_is_full(tmp_path: Path) -> None:
+def test_a_mask_is_saved_even_if_the_queue_is_full(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     Image.fromarray(np.zeros((4000, 4000), np.uint8)).save(large)
     mask = tmp_path / "mask.png"
