@@ -61,6 +61,16 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
         app.include_router(module.router)
     app.mount("/static", _Static(directory=STATIC))
 
+    _add_pages(app)
+    _add_error_handlers(app)
+    app.add_middleware(Methods, routes_of=app)  # innermost
+    app.add_middleware(CountRequests, counts=app.state.counts)
+    app.add_middleware(BodyLimits, max_bytes=max_bytes)
+    app.add_middleware(AccessControl, token=token, max_bytes=max_bytes)
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def page() -> Response:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
@@ -68,13 +78,6 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
     @app.get("/api", include_in_schema=False)
     def api_page() -> Response:
         return FileResponse(STATIC / "api.html", headers={"Cache-Control": "no-cache"})
-
-    _add_error_handlers(app)
-    app.add_middleware(Methods, routes_of=app)  # innermost
-    app.add_middleware(CountRequests, counts=app.state.counts)
-    app.add_middleware(BodyLimits, max_bytes=max_bytes)
-    app.add_middleware(AccessControl, token=token, max_bytes=max_bytes)
-    return app
 
 
 class _Static(StaticFiles):

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import uvicorn
+from fastapi import FastAPI
 
 from boneseg._util import runtime
 from boneseg._util.lock import held
@@ -54,14 +55,9 @@ def serve(settings: Settings) -> None:
     runtime.on_termination(sys.exit)
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings.host, settings.port))
-        port = listening.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"http://{host}:{port}"
-        data = settings.data
-        if data is None:
-            _remove_left()
-            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boneseg-")))
-        library = Library(data)
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        library = Library(settings.data or _temporary_folder(stack))
         stack.enter_context(only_server(library.root, address))
         _check_writable(library)
         model = settings.model or chosen_model(library) or bundled()
@@ -73,18 +69,27 @@ def serve(settings: Settings) -> None:
         stack.callback(runtime.ignore_termination)
         _announce(address, settings, token, local)
         box.begin()
-        config = uvicorn.Config(
-            app,
-            http=Connection,
-            ws="none",
-            log_config=None,
-            log_level="error",  # invalid requests are not server errors
-            access_log=False,  # it would contain film ids
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=GRACE,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(_configured(app)).run(sockets=[listening])
+
+
+def _temporary_folder(stack: ExitStack) -> Path:
+    """A data folder that is removed when the stack is unwound."""
+    _remove_left()
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boneseg-")))
+
+
+def _configured(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        log_level="error",  # invalid requests are not server errors
+        access_log=False,  # it would contain film ids
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE,
+    )
 
 
 def _announce(address: str, settings: Settings, token: str | None, local: bool) -> None:
