@@ -259,7 +259,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@pytest.mark.parametrize("page", [*PAGES, *documentation.others()], ids=page_id)
 def test_every_link_to_a_file_of_the_repository_leads_to_one(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     generated = {ROOT / "docs" / name for name in documentation.GENERATED}
@@ -278,7 +278,7 @@ def test_every_module_class_and_function_named_exists(page: Path) -> None:
             _resolve(name)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@pytest.mark.parametrize("page", [*PAGES, *documentation.others()], ids=page_id)
 def test_every_program_named_exists(page: Path) -> None:
     text = documentation.without_files(page)
     shown = {block.title for block in documentation.blocks(page)}

@@ -43,6 +43,12 @@ def pages() -> list[Path]:
     return top + sorted(written - generated)
 
 
+def others() -> list[Path]:
+    """Pages beside the documentation, whose links and names are checked."""
+    card = ROOT / "src" / "boneseg" / "bundle" / "models" / "MODEL_CARD.md"
+    return [card, ROOT / "fuzz" / "README.md", *sorted(ROOT.glob("benchmarks/results/*.md"))]
+
+
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order, without their indent."""
     text = page.read_text(encoding="utf-8")

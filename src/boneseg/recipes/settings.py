@@ -133,7 +133,7 @@ class AugmentSettings(Section):
     dropout: float = Field(0.0, ge=0, le=1, description="probability of blanked rectangles")
     letter: float = Field(0.05, ge=0, le=1, description="probability of a burned-in letter")
     views: int = Field(
-        0, ge=0, le=100, description="fixed augmented copies per film; 0: augment anew at each step"
+        0, ge=0, le=100, description="fixed augmented copies per film; 0: new ones at each step"
     )
 
     def off(self) -> Self:
