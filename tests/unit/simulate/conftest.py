@@ -1,0 +1,78 @@
+"""Fixtures that these tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from boneseg.simulate.organs import read_organs
+from boneseg.simulate.skeleton import Skeleton, read_skeleton
+from boneseg.simulate.tissue import Atlas
+from tests.support.simulation import BONES, MESHES, MODEL, MODELS, ORGANS, ellipsoid
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A leg of two boxes: meshes in metres, and the model that joins them."""
+    for name in ("thigh", "shank"):
+        trimesh.creation.box((0.03, 0.4, 0.03)).export(tmp_path / f"{name}.stl")
+    (tmp_path / "leg.osim").write_text(MODEL)
+    return tmp_path
+
+
+# A real skeleton
+
+
+@pytest.fixture(scope="module")
+def skeletons() -> list[Skeleton]:
+    return [read_skeleton(MESHES, MODELS / f"{name}.osim") for name in ("Rajagopal2016", "wrist")]
+
+
+@pytest.fixture(scope="module")
+def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bone meshes, a model of two bodies, and organs of a man, as the atlas writes them."""
+    atlas_folder = tmp_path_factory.mktemp("body")
+    (atlas_folder / "organs").mkdir()
+    for name, (_, centre, half) in BONES.items():
+        ellipsoid(np.divide(centre, 1000), np.divide(half, 1000)).export(
+            atlas_folder / f"{name}.stl"
+        )
+    for name, (centre, half) in ORGANS.items():
+        mesh = ellipsoid(centre, half)
+        front, up, right = mesh.vertices.T
+        mesh.vertices = np.stack([-right, up + 100, front], axis=1) * 1.1 / 1000
+        mesh.export(atlas_folder / "organs" / f"m-{name}.glb")
+
+    def body(name: str) -> str:
+        meshes = "".join(
+            f"<Mesh><socket_frame>..</socket_frame><scale_factors>1 1 1</scale_factors>"
+            f"<mesh_file>{bone}.stl</mesh_file></Mesh>"
+            for bone, (of, _, _) in BONES.items()
+            if of == name
+        )
+        return f'<Body name="{name}"><attached_geometry>{meshes}</attached_geometry></Body>'
+
+    def joint(parent: str, child: str) -> str:
+        return (
+            f'<WeldJoint name="{child}"><socket_parent_frame>/{parent}</socket_parent_frame>'
+            f"<socket_child_frame>/{child}</socket_child_frame></WeldJoint>"
+        )
+
+    (atlas_folder / "man.osim").write_text(
+        f"<OpenSimDocument><Model><BodySet><objects>{body('pelvis')}{body('torso')}</objects>"
+        f"</BodySet><JointSet><objects>{joint('ground', 'pelvis')}{joint('pelvis', 'torso')}"
+        "</objects></JointSet></Model></OpenSimDocument>"
+    )
+    return atlas_folder
+
+
+@pytest.fixture(scope="module")
+def skeleton(atlas_folder: Path) -> Skeleton:
+    return read_skeleton(atlas_folder, atlas_folder / "man.osim")
+
+
+@pytest.fixture(scope="module")
+def atlas(atlas_folder: Path, skeleton: Skeleton) -> Atlas:
+    (only,) = read_organs(atlas_folder / "organs", skeleton)
+    return only
