@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,10 @@ def test_what_a_page_shows_runs_in_order(
             if block.language == "sh":
                 for words in documentation.commands(code):
                     _run(words, parse_only=block.parse_only)
+            elif block.language == "ini":  # a unit of systemd
+                joined = code.replace("\\\n", " ")
+                for call in re.findall(r"^ExecStart=\S+/boneseg (.*)$", joined, re.MULTILINE):
+                    _boneseg(shlex.split(call), parse_only=True)
             elif block.language == "python":
                 small = code.replace('["run.minutes=10"]', f'["run.epochs=1", *{TINY[1::2]}]')
                 exec(compile(small, page_id(page), "exec"), names)
@@ -276,6 +281,17 @@ def test_every_module_class_and_function_named_exists(page: Path) -> None:
     for name in set(re.findall(r"\bboneseg(?:\.[A-Za-z_]\w*)+", text)):
         if not name.endswith((".toml", ".netrc", ".service", ".token")):
             _resolve(name)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *documentation.others()], ids=page_id)
+def test_every_option_named_beside_its_verb_exists(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for span in re.findall(r"`([^`\n]+)`", documentation.without_files(page)):
+        verb, *words = span.removeprefix("boneseg ").split() or [""]
+        if verb in commands:
+            known = {name for one in commands[verb].params for name in one.opts}
+            named = {word.partition("=")[0] for word in words if word.startswith("--")}
+            assert named <= known | {"--help"}, span
 
 
 @pytest.mark.parametrize("page", [*PAGES, *documentation.others()], ids=page_id)
