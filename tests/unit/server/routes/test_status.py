@@ -1,0 +1,36 @@
+"""The state of the server, as the page polls it."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+
+import boneseg
+from boneseg.server.light_box import LightBox
+
+
+def test_health_tells_version_folder_queue_and_model(client: TestClient, box: LightBox) -> None:
+    health = client.get("/api/health").json()
+    assert health["ok"] is True and health["boneseg"] == boneseg.__version__
+    assert health["folder"] == box.library.name
+    assert (health["waiting"], health["deaths"]) == (0, 0)
+    assert health["upload_bytes"] == 4 * 2**20
+    assert health["model"]["digest"] == box.digest
+    assert health["training"] is None
+
+
+def test_the_version_changes_with_the_folder(client: TestClient, box: LightBox) -> None:
+    before = client.get("/api/health").json()["version"]
+    assert client.get("/api/health").json()["version"] == before
+    film = client.get("/api/films").json()["films"][0]
+    bits = bytes((film["height"] * film["width"] + 7) // 8) if film.get("height") else None
+    if bits is None:
+        found = client.get(f"/api/films/{film['id']}").json()
+        bits = bytes((found["height"] * found["width"] + 7) // 8)
+    headers = {"content-type": "application/octet-stream", "if-match": '"none"'}
+    assert client.put(f"/api/films/{film['id']}/mask", content=bits, headers=headers).is_success
+    assert client.get("/api/health").json()["version"] != before
+
+
+def test_metrics_are_plain_text(client: TestClient) -> None:
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")

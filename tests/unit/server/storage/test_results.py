@@ -1,0 +1,37 @@
+"""Facts about a film, in the cache and on the page."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from boneseg.server.storage.results import StoredFacts
+
+FACTS = {
+    "height": 60,
+    "width": 80,
+    "spacing_mm": None,
+    "spacing_kind": "unknown",
+    "threshold": 0.5,
+    "area_px": 12,
+    "area_mm2": None,
+    "confidence": 0.9,
+    "trust": None,
+    "seconds": 0.1,
+    "model": "ab",
+    "stamp": "1-2",
+}
+
+
+def test_facts_are_read_as_they_were_written(tmp_path: Path) -> None:
+    for facts in (FACTS, FACTS | {"spacing_mm": (0.2, 0.1), "area_mm2": math.inf}):
+        StoredFacts(**facts).write(tmp_path / "facts.json")
+        assert StoredFacts.read(tmp_path / "facts.json") == StoredFacts(**facts)
+
+
+@pytest.mark.parametrize("missing", ["height", "stamp", "model"])
+def test_facts_without_a_field_are_refused(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(ValueError):
+        StoredFacts(**{name: value for name, value in FACTS.items() if name != missing})
