@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from pydantic import Field, ValidationError
 
@@ -107,6 +108,10 @@ class Recipe(Section):
             if key == "run.epochs":
                 data["run"].pop("minutes", None)
         return parse(data, "--set")
+
+    def without_summary(self) -> Self:
+        """Return this recipe without its summary, which has no effect on training."""
+        return self.model_copy(update={"summary": ""})
 
     def to_toml(self, comments: Mapping[str, str] | None = None) -> str:
         """Return the whole recipe as TOML, with a comment for each setting.

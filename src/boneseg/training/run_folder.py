@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from boneseg._util.documents import Document
 from boneseg._util.text import listed
 from boneseg.errors import TrainingError
-from boneseg.recipes.recipe import SettledRecipe
+from boneseg.recipes.recipe import Recipe, SettledRecipe
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -19,10 +19,15 @@ class Plan(Document):
     """The films and settings of a run; the title of a field names it in messages.
 
     films: the fingerprint of each film, by name. Settings that are derived from others come after
-    them.
+    them. The summary of a recipe may change: only what has an effect on the run is kept.
     """
 
     films: dict[str, str]
+
+    @field_validator("recipe", check_fields=False)
+    @classmethod
+    def _without_summary(cls, recipe: Recipe) -> Recipe:
+        return recipe.without_summary()
 
 
 class TrainingPlan(Plan):

@@ -135,6 +135,8 @@ def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None
     shutil.copytree(phantoms.root, copy)
     quick = recipe("run.epochs=1")
     cross_validate(open_dataset(copy), quick, tmp_path / "run", folds=2)
+    reworded = quick.model_copy(update={"summary": "the same, in other words"})
+    cross_validate(open_dataset(copy), reworded, tmp_path / "run", folds=2, resume=True)
     with pytest.raises(
         TrainingError, match="was started with a different number of folds; use that"
     ):

@@ -37,3 +37,13 @@ def test_the_same_plan_is_accepted() -> None:
 def test_a_difference_is_named(change: dict[str, object], reason: str) -> None:
     with pytest.raises(TrainingError, match=f"^run: .*{reason}"):
         check_unchanged(PLAN.model_copy(update=change), PLAN, Path("run"))
+
+
+def test_the_summary_of_a_recipe_may_change() -> None:
+    """Also in a plan of an older version, which kept it."""
+    old = PLAN.model_dump()
+    old["recipe"]["summary"] = "as it was worded before"
+    check_unchanged(PLAN, TrainingPlan.model_validate(old), Path("run"))
+    settled = Recipe(summary="as it is worded now").settle([(64, 64)])
+    now = TrainingPlan.model_validate(PLAN.model_dump() | {"recipe": settled})
+    check_unchanged(now, PLAN, Path("run"))

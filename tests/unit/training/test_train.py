@@ -89,6 +89,18 @@ def test_a_run_is_not_overwritten_unasked(phantoms: Dataset, tmp_path: Path) -> 
         train(phantoms, recipe("run.epochs=1"), tmp_path)
 
 
+def test_a_run_is_resumed_with_a_recipe_whose_summary_alone_differs(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    quick = recipe("run.epochs=1")
+    train(phantoms, quick, tmp_path)
+    reworded = quick.model_copy(update={"summary": "the same, in other words"})
+    resumed = train(phantoms, reworded, tmp_path, resume=True)
+    assert resumed.recipe.summary == "the same, in other words"
+    with pytest.raises(TrainingError, match="was started with a different recipe"):
+        train(phantoms, recipe("run.epochs=1", "loss.focal=0.1"), tmp_path, resume=True)
+
+
 @pytest.mark.parametrize("change", ["groups", "parts", "beginning"])
 def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
     phantoms: Dataset, tmp_path: Path, change: str
