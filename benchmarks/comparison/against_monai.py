@@ -52,7 +52,7 @@ from boneseg.networks import build
 from boneseg.preprocessing import Preparation
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
-from boneseg.training import device as hardware
+from boneseg.training.device import training_dtype
 from boneseg.training.tensors import PreparedFilms, prepare_films
 from boneseg.training.train import train
 
@@ -174,7 +174,7 @@ def one(backend: OpenVino, tile: np.ndarray) -> np.ndarray:
 def report(
     name: str, size: Preparation, recipe: Recipe, rates: dict[str, float], large: dict[str, float]
 ) -> list[str]:
-    kind = str(hardware.training_dtype(recipe.run.precision, torch.device("cpu")))[6:]
+    kind = str(training_dtype(recipe.run.precision, torch.device("cpu")))[6:]
     lines = [
         f"Made by `python -m benchmarks.comparison.against_monai` on {machine()}: {name} at",
         f"{size.height} x {size.width}, {recipe.run.batch} films a step, the whole loop with its",

@@ -23,8 +23,8 @@ from boneseg.bundle.store import load_bundle, load_network
 from boneseg.inference.backends import open_backend
 from boneseg.networks import build
 from boneseg.recipes.builtin import load_recipe
-from boneseg.training import device as hardware
 from boneseg.training.augmentation import Augmenter
+from boneseg.training.device import record_cuda_graph
 from boneseg.training.losses import Objective
 from boneseg.training.optimiser import build_optimiser, follow
 
@@ -51,7 +51,7 @@ class Step:
         self.done = 0
         if recorded:
             with self.arithmetic():
-                hardware.record(self.objective, tuple(self.films.shape))
+                record_cuda_graph(self.objective, tuple(self.films.shape))
 
     def arithmetic(self) -> torch.autocast:
         return torch.autocast("cuda", torch.bfloat16, cache_enabled=False)

@@ -40,10 +40,10 @@ from boneseg._util import runtime
 from boneseg.dataset.open import open_dataset
 from boneseg.networks import build
 from boneseg.simulate import simulate
-from boneseg.training import device as hardware
 from boneseg.training import loop as training
 from boneseg.training import losses
 from boneseg.training.augmentation import Augmenter
+from boneseg.training.device import multiplies_bf16
 from boneseg.training.losses import Objective
 from boneseg.training.train import train
 
@@ -152,7 +152,7 @@ class Step:
         self.films = recipe.run.batch or 1
         self.given = torch.randn(self.films, 1, *size).to(memory_format=laid)
         self.masks = (torch.rand(self.films, 1, *size) > 0.5).float()
-        self.bfloat16 = hardware.multiplies_bf16() and way != "float32"
+        self.bfloat16 = multiplies_bf16() and way != "float32"
         network = torch.compile(network) if way == "compiled" else network
         self.objective = Objective(network, recipe.loss)
         self.optimiser = torch.optim.AdamW(network.parameters(), fused="fused" not in way)

@@ -19,9 +19,9 @@ from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.recipes.settings import AugmentSettings
 from boneseg.simulate import simulate
-from boneseg.training import device as hardware
 from boneseg.training import loop as training
 from boneseg.training.augmentation import Augmenter
+from boneseg.training.device import record_cuda_graph
 from boneseg.training.history import Check
 from boneseg.training.losses import Objective
 from boneseg.training.train import train
@@ -75,7 +75,7 @@ def test_a_recorded_step_is_the_step() -> None:
     torch.manual_seed(0)
     network = build(recipe.network).cuda().to(memory_format=torch.channels_last)
     plain, recorded = (Objective(copy.deepcopy(network), recipe.loss) for _ in range(2))
-    hardware.record(recorded, (4, 1, 64, 64))
+    record_cuda_graph(recorded, (4, 1, 64, 64))
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(recorded.state_dict()[name], value)
     for _ in range(3):

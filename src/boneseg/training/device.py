@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-def device() -> torch.device:
+def training_device() -> torch.device:
     """Return CUDA where available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -37,7 +37,7 @@ def multiplies_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def kept_near(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
+def move_if_it_fits(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Move tensors to a CUDA device if they fit into a quarter of its free memory."""
     if device.type != "cuda":
         return tensors
@@ -47,7 +47,7 @@ def kept_near(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.to(device) for tensor in tensors)
 
 
-def record(objective: nn.Module, shape: tuple[int, ...]) -> None:
+def record_cuda_graph(objective: nn.Module, shape: tuple[int, ...]) -> None:
     """Record the loss of films and masks of this shape as one CUDA graph.
 
     A U-Net step is about a thousand kernels of microseconds each: launched one by one, they wait

@@ -24,10 +24,15 @@ from boneseg.errors import TrainingError
 from boneseg.networks import build
 from boneseg.preprocessing import Preparation
 from boneseg.training import checkpoint
-from boneseg.training import device as hardware
 from boneseg.training.augmentation import Augmenter, with_views
 from boneseg.training.checkpoint import Checkpoint, State, Weights
 from boneseg.training.collapse_guard import collapse, constant_dice, mean_dice, predict
+from boneseg.training.device import (
+    move_if_it_fits,
+    record_cuda_graph,
+    training_device,
+    training_dtype,
+)
 from boneseg.training.history import Check, write_history
 from boneseg.training.losses import Objective
 from boneseg.training.optimiser import build_optimiser, follow, restore_slots, slots
@@ -60,9 +65,9 @@ class Loop:
         self.plan, self.recipe = plan, plan.recipe
         self.out, self.report, self.weights = out, report, weights
         prepared, self.validation = self._prepared(training, validation)
-        self.device = hardware.device()
-        self.dtype = hardware.training_dtype(self.recipe.run.precision, self.device)
-        self.films, self.masks = hardware.kept_near(self.device, prepared.films, prepared.masks)
+        self.device = training_device()
+        self.dtype = training_dtype(self.recipe.run.precision, self.device)
+        self.films, self.masks = move_if_it_fits(self.device, prepared.films, prepared.masks)
         self.constant = constant_dice(self.validation.masks)
         self.state = State()
         self.clock = time.monotonic if self.recipe.run.clock == "wall" else time.process_time
@@ -153,7 +158,7 @@ class Loop:
         self.objective = Objective(self.network, self.recipe.loss)
         if self.device.type == "cuda":
             with self._arithmetic():
-                hardware.record(self.objective, (self.batch, *self.validation.films.shape[1:]))
+                record_cuda_graph(self.objective, (self.batch, *self.validation.films.shape[1:]))
 
     def _arithmetic(self) -> torch.autocast:
         """Autocast of the network; CUDA graphs require that weights are cast at each step."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boneseg.training import device as hardware
+from boneseg.training.device import training_dtype
 
 CPU = torch.device("cpu")
 
@@ -23,6 +23,6 @@ def test_bfloat16_is_trained_in_where_the_processor_multiplies_it(
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags: fpu {flags}\n")
-    assert hardware.training_dtype("auto", CPU) == expected
-    assert hardware.training_dtype("fp32", CPU) == torch.float32
-    assert hardware.training_dtype("bf16", CPU) == torch.bfloat16
+    assert training_dtype("auto", CPU) == expected
+    assert training_dtype("fp32", CPU) == torch.float32
+    assert training_dtype("bf16", CPU) == torch.bfloat16
