@@ -579,6 +579,22 @@ def test_a_file_that_is_not_a_film_is_reported_on_the_page(
     page.wait(lambda: "huge.png: 257 MiB exceed the limit of 256 MiB" in page.notifications())
 
 
+def test_the_page_counts_the_films_that_were_added(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    films = [sample_films() / f"{name}.png" for name in ("foot", "knee")]
+    (tmp_path / "notes.txt").write_text("no film")
+    page.tab.set_input_files("#files", [films[0], tmp_path / "notes.txt", films[1]])
+    page.wait(lambda: "2 films added" in page.notifications())
+    page.ready("knee-2")
+    page.wait(lambda: "films added" not in page.notifications())
+    page.tab.set_input_files("#files", [tmp_path / "notes.txt", films[0]])
+    page.ready("foot-2")
+    assert "films added" not in page.notifications()
+
+
 def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> None:
     page = opened(has_touch=True, viewport={"width": 820, "height": 900})
     page.ready()

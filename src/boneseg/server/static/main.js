@@ -140,20 +140,17 @@ function ask(dialog) {
 }
 
 async function add(files) {
-  const many = [...files];
-  let last = null;
+  const added = [];
   $("busy").hidden = false;
-  for (const file of many) {
+  for (const file of [...files]) { // a copy: the field is cleared meanwhile
     const row = await attempt(() => api.addFilm(file, server?.upload_bytes));
     if (!row) continue;
     list.replace(row);
-    last = row;
+    added.push(row);
   }
   $("busy").hidden = true;
-  if (last) {
-    if (many.length > 1) notify(`${many.length} films added`, "good");
-    await open(last.id);
-  }
+  if (added.length > 1) notify(`${added.length} films added`, "good");
+  if (added.length) await open(added.at(-1).id);
 }
 
 async function remove() {
