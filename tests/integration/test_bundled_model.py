@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +14,8 @@ from boneseg.bundle.store import load_bundle
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.inference.engine import Engine
+from tests.support.command_line import boneseg
 from tests.support.films import DATA, needs_data
-
-
-def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
 def test_it_is_under_20_megabytes_and_free() -> None:

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from boneseg.masks.formats import FILM_FORMATS, FORMATS
 from boneseg.masks.output import unique_stems, write_outputs
 from boneseg.masks.read import read_mask
 from boneseg.simulate import simulate
+from tests.support.command_line import boneseg
 from tests.support.readings import MASK, dicom_film, picture, reading
 
 
@@ -28,11 +28,6 @@ def test_the_help_names_every_format() -> None:
 
 
 # --- the command line ---
-
-
-def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
 def test_segment_writes_every_format_and_all_say_the_same(tmp_path: Path) -> None:

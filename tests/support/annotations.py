@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +32,6 @@ FRAME = (60, 80)
 masks = array_shapes(min_dims=2, max_dims=2, min_side=16, max_side=24).flatmap(
     lambda shape: arrays(bool, shape, elements=st.booleans(), fill=st.booleans())
 )
-
-
-def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
 def dataset(root: Path, *names: str, dicom: bool = False) -> Path:

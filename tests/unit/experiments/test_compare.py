@@ -7,12 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import UsageError
-from boneseg.evaluation.statistics import paired_p
 from boneseg.experiments.compare import compare_recipes
 from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
@@ -70,9 +67,3 @@ def test_two_files_of_one_name_are_told(phantoms: Dataset, tmp_path: Path) -> No
         file.write_text(load_recipe("fast").to_toml())
     with pytest.raises(UsageError, match=f"{files[0]} and {files[1]} have the same name"):
         compare_recipes(phantoms, list(map(str, files)), tmp_path / "x")
-
-
-@settings(max_examples=20)
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
-def test_a_recipe_does_not_differ_from_itself(scores: list[float]) -> None:
-    assert paired_p(scores, scores, 200) == 1

@@ -7,26 +7,17 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from boneseg.bundle.store import Bundle
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.experiments.tune import tune_recipe
-from boneseg.experiments.tune_result import TrialResult, Tuned
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import Choices, Range
 from boneseg.simulate import simulate
 from boneseg.training.history import Check
-
-SMALL = (
-    *("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3"),
-    *("run.precision=fp32", "run.batch=4", "run.epochs=4"),
-)
-
 
 SPACE = {
     "optimiser.learning_rate": Range(low=1e-5, high=1e-2, log=True),
@@ -40,11 +31,6 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("phantoms")
     simulate(folder, 20, seed=9, size=(72, 72))
     return open_dataset(folder)
-
-
-@pytest.fixture(scope="module")
-def base() -> Recipe:
-    return load_recipe("default").with_settings(SMALL)
 
 
 def test_the_best_recipe_is_a_file_and_its_gain_is_judged_on_unseen_films(
@@ -70,32 +56,6 @@ def test_the_best_recipe_is_a_file_and_its_gain_is_judged_on_unseen_films(
     assert more.trials[:5] == found.trials
     assert len(more.trials) == 6
     assert "6 trials" in more.table()
-
-
-def found(base: Recipe, held_back: int, p: float) -> Tuned:
-    settings = {"network.width": 6}
-    dice, gain = (0.8, 0.9), (0.05, 0.15)
-    bundle = cast(Bundle, None)
-    return Tuned((), 0.8, 0.9, settings, base, held_back, dice, gain, p, bundle)
-
-
-def test_a_verdict_says_when_too_few_films_were_held_back(base: Recipe) -> None:
-    assert found(base, 5, 0.0625).verdict.startswith(
-        "too few held-out films for a significance test: Dice"
-    )
-    assert found(base, 6, 0.03125).verdict.startswith("significantly better")
-    assert found(base, 20, 0.0001).verdict.endswith("p < 0.001)")
-
-
-def test_a_search_shows_its_trials_in_a_notebook(base: Recipe) -> None:
-    trials = (TrialResult(1, {"network.width": 6}, 0.9, "complete"),)
-    shown = replace(found(base, 20, 0.0001), trials=trials)
-    assert repr(shown) == "Tuned(validation Dice 0.9000 from 0.8000, 1 trial)"
-    page = shown._repr_html_()
-    assert "<th>1</th><td>0.9000</td><td>network.width=6</td>" in page
-    assert "significantly better" in page
-    assert "p &lt; 0.001" in page
-    assert shown.table().splitlines()[1] == "     1 0.9000  network.width=6"
 
 
 class KilledError(BaseException):

@@ -1,8 +1,6 @@
 """boneseg simulate."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +8,8 @@ import pytest
 from PIL import Image
 
 from boneseg.simulate import SkeletonSource
+from tests.support.command_line import boneseg
 from tests.support.simulation import in_millimetres
-
-
-def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
 def test_simulate_films_skeletons_through_the_command_line(folder: Path, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel
@@ -14,13 +12,9 @@ from boneseg.errors import UsageError
 from boneseg.simulate import CtSource
 from boneseg.simulate.ct import CUBE, Bend, _turns, ct_film, read_ct, vary_densities
 from boneseg.simulate.volume import project_volume
+from tests.support.command_line import boneseg
 
 SIDES = (2.0, 1.5, 2.5)  # mm of a voxel
-
-
-def boneseg(*words: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,87 @@
+"""Every verb: help, exit status, and errors in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boneseg import __version__, cli
+from tests.support.command_line import boneseg
+
+
+def test_the_version_is_told_and_the_package_is_the_command() -> None:
+    call = [sys.executable, "-m", "boneseg", "--version"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train"], "error: Missing option '--out'; see boneseg train --help"),
+        (
+            ["sgment"],
+            "error: No such command 'sgment'. Did you mean 'segment'?; see boneseg --help",
+        ),
+    ],
+)
+def test_wrong_words_lead_to_the_help_of_their_verb(words: list[str], told: str) -> None:
+    done = boneseg(*words)
+    assert (done.returncode, done.stderr.strip()) == (2, told)
+
+
+def test_too_little_memory_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gives_up(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "app", gives_up)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: there is not enough memory")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train", "nowhere", "--out", "x", "--set", "run.sed=1"], "run.seed"),
+        (["recipes", "defualt"], "default"),
+        (["segment"], "inputs"),
+        (["segment", "film.png", "--out", "x"], "film.png"),
+        (["train", "films", "--out", "x", "--minutes", "1", "--epochs", "1"], "either"),
+        (["sgement"], "sgement"),
+    ],
+)
+def test_wrong_words_end_in_2_and_one_line(words: list[str], hint: str) -> None:
+    done = boneseg(*words)
+    assert done.returncode == 2
+    assert hint in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert ".;" not in done.stderr
+
+
+def test_a_call_without_words_shows_the_help_and_no_error() -> None:
+    done = boneseg()
+    assert done.returncode == 2
+    assert "Commands" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is of Linux")
+@pytest.mark.parametrize(
+    ("verb", "kilobytes", "needed"), [("segment", 700_000, "1 GB"), ("train", 1_500_000, "3 GB")]
+)
+def test_too_little_address_space_is_one_line(
+    verb: str, kilobytes: int, needed: str, tmp_path: Path
+) -> None:
+    call = f"ulimit -v {kilobytes}; exec {sys.executable} -m boneseg {verb} x --out {tmp_path}/out"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {verb}: virtual memory is limited to")
+    assert f"{needed} are needed" in line
