@@ -200,9 +200,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copy(ROOT / "zensical.toml", folder)
-    for name, text in reference.pages().items():
-        (folder / "docs" / name).parent.mkdir(exist_ok=True)
-        (folder / "docs" / name).write_text(text, encoding="utf-8")
+    reference.write(folder / "docs")
     build = [sys.executable, "-m", "zensical", "build", "--strict"]
     done = subprocess.run(build, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

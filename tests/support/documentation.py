@@ -7,17 +7,14 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts import reference
 from tests.support import ROOT
 
-GENERATED = (  # by scripts/reference
-    *("reference/command-line.md", "reference/documents.md", "reference/python.md"),
-    *("reference/recipes.md", "reference/metrics.md", "contributing/index.md", "changelog.md"),
-)
+GENERATED = tuple(reference.PAGES)
 FOLLOWED = sorted((ROOT / "docs" / "contributing").glob("add-*.md"))
 """Pages whose code is pasted into the source: see tests/integration/test_contributing.py."""
-PARSE_ONLY = "<!-- test: parse -->"  # before a block of commands that are parsed, but not run
 _FENCE = re.compile(
-    r"^(?P<only><!-- test: parse -->\n)?"
+    r"^(?P<only><!-- test: parse -->\n)?"  # commands that are parsed, but not run
     r"(?P<indent> *)```(?P<language>\w+)?(?: title=\"(?P<title>[^\"]+)\")?\n"
     r"(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
