@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +83,15 @@ def _load(folder: Path, body: str, organ: str) -> tuple[Floats, Floats] | None:
 
     None if there is no such mesh.
     """
-    trimesh: Any = import_module("trimesh")
+    import trimesh
+
     path = folder / f"{body}-{organ}.glb"
     if not path.is_file():
         return None
     try:
         mesh = trimesh.load(path, force="mesh", process=False)
+        if not isinstance(mesh, trimesh.Trimesh):
+            raise ValueError("no triangles")
         count = int(mesh.area * 1e6 / VOXEL**2 * 10) + 1000
         spread, _ = trimesh.sample.sample_surface(mesh, count, seed=0)
     except Exception as error:  # a damaged file can raise anything in the parser

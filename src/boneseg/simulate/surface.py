@@ -11,9 +11,8 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
@@ -21,6 +20,9 @@ from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
 from boneseg.simulate.raster import Points, Triangles
+
+if TYPE_CHECKING:
+    from trimesh import Trimesh
 
 SUFFIXES = (".vtp", ".stl", ".obj", ".ply")
 _FINE = 6_000  # triangles from which a surface is smooth enough
@@ -141,12 +143,15 @@ def read_surface(path: Path, scale: float = 1.0) -> Surface:
     Corners that coincide are welded, holes of a few edges closed, and coarse meshes subdivided
     (Loop, 1987). Raises UsageError for a file that holds no surface.
     """
-    trimesh: Any = import_module("trimesh")  # its types are half there
+    import trimesh
+
     try:
         if path.suffix.lower() == ".vtp":
-            mesh = trimesh.Trimesh(*_read_vtp(path), process=False)
+            mesh: object = trimesh.Trimesh(*_read_vtp(path), process=False)
         else:
             mesh = trimesh.load(path, force="mesh", process=False)
+        if not isinstance(mesh, trimesh.Trimesh):
+            raise ValueError("no triangles")
         mesh.merge_vertices(merge_tex=True, merge_norm=True)
         mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
         mesh.remove_unreferenced_vertices()
@@ -168,9 +173,10 @@ def read_surface(path: Path, scale: float = 1.0) -> Surface:
     return surface
 
 
-def _smoothed(mesh: Any) -> Any:
+def _smoothed(mesh: Trimesh) -> Trimesh:
     """One subdivision; where the surface is no manifold, without moving its corners."""
-    trimesh: Any = import_module("trimesh")
+    import trimesh
+
     try:
         points, faces = trimesh.remesh.subdivide_loop(mesh.vertices, mesh.faces, iterations=1)
     except ValueError:

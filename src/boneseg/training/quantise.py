@@ -17,9 +17,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -66,7 +64,9 @@ def quantise(bundle: Bundle, training: Sequence[Film], validation: Sequence[Film
 
 def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
     """Write the int8 network of a bundle into a copy of it; sign the copy afterwards."""
-    openvino, nncf = openvino_package(), _nncf()
+    openvino = openvino_package()
+    with without_module("openvino_telemetry"):  # it would send data over the network
+        import nncf
     model = openvino.Core().read_model(folder / ONNX)
 
     def prepared(film: Film) -> Floats:
@@ -85,12 +85,6 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
 def sampled(training: Sequence[Film]) -> list[Film]:
     """At most `SAMPLE` films, evenly spaced, as films with similar names are often similar."""
     return list(training[:: math.ceil(len(training) / SAMPLE)])
-
-
-def _nncf() -> Any:
-    """Import NNCF without telemetry."""
-    with without_module("openvino_telemetry"):  # it would send data over the network
-        return import_module("nncf")
 
 
 def _dice(bundle: Bundle, films: Sequence[Film]) -> float:

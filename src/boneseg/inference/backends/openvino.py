@@ -7,7 +7,6 @@ disk (`compiled.py`).
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib import import_module
 from importlib.metadata import version
 from queue import SimpleQueue
 from threading import Lock
@@ -123,4 +122,7 @@ class _Requests:
 def openvino_package() -> ModuleType:
     """Import openvino without telemetry, which would post to the network on import."""
     with without_module("openvino_telemetry"):
-        return import_module("openvino")
+        import openvino
+
+        package: ModuleType = openvino
+        return package
