@@ -12,10 +12,10 @@ Names are imported on first use, so `import boneseg` is fast and does not need t
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import Bundle, load_bundle
     from boneseg.dataset.open import Dataset, open_dataset
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from boneseg.recipes.recipe import Recipe
     from boneseg.training.run import TrainedRun
     from boneseg.training.train import train
-
-__version__ = version("boneseg")
 
 __all__ = [
     "BonesegError",
@@ -97,6 +95,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("boneseg")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'boneseg' has no attribute {name!r}")
     return getattr(import_module(f"boneseg.{_HOME_OF[name]}"), name)

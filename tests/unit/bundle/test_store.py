@@ -22,6 +22,7 @@ from boneseg.networks import build
 from boneseg.recipes.settings import SettledNetwork
 from boneseg.training import checkpoint
 from boneseg.training.collapse_guard import predict
+from boneseg.training.run_folder import TrainingPlan
 from tests.support.readings import card
 
 SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
@@ -138,9 +139,11 @@ def test_what_cannot_be_written_is_told_with_what_helps(
         raise SafetensorError(f'{words} at path "{tmp_path}/.tmpYoeYg7"')
 
     monkeypatch.setattr("boneseg.bundle.tensors.save_file", refuse)
+    plan = TrainingPlan.model_construct()
+    empty = checkpoint.Checkpoint(plan, checkpoint.State(), {}, {}, {}, {})
     told = f"cannot be written \\({os.strerror(number)}\\); .*{advice}"
     with pytest.raises(OutputError, match=f"{tmp_path}/run.safetensors: {told}"):
-        checkpoint.save(tmp_path / "run.safetensors", {}, {})
+        checkpoint.save(tmp_path / "run.safetensors", empty)
     with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
         bundle(tmp_path / "bundle", half=False)
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@
     backend = open_backend(bundle)
     backend(films)        # float32 N x 1 x H x W to the probability, float32 N x members x H x W
 
-All backends are thread-safe. Each module imports its library when a backend is opened.
+All backends are thread-safe. A backend's module and library are imported when it is opened.
 """
 
 from __future__ import annotations
@@ -15,16 +15,32 @@ from pathlib import Path
 from boneseg.bundle.store import Bundle
 from boneseg.errors import UsageError
 from boneseg.inference.backends.base import Backend
-from boneseg.inference.backends.onnxruntime import OnnxRuntime
-from boneseg.inference.backends.openvino import OpenVino
-from boneseg.inference.backends.torch import Torch
 
 CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # on Linux, and on WSL
 
+
+def _openvino(bundle: Bundle, at_once: int) -> Backend:
+    from boneseg.inference.backends.openvino import OpenVino
+
+    return OpenVino(bundle, at_once)
+
+
+def _onnxruntime(bundle: Bundle, at_once: int) -> Backend:
+    from boneseg.inference.backends.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(bundle, at_once)
+
+
+def _torch(bundle: Bundle, at_once: int) -> Backend:
+    from boneseg.inference.backends.torch import Torch
+
+    return Torch(bundle, at_once)
+
+
 BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
-    "openvino": OpenVino,
-    "onnxruntime": OnnxRuntime,
-    "torch": Torch,
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
+    "torch": _torch,
 }
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
 from boneseg._util.files import read_bytes, whole_file
 from boneseg._util.text import printable
@@ -34,9 +34,14 @@ from boneseg.masks.types import (
     fits,
 )
 
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
+
 
 def entry(segmentation: Segmentation) -> ElementTree.Element:
     """The image element of one film, without its number."""
+    from xml.etree import ElementTree
+
     height, width = segmentation.mask.shape
     facts = {"name": printable(segmentation.title), "width": str(width), "height": str(height)}
     image = ElementTree.Element("image", facts)
@@ -48,6 +53,8 @@ def entry(segmentation: Segmentation) -> ElementTree.Element:
 
 def write_document(path: Path, entries: Sequence[ElementTree.Element]) -> None:
     """Write the images, numbered from 0. Raises OutputError."""
+    from xml.etree import ElementTree
+
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
@@ -65,6 +72,8 @@ def write_document(path: Path, entries: Sequence[ElementTree.Element]) -> None:
 
 def read_document(path: Path) -> dict[str, ElementTree.Element]:
     """The image element of each film of a document, by title. Raises ParseError or KeyError."""
+    from xml.etree import ElementTree
+
     root = ElementTree.parse(path).getroot()
     if root.tag != "annotations":
         raise ValueError("another document")
@@ -89,6 +98,8 @@ def _runs(piece: Places) -> dict[str, str]:
 
 def drawings(path: Path) -> list[Drawing]:
     """A drawing for each film that is listed. Raises MaskError where the XML is another."""
+    from xml.etree import ElementTree
+
     text = read_bytes(path)
     try:
         # Entities could expand a line to a gigabyte; other encodings could hide them.
