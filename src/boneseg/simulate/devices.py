@@ -90,7 +90,8 @@ def _fillings(rng: Rng, paths: Paths, pitch: float) -> Array:
     dense = paths.bone[::4, ::4]
     if not (dense > 0).any():
         return np.zeros(shape, np.float32)
-    rows, columns = np.nonzero(dense > np.percentile(dense[dense > 0], 90))
+    most = dense > np.percentile(dense[dense > 0], 90)
+    rows, columns = np.nonzero(most if most.any() else dense > 0)  # all bone may be alike
     index = int(rng.integers(len(rows)))
     x, y = 4.0 * float(columns[index]), 4.0 * float(rows[index])
     marks: Marks = []
@@ -125,7 +126,7 @@ def _tubes(rng: Rng, paths: Paths, pitch: float) -> Array:
         thick = float(rng.uniform(1, 10)) / pitch
         tube = stamp(shape, [("line", line, thick)])
         if thick > 3:  # walls
-            tube = tube - 0.7 * stamp(shape, [("line", line, 0.6 * thick)])
+            tube = np.maximum(tube - 0.7 * stamp(shape, [("line", line, 0.6 * thick)]), 0)
         total += tube * np.float32(rng.uniform(0.02, 0.25))
     return total
 

@@ -1,0 +1,36 @@
+"""boneseg serve, pacs and node refuse wrong words before they open anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import boneseg
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["node", "--to", "nowhere"],
+        ["node"],
+        ["pacs", "https://pacs.example", "--study", "../1"],
+        ["pacs", "https://pacs.example", "--watch", "--study", "1.2.3"],
+        ["serve", "--port", "70000"],
+    ],
+)
+def test_wrong_words_open_nothing(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = boneseg(*words)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["serve", "pacs", "node"])
+def test_the_help_says_what_the_service_does(verb: str) -> None:
+    done = boneseg(verb, "--help")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout and "--log-format" in done.stdout

@@ -1,0 +1,32 @@
+"""boneseg simulate."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import boneseg
+
+
+def test_it_writes_as_many_films_as_asked_for(tmp_path: Path) -> None:
+    done = boneseg("simulate", "--out", tmp_path / "films", "--count", 2, "--size", 64)
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "films" / "images").iterdir())
+    assert len(names) == 2
+    assert names == sorted(path.name for path in (tmp_path / "films" / "masks").iterdir())
+    (table,) = (tmp_path / "films").glob("*.csv")
+    with table.open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--count", "0"], ["--count", "2", "--kind", "bones"], ["--count", "2", "--size", "8"]],
+)
+def test_wrong_words_end_in_2_and_write_nothing(words: list[str], tmp_path: Path) -> None:
+    done = boneseg("simulate", "--out", tmp_path / "films", *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "films").exists()
