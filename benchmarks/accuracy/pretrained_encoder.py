@@ -30,7 +30,7 @@ from benchmarks.accuracy.bundled import MEASURES
 from benchmarks.common import BUNDLED_MODEL, Trial, keep, machine, run_what_is_left, write_section
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
-from boneseg.networks.unet import Block, Rise, initialise, unfolding
+from boneseg.networks.unet import Block, UpConvolution, initialise, unfolding
 from boneseg.preprocessing import Floats, fitted, locally_normalised
 from boneseg.recipes.settings import SettledNetwork
 from boneseg.training.train import train
@@ -61,7 +61,7 @@ class OnEfficientNet(nn.Module):
         for unused in ("_conv_head", "_bn1", "_fc"):
             setattr(self.encoder, unused, nn.Identity())
         pairs = list(zip(WIDTHS[1:], WIDTHS[:-1], strict=True))[::-1]  # coarse to fine
-        self.up = nn.ModuleList(Rise(i, o, 2, stride=2) for i, o in pairs)
+        self.up = nn.ModuleList(UpConvolution(i, o, 2, stride=2) for i, o in pairs)
         self.decoder = nn.ModuleList(Block(2 * o, o, "instance", "plain") for _, o in pairs)
         self.head = unfolding(WIDTHS[0], 2)
         for part in (self.up, self.decoder, self.head):

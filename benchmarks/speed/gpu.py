@@ -26,7 +26,7 @@ from boneseg.recipes.builtin import load_recipe
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.device import record_cuda_graph
 from boneseg.training.losses import Objective
-from boneseg.training.optimiser import build_optimiser, follow
+from boneseg.training.optimiser import build_optimiser, update_average
 
 SIDE, MATRIX, ROUNDS = 256, 8192, 10
 RECIPES = ("default", "large")
@@ -66,7 +66,7 @@ class Step:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
-        follow(self.average, self.network, self.done, self.recipe.run.ema)
+        update_average(self.average, self.network, self.done, self.recipe.run.ema)
         self.done += 1
 
     def gflop(self) -> float:

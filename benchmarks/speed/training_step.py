@@ -71,7 +71,7 @@ STAGES = {
     "backward": place(torch.Tensor, "backward"),
     "clipping": place(torch.nn.utils, "clip_grad_norm_"),
     "optimiser": place(torch.optim.AdamW, "step"),
-    "averaged weights": place(training, "follow"),
+    "averaged weights": place(training, "update_average"),
     VALIDATION: place(training.Loop, "_check"),
     "step": place(training.Loop, "_step"),
 }

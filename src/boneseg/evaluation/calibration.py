@@ -71,10 +71,12 @@ def fitted_temperature(found: Sequence[Floats], truth: Sequence[NDArray[np.bool_
     p = np.clip(np.concatenate(probabilities).astype(np.float64), 1e-5, 1 - 1e-5)
     logits, sign = np.log(p / (1 - p)), np.where(np.concatenate(labels), -1.0, 1.0)
 
-    def unlikelihood(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         return float(np.logaddexp(0, sign * logits / np.exp(log_temperature)).mean())
 
-    best = minimize_scalar(unlikelihood, bounds=(-np.log(5), np.log(5)), method="bounded")
+    best = minimize_scalar(
+        negative_log_likelihood, bounds=(-np.log(5), np.log(5)), method="bounded"
+    )
     return round(float(np.exp(best.x)), 4)
 
 
@@ -86,11 +88,11 @@ def calibration_error(
     It is the mean absolute difference, over bins of equal width and weighted by their pixels,
     between the mean probability of bone and the fraction of bone.
     """
-    count, chance, bone = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+    count, confidence, bone = np.zeros(bins), np.zeros(bins), np.zeros(bins)
     for probability, mask in zip(found, truth, strict=True):
         p = probability.ravel().astype(np.float64)
         bin_of = np.minimum((p * bins).astype(np.intp), bins - 1)
         count += np.bincount(bin_of, minlength=bins)
-        chance += np.bincount(bin_of, weights=p, minlength=bins)
+        confidence += np.bincount(bin_of, weights=p, minlength=bins)
         bone += np.bincount(bin_of, weights=mask.ravel(), minlength=bins)
-    return float(np.abs(chance - bone).sum() / count.sum())
+    return float(np.abs(confidence - bone).sum() / count.sum())

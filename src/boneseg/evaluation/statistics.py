@@ -14,16 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from boneseg.errors import UsageError
 
-ENOUGH = 20  # films from which the bootstrap is reliable
-EVERY_SIGN = 12  # films up to which all sign patterns are enumerated
-AT_ONCE = 1_000_000  # groups resampled at a time
+BOOTSTRAP_MINIMUM = 20  # films from which the bootstrap is reliable
+ENUMERATED_MAXIMUM = 12  # films up to which all sign patterns are enumerated
+RESAMPLED_AT_ONCE = 1_000_000  # groups resampled at a time
 ROUNDING = 1e-12
 
 Floats = NDArray[np.float64]
 Groups = Sequence[str | None]  # the patient of each film, None where unknown
 
 
-def in_groups(values: ArrayLike, groups: Groups | None = None) -> tuple[Floats, Floats]:
+def group_sums(values: ArrayLike, groups: Groups | None = None) -> tuple[Floats, Floats]:
     """Return the sum and the number of the values in each group; ungrouped films are groups of one.
 
     Both have length G, in order of first appearance.
@@ -40,7 +40,7 @@ def in_groups(values: ArrayLike, groups: Groups | None = None) -> tuple[Floats, 
 
 def sampling_units(groups: Groups) -> tuple[int, str]:
     """Return the number of resampling units and their kind: "patient" where known, else "film"."""
-    number = len(in_groups(np.zeros(len(groups)), groups)[0])
+    number = len(group_sums(np.zeros(len(groups)), groups)[0])
     return number, "patient" if number < len(groups) else "film"
 
 
@@ -52,9 +52,9 @@ def resampled(
     The standard error comes from the residuals of the groups drawn, as the mean is a ratio of two
     sums (Cochran, "Sampling techniques", 1977, section 2.11).
     """
-    sums, counts = in_groups(values, groups)
+    sums, counts = group_sums(values, groups)
     rng, number = np.random.default_rng(seed), len(sums)
-    at_once = max(1, AT_ONCE // number)  # bounds memory
+    at_once = max(1, RESAMPLED_AT_ONCE // number)  # bounds memory
     found = []
     for rows in [at_once] * (resamples // at_once) + [resamples % at_once]:
         drawn = rng.integers(number, size=(rows, number))
@@ -101,32 +101,32 @@ def paired_p(
     Where the films' patients are known (`groups`), patients are the units.
     """
     difference = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
-    sums, counts = in_groups(difference, groups)
+    sums, counts = group_sums(difference, groups)
     number, rng = len(sums), np.random.default_rng(0)
-    if number <= EVERY_SIGN:
+    if number <= ENUMERATED_MAXIMUM:
         patterns = np.arange(2**number)[:, None] >> np.arange(number) & 1
-        return float(np.mean(_as_far((1 - 2 * patterns) @ sums, sums.sum())))
-    if number < ENOUGH:
-        chances, seen = rng.choice((-1.0, 1.0), size=(resamples, number)) @ sums, sums.sum()
+        return float(np.mean(_at_least_as_far((1 - 2 * patterns) @ sums, sums.sum())))
+    if number < BOOTSTRAP_MINIMUM:
+        null, observed = rng.choice((-1.0, 1.0), size=(resamples, number)) @ sums, sums.sum()
     else:
-        seen = _in_errors(*_ratio(sums, counts))
-        chances = _in_errors(*resampled(difference - difference.mean(), groups, resamples))
-    return float((1 + _as_far(chances, seen).sum()) / (1 + resamples))
+        observed = _in_standard_errors(*_ratio(sums, counts))
+        null = _in_standard_errors(*resampled(difference - difference.mean(), groups, resamples))
+    return float((1 + _at_least_as_far(null, observed).sum()) / (1 + resamples))
 
 
-def _as_far(chances: Floats, seen: ArrayLike) -> NDArray[np.bool_]:
+def _at_least_as_far(null: Floats, observed: ArrayLike) -> NDArray[np.bool_]:
     """Which null values are at least as far from 0 as the observed one, up to rounding."""
-    return np.asarray(np.abs(chances) >= np.abs(seen) - ROUNDING)
+    return np.asarray(np.abs(null) >= np.abs(observed) - ROUNDING)
 
 
-def _in_errors(means: ArrayLike, errors: ArrayLike) -> Floats:
+def _in_standard_errors(means: ArrayLike, errors: ArrayLike) -> Floats:
     """Distance of means from 0 in standard errors; where the error is 0, 0 or infinite."""
     far = np.abs(np.asarray(means, np.float64))
-    unerring = np.where(far > ROUNDING, np.inf, 0.0)
-    return np.divide(far, errors, out=unerring, where=np.asarray(errors) > ROUNDING)
+    without_error = np.where(far > ROUNDING, np.inf, 0.0)
+    return np.divide(far, errors, out=without_error, where=np.asarray(errors) > ROUNDING)
 
 
-def p_words(p: float | None) -> str:
+def format_p(p: float | None) -> str:
     """Format a p-value for a table; a dash where there is none."""
     if p is None:
         return "–"

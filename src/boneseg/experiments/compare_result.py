@@ -8,7 +8,7 @@ from html import escape
 from boneseg._util.documents import Document
 from boneseg._util.drawing.html import frame, table
 from boneseg._util.text import counted
-from boneseg.evaluation.statistics import p_words
+from boneseg.evaluation.statistics import format_p
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Comparison:
                 escape(row.recipe),
                 f"{row.dice:.4f}",
                 f"{row.dice_ci95[0]:.4f} to {row.dice_ci95[1]:.4f}",
-                escape(p_words(row.p_dice)),
+                escape(format_p(row.p_dice)),
                 f"{row.hd95_px:.2f}",
                 f"{row.seconds / 60:.1f}",
                 f"{row.parameters:,}",
@@ -80,7 +80,7 @@ class Comparison:
             lines.append(
                 f"{row.recipe:<26}{row.dice:>8.4f}{f'{low:.4f} to {high:.4f}':>18}"
                 f"{row.hd95_px:>9.2f}{row.seconds:>9.0f}{row.parameters:>12,}"
-                f"{p_words(row.p_dice):>9}{p_words(row.p_hd95):>9}"
+                f"{format_p(row.p_dice):>9}{format_p(row.p_hd95):>9}"
             )
         parts = sorted({part for row in self.rows for part in row.parts})
         if parts:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from boneseg._util.drawing.charts import linear, scatter, spanning
 from boneseg._util.drawing.style import STYLE
 from boneseg._util.text import counted
-from boneseg.evaluation.statistics import ENOUGH, p_words
+from boneseg.evaluation.statistics import BOOTSTRAP_MINIMUM, format_p
 from boneseg.training.report import HEAD, write_page
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _caveats(found: Comparison) -> str:
 
 def _test(found: Comparison) -> str:
     units = "patients" if found.units < found.films else "films"
-    if found.units >= ENOUGH:
+    if found.units >= BOOTSTRAP_MINIMUM:
         return f"paired bootstrap over {units}"
     return f"sign-flip permutation over {units}, as there are too few for a bootstrap"
 
@@ -88,9 +88,9 @@ def _row(number: int, row: Row) -> str:
     cells = [
         f"{row.dice:.4f}",
         f"{low:.4f} – {high:.4f}",
-        escape(p_words(row.p_dice)),
+        escape(format_p(row.p_dice)),
         f"{row.hd95_px:.2f}",
-        escape(p_words(row.p_hd95)),
+        escape(format_p(row.p_hd95)),
         f"{row.seconds / 60:.1f}",
         "never" if reached is None else f"{reached / 60:.1f} min",
         f"{row.parameters:,}",

@@ -10,7 +10,7 @@ from boneseg._util.documents import Document
 from boneseg._util.drawing.html import frame, table
 from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle
-from boneseg.evaluation.statistics import p_words
+from boneseg.evaluation.statistics import format_p
 from boneseg.recipes.recipe import Recipe
 
 FEWEST = 6  # held-out films; with fewer, a sign-flip test cannot reach p < 0.05
@@ -68,7 +68,7 @@ class Tuned:
         films = counted(self.held_back, "film")
         figures = (
             f"Dice {best:.4f} against {base:.4f} on {films} held out of all trials "
-            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {p_words(self.p)})"
+            f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {format_p(self.p)})"
         )
         if self.held_back < FEWEST:
             return f"too few held-out films for a significance test: {figures}"

@@ -62,9 +62,9 @@ class UNet(nn.Module):
         steps = list(zip([first, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
         pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]  # coarse to fine
-        self.up = nn.ModuleList(Rise(i, o, 2, stride=2) for i, o in pairs)
+        self.up = nn.ModuleList(UpConvolution(i, o, 2, stride=2) for i, o in pairs)
         self.decoder = nn.ModuleList(Block(2 * o, o, norm, block) for _, o in pairs)
-        self.gates = nn.ModuleList(Gate(o, norm) for _, o in pairs if attention)
+        self.gates = nn.ModuleList(AttentionGate(o, norm) for _, o in pairs if attention)
         heads = [o for _, o in pairs] if self.deep_supervision else [widths[0]]
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads[:-1])
         self.heads.append(unfolding(widths[0], stem))
@@ -82,16 +82,16 @@ class UNet(nn.Module):
             x = block(functional.max_pool2d(x, 2) if level else x)
             skips.append(x)
 
-        finished = [skips.pop()]
+        decoded = [skips.pop()]
         for level, (up, block) in enumerate(zip(self.up, self.decoder, strict=True)):
-            risen, skip = up(finished[-1]), skips.pop()
-            skip = self.gates[level](risen, skip) if self.gates else skip
-            finished.append(block(torch.cat([risen, skip], dim=1)))
+            upsampled, skip = up(decoded[-1]), skips.pop()
+            skip = self.gates[level](upsampled, skip) if self.gates else skip
+            decoded.append(block(torch.cat([upsampled, skip], dim=1)))
 
         if self.training and self.deep_supervision:
-            outputs = [head(x) for head, x in zip(self.heads, finished[1:], strict=True)][::-1]
+            outputs = [head(x) for head, x in zip(self.heads, decoded[1:], strict=True)][::-1]
             return [outputs[0][..., :height, :width], *outputs[1:]] if rows or columns else outputs
-        logits: Tensor = self.heads[-1](finished[-1])
+        logits: Tensor = self.heads[-1](decoded[-1])
         return logits[..., :height, :width] if rows or columns else logits
 
 
@@ -109,7 +109,7 @@ def unfolding(width: int, stem: int) -> nn.Module:
     return nn.ConvTranspose2d(width, 1, stem, stride=stem)
 
 
-class Rise(nn.ConvTranspose2d):
+class UpConvolution(nn.ConvTranspose2d):
     """A transposed convolution whose kernel equals its stride, so that its patches do not overlap.
 
     In training on a CPU it is computed as one matrix product over the channels: PyTorch's own
@@ -134,7 +134,10 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, norm: str, kind: str) -> None:
         super().__init__()
-        convolution, bias = Separable if kind == "separable" else _whole, norm == "none"
+        convolution, bias = (
+            SeparableConvolution if kind == "separable" else _convolution,
+            norm == "none",
+        )
         self.first = convolution(inputs, outputs, bias)
         self.first_norm = _norm(norm, outputs)
         self.second = convolution(outputs, outputs, bias)
@@ -149,11 +152,11 @@ class Block(nn.Module):
         return functional.relu(y, inplace=True)
 
 
-def _whole(inputs: int, outputs: int, bias: bool) -> nn.Module:
+def _convolution(inputs: int, outputs: int, bias: bool) -> nn.Module:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
 
 
-class Separable(nn.Sequential):
+class SeparableConvolution(nn.Sequential):
     """A depthwise 3 x 3 convolution followed by a 1 x 1 convolution."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
@@ -161,7 +164,7 @@ class Separable(nn.Sequential):
         super().__init__(each, nn.Conv2d(inputs, outputs, 1, bias=bias))
 
 
-class Gate(nn.Module):
+class AttentionGate(nn.Module):
     """Additive attention (Oktay et al., "Attention U-Net", 2018, eq. 1 and 2).
 
     The upsampled features weight the pixels of the skip connection (both N x C x H x W); as in the
@@ -175,8 +178,8 @@ class Gate(nn.Module):
         self.skip = nn.Sequential(nn.Conv2d(channels, inner, 1, bias=bias), _norm(norm, inner))
         self.weight = nn.Conv2d(inner, 1, 1)
 
-    def forward(self, risen: Tensor, skip: Tensor) -> Tensor:
-        both = functional.relu(self.below(risen) + self.skip(skip), inplace=True)
+    def forward(self, upsampled: Tensor, skip: Tensor) -> Tensor:
+        both = functional.relu(self.below(upsampled) + self.skip(skip), inplace=True)
         gated: Tensor = skip * self.weight(both).sigmoid()
         return gated
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg.networks.contract import NETWORKS, Network
-from boneseg.networks.unet import Block, Rise, folding, initialise, unfolding
+from boneseg.networks.unet import Block, UpConvolution, folding, initialise, unfolding
 from boneseg.recipes.settings import SettledNetwork
 
 
@@ -68,7 +68,7 @@ class UNetPlusPlus(nn.Module):
         self.up, self.nodes = nn.ModuleDict(), nn.ModuleDict()
         for level, j in _order(self.depth):
             below, here = widths[level + 1], widths[level]
-            self.up[f"{level}-{j}"] = Rise(below, here, 2, stride=2)
+            self.up[f"{level}-{j}"] = UpConvolution(below, here, 2, stride=2)
             self.nodes[f"{level}-{j}"] = Block((j + 1) * here, here, norm, block)
         depths = range(1, self.depth + 1) if self.deep_supervision else [self.depth]
         self.heads = nn.ModuleDict({str(j): unfolding(widths[0], stem) for j in depths})
@@ -87,8 +87,8 @@ class UNetPlusPlus(nn.Module):
             found[level, 0] = x
         for level, j in _order(self.depth):
             beside = [found[level, k] for k in range(j)]
-            risen = self.up[f"{level}-{j}"](found[level + 1, j - 1])
-            found[level, j] = self.nodes[f"{level}-{j}"](torch.cat([*beside, risen], dim=1))
+            upsampled = self.up[f"{level}-{j}"](found[level + 1, j - 1])
+            found[level, j] = self.nodes[f"{level}-{j}"](torch.cat([*beside, upsampled], dim=1))
 
         depths = sorted(map(int, self.heads), reverse=True)
         if not self.training:

@@ -42,7 +42,7 @@ from boneseg.recipes.toml import read_value, written_line
 
 RECIPE_VERSION = 1
 LONGEST_KEY = 100  # characters of a key quoted in a message
-FINE = 32_768  # pixels of a working grid from which the default stem is 2
+STEM_2_PIXELS = 32_768  # pixels of a working grid from which the default stem is 2
 
 
 class Recipe(Section):
@@ -103,7 +103,7 @@ class Recipe(Section):
             if not separator:
                 raise RecipeError(f"--set {assignment}: write it as section.key=value")
             key = key.strip()
-            section, name = _place(key, f"--set {key}")
+            section, name = _section_and_name(key, f"--set {key}")
             data[section][name] = read_value(text.strip())
             if key == "run.epochs":
                 data["run"].pop("minutes", None)
@@ -176,7 +176,7 @@ class SettledRecipe(Recipe):
 
 def _settled_network(network: NetworkSettings, height: int, width: int) -> SettledNetwork:
     """Decide stem, levels and widths for a working size."""
-    stem = network.stem or (2 if height * width >= FINE else 1)
+    stem = network.stem or (2 if height * width >= STEM_2_PIXELS else 1)
     levels = network.levels
     if network.widths is not None:
         levels = len(network.widths)
@@ -235,9 +235,9 @@ def parse(data: dict[str, object], where: str) -> Recipe:
         first = error.errors(include_url=False, include_context=False)[0]
         key = ".".join(str(part) for part in first["loc"])[:LONGEST_KEY]
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{where}: {_unknown(key, first['input'])}") from None
+            raise RecipeError(f"{where}: {_unknown_key(key, first['input'])}") from None
         if key in _sections() and not isinstance(first["input"], dict):
-            raise RecipeError(f"{where}: {_a_section(key)}") from None
+            raise RecipeError(f"{where}: {_section_advice(key)}") from None
         reason = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{where}: {key or 'recipe'}: {reason}") from None
     except RecursionError:
@@ -266,21 +266,21 @@ def _sections() -> dict[str, type[Section]]:
     }
 
 
-def _unknown(key: str, value: object) -> str:
+def _unknown_key(key: str, value: object) -> str:
     if isinstance(value, dict):
         return f"unknown section {key!r}{nearest(key, list(_sections()))}"
     return f"unknown setting {key!r}{nearest(key, keys())}"
 
 
-def _a_section(name: str) -> str:
+def _section_advice(name: str) -> str:
     first = next(iter(_sections()[name].model_fields))
     return f"{name} is a section, not a setting; set its keys, such as {name}.{first}"
 
 
-def _place(key: str, where: str) -> tuple[str, str]:
+def _section_and_name(key: str, where: str) -> tuple[str, str]:
     """Section and name of a setting. Raises RecipeError for an unknown one."""
     if key in _sections():
-        raise RecipeError(f"{where}: {_a_section(key)}")
+        raise RecipeError(f"{where}: {_section_advice(key)}")
     if not is_setting(key):
         raise RecipeError(f"{where}: unknown setting {key!r}{nearest(key, keys())}")
     section, _, name = key.partition(".")

@@ -35,66 +35,66 @@ class Augmenter:
         self.settings = settings
 
     def __call__(self, films: Tensor, masks: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        chance = _Chance(generator, films.shape[0])
-        films, masks = self._geometry(films, masks, chance)
-        films = self._shade(films, chance)
-        films = self._sharpness(films, chance)
-        films = self._blemish(films, chance)
+        draws = _Draws(generator, films.shape[0])
+        films, masks = self._geometry(films, masks, draws)
+        films = self._grey_values(films, draws)
+        films = self._sharpness(films, draws)
+        films = self._artefacts(films, draws)
         return films, masks
 
-    def _geometry(self, films: Tensor, masks: Tensor, chance: _Chance) -> tuple[Tensor, Tensor]:
+    def _geometry(self, films: Tensor, masks: Tensor, draws: _Draws) -> tuple[Tensor, Tensor]:
         s, (height, width) = self.settings, films.shape[-2:]
-        moved, bent = chance.of(s.geometry), chance.of(s.elastic)
-        mirrored, upended = chance.of(s.flip_horizontal), chance.of(s.flip_vertical)
-        if not (moved | bent | mirrored | upended).any():
+        moved, deformed = draws.events(s.geometry), draws.events(s.elastic)
+        mirrored, flipped = draws.events(s.flip_horizontal), draws.events(s.flip_vertical)
+        if not (moved | deformed | mirrored | flipped).any():
             return films, masks
 
-        angle = chance.between(-s.rotation, s.rotation) * moved * (math.pi / 180)
-        scale = torch.exp(chance.between(-1, 1) * moved * math.log1p(s.zoom))
-        shift_x = chance.between(-2 * s.shift, 2 * s.shift) * moved
-        shift_y = chance.between(-2 * s.shift, 2 * s.shift) * moved
+        angle = draws.uniform(-s.rotation, s.rotation) * moved * (math.pi / 180)
+        scale = torch.exp(draws.uniform(-1, 1) * moved * math.log1p(s.zoom))
+        shift_x = draws.uniform(-2 * s.shift, 2 * s.shift) * moved
+        shift_y = draws.uniform(-2 * s.shift, 2 * s.shift) * moved
         sine, cosine = angle.sin() * scale, angle.cos() * scale
-        left_right, up_down = 1 - 2 * mirrored.float(), 1 - 2 * upended.float()
+        left_right, up_down = 1 - 2 * mirrored.float(), 1 - 2 * flipped.float()
         # In grid_sample's coordinates every side has length 2: rotation needs the aspect ratio.
         rows = [cosine * left_right, -sine * height / width * up_down, shift_x]
         columns = [sine * width / height * left_right, cosine * up_down, shift_y]
         affine = torch.stack([*rows, *columns], 1).view(-1, 2, 3).to(films.device)
         grid = functional.affine_grid(affine, list(films.shape), align_corners=False)
-        if bent.any():
-            grid = grid + self._bend(films, bent, chance)
+        if deformed.any():
+            grid = grid + self._displacement(films, deformed, draws)
         both = functional.grid_sample(
             torch.cat([films, masks], 1), grid, mode="bilinear", align_corners=False
         )
         return both[:, :1], (both[:, 1:] >= 0.5).to(masks.dtype)
 
-    def _bend(self, films: Tensor, bent: Tensor, chance: _Chance) -> Tensor:
+    def _displacement(self, films: Tensor, deformed: Tensor, draws: _Draws) -> Tensor:
         """Smooth random displacement: a coarse grid of vectors, interpolated bicubically."""
         count, _, height, width = films.shape
         cell = min(height, width) / 4
         coarse = (count, 2, max(2, round(height / cell)) + 1, max(2, round(width / cell)) + 1)
-        vectors = torch.randn(coarse, generator=chance.generator).to(films.device)
+        vectors = torch.randn(coarse, generator=draws.generator).to(films.device)
         field = functional.interpolate(vectors, (height, width), mode="bicubic", align_corners=True)
         reach = 2 * self.settings.elastic_size * min(height, width)
         sides = torch.tensor([1 / width, 1 / height]).view(1, 2, 1, 1)
-        amount = (reach * sides * _each(bent)).to(films.device)
+        amount = (reach * sides * _each(deformed)).to(films.device)
         return (field * amount).permute(0, 2, 3, 1)
 
-    def _shade(self, films: Tensor, chance: _Chance) -> Tensor:
+    def _grey_values(self, films: Tensor, draws: _Draws) -> Tensor:
         s = self.settings
-        contrast = torch.where(chance.of(s.contrast), chance.between(0.7, 1.4), 1.0)
-        brightness = torch.where(chance.of(s.contrast), chance.between(-0.4, 0.4), 0.0)
-        sign = 1 - 2 * chance.of(s.invert).float()
-        powered = chance.of(s.gamma)
-        if powered.any():
+        contrast = torch.where(draws.events(s.contrast), draws.uniform(0.7, 1.4), 1.0)
+        brightness = torch.where(draws.events(s.contrast), draws.uniform(-0.4, 0.4), 0.0)
+        sign = 1 - 2 * draws.events(s.invert).float()
+        curved = draws.events(s.gamma)
+        if curved.any():
             films = films.clone()
-            exponent = torch.exp(chance.between(-0.5, 0.5))
-            for index in powered.nonzero().flatten().tolist():
+            exponent = torch.exp(draws.uniform(-0.5, 0.5))
+            for index in curved.nonzero().flatten().tolist():
                 films[index] = _gamma(films[index], float(exponent[index]))
         return films * _each(contrast * sign).to(films.device) + _each(brightness).to(films.device)
 
-    def _sharpness(self, films: Tensor, chance: _Chance) -> Tensor:
-        chosen = chance.of(self.settings.blur)
-        sigma, amount = chance.between(0.5, 1.6), chance.between(-1.0, 1.0)
+    def _sharpness(self, films: Tensor, draws: _Draws) -> Tensor:
+        chosen = draws.events(self.settings.blur)
+        sigma, amount = draws.uniform(0.5, 1.6), draws.uniform(-1.0, 1.0)
         if not chosen.any():
             return films
         films = films.clone()
@@ -106,15 +106,15 @@ class Augmenter:
             )
         return films
 
-    def _blemish(self, films: Tensor, chance: _Chance) -> Tensor:
+    def _artefacts(self, films: Tensor, draws: _Draws) -> Tensor:
         s = self.settings
-        noisy = chance.of(s.noise).float() * chance.between(0.02, 0.25)
+        noisy = draws.events(s.noise).float() * draws.uniform(0.02, 0.25)
         if noisy.any():
-            films = films + chance.noise(films) * _each(noisy).to(films.device)
-        for index in chance.of(s.dropout).nonzero().flatten().tolist():
-            _blank(films[index, 0], chance.generator)
-        for index in chance.of(s.letter).nonzero().flatten().tolist():
-            _stamp(films[index, 0], chance.generator)
+            films = films + draws.noise(films) * _each(noisy).to(films.device)
+        for index in draws.events(s.dropout).nonzero().flatten().tolist():
+            _draw_rectangles(films[index, 0], draws.generator)
+        for index in draws.events(s.letter).nonzero().flatten().tolist():
+            _draw_letter(films[index, 0], draws.generator)
         return films
 
 
@@ -132,17 +132,17 @@ def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) ->
     return PreparedFilms(torch.cat(films), torch.cat(masks), prepared.places * (settings.views + 1))
 
 
-class _Chance:
+class _Draws:
     """Random draws for each film of a batch, always in the same order and number."""
 
     def __init__(self, generator: Generator, count: int) -> None:
         self.generator = generator
         self.count = count
 
-    def of(self, probability: float) -> Tensor:
+    def events(self, probability: float) -> Tensor:
         return torch.rand(self.count, generator=self.generator) < probability
 
-    def between(self, low: float, high: float) -> Tensor:
+    def uniform(self, low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(self.count, generator=self.generator)
 
     def noise(self, films: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ def _blur(film: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(x, kernel.view(1, 1, -1, 1))[0]
 
 
-def _blank(film: Tensor, generator: Generator) -> None:
+def _draw_rectangles(film: Tensor, generator: Generator) -> None:
     """Draw one to three rectangles of uniform grey: collimators, labels, metal."""
     height, width = film.shape
     for _ in range(int(torch.randint(1, 4, (), generator=generator))):
@@ -185,7 +185,7 @@ def _blank(film: Tensor, generator: Generator) -> None:
         film[top : top + tall, left : left + wide] = 6 * share[4] - 3
 
 
-def _stamp(film: Tensor, generator: Generator) -> None:
+def _draw_letter(film: Tensor, generator: Generator) -> None:
     """Draw a bright burned-in letter, like a lead marker."""
     height, width = film.shape
     share = torch.rand(4, generator=generator).tolist()

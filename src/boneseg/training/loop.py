@@ -35,9 +35,14 @@ from boneseg.training.device import (
 )
 from boneseg.training.history import Check, write_history
 from boneseg.training.losses import Objective
-from boneseg.training.optimiser import build_optimiser, follow, restore_slots, slots
+from boneseg.training.optimiser import (
+    build_optimiser,
+    optimiser_state,
+    restore_optimiser_state,
+    update_average,
+)
 from boneseg.training.run_folder import CHECKPOINT, TrainingPlan, check_unchanged
-from boneseg.training.sampler import balancing_weights, order
+from boneseg.training.sampler import balancing_weights, films_of_step
 from boneseg.training.schedule import rate
 from boneseg.training.tensors import PreparedFilms, prepare_films
 
@@ -139,7 +144,7 @@ class Loop:
             self.network.load_state_dict(saved.network)
             self.average.load_state_dict(saved.average)
             self.best = saved.best
-            restore_slots(self.optimiser, saved.optimiser)
+            restore_optimiser_state(self.optimiser, saved.optimiser)
         except torch.OutOfMemoryError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):
@@ -181,7 +186,7 @@ class Loop:
     def _step(self) -> float:
         """Train on one batch and return its loss."""
         state = self.state
-        chosen = order(self._seed(), state.step, self.weights_of_films, self.batch)
+        chosen = films_of_step(self._seed(), state.step, self.weights_of_films, self.batch)
         generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
         films = self.films[chosen].to(self.device)
         masks = self.masks[chosen].to(self.device).float()
@@ -198,7 +203,7 @@ class Loop:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
         state.step += 1
-        follow(self.average, self.network, state.step, self.recipe.run.ema)
+        update_average(self.average, self.network, state.step, self.recipe.run.ema)
         return float(loss.detach())
 
     def _rate(self) -> float:
@@ -224,7 +229,7 @@ class Loop:
         state.history.append(row)
         state.loss_sum, state.loss_count = 0.0, 0
         passed = self.check_epochs if self.recipe.run.minutes is None else 1
-        state.plateau.seen(dice, self.recipe.optimiser, passed)
+        state.plateau.record(dice, self.recipe.optimiser, passed)
         state.sound = state.sound or not trouble
         if dice > state.best_dice and "finite" not in trouble:
             state.best_dice, self.best = dice, _copied(self.average)
@@ -284,7 +289,7 @@ class Loop:
             network=self.network.state_dict(),
             average=self.average.state_dict(),
             best=self.best,
-            optimiser=slots(self.optimiser),
+            optimiser=optimiser_state(self.optimiser),
         )
         checkpoint.save(self.out / CHECKPOINT, saved)
         write_history(self.state.history, self.out / "history.csv")

@@ -92,9 +92,9 @@ class Objective(nn.Module):
         if isinstance(network, WithInputs):
             films, network = network.inputs(films), network.network
         stride = network.stride if isinstance(network, Network) else 1
-        beyond = (0, -films.shape[-1] % stride, 0, -films.shape[-2] % stride)
-        if any(beyond):
-            films, masks = functional.pad(films, beyond), functional.pad(masks, beyond)
+        padding = (0, -films.shape[-1] % stride, 0, -films.shape[-2] % stride)
+        if any(padding):
+            films, masks = functional.pad(films, padding), functional.pad(masks, padding)
         outputs = network(films)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         return supervised_loss(outputs, masks, self.settings)

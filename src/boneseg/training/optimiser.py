@@ -50,7 +50,7 @@ def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.op
 
 
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, step: int, ema: float) -> None:
+def update_average(average: nn.Module, network: nn.Module, step: int, ema: float) -> None:
     """Update the EMA of the weights: fast at first, then over 1 / (1 - ema) steps."""
     decay = min(ema, (1 + step) / (10 + step)) if ema else 0.0
     pairs = list(zip(_tensors(average), _tensors(network), strict=True))
@@ -65,7 +65,7 @@ def _tensors(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def slots(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """Return the optimiser's state tensors by parameter index, for a checkpoint."""
     state: dict[int, dict[str, object]] = optimiser.state_dict()["state"]
     return {
@@ -74,14 +74,16 @@ def slots(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def restore_slots(optimiser: torch.optim.Optimizer, saved: dict[str, dict[str, Tensor]]) -> None:
-    """Restore the state returned by `slots`."""
-    state = {int(number): _laid_as_the_weights(slot) for number, slot in saved.items()}
+def restore_optimiser_state(
+    optimiser: torch.optim.Optimizer, saved: dict[str, dict[str, Tensor]]
+) -> None:
+    """Restore the state returned by `optimiser_state`."""
+    state = {int(number): _in_layout_of_weights(slot) for number, slot in saved.items()}
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _laid_as_the_weights(slot: dict[str, Tensor]) -> dict[str, Tensor]:
+def _in_layout_of_weights(slot: dict[str, Tensor]) -> dict[str, Tensor]:
     """Match the memory layout of the weights, as a fused optimiser requires."""
     laid = torch.channels_last
     return {

@@ -21,7 +21,7 @@ from boneseg._util.text import counted
 from boneseg.dataset.fingerprint import is_among
 from boneseg.evaluation.metrics import METRICS, columns
 from boneseg.evaluation.scores import by_part
-from boneseg.evaluation.statistics import ENOUGH, sampling_units
+from boneseg.evaluation.statistics import BOOTSTRAP_MINIMUM, sampling_units
 
 if TYPE_CHECKING:
     from boneseg.bundle.card import Card
@@ -126,7 +126,7 @@ def _caveats(run: TrainedRun, card: Card, summary: Summary) -> str:
             f"The warm-start model was trained or selected on {known} of these, "
             "which also makes the figures optimistic."
         )
-    if 1 < count < ENOUGH:
+    if 1 < count < BOOTSTRAP_MINIMUM:
         lines.append(f"With only {count} {unit}s, the true 95 % intervals are wider than stated.")
     if summary.empty_predictions:
         lines.append(

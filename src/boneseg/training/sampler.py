@@ -19,7 +19,7 @@ def balancing_weights(parts: Sequence[str | None], balance: float) -> Tensor:
     return weights / weights.mean() if balance else torch.ones(len(parts))
 
 
-def order(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
+def films_of_step(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
     """Return the indices of the films in a step; every epoch has a new random order.
 
     weights: expected draws of each film per epoch, mean 1; where all are 1, each is drawn once.

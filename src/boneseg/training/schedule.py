@@ -25,7 +25,7 @@ class Plateau:
     best: float = -1.0
     waited: int = 0
 
-    def seen(self, dice: float, settings: OptimiserSettings, passed: int) -> None:
+    def record(self, dice: float, settings: OptimiserSettings, passed: int) -> None:
         """Record the Dice of a check, `passed` epochs after the previous one."""
         if dice > self.best + 1e-4:
             self.best, self.waited = dice, 0

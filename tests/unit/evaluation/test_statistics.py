@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from boneseg.errors import UsageError
-from boneseg.evaluation.statistics import bootstrap_ci95, p_words, paired_p, sampling_units
+from boneseg.evaluation.statistics import bootstrap_ci95, format_p, paired_p, sampling_units
 
 
 def test_the_interval_is_the_same_for_the_same_seed():
@@ -100,4 +100,4 @@ def test_every_sign_of_three_films_is_gone_through() -> None:
 
 
 def test_a_small_p_is_not_written_as_0() -> None:
-    assert [p_words(p) for p in (None, 0.25, 0.001, 0.0001)] == ["–", "0.250", "0.001", "< 0.001"]
+    assert [format_p(p) for p in (None, 0.25, 0.001, 0.0001)] == ["–", "0.250", "0.001", "< 0.001"]

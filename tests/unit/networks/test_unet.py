@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from boneseg.networks import UNet, UNetPlusPlus, build
-from boneseg.networks.unet import Gate, InstanceNorm, Rise
+from boneseg.networks.unet import AttentionGate, InstanceNorm, UpConvolution
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.settings import NetworkSettings, SettledNetwork
 from tests.support.networks import weights
@@ -89,8 +89,11 @@ def test_every_parameter_learns(network: UNet | UNetPlusPlus) -> None:
     ("known", "ours"),
     [
         (torch.nn.InstanceNorm2d(4, affine=True), InstanceNorm(4, affine=True)),
-        (torch.nn.ConvTranspose2d(4, 3, 2, stride=2), Rise(4, 3, 2, stride=2)),
-        (torch.nn.ConvTranspose2d(4, 1, 3, stride=3, bias=False), Rise(4, 1, 3, 3, bias=False)),
+        (torch.nn.ConvTranspose2d(4, 3, 2, stride=2), UpConvolution(4, 3, 2, stride=2)),
+        (
+            torch.nn.ConvTranspose2d(4, 1, 3, stride=3, bias=False),
+            UpConvolution(4, 1, 3, 3, bias=False),
+        ),
     ],
 )
 def test_a_layer_of_ours_in_training_is_pytorch_s_and_leaves_channels_last(
@@ -159,11 +162,11 @@ def test_the_parameters_are_those_of_monai() -> None:
     gate = AttentionBlock(2, f_int=16, f_g=32, f_l=32)
     # MONAI's convolutions have a bias before a normalisation that takes it away again, and its
     # last 1 x 1 convolution a normalisation of its own.
-    assert weights(Gate(32, "batch")) == weights(gate) - 2 * 16 - 2
+    assert weights(AttentionGate(32, "batch")) == weights(gate) - 2 * 16 - 2
 
 
 def test_attention_weighs_the_skip_between_nothing_and_all() -> None:
-    gate = Gate(8, "batch").eval()
+    gate = AttentionGate(8, "batch").eval()
     skip = torch.rand(1, 8, 5, 5) + 0.1
     share = gate(torch.randn(1, 8, 5, 5), skip) / skip
     assert (share > 0).all()

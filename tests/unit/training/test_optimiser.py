@@ -29,7 +29,7 @@ def test_what_is_left_of_a_span_counts_towards_the_next_fall() -> None:
     plateau = Plateau()
     scales = []
     for dice in (0.5, 0.5, 0.5, 0.6, 0.6):
-        plateau.seen(dice, settings, passed=6)
+        plateau.record(dice, settings, passed=6)
         scales.append(plateau.scale)
     assert scales == [1, 0.5, 0.125, 0.125, 0.0625]
 
