@@ -162,7 +162,7 @@ def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
             raise UsageError(f"--label: {mask.path} is an image and has no labels")
         try:
             for drawing in open_annotations(mask.path):
-                if mask.film in (None, drawing.name, drawing.uid):
+                if drawing.is_of(mask.film):
                     found.update(labels_of(drawing.read(None)))
         except MaskError:  # reported when the mask is read; it may hold any label
             unread = True

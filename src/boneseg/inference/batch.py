@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
@@ -20,6 +20,7 @@ from boneseg._util.files import make_folder
 from boneseg._util.lock import exclusive
 from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
 from boneseg.inference.engine import Engine
+from boneseg.inference.finding import Finding
 from boneseg.masks.output import OutputFolder, Target, write_outputs
 from boneseg.radiograph.film import Radiograph, SpacingKind
 from boneseg.radiograph.privacy import public_path
@@ -86,73 +87,109 @@ def segment_files(
     make_folder(out)
     folder = OutputFolder(out, REPORT, formats)
     targets = folder.targets(inputs, names, frame)
-    results: list[Result] = []
-    full = Event()  # set once a result cannot be written: the rest would fail as well
+    films = [_Film(*film) for film in zip(inputs, names, targets, strict=True)]
+    batch = _Batch(engine, folder, invert, frame)
+    batch.run(films, report)
+    return batch.results
 
-    def segment(path: Path, name: Path, target: Target) -> Written:
-        if full.is_set():  # set by a film earlier in the order of results
+
+@dataclass(frozen=True)
+class _Film:
+    path: Path
+    name: Path  # in results and messages
+    target: Target
+
+
+@dataclass
+class _Batch:
+    """A call of `segment_files`, and the results so far, in the order of the inputs."""
+
+    engine: Engine
+    folder: OutputFolder
+    invert: bool
+    frame: int | None
+    results: list[Result] = field(default_factory=list)
+    full: Event = field(
+        default_factory=Event
+    )  # a result cannot be written: the rest would fail too
+
+    def run(self, films: Sequence[_Film], report: Callable[[Result], None] | None) -> None:
+        """Segment the films. The report and the documents are written even if it is interrupted."""
+        with ThreadPoolExecutor(self.engine.at_once + 1) as pool:  # one for I/O during inference
+            futures = [pool.submit(self._segment, film) for film in films]
+            try:
+                for future, film in zip(futures, films, strict=True):
+                    self._add(future, film)
+                    if report:
+                        report(self.results[-1])
+            except BaseException as error:  # Ctrl-C, or a full disk
+                try:
+                    pool.shutdown(cancel_futures=True)
+                finally:  # a second Ctrl-C only ends the waiting
+                    with suppress(OutputError):  # the first error is the one to report
+                        self._keep_finished(films, futures, error)
+                raise
+        self.folder.close()
+
+    def _segment(self, film: _Film) -> Written:
+        if self.full.is_set():  # set by a film earlier in the order of results
             raise CancelledError
         try:
-            film = read_radiograph(path, invert=invert, frame=frame, keep_names=name == path)
-            return _segment_one(film, name, target, folder, engine, frame)
+            return self._written(film)
         except OutputError:
-            full.set()
+            self.full.set()
             raise
         except BonesegError as error:
-            return _failure(name, str(error))
+            return _failure(film.name, str(error))
         except Exception as error:  # from a library: its message could quote the file
-            return _failure(name, unexpected(name, error))
+            return _failure(film.name, unexpected(film.name, error))
 
-    def take(done: Future[Written], target: Target) -> None:
-        result, entries = done.result()
-        folder.add(target, result.to_entry(), entries)
-        results.append(result)
+    def _written(self, one: _Film) -> Written:
+        """Segment a film and write its outputs. Raises BonesegError."""
+        keep_name = one.name == one.path
+        film = read_radiograph(one.path, invert=self.invert, frame=self.frame, keep_names=keep_name)
+        started = time.perf_counter()
+        finding = self.engine.find(film)
+        seconds = time.perf_counter() - started
+        found = self.engine.segmentation(film, finding, one.name, one.target.title)
+        place, formats = self.folder.path / one.target.stem, self.folder.formats
+        outputs, entries, skipped = write_outputs(found, place, formats)
+        result = _result(film, finding, skipped)
+        measured = replace(
+            result,
+            input=str(one.name),
+            outputs=outputs,
+            frame=self.frame,
+            seconds=round(seconds, 4),
+        )
+        return measured, entries
 
-    with ThreadPoolExecutor(engine.at_once + 1) as pool:  # one for I/O during inference
-        films = zip(inputs, names, targets, strict=True)
-        coming = [pool.submit(segment, *film) for film in films]
-        try:
-            for waiting, target in zip(coming, targets, strict=True):
-                take(waiting, target)
-                if report:
-                    report(results[-1])
-        except BaseException as error:  # Ctrl-C, or a full disk
-            begun = len(results)
-            try:
-                pool.shutdown(cancel_futures=True)
-            finally:  # a second Ctrl-C only ends the waiting
-                with suppress(OutputError):  # the first error is the one to report
-                    if isinstance(error, OutputError):
-                        failed, _ = _failure(names[begun], str(error))
-                        folder.add(targets[begun], failed.to_entry(), {})
-                    for left, target in zip(coming[begun:], targets[begun:], strict=True):
-                        if left.done() and not left.cancelled() and left.exception() is None:
-                            take(left, target)
-                    folder.close()
-            raise
-    folder.close()
-    return results
+    def _add(self, future: Future[Written], film: _Film) -> None:
+        result, entries = future.result()
+        self.folder.add(film.target, result.to_entry(), entries)
+        self.results.append(result)
+
+    def _keep_finished(
+        self, films: Sequence[_Film], futures: Sequence[Future[Written]], error: BaseException
+    ) -> None:
+        """Add what is finished after an error, and the film whose result cannot be written."""
+        begun = len(self.results)
+        if isinstance(error, OutputError):
+            failed, _ = _failure(films[begun].name, str(error))
+            self.folder.add(films[begun].target, failed.to_entry(), {})
+        for future, film in zip(futures[begun:], films[begun:], strict=True):
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._add(future, film)
+        self.folder.close()
 
 
-def _segment_one(
-    film: Radiograph,
-    name: Path,
-    target: Target,
-    folder: OutputFolder,
-    engine: Engine,
-    frame: int | None,
-) -> Written:
-    """Segment a film and write its outputs. Raises BonesegError."""
-    started = time.perf_counter()
-    finding = engine.find(film)
-    seconds = time.perf_counter() - started
-    found = engine.segmentation(film, finding, name, target.title)
-    outputs, entries, skipped = write_outputs(found, folder.path / target.stem, folder.formats)
+def _result(film: Radiograph, finding: Finding, skipped: dict[str, str]) -> Result:
+    """The measurements of a film, without its name and files."""
     warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
     spacing, area = film.spacing_mm, int(finding.mask.sum())
-    result = Result(
-        input=str(name),
-        outputs=outputs,
+    return Result(
+        input="",
+        outputs={},
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
         spacing=film.spacing_kind,
@@ -161,10 +198,7 @@ def _segment_one(
         likeness=round(finding.likeness, 4),
         warning="; ".join(filter(None, warnings)) or None,
         skipped=skipped,
-        frame=frame,
-        seconds=round(seconds, 4),
     )
-    return result, entries
 
 
 def _failure(name: Path, reason: str) -> Written:

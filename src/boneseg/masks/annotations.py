@@ -79,8 +79,8 @@ def is_annotation(path: Path) -> bool:
 def open_annotations(path: Path) -> tuple[Drawing, ...]:
     """What a file holds, a drawing for each film. Raises MaskError where it cannot be read."""
     try:
-        told = path.stat()
-        return _open(path, told.st_mtime_ns, told.st_size)
+        status = path.stat()
+        return _open(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise MaskError(f"{path}: cannot be read ({error.strerror}); check the file") from None
     except MemoryError:
@@ -119,7 +119,7 @@ def _beyond(drawn: Drawn, shape: Shape) -> float:
 
 def _chosen(path: Path, film: str | None) -> Drawing:
     found = open_annotations(path)
-    chosen = [drawing for drawing in found if film is None or film in (drawing.name, drawing.uid)]
+    chosen = [drawing for drawing in found if drawing.is_of(film)]
     if len(chosen) != 1:
         names = listed([drawing.name or drawing.uid or "a film" for drawing in found]) or "no film"
         if film:

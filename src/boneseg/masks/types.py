@@ -102,6 +102,10 @@ class Drawing:
     uid: str | None = None
     error: str = ""
 
+    def is_of(self, film: str | None) -> bool:
+        """Whether it is drawn on this film, by its name or UID; None stands for any film."""
+        return film is None or film in (self.name, self.uid)
+
 
 def fits(size: Shape, shape: Shape | None) -> Shape:
     """`size`, (height, width) as a header says, which has to be that of the film (`shape`).
