@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +13,6 @@ from boneseg._util.console import say, show
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
 from boneseg.cli.common import (
-    ADVANCED,
-    MODEL,
-    OUTPUT,
-    TRAINING,
     Data,
     Images,
     Json,
@@ -27,48 +22,36 @@ from boneseg.cli.common import (
     print_json,
 )
 from boneseg.cli.progress import Progress
+from boneseg.cli.training_options import (
+    Epochs,
+    FoldMinutes,
+    Folds,
+    HeldOutInit,
+    Init,
+    Minutes,
+    ParallelFolds,
+    ParallelTrials,
+    Precision,
+    RecipeName,
+    RecipeNames,
+    Resume,
+    RunFolder,
+    RunsFolder,
+    SearchSpace,
+    Settings,
+    TrialMinutes,
+    Trials,
+    TrialsFolder,
+)
 from boneseg.errors import UsageError
 
 if TYPE_CHECKING:
     from boneseg.bundle.store import Bundle
+    from boneseg.dataset.open import Dataset
     from boneseg.recipes.recipe import Recipe
     from boneseg.training.run import TrainedRun
 
 PRECISIONS = ("float", "int8")
-
-RecipeName = Annotated[
-    str, typer.Option("--recipe", help="Built-in recipe or TOML file.", rich_help_panel=TRAINING)
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="section.key=value",
-        help="Recipe setting to override; repeatable.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Minutes = Annotated[
-    float | None, typer.Option(help="Training time in minutes.", rich_help_panel=TRAINING)
-]
-Epochs = Annotated[
-    int | None,
-    typer.Option(help="Number of epochs, instead of --minutes.", rich_help_panel=TRAINING),
-]
-FoldMinutes = Annotated[
-    float | None,
-    typer.Option("--minutes", help="Training time per fold, minutes.", rich_help_panel=TRAINING),
-]
-Folds = Annotated[int, typer.Option(help="Number of folds.", rich_help_panel=TRAINING)]
-Parallel = Annotated[
-    int,
-    typer.Option("--parallel", help="Folds trained in parallel.", rich_help_panel=ADVANCED),
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="Resume an interrupted run.", rich_help_panel=ADVANCED),
-]
-RunFolder = Annotated[Path, typer.Option("--out", help="Run folder.", rich_help_panel=OUTPUT)]
 
 
 def train(
@@ -81,41 +64,19 @@ def train(
     settings: Settings = None,
     minutes: Minutes = None,
     epochs: Epochs = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            help="Model for a warm start (or 'bundled'); its architecture is kept.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    init: Init = None,
     resume: Resume = False,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="Weights of the model: float, or int8 if as accurate on validation films.",
-            rich_help_panel=MODEL,
-        ),
-    ] = "float",
+    precision: Precision = "float",
     keep_names: KeepNames = False,
 ) -> int:
     """Train a U-Net on films and masks; the model is written to OUT/bundle."""
-    from boneseg.bundle.store import load_bundle, save_bundle
-    from boneseg.dataset.open import open_dataset
-    from boneseg.training.finetune import refuse_other_network
     from boneseg.training.history import Check
-    from boneseg.training.report import write_report
     from boneseg.training.train import train as run_training
 
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
-    if precision == "int8" and find_spec("nncf") is None:  # fail before training, not after
-        raise ModuleNotFoundError(name="nncf")
+    _check_precision(precision)
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
-    start = load_bundle(init) if init is not None else None
-    refuse_other_network(chosen, settings or (), start)
-    dataset = open_dataset(
-        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
-    )
+    start = _warm_start(init, chosen, settings)
+    dataset = _dataset(data, images, masks, labels, keep_names)
     with sole_writer(out):
         with Progress("training") as progress:
 
@@ -127,15 +88,7 @@ def train(
                     progress.at(check.done, f"{words}  {check.seconds:.0f} s")
 
             run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
-        judged = run.assess()
-        bundle = save_bundle(out / "bundle", run.network, judged.card)
-        write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
-        dice = bundle.card.metrics["dice"]
-        films = counted(len(run.validation), "film")
-        say(f"validation Dice {dice:.4f} on {films}; model: {bundle.path}")
-        if precision == "int8":
-            say(_quantised(bundle, run))
-        say(f"report: {out / 'report.html'}")
+        _save(run, out, precision)
     if run.depths:
         found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
         say(f"Dice when pruned to depth {found}; prune with --resume --set network.depth=N")
@@ -153,32 +106,20 @@ def crossval(
     settings: Settings = None,
     minutes: FoldMinutes = None,
     epochs: Epochs = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            help="Model trained on other films, for a warm start; its architecture is kept.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    parallel: Parallel = 1,
+    init: HeldOutInit = None,
+    parallel: ParallelFolds = 1,
     resume: Resume = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Cross-validate: train and score one model per fold, and build an ensemble of them."""
-    from boneseg.bundle.store import load_bundle
-    from boneseg.dataset.open import open_dataset
     from boneseg.experiments.crossval import cross_validate
     from boneseg.experiments.crossval_report import write_crossval_report
-    from boneseg.training.finetune import refuse_other_network
     from boneseg.training.history import Check
 
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
-    start = load_bundle(init) if init is not None else None
-    refuse_other_network(chosen, settings or (), start)
-    dataset = open_dataset(
-        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
-    )
+    start = _warm_start(init, chosen, settings)
+    dataset = _dataset(data, images, masks, labels, keep_names)
     with sole_writer(out):
         with Progress("cross-validating") as progress:
             behind: dict[int, float] = {}  # progress by fold; folds may finish in any order
@@ -214,37 +155,28 @@ def crossval(
 
 
 def compare(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[DATA] RECIPE...",
-            help="Dataset folder (omit with --images), then two or more recipes.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of all runs.", rich_help_panel=OUTPUT)],
+    names: RecipeNames,
+    out: RunsFolder,
     images: Images = None,
     masks: Masks = None,
     folds: Folds = 5,
     settings: Settings = None,
     minutes: FoldMinutes = None,
     epochs: Epochs = None,
-    parallel: Parallel = 1,
+    parallel: ParallelFolds = 1,
     resume: Resume = False,
     labels: Labels = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Cross-validate recipes on the same folds and test their differences for significance."""
-    from boneseg.dataset.open import open_dataset
     from boneseg.experiments.compare import compare_recipes
     from boneseg.experiments.comparison_report import write_compare_report
     from boneseg.training.history import Check
 
     asked = _asked_settings("compare", settings, minutes, epochs)
     data, names = (Path(names[0]), names[1:]) if images is None and masks is None else (None, names)
-    dataset = open_dataset(
-        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
-    )
+    dataset = _dataset(data, images, masks, labels, keep_names)
     with sole_writer(out):
         with Progress("comparing") as progress:
             behind: dict[tuple[str, int], float] = {}
@@ -266,7 +198,7 @@ def compare(
             )
         write_compare_report(out / "report.html", found)
     if as_json:
-        print_json(asdict(found))
+        print_json(found.document().model_dump())
     else:
         show(found.table())
     say(f"report: {out / 'report.html'}")
@@ -274,43 +206,30 @@ def compare(
 
 
 def tune(
-    out: Annotated[Path, typer.Option(help="Folder of all trials.", rich_help_panel=OUTPUT)],
+    out: TrialsFolder,
     data: Data = None,
     images: Images = None,
     masks: Masks = None,
     labels: Labels = None,
-    trials: Annotated[int, typer.Option(help="Number of trials.", rich_help_panel=TRAINING)] = 20,
+    trials: Trials = 20,
     recipe: RecipeName = "default",
-    space: Annotated[
-        Path | None,
-        typer.Option(
-            help="Search space, a TOML file (default: built in).", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    space: SearchSpace = None,
     settings: Settings = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(help="Training time per trial, minutes.", rich_help_panel=TRAINING),
-    ] = None,
+    minutes: TrialMinutes = None,
     epochs: Epochs = None,
-    parallel: Annotated[
-        int, typer.Option(help="Trials run in parallel.", rich_help_panel=ADVANCED)
-    ] = 1,
+    parallel: ParallelTrials = 1,
     resume: Resume = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Search for a better recipe; the best is written to OUT/best.toml for train --recipe."""
-    from boneseg.dataset.open import open_dataset
     from boneseg.experiments.tune import tune_recipe
     from boneseg.recipes.search_space import SPACE, read_space
     from boneseg.training.history import Check
 
     chosen = _chosen_recipe("tune", recipe, settings, minutes, epochs)
     asked = read_space(space) if space is not None else SPACE
-    dataset = open_dataset(
-        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
-    )
+    dataset = _dataset(data, images, masks, labels, keep_names)
     with Progress("tuning") as progress:
         ended: set[int] = set()
 
@@ -364,6 +283,29 @@ def _component_comments() -> dict[str, str]:
     return component_comments()
 
 
+def _check_precision(precision: str) -> None:
+    """Fail before training, not after."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
+    if precision == "int8" and find_spec("nncf") is None:
+        raise ModuleNotFoundError(name="nncf")
+
+
+def _save(run: TrainedRun, out: Path, precision: str) -> None:
+    """Write the bundle and the report of a run, and say where they are."""
+    from boneseg.bundle.store import save_bundle
+    from boneseg.training.report import write_report
+
+    judged = run.assess()
+    bundle = save_bundle(out / "bundle", run.network, judged.card)
+    write_report(out / "report.html", run, judged.card, judged.summary, judged.masks)
+    films = counted(len(run.validation), "film")
+    say(f"validation Dice {bundle.card.metrics['dice']:.4f} on {films}; model: {bundle.path}")
+    if precision == "int8":
+        say(_quantised(bundle, run))
+    say(f"report: {out / 'report.html'}")
+
+
 def _quantised(bundle: Bundle, run: TrainedRun) -> str:
     """Quantise a bundle to int8; return a line with the result."""
     from boneseg.training.quantise import quantise
@@ -371,6 +313,30 @@ def _quantised(bundle: Bundle, run: TrainedRun) -> str:
     found = quantise(bundle, run.training, run.validation)
     change = f"validation Dice {found.int8_dice:.4f} instead of {found.dice:.4f}"
     return f"int8: {change}; {'used' if found.kept else 'not used: loss of Dice too large'}"
+
+
+def _dataset(
+    data: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    labels: list[str] | None,
+    keep_names: bool,
+) -> Dataset:
+    from boneseg.dataset.open import open_dataset
+
+    return open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
+    )
+
+
+def _warm_start(init: Path | None, recipe: Recipe, settings: list[str] | None) -> Bundle | None:
+    """The model to start from. Raises UsageError where a setting contradicts its network."""
+    from boneseg.bundle.store import load_bundle
+    from boneseg.training.finetune import refuse_other_network
+
+    start = load_bundle(init) if init is not None else None
+    refuse_other_network(recipe, settings or (), start)
+    return start
 
 
 def _chosen_recipe(
