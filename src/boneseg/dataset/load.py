@@ -4,8 +4,8 @@
     films.clusters                         # near-duplicates, for `splits`
     run = train(films.part(chosen), ...)   # shares the decoded films
 
-The first `IN_MEMORY` bytes of decoded films are kept in memory, the others in a temporary file in
-the run's folder, of which the operating system keeps in memory what fits.
+The first `IN_MEMORY` bytes of decoded films are kept in memory, the others in a memory-mapped
+temporary file in the run's folder.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def fingerprint(films: Iterable[Film]) -> str:
 
 
 class _Spill:
-    """Keeps films in memory up to a limit, and the arrays of the others in a file."""
+    """Keeps films in memory up to a limit, the arrays of the others in a file."""
 
     def __init__(self, folder: Path, in_memory: int) -> None:
         self.file = ArrayFile(temporary_path(folder), shared=in_memory == 0)
@@ -236,7 +236,7 @@ class _Spill:
         self._written.append(written)
 
     def map(self) -> None:
-        """Give the films their arrays back, mapped from the file."""
+        """Map the arrays of films from the file."""
         for film, shape, pixels, mask in self._written:
             _set_arrays(
                 film,

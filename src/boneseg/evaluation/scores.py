@@ -1,7 +1,7 @@
 """Scores of masks against their truth: of a case, and their mean over cases.
 
 The policy: masks are compared on the original pixel grid, each case on its own, then averaged.
-`metrics` says what is computed, and what an empty mask scores. No value is ever left out of a mean.
+`metrics` defines the metrics and their values for empty masks. No value is left out of a mean.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Scores:
 
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> Self | None:
-        """Read the result of `to_json`; None where a metric of today is missing in it.
+        """Read the result of `to_json`; None if it lacks a current metric.
 
         Unknown values are ignored. Raises ValueError for a value that is not a finite number.
         """

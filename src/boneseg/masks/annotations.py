@@ -6,15 +6,14 @@
 
 A file holds one film (LabelMe, YOLO, .seg.nrrd, NIfTI) or several (COCO, CVAT, Label Studio), or
 refers to the film by its UID (DICOM Segmentation). Each film has labelled regions. All of them are
-bone, or those of the labels that are asked for; a region labelled as a hole is cut out of what was
-drawn before it; a label that stands for "unknown" is refused.
+bone, or only those with the requested labels; a region labelled as a hole is subtracted from those
+drawn before it; a label that means "unknown" is refused.
 
-An error in one film of a file leaves the others readable: a film is parsed when it is read. Sizes
+An error in one film of a file does not affect the others: a film is parsed when it is read. Sizes
 in a header are compared with the film before anything is unpacked, and the unpacked pixels of one
 film take at most `types.MAX_BYTES`.
 
-The formats are in `formats/`. Their errors give only the reason; file and film are put before it
-here.
+The formats are in `formats/`. Their errors give only the reason; file and film are prepended here.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ _DOUBTFUL = frozenset(
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix of an annotation file, in small letters; "" where it is none of these.
+    """The suffix of an annotation file, in lower case; "" for any other file.
 
     >>> suffix_of(Path("knee.seg.nrrd")), suffix_of(Path("knee.png"))
     ('.seg.nrrd', '')
@@ -67,7 +66,7 @@ def suffix_of(path: Path) -> str:
 
 
 def is_annotation(path: Path) -> bool:
-    """Whether a file is to be read here, by its name or by the mark of DICOM (PS3.10 7.1)."""
+    """Whether a file holds annotations, by its name or the DICM mark (PS3.10 7.1)."""
     if suffix_of(path) or path.suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
@@ -77,7 +76,7 @@ def is_annotation(path: Path) -> bool:
 
 
 def open_annotations(path: Path) -> tuple[Drawing, ...]:
-    """What a file holds, a drawing for each film. Raises MaskError where it cannot be read."""
+    """The drawings of a file, one per film. Raises MaskError if it cannot be read."""
     try:
         status = path.stat()
         return _open(path, status.st_mtime_ns, status.st_size)
@@ -92,7 +91,7 @@ def read_annotation(
 ) -> Mask:
     """The mask of one film in a file: bool, H x W.
 
-    film: what the file calls it, where it holds several. Raises MaskError.
+    film: its name in a file of several films. Raises MaskError.
     """
     drawing = _chosen(path, film)
     try:
@@ -102,9 +101,9 @@ def read_annotation(
 
 
 def cut_off(path: Path, shape: Shape, *, film: str | None = None) -> float:
-    """How far the polygons of a film reach beyond it, in px; 0 where none does. Raises MaskError.
+    """How far the polygons of a film reach beyond it, in px; 0 if none does. Raises MaskError.
 
-    What lies outside the film is cut off where a mask is read.
+    Reading a mask clips its polygons to the film.
     """
     return _beyond(_chosen(path, film).read(shape), shape)
 
@@ -125,36 +124,35 @@ def _chosen(path: Path, film: str | None) -> Drawing:
         if film:
             count = "several masks" if chosen else "no mask"
             raise MaskError(f"{path}: has {count} for {film}; check the name (it holds {names})")
-        raise MaskError(f"{path}: holds {names}; say which film is meant")
+        raise MaskError(f"{path}: holds {names}; choose one of them")
     return chosen[0]
 
 
 def called(path: Path, drawing: Drawing) -> str:
-    """The name of a drawing in messages: its file and, where that holds several, its film."""
+    """The name of a drawing in messages: its file and, if that holds several, its film."""
     return str(path) if drawing.name is None else f"{path}: {drawing.name}"
 
 
 def merged(
     drawn: Drawn, where: Path | str, shape: Shape | None, labels: Sequence[str] = ()
 ) -> Mask:
-    """The regions of one film as a mask on its grid (`shape`); those of `labels` where given.
+    """The regions of one film as a mask on its grid (`shape`); only those of `labels` if given.
 
-    Raises MaskError, with `where`, where the sizes differ, where a region paints nothing, and for
-    what could be read in two ways.
+    Raises MaskError, naming `where`, if sizes differ, a region is empty, or labels are ambiguous.
     """
     size = shape or drawn.size
     if size is None:
-        raise MaskError(f"{where}: does not say how large its film is; put the film beside it")
+        raise MaskError(f"{where}: does not give the size of its film; put the film beside it")
     if drawn.size not in (None, size):
         raise MaskSizeError(where, drawn.size or size, size)
     if min(size) < 1:
-        raise MaskError(f"{where}: says that its film has no pixels; export it again")
+        raise MaskError(f"{where}: gives a film size of 0; export it again")
     if size[0] * size[1] > MAX_PIXELS:
-        raise MaskError(f"{where}: is drawn on more pixels than a film may have; is it a mask?")
+        raise MaskError(f"{where}: has more pixels than a film may have; is it a mask?")
     if drawn.size is None and (beyond := _beyond(drawn, size)) > STRAY * max(size):
         raise MaskError(
-            f"{where}: has polygons that reach {beyond:.0f} px beyond the film, and does not say "
-            "how large its film is; draw it on the film's own grid"
+            f"{where}: has polygons that reach {beyond:.0f} px beyond the film, and does not give "
+            "the size of its film; draw it on the film's own grid"
         )
     _refuse_doubt(drawn, where, labels)
     mask, painted = np.zeros(size, bool), 0
@@ -164,7 +162,7 @@ def merged(
         patch = _painted(region, where, size)
         painted += max(patch.part.size, patch.visited)
         if painted > MAX_PAINTED:
-            raise MaskError(f"{where}: holds too many large regions; save it as a picture")
+            raise MaskError(f"{where}: holds too many large regions; save it as an image")
         height, width = patch.part.shape
         here = mask[patch.top : patch.top + height, patch.left : patch.left + width]
         if not labels and region.label.casefold() in _HOLES:
@@ -190,7 +188,7 @@ def _painted(region: Region, where: Path | str, size: Shape) -> Patch:
         raise MaskSizeError(where, error.size, size) from None
     except MemoryError:
         raise
-    except Exception:  # a file may hold anything in place of numbers
+    except Exception:  # damaged values can raise any error
         raise MaskError(f"{named} is damaged; export it again") from None
 
 
@@ -200,7 +198,7 @@ def labels_of(drawn: Drawn) -> list[str]:
 
 
 def load_json(path: Path) -> object:
-    """A JSON document. Raises MaskError where it is none."""
+    """A JSON document. Raises MaskError if it is not valid."""
     try:
         return read_json(read_bytes(path))
     except ValueError:
@@ -230,7 +228,7 @@ def _open(path: Path, changed: int, size: int) -> tuple[Drawing, ...]:
 
 
 def _json_reader(path: Path) -> tuple[str, Callable[[], list[Drawing]]]:
-    """The name of the format of a JSON document, and what reads its drawings."""
+    """The format name of a JSON document, and the reader of its drawings."""
     document = load_json(path)
     for reader in JSON_READERS:
         if reader.claims(document):
@@ -251,7 +249,7 @@ def _guarded(path: Path, name: str, drawing: Drawing) -> Drawing:
 
 
 def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | None = None) -> _T:
-    """What `read` gives; all that goes wrong in there as a MaskError that begins with `where`."""
+    """The result of `read`; any error becomes a MaskError that begins with `where`."""
     try:
         with quiet():
             return read()
@@ -261,13 +259,11 @@ def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | Non
         raise type(error)(f"{where}: {one_line(str(error))}") from None
     except MemoryError:
         raise _too_large(where) from None
-    except Exception as error:  # files hold anything, and their libraries raise anything
+    except Exception as error:  # a damaged file can raise any error
         if isinstance(error, OSError) and error.strerror:
             reason = f"cannot be read ({error.strerror}); check the file"
         else:
-            reason = (
-                f"is damaged, or is not {name} as the documentation describes it; export it again"
-            )
+            reason = f"is damaged, or is not valid {name}; export it again"
         raise MaskError(f"{where}: {reason}") from None
 
 

@@ -1,4 +1,4 @@
-"""What a file is called without the suffix of its format."""
+"""The name of a file without the suffix of its format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that `segment` and `convert` write to, which keeps what earlier calls wrote there.
+"""The folder that `segment` and `convert` write to, which keeps the results of earlier calls.
 
     folder = OutputFolder(Path("masks"), "segment.json", ["mask", "coco"])
     [target] = folder.targets([Path("films/knee.png")], [Path("films/knee.png")])
@@ -6,9 +6,8 @@
     folder.add(target, {"outputs": outputs}, entries)
     folder.close()
 
-An input that an earlier call has had replaces its own outputs and its own entry in the report and
-in the documents of all films. All other entries stay, and no input takes the name of another's
-file.
+An input of an earlier call replaces its own outputs and its own entry in the report and in the
+documents of all films. All other entries stay, and no input takes another's file name.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from boneseg.radiograph.provenance import ReportEntry, name_key, read_report
 
 LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 SAVE_EVERY = 10.0  # seconds between reports: a killed process leaves the last one
-MASKS = dict(LAYOUTS)  # beside a folder of films: where those that people drew lie
+MASKS = dict(LAYOUTS)  # the folder of drawn masks beside a folder of films
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the outputs of an input go.
+    """The names of the outputs of an input.
 
-    stem: of its files. title: its name in documents of all films. key: which input it is, from one
-    call to the next.
+    stem: of its files. title: its name in documents of all films. key: identifies the input across
+    calls.
     """
 
     stem: str
@@ -51,9 +50,9 @@ class Target:
 class OutputFolder:
     """The outputs of earlier calls and of this one.
 
-    The caller holds the folder: see `_util/lock.py`.
+    The caller has locked the folder: see `_util/lock.py`.
 
-    Raises OutputError where a file in the place of the report is of another kind.
+    Raises OutputError if the file with the report's name is of another kind.
     """
 
     def __init__(self, path: Path, report: str, formats: Sequence[str]) -> None:
@@ -61,7 +60,7 @@ class OutputFolder:
         entries = read_report(self.report)
         if entries is None:
             raise OutputError(
-                f"{self.report}: is not a report that boneseg wrote, and is kept; move it away, "
+                f"{self.report}: is not a report of boneseg, so it is not replaced; move it, "
                 "or choose another folder for --out"
             )
         self._entries = {entry.key: entry for entry in entries}
@@ -73,10 +72,9 @@ class OutputFolder:
     ) -> list[Target]:
         """The targets of the inputs of this call.
 
-        names: what outputs call them (`radiograph.privacy.public_path`). frame: which frame is
-        asked for. Raises UsageError where a file beside the inputs would be replaced that is no
-        output of theirs, and OutputError where a file in the place of a document is of another
-        kind.
+        names: their names in outputs (`radiograph.privacy.public_path`). frame: the requested
+        frame. Raises UsageError if a file beside the inputs that is not one of their outputs would
+        be replaced, and OutputError if a file with a document's name is of another kind.
         """
         keys = self._keys(inputs, names, frame)
         again = {key: self._entries[key] for key in keys if key in self._entries}
@@ -98,9 +96,9 @@ class OutputFolder:
         return [Target(*one) for one in zip(chosen, titles, keys, strict=True)]
 
     def add(self, target: Target, record: ReportEntry, entries: Mapping[str, object]) -> None:
-        """Note what became of an input: its record in the report.
+        """Add the record of an input to the report.
 
-        entries: what documents say of it, by format. Files of an earlier call in other formats
+        entries: its entries in documents, by format. Files of an earlier call in other formats
         stay in the record. Raises OutputError.
         """
         before = self._entries.get(target.key, ReportEntry({}, {}))
@@ -131,10 +129,10 @@ class OutputFolder:
         self._saved = time.monotonic()
 
     def _keys(self, inputs: Sequence[Path], names: Sequence[Path], frame: int | None) -> list[str]:
-        """A key for each input: a hash of its place and frame, of the name where that is hidden.
+        """A key for each input: a hash of its path and frame, or of its name if that is hidden.
 
-        The place is seen from this folder, so that both can move together. A report without keys,
-        of an older version, has the names alone.
+        The path is relative to this folder, so that both can be moved together. A report of an
+        older version has no keys, only names.
         """
         keys: list[str] = []
         for path, name in zip(inputs, names, strict=True):
@@ -158,7 +156,7 @@ class OutputFolder:
         again: Mapping[str, ReportEntry],
         others: Sequence[ReportEntry],
     ) -> list[str]:
-        """The name of each input's file; its path or its stem where another has that name."""
+        """The name of each input's file; its path or its stem if another has that name."""
         taken = {entry.title for entry in others}
         namesakes = Counter([name.name for name in names])
         titles = []
@@ -171,7 +169,7 @@ class OutputFolder:
         return titles
 
     def _spare(self, inputs: Sequence[Path], stems: Sequence[str]) -> None:
-        """Refuse to replace a film, or a mask that somebody drew or corrected beside the films."""
+        """Refuse to replace a film, or a mask drawn or corrected beside the films."""
         folders = {real_path(path.parent) for path in inputs}
         pairs = {folder.with_name(mine) for folder in folders if (mine := MASKS.get(folder.name))}
         if not any(same_place(self.path, folder) for folder in folders | pairs):
@@ -182,24 +180,24 @@ class OutputFolder:
             path = self.path / name
             if path.exists() and not (name in ours and self._is_unchanged(path)):
                 raise UsageError(
-                    f"{path}: would be replaced, for --out is where the films or their masks "
-                    "are; choose another folder"
+                    f"{path}: would be replaced, because --out contains the films or masks; "
+                    "choose another folder"
                 )
 
     def _is_unchanged(self, path: Path) -> bool:
-        """Whether a file is as it was when the report was written, after it."""
+        """Whether a file is unchanged since the report was written."""
         return path.stat().st_mtime_ns <= self.report.stat().st_mtime_ns
 
 
 def write_outputs(
     found: Segmentation, out: Path, formats: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, object], dict[str, str]]:
-    """Write the outputs of a film. A format that the film cannot have is skipped.
+    """Write the outputs of a film. A format that is impossible for the film is skipped.
 
-    out: the folder and the stem of the files. Gives the names of the outputs by format, what the
-    documents say of the film by format, and the reasons of the formats that were skipped. Where
-    writing fails all outputs are removed: a mask without its overlay would look finished. Raises
-    BonesegError; the first reason where every format was skipped.
+    out: the folder and the stem of the files. Returns the names of the outputs, the document
+    entries, and the reasons of skipped formats, each by format. If writing fails all outputs are
+    removed: a mask without its overlay would look finished. Raises BonesegError; the first reason
+    if every format was skipped.
     """
     files = files_of(out.name, formats)
     written: dict[str, str] = {}
@@ -218,7 +216,7 @@ def write_outputs(
         if skipped and not written and not entries:
             raise RadiographError(f"{found.name}: {next(iter(skipped.values()))}")
     except BaseException:
-        for file in files.values() if written else ():  # else those of an earlier call are whole
+        for file in files.values() if written else ():  # else the old ones are complete
             with suppress(OSError):
                 out.with_name(file).unlink()
         raise
@@ -238,16 +236,16 @@ def documents(formats: Sequence[str]) -> dict[str, str]:
 def unique_stems(
     inputs: Sequence[Path], formats: Sequence[str] = (), reserved: Iterable[str] = ()
 ) -> Iterator[str]:
-    """A name for each input's outputs: its stem, with a number where one of its files is taken.
+    """A name for each input's outputs: its stem, with a number if one of its files is taken.
 
-    reserved: files that are no film's; the documents of the formats are reserved in any case.
+    reserved: files that belong to no film; the documents of the formats are reserved in any case.
     """
     stems = _Stems(formats, reserved)
     return (stems.take(_shortened(stem_of(path))) for path in inputs)
 
 
 class _Stems:
-    """Stems of which no two have a file of one name, in upper or lower case."""
+    """Stems without duplicate file names, ignoring case."""
 
     def __init__(self, formats: Sequence[str], reserved: Iterable[str]) -> None:
         self._formats, self._taken = formats, set[str]()
@@ -257,7 +255,7 @@ class _Stems:
         self._taken |= {name.lower() for name in names}
 
     def take(self, own: str) -> str:
-        """A stem, with a number where it is taken."""
+        """A stem, with a number if it is taken."""
         stem, number = own, 2
         while self._taken & (names := self._names(stem)):
             stem, number = f"{own}-{number}", number + 1
@@ -274,7 +272,7 @@ def _shortened(stem: str) -> str:
 
 
 def _stem(entry: ReportEntry) -> list[str]:
-    """The stem of an entry's files, where it has any."""
+    """The stem of an entry's files, if it has any."""
     for kind, name in entry.outputs.items():
         suffix = FORMATS[kind].suffix if kind in FORMATS else ""
         if suffix and name.endswith(suffix):

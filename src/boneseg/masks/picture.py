@@ -9,10 +9,11 @@ What counts as bone:
                               65535), and grey can only be an edge, not a class: 128 and more
     one colour and black      the colour
     2 to 8 colours and black  all of them, one for each bone; each channel must be a level that
-                              colour tables use (0, 64, 128, 192, 255), so no smeared edge counts
+                              colour tables use (0, 64, 128, 192, 255), so that blurred edges do not
+                              count
     a colour and a grey       the colour; the grey is the background
 
-A colour table (palette) is judged by its colours, and transparent pixels are black. Everything
+A colour table (palette) is interpreted by its colours, and transparent pixels are black. Everything
 else is ambiguous, and is refused with the values that were found.
 """
 
@@ -50,7 +51,7 @@ def read_picture(
 ) -> NDArray[np.bool_]:
     """Read a mask that is a picture in one of `formats` (Pillow's names), whatever its suffix.
 
-    Returns and raises as `read.read_mask`. Another size than `shape` is refused by the header.
+    Returns and raises as `read.read_mask`. A size other than `shape` is refused from the header.
     """
     with quiet():
         image, negative = _decode(path, shape, formats)
@@ -66,14 +67,14 @@ def _decode(
 ) -> tuple[Image.Image, bool]:
     """A picture, upright, and whether its 0 means white."""
     try:
-        # Pillow 13 scrambles a turned, uncompressed TIFF that it opens by name and maps to memory.
+        # Pillow 13 scrambles a rotated, uncompressed TIFF that it memory-maps itself.
         with path.open("rb") as file, open_image(file, formats) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise MaskError(
                     f"{path}: {image.height} x {image.width} pixels are more than the "
                     f"{MAX_PIXELS} that a mask may have; is it a mask?"
                 )
-            if shape is not None and sorted(image.size) != sorted(shape):  # EXIF may turn it
+            if shape is not None and sorted(image.size) != sorted(shape):  # EXIF may rotate it
                 raise MaskSizeError(path, (image.height, image.width), shape)
             if getattr(image, "n_frames", 1) > 1:
                 raise MaskError(f"{path}: holds several images; save the mask alone, as PNG")
@@ -97,7 +98,7 @@ def _decode(
         raise MaskError(f"{path}: there is no such file; check the name") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise MaskError(f"{path}: has too many pixels for a mask; is it a mask?") from None
-    except Exception as error:  # a damaged file makes the decoders raise nearly anything
+    except Exception as error:  # decoders raise almost any error on damaged files
         reason = f"{error.strerror}; " if isinstance(error, OSError) and error.strerror else ""
         raise MaskError(f"{path}: cannot be read as an image; {reason}save it as PNG") from None
 
@@ -126,7 +127,7 @@ def _bone_of(image: Image.Image, path: Path) -> NDArray[np.bool_]:
 
 def _from_grey(values: NDArray[np.number], path: Path) -> NDArray[np.bool_]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UnclearMaskError(f"{path}: holds values that are not finite; {_ADVICE}")
+        raise UnclearMaskError(f"{path}: holds non-finite values; {_ADVICE}")
     levels, counts = _levels(values)
     found = [float(level) for level in levels]
     if found[0] < 0:
@@ -145,8 +146,8 @@ def _from_grey(values: NDArray[np.number], path: Path) -> NDArray[np.bool_]:
 
 
 def _levels(values: NDArray[np.number]) -> tuple[NDArray[np.number], NDArray[np.int64]]:
-    """The distinct values, rising, and how often each occurs."""
-    if values.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):  # np.unique would sort the film
+    """The distinct values, ascending, and their counts."""
+    if values.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):  # np.unique sorts: slow
         counts = np.bincount(values.ravel())
         levels = np.flatnonzero(counts)
         return levels, counts[levels]
@@ -156,9 +157,9 @@ def _levels(values: NDArray[np.number]) -> tuple[NDArray[np.number], NDArray[np.
 def _is_smoothed(levels: NDArray[np.number], counts: NDArray[np.int64]) -> bool:
     """Whether grey levels on the 0..255 scale are black and white with soft or ringing edges.
 
-    Few levels are classes, and so are small ones with nothing but an "ignore" at 255: only values
-    between the poles, or several near white, show that the grey came from smoothing. Four levels
-    are enough where two lie at each pole, as the best quality of JPEG leaves them.
+    Few levels are classes, as are small ones with only an "ignore" at 255: only values between the
+    extremes, or several near white, show that the grey came from smoothing. Four levels are enough
+    if two are near each extreme, as JPEG of the best quality leaves them.
     """
     black, white = levels <= _NEAR, levels >= 255 - _NEAR
     if levels[-1] > 255 or not (black.any() and white.any()):
@@ -181,7 +182,7 @@ def _from_palette(image: Image.Image, path: Path) -> NDArray[np.bool_]:
 
 
 def _flatten(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """RGB, height x width x 3, with what is transparent turned black."""
+    """RGB, height x width x 3, with transparent pixels black."""
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if not transparent:
         return np.asarray(image.convert("RGB"))
@@ -211,7 +212,7 @@ def _from_colours(colours: NDArray[np.uint8], path: Path) -> NDArray[np.bool_]:
 
 
 def _background(found: Sequence[tuple[int, int, int]]) -> tuple[int, int, int] | None:
-    """The colour that is not bone; None where several could be."""
+    """The colour that is not bone; None if several could be."""
     black = (0, 0, 0)
     if black in found:
         pure = all(level in _TABLE_LEVELS for colour in found for level in colour)

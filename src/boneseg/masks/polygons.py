@@ -6,8 +6,7 @@
 
 Coordinates are those of all annotation tools: x to the right and y down from the corner of the
 film, so that the pixel in row r and column c covers c to c + 1 and r to r + 1. A pixel belongs to a
-polygon where its centre does; rings that lie in one another alternate (even-odd rule), so a ring in
-a ring is a hole.
+polygon if its centre does; nested rings alternate (even-odd rule), so a ring in a ring is a hole.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from boneseg.masks.simplification import Ring, simplified
 if TYPE_CHECKING:
     from contourpy._contourpy import FillReturn_OuterOffset
 
-TOLERANCE = 0.35  # px; the most that costs no pixel, see `outlines`
+TOLERANCE = 0.35  # px; the most that changes no pixel, see `outlines`
 
 _AT_ONCE = 1 << 21  # crossings of rows computed together: some 100 MB
 _MOST_CROSSINGS = 400_000_000  # four for each pixel of the largest film
@@ -35,7 +34,7 @@ _MOST_STEPS = 10_000_000
 
 @dataclass(frozen=True)
 class Outline:
-    """One piece of bone: the ring around it, and those around its holes."""
+    """One piece of bone: its outer ring, and those of its holes."""
 
     outer: Ring
     holes: tuple[Ring, ...] = ()
@@ -49,18 +48,18 @@ def outlines(mask: NDArray[np.bool_], tolerance: float = TOLERANCE) -> list[Outl
     """The outlines of a mask (bool, H x W), from top to bottom.
 
     They run half-way between the centres of pixels inside and outside, and have only as many points
-    as it takes to stay within `tolerance` px of that line (Douglas and Peucker, 1973). Up to 0.35,
-    the least distance of that line from any centre, `fill` gives back the mask as it was.
+    as needed to stay within `tolerance` px of that line (Douglas and Peucker, 1973). Up to 0.35,
+    the least distance of that line from any centre, `fill` returns the same mask.
     """
     import contourpy
 
     if not mask.any():
         return []
-    values = np.pad(mask, 1).astype(np.float32)  # so that bone at the border is closed, too
+    values = np.pad(mask, 1).astype(np.float32)  # so that outlines at the border are closed
     generator = contourpy.contour_generator(z=values, fill_type="OuterOffset")
     filled = cast("FillReturn_OuterOffset", generator.filled(0.5, np.inf))
-    # Centres of pixels lie at whole numbers there, shifted by one for the padding; the last point
-    # of a line is its first again.
+    # There, pixel centres have integer coordinates, shifted by one by the padding; the last point
+    # of a line repeats the first.
     lines = [
         [line[start : stop - 1] - 0.5 for start, stop in pairwise(ends)]
         for line, ends in zip(*filled, strict=True)
@@ -81,8 +80,8 @@ def rings(pieces: Iterable[Outline]) -> list[Ring]:
 def fill(shapes: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Bool, H x W: the pixels whose centres lie in an odd number of rings.
 
-    A centre on an edge belongs to what lies to the right of it, or below it. What lies outside the
-    film is cut off. Raises ValueError for rings that run across more rows than any outline does.
+    A centre on an edge belongs to the area to its right, or below it. Parts outside the film are
+    clipped. Raises ValueError for rings that cross more rows than any outline does.
     """
     return fill_window(shapes, (0, shape[0]), (0, shape[1]))
 
@@ -90,12 +89,12 @@ def fill(shapes: Sequence[Ring], shape: tuple[int, int]) -> NDArray[np.bool_]:
 def fill_window(
     shapes: Sequence[Ring], rows: tuple[int, int], columns: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """As `fill`, of the part of a film between two rows and two columns (the last excluded)."""
+    """As `fill`, for the part of a film between two rows and two columns (the last excluded)."""
     height, width = rows[1] - rows[0], columns[1] - columns[0]
     crossed = np.zeros(height * (width + 1), np.uint8)  # edges between a pixel and its left one
     for ring in shapes:
         for row, column in _crossings(np.asarray(ring, np.float64), rows, columns):
-            # numpy counts faster than it inverts; a count that wraps around stays odd or even
+            # numpy counts faster than it inverts; a wrapped count keeps its parity
             np.add.at(crossed, (row - rows[0]) * (width + 1) + column - columns[0], 1)
     odd = (crossed & 1).reshape(height, width + 1)[:, :width]
     inside: NDArray[np.bool_] = np.bitwise_xor.accumulate(odd, axis=1).astype(bool)
@@ -105,7 +104,7 @@ def fill_window(
 def touched(ring: Ring, shape: tuple[int, int]) -> NDArray[np.int64]:
     """The pixels of a film that the line of a ring runs through: N x 2, (row, column).
 
-    None where the ring lies outside the film. The line is sampled every half pixel. Raises
+    Empty if the ring is outside the film. The line is sampled every half pixel. Raises
     ValueError for a line longer than any outline.
     """
     ends = _next(ring)
@@ -126,8 +125,8 @@ def keyhole(outline: Outline) -> Ring:
     """One ring for a piece with holes, for formats without holes.
 
     Each hole is joined to the nearest point of the outer ring by a cut without width, which is
-    traversed in both directions: it encloses nothing, so `fill` finds the same pixels, also where
-    cuts run across other holes. Programs that also paint the edge of a polygon paint the cut.
+    traversed in both directions: it encloses nothing, so `fill` finds the same pixels, even if cuts
+    cross other holes. Programs that also paint the edge of a polygon paint the cut.
     """
     from scipy.spatial import cKDTree
 
@@ -152,7 +151,7 @@ def keyhole(outline: Outline) -> Ring:
 def ellipse(
     x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0, points: int = 180
 ) -> Ring:
-    """An ellipse around (x, y), turned clockwise as seen on the film."""
+    """An ellipse around (x, y), rotated clockwise as seen on the film."""
     angles, turn = np.linspace(0, 2 * np.pi, points, endpoint=False), np.radians(degrees)
     across, down = radius_x * np.cos(angles), radius_y * np.sin(angles)
     return np.stack(
@@ -178,12 +177,12 @@ def _next(ring: Ring) -> Ring:
 def _crossings(
     ring: Ring, rows: tuple[int, int], columns: tuple[int, int]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Where edges cross the centre lines of rows: the row, and the first column to the right.
+    """Crossings of edges with the centre lines of rows: the row, and the first column to the right.
 
-    Some millions at a time, for a short list of points may cross every row often.
+    Some millions at a time, since a few points may cross every row many times.
     """
     ends = np.stack([ring, _next(ring)], axis=1)
-    downwards = ends[:, 0, 1] <= ends[:, 1, 1]  # so that an edge gone back along cancels exactly
+    downwards = ends[:, 0, 1] <= ends[:, 1, 1]  # so that an edge traversed twice cancels
     top = np.where(downwards[:, None], ends[:, 0], ends[:, 1])
     bottom = np.where(downwards[:, None], ends[:, 1], ends[:, 0])
     first = np.clip(np.ceil(top[:, 1] - 0.5), *rows).astype(np.int64)

@@ -28,15 +28,15 @@ def read_mask(
 ) -> NDArray[np.bool_]:
     """Read a mask: bool, height x width, True = bone, as the EXIF orientation shows it.
 
-    All black is an empty mask, all white a full one. Of a file of annotations, `film` chooses one
-    of several films, and `labels` what is bone.
+    All black is an empty mask, all white a full one. In a file of annotations, `film` chooses one
+    of several films, and `labels` those that are bone.
 
-    Raises MaskError where the file cannot be decoded, MaskSizeError where it differs from `shape`
-    (height, width), and UnclearMaskError where its values could mean more than one thing.
+    Raises MaskError if the file cannot be decoded, MaskSizeError if its size is not `shape`
+    (height, width), and UnclearMaskError if its values are ambiguous.
     """
     path = Path(path)
     if is_annotation(path):
         return read_annotation(path, shape, film=film, labels=labels)
     if labels:
-        raise MaskError(f"{path}: is a picture, which names no labels; leave --label out")
+        raise MaskError(f"{path}: is an image, which has no labels; omit --label")
     return read_picture(path, shape)

@@ -1,4 +1,4 @@
-"""A film with its bone mask, as everything that writes masks takes it.
+"""A film with its bone mask, the input of all mask writers.
 
 Segmentation(film, mask, probability, engine.bundle.card.model, Path("knee.dcm"))
 """
@@ -15,12 +15,12 @@ from boneseg.masks.polygons import TOLERANCE
 from boneseg.preprocessing import Floats
 from boneseg.radiograph.film import Radiograph
 
-BONE = "bone"  # the label of every region that is written
+BONE = "bone"  # the label of all written regions
 
 
 @dataclass(frozen=True)
 class Model:
-    """Which model found a mask.
+    """The model that found a mask.
 
     sha256: of its card. threshold: probabilities at or above it are bone.
     """
@@ -33,11 +33,11 @@ class Model:
 class Segmentation:
     """A film and the bones on it.
 
-    mask: bool H x W on the film's own grid. probability: of bone, float32 H x W in [0, 1]; None
-    where only a mask is known. model: that found the bones; None where a person drew them. name: of
-    the film in outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest
-    distance of polygons from the edge of the mask, px. called: name of the film in a document of
-    several films; by default its file name.
+    mask: bool H x W on the film's own grid. probability: of bone, float32 H x W in [0, 1]; None if
+    only a mask is known. model: that found the bones; None if a person drew them. name: of the film
+    in outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest distance of
+    polygons from the edge of the mask, px. called: name of the film in a document of several films
+    (default: its file name).
     """
 
     film: Radiograph

@@ -3,9 +3,9 @@
     for ring in simplified(rings, tolerance=0.35):
         ...                                   # float64, N x 2, in the order of those given
 
-The stretches of all rings are split together, one level after the other, so that the cost is that
-of the points, however many rings there are. Points on a straight line are removed first, and every
-`_ANCHOR`th of the others is kept, which bounds the number of levels.
+The segments of all rings are split together, level by level, so that the cost depends on the number
+of points, not of rings. Points on a straight line are removed first, and every `_ANCHOR`th of the
+others is kept, which bounds the number of levels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AT_ONCE = 1 << 20  # points simplified together: some 200 MB
 def simplified(rings: Sequence[Ring], tolerance: float) -> list[Ring]:
     """The rings without the points within `tolerance` px of the line through the others.
 
-    A ring of 4 points or fewer stays as it is, and no other gets fewer than 3.
+    A ring of 4 points or fewer is unchanged, and no other gets fewer than 3.
     """
     found = list(rings)
     if tolerance > 0:
@@ -54,7 +54,8 @@ def _batches(rings: Sequence[Ring]) -> Iterator[list[int]]:
 def _together(rings: Sequence[Ring], tolerance: float) -> list[Ring]:
     points, sizes = _corners(np.concatenate(rings), np.array([len(ring) for ring in rings]))
     begins = sizes.cumsum() - sizes
-    # Each ring from its first corner of the hull, whatever point comes first, and closed.
+    # Start each ring at its first corner of the hull, so that the result does not depend on the
+    # first point, and close it.
     leftmost = np.minimum.reduceat(points[:, 0], begins)
     heights = np.where(points[:, 0] == np.repeat(leftmost, sizes), points[:, 1], np.inf)
     start = _first(heights == np.repeat(np.minimum.reduceat(heights, begins), sizes), begins)
@@ -71,14 +72,14 @@ def _together(rings: Sequence[Ring], tolerance: float) -> list[Ring]:
     same = owner[marks[:-1]] == owner[marks[1:]]
     _split(closed, marks[:-1][same], marks[1:][same], tolerance, keep)
 
-    keep[opens + sizes] = False  # the first point again
+    keep[opens + sizes] = False  # the repeated first point
     keep |= (np.add.reduceat(keep, opens, dtype=np.int64) < 3)[owner] & (step < sizes[owner])
     counts = np.add.reduceat(keep, opens, dtype=np.int64)
     return np.split(closed[keep], counts.cumsum()[:-1])
 
 
 def _corners(points: Ring, sizes: _Ints) -> tuple[Ring, _Ints]:
-    """Rings one behind the other, without the points where they go straight on."""
+    """Concatenated rings without the points on straight lines."""
     begins = sizes.cumsum() - sizes
     here = np.arange(len(points))
     before, after = here - 1, here + 1
@@ -86,14 +87,14 @@ def _corners(points: Ring, sizes: _Ints) -> tuple[Ring, _Ints]:
     (x, y), (next_x, next_y) = (points - points[before]).T, (points[after] - points).T
     bends = (x * next_y != y * next_x) | (x * next_x + y * next_y <= 0)
     counts = np.add.reduceat(bends, begins, dtype=np.int64)
-    bends |= np.repeat(counts < 3, sizes)  # a ring along one line
+    bends |= np.repeat(counts < 3, sizes)  # a degenerate ring, on one line
     return points[bends], np.add.reduceat(bends, begins, dtype=np.int64)
 
 
 def _split(
     points: Ring, first: _Ints, last: _Ints, tolerance: float, keep: NDArray[np.bool_]
 ) -> None:
-    """Mark in `keep` the points that the stretches from `first` to `last` cannot do without."""
+    """Mark in `keep` the points needed between each `first` and `last`."""
     while True:
         open_ = last - first > 1
         first, last = first[open_], last[open_]
@@ -113,13 +114,13 @@ def _split(
 
 
 def _first(where: NDArray[np.bool_], begins: _Ints) -> _Ints:
-    """In each stretch from one of `begins` to the next, the first place where `where` holds."""
+    """The first index at which `where` holds, from each of `begins` to the next."""
     places = np.where(where, np.arange(len(where)), len(where))
     return np.minimum.reduceat(places, begins)
 
 
 def _distances(points: Ring, start: Ring, stop: Ring) -> NDArray[np.float64]:
-    """The distance of each point from the stretch between its two others."""
+    """The distance of each point from the segment between its `start` and `stop`."""
     along, beyond = stop - start, points - start
     length = (along**2).sum(axis=1)
     share = (beyond * along).sum(axis=1) / np.where(length > 0, length, 1)

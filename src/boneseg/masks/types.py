@@ -1,8 +1,7 @@
-"""What a file of annotations holds of a film: labelled regions, painted when they are needed.
+"""The content of an annotation file: labelled regions of films, painted when needed.
 
-Readers of formats make these from unchecked files; `annotations.py` merges them into masks. An
-error raised in a reader gives only the reason; `annotations.py` puts the file and the film before
-it.
+Readers of formats make these from unvalidated files; `annotations.py` merges them into masks. An
+error raised in a reader gives only the reason; `annotations.py` prepends the file and the film.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from boneseg.radiograph.film import MAX_PIXELS
 Mask = NDArray[np.bool_]
 Shape = tuple[int, int]  # height, width
 
-STRAY = 0.05  # fraction of a film by which a drawing may cross its edge; the excess is cut off
+STRAY = 0.05  # fraction of a film by which a drawing may cross its edge; the excess is clipped
 MAX_BYTES = 4 * MAX_PIXELS  # of the unpacked pixels of a mask
 MAX_PAINTED = 40 * MAX_PIXELS  # px visited for all regions of a film
 
@@ -30,7 +29,7 @@ class UnknownAnnotationError(MaskError):
 
 
 class MaskSizeError(MaskError):
-    """A mask on another grid than its film's; both are (height, width)."""
+    """A mask whose size is not that of its film; both are (height, width)."""
 
     def __init__(self, where: Path | str, size: Shape, film: Shape) -> None:
         self.size, self.film = size, film
@@ -41,7 +40,7 @@ class MaskSizeError(MaskError):
 
 
 class OtherSizeError(ValueError):
-    """Raised in readers: the mask has this size (height, width), and the film another."""
+    """Raised in readers: the mask has this size (height, width), which is not that of the film."""
 
     def __init__(self, size: Shape) -> None:
         self.size = size
@@ -52,7 +51,7 @@ class OtherSizeError(ValueError):
 class Patch:
     """A painted part of a film: bool, and the row and column of its first pixel.
 
-    visited: px that were looked at for it, where those are more.
+    visited: px examined for it, if those are more.
     """
 
     part: Mask
@@ -63,9 +62,9 @@ class Patch:
 
 @dataclass(frozen=True)
 class Region:
-    """What is drawn under one label: `paint` gives it on a film of (height, width).
+    """The region of one label: `paint` renders it on a film of (height, width).
 
-    label: without blanks around it; "unlabelled" where the file gives none.
+    label: without surrounding blanks; "unlabelled" if the file gives none.
     `paint` is None for a shape that does not follow the outline of a bone; `kind` names the shape.
     rings: the outlines of polygons in px, N x 2 (x, y) each.
     """
@@ -81,20 +80,20 @@ class Region:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The regions of one film in the order of drawing, and the grid that they were drawn on."""
+    """The regions of one film in the order of drawing, and the size of their grid."""
 
     regions: tuple[Region, ...]
-    size: Shape | None = None  # None where the file does not say
+    size: Shape | None = None  # None if the file does not give it
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a file holds of one film, and how to read it.
+    """One film of an annotation file, and how to read it.
 
-    read: takes the film's (height, width), or None where it is not known. Raises MaskError.
-    name: what the file calls the film; None where it goes by the name of the file itself.
-    uid: of the DICOM instance that it refers to, where it does.
-    error: why an entry of the file belongs to no film that could be told.
+    read: takes the film's (height, width), or None if unknown. Raises MaskError.
+    name: of the film in the file; None if the file itself is named after the film.
+    uid: of the DICOM instance that it references, if any.
+    error: why an entry of the file cannot be assigned to a film.
     """
 
     read: Callable[[Shape | None], Drawn]
@@ -108,7 +107,7 @@ class Drawing:
 
 
 def fits(size: Shape, shape: Shape | None) -> Shape:
-    """`size`, (height, width) as a header says, which has to be that of the film (`shape`).
+    """`size`, (height, width) from a header, which must be that of the film (`shape`).
 
     Raises OtherSizeError, and MaskError for more pixels than a film may have.
     """
@@ -116,14 +115,13 @@ def fits(size: Shape, shape: Shape | None) -> Shape:
         raise OtherSizeError(size)
     if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
         raise MaskError(
-            f"is said to have {size[0]} x {size[1]} pixels (height x width), which no film has; "
-            "export it again"
+            f"has an invalid size of {size[0]} x {size[1]} pixels (height x width); export it again"
         )
     return size
 
 
 def affordable(count: int, itemsize: int) -> None:
-    """Refuse to unpack so many values of so many bytes. Raises MaskError."""
+    """Refuse to unpack too much: `count` values of `itemsize` bytes. Raises MaskError."""
     if count * itemsize > MAX_BYTES:
         raise MaskError(
             f"unpacks to more than the {MAX_BYTES // 10**6} MB that a mask may take; save it as "

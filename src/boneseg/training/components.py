@@ -1,6 +1,6 @@
-"""What the names in a recipe stand for: networks, losses, optimisers and schedules.
+"""The components that a recipe names: networks, losses, optimisers and schedules.
 
-Recipes name them without importing them; here the names are checked, before anything is read.
+Recipes name them without importing them; the names are checked here, before any film is read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _check_losses(recipe: Recipe) -> None:
 
 
 def component_comments() -> dict[str, str]:
-    """What can be written for each name in a recipe, for `Recipe.to_toml`."""
+    """The possible values of each name in a recipe, for `Recipe.to_toml`."""
     comments = {
         "network.architecture": f"network family: {', '.join(NETWORKS)}",
         "optimiser.name": f"optimiser: {', '.join(OPTIMISERS)}",

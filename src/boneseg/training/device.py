@@ -15,7 +15,7 @@ def training_device() -> torch.device:
 
 
 def training_dtype(asked: str, on: torch.device) -> torch.dtype:
-    """Return the dtype of the convolutions: as requested, or for "auto" the faster one.
+    """Return the dtype of the convolutions: as requested, or the faster one for "auto".
 
     bfloat16 is faster where the hardware supports it: CUDA from Ampere on, and CPUs with AMX or
     AVX512-BF16 (a step of the default recipe on full legs, two cores of a Zen 5: 0.6 of the time).

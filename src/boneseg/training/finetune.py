@@ -34,4 +34,4 @@ def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle |
             ours = getattr(init.card.architecture, name)
             if getattr(recipe.network, name) != ours:
                 reason = f"the --init model has {'none' if ours is None else ours}"
-                raise UsageError(f"--set {key}: {reason}, and its network is used; leave --set out")
+                raise UsageError(f"--set {key}: {reason}, and its network is used; omit --set")

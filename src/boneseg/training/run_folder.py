@@ -1,4 +1,4 @@
-"""What a run was started with: it is resumed only with the same films and settings."""
+"""The films and settings of a run, which is resumed only with the same ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Plan(Document):
 
 
 class TrainingPlan(Plan):
-    """What a training run is started with."""
+    """The films and settings of a training run."""
 
     recipe: SettledRecipe
     init: str | None = Field(None, title="model (--init)")  # SHA-256 of its card
@@ -49,7 +49,7 @@ P = TypeVar("P", bound=Plan)
 
 
 def check_unchanged(plan: P, before: P, place: Path) -> None:
-    """Compare a resumed run with what it was started with.
+    """Compare a resumed run with the films and settings it was started with.
 
     Raises TrainingError that names the films, or the first setting, that differ.
     """

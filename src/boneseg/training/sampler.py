@@ -33,7 +33,7 @@ def films_of_step(seed: int, step: int, weights: Tensor, batch: int) -> Tensor:
 
 
 def _epoch(seed: int, weights: Tensor) -> Tensor:
-    """Draw one epoch of films, each its weight in times, rounded up or down."""
+    """Draw one epoch of films, each as often as its weight, rounded up or down."""
     generator = torch.Generator().manual_seed(seed)
     shuffled = torch.randperm(len(weights), generator=generator)
     if bool((weights == 1).all()):

@@ -36,7 +36,7 @@ def train(
     init: Bundle | None = None,
     report: Report | None = None,
 ) -> TrainedRun:
-    """Train on a dataset, or on films in hand; checkpoints and history.csv are written to `out`.
+    """Train on a dataset, or on loaded films; checkpoints and history.csv are written to `out`.
 
     `init` is a warm start: the network and initial weights are that bundle's. Raises DatasetError
     for unusable films, RecipeError for a network that cannot be trained on them, and TrainingError
@@ -55,7 +55,7 @@ def train(
     settled = recipe.settle(films.shapes)
     training, validation = _split(films, settled)
     try:
-        # The random numbers of the caller stay as they are.
+        # The caller's random state is unchanged.
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             loop = _loop(films, settled, training, validation, out, init, report)
             if resume and (out / CHECKPOINT).exists():
@@ -70,14 +70,14 @@ def train(
 
 
 def _split(films: Films, recipe: SettledRecipe) -> tuple[Films, Films]:
-    """Training and validation films. Raises DatasetError where none of the former shows bone."""
+    """Training and validation films. Raises DatasetError if no training film shows bone."""
     run = recipe.run
     chosen, held_out = hold_out(
         films.cases, films.clusters, run.validation, run.seed, shares=films.bone_shares
     )
     training, validation = films.part(chosen), films.part(held_out)
     if not any(training.bone_shares):
-        raise DatasetError(f"{films.root}: no mask holds any bone; check the masks")
+        raise DatasetError(f"{films.root}: no mask contains bone; check the masks")
     return training, validation
 
 
@@ -106,7 +106,7 @@ def _loop(
 def _finished(
     loop: Loop, recipe: SettledRecipe, training: Films, validation: Films, init: Bundle | None
 ) -> TrainedRun:
-    """The result: the best network, pruned where the recipe asks for it."""
+    """The result: the best network, pruned if the recipe requests it."""
     network, depth = loop.best_network(), recipe.network.depth
     return TrainedRun(
         network=network if depth is None else prune(network, depth),

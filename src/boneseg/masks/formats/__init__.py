@@ -1,11 +1,11 @@
-"""The formats of masks: one module a format, which writes and reads it.
+"""The formats of masks: one module per format, with its writer and reader.
 
     for name in ("mask", "nrrd"):
         FILM_FORMATS[name].write(Path("out/knee" + FILM_FORMATS[name].suffix), segmentation)
 
 A format that is written has either a file for each film or one document for all films of a call.
-Modules import the libraries of their format when they are called, so that this registry is light.
-What each format keeps and costs: docs/reference/formats.md.
+Modules import the library of their format when called, so importing this registry is fast.
+Details of each format: docs/reference/formats.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _Entry = TypeVar("_Entry")
 class FilmFormat:
     """A format with a file for each film.
 
-    suffix: of the file. write: raises BonesegError where the film cannot be written in this format.
+    suffix: of the file. write: raises BonesegError if the film cannot be written in this format.
     drawn: whether a mask is enough, without the probability of a model.
     """
 
@@ -54,9 +54,9 @@ class FilmFormat:
 class DocumentFormat(Generic[_Entry]):
     """A format with one document for all films.
 
-    document: name of the file. entry: what the document holds of one film. write_document: writes
-    entries in their order; raises OutputError. parse: the entries of a document by the titles of
-    their films; raises anything for a document of another kind.
+    document: name of the file. entry: makes the document's entry for one film. write_document:
+    writes entries in their order; raises OutputError. parse: the entries of a document by the
+    titles of their films; may raise any error for another document.
     """
 
     document: str
@@ -67,7 +67,7 @@ class DocumentFormat(Generic[_Entry]):
     drawn: ClassVar[bool] = True
 
     def read_document(self, path: Path) -> dict[str, _Entry]:
-        """What `entry` gave for each film of a document, by title; empty without a document.
+        """The entries of a document by film title; empty if there is no document.
 
         Titles are spelt as `printable` does. Raises OutputError for a document of another kind.
         """
@@ -75,18 +75,18 @@ class DocumentFormat(Generic[_Entry]):
             return {}
         try:
             return {printable(title): entry for title, entry in self.parse(path).items()}
-        except Exception:  # any document, or none: nothing in it can be relied on
+        except Exception:  # the file can contain anything
             raise OutputError(
-                f"{path}: is not a document that boneseg wrote, and is kept; move it away, or "
+                f"{path}: was not written by boneseg, so it is not replaced; move it, or "
                 "choose another folder for --out"
             ) from None
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads a file in a format that its suffix tells.
+    """Reads a format recognised by its suffix.
 
-    name: of the format, in messages. drawings: the films of the file; raises anything for a
+    name: of the format, in messages. drawings: the films of the file; may raise any error for a
     damaged one.
     """
 
@@ -96,10 +96,10 @@ class Reader:
 
 @dataclass(frozen=True)
 class JsonReader:
-    """Reads a JSON document in a format that its content tells.
+    """Reads a JSON format recognised by its content.
 
     name: of the format, in messages. claims: whether a document is in this format. drawings: the
-    films of the document; raises anything for a damaged one.
+    films of the document; may raise any error for a damaged one.
     """
 
     name: str

@@ -2,12 +2,12 @@
 
 Written: each connected piece of bone is an annotation with its area and box, as run lengths, which
 keep every pixel, or as a polygon, for programs that edit outlines or take nothing else. `iscrowd`
-is 0 in spite of the run lengths, for training programs leave crowds out. The hole of a polygon
-hangs on a cut, as in `labelme.py`: COCO joins the polygons of an annotation, so a second one could
-not be a hole.
+is 0 despite the run lengths, because training programs skip crowds. A hole is joined to its polygon
+by a cut, as in `labelme.py`: COCO joins the polygons of an annotation, so a second one could not be
+a hole.
 
 Read: a segmentation is a list of polygons, which are joined, or run lengths column by column, as
-numbers or packed into text. One with only a box does not follow the outline of a bone.
+numbers or packed into text. A box alone does not follow the outline of a bone.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
 
 class Entry(TypedDict):
-    """What a document holds of one film: an image and its annotations, without their numbers."""
+    """The entry of one film: an image and its annotations, without ids."""
 
     image: dict[str, object]
     annotations: list[dict[str, object]]
 
 
 def entry(segmentation: Segmentation) -> Entry:
-    """The image of one film and its annotations as run lengths, without their numbers."""
+    """The image of one film and its annotations as run lengths, without ids."""
     mask = segmentation.mask
     shape = mask.shape[0], mask.shape[1]
     found = [_packed_piece(piece, shape) for piece in pieces(mask, by_columns=True)]
@@ -47,7 +47,7 @@ def entry(segmentation: Segmentation) -> Entry:
 
 
 def polygon_entry(segmentation: Segmentation) -> Entry:
-    """The image of one film and its annotations as polygons, without their numbers."""
+    """The image of one film and its annotations as polygons, without ids."""
     found = outlines(segmentation.mask, segmentation.tolerance)
     return _film_entry(segmentation, [_polygon_piece(piece) for piece in found])
 
@@ -80,7 +80,7 @@ def write_document(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def read_document(path: Path) -> dict[str, Entry]:
-    """What `entry` gave for each film of a document, by title. Raises ValueError or KeyError."""
+    """The entries of a document by film title. Raises ValueError or KeyError."""
     document = as_object(read_json(read_bytes(path)))
     films: dict[int, Entry] = {}
     for image in map(as_object, as_list(document["images"])):
@@ -146,7 +146,7 @@ def drawings(document: object) -> list[Drawing]:
     for key in own.keys() - keys.keys():
         if own[key]:
             number = "without id" if key is None else key
-            error = f"draws on image {number}, which it does not list; correct its image_id"
+            error = f"annotates image {number}, which is not listed; correct its image_id"
             found.append(Drawing(partial(_read, {}, (), labels), error=error))
     return found
 
@@ -182,7 +182,7 @@ def _read(
 def _region(annotation: Mapping[str, object], labels: Mapping[str | None, str]) -> Region:
     number = _key(annotation["category_id"])
     if number is None:
-        raise ValueError("a category that is no id")
+        raise ValueError("an invalid category_id")
     label = labels.get(number, number)
     segmentation = annotation.get("segmentation")
     if not segmentation:
@@ -204,8 +204,8 @@ def _painted(segmentation: Mapping[str, object], shape: Shape) -> Patch:
 def unpacked(text: str | bytes) -> list[int]:
     """Run lengths packed as COCO's maskApi.c does: 5 bits a letter, from "0", the lowest first.
 
-    Bit 5 marks continuation, bit 4 of the last letter is the sign; from the fourth number on, the
-    difference to the last but one is stored.
+    Bit 5 marks continuation, bit 4 of the last letter is the sign; from the fourth number on, each
+    is stored as its difference to the last but one.
     """
     data = text.encode("ascii") if isinstance(text, str) else text
     counts: list[int] = []
@@ -213,7 +213,7 @@ def unpacked(text: str | bytes) -> list[int]:
     for letter in data:
         bits = letter - 48
         if not 0 <= bits < 64 or shift >= 5 * _LONGEST:
-            raise ValueError("run lengths that are not packed as COCO does")
+            raise ValueError("invalid COCO run lengths")
         number |= (bits & 31) << shift
         shift += 5
         if bits & 32:
@@ -223,5 +223,5 @@ def unpacked(text: str | bytes) -> list[int]:
         counts.append(number + (counts[-2] if len(counts) > 2 else 0))
         number = shift = 0
     if shift:
-        raise ValueError("run lengths that are cut short")
+        raise ValueError("truncated run lengths")
     return counts

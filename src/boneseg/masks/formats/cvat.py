@@ -2,8 +2,8 @@
 
 Written: the bones as brush masks, which keep every pixel
 (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/). A mask is a box and, within it,
-the lengths of runs row by row, the first of them outside the bone. The task that it is loaded into
-must have the label "bone".
+the lengths of runs row by row, the first of them outside the bone. The CVAT task must have the
+label "bone".
 
 Read: polygons, brush masks and ellipses, in the order of their z_order; boxes, lines, points,
 cuboids and skeletons do not follow the outline of a bone.
@@ -97,7 +97,7 @@ def _runs(piece: Places) -> dict[str, str]:
 
 
 def drawings(path: Path) -> list[Drawing]:
-    """A drawing for each film that is listed. Raises MaskError where the XML is another."""
+    """A drawing for each film that is listed. Raises MaskError for other XML."""
     from xml.etree import ElementTree
 
     text = read_bytes(path)
@@ -152,6 +152,6 @@ def _masked(facts: dict[str, str], shape: Shape) -> Patch:
     )
     affordable(width * height, 1)
     if width > shape[1] or height > shape[0]:
-        raise MaskError("is larger than its film; draw it on the film that it is meant for")
+        raise MaskError("extends beyond its film; check that it belongs to this film")
     part = by_runs([int(run) for run in facts["rle"].split(",")], (height, width))
     return placed(part, left, top, shape)

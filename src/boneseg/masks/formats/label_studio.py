@@ -1,15 +1,15 @@
 """Label Studio: one JSON of tasks for all films (https://labelstud.io/guide/export).
 
 Written: the bones as brush masks, which keep all pixels
-(https://labelstud.io/guide/predictions). What a model found are predictions, which a person
-accepts; what a person drew are annotations. The labelling set-up of the project must have these two
-tags:
+(https://labelstud.io/guide/predictions). Masks from a model are predictions, which a person
+accepts; masks drawn by a person are annotations. The labelling interface of the project must have
+these two tags:
 
     <Image name="image" value="$image"/>
     <BrushLabels name="bones" toName="image"><Label value="bone"/></BrushLabels>
 
 Read: masks, polygons and ellipses; boxes, points and regions of unknown kinds do not follow the
-outline of a bone. A region has its label in itself (BrushLabels), or in a result of the same id
+outline of a bone. A region has its own label (BrushLabels), or that of a result with the same id
 (Brush and Labels). A task without annotations, or with predictions only, is not a film with a mask.
 
 Brush masks are RGBA pictures packed by rle-pack (https://github.com/thi-ng/umbrella), bit by bit:
@@ -37,10 +37,10 @@ from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.masks.types import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.radiograph.sniff import SUFFIXES
 
-LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files of its own disk
+LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves local files
 _WORD_BITS, _SIZES = 8, (3, 4, 8, 16)  # as Label Studio itself writes
 _OTHERS = {"rectangle": "a box", "keypoint": "a point", "vector": "a line"}
-_WORDS = frozenset(  # results about a film or a region, which draw nothing
+_WORDS = frozenset(  # results about a film or a region, without a shape
     (
         *("labels", "choices", "taxonomy", "textarea", "rating", "number", "datetime"),
         *("pairwise", "ranker", "relation"),
@@ -91,7 +91,7 @@ def _title(address: str) -> str:
 
 
 def packed(mask: NDArray[np.bool_]) -> list[int]:
-    """The bytes of a brush mask: every channel 255 where there is bone."""
+    """The bytes of a brush mask: every channel is 255 in bone."""
     values = mask.ravel()
     edges = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1, [values.size]])
     longest = 1 << _SIZES[3]
@@ -119,7 +119,7 @@ def _is_task(task: object) -> bool:
 
 
 def drawings(document: object) -> list[Drawing]:
-    """A drawing for each task with an annotation. Raises MaskError where there is none."""
+    """A drawing for each task with an annotation. Raises MaskError if there is none."""
     found = []
     for number, value in enumerate(as_list(document), start=1):
         try:
@@ -134,7 +134,7 @@ def drawings(document: object) -> list[Drawing]:
         if done:
             found.append(Drawing(partial(_read, done), name))
     if not found:
-        raise MaskError("no task has an annotation; accept or draw them, then export it")
+        raise MaskError("no task has an annotation; accept or draw masks, then export again")
     return found
 
 
@@ -143,7 +143,7 @@ def _is_cancelled(annotation: object) -> bool:
 
 
 def film_name(task: Task) -> str:
-    """What a task calls its film: the value of `image`, or the first file name of a picture.
+    """The film name in a task: the value of `image`, or the first file name of an image.
 
     Other columns of an imported table may precede it. Raises ValueError without any.
     """
@@ -158,9 +158,9 @@ def film_name(task: Task) -> str:
 
 
 def _file_of(address: str) -> str:
-    """The file at the end of an address."""
+    """The file name at the end of an address."""
     parts = urlsplit(address)
-    local = parse_qs(parts.query, errors="surrogateescape").get("d")  # of the server's own disk
+    local = parse_qs(parts.query, errors="surrogateescape").get("d")  # of local files
     return PurePosixPath(local[0] if local else unquote(parts.path)).name
 
 
@@ -171,7 +171,7 @@ def _read(annotations: Sequence[object], shape: Shape | None) -> Drawn:
     areas = [result for result in results if as_text(result["type"]) not in _WORDS]
     sizes = set(map(_size, areas))
     if any(area.get("image_rotation") for area in areas):
-        raise MaskError("is drawn on a turned film; turn it back in Label Studio, or the film")
+        raise MaskError("is drawn on a rotated film; undo the rotation and export it again")
     if len(sizes) > 1:
         raise MaskError("has regions drawn on films of several sizes; draw them again on this one")
     size = fits(sizes.pop(), shape) if sizes else None
@@ -200,7 +200,7 @@ def _labels(area: Task, said: Mapping[object, object]) -> list[str]:
 
 def _region(area: Task, label: str) -> Region:
     kind, value = as_text(area["type"]).removesuffix("labels"), as_object(area["value"])
-    scale = np.array(_size(area)[::-1]) / 100  # places are in percent of the film
+    scale = np.array(_size(area)[::-1]) / 100  # coordinates are in percent of the film
     if kind == "polygon":
         return polygon(label, _percent(value["points"]) * scale)
     if kind == "ellipse":
@@ -216,7 +216,7 @@ def _region(area: Task, label: str) -> Region:
 
 
 def _percent(places: object) -> NDArray[np.float64]:
-    """Places in percent of the film. Raises MaskError for what lies far outside."""
+    """Coordinates in percent of the film. Raises MaskError for values far outside."""
     numbers = np.asarray(places, np.float64)
     if not (numbers > -100 * STRAY).all() or not (numbers < 100 + 100 * STRAY).all():
         raise MaskError("has coordinates outside 0 to 100; give them in percent of the film")
@@ -229,15 +229,15 @@ def _brushed(packed: object, shape: Shape) -> Patch:
 
 
 def _opaque(address: str, shape: Shape) -> Patch:
-    """What is drawn in a PNG in a data URL: black on transparent, of the size of the film."""
+    """The mask in a PNG data URL: black on transparent, of the size of the film."""
     alpha = np.asarray(png(address.partition(",")[2], shape).getchannel("A"))
     return placed(Patch(np.asarray(alpha > 0)), 0, 0, shape)
 
 
 def unpacked(packed: object, size: int) -> NDArray[np.uint8]:
-    """The bytes that rle-pack has packed, `size` of them. Raises ValueError where it has not."""
+    """The `size` bytes packed by rle-pack. Raises ValueError if they are damaged."""
     if not isinstance(packed, list):
-        raise ValueError("no list of bytes")
+        raise ValueError("not a list of bytes")
     data = bytes(packed)
     bits, place = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}", 0
 
@@ -245,13 +245,13 @@ def unpacked(packed: object, size: int) -> NDArray[np.uint8]:
         nonlocal place
         place += size
         if place > len(bits):
-            raise ValueError("packed bytes that are cut short")
+            raise ValueError("truncated run lengths")
         return int(bits[place - size : place], 2)
 
     count, word = take(32), take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
     if word != 8 or count != size:
-        raise ValueError("words that are no bytes, or of another size than the film")
+        raise ValueError("words that are not bytes, or not as many as the film has")
     pieces, done = [], 0
     while done < count:
         repeated = take(1)

@@ -35,7 +35,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Extent:
-    """Of a piece along its main axis and across it, in the unit of the spacing; and its angle."""
+    """The size of a piece along and across its main axis, in the unit of the spacing; its angle."""
 
     length: float
     width: float

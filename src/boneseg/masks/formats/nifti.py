@@ -1,8 +1,8 @@
 """NIfTI: a volume of one slice for each film; the values are the labels, 1 = bone.
 
-The volume lies where readers of the ITK family place a film (see `nrrd.py`). NIfTI's own axes run
-to the right and to the front, so the affine has two negative signs. A file with another orientation
-is refused.
+The volume has the position that ITK-based programs give a film (see `nrrd.py`). NIfTI's own axes
+run to the right and to the front, so the affine has two negative signs. A file with another
+orientation is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from boneseg.masks.types import Drawing, Drawn, Region, Shape, affordable, fits
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
-    """Write the mask, packed with gzip. Raises OutputError."""
+    """Write the mask, compressed with gzip. Raises OutputError."""
     import nibabel
 
     rows, columns = segmentation.film.spacing_mm or (1.0, 1.0)
@@ -60,7 +60,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
     size = fits((sides[1], sides[0]), shape)
     stored = image.get_data_dtype()
     if stored.kind not in "biuf":
-        raise MaskError("holds colours or complex numbers; save it as labels, in whole numbers")
+        raise MaskError("holds colours or complex numbers; save it as integer labels")
     affordable(math.prod(sides), stored.itemsize)
     if _is_turned(np.asarray(image.affine, np.float64)):
         raise turned()
@@ -70,7 +70,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
 
 
 def _is_turned(affine: NDArray[np.float64]) -> bool:
-    """Whether x does not run to the left, or y not to the back; quaternions are rounded."""
+    """Whether x does not point left, or y not backwards; quaternions are rounded."""
     axes = affine[:2, :2]
     if not np.isfinite(axes).all() or not (np.diag(axes) < 0).all():
         return True

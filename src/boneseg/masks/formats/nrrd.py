@@ -3,14 +3,14 @@
 https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html and
 https://teem.sourceforge.net/nrrd/format.html
 
-A film has no place in the patient. Readers of the ITK family (Slicer, ITK-SNAP) then place it with
-x to the patient's left and y to the back, from 0, and the files written here do the same, so that
-they lie on the film. Where the spacing of the film is unknown it is 1 mm, as in those programs. A
-file with another orientation is refused, for nothing says which way its film was turned.
+A film has no position in the patient. ITK-based programs (Slicer, ITK-SNAP) then place it with x to
+the patient's left and y to the back, from 0, and the files written here do the same, so that they
+match the film. If the spacing of the film is unknown it is 1 mm, as in those programs. A file with
+another orientation is refused, because the rotation of its film is unknown.
 
-Read: values that no segment names are labels themselves, and so are all values where there are no
-segments. Slicer may crop the picture to what is drawn; an offset then gives its place on the film.
-pynrrd parses the header; the pixels are unpacked here, never more than the header announces.
+Read: values without a segment are labels themselves. Slicer may crop the image to the segments; an
+offset then gives its position on the film. pynrrd parses the header; the pixels are unpacked here,
+never more than the header announces.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ALMOST = 1e-4  # of a pixel's side: rounding, not rotation
 _SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1}
 _SHORT = {"LPS": "left-posterior", "LAS": "left-anterior", "RAS": "right-anterior"}
 _HEADER = 1 << 24  # bytes; those of hundreds of segments are some 100 kB
-_PACKING = 4096  # bytes that packing may add to a small mask
+_PACKING = 4096  # bytes that compression may add to a small mask
 _LAYERS = 1000
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -102,7 +102,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
 
 
 def _extent(mask: NDArray[np.bool_]) -> str:
-    """First and last voxel of the segment along x, y and z; 0 and -1 where there is none."""
+    """First and last voxel of the segment along x, y and z; 0 and -1 if there is none."""
     if not mask.any():
         return "0 -1 0 -1 0 -1"
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
@@ -120,7 +120,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
     with path.open("rb") as file:
         header = dict(nrrd.read_header(_lines(file)))
         if {"data file", "datafile"} & header.keys():
-            raise MaskError("keeps its pixels in another file; save it as one")
+            raise MaskError("keeps its pixels in another file; save both in one")
         skipped = (int(header.get(key, 0)) for key in ("line skip", "lineskip", "byte skip"))
         if any(skipped) or int(header.get("byteskip", 0)):
             raise MaskError("skips lines or bytes before its pixels; save it again")
@@ -148,7 +148,7 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
 def _lines(file: IO[bytes]) -> Iterator[str]:
     """The lines of the header, at most `_HEADER` bytes; they end with an empty one.
 
-    Names of segments are UTF-8; pynrrd itself would keep only ASCII.
+    Segment names are UTF-8; pynrrd would keep only ASCII.
     """
     left = _HEADER
     while left > 0 and (line := file.readline(left)):
@@ -156,7 +156,7 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
         yield line.decode("utf-8", "replace")
         if not line.strip():
             return
-    raise ValueError("a header without end")
+    raise ValueError("an unterminated header")
 
 
 def _unpacked(
@@ -180,23 +180,23 @@ def _unpacked(
     elif encoding == "hex":
         data = bytes.fromhex(file.read(4 * size).decode("ascii"))
     elif encoding in ("gz", "gzip"):
-        data = gzip.GzipFile(fileobj=_packed(file, size)).read(size + 1)  # of one member or several
+        data = gzip.GzipFile(fileobj=_packed(file, size)).read(size + 1)  # one or more members
     elif encoding in ("bz2", "bzip2"):
         data = bz2.BZ2File(_packed(file, size)).read(size + 1)
     else:
-        raise MaskError(f"is packed as {encoding}; save it with the encoding gzip or raw")
+        raise MaskError(f"has the encoding {encoding}; save it with gzip or raw")
     if len(data) != size:
         raise ValueError("too few or too many bytes")
     return np.frombuffer(data, dtype).reshape(sides, order="F")
 
 
 def _packed(file: IO[bytes], size: int) -> IO[bytes]:
-    """At most what packing `size` bytes can give: empty members could follow without end."""
+    """At most the bytes that `size` bytes can compress to: empty members could follow endlessly."""
     return io.BytesIO(file.read(2 * size + _PACKING))
 
 
 def _refuse_turned(header: Mapping[str, object], dimensions: int) -> None:
-    """Refuse a picture whose axes are not those of its film."""
+    """Refuse an image whose axes are not those of its film."""
     directions, space = header.get("space directions"), header.get("space")
     if directions is None or not isinstance(space, str):
         return  # plain pixels
@@ -213,7 +213,7 @@ def _refuse_turned(header: Mapping[str, object], dimensions: int) -> None:
 
 def turned() -> MaskError:
     return MaskError(
-        "is turned or mirrored against its film, by its axes; save it with the film's own "
+        "has axes rotated or mirrored relative to its film; save it with those of the film "
         "(x to the left, y to the back of the patient: LPS)"
     )
 
@@ -221,7 +221,7 @@ def turned() -> MaskError:
 def _segments(
     header: Mapping[str, object], layers: list[NDArray[np.generic]]
 ) -> list[tuple[str, int, int, str]]:
-    """Label, layer, value and kind of all that is drawn: the segments, then other values."""
+    """Label, layer, value and kind of each region: the segments, then other values."""
     numbers = sorted({int(m[1]) for key in header if (m := re.match(r"Segment(\d+)_", key))})
     found = []
     for number in numbers:
@@ -230,7 +230,7 @@ def _segments(
         layer = as_integer(header.get(f"Segment{number}_Layer", number if len(layers) > 1 else 0))
         value = as_integer(header.get(f"Segment{number}_LabelValue", 1))
         if not 0 <= layer < len(layers) or value < 1:
-            raise ValueError("a layer that is not there, or the value of the background")
+            raise ValueError("a missing layer, or the background value")
         found.append((name, layer, value, "a segment"))
     claimed = {(layer, value) for _, layer, value, _ in found}
     for index, layer_data in enumerate(layers):

@@ -53,15 +53,16 @@ def write_probability(path: Path, probability: NDArray[np.float32]) -> None:
 
 
 def read_probability(path: Path) -> NDArray[np.float32]:
-    """What `write_probability` wrote. Raises OSError or ValueError where it is gone or damaged."""
+    """The probability that `write_probability` wrote. Raises OSError or ValueError if it is missing
+    or damaged."""
     with Image.open(path) as image:
         return np.asarray(image, np.float32) / np.float32(65535)
 
 
 def save_png(path: Path, image: Image.Image) -> None:
-    """Write an image as PNG, complete or not at all; OutputError where that fails.
+    """Write an image as PNG, complete or not at all; raises OutputError.
 
-    Its "Software" text tells it from a film: see `radiograph/provenance.py`.
+    Its "Software" text distinguishes it from a film: see `radiograph/provenance.py`.
     """
     encoded, software = io.BytesIO(), PngInfo()
     software.add_text("Software", SOFTWARE)

@@ -3,7 +3,7 @@
 A line is the number of a class, 0 for bone, which is its label, and a polygon in fractions of the
 film's width and height.
 
-Written: a line for each bone, an empty file for none. Holes hang on a cut, as in `labelme.py`.
+Written: a line for each bone, an empty file for none. Holes are joined by cuts, as in `labelme.py`.
 
 Read: a line with four numbers is a box, which does not follow the outline of a bone. Lines that
 also have a confidence or a track number, as predictions may have, are refused.
@@ -44,7 +44,7 @@ def drawings(path: Path) -> list[Drawing]:
 def holds_numbers(path: Path) -> bool:
     """Whether a text file looks like YOLO: in a line, the second word and a neighbour are numbers.
 
-    Other text, such as a README, may lie among masks.
+    Other text files, such as a README, may be among the masks.
     """
     try:
         lines = _lines(path)
@@ -70,25 +70,25 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
     try:
         return Drawn(tuple(_region(line, shape) for line in _lines(path)))
     except ValueError:
-        raise MaskError("holds no polygons as YOLO writes them; export it again") from None
+        raise MaskError("holds no valid YOLO polygons; export it again") from None
 
 
 def _region(words: list[str], shape: Shape | None) -> Region:
     number = float(words[0])
     if number != int(number):
-        raise ValueError("a class that is no whole number")
+        raise ValueError("a class that is not an integer")
     label, places = str(int(number)), [float(word) for word in words[1:]]
     if len(places) in (4, 5):
         return Region(label, None, "a box")
     if len(places) % 2:
         raise MaskError(
-            "has a line with an odd number of coordinates; leave out the confidence, or export it "
+            "has a line with an odd number of coordinates; remove the confidence, or export it "
             "again"
         )
     parts = ring(places)
     if parts.min() < -STRAY or parts.max() > 1 + STRAY:
         raise MaskError(
-            "has coordinates outside 0 to 1; give them in parts of the film's width and height, "
+            "has coordinates outside 0 to 1; give them as fractions of width and height, "
             "without confidence and track number"
         )
     if words[-1].isdecimal() and _is_apart(parts):

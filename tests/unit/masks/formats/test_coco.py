@@ -60,7 +60,7 @@ def test_parts_of_a_file_that_belong_to_no_film_are_named(tmp_path: Path) -> Non
     dataset = open_dataset(tmp_path)
     (case,) = dataset.cases
     assert np.array_equal(case.read_mask(SHAPE), rectangle())
-    assert any("draws on image 9, which it does not list" in fault for fault in dataset.faults)
+    assert any("annotates image 9, which is not listed" in fault for fault in dataset.faults)
     assert any("an image without id or file_name" in fault for fault in dataset.faults)
     tasks = [*label_studio_region("polygon"), "x", {"data": {}}, {"data": 3}, {"annotations": 1}]
     (tmp_path / "masks" / "all.json").write_text(json.dumps(tasks))

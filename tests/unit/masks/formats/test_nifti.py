@@ -62,7 +62,7 @@ def test_a_nifti_that_lies_in_another_way_is_refused(affine: Any, tmp_path: Path
     (tmp_path / "masks").mkdir()
     volume = square().T[:, :, None].astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "masks" / "knee.nii.gz")
-    with pytest.raises(MaskError, match="is turned or mirrored against its film"):
+    with pytest.raises(MaskError, match="has axes rotated or mirrored relative to its film"):
         only_mask(tmp_path)
 
 

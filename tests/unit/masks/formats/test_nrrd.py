@@ -66,7 +66,7 @@ def test_every_space_of_nrrd_is_read_and_its_mirror_refused(space: str, tmp_path
         if sign > 0:
             assert np.array_equal(mask_of(tmp_path / name, "knee.nrrd", file), MASK)
         else:
-            with pytest.raises(MaskError, match="is turned or mirrored"):
+            with pytest.raises(MaskError, match="has axes rotated or mirrored"):
                 mask_of(tmp_path / name, "knee.nrrd", file)
 
 
@@ -140,7 +140,7 @@ def test_axes_may_be_named_by_their_letters(space: str, sides: list[int], tmp_pa
     facts = {"space": space, "space directions": np.diag(sides)}
     assert np.array_equal(read_mask(segments(tmp_path / "a.seg.nrrd", **facts)), square())
     turned = facts | {"space directions": np.diag([1, -1, 1]) * sides}
-    with pytest.raises(MaskError, match="is turned or mirrored against its film"):
+    with pytest.raises(MaskError, match="has axes rotated or mirrored relative to its film"):
         read_mask(segments(tmp_path / "b.seg.nrrd", **turned))
 
 

@@ -26,7 +26,7 @@ def write_probability(path: Path, segmentation: Segmentation) -> None:
 
 
 def drawings(path: Path) -> list[Drawing]:
-    """A drawing for each film that is referred to. Raises as `read.drawings` does."""
+    """A drawing for each referenced film. Raises as `read.drawings` does."""
     from boneseg.masks.formats.dicom_seg.read import drawings
 
     return drawings(path)

@@ -23,7 +23,7 @@ _TYPES = ("FRACTIONAL", "LABELMAP")  # other than BINARY (C.8.20.2); unknown val
 
 
 def drawings(path: Path) -> list[Drawing]:
-    """A drawing for each film that is referred to. Raises MaskError for DICOM of another kind."""
+    """A drawing for each referenced film. Raises MaskError for DICOM of another kind."""
     header = _parse(path, pixels=False)
     frames: dict[str | None, list[int]] = defaultdict(list)
     for index, group in enumerate(header.PerFrameFunctionalGroupsSequence):
@@ -45,7 +45,7 @@ def _parse(path: Path, *, pixels: bool) -> FileDataset:
 
 
 def _film(header: Dataset, group: Dataset) -> str | None:
-    """The instance that a frame references, itself or by what is shared by all frames."""
+    """The instance that a frame references, itself or through the shared functional groups."""
     for groups in (group, *header.get("SharedFunctionalGroupsSequence", ())):
         for derivation in groups.get("DerivationImageSequence", ()):
             for image in derivation.get("SourceImageSequence", ()):
@@ -69,7 +69,7 @@ def _read(path: Path, frames: list[int], shape: Shape | None) -> Drawn:
     groups, count = dataset.PerFrameFunctionalGroupsSequence, int(dataset.NumberOfFrames)
     if count != len(groups):
         raise MaskError(
-            f"has {count} frames but describes {len(groups)}; no frame can be told from another; "
+            f"has {count} frames but describes {len(groups)}; its frames are ambiguous; "
             "export it again"
         )
     if len(frames) * size[0] * size[1] > MAX_PAINTED:
@@ -94,7 +94,7 @@ def _painted(dataset: FileDataset, index: int, path: Path, shape: Shape) -> Patc
     try:
         pixels = decode(dataset, index, path)
     except RadiographError:
-        raise MaskError("is damaged, or is packed in an unknown way; export it again") from None
+        raise MaskError("is damaged, or has an unknown encoding; export it again") from None
     if pixels.shape != shape:
         raise ValueError("a frame of another size")
     return placed(Patch(np.asarray(pixels > 0)), 0, 0, shape)

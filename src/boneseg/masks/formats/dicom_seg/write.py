@@ -7,10 +7,10 @@ The segmentation has the pixel matrix of its film, and references it. It has no 
 a projection has no position in the patient, and without one the standard matches the two by their
 pixels (A.51.5).
 
-Patient and study are copied by design. Identifiers are copied byte for byte, even where they break
-a rule of the standard (a backslash in Patient ID, 17 characters of Accession Number): with another
+Patient and study are copied by design. Identifiers are copied byte for byte, even if they violate
+the standard (a backslash in Patient ID, 17 characters of Accession Number): with another
 identifier, or none, the segmentation would belong to another patient. Descriptions of the patient
-or the study are left empty where they are not valid.
+or the study are left empty if they are not valid.
 
 Its UIDs are derived from those of the film and of the model: the same film and model always give
 the same UIDs, and storing the result twice does not add a second one.
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
 
 SERIES_NUMBER = 7100  # above the series numbers that modalities assign
-_NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs made here
-_COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange that overlays have
+_NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs generated here
+_COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange of overlays
 
 # Type 1 in every image, and so in every reference to one (PS3.3 C.12.1, C.7.2.1, C.7.3.1).
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -82,20 +82,19 @@ def dicom_seg(
     """The bones on a film as a DICOM Segmentation, in memory.
 
     source: the film as pydicom reads it; its pixels are not used.
-    found: of the same film, whose mask is written, or with `fractional` its probability.
-    corrected: whether a person has changed what the model found; the UIDs then depend on the mask.
+    found: of the same film; its mask is written or, with `fractional`, its probability.
+    corrected: whether a person has edited the model's mask; the UIDs then depend on the mask.
 
-    Raises RadiographError where the film lacks an identifier that must be referenced, or has
-    another size.
+    Raises RadiographError if the film lacks a required identifier, or has another size.
     """
-    import highdicom  # noqa: F401 (before `quiet`, which knows the loggers there are)
+    import highdicom  # noqa: F401 (before `quiet`, which silences existing loggers)
 
     with quiet():
         _check(source, found.mask.shape, str(found.name))
         segmentation = _segmentation(source, found, fractional, corrected)
         _identify(segmentation, source)
-        # Which way the rows and columns run, type 2C without a place in space (C.7.6.1.1.1).
-        known = _is_sound(source, "PatientOrientation")
+        # Patient Orientation is type 2C without a position in space (C.7.6.1.1.1).
+        known = _is_valid(source, "PatientOrientation")
         segmentation.PatientOrientation = source.PatientOrientation if known else None
         _refer(segmentation, source, found.film.frame)
         return segmentation
@@ -110,7 +109,7 @@ def _segmentation(
     film, study, series = (text_of(source, f"{of}InstanceUID") for of in ("SOP", "Study", "Series"))
     frame, by = found.film.frame, found.model
     uid = segmentation_uid(film, by, frame=frame, fractional=fractional)
-    if by is None or corrected:  # what a person draws may differ each time
+    if by is None or corrected:  # a person may draw another mask each time
         uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
     model, kind = _model(by), _kind(fractional)
     pixels = found.probability if fractional else found.mask.astype(np.uint8)
@@ -132,7 +131,7 @@ def _segmentation(
         content_label="BONES",
         content_description=f"Bones, {kind}",
         series_description=f"Bones, {kind} (boneseg)",
-        omit_empty_frames=False,  # a film without bones has a result, too
+        omit_empty_frames=False,  # a film without bones has a result too
     )
     return made
 
@@ -140,7 +139,7 @@ def _segmentation(
 def segmentation_uid(
     film_uid: str, model: Model | None, *, frame: int = 1, fractional: bool = False
 ) -> str:
-    """The SOP Instance UID of what a model finds on a film, known before it is looked for."""
+    """The SOP Instance UID of a model's segmentation of a film, known before it is computed."""
     return _uid(film_uid, frame, _model(model), _kind(fractional))
 
 
@@ -164,8 +163,8 @@ def read_source(path: Path, name: Path | None = None) -> Dataset:
     except Exception:  # pydicom's message could quote the file
         raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
     raise RadiographError(
-        f"{name or path}: is not a DICOM film, so a DICOM Segmentation has nothing to point at; "
-        "leave dicom-seg out, or give the DICOM file"
+        f"{name or path}: is not a DICOM film, so a DICOM Segmentation cannot reference it; "
+        "omit dicom-seg, or give the DICOM file"
     )
 
 
@@ -173,15 +172,15 @@ def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
     missing = [keyword for keyword in _NEEDED if not _UID.fullmatch(text_of(source, keyword))]
     if missing:
         raise RadiographError(
-            f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot point at it; "
-            "export it again, or leave dicom-seg out"
+            f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot reference it; "
+            "export it again, or omit dicom-seg"
         )
     stored = _matrix(source)
     if stored != shape:
         said = " x ".join(map(str, stored)) or "unknown"
         raise RadiographError(
             f"{name}: its pixel matrix is {said} but its bones were found on "
-            f"{shape[0]} x {shape[1]} (height x width); leave dicom-seg out"
+            f"{shape[0]} x {shape[1]} (height x width); omit dicom-seg"
         )
 
 
@@ -192,11 +191,11 @@ def _matrix(source: Dataset) -> tuple[int, ...]:
 
 
 def _anchor(source: Dataset) -> Dataset:
-    """The film as highdicom needs it: of one frame, with no place in space, and sound values only.
+    """The film as highdicom needs it: one frame, no position in space, valid values only.
 
     Anything else in the source (several frames, half a Frame of Reference, an invalid date) would
-    make highdicom refuse it, or make the segmentation invalid. Its class is that of a CR film, for
-    those of XA and RF mean many frames; `_refer` restores the real one.
+    make highdicom refuse it, or make the segmentation invalid. Its class is that of a CR film,
+    since those of XA and RF imply several frames; `_refer` restores the real one.
     """
     anchor = Dataset()
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
@@ -205,7 +204,7 @@ def _anchor(source: Dataset) -> Dataset:
         setattr(anchor, keyword, "")
     anchor.ReferringPhysicianName = ""
     for keyword in _DESCRIPTIONS:
-        if _is_sound(source, keyword):
+        if _is_valid(source, keyword):
             setattr(anchor, keyword, source[keyword].value)
     if anchor.PatientSex not in _SEXES:
         anchor.PatientSex = ""
@@ -242,7 +241,7 @@ def _identify(segmentation: Dataset, source: Dataset) -> None:
 
 
 def _copy(segmentation: Dataset, source: Dataset, keyword: str) -> None:
-    """Copy an element with the bytes that the file has, or as it is where it has been decoded."""
+    """Copy an element with the bytes that the file has, or unchanged if it has been decoded."""
     tag = tag_for_keyword(keyword)
     element = source.get_item(tag) if tag is not None else None
     if isinstance(element, RawDataElement) and element.value:
@@ -254,15 +253,15 @@ def _copy(segmentation: Dataset, source: Dataset, keyword: str) -> None:
         segmentation[keyword] = copy.deepcopy(element)
 
 
-def _is_sound(source: Dataset, keyword: str) -> bool:
-    """Whether an element is there, and valid in the VR that the standard has for it."""
+def _is_valid(source: Dataset, keyword: str) -> bool:
+    """Whether an element is present and valid in its standard VR."""
     try:
         element, vr = source[keyword], dictionary_VR(keyword)
         values = element.value if element.VM > 1 else [element.value]
         for value in values:
             validate_value(vr, value, config.RAISE)
             _TIMES.get(vr, str)(value)
-    except Exception:  # any: a value that pydicom cannot convert
+    except Exception:  # a value that pydicom cannot convert
         return False
     return element.VM <= 1 or keyword == "PatientOrientation"
 
@@ -294,7 +293,7 @@ def _description(model: Model | None, corrected: bool) -> SegmentDescription:
 
 
 def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:
-    """Set the class of the film in all references to it and, where it has several, the frame."""
+    """Set the class of the film in all references to it and the frame, if it has several."""
     several = (numbers_of(source, "NumberOfFrames") or [1])[0] > 1
     kind = text_of(source, "SOPClassUID")
     for series in segmentation.ReferencedSeriesSequence:
@@ -317,11 +316,11 @@ def _kind(fractional: bool) -> str:
 
 
 def _uid(*parts: object) -> str:
-    """A UID of the parts and nothing else (PS3.5 B.2: 2.25 and a UUID as one integer)."""
+    """A UID derived only from the parts (PS3.5 B.2: 2.25 and a UUID as one integer)."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"
 
 
 def _number(source: Dataset) -> int:
-    """The film's number in its series; 1 where it has no usable one."""
+    """The film's number in its series; 1 if it has no usable one."""
     number = int((numbers_of(source, "InstanceNumber") or [1])[0])
     return number if 1 <= number < 2**31 - 2**16 else 1
