@@ -321,7 +321,7 @@ def test_masks_without_any_bone_are_refused(data: Path, tmp_path: Path, boneseg:
     trained = boneseg("train", blank, "--out", tmp_path / "run", *SMALL)
     assert trained.status == 1
     (line,) = trained.lines
-    assert "no mask holds any bone" in line
+    assert "no mask contains bone" in line
     assert not (tmp_path / "run").exists()
 
 

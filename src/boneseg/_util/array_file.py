@@ -48,7 +48,7 @@ class ArrayFile:
     """A temporary file of arrays; they stay valid after its removal.
 
     All arrays are appended, also by several threads, before the first is read. Then the file is
-    removed from its folder, so that not even a killed process leaves it. A shared file is removed
+    removed from its folder, so that even a killed process leaves no file. A shared file is removed
     with this object instead, as processes that got it pickled have to find it.
     """
 

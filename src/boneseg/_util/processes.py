@@ -57,7 +57,7 @@ def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoo
 
 
 def with_shared(function: Callable[[S, T], R], task: T) -> R:
-    """In a worker: call a function with what all tasks share, and a task."""
+    """In a worker: call a function with the shared argument and a task."""
     return function(_shared, task)
 
 

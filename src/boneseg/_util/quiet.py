@@ -1,4 +1,4 @@
-"""Calls into other libraries without their warnings and log lines, leaving the process as it was.
+"""Silence other libraries in this thread, without side effects on the process.
 
     with quiet():
         dataset = pydicom.dcmread(path)
@@ -29,7 +29,7 @@ _thread, _lock = _Thread(), threading.Lock()
 
 
 class _Inside:
-    """In place of the regular expression of a warnings filter, and a filter of log records."""
+    """Stands for the regular expression in a warnings filter; also a filter of log records."""
 
     def match(self, _: str) -> bool:
         return _thread.depth > 0

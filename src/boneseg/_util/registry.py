@@ -1,4 +1,4 @@
-"""Registries: the networks, losses, optimisers, schedules and metrics that a name stands for.
+"""Registries of networks, losses, optimisers, schedules and metrics by name.
 
     LOSSES: Registry[Loss] = Registry("loss")
 
@@ -7,7 +7,7 @@
 
     LOSSES["dice"](logits, target)
 
-The type checker holds each entry against the type of its registry.
+The type checker checks each entry against the type of its registry.
 """
 
 from __future__ import annotations

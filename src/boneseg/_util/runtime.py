@@ -1,9 +1,9 @@
-"""What a program of boneseg changes of its own process; the only module that does.
+"""Process-wide settings of boneseg's programs; the only module that changes any.
 
 The programs are the command line with its services, and the processes that boneseg starts. Library
-calls leave the process as it is: where they need quiet for a moment, they use `_util/quiet.py`. A
-test holds that nothing else in boneseg changes warning filters, log levels, signals, limits,
-environment variables or settings of other libraries.
+calls leave the process unchanged; to silence libraries, they use `_util/quiet.py`. A test checks
+that nothing else in boneseg changes warning filters, log levels, signals, limits, environment
+variables or settings of other libraries.
 """
 
 from __future__ import annotations

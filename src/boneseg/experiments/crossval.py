@@ -164,7 +164,7 @@ def _folds(films: Films, count: int, seed: int) -> list[list[int]]:
     """The indices of the films of each fold. Raises UsageError and DatasetError."""
     cases, clusters, shares = films.cases, films.clusters, films.bone_shares
     if films and not any(shares):
-        raise DatasetError(f"{films.root}: no mask holds any bone; check the masks")
+        raise DatasetError(f"{films.root}: no mask contains bone; check the masks")
     folds = split_folds(cases, clusters, count, seed, shares)
     for number, indices in enumerate(folds, start=1):
         if not any(shares[index] for index in indices):

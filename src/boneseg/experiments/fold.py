@@ -74,7 +74,7 @@ class FoldRecord(Document):
 
 
 def _upgraded_case(case: object) -> object:
-    """A case whose scores stood beside its name."""
+    """A case of version 1, with scores beside its name."""
     if not isinstance(case, dict) or "scores" in case:
         return case
     scores = {key: value for key, value in case.items() if key != "name"}

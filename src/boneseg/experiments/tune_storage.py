@@ -24,7 +24,7 @@ PRUNING_CHECKS = 20  # evenly spaced checks at which a trial may be pruned
 
 
 class SearchPlan(Plan):
-    """What a search is started with."""
+    """The films and settings of a search."""
 
     recipe: Recipe
     space: dict[str, Range | Choices]

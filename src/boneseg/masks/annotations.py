@@ -263,7 +263,7 @@ def _explained(where: str, name: str, read: Callable[[], _T], shape: Shape | Non
         if isinstance(error, OSError) and error.strerror:
             reason = f"cannot be read ({error.strerror}); check the file"
         else:
-            reason = f"is damaged, or is not valid {name}; export it again"
+            reason = f"is damaged, or is not {name}; export it again"
         raise MaskError(f"{where}: {reason}") from None
 
 

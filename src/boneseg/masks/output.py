@@ -60,7 +60,7 @@ class OutputFolder:
         entries = read_report(self.report)
         if entries is None:
             raise OutputError(
-                f"{self.report}: is not a report of boneseg, so it is not replaced; move it, "
+                f"{self.report}: was not written by boneseg, so it is not replaced; move it, "
                 "or choose another folder for --out"
             )
         self._entries = {entry.key: entry for entry in entries}

@@ -33,7 +33,7 @@ class Network(Protocol):
     """A network, as the module describes it.
 
     stride: height and width of which a training batch is padded to a multiple, px; 1 if any will
-    do. A deeply supervised network needs it: its coarse outputs would else cover the padding.
+    do. A deeply supervised network needs it: its coarse outputs would otherwise cover the padding.
     """
 
     stride: int
@@ -45,14 +45,14 @@ class Network(Protocol):
 class Prunable(Protocol):
     """A network that holds smaller networks of other depths.
 
-    depths: those that it can be pruned to, ascending; empty where it has one head only.
+    depths: those that it can be pruned to, ascending; empty if it has only one head.
     """
 
     @property
     def depths(self) -> list[int]: ...
 
     def pruned(self, depth: int, /) -> Network:
-        """A copy of the smaller network. Raises ValueError for a depth that there is not."""
+        """A copy of the smaller network. Raises ValueError for a missing depth."""
 
 
 class Builder(Protocol):

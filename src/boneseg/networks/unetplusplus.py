@@ -98,7 +98,7 @@ class UNetPlusPlus(nn.Module):
 
     @property
     def depths(self) -> list[int]:
-        """The depths of the heads, where there are several."""
+        """The depths of the heads, if there are several."""
         return sorted(map(int, self.heads)) if len(self.heads) > 1 else []
 
     def pruned(self, depth: int) -> UNetPlusPlus:

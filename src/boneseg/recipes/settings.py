@@ -36,7 +36,7 @@ class PrepareSettings(Section):
 
 
 class SettledPrepare(PrepareSettings):
-    """The working size, decided."""
+    """The settled working size."""
 
     height: int = Field(ge=32, le=LARGEST_SIDE)
     width: int = Field(ge=32, le=LARGEST_SIDE)
@@ -89,7 +89,7 @@ class NetworkSettings(Section):
 
 
 class SettledNetwork(NetworkSettings):
-    """The network, decided: what `networks.build` receives and the card of a model records.
+    """The settled network: what `networks.build` receives and the card of a model records.
 
     A card may come from another version of boneseg: unknown settings are ignored.
     """
@@ -223,7 +223,7 @@ class RunSettings(Section):
 
 
 class SettledRun(RunSettings):
-    """One training run, decided.
+    """One settled training run.
 
     `precision` may remain "auto": it is decided on each machine that trains.
     """

@@ -2,7 +2,7 @@
 
     boneseg serve --data films
 
-Each line uses only what stands below it:
+Each line imports only from those below it:
 
     serve.py            the command: listening, logging, shutdown; token.py: the access token
     app.py              the ASGI application

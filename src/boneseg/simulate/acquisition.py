@@ -62,8 +62,8 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
     if thick < 90:
         return _overexposed(rng, drawn) if rng.random() < 0.15 else drawn
     # A grid before the detector takes most of the scatter of a trunk. Such films are
-    # processed most, to show the lungs. Old, unprocessed films lack that latitude: their curve
-    # blackens everything beside the central bones.
+    # processed most, to show the lungs. Old, unprocessed films lack that latitude: everything
+    # beside the central bones is black.
     scatter = drawn.scatter * float(rng.uniform(0.15, 0.6))
     if part == "skull" and rng.random() < 0.6:  # the profile of the face is shown too
         return replace(

@@ -21,8 +21,8 @@ Mask = NDArray[np.bool_]
 def add_objects(rng: Rng, paths: Paths, pitch: float, part: str = "") -> Paths:
     """Add objects on or beside the patient at random: metal, a cast, clothes, a lead marker.
 
-    `pitch` is mm per pixel. Heads and chests, according to `part`, get the devices that go with
-    them too. Bone under metal is still bone: `envelope` is unchanged.
+    `pitch` is mm per pixel. Heads and chests, according to `part`, also get the devices typical of
+    them. Bone under metal is still bone: `envelope` is unchanged.
     """
     if part in ("skull", "neck"):
         paths = add_head_devices(rng, paths, pitch)

@@ -60,9 +60,9 @@ def grow_flesh(
 ) -> Flesh:
     """The flesh of a subject's bones.
 
-    `seen` are the bones' points on the film, N x 2 (column, row), and `belly` is where it has its
-    middle, if it is there. `trunk`, the paths (mm, H x W) through body, muscle and fat of trunk and
-    head, replaces what would be drawn for them from their bones.
+    `seen` are the bones' points on the film, N x 2 (column, row), and `belly` is the centre of the
+    abdomen, if visible. `trunk`, the paths (mm, H x W) through body, muscle and fat of trunk and
+    head, replaces what would be modelled from their bones.
     """
     shape = (camera.height // _COARSE + 1, camera.width // _COARSE + 1)
     pitch = camera.pitch * _COARSE / subject.size  # adult mm a cell, at the detector
@@ -127,7 +127,7 @@ class _Layers:
 
 
 def _groups(subject: Subject, seen: Sequence[Floats]) -> dict[str, tuple[Floats, Floats]]:
-    """Points on the coarse grid, and their distance (mm) from where their body hangs, by group."""
+    """Points on the coarse grid, and their mm from the proximal joint of their body, by group."""
     groups: dict[str, list[tuple[Floats, Floats]]] = {}
     for part, points in zip(subject.parts, seen, strict=True):
         head = "skull" in part.name or "jaw" in part.name

@@ -44,7 +44,7 @@ def frame_film(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
 
 
 def _worked_on(rng: Rng, film: Array) -> Array:
-    """Windows, curves and filters of readers and of image export."""
+    """Windows, curves and filters of viewers and image export."""
     from scipy.ndimage import gaussian_filter
 
     if rng.random() < 0.35:  # local contrast equalisation

@@ -35,7 +35,7 @@ VIEW_COLUMNS = (
 
 
 class Source(Protocol):
-    """What films are made from; small and picklable, as it is sent to worker processes."""
+    """The source of films; small and picklable, as it is sent to worker processes."""
 
     @property
     def kind(self) -> str:
@@ -90,7 +90,7 @@ class SkeletonSource:
         if self.organs is not None and not any(self.atlases):
             raise UsageError(
                 f"{self.organs}: no model has the bodies {' and '.join(ANCHORS)} that organs "
-                "require; add a model that has them, or leave out --organs"
+                "require; add a model that has them, or omit --organs"
             )
         skeleton_film(0, (64, 64), self.skeletons, self.region, self.atlases)
 
@@ -204,7 +204,7 @@ class _Done:
 
     path: Path
     finished: Path  # replaces it when all films are finished
-    asked: str  # what the films are made from, and how many
+    asked: str  # the settings of the set
 
     def begin(self) -> list[list[str]]:
         """Start with no rows. Raises OutputError where there are films already."""

@@ -127,7 +127,7 @@ class _Fit:
     """The mapping of an atlas onto a skeleton: by levels, with a scale and a shift at each."""
 
     levels: Floats  # of the atlas, mm
-    heights: Floats  # where they come to
+    heights: Floats  # the heights they are mapped to
     front: Floats  # N x 3: the atlas' middle, its scale, the skeleton's middle
     right: Floats
 
@@ -159,7 +159,7 @@ class _Fit:
             ((head[:, 0].min() + head[:, 0].max()) / 2, deep,
              (bones.skull[:, 0].min() + bones.skull[:, 0].max()) / 2 + 4),
         ]  # fmt: skip
-        knots = [0, 0, 1, 1, 2]  # which of these holds at each level
+        knots = [0, 0, 1, 1, 2]  # the index of these at each level
         right = [(0.0, one, 0.0) for one in wide]
         return _Fit(
             np.array(levels), np.array(heights),
@@ -170,7 +170,7 @@ class _Fit:
         level = points[:, 1]
         slope = (self.heights[1] - self.heights[0]) / (self.levels[1] - self.levels[0])
         up = np.interp(level, self.levels, self.heights)
-        up += slope * np.minimum(level - self.levels[0], 0)  # the thighs go on
+        up += slope * np.minimum(level - self.levels[0], 0)  # the thighs continue
 
         def moved(axis: int, by: Floats) -> Floats:
             old, scale, new = (np.interp(level, self.levels, by[:, i]) for i in range(3))
@@ -224,7 +224,7 @@ def _filled(grid: _Grid, organs: Mapping[str, Floats], bones: _Bones) -> Atlas:
     x, y, z = grid.axes()
     shell = binary_dilation(grid.marked(organs["skin"]), iterations=2)
     shell = binary_erosion(shell, iterations=2, border_value=1)
-    shell[:, :, [0, -1]] = True  # where the arms are cut off
+    shell[:, :, [0, -1]] = True  # where the arms are clipped
     inside = _filled_slices(shell, 1)
     for name in ("pelvis", "ribs", "skull"):
         inside |= _hull(grid, getattr(bones, name))
@@ -234,7 +234,7 @@ def _filled(grid: _Grid, organs: Mapping[str, Floats], bones: _Bones) -> Atlas:
     wall = distance_transform_edt(~grid.marked(bones.all), sampling=VOXEL)
 
     names, organ = [], np.zeros(grid.shape, np.uint8)
-    for name in (*BOWEL, *SOLID):  # the later ones win
+    for name in (*BOWEL, *SOLID):  # later ones overwrite earlier ones
         if name in organs:
             names.append(name)
             organ[_solid(grid, organs[name])] = len(names)

@@ -114,7 +114,7 @@ def noise_tile(stretch: float, size: int = 256) -> Array:
     """A (size, size) float32 band of noise that tiles, unit variance, drawn out along axis 0."""
     from scipy.ndimage import gaussian_filter
 
-    # Always the same tile: a film takes it from a place of its own, and filtering it is slow.
+    # Always the same tile, since filtering is slow; each film uses its own offset.
     white = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     fine = gaussian_filter(white, (2.0 * stretch, 2.0), mode="wrap")
     band = fine - gaussian_filter(fine, (4.0 * stretch, 5.0), mode="wrap")
@@ -228,7 +228,7 @@ class Exposure:
     gamma: float = 1.0
     steepness: float = 3.0  # of the sigmoid display curve
     detail: float = 0.5  # edge enhancement, as film processors do
-    level: float = 0.0  # share of the widest differences that they take away
+    level: float = 0.0  # share of the low-frequency contrast removed
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Exposure:
@@ -316,9 +316,9 @@ class Display:
     """The processing that one signal determines, and that maps it, and others, to grey values."""
 
     exposure: Exposure
-    floor: float  # of the signal: below it nothing is distinguished
+    floor: float  # of the signal: below it no differences are shown
     low: float  # of the processed density: shown as 0
-    span: float  # from there to what is shown as 1
+    span: float  # from there to the value shown as 1
 
     @staticmethod
     def of(signal: Array, bare: NDArray[np.bool_], exposure: Exposure) -> Display:

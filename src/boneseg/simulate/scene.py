@@ -1,4 +1,4 @@
-"""Films of a skeleton: a random subject, posed, and projected as its region asks.
+"""Films of a skeleton: a random subject, posed and projected as its region defines.
 
     film = skeleton_film(seed=7, size=(512, 512), skeletons=[read_skeleton(meshes, model)])
 
@@ -28,7 +28,7 @@ from boneseg.simulate.tissue import Atlas
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
-ANCHORS = ("torso", "pelvis")  # bodies that an atlas of organs goes with
+ANCHORS = ("torso", "pelvis")  # bodies that an atlas of organs needs
 WITH_ORGANS = 0.8  # fraction of trunk and head films made with an atlas, if there is one
 
 # Where gas collects (bowel loops, rectum), in the frame of a body, mm.
@@ -52,7 +52,7 @@ class Scene:
 
 
 def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, int]) -> Scene:
-    """A random person, posed and framed as a region asks, on a film of (height, width) pixels."""
+    """A random person, posed and framed as a region defines, on a film of (height, width)."""
     known = skeleton.coordinates
     pose = {name: float(rng.uniform(*span)) for name, span in region.pose.items() if name in known}
     subject = draw_subject(rng, skeleton, set(region.bodies), pose)

@@ -45,7 +45,7 @@ class Coordinate:
 
 @dataclass(frozen=True)
 class Joint:
-    """Where a body lies in its parent: a frame in the parent, a motion, a frame of its own."""
+    """A body's position in its parent: a frame in the parent, a motion, a frame in the body."""
 
     parent: str
     child: str
@@ -119,7 +119,7 @@ def read_skeleton(meshes: Path, model: Path | None = None) -> Skeleton:
     try:
         root = ElementTree.parse(model).getroot().find("Model")
         if root is None:
-            raise ValueError("no Model in it")
+            raise ValueError("it has no Model")
         joints = _in_order([_joint(element) for element in root.iterfind("JointSet/objects/*")])
         coordinates = dict(_coordinate(one) for one in root.iter("Coordinate"))
         coupled = dict(_coupled(root))

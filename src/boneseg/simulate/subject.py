@@ -132,9 +132,8 @@ def _inside(
 ) -> tuple[Floats, Floats]:
     """The thickness of the cortex (mm) and the density within it, at each point.
 
-    Thin bones (ribs, plates, fingers) have walls that are a larger share of them, plates next to
-    none in their middle, and the ends of long ones a plate under the joint, thicker than their
-    sides.
+    Thin bones (ribs, plates, fingers) have relatively thick walls, plates almost none in their
+    middle, and the ends of long bones a plate under the joint, thicker than their sides.
     """
     along, thick = surface.along, surface.thickness
     if any(word in name for word in _HOLLOW):

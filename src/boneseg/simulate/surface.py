@@ -55,7 +55,7 @@ class Surface:
 
     @property
     def flatness(self) -> NDArray[np.float64]:
-        """How much a point lies within a plate (iliac wing, scapular blade), N: 0 to 1.
+        """How plate-like the bone is at each point (iliac wing, scapular blade), N: 0 to 1.
 
         Around it, farther than the plate is thick, the wall runs on as it does there, on one face
         or on the other; at a rim, and everywhere on what is as thick as wide, it turns.
@@ -80,7 +80,7 @@ class Surface:
         reach = _AROUND * thickness
         within = near < reach[:, None]
         alike = (np.abs(turned) * within).sum(axis=1) / np.maximum(within.sum(axis=1), 1)
-        small = near[:, -1] > reach  # of all of the surface; else it is no plate
+        small = near[:, -1] > reach  # of the whole surface; otherwise it is not a plate
         return thickness, np.clip((alike - 0.75) / 0.2, 0, 1) * small
 
     @cached_property
@@ -132,7 +132,7 @@ class Surface:
 
     @property
     def volume(self) -> float:
-        """The volume inside, in the cube of its unit; negative where it is inside out."""
+        """The volume inside, in the cube of its unit; negative if the surface is inverted."""
         a, b, c = (self.points[self.triangles[:, i]] for i in range(3))
         return float(np.einsum("nd,nd->n", a, np.cross(b, c)).sum() / 6)
 
@@ -174,7 +174,7 @@ def read_surface(path: Path, scale: float = 1.0) -> Surface:
 
 
 def _smoothed(mesh: Trimesh) -> Trimesh:
-    """One subdivision; where the surface is no manifold, without moving its corners."""
+    """One subdivision; without moving its vertices if it is not a manifold."""
     import trimesh
 
     try:
@@ -192,7 +192,7 @@ def _read_vtp(path: Path) -> tuple[Points, Triangles]:
     root = ElementTree.parse(path).getroot()
     piece = root.find("PolyData/Piece")
     if piece is None:
-        raise ValueError("no PolyData in it")
+        raise ValueError("it has no PolyData")
     points = piece.find("Points/DataArray")
     polygons = {array.get("Name"): array for array in piece.findall("Polys/DataArray")}
     if points is None or not {"connectivity", "offsets"} <= set(polygons):

@@ -2,9 +2,9 @@
 
     pixels, hidden = film_of(paths, exposure, rng)
 
-A rib behind the liver is in the exact mask, although nobody can see it. To decide, the film is
+A rib behind the liver is in the exact mask although it is invisible. To decide, the film is
 rendered without noise twice, with its bone and with muscle in its place. Their difference is the
-bone's own signal. What hides it is the noise (the film less its noiseless version, blurred over
+bone's own signal. It is masked by the noise (the film less its noiseless version, blurred over
 `_GRAIN`, as an eye averages it) and the structure of everything else (the boneless film less its
 blur over `_DETAIL`). Each is a root mean square in a Gaussian window of `_WINDOW`. Bone is hidden
 where the signal is less than `CONTRAST` times noise and structure together, or less than `_LEAST`

@@ -37,7 +37,7 @@ def project_volume(
     for slab in range(slabs):
         start = nearest + slab * deep
         depth = (start + deep / 2) * voxel
-        near = (distance + depth) / distance  # how much wider the beam is here than at the middle
+        near = (distance + depth) / distance  # magnification relative to the middle
         axes = np.stack([turns[2], turns[1] * step * near, turns[0] * step * near], axis=1)
         first = np.array([start, -(grid[0] - 1) / 2, -(grid[1] - 1) / 2])
         offset = middle / voxel + axes @ first

@@ -167,7 +167,7 @@ def test_folds_that_cannot_be_filled_are_refused(phantoms: Dataset, tmp_path: Pa
     with pytest.raises(DatasetError, match="only empty masks"):
         cross_validate(open_dataset(copy), recipe(), tmp_path / "empty", folds=2)
     Image.fromarray(np.zeros((80, 96), np.uint8)).save(first.mask)
-    with pytest.raises(DatasetError, match=f"{copy}: no mask holds any bone"):
+    with pytest.raises(DatasetError, match=f"{copy}: no mask contains bone"):
         cross_validate(open_dataset(copy), recipe(), tmp_path / "empty", folds=2)
     assert not (tmp_path / "empty").exists()
 

@@ -123,7 +123,7 @@ def test_a_polygon_without_a_centre_of_a_pixel_paints_those_it_runs_through(
 @every_tool
 def test_a_polygon_outside_its_film_is_refused(tool: str, tmp_path: Path) -> None:
     beyond = [[81, 10], [83, 10], [83, 40]]
-    with pytest.raises(MaskError, match=r"a polygon labelled (bone|0|1) lies outside its film"):
+    with pytest.raises(MaskError, match=r"a polygon labelled (bone|0|1) is outside its film"):
         painted(tmp_path / "a", tool, SQUARE, beyond)
     cut = painted(tmp_path / "b", tool, [[70, 10], [83, 10], [83, 40], [70, 40]])
     assert np.array_equal(cut, rectangle(70, 10, 80, 40))
@@ -133,7 +133,7 @@ def test_a_polygon_outside_its_film_is_refused(tool: str, tmp_path: Path) -> Non
 def test_polygons_in_parts_of_the_film_are_refused(tool: str, tmp_path: Path) -> None:
     unit = (0.01, 0.01) if tool == "label-studio" else (1 / WIDTH, 1 / HEIGHT)
     parts = [[x * unit[0], y * unit[1]] for x, y in SQUARE]
-    with pytest.raises(MaskError, match="all lie between 0 and 1"):
+    with pytest.raises(MaskError, match="are all between 0 and 1"):
         painted(tmp_path, tool, parts, parts)
 
 
@@ -155,7 +155,7 @@ def test_polygons_far_beyond_a_film_of_unknown_size_are_refused(tool: str, tmp_p
             for key in ("imageHeight", "imageWidth", "height", "width"):
                 facts.pop(key, None)
         if ring is wide:
-            with pytest.raises(MaskError, match="reach 40 px beyond the film, and does not say"):
+            with pytest.raises(MaskError, match="reach 40 px beyond the film, and does not give"):
                 mask_of(tmp_path / str(index), name, document)
         else:
             found = mask_of(tmp_path / str(index), name, document)
@@ -177,11 +177,11 @@ def test_check_reports_polygons_that_are_cut_off(tmp_path: Path) -> None:
 def test_masks_that_reach_beyond_their_film_are_refused(tmp_path: Path) -> None:
     mask = '<mask label="bone" rle="0, 4" left="79" top="0" width="2" height="2"/>'
     beyond = cvat_polygons().replace("></image>", f">{mask}</image>")
-    with pytest.raises(MaskError, match="a mask labelled bone reaches beyond its film"):
+    with pytest.raises(MaskError, match="a mask labelled bone extends beyond its film"):
         mask_of(tmp_path / "a", "annotations.xml", beyond)
     edge = beyond.replace("0, 4", "0, 1, 1, 1, 1")  # what lies outside is not bone
     assert mask_of(tmp_path / "b", "annotations.xml", edge).sum() == 2
     header = {"Segmentation_ReferenceImageExtentOffset": "70 0 0", "Segment0_Name": "Bone"}
     nrrd.write(str(tmp_path / "c.seg.nrrd"), np.ones((20, 10, 1), np.uint8), header)
-    with pytest.raises(MaskError, match="a segment labelled Bone reaches beyond its film"):
+    with pytest.raises(MaskError, match="a segment labelled Bone extends beyond its film"):
         read_mask(tmp_path / "c.seg.nrrd", SHAPE)

@@ -72,7 +72,7 @@ def test_polygons_are_joined() -> None:
     assert two.paint is not None
     film = on_film(two.paint((6, 6)), (6, 6))
     assert film.sum() == 8 and film[:2, :2].all() and film[3:5, 3:5].all()
-    with pytest.raises(ValueError, match="no polygon"):
+    with pytest.raises(ValueError, match="not a polygon"):
         polygon("bone")
 
 
@@ -90,7 +90,7 @@ def test_a_patch_is_moved_without_its_empty_margin() -> None:
     found = placed(Patch(part), left=10, top=20, shape=(40, 40))
     assert (found.top, found.left, found.part.shape) == (21, 12, (2, 3))
     assert found.visited == 30
-    with pytest.raises(MaskError, match="reaches beyond its film"):
+    with pytest.raises(MaskError, match="extends beyond its film"):
         placed(Patch(part), left=37, top=0, shape=(40, 40))
 
 
@@ -113,14 +113,14 @@ def test_only_black_and_transparent_pixels_are_not_coloured() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8, np.int16, bool])
-def test_labels_of_any_type_are_whole_numbers(kind: Any) -> None:
+def test_labels_of_any_type_become_integers(kind: Any) -> None:
     found = whole(np.array([[0, 1]], kind))
     assert found.dtype.kind in "iu" and found.tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 2.0**60])
-def test_labels_that_are_not_whole_numbers_are_refused(value: float) -> None:
-    with pytest.raises(MaskError, match="one slice of labels"):
+def test_non_integer_labels_are_refused(value: float) -> None:
+    with pytest.raises(MaskError, match="one slice of integer labels"):
         whole(np.array([[0.0, value]]))
 
 

@@ -1,1 +1,1 @@
-"""Drawing tools without knowledge of what is drawn: charts, overlays, thumbnails, HTML."""
+"""General drawing tools: charts, overlays, thumbnails, HTML."""

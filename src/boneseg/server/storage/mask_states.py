@@ -1,4 +1,4 @@
-"""Which masks are corrected, and which accepted.
+"""The states of saved masks: corrected or accepted.
 
 States are stored by film and revision, the digest of the mask file: a mask that the light box did
 not write was made by a person, and counts as accepted.

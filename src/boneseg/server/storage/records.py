@@ -35,7 +35,7 @@ class Record(Document):
 
 
 class States(Record):
-    """Which masks are corrected, and which accepted: by film id and revision.
+    """The states of saved masks, corrected or accepted, by film id and revision.
 
     Version 1 was the mapping alone.
     """
@@ -73,6 +73,6 @@ class ChosenModel(Record):
 def wrapped(content: dict[str, object], field: str) -> dict[str, object]:
     """Convert a document that was the mapping of `field` alone.
 
-    Told apart by type, since the mapping may have a key of any name.
+    Distinguished by type, since the mapping may have a key of any name.
     """
     return content if isinstance(content.get(field), dict) else {field: content}

@@ -364,7 +364,7 @@ def test_a_frame_of_several_is_named(tmp_path: Path) -> None:
 
 def test_what_cannot_be_pointed_at_is_refused_in_one_line(tmp_path: Path) -> None:
     one = reading(picture(tmp_path / "knee.png"), MASK)
-    with pytest.raises(RadiographError, match=r"is not a DICOM film.*leave dicom-seg out"):
+    with pytest.raises(RadiographError, match=r"is not a DICOM film.*omit dicom-seg"):
         FORMATS["dicom-seg"].write(tmp_path / "out.dcm", one)
     film = dicom_film(tmp_path / "knee.dcm")
     source = read_source(film)
