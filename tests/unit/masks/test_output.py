@@ -161,7 +161,7 @@ def test_what_is_no_report_or_document_is_kept(
     path, out = film(tmp_path / "knee.png"), tmp_path / "out"
     out.mkdir()
     (out / name).write_text(text)
-    with pytest.raises(OutputError, match=f"{name}: was not written by boneseg, so it is not replaced"):
+    with pytest.raises(OutputError, match=f"{name}: was not written by boneseg"):
         segment_files([path], out, engine, formats=["mask", *DOCUMENTS])
     assert [one.name for one in out.iterdir()] == [name]
     assert (out / name).read_text() == text

@@ -19,7 +19,7 @@ def test_a_size_is_the_film_s_or_refused() -> None:
 
 @pytest.mark.parametrize("size", [(0, 80), (60, -1), (MAX_PIXELS, 2)])
 def test_a_size_that_no_film_has_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(MaskError, match="invalid size of .*; export it again"):
+    with pytest.raises(MaskError, match=r"invalid size of .*; export it again"):
         fits(size, None)
 
 
