@@ -17,7 +17,8 @@ from boneseg.dataset.open import open_dataset
 from boneseg.errors import MaskError
 from boneseg.masks.formats.coco import unpacked as coco_unpacked
 from boneseg.masks.formats.label_studio import packed, unpacked
-from tests.support.annotations import FRAME, boneseg, coco_document, drawn, masks, only_mask, square
+from tests.support.annotations import FRAME, coco_document, drawn, masks, only_mask, square
+from tests.support.command_line import boneseg
 from tests.support.polygons import coco_polygons, film, flat
 from tests.support.readings import MASK, picture, reading, written
 from tests.support.regions import (
