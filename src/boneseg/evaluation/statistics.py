@@ -115,7 +115,7 @@ def paired_p(
 
 
 def _at_least_as_far(null: Floats, observed: ArrayLike) -> NDArray[np.bool_]:
-    """Which null values are at least as far from 0 as the observed one, up to rounding."""
+    """Whether null values are at least as far from 0 as the observed one, up to rounding."""
     return np.asarray(np.abs(null) >= np.abs(observed) - ROUNDING)
 
 
