@@ -131,9 +131,9 @@ def _assign(
     Films without bone come last. No fold is empty, or without bone if there are enough films.
     """
     strata = _strata(cases, units, shares)
-    bare = [shares is not None and not any(shares[i] for i in unit) for unit in units]
+    boneless = [shares is not None and not any(shares[i] for i in unit) for unit in units]
     shuffled = np.random.default_rng(seed).permutation(len(units)).tolist()
-    order = sorted(shuffled, key=lambda u: (bare[u], -len(units[u]), strata[u]))
+    order = sorted(shuffled, key=lambda u: (boneless[u], -len(units[u]), strata[u]))
     folds: list[list[int]] = [[] for _ in weights]
     kinds: list[Counter[tuple[str, int]]] = [Counter() for _ in weights]
 
@@ -141,8 +141,10 @@ def _assign(
         return (len(folds[f]) + len(units[u])) / weights[f], kinds[f][strata[u]]
 
     for position, u in enumerate(order):
-        empty = [f for f, fold in enumerate(folds) if not fold]  # or without bone, until bare ones
-        left = (len(order) if bare[u] else bare.count(False)) - position
+        empty = [
+            f for f, fold in enumerate(folds) if not fold
+        ]  # or without bone, before boneless units
+        left = (len(order) if boneless[u] else boneless.count(False)) - position
         last_chance = 0 < len(empty) >= left  # to fill the empty folds
         best = min(empty if last_chance else range(len(folds)), key=lambda f: cost(f, u))
         folds[best].extend(units[u])

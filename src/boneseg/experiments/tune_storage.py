@@ -96,20 +96,18 @@ def study(out: Path, create: bool = False) -> Study:
         address = URL.create("sqlite", database=str(path.absolute())).render_as_string()
         url = address.replace("{", "{{").replace("}", "}}")  # Optuna formats it as a template
         storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
-        look = optuna.create_study if create else optuna.load_study
-        words = {"direction": "maximize", "load_if_exists": True} if create else {}
+        open_or_create = optuna.create_study if create else optuna.load_study
+        options = {"direction": "maximize", "load_if_exists": True} if create else {}
         with muted("optuna", logging.ERROR):
-            found: Study = look(
+            found: Study = open_or_create(
                 study_name="boneseg",
                 storage=storage,
                 sampler=optuna.samplers.TPESampler(),
                 pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
-                **words,
+                **options,
             )
         return found
-    except (
-        OperationalError
-    ) as error:  # from the disk; a file that is not SQLite raises DatabaseError
+    except OperationalError as error:  # of the disk; of a file that is not SQLite: DatabaseError
         if create and not known:
             path.unlink(missing_ok=True)
         raise error
