@@ -28,7 +28,7 @@ STAGES = {
     "pydantic, Typer": "import pydantic, typer",
     "boneseg's modules": "import boneseg.cli, boneseg.inference.batch, boneseg.inference.engine",
     "read the bundle": 'bundle = boneseg.bundle.store.load_bundle("bundled")',
-    "import OpenVINO": "boneseg.inference.backends.openvino.openvino_package()",
+    "import OpenVINO": "import boneseg.inference.backends.openvino as ov; ov.openvino_package()",
     "set it up": "engine = boneseg.inference.engine.Engine(bundle)",
     "read the film": "film = boneseg.radiograph.read.read_radiograph(sys.argv[2])",
     "film check, load the network, segment": "found = engine.find(film)",

@@ -1,7 +1,10 @@
-"""Benchmarks and scripts take hours to run; that each still finds all it calls is seen at once."""
+"""Benchmarks, run small; those that take hours are imported, so that what they call is there."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +14,85 @@ import torch
 from tests.support import ROOT
 
 PROGRAMS = sorted([*ROOT.glob("benchmarks/**/[!_]*.py"), *ROOT.glob("scripts/*.py")])
+
+
+@pytest.fixture
+def sections(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The sections that a benchmark would write into the pages of its results, by title."""
+    written: dict[str, list[str]] = {}
+
+    def write_section(title: str, lines: list[str], *_: object) -> None:
+        written[title] = lines
+
+    for path in PROGRAMS:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if name.startswith("benchmarks.speed."):
+            module = import_module(name)
+            if hasattr(module, "write_section"):
+                monkeypatch.setattr(module, "write_section", write_section)
+    return written
+
+
+def call(program: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
+    """Run a benchmark in this process, with these words."""
+    module = import_module(program)
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    return module.main()
+
+
+def test_the_share_of_augmentation_is_a_share_of_the_step(
+    sections: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("benchmarks.speed.augmentation")
+    for name, value in (("WORK", ((64, 64, 4),)), ("STEPS", 8), ("FILMS", 8)):
+        monkeypatch.setattr(module, name, value)
+    call("benchmarks.speed.augmentation", monkeypatch)
+    row = re.search(r"\| 64 x 64 \| 4 \| ([\d.]+)% \|", "\n".join(sections["Augmentation"]))
+    assert row is not None and 0 < float(row[1]) < 100
+
+
+def test_the_stages_of_a_cold_start_are_timed_one_by_one(
+    sections: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("benchmarks.speed.cold_start")
+    call("benchmarks.speed.cold_start", monkeypatch, "--rounds", "1")
+    (lines,) = sections.values()
+    for stage in module.STAGES:
+        (row,) = (line for line in lines if line.startswith(f"| {stage} |"))
+        assert float(re.findall(r"[\d.]+", row)[-1]) >= 0
+    whole = re.search(
+        r"`boneseg segment` (\d+) ms, `import torch` (\d+) ms \(([\d.]+) times", lines[-1]
+    )
+    assert whole is not None
+    assert float(whole[3]) == pytest.approx(int(whole[2]) / int(whole[1]), abs=0.1)
+
+
+def test_a_step_of_training_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("benchmarks.speed.training_step")
+    monkeypatch.setattr(module, "STEPS", 2)
+    found = module.timed_step((64, 64), module.UNDONE[0])
+    assert found["seconds"] > 0 and found["films"] >= 1
+    assert found["gflop"] > 0 and found["peak_tflops"] > 0
+
+
+@pytest.mark.skipif(shutil.which("dcm2pnm") is None, reason="needs dcm2pnm, of Debian's dcmtk")
+def test_films_are_compared_with_dcm2pnm(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("benchmarks.comparison.against_dcm2pnm", monkeypatch, "--count", "3") == 0
+    assert "3 of 3 as dcm2pnm shows them" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_clients_are_answered_under_load(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("benchmarks.serving.serve_load", monkeypatch, "--clients", "2", "--minutes", "0.05")
+    said = capsys.readouterr().out
+    found = re.search(r"(\d+) films, 0 errors", said)
+    assert found is not None and int(found[1]) > 0
+    share = re.search(r"the server's share: (\d+)%", said)
+    assert share is not None and 0 < int(share[1]) < 1000
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: f"{path.parent.name}/{path.stem}")

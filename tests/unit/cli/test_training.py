@@ -119,7 +119,8 @@ def test_tune_leaves_a_recipe_that_train_takes(films: Path, tmp_path: Path) -> N
 
 
 def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> None:
-    small = ("--set", "prepare.height=64", "--set", "prepare.width=64", "--epochs", 2)
+    size = ("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3")
+    small = (*(word for setting in size for word in ("--set", setting)), "--epochs", 2)
     own = tmp_path / "own.toml"
     own.write_text(boneseg("recipes", "fast").stdout)
     words = ("default", own, "--out", tmp_path / "run", "--folds", 2, *small)
