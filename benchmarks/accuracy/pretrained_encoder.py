@@ -32,7 +32,7 @@ from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.networks.unet import Block, UpConvolution, initialise, unfolding
 from boneseg.preprocessing import Floats, fitted, locally_normalised
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 from boneseg.training.train import train
 from scripts.train_bundled import RECIPE, SIDE
 

@@ -33,7 +33,7 @@ NETWORK = """
 import os
 import torch
 from boneseg.networks import build
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as module
 
 class TwoClasses(torch.nn.Module):

@@ -18,7 +18,7 @@ from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.read import read_radiograph
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 from tests.support.films import bone, dicom
 
 Mask = NDArray[np.bool_]

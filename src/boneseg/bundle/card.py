@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from boneseg.masks.segmentation import Model
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 
 FORMAT = 1
 MOST_MEMBERS = 1000

@@ -13,7 +13,7 @@ from boneseg.networks.ensemble import Ensemble
 from boneseg.networks.inputs import CHANNELS, Copies, Filters, WithInputs
 from boneseg.networks.unet import UNet
 from boneseg.networks.unetplusplus import UNetPlusPlus
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 
 __all__ = [
     "NETWORKS",

@@ -25,7 +25,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from boneseg._util.registry import Registry
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 
 
 @runtime_checkable

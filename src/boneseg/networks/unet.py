@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg.networks.contract import NETWORKS, Network
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 
 
 @NETWORKS.register("unet")

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from boneseg.networks.contract import NETWORKS, Network
 from boneseg.networks.unet import Block, UpConvolution, folding, initialise, unfolding
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 
 
 @NETWORKS.register("unetplusplus")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from boneseg._util.text import nearest
 from boneseg.errors import RecipeError
+from boneseg.recipes.network import NetworkSettings
 from boneseg.recipes.recipe import Recipe, parse
 from boneseg.recipes.settings import (
     AugmentSettings,
     LossSettings,
-    NetworkSettings,
     OptimiserSettings,
     PrepareSettings,
     RunSettings,

@@ -25,16 +25,14 @@ from pydantic import Field, ValidationError
 from boneseg._util.text import counted, nearest
 from boneseg.errors import RecipeError
 from boneseg.preprocessing import multiple_of_32
+from boneseg.recipes.network import NetworkSettings, Section, SettledNetwork
 from boneseg.recipes.settings import (
     LARGEST_SIDE,
     AugmentSettings,
     LossSettings,
-    NetworkSettings,
     OptimiserSettings,
     PrepareSettings,
     RunSettings,
-    Section,
-    SettledNetwork,
     SettledPrepare,
     SettledRun,
 )

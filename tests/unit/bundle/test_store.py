@@ -19,7 +19,7 @@ from boneseg.inference.backends.base import KEPT
 from boneseg.inference.backends.openvino import OpenVino
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 from boneseg.training import checkpoint
 from boneseg.training.collapse_guard import predict
 from boneseg.training.run_folder import TrainingPlan

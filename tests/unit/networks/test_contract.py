@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from boneseg.errors import UsageError
 from boneseg.networks import NETWORKS, Network, build
-from boneseg.recipes.settings import LossSettings, SettledNetwork
+from boneseg.recipes.network import SettledNetwork
+from boneseg.recipes.settings import LossSettings
 from boneseg.training.losses import Objective
 
 WIDTHS = (4, 6, 8)

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from boneseg.networks import UNet, UNetPlusPlus, build
 from boneseg.networks.unet import AttentionGate, InstanceNorm, UpConvolution
+from boneseg.recipes.network import NetworkSettings, SettledNetwork
 from boneseg.recipes.recipe import Recipe
-from boneseg.recipes.settings import NetworkSettings, SettledNetwork
 from tests.support.networks import weights
 
 

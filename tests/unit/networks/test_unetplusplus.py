@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from boneseg.networks import UNet, UNetPlusPlus, build, depths, prune, pruned_settings
-from boneseg.recipes.settings import SettledNetwork
+from boneseg.recipes.network import SettledNetwork
 from tests.support.networks import weights
 
 

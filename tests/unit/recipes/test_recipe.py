@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from boneseg.errors import RecipeError
 from boneseg.recipes.builtin import load_recipe
+from boneseg.recipes.network import SettledNetwork
 from boneseg.recipes.recipe import Recipe, SettledRecipe, parse
-from boneseg.recipes.settings import SettledNetwork
 
 
 def test_epochs_take_the_place_of_minutes() -> None:
