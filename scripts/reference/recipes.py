@@ -74,6 +74,8 @@ def _value(field: FieldInfo) -> str:
 
 
 def _range(field: FieldInfo) -> str:
+    if field.annotation is bool:
+        return listed(("true", "false"))
     choices = getattr(field.annotation, "__args__", ())
     if choices and all(isinstance(one, str) for one in choices):
         return listed(choices)
