@@ -303,7 +303,7 @@ def ct_slice(volume: Grey, spacing: tuple[float, float, float], chance: Generato
 
 
 def ellipses(chance: Generator) -> Grey:
-    """A slice of nobody: organs in a body, with sharp edges, as tomography shows them."""
+    """A synthetic slice: organs in a body, with sharp edges, as in tomography."""
     height, width = shape(chance)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     wide, tall = chance.uniform(0.35, 0.95, 2)

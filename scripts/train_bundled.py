@@ -31,7 +31,7 @@ from boneseg.training.train import train
 
 MODELS = ("Rajagopal2016", "wrist")
 BONES = (*range(25, 51), *range(69, 79), *range(91, 117))  # of the CT's labels
-SEED = 10_000  # of the first film, if no other is asked for; those that judge begin at 10 ** 8
+SEED = 10_000  # default seed of the first film; evaluation films begin at 10 ** 8
 SIZE = 320  # px, the longer side of a film
 SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
 
@@ -97,7 +97,7 @@ def main() -> None:
         run = replace(run, network=between(run.network, before, asked.stay))
     facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True, "levels": True}
     card = run.assess().card
-    data = card.data.model_copy(update={"seen": ()})  # nobody has them
+    data = card.data.model_copy(update={"seen": ()})  # simulated: no user has them
     card = card.model_copy(update={**facts, "data": data, "licence": "Apache-2.0"})
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     bundle = save_bundle(asked.out, run.network, card, half=True)

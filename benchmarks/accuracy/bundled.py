@@ -134,7 +134,7 @@ def simulated(engine: Engine, data: Path, count: int) -> dict[str, list[float]]:
 def draw_unlabelled(
     engine: Engine, data: Path, out: Path, cell: int = 360, columns: int = 6
 ) -> None:
-    """A sheet of what is found on films that nobody labelled."""
+    """A contact sheet of the predictions on unlabelled films."""
     paths = [*sorted((data / "unlabelled").glob("*.png")), *sorted((data / "dicom").glob("*.dcm"))]
     for name in ("legs", "spine", "knee-femur", "knee-tibia"):
         paths += sorted((data / name / "images").glob("*.png"))[:3]

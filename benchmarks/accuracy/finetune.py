@@ -1,4 +1,4 @@
-"""What the bundled model is worth as a beginning: `results/bundled-model.md`.
+"""The benefit of a warm start from the bundled model: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.finetune --data ../shared/data --work runs/finetune
 
@@ -127,7 +127,7 @@ def table(model: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a beginning is worth: Dice of each film held out (a mean over seeds), both ways."""
+    """The benefit of a warm start: Dice of each held-out film (mean over seeds), both ways."""
 
     films: str
     count: int

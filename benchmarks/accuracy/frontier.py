@@ -145,7 +145,7 @@ def report(films: str, trials: list[Variant]) -> None:
 
 
 def times(trials: list[Variant]) -> dict[str, float]:
-    """Seconds that each network takes for a film, in our engine, whatever its weights."""
+    """Seconds that each network takes for a film in our engine, with any weights."""
     with tempfile.TemporaryDirectory() as folder:
         calls = {trial.variant: engine(trial, Path(folder) / trial.name) for trial in trials}
         return side_by_side(calls, 15)

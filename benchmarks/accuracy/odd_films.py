@@ -1,4 +1,4 @@
-"""What becomes of every odd DICOM file that can be had: the table in `results/dicom-files.md`.
+"""The result for every odd DICOM file available: the table in `results/dicom-files.md`.
 
     python -m benchmarks.accuracy.odd_films --data ../shared/data \
         --more pydicom_data/data_store/data

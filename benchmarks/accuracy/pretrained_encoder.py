@@ -130,7 +130,7 @@ def networks_of(kind: str) -> Iterator[None]:
 
 
 def look(network: nn.Module, pixels: Floats) -> NDArray[np.bool_]:
-    """What is found on a film and on its mirror image, levelled, as the engine looks."""
+    """The predictions for a film and its contrast-normalised mirror image, as in the engine."""
     preparation = fitted((pixels.shape[0], pixels.shape[1]), SIDE * SIDE)
     grid, place = preparation.film(pixels)
     with torch.inference_mode():

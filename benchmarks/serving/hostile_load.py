@@ -325,7 +325,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, packed: bytes, more: bytes = b"") -> bytes:
-    """A PNG that claims a size, whatever its packed pixels are."""
+    """A PNG that claims a size, regardless of its compressed pixels."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     ends = chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + head + more + ends

@@ -41,7 +41,7 @@ def engine_alone(films: list[Path], seconds: float) -> float:
 
 
 class Clients:
-    """Threads that post films until they are told to stop."""
+    """Threads that post films until they are stopped."""
 
     def __init__(self, address: str, films: list[bytes], count: int) -> None:
         self.address, self.films = address, films

@@ -186,7 +186,7 @@ def timed_step(size: tuple[int, int], way: str) -> dict[str, float]:
 
 
 def in_a_process(size: str, way: str) -> dict[str, float]:
-    """`timed_step` in a process of its own: what glibc was told cannot be untold."""
+    """`timed_step` in a separate process, as settings of glibc cannot be reverted."""
     call = [sys.executable, "-m", "benchmarks.speed.training_step", "--step", size, way]
     done = subprocess.run(call, check=True, capture_output=True, text=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -147,7 +147,7 @@ def segmented(bad_films: Path, bundle: Path, workplace: Path) -> tuple[Answer, P
 
 
 @pytest.mark.parametrize("name", BAD_FILMS)
-def test_segment_answers_a_bad_film_in_one_line(name: str, segmented: tuple[Answer, Path]) -> None:
+def test_segment_reports_a_bad_film_in_one_line(name: str, segmented: tuple[Answer, Path]) -> None:
     answer, _ = segmented
     (line,) = [line for line in answer.lines if name in line]
     assert line.startswith("error: ")

@@ -74,7 +74,7 @@ def test_a_model_of_another_size_than_its_card_is_refused(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["films", "recipe", "checkpoint", "no --resume"])
-def test_a_run_does_not_go_on_from_what_has_changed(
+def test_a_run_is_not_resumed_with_changed_films_or_settings(
     change: str, data: Path, tmp_path: Path, boneseg: Call
 ) -> None:
     from boneseg.training.train import train

@@ -37,7 +37,7 @@ def test_segment_runs_where_torch_is_not_installed(tmp_path: Path) -> None:
     assert len(list((tmp_path / "base").glob("*_mask.png"))) == 3
 
 
-def test_a_verb_that_needs_more_names_the_extra_that_brings_it(tmp_path: Path) -> None:
+def test_a_verb_without_its_libraries_names_the_extra(tmp_path: Path) -> None:
     if not BASE.exists():
         pytest.skip("needs .venv-base, which `make test` sets up")
     simulate(tmp_path / "films", 3, size=(90, 70))

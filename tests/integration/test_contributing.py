@@ -37,7 +37,7 @@ def paste(page: Path, into: Path) -> list[str]:
 
 
 def changed(text: str, diff: str) -> str:
-    """The text with the lines of a diff, which stand in it once, changed."""
+    """The text with a diff applied, whose lines occur in it once."""
     lines = diff.splitlines()
     before = "\n".join(line[1:] for line in lines if line[0] in " -")
     after = "\n".join(line[1:] for line in lines if line[0] in " +")

@@ -120,7 +120,7 @@ def test_a_signed_but_damaged_model_is_one_line(spoil: str, backend: str, copied
     one_line(error, copied)
 
 
-def test_a_network_that_answers_in_another_size_is_refused(
+def test_a_network_with_another_output_size_is_refused(
     copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(copied)

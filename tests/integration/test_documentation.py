@@ -233,7 +233,7 @@ def test_a_page_loads_nothing_from_the_network(site: Path) -> None:
 
 
 @needs_browser
-def test_a_page_asks_only_its_own_server_and_fits_a_phone(site: Path) -> None:
+def test_a_page_contacts_only_its_own_server_and_fits_a_phone(site: Path) -> None:
     start = pytest.importorskip("playwright.sync_api").sync_playwright
     handler = functools.partial(QuietHandler, directory=str(site))
     wide = "document.documentElement.scrollWidth > window.innerWidth"
@@ -303,7 +303,7 @@ def test_every_program_named_exists(page: Path) -> None:
 
 
 def _resolve(name: str) -> object:
-    """What a dotted name stands for. Raises AttributeError if there is no such thing."""
+    """The object of a dotted name. Raises AttributeError if there is none."""
     found: object = import_module("boneseg")
     at = "boneseg"
     for part in name.split(".")[1:]:

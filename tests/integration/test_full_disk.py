@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_leaves_each_film_all_its_outputs_or_none(
     assert len(looked_at) < 12
 
 
-def test_a_disk_that_is_full_at_once_is_told_however_many_films_wait(
+def test_a_disk_full_from_the_start_is_reported_for_any_number_of_films(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:

@@ -109,7 +109,7 @@ def test_only_the_modules_for_it_change_the_process() -> None:
         "torch.set_num_threads(1)",
     ],
 )
-def test_a_change_of_the_process_would_be_found(line: str) -> None:
+def test_a_change_of_the_process_is_detected(line: str) -> None:
     assert changes(ast.parse(line))
 
 

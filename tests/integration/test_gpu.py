@@ -1,4 +1,4 @@
-"""On CUDA a run learns as it does on the CPU, goes on after a kill, and finds the same bone."""
+"""On CUDA a run learns as on the CPU, resumes after a kill, and finds the same bone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class KilledError(Exception):
     pass
 
 
-def test_a_killed_run_goes_on(
+def test_a_killed_run_resumes(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
@@ -93,7 +93,7 @@ def test_a_recorded_step_is_the_step() -> None:
     torch.testing.assert_close(*looks, rtol=1e-2, atol=1e-3)
 
 
-def test_what_is_drawn_is_drawn_alike() -> None:
+def test_augmentation_is_the_same_on_cpu_and_gpu() -> None:
     """All but the noise, which each device draws for itself."""
     everything = dict.fromkeys(AugmentSettings().off().model_dump().keys(), 1.0)
     strengths = {"rotation": 10, "zoom": 0.2, "shift": 0.05, "elastic_size": 0.02, "views": 0}

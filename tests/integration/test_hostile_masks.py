@@ -401,7 +401,7 @@ def test_the_cost_of_pieces_is_that_of_their_pixels(kind: str, tmp_path: Path) -
     assert seconds[1] < 15
 
 
-def test_many_holes_hang_on_one_ring(tmp_path: Path) -> None:
+def test_many_holes_are_joined_to_one_ring(tmp_path: Path) -> None:
     mask = np.ones((300, 300), bool)
     mask[1:-1:3, 1:-1:3] = False
     started = time.process_time()

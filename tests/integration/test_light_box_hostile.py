@@ -1,4 +1,4 @@
-"""The light box and requests made to break it: what they cost, and that they lock nobody out."""
+"""The light box under hostile requests: their cost is bounded, and other clients are served."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def reason(dataset: Dataset) -> str:
 
 
 @every_fault
-def test_a_fault_of_one_film_costs_no_other(kind: str, tmp_path: Path) -> None:
+def test_a_fault_of_one_film_affects_no_other(kind: str, tmp_path: Path) -> None:
     dataset = open_dataset(one_bad(tmp_path / "data", kind))
     results = convert_dataset(dataset, tmp_path / "out", ["mask"])
     (error,) = [result.error for result in results if result.error]

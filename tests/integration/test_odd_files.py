@@ -48,7 +48,7 @@ def endless(path: Path) -> Path:
 
 @pytest.mark.parametrize("make", [pipe, endless])
 @pytest.mark.parametrize("report", ["segment.json", "convert.json"])
-def test_a_report_beside_films_that_is_no_file_is_of_no_concern(tmp_path, make, report):
+def test_a_report_that_is_not_a_regular_file_is_ignored(tmp_path, make, report):
     good = film(tmp_path / "a.png")
     make(tmp_path / report)
     assert find_radiographs([tmp_path]) == [good]

@@ -74,7 +74,7 @@ def test_three_samples_are_colours_whatever_the_word(tmp_path):
 
 
 @pytest.mark.parametrize("word", [None, "", "GREY"])
-def test_a_film_that_does_not_say_what_is_bright_is_refused(tmp_path, word):
+def test_a_film_of_unknown_polarity_is_refused(tmp_path, word):
     path = films.dicom(tmp_path / "a.dcm", films.bone(), PhotometricInterpretation=word)
     with pytest.raises(RadiographError, match="its polarity is unknown"):
         read_radiograph(path)
@@ -127,7 +127,7 @@ def window_of(center, width):
         ({"PixelAspectRatio": [0, 1]}, 1),
     ],
 )
-def test_pixels_that_are_no_squares_are_told(tmp_path, words, aspect):
+def test_the_aspect_of_oblong_pixels_is_read(tmp_path, words, aspect):
     film = read_radiograph(films.dicom(tmp_path / "a.dcm", films.bone(), **words))
     assert film.aspect == pytest.approx(aspect)
 

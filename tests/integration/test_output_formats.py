@@ -75,7 +75,7 @@ def test_a_film_without_dicom_lacks_the_dicom_outputs_alone(tmp_path: Path) -> N
     assert [image["file_name"] for image in images] == ["knee.png", "hip.dcm"]
 
 
-def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(
+def test_a_failed_writer_leaves_no_output_of_its_film(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_down(*_: object) -> None:
@@ -88,7 +88,7 @@ def test_a_writer_that_breaks_down_leaves_nothing_of_its_film(
     assert [path.name for path in tmp_path.iterdir()] == ["knee.png"]
 
 
-def test_a_document_beside_the_films_is_spared(tmp_path: Path) -> None:
+def test_a_document_beside_the_films_is_not_replaced(tmp_path: Path) -> None:
     knee = picture(tmp_path / "knee.png")
     (tmp_path / "coco.json").write_text("mine")
     done = boneseg("segment", knee, "--out", tmp_path, "--format", "coco")
@@ -97,7 +97,7 @@ def test_a_document_beside_the_films_is_spared(tmp_path: Path) -> None:
     assert (tmp_path / "coco.json").read_text() == "mine"
 
 
-def test_masks_that_people_drew_for_the_films_are_spared(tmp_path: Path) -> None:
+def test_masks_drawn_for_the_films_are_not_replaced(tmp_path: Path) -> None:
     for folder in ("images", "masks", "elsewhere"):
         (tmp_path / folder).mkdir()
     picture(tmp_path / "images" / "knee.png")
@@ -111,7 +111,7 @@ def test_masks_that_people_drew_for_the_films_are_spared(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr  # as when a call is made again
 
 
-def test_a_film_called_as_a_document_does_not_replace_it(tmp_path: Path) -> None:
+def test_a_film_named_like_a_document_does_not_replace_it(tmp_path: Path) -> None:
     picture(tmp_path / "coco.png")
     words = ["--out", tmp_path / "out", "--format", "coco,labelme"]
     done = boneseg("segment", tmp_path / "coco.png", *words)
@@ -147,7 +147,7 @@ def test_control_characters_of_a_name_leave_xml_that_can_be_read(tmp_path: Path)
     assert "\x1b" not in done.stderr and "two\\x0alines.png" in done.stderr
 
 
-def test_films_of_one_name_are_told_apart_in_documents(tmp_path: Path) -> None:
+def test_films_of_one_name_are_distinguished_in_documents(tmp_path: Path) -> None:
     films = [picture(tmp_path / place) for place in ("a/knee.png", "b/knee.png", "b/hip.png")]
     done = boneseg("segment", *films, "--out", tmp_path / "x", "--format", "coco,measurements")
     assert done.returncode == 0, done.stderr

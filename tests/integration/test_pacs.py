@@ -1,4 +1,4 @@
-"""Beside a PACS: every film has one segmentation, whatever goes away in the meantime."""
+"""Beside a PACS: every film has one segmentation, even if a process or server is killed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_twenty_films_are_segmented_once_though_the_server_is_killed(
 
     def report(outcome):
         stored.append(outcome.state)
-        if len(stored) == 7:  # and the eighth finds nobody there
+        if len(stored) == 7:  # the server is gone for the eighth
             server.kill(signal.SIGKILL)
             killer.append(threading.Timer(1.5, server.start))
             killer[0].start()

@@ -106,7 +106,7 @@ def test_a_film_that_is_not_delivered_affects_no_other(tmp_path, engine, room, m
         assert [outcome.state for outcome in watch.round()] == ["failed", "stored"]
         assert pacs.stored == 1 and watch.round() == []
         pacs.fault = ""
-        now[0] = 11.0  # seconds later, and the server has mended its ways
+        now[0] = 11.0  # seconds later, and the server responds correctly
         watch.round()
         assert [outcome.state for outcome in told] == ["failed", "stored", "stored", "there"]
         assert pacs.stored == 2  # though the server lists none of them

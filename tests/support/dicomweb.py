@@ -36,7 +36,7 @@ def fake(*, pauses=None, **answers):
 
 
 class Clock:
-    """A clock that goes on by itself only where somebody sleeps."""
+    """A clock that advances only during a sleep."""
 
     def __init__(self):
         self.time = 0.0

@@ -1,4 +1,4 @@
-"""A film with its mask, made up."""
+"""A synthetic film with its mask."""
 
 from __future__ import annotations
 

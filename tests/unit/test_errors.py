@@ -26,7 +26,7 @@ def test_an_error_passes_between_processes_with_its_message(kind: type[BonesegEr
     assert again.__notes__ == ["a note"]
 
 
-def test_only_words_of_the_call_have_status_2() -> None:
+def test_only_invalid_arguments_have_status_2() -> None:
     assert {kind for kind in KINDS if kind.exit_status == 2} == {UsageError, RecipeError}
     assert {kind.exit_status for kind in KINDS} == {1, 2}
 
@@ -36,7 +36,7 @@ def test_the_tree_in_the_docstring_names_every_error() -> None:
     assert all(kind.__name__ in errors.__doc__ for kind in KINDS)
 
 
-def test_a_bug_is_named_by_its_type_and_place_and_not_by_its_words() -> None:
+def test_a_bug_is_reported_by_type_and_location_without_its_message() -> None:
     try:
         raise KeyError("Zaphod^Beeblebrox")
     except KeyError as error:

@@ -123,7 +123,9 @@ def test_a_blank_film_is_all_zero() -> None:
 
 
 @given(gain=st.floats(0.05, 0.9), offset=st.floats(-1, 1))
-def test_levelled_what_is_faint_shows_more_like_the_rest(gain: float, offset: float) -> None:
+def test_local_normalisation_raises_the_contrast_of_faint_regions(
+    gain: float, offset: float
+) -> None:
     texture = np.random.default_rng(0).normal(size=(128, 256)).astype(np.float32)
     film = standardised(np.hstack([texture, np.float32(gain) * texture + np.float32(offset)]))
     level = locally_normalised(film)

@@ -84,7 +84,7 @@ def test_a_full_disk_is_an_error_of_one_line(
         file.append(PIXELS)
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     path = temporary_path(tmp_path)
     path.write_bytes(b"pixels")
     sweep(tmp_path)

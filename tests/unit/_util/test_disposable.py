@@ -43,7 +43,7 @@ def test_it_answers_one_request_after_the_other(child):
     assert child.is_alive()
 
 
-def test_its_death_is_told_by_its_signal(victim):
+def test_its_death_is_reported_with_its_signal(victim):
     with pytest.raises(DiedError, match=r"^ended the process that read it \(SIGABRT\)$") as caught:
         ask(victim, b"abort")
     assert not caught.value.late
@@ -78,7 +78,7 @@ def test_a_reply_larger_than_expected_is_not_read(victim):
         ask(victim, b"claim")
 
 
-def test_one_that_does_not_start_is_told():
+def test_a_child_that_does_not_start_is_reported():
     child = Disposable("tests.support.children:nothing", quiet=True)
     with pytest.raises(DiedError, match="exit status 1"):
         ask(child, b"")

@@ -63,7 +63,7 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
-def test_a_call_holds_its_folder_once_and_other_threads_are_held_off(tmp_path: Path) -> None:
+def test_a_call_locks_its_folder_once_and_other_threads_are_refused(tmp_path: Path) -> None:
     refused: list[str] = []
 
     def write() -> None:

@@ -1,4 +1,4 @@
-"""Workers end with what started them, and one that is ended from outside is no traceback."""
+"""Workers end with their parent, and a killed one causes no traceback."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_worker_ended_from_outside_is_an_error_of_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_error_is_not_kept_waiting_by_what_the_others_do() -> None:
+def test_an_error_does_not_wait_for_other_films() -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), workers(2, Path("run")) as pool:
         for _ in range(4):

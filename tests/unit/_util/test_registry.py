@@ -26,7 +26,7 @@ def test_entries_are_found_by_name_in_the_order_of_registration() -> None:
     assert dict(numbers.items()) == {"one": 1, "three": 3}
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_name_is_refused_listing_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         registry()["thre"]
     assert str(caught.value) == "no number 'thre', did you mean 'three'?; choose from one, three"

@@ -1,4 +1,4 @@
-"""A private folder for work: gone at the end, or with the next start, and never another's."""
+"""A private working folder: removed at the end or the next start, never shared."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def holder(folder):
     return process, Path(process.stdout.readline().strip())
 
 
-def test_what_the_dead_left_is_removed_and_what_the_living_have_is_not(tmp_path):
+def test_files_of_dead_processes_are_removed_and_of_running_ones_kept(tmp_path):
     folder = tmp_path / "scratch"
     living, living_place = holder(folder)
     dead, dead_place = holder(folder)
@@ -54,7 +54,7 @@ def test_what_the_dead_left_is_removed_and_what_the_living_have_is_not(tmp_path)
     assert [path.name for path in folder.iterdir()] == ["ended"]
 
 
-def test_all_is_private_and_gone_at_the_end(tmp_path):
+def test_all_files_are_private_and_removed_at_the_end(tmp_path):
     folder = tmp_path / "scratch"
     folder.mkdir(mode=0o755)  # of an earlier version
     with pytest.raises(KeyError), scratch(folder) as room, room.work("abc") as place:
@@ -68,7 +68,7 @@ def test_all_is_private_and_gone_at_the_end(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["ended"]
 
 
-def test_what_a_process_ended_over_is_forgotten_after_a_month(tmp_path):
+def test_records_of_crashes_expire_after_a_month(tmp_path):
     with scratch(tmp_path) as room:
         for name, age in (("old", KEPT + 60), ("new", KEPT - 60)):
             room.record(name).write_bytes(b".")
@@ -95,7 +95,7 @@ def test_without_a_temporary_directory_a_line_says_so(monkeypatch):
         usual_folder()
 
 
-def test_a_place_that_is_not_ours_is_refused(tmp_path):
+def test_a_link_or_a_file_is_no_scratch_folder(tmp_path):
     (tmp_path / "target").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "target")
     (tmp_path / "file").write_bytes(b"")

@@ -39,7 +39,7 @@ def changed(folder: Path, **facts: object) -> None:
     (folder / CARD).write_text(json.dumps(signed), encoding="utf-8")
 
 
-def test_a_card_of_the_first_version_has_defaults_for_what_it_lacks() -> None:
+def test_a_card_of_the_first_version_has_defaults_for_missing_fields() -> None:
     card = Card.model_validate(FIRST)
     assert (card.members, card.fitted, card.temperature, card.format) == (1, False, 1.0, 1)
     assert (card.architecture.levels, card.architecture.stem) == (2, 1)

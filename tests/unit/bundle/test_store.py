@@ -96,7 +96,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("problem", [OSError(5, "Input/output error"), KeyboardInterrupt()])
-def test_the_old_bundle_stays_until_the_new_one_stands_there(
+def test_the_old_bundle_stays_until_the_new_one_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
 ) -> None:
     before = bundle(tmp_path / "bundle", half=False)
@@ -118,7 +118,7 @@ def test_the_old_bundle_stays_until_the_new_one_stands_there(
 
 
 @pytest.mark.usefixtures("plain")
-def test_no_file_is_taken_away_for_a_bundle(tmp_path: Path) -> None:
+def test_no_file_is_replaced_by_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "bundle").write_text("notes", encoding="utf-8")
     with pytest.raises(OutputError, match="Not a directory"):
         bundle(tmp_path / "bundle", half=False)
@@ -130,7 +130,7 @@ def test_no_file_is_taken_away_for_a_bundle(tmp_path: Path) -> None:
     ("number", "advice"),
     [(errno.ENOSPC, "free space"), (errno.EROFS, "writable"), (errno.EACCES, "writable")],
 )
-def test_what_cannot_be_written_is_told_with_what_helps(
+def test_a_failed_write_is_reported_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
 ) -> None:
     words = f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})"

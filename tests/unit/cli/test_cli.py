@@ -12,7 +12,7 @@ from boneseg import __version__, cli
 from tests.support.command_line import boneseg
 
 
-def test_the_version_is_told_and_the_package_is_the_command() -> None:
+def test_the_version_is_printed_and_the_package_is_the_command() -> None:
     call = [sys.executable, "-m", "boneseg", "--version"]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
@@ -28,12 +28,12 @@ def test_the_version_is_told_and_the_package_is_the_command() -> None:
         ),
     ],
 )
-def test_wrong_words_lead_to_the_help_of_their_verb(words: list[str], told: str) -> None:
+def test_invalid_arguments_point_to_the_help_of_their_verb(words: list[str], told: str) -> None:
     done = boneseg(*words)
     assert (done.returncode, done.stderr.strip()) == (2, told)
 
 
-def test_too_little_memory_is_told_in_one_line(
+def test_too_little_memory_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def gives_up(*_: object, **__: object) -> None:
@@ -57,7 +57,7 @@ def test_too_little_memory_is_told_in_one_line(
         (["sgement"], "sgement"),
     ],
 )
-def test_wrong_words_end_in_2_and_one_line(words: list[str], hint: str) -> None:
+def test_invalid_arguments_end_with_status_2_and_one_line(words: list[str], hint: str) -> None:
     done = boneseg(*words)
     assert done.returncode == 2
     assert hint in done.stderr
@@ -65,7 +65,7 @@ def test_wrong_words_end_in_2_and_one_line(words: list[str], hint: str) -> None:
     assert ".;" not in done.stderr
 
 
-def test_a_call_without_words_shows_the_help_and_no_error() -> None:
+def test_a_call_without_arguments_shows_the_help_and_no_error() -> None:
     done = boneseg()
     assert done.returncode == 2
     assert "Commands" in done.stdout

@@ -26,7 +26,7 @@ def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_
         assert (tmp_path / result["outputs"]["overlay"]).is_file()
 
 
-def test_segment_tells_of_films_that_lie_where_the_masks_go(tmp_path: Path) -> None:
+def test_segment_reports_films_in_the_output_folder(tmp_path: Path) -> None:
     out = tmp_path / "study" / "masks"
     for name, folder in (("one", out.parent), ("two", out)):
         folder.mkdir(exist_ok=True, parents=True)
@@ -127,7 +127,7 @@ def test_no_name_reorders_the_lines_of_a_terminal(tmp_path: Path) -> None:
         assert "\u202e" not in done.stdout + done.stderr
 
 
-def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> None:
+def test_check_names_what_would_impair_training(films: Path, tmp_path: Path) -> None:
     import shutil
 
     good = boneseg("check", films, "--sheet", tmp_path / "sheet.png")
@@ -146,7 +146,7 @@ def test_check_names_what_would_spoil_training(films: Path, tmp_path: Path) -> N
     assert f"warning: table: {spoiled / 'parts.csv'}: omits" in told
 
 
-def test_what_was_found_is_told_though_its_file_cannot_be_written(
+def test_findings_are_printed_even_if_their_file_cannot_be_written(
     films: Path, run: Path, tmp_path: Path
 ) -> None:
     nowhere = tmp_path / "nowhere"
@@ -164,7 +164,7 @@ def test_what_was_found_is_told_though_its_file_cannot_be_written(
     ("words", "ending"),
     [(("check", "--sheet"), "jpg"), (("evaluate", "--model", "m", "--out"), "json")],
 )
-def test_a_file_is_not_called_what_it_is_not(
+def test_a_file_is_not_described_as_the_wrong_kind(
     films: Path, tmp_path: Path, words: tuple[str, ...], ending: str
 ) -> None:
     done = boneseg(words[0], films, *words[1:], tmp_path / f"found.{ending}")
@@ -173,7 +173,7 @@ def test_a_file_is_not_called_what_it_is_not(
     assert not any(tmp_path.iterdir())
 
 
-def test_a_problem_of_no_one_film_has_no_name(films: Path, tmp_path: Path) -> None:
+def test_a_problem_of_the_whole_dataset_has_no_film_name(films: Path, tmp_path: Path) -> None:
     for folder, name in (("images", "a.png"), ("masks", "b.png")):
         (tmp_path / folder).mkdir()
         film = films / folder / "phantom_000003.png"

@@ -17,7 +17,7 @@ from boneseg.training.history import Check
 from tests.support.command_line import boneseg
 
 
-def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
+def test_training_starts_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
     words = ("--epochs", 2, "--set", "optimiser.learning_rate=1e-6")  # too low to move it far
     done = boneseg("train", films, "--out", tmp_path / "on", "--init", run, *words)
     assert done.returncode == 0, done.stderr
@@ -27,7 +27,7 @@ def test_training_goes_on_from_a_bundle(films: Path, run: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("verb", ["train", "crossval"])
-def test_a_network_that_is_not_the_one_to_start_from_is_told(
+def test_settings_of_another_network_than_the_initial_one_are_reported(
     films: Path, tmp_path: Path, verb: str
 ) -> None:
     words = (verb, films, "--out", tmp_path / "run", "--init", "bundled", "--set")
@@ -67,7 +67,7 @@ def test_a_run_for_8_bit_without_nncf_is_refused_before_it_trains(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_log_tells_of_a_collapse_and_of_what_comes_after(
+def test_a_log_reports_a_collapse_and_the_restart(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def collapses(*_: object, report: Callable[[Check], None], **__: object) -> None:
@@ -102,7 +102,7 @@ def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path:
     assert boneseg("crossval", films, "--out", tmp_path / "x", "--folds", 13).returncode == 1
 
 
-def test_tune_leaves_a_recipe_that_train_takes(films: Path, tmp_path: Path) -> None:
+def test_tune_writes_a_recipe_that_train_accepts(films: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
     space.write_text("[network.width]\nchoices = [4, 6]\n")
     small = ("--set", "prepare.height=64", "--set", "prepare.width=64", "--set", "network.levels=3")
@@ -133,7 +133,7 @@ def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> 
     assert boneseg("compare", *apart, *words, "--resume").stdout == done.stdout
 
 
-def test_ctrl_c_says_how_to_go_on(films: Path, tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_resume(films: Path, tmp_path: Path) -> None:
     words = ["train", str(films), "--out", str(tmp_path / "run"), "--epochs", "100000"]
     call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running:

@@ -25,7 +25,7 @@ def found(data: Path) -> dict[str, Problem]:
     return {problem.kind: problem for problem in check_dataset(open_dataset(data)).problems}
 
 
-def test_a_sound_dataset_has_no_problem_and_its_figures(data: Path) -> None:
+def test_a_valid_dataset_has_no_problem_and_is_summarised(data: Path) -> None:
     (data / "groups.csv").write_text("".join(f"case{i},P{i // 2}\n" for i in range(6)))
     (data / "parts.csv").write_text(
         "".join(f"case{i},{'hip' if i else 'knee'}\n" for i in range(6))
@@ -67,7 +67,7 @@ def test_what_is_wrong_with_one_case_is_named_and_nothing_else_is(
     assert "\n" not in problems[kind].detail
 
 
-def test_a_mask_nearly_all_bone_is_doubted_though_its_film_cannot_be_read(data: Path) -> None:
+def test_a_mask_nearly_all_bone_is_reported_even_if_its_film_is_unreadable(data: Path) -> None:
     mask = np.full((120, 90), 255, np.uint8)
     mask[:3] = 0
     add(data, "odd", None, mask)
@@ -157,7 +157,7 @@ def test_the_report_is_plain_json(data: Path) -> None:
     assert plain["problems"][0]["names"] == ["odd"]
 
 
-def test_progress_is_told_for_each_case(data: Path) -> None:
+def test_progress_is_reported_for_each_case(data: Path) -> None:
     told: list[tuple[int, int]] = []
     check_dataset(open_dataset(data), progress=lambda done, total: told.append((done, total)))
     assert told == [(done, 6) for done in range(1, 7)]
@@ -166,7 +166,7 @@ def test_progress_is_told_for_each_case(data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "negatives"), [("spine", []), ("knee-femur", ["003", "073"]), ("knee-tibia", ["005"])]
 )
-def test_of_the_real_sets_only_the_negatives_are_doubted(name: str, negatives: list[str]) -> None:
+def test_only_negatives_of_the_real_sets_get_a_warning(name: str, negatives: list[str]) -> None:
     if not (DATA / name).is_dir():
         pytest.skip("needs the radiographs of ../shared/data")
     report = check_dataset(open_dataset(DATA / name))

@@ -22,7 +22,7 @@ def test_names_that_identify_the_patient_are_replaced_in_messages(tmp_path: Path
     assert "doe" not in str(refusal.value).lower()
 
 
-def test_other_names_are_left_as_they_are(tmp_path: Path) -> None:
+def test_other_names_are_unchanged(tmp_path: Path) -> None:
     case = Case("knee", tmp_path / "knee.png", tmp_path / "coco.json", film="knee.png")
     assert case.hide("knee: is damaged") == "knee: is damaged"
     assert case.mask_name == f"{tmp_path / 'coco.json'}: knee.png"

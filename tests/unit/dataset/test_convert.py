@@ -16,9 +16,9 @@ from boneseg.masks.read import read_mask
 from tests.support.annotations import (
     FRAME,
     READ,
-    boneseg,
     dataset,
 )
+from tests.support.command_line import boneseg
 from tests.support.readings import MASK
 
 
@@ -71,14 +71,14 @@ def test_dicom_films_are_converted_and_back_whatever_the_files_are_called(tmp_pa
         (["--to", "labelme", "--label", "femur"], "is an image and has no labels"),
     ],
 )
-def test_wrong_words_of_convert(words: list[str], told: str, tmp_path: Path) -> None:
+def test_invalid_arguments_of_convert(words: list[str], told: str, tmp_path: Path) -> None:
     done = boneseg("convert", dataset(tmp_path / "d", "a"), "--out", tmp_path / "x", *words)
     assert done.returncode == 2
     assert told in done.stderr
     assert not (tmp_path / "x").exists()
 
 
-def test_convert_goes_on_after_a_bad_mask_and_spares_the_dataset(
+def test_convert_continues_after_a_bad_mask_and_leaves_the_dataset_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = dataset(tmp_path / "d", "a", "b")

@@ -1,4 +1,4 @@
-"""A film is recognised by its pixels, under whatever name."""
+"""A film is recognised by its pixels, under any name."""
 
 from __future__ import annotations
 

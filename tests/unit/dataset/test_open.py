@@ -69,7 +69,7 @@ def test_half_a_dataset_is_refused_in_one_line(
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_missing_folder_and_a_missing_word_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_missing_argument_have_different_messages(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         open_dataset(tmp_path / "missing")
     with pytest.raises(UsageError, match="or both"):
@@ -77,7 +77,7 @@ def test_a_missing_folder_and_a_missing_word_are_told_apart(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
-def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
+def test_an_undecodable_name_is_a_name(tmp_path: Path) -> None:
     """From an old archive: `hüfte` in Latin-1."""
     name = os.fsdecode(b"h\xfcfte.png")
     for place in ("images", "masks"):

@@ -23,12 +23,12 @@ def test_pairs_are_by_name_and_never_by_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "mask", ["Knee_mask.png", "knee-SEG.tif", "knee_label.bmp", "knee.gt.png", "KNEE labels.png"]
 )
-def test_a_mask_may_say_that_it_is_one(mask: str, tmp_path: Path) -> None:
+def test_a_mask_may_have_a_mask_suffix(mask: str, tmp_path: Path) -> None:
     folder(tmp_path, "images/knee.jpg", f"masks/{mask}")
     assert paired(open_dataset(tmp_path)) == {"knee.jpg": mask}
 
 
-def test_a_film_may_say_that_it_is_one(tmp_path: Path) -> None:
+def test_a_film_may_have_an_image_suffix(tmp_path: Path) -> None:
     folder(tmp_path, "images/knee_image.png", "masks/knee_mask.png", "images/hip.png")
     assert paired(open_dataset(tmp_path)) == {"knee_image.png": "knee_mask.png"}
 
@@ -54,7 +54,7 @@ def test_an_accent_may_be_kept_apart_from_its_letter(tmp_path: Path) -> None:
         (("images/a_image.png", "images/a-img.png", "masks/a.png"), ("a_image.png", "a-img.png")),
     ],
 )
-def test_what_fits_twice_is_an_error_that_names_both(
+def test_an_ambiguous_match_is_an_error_that_names_both(
     names: tuple[str, ...], both: tuple[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(DatasetError) as caught:

@@ -150,7 +150,7 @@ def test_of_two_large_patients_one_is_held_out(fraction: float) -> None:
 
 @settings(max_examples=40)
 @given(names=st.lists(st.text(max_size=12), unique=True), data=st.data())
-def test_a_name_keeps_its_side_whatever_else_is_there(
+def test_a_name_keeps_its_side_of_the_split_if_others_are_added(
     names: list[str], data: st.DataObject
 ) -> None:
     kept, held = name_hash_split(names)

@@ -52,7 +52,7 @@ def test_groups_that_could_leak_are_an_error(table: str, words: str, tmp_path: P
         open_dataset(folder(tmp_path, *ABC, groups=table))
 
 
-def test_a_table_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+def test_a_table_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     folder(tmp_path, *ABC)
     (tmp_path / "groups.csv").write_bytes(b"a,\xff\xfe\x00")
     with pytest.raises(DatasetError, match="UTF-8"):

@@ -18,7 +18,7 @@ def truth(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((40, 40)) < 0.3
 
 
-def test_timid_probabilities_call_for_a_low_threshold() -> None:
+def test_low_probabilities_need_a_low_threshold() -> None:
     masks = [truth(seed) for seed in range(8)]
     timid = [np.where(mask, 0.32, 0.1).astype(np.float32) for mask in masks]
     assert 0.1 < calibrated_threshold(timid, masks) <= 0.32
@@ -36,7 +36,7 @@ def test_one_film_alone_leaves_it() -> None:
     assert 0.5 in THRESHOLDS
 
 
-def test_a_temperature_mends_overconfidence() -> None:
+def test_a_temperature_corrects_overconfidence() -> None:
     rng = np.random.default_rng(1)
     true = rng.random((3, 80, 80)).astype(np.float32) * 0.8 + 0.1
     truth = list(rng.random(true.shape) < true)

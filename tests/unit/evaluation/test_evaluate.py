@@ -113,7 +113,7 @@ def test_a_prediction_of_another_size_is_named_with_both_sizes(data, predicted):
     assert "\n" not in failure.reason
 
 
-def test_a_prediction_that_is_no_mask_is_named(data, predicted):
+def test_a_prediction_that_is_not_a_mask_is_named(data, predicted):
     for name in ("ankle", "hip"):
         write(predicted / f"{name}.png", square())
     (predicted / "knee.png").write_bytes(b"no picture")
@@ -158,7 +158,7 @@ def test_where_every_prediction_is_missing_all_are_named(data, predicted):
     assert evaluation.summary.cases == ()
 
 
-def test_where_nothing_could_be_scored_a_sentence_stands_for_the_figures(data, predicted):
+def test_a_sentence_replaces_the_figures_if_nothing_could_be_scored(data, predicted):
     evaluation = evaluate_masks(data, predicted)
     assert evaluation.table() == "no film could be scored; all 3 failed"
     assert repr(evaluation) == "Evaluation(no film scored, 3 failures)"

@@ -148,7 +148,7 @@ def test_only_flat_boolean_masks_are_compared(wrong):
 
 
 @pytest.mark.parametrize("spacing", [(0.0, 1.0), (1.0, -1.0), (math.nan, 1.0), (1.0, math.inf)])
-def test_a_spacing_that_is_no_length_is_refused(spacing):
+def test_a_spacing_that_is_not_positive_is_refused(spacing):
     with pytest.raises(UsageError, match="spacing"):
         score(square(), square(), spacing)
 

@@ -44,7 +44,7 @@ def test_films_of_one_patient_leave_the_interval_as_wide_as_one_film_of_each():
     assert high - low < 0.6 * (alone[1] - alone[0])
 
 
-def test_a_film_of_no_known_patient_is_a_patient_of_its_own():
+def test_a_film_of_an_unknown_patient_is_a_separate_patient():
     values, known = np.random.default_rng(5).random(30), [None] * 30
     assert bootstrap_ci95(values, groups=known) == bootstrap_ci95(values)
     assert bootstrap_ci95(values, groups=["a", "a", *known[2:]]) != bootstrap_ci95(values)
@@ -88,13 +88,13 @@ def test_films_of_one_patient_count_as_what_one_patient_says(patients: int) -> N
     assert np.mean(np.array(unknown) < 0.05) > 0.2
 
 
-def test_what_chance_draws_from_is_counted() -> None:
+def test_sampling_units_are_patients_if_known_else_films() -> None:
     assert sampling_units(["a", "a", None, "b", None]) == (4, "patient")
     assert sampling_units(["a", "b", None]) == (3, "film")
     assert sampling_units([None] * 5) == (5, "film")
 
 
-def test_every_sign_of_three_films_is_gone_through() -> None:
+def test_every_sign_pattern_of_three_films_is_enumerated() -> None:
     assert paired_p([0.9, 0.8, 0.7], [0.1, 0.1, 0.1]) == 2 / 8
     assert paired_p([0.3, 0.3, 0.0], [0.0, 0.0, 0.1]) == 4 / 8
 

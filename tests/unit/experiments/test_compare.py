@@ -1,4 +1,4 @@
-"""Recipes side by side: the same folds for all, and differences judged film by film."""
+"""Recipes side by side: the same folds for all, and differences tested film by film."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(folder)
 
 
-def test_recipes_share_their_folds_and_are_set_against_the_first(
+def test_recipes_share_their_folds_and_are_compared_with_the_first(
     phantoms: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "trials"
@@ -60,7 +60,7 @@ def test_one_recipe_is_no_comparison(phantoms: Dataset, tmp_path: Path) -> None:
             compare_recipes(phantoms, names, tmp_path / "x")
 
 
-def test_two_files_of_one_name_are_told(phantoms: Dataset, tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_reported(phantoms: Dataset, tmp_path: Path) -> None:
     files = [tmp_path / run / "best.toml" for run in ("a", "b")]
     for file in files:
         file.parent.mkdir()

@@ -102,7 +102,7 @@ def test_the_ensemble_is_the_mean_of_its_folds_and_of_the_mirrored_film(
     assert 0 <= found.trust <= 1
 
 
-def test_a_killed_run_goes_on_where_it_was(
+def test_a_killed_run_resumes_where_it_was(
     phantoms: Dataset, done: CrossValidation, tmp_path: Path
 ) -> None:
     def kill(fold: int, check: Check) -> None:
@@ -181,7 +181,9 @@ def test_folds_that_leave_one_film_to_train_on_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_film_called_as_the_mask_of_another_is_refused(phantoms: Dataset, tmp_path: Path) -> None:
+def test_a_film_named_like_the_mask_of_another_is_refused(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
     first, second, *others = phantoms.cases
     clash = (first, replace(second, name=f"{first.name}_mask"), *others)
     with pytest.raises(DatasetError, match=f"{first.name}_mask; rename one of the two"):

@@ -1,4 +1,4 @@
-"""A search for a better recipe: it goes on after a kill, and says how sure it is."""
+"""A search for a better recipe: it resumes after a kill, and tests its significance."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class KilledError(BaseException):
     """As a kill would: it passes by every handler of errors."""
 
 
-def test_a_killed_search_goes_on_with_the_trial_it_was_in(
+def test_a_killed_search_resumes_its_unfinished_trial(
     phantoms: Dataset, base: Recipe, tmp_path: Path
 ) -> None:
     def kill(trial: int, check: Check) -> None:
@@ -148,7 +148,7 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
         ("run.batch", Choices(choices=(1, 2)), "with 1 film per step"),
     ],
 )
-def test_a_space_with_what_no_recipe_holds_is_refused_before_anything_is_written(
+def test_a_space_with_an_unknown_setting_is_refused_before_anything_is_written(
     setting: str, one: Range | Choices, answer: str, phantoms: Dataset, base: Recipe, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"

@@ -27,7 +27,7 @@ def test_results_come_in_the_order_of_the_films(tmp_path: Path, engine: Engine) 
         assert np.array_equal(mask, engine.segment(read_radiograph(film)))
 
 
-def test_a_bad_film_is_a_result_with_its_reason(tmp_path: Path, engine: Engine) -> None:
+def test_a_bad_film_has_a_result_with_the_reason(tmp_path: Path, engine: Engine) -> None:
     good, bad = picture(tmp_path / "good.png", 64, 80), tmp_path / "bad.png"
     bad.write_bytes(b"not a film")
     segment_files([bad, good], tmp_path / "out", engine)

@@ -1,4 +1,4 @@
-"""One interface, whatever runs the network; and a closer look at large films."""
+"""One interface to all backends, and a second pass for large films."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_first_calls_of_several_threads_do_not_wait_for_one_another(tmp_path: Pa
         subprocess.run([*call, "--out", str(tmp_path / "out")], check=True, timeout=120)
 
 
-def test_the_second_look_is_at_the_mirrored_film_with_its_contrast_levelled(
+def test_the_second_view_is_the_mirrored_film_with_normalised_contrast(
     bundle: Bundle,
 ) -> None:
     film = read_radiograph(find_radiographs([sample_films()])[0])
@@ -69,7 +69,7 @@ def test_the_second_look_is_at_the_mirrored_film_with_its_contrast_levelled(
     assert off < 0.2 * np.abs(both - plain).mean()
 
 
-def test_where_the_first_look_is_sure_the_second_changes_nothing() -> None:
+def test_where_the_first_pass_is_certain_the_second_changes_nothing() -> None:
     grid, finer = Preparation(8, 8), Preparation(16, 16)
     place, finer_place = grid.place((16, 16)), finer.place((16, 16))
     coarse = np.zeros((8, 8), np.float32)
@@ -79,7 +79,7 @@ def test_where_the_first_look_is_sure_the_second_changes_nothing() -> None:
     assert ((found[:, 7:9] > 0) & (found[:, 7:9] < 1)).all()
 
 
-def test_a_large_film_is_looked_at_more_closely(bundle: Bundle) -> None:
+def test_a_large_film_is_refined_in_a_second_pass(bundle: Bundle) -> None:
     film = read_radiograph(find_radiographs([sample_films()])[0]).pixels
     large = np.kron(film, np.ones((4, 4), np.float32))
     whole = Engine(bundle).find(large)
@@ -88,5 +88,5 @@ def test_a_large_film_is_looked_at_more_closely(bundle: Bundle) -> None:
     assert 0.9 < score(close.mask, whole.mask, None).dice < 1
 
 
-def test_a_bundle_is_named_by_its_path_and_by_default_is_what_ships() -> None:
+def test_a_bundle_is_given_by_path_and_defaults_to_the_bundled_model() -> None:
     assert Engine().bundle.card == Engine(str(bundled())).bundle.card == load_bundle("bundled").card

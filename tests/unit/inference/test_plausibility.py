@@ -55,7 +55,7 @@ def ct_slice() -> Image.Image:
     return Image.fromarray(np.clip((units + 160) / 400 * 255, 0, 255).astype(np.uint8))
 
 
-def test_segment_warns_of_what_is_no_radiograph(tmp_path: Path) -> None:
+def test_segment_warns_of_images_that_are_not_radiographs(tmp_path: Path) -> None:
     pictures = {
         "blank": Image.new("L", (400, 300), 128),
         "page": page(),
@@ -67,7 +67,7 @@ def test_segment_warns_of_what_is_no_radiograph(tmp_path: Path) -> None:
     for name, picture in pictures.items():
         picture.save(films / f"{name}.png")
     done = segment(films, sample_films(), "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr  # a warning is no refusal
+    assert done.returncode == 0, done.stderr  # a warning is not an error
     warned = [line for line in done.stderr.splitlines() if "does not look like" in line]
     assert {Path(line.split(": ")[1]).stem for line in warned} == set(pictures)
     for result in json.loads((tmp_path / "out" / "segment.json").read_text()):
@@ -84,7 +84,7 @@ def segment(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @needs_data
-def test_real_films_are_left_alone() -> None:
+def test_few_real_films_get_a_warning() -> None:
     films = find_radiographs([DATA / name for name in ("unlabelled", "dicom")])
     for name in ("legs", "spine", "knee-femur", "knee-tibia"):
         films += find_radiographs([DATA / name / "images"])[::6]
@@ -116,7 +116,7 @@ def test_it_does_not_depend_on_what_runs_it() -> None:
     assert check.logit(film) == pytest.approx(float(logit), abs=1e-3)
 
 
-def test_damaged_weights_are_told(tmp_path: Path) -> None:
+def test_damaged_weights_are_reported(tmp_path: Path) -> None:
     broken = tmp_path / "film-check.safetensors"
     broken.write_bytes(film_check_weights().read_bytes()[:500])
     for path in (broken, tmp_path / "none.safetensors"):

@@ -34,7 +34,7 @@ def test_tiles_cover_a_grid_without_a_seam(height: int, width: int, tile: int) -
 
 
 @given(height=st.integers(16, 3000), width=st.integers(16, 3000))
-def test_a_film_is_magnified_no_further_than_it_is_sharp(height: int, width: int) -> None:
+def test_a_film_is_magnified_only_up_to_its_resolution(height: int, width: int) -> None:
     grid = Preparation(256, 192)
     place = grid.place((height, width))
     finer = magnified(grid, place)

@@ -46,7 +46,7 @@ def test_labels_are_one_bone_and_a_hole_is_cut_out(tmp_path: Path) -> None:
     assert np.array_equal(only_mask(drawn(tmp_path / "b", "knee.json", with_hole)), square(True))
 
 
-def test_a_label_is_chosen_and_an_unknown_one_is_refused_with_those_there(tmp_path: Path) -> None:
+def test_a_label_is_chosen_and_an_unknown_one_is_refused_listing_the_others(tmp_path: Path) -> None:
     two = labelme(("femur", SQUARE), ("tibia", [[50, 10], [60, 10], [60, 20], [50, 20]]))
     root = drawn(tmp_path, "knee.json", two)
     assert np.array_equal(only_mask(root, labels=["femur"]), square())
@@ -59,7 +59,7 @@ def test_a_label_is_chosen_and_an_unknown_one_is_refused_with_those_there(tmp_pa
         open_dataset(root, labels=["femur"])
 
 
-def test_what_nobody_is_sure_of_is_refused_with_the_labels_there(tmp_path: Path) -> None:
+def test_unclear_labels_are_refused_listing_all_labels(tmp_path: Path) -> None:
     root = drawn(tmp_path, "knee.json", labelme(("bone", SQUARE), ("ignore", HOLE)))
     with pytest.raises(MaskError, match="labels bone, ignore, unclear whether ignore is bone"):
         only_mask(root)
@@ -67,7 +67,7 @@ def test_what_nobody_is_sure_of_is_refused_with_the_labels_there(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "line", "point", "linestrip"])
-def test_what_follows_no_bone_is_refused_unless_other_labels_are_chosen(
+def test_shapes_that_follow_no_outline_are_refused_unless_other_labels_are_chosen(
     kind: str, tmp_path: Path
 ) -> None:
     document = labelme(("bone", SQUARE))
@@ -78,7 +78,7 @@ def test_what_follows_no_bone_is_refused_unless_other_labels_are_chosen(
     assert np.array_equal(only_mask(root, labels=["bone"]), square())
 
 
-def test_one_file_may_stand_in_place_of_the_folder(tmp_path: Path) -> None:
+def test_one_file_may_replace_the_folder(tmp_path: Path) -> None:
     one = {"image_id": 7, "category_id": 3, "segmentation": [flat(SQUARE)]}
     root = drawn(tmp_path / "data", "instances.json", coco_document(one))
     file = (root / "masks" / "instances.json").rename(tmp_path / "data" / "instances.json")
@@ -186,7 +186,7 @@ def test_films_and_annotations_may_lie_in_one_folder(tmp_path: Path) -> None:
         ("knee.dcm", "no", "is damaged, or is not a DICOM file"),
     ],
 )
-def test_bad_files_are_told_in_one_line(
+def test_bad_files_are_reported_in_one_line(
     file: str, content: Any, words: str, tmp_path: Path
 ) -> None:
     root = drawn(tmp_path, file, content)
@@ -202,7 +202,7 @@ def test_a_film_without_pixels_is_refused(tmp_path: Path) -> None:
         read_mask(root / "masks" / "knee.json")
 
 
-def test_a_probability_is_no_mask(tmp_path: Path) -> None:
+def test_a_probability_is_not_a_mask(tmp_path: Path) -> None:
     film = dicom_film(tmp_path / "images" / "knee.dcm")
     (tmp_path / "masks").mkdir()
     path = tmp_path / "masks" / "knee.dcm"
@@ -216,7 +216,7 @@ def test_a_probability_is_no_mask(tmp_path: Path) -> None:
         only_mask(tmp_path)
 
 
-def test_a_file_for_many_films_asks_which(tmp_path: Path) -> None:
+def test_a_file_for_many_films_requires_a_film_name(tmp_path: Path) -> None:
     root = drawn(tmp_path, "a.json", coco_document(films=("a.png", "b.png")))
     with pytest.raises(MaskError, match=r"holds a.png, b.png; choose one of them"):
         read_mask(root / "masks" / "a.json")
@@ -225,21 +225,21 @@ def test_a_file_for_many_films_asks_which(tmp_path: Path) -> None:
         read_mask(root / "masks" / "a.json", film="c.png")
 
 
-def test_a_film_of_dicom_is_no_mask(tmp_path: Path) -> None:
+def test_a_dicom_film_is_not_a_mask(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "knee.png")
     dicom_film(tmp_path / "masks" / "knee.dcm")
     with pytest.raises(MaskError, match="is DICOM, but not a Segmentation"):
         only_mask(tmp_path)
 
 
-def test_other_json_among_masks_is_passed_over(tmp_path: Path) -> None:
+def test_other_json_among_masks_is_skipped(tmp_path: Path) -> None:
     root = dataset(tmp_path, "a", "b")
     (root / "masks" / "segment.json").write_text('[{"input": "a.png"}]')
     found = open_dataset(root)
     assert (len(found.cases), found.unpaired_masks) == (2, ())
 
 
-def test_words_of_a_file_do_not_break_the_line_of_its_error(tmp_path: Path) -> None:
+def test_text_of_a_file_does_not_break_the_line_of_its_error(tmp_path: Path) -> None:
     path = segments(tmp_path / "knee.seg.nrrd")
     head, _, body = path.read_bytes().partition(b"\n\n")
     for word in ("a\x0bb", "a\x85b", "a\u2028b", "\x1b[31m"):
@@ -262,7 +262,7 @@ def test_every_word_for_a_hole_cuts_it_out(label: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", sorted(_DOUBTFUL))
-def test_every_word_for_nobody_knows_is_refused(label: str, tmp_path: Path) -> None:
+def test_every_label_for_unknown_is_refused(label: str, tmp_path: Path) -> None:
     document = labelme_region("polygon")
     document["shapes"][0]["label"] = label.title()
     with pytest.raises(MaskError, match="unclear whether"):

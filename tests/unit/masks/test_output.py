@@ -113,7 +113,7 @@ def test_films_of_one_name_never_share_outputs_from_call_to_call(
     assert [entry["outputs"]["mask"] for entry in report] == ["knee_mask.png", "knee-2_mask.png"]
 
 
-def test_a_film_that_has_changed_and_its_frames_have_entries_of_their_own(
+def test_a_changed_film_and_each_of_its_frames_have_separate_entries(
     engine: Engine, tmp_path: Path
 ) -> None:
     path, out = film(tmp_path / "knee.png"), tmp_path / "out"
@@ -127,7 +127,7 @@ def test_a_film_that_has_changed_and_its_frames_have_entries_of_their_own(
     assert len({entry["outputs"]["mask"] for entry in report}) == 3
 
 
-def test_what_another_format_left_stays_in_the_report(engine: Engine, tmp_path: Path) -> None:
+def test_outputs_in_another_format_stay_in_the_report(engine: Engine, tmp_path: Path) -> None:
     path, out = film(tmp_path / "knee.png"), tmp_path / "out"
     segmented(engine, out, path, formats=["mask", "yolo"])
     (out / "knee.txt").unlink()
@@ -155,7 +155,7 @@ def test_a_report_of_an_older_version_is_added_to(engine: Engine, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["segment.json", *(FORMATS[kind].document for kind in DOCUMENTS)])
 @pytest.mark.parametrize("text", ["mine", "[1]", '{"a": 1}', "[" * 100_000])
-def test_what_is_no_report_or_document_is_kept(
+def test_a_file_of_another_kind_is_not_replaced(
     name: str, text: str, engine: Engine, tmp_path: Path
 ) -> None:
     path, out = film(tmp_path / "knee.png"), tmp_path / "out"
@@ -170,7 +170,7 @@ def test_what_is_no_report_or_document_is_kept(
 # --- formats that a film cannot have ---
 
 
-def test_a_format_that_a_film_cannot_have_is_skipped(engine: Engine, tmp_path: Path) -> None:
+def test_a_format_impossible_for_a_film_is_skipped(engine: Engine, tmp_path: Path) -> None:
     knee, hip = film(tmp_path / "knee.png"), dicom(tmp_path / "hip.dcm", bone(64, 48))
     lacking = dicom(tmp_path / "no-study.dcm", bone(64, 48))
     whole = dicom(
@@ -191,10 +191,10 @@ def test_a_format_that_a_film_cannot_have_is_skipped(engine: Engine, tmp_path: P
     assert alone["outputs"] == {}
 
 
-# --- results are no films ---
+# --- results are not films ---
 
 
-def test_results_of_earlier_calls_are_no_films(engine: Engine, tmp_path: Path) -> None:
+def test_results_of_earlier_calls_are_not_films(engine: Engine, tmp_path: Path) -> None:
     films = tmp_path / "films"
     hand, foot = film(films / "hand.png"), film(films / "deep" / "foot.png")
     ours = [foot, hand]
@@ -228,7 +228,7 @@ def test_masks_without_a_mark_are_known_by_the_report(engine: Engine, tmp_path: 
     assert len(find_radiographs([tmp_path])) == 3
 
 
-def test_other_pictures_of_boneseg_are_no_films_and_simulated_films_are(tmp_path: Path) -> None:
+def test_outputs_of_boneseg_are_not_films_but_simulated_films_are(tmp_path: Path) -> None:
     simulate(tmp_path / "data", 3, size=(64, 48))
     films = sorted((tmp_path / "data" / "images").iterdir())
     dataset = open_dataset(tmp_path / "data")
@@ -244,10 +244,10 @@ def test_other_pictures_of_boneseg_are_no_films_and_simulated_films_are(tmp_path
     assert open_dataset(tmp_path / "data").unpaired_images == ()
 
 
-# --- the rest of the batch goes on ---
+# --- the rest of the batch continues ---
 
 
-def test_an_error_of_a_library_costs_its_film_alone(
+def test_an_error_of_a_library_affects_only_its_film(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(path: Path, **words: Any) -> Radiograph:
@@ -275,7 +275,7 @@ def test_an_error_of_a_library_costs_its_film_alone(
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 
-def test_an_error_of_a_library_costs_its_case_alone(
+def test_an_error_of_a_library_affects_only_its_case(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulate(tmp_path, 3, size=(64, 48))
@@ -311,7 +311,7 @@ COMMAND = f"{sys.executable} -m boneseg"
 
 
 @pytest.mark.parametrize("ending", ["2>&1 | head -1", ">&- 2>&-", "--json | head -1"])
-def test_the_report_is_written_though_nobody_listens(ending: str, tmp_path: Path) -> None:
+def test_the_report_is_written_even_if_output_is_closed(ending: str, tmp_path: Path) -> None:
     films = many(tmp_path)
     call = f"{COMMAND} segment {films} --out {tmp_path / 'out'} --format mask {ending}"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=False)
@@ -321,7 +321,7 @@ def test_the_report_is_written_though_nobody_listens(ending: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_call_that_is_stopped_leaves_a_report_of_what_it_did(
+def test_an_interrupted_call_leaves_a_report_of_finished_films(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     films, out = many(tmp_path), tmp_path / "out"

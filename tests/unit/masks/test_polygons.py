@@ -33,7 +33,7 @@ from tests.support.regions import HEIGHT, SHAPE, SQUARE, WIDTH, Mask, mask_of, r
 
 
 @given(masks)
-def test_outlines_give_back_every_mask(mask: Mask) -> None:
+def test_outlines_reproduce_every_mask(mask: Mask) -> None:
     assert np.array_equal(fill(rings(outlines(mask, 0)), mask.shape), mask)
 
 
@@ -110,7 +110,7 @@ def test_an_ellipse_is_turned_clockwise() -> None:
         ([[80, 60], [80, 60], [80, 60]], 59, 79, 1),  # the film's last corner
     ],
 )
-def test_a_polygon_without_a_centre_of_a_pixel_paints_those_it_runs_through(
+def test_a_polygon_without_a_pixel_centre_covers_the_pixels_it_crosses(
     tool: str, ring: Any, row: int, column: int, count: int, tmp_path: Path
 ) -> None:
     only = painted(tmp_path / "only", tool, ring)

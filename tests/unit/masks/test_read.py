@@ -117,7 +117,9 @@ def test_a_tiff_whose_0_is_white_is_read_as_it_is_seen(dtype: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("colours", [(0, 0, 0, 128, 0, 0), (0, 0, 0, 1, 1, 1)])
-def test_a_colour_table_is_judged_by_its_colours(colours: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_colour_table_is_interpreted_by_its_colours(
+    colours: tuple[int, ...], tmp_path: Path
+) -> None:
     image = Image.fromarray(BONE.astype(np.uint8), "P")
     image.putpalette(colours)
     np.testing.assert_array_equal(read_mask(saved(tmp_path, image)), BONE)
@@ -129,7 +131,7 @@ def test_a_colour_table_may_place_black_last(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(saved(tmp_path, image)), BONE)
 
 
-def test_a_colour_table_that_shows_two_values_alike_is_refused(tmp_path: Path) -> None:
+def test_a_colour_table_with_two_equal_colours_is_refused(tmp_path: Path) -> None:
     image = Image.fromarray(BONE.astype(np.uint8), "P")
     image.putpalette((0, 0, 0, 0, 0, 0))
     with pytest.raises(UnclearMaskError, match="colour table"):
@@ -292,7 +294,7 @@ def test_a_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_tiff_is_read_upright(tmp_path: Path, orientation: int) -> None:
+def test_a_rotated_tiff_is_read_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path, grey(0, 255), "mask.tif", exif=exif)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.readings import MASK, card, picture, reading
 
 
-def test_a_document_names_the_film_by_its_file_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_document_names_the_film_by_its_file_by_default(tmp_path: Path) -> None:
     found = reading(picture(tmp_path / "knee.png"), MASK)
     assert found.title == "knee.png"
     assert replace(found, called="left/knee.png").title == "left/knee.png"

@@ -12,7 +12,7 @@ from tests.support.regions import Mask
 
 
 @given(masks)
-def test_a_tolerance_of_a_third_of_a_pixel_costs_nothing(mask: Mask) -> None:
+def test_a_tolerance_of_a_third_of_a_pixel_changes_no_pixel(mask: Mask) -> None:
     assert np.array_equal(fill(rings(outlines(mask, 0.35)), mask.shape), mask)
 
 

@@ -23,7 +23,7 @@ def test_a_size_that_no_film_has_is_refused(size: tuple[int, int]) -> None:
         fits(size, None)
 
 
-def test_what_unpacks_to_too_much_is_refused() -> None:
+def test_data_that_unpack_to_too_much_are_refused() -> None:
     affordable(MAX_BYTES, 1)
     with pytest.raises(MaskError, match="unpacks to more than the 400 MB"):
         affordable(MAX_BYTES // 8 + 1, 8)

@@ -30,7 +30,7 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 70), (64, 17)])
 @pytest.mark.parametrize("inputs", ["film", "copies", "filters"])
-def test_it_answers_films_of_any_size_with_their_logits(
+def test_films_of_any_size_give_logits_of_that_size(
     name: str, size: tuple[int, int], inputs: str
 ) -> None:
     made = network(name, inputs=inputs).eval()
@@ -43,7 +43,7 @@ def test_it_answers_films_of_any_size_with_their_logits(
     assert bool(torch.isfinite(logits).all())
 
 
-def test_it_answers_each_film_of_a_batch_as_if_alone(name: str) -> None:
+def test_each_film_of_a_batch_is_independent(name: str) -> None:
     made, films = network(name).eval(), torch.randn(3, 1, 64, 64)
     with torch.no_grad():
         together, alone = made(films), torch.cat([made(film[None]) for film in films])

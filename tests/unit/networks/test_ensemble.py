@@ -8,7 +8,7 @@ from boneseg.networks.ensemble import Ensemble
 from boneseg.networks.unet import UNet
 
 
-def test_each_channel_is_the_answer_of_its_member() -> None:
+def test_each_channel_is_the_output_of_its_member() -> None:
     torch.manual_seed(0)
     members = [UNet(widths=(4, 8)).eval() for _ in range(3)]
     films = torch.rand(2, 1, 32, 48)

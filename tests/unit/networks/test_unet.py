@@ -47,7 +47,7 @@ def test_the_answer_has_the_film_s_size(
         assert network(torch.zeros(2, 1, height, width)).shape == (2, 1, height, width)
 
 
-def test_deep_supervision_answers_at_every_level_in_training_alone() -> None:
+def test_deep_supervision_returns_every_level_only_in_training() -> None:
     network = UNet((4, 8, 16), deep_supervision=True)
     film = torch.randn(2, 1, 30, 44)
     shapes = [tuple(output.shape[-2:]) for output in network.train()(film)]
@@ -165,7 +165,7 @@ def test_the_parameters_are_those_of_monai() -> None:
     assert weights(AttentionGate(32, "batch")) == weights(gate) - 2 * 16 - 2
 
 
-def test_attention_weighs_the_skip_between_nothing_and_all() -> None:
+def test_attention_weights_the_skip_between_0_and_1() -> None:
     gate = AttentionGate(8, "batch").eval()
     skip = torch.rand(1, 8, 5, 5) + 0.1
     share = gate(torch.randn(1, 8, 5, 5), skip) / skip

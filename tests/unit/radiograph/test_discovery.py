@@ -40,7 +40,7 @@ def test_the_folder_for_results_is_not_searched_for_films(tmp_path, out):
     assert found == [tmp_path / "ins" / "a.png", tmp_path / "ins" / "outer" / "b.png"]
 
 
-def test_masks_beside_their_films_are_no_films(tmp_path):
+def test_masks_beside_their_films_are_not_films(tmp_path):
     names = ("d/images/a.png", "d/masks/a.png", "x/labels/a.png", "y/masks/b.png")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def test_links_are_followed_and_circles_end(tmp_path):
     ]
 
 
-def test_a_film_that_a_link_seeks_in_vain_is_told(tmp_path):
+def test_a_broken_link_to_a_film_is_reported(tmp_path):
     saved(tmp_path / "a.png", GREY)
     for name in ("b.png", "notes"):
         (tmp_path / name).symlink_to(tmp_path / "away" / name)
@@ -88,7 +88,7 @@ def test_a_film_that_a_link_seeks_in_vain_is_told(tmp_path):
         read_radiograph(found[1])
 
 
-def test_a_folder_that_cannot_be_searched_is_told_and_stops_no_other(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_searched_is_reported_and_stops_no_other(tmp_path, monkeypatch):
     for name in ("a.png", "shut/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         saved(tmp_path / name, GREY)
@@ -113,7 +113,7 @@ def test_nothing_found_is_said(tmp_path):
         find_radiographs([tmp_path])
 
 
-def test_a_folder_without_films_is_told_and_stops_no_other(tmp_path):
+def test_a_folder_without_films_is_reported_and_stops_no_other(tmp_path):
     (tmp_path / "empty").mkdir()
     film = saved(tmp_path / "a.png", GREY)
     found = find_radiographs([tmp_path / "empty", film])

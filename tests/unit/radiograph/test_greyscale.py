@@ -55,7 +55,7 @@ def test_equal_bands_are_that_grey(grey):
         lambda dtype: arrays(dtype, (4, 5))
     )
 )
-def test_all_values_come_to_between_0_and_1(values):
+def test_all_values_are_scaled_to_between_0_and_1(values):
     with np.errstate(all="ignore"):
         unit = to_unit(values)
     assert unit.dtype == np.float32 and unit.shape == values.shape

@@ -194,7 +194,7 @@ def test_every_modality_is_read(tmp_path, modality, padding):
     ],
 )
 @pytest.mark.parametrize("modality", ["", "XA", "MG", "OT"])
-def test_a_kind_of_object_that_is_no_projection_is_refused(tmp_path, kind, modality):
+def test_a_kind_of_object_that_is_not_a_projection_is_refused(tmp_path, kind, modality):
     """Whatever Modality says: a volume of an angiography is of modality XA (A.53.3.1)."""
     uid = getattr(pydicom.uid, kind)
     path = films.dicom(tmp_path / "a.dcm", films.bone(), SOPClassUID=uid, Modality=modality)

@@ -73,7 +73,7 @@ def test_floats_and_long_integers(tmp_path):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_tiffs_keep_the_sign_of_their_samples(tmp_path, order):
-    """Pillow reads 8 bits as unsigned and 32 as signed, whatever the file says: greys wrapped."""
+    """Pillow always reads 8 bits as unsigned and 32 as signed: greys wrapped."""
     grey = films.bone(top=255).astype(np.int16)
     eight = films.tiff(tmp_path / "8.tif", (grey - 128).astype(np.int8), order)
     long = films.tiff(tmp_path / "32.tif", grey.astype(np.uint32) * 2**24, "<")
@@ -81,7 +81,7 @@ def test_tiffs_keep_the_sign_of_their_samples(tmp_path, order):
         np.testing.assert_allclose(read_radiograph(path).pixels, stretch(grey), atol=1e-5)
 
 
-def test_what_is_no_number_is_black(tmp_path):
+def test_non_finite_values_are_black(tmp_path):
     stored = (films.bone() / 4095).astype(np.float32)
     stored[0, :3] = np.nan, np.inf, -np.inf
     pixels = read_radiograph(saved(tmp_path / "a.tif", stored)).pixels
@@ -131,7 +131,7 @@ def test_invert_is_for_films_with_dark_bone(tmp_path):
     np.testing.assert_allclose(read_radiograph(path, invert=True).pixels, GREY / 255, atol=1e-6)
 
 
-def test_pages_are_asked_for(tmp_path):
+def test_pages_must_be_chosen(tmp_path):
     path = tmp_path / "a.tif"
     pages = [Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())]
     pages[0].save(path, save_all=True, append_images=pages[1:])
@@ -181,7 +181,7 @@ def test_a_sliver_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("width", "height"), [(6_000_000, 16), (16, 6_000_000), (16, 3201)])
-def test_a_strip_that_is_no_film_is_refused_by_its_header(tmp_path, width, height):
+def test_a_too_elongated_image_is_refused_by_its_header(tmp_path, width, height):
     path = tmp_path / "a.png"
     path.write_bytes(empty_png(width, height))
     with pytest.raises(RadiographError, match="is too elongated for a film"):

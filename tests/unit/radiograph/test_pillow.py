@@ -14,7 +14,7 @@ from tests.support.pictures import BANDS, GREY, deep, saved
 
 
 @pytest.mark.parametrize("packing", ["raw", "tiff_lzw"])
-def test_white_zero_is_turned(tmp_path, packing):
+def test_white_zero_is_inverted(tmp_path, packing):
     """TIFFs whose 0 is white; Pillow inverts those of 8 bits on both ways, and no deeper ones."""
     deep = films.bone(top=65535)
     options = {"tiffinfo": {262: 0}, "compression": None if packing == "raw" else packing}
@@ -27,7 +27,7 @@ def test_white_zero_is_turned(tmp_path, packing):
 
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_white_zero_is_turned_in_either_byte_order(tmp_path, order, zipped):
+def test_white_zero_is_inverted_in_either_byte_order(tmp_path, order, zipped):
     path = films.tiff(tmp_path / "a.tif", films.bone(), order, zipped=zipped, photometric=0)
     np.testing.assert_allclose(read_radiograph(path).pixels, 1 - films.bone() / 4095, atol=1e-6)
 
@@ -72,7 +72,7 @@ def test_what_is_transparent_is_black_in_deep_colours(tmp_path, mode):
         (2, np.uint8, {"extra": 1}, "premultiplied alpha"),
     ],
 )
-def test_what_pillow_mistakes_is_refused(tmp_path, bands, dtype, tags, words):
+def test_images_that_pillow_misreads_are_refused(tmp_path, bands, dtype, tags, words):
     """It would read bytes of one band as those of another, or the higher bytes alone."""
     film = np.stack([films.bone(top=255).astype(dtype)] * bands, -1)
     path = films.tiff(tmp_path / "a.tif", film, **tags)

@@ -90,7 +90,7 @@ def test_a_film_and_a_mask_with_missing_rows_are_refused_in_one_line(
         read_mask(path)
 
 
-def test_black_rows_that_are_there_are_no_fault(tmp_path: Path) -> None:
+def test_black_rows_in_the_file_are_valid(tmp_path: Path) -> None:
     values = np.zeros((50, 40), np.uint8)
     values[:20] = 255
     Image.fromarray(values).save(tmp_path / "mask.png")

@@ -48,7 +48,7 @@ TELLING = [
 SILENT = ["knee.dcm", "1.2.840.10008.5.dcm", "left_0042.dcm", "1969.dcm"]
 
 
-def test_names_that_tell_whose_film_it_is_become_a_hash_of_the_content(tmp_path):
+def test_names_that_identify_the_patient_become_a_hash_of_the_content(tmp_path):
     for name in TELLING + SILENT:
         path = films.dicom(
             tmp_path / name, films.bone(), SpecificCharacterSet="ISO_IR 192", **PERSON
@@ -99,7 +99,7 @@ def test_pictures_and_damaged_files_keep_their_names(tmp_path):
     assert public_path(tmp_path / "missing.dcm") == tmp_path / "missing.dcm"
 
 
-def test_a_film_cut_short_still_tells_whose_it_is(tmp_path):
+def test_a_truncated_film_still_identifies_its_patient(tmp_path):
     path = films.dicom(tmp_path / "doe.dcm", films.bone(), **PERSON)
     path.write_bytes(path.read_bytes()[:-3000])
     assert public_path(path) != path
@@ -229,7 +229,7 @@ def test_what_is_wrong_with_names_is_said_without_them(tmp_path):
     assert "zq00x" not in str(refusal.value).lower()
 
 
-def test_a_film_too_large_for_the_memory_is_not_named(tmp_path, monkeypatch):
+def test_a_film_too_large_for_the_memory_is_not_identified(tmp_path, monkeypatch):
     film = tmp_path / "ZQ00X.dcm"
     films.marked(film)
 

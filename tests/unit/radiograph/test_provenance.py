@@ -1,4 +1,4 @@
-"""Files that boneseg has written are told from films."""
+"""Files that boneseg has written are distinguished from films."""
 
 from __future__ import annotations
 

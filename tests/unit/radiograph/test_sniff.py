@@ -26,7 +26,7 @@ DICOM = bytes(128) + b"DICM"
         ("film", b"", False),
     ],
 )
-def test_dicom_is_told_from_pictures(
+def test_dicom_is_distinguished_from_images(
     tmp_path: Path, name: str, content: bytes, expected: bool
 ) -> None:
     (tmp_path / name).write_bytes(content)

@@ -33,7 +33,7 @@ def test_every_built_in_recipe_takes_two_steps(name: str) -> None:
     assert all(0 < one < 10 for one in losses)
 
 
-def test_the_trials_of_the_original_are_as_it_ran_them() -> None:
+def test_the_recipes_of_the_original_match_its_trials() -> None:
     deep = load_recipe("seed-deep")
     assert deep.network.widths == (32, 32, 64, 64, 128, 128, 256, 512)
     assert (deep.loss.dice, deep.loss.bce, deep.loss.focal) == (0.15, 0, 1)

@@ -29,7 +29,7 @@ from boneseg.recipes.search_space import Choices, Range, check_space, read_space
         ("[[[", "not TOML"),
     ],
 )
-def test_a_space_that_is_none_is_named_in_one_line(text: str, answer: str, tmp_path: Path) -> None:
+def test_an_invalid_space_is_one_line(text: str, answer: str, tmp_path: Path) -> None:
     path = tmp_path / "space.toml"
     path.write_text(text)
     with pytest.raises(RecipeError) as caught:
@@ -38,7 +38,7 @@ def test_a_space_that_is_none_is_named_in_one_line(text: str, answer: str, tmp_p
     assert "\n" not in str(caught.value)
 
 
-def test_the_space_that_is_searched_unasked_holds_nothing_wrong() -> None:
+def test_the_default_search_space_is_valid() -> None:
     check_space(DEFAULT_SPACE, Recipe(), lambda recipe: recipe.settle([(256, 256)]))
 
 

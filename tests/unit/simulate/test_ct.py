@@ -107,7 +107,9 @@ def test_one_seed_gives_one_film(volumes: tuple[Path, Path]) -> None:
     assert films[0].pixels.min() >= 0 and films[0].pixels.max() <= 1
 
 
-def test_what_the_scanner_did_not_see_is_air(volumes: tuple[Path, Path], tmp_path: Path) -> None:
+def test_voxels_outside_the_field_of_view_are_air(
+    volumes: tuple[Path, Path], tmp_path: Path
+) -> None:
     image = nibabel.load(volumes[0])
     hounsfield = image.get_fdata(dtype=np.float32)
     unseen = np.where(hounsfield == -1000, np.float32(np.nan), hounsfield)
@@ -125,9 +127,7 @@ def test_simulate_films_a_volume_through_the_command_line(
     assert len(list((tmp_path / "films" / "masks").glob("ct_*.png"))) == 3
 
 
-def test_volumes_that_are_none_are_one_clear_line(
-    volumes: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_invalid_volumes_are_one_clear_line(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     text = tmp_path / "notes.nii.gz"
     text.write_text("not a volume")
     small = tmp_path / "small.nii.gz"

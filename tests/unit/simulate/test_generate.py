@@ -69,7 +69,7 @@ def stopped(folder: Path, after: int, **words: object) -> None:
         simulate(folder, 6, size=(64, 64), progress=at, **words)  # type: ignore[arg-type]
 
 
-def test_what_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_an_interrupted_set_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     simulate(tmp_path / "whole", 6, size=(64, 64))
     stopped(tmp_path / "parts", after=2)
     kept = tmp_path / "parts" / "images" / "phantom_000000.png"
@@ -94,7 +94,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert len(whole) == len([p for p in (tmp_path / "parts").rglob("*") if p.is_file()])
 
 
-def test_nothing_goes_on_without_being_asked_or_with_other_words(tmp_path: Path) -> None:
+def test_nothing_resumes_without_the_option_or_with_other_arguments(tmp_path: Path) -> None:
     stopped(tmp_path, after=2)
     with pytest.raises(OutputError, match="already contains files: add --resume, or choose"):
         simulate(tmp_path, 6, size=(64, 64))
@@ -117,7 +117,7 @@ def test_resume_of_nothing_begins_and_of_a_finished_set_changes_nothing(tmp_path
         simulate(tmp_path, 2, size=(64, 64))
 
 
-def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError) as caught:
         simulate(tmp_path / "file", 1)

@@ -14,7 +14,7 @@ def films() -> list[Film]:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (256, 256), (96, 320), (333, 128)])
-def test_a_film_has_the_size_and_the_kind_that_was_asked_for(size: tuple[int, int]) -> None:
+def test_a_film_has_the_requested_size_and_kind(size: tuple[int, int]) -> None:
     film = phantom_film(3, size)
     assert film.pixels.shape == film.mask.shape == size
     assert film.pixels.dtype == np.float32 and film.mask.dtype == np.bool_

@@ -23,6 +23,6 @@ def test_every_region_shows_its_bones(region: str, skeletons: list[Skeleton]) ->
 
 
 @needs_data
-def test_a_region_that_nobody_knows_is_refused(skeletons: list[Skeleton]) -> None:
+def test_an_unknown_region_is_refused(skeletons: list[Skeleton]) -> None:
     with pytest.raises(UsageError, match="tail"):
         skeleton_film(0, (64, 64), skeletons, "tail")

@@ -11,7 +11,7 @@ from boneseg.simulate.skeleton import read_skeleton
 from tests.support.simulation import MODEL, in_millimetres
 
 
-def test_a_joint_turns_what_hangs_on_it(folder: Path) -> None:
+def test_a_joint_rotates_the_bodies_attached_to_it(folder: Path) -> None:
     leg = read_skeleton(folder, folder / "leg.osim")
     straight, bent = leg.pose({})["shank"], leg.pose({"bend": np.pi / 2})["shank"]
     assert straight[:3, 3] == pytest.approx([0, -500, 0])
@@ -20,7 +20,7 @@ def test_a_joint_turns_what_hangs_on_it(folder: Path) -> None:
     assert bent[:3, :3] @ [0, -1, 0] == pytest.approx([1, 0, 0])
 
 
-def test_a_joint_keeps_to_its_limits_and_knows_its_name(folder: Path) -> None:
+def test_a_joint_is_clipped_to_its_limits_and_found_by_name(folder: Path) -> None:
     leg = read_skeleton(folder, folder / "leg.osim")
     assert np.allclose(leg.pose({"bend": 9})["shank"], leg.pose({"bend": 2})["shank"])
     with pytest.raises(UsageError, match="bnd"):

@@ -25,7 +25,7 @@ def seeded(seed: int = 0) -> Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_nothing_happens_where_nothing_is_asked() -> None:
+def test_without_augmentation_nothing_changes() -> None:
     films, masks = bones()
     views, drawn = Augmenter(OFF)(films, masks, seeded())
     assert torch.equal(views, films)

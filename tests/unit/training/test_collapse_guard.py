@@ -24,7 +24,7 @@ from tests.support.training import SMALL, recipe
 SMALL += ["network.levels=3"]
 
 
-def test_finding_nothing_where_nothing_is_is_no_collapse() -> None:
+def test_an_empty_prediction_without_bone_is_not_a_collapse() -> None:
     assert collapse(torch.zeros(3, 1, 8, 8), 1.0, 1.0) == ""
     assert collapse(torch.zeros(3, 1, 8, 8), 0.9, 0.9) == "all background"
 
@@ -60,10 +60,10 @@ def test_the_guard_saves_a_run_that_collapses_without_it(tmp_path: Path) -> None
     assert all(note.startswith("collapsed") for note in notes)
 
 
-def test_the_best_weights_outlive_a_collapse(
+def test_the_best_weights_survive_a_collapse(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last loss of an attempt is no number; the next attempt stands still, and is no better."""
+    """The last loss of an attempt is not finite; the next attempt does not improve."""
     step = training.Loop._step
 
     def fails_late(loop: training.Loop) -> float:

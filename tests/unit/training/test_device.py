@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
         ("amx_bf16 amx_tile", torch.bfloat16),
     ],
 )
-def test_bfloat16_is_trained_in_where_the_processor_multiplies_it(
+def test_training_uses_bfloat16_if_the_processor_multiplies_it(
     flags: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")

@@ -17,7 +17,7 @@ from tests.support.training import SMALL, recipe
 SMALL += ["network.levels=3"]
 
 
-def test_a_run_of_minutes_that_goes_wrong_at_its_end_has_its_best_weights(
+def test_a_timed_run_that_collapses_late_keeps_its_best_weights(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a clock that only steps move: 240 of them are the 0.2 minutes."""

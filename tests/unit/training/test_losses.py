@@ -73,7 +73,7 @@ def test_a_focal_power_under_one_has_a_finite_gradient() -> None:
 
 
 @pytest.mark.parametrize("inputs", [None, Copies, Filters])
-def test_coarse_outputs_are_held_against_the_bone_that_they_cover(
+def test_coarse_outputs_are_compared_with_the_bone_that_they_cover(
     inputs: Callable[[], torch.nn.Module] | None,
 ) -> None:
     """Of 40 x 24 a network of stride 16 makes 48 x 32; each output here is exactly right."""

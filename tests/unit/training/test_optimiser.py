@@ -24,7 +24,7 @@ def test_a_plateau_is_counted_in_epochs_however_many_a_check_spans(
     assert [row.learning_rate for row in run.history] == [1e-9, 1e-9, 0.5e-9, 0.25e-9]
 
 
-def test_what_is_left_of_a_span_counts_towards_the_next_fall() -> None:
+def test_the_rest_of_an_interval_counts_towards_the_next_reduction() -> None:
     settings = OptimiserSettings(schedule="plateau", plateau_factor=0.5, plateau_patience=4)
     plateau = Plateau()
     scales = []

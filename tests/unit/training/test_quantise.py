@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "boneseg"
 
 
-def test_a_bundle_is_quantised_where_that_is_as_good(
+def test_a_bundle_is_quantised_if_as_accurate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("nncf")

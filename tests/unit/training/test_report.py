@@ -137,17 +137,17 @@ def test_every_film_is_named_and_the_ten_worst_are_shown_worst_first(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["<b>x", '"><img src=y onerror=z>', "a&lt;b", "</style><script>"])
-def test_a_name_is_words_and_never_markup(tmp_path: Path, name: str) -> None:
+def test_a_name_is_escaped_and_never_markup(tmp_path: Path, name: str) -> None:
     parsed, plain = page(tmp_path, [name, "other"], SMOOTH), page(tmp_path, ["x", "other"], SMOOTH)
     assert name in parsed.words
     assert parsed.tags == plain.tags
 
 
-def test_a_name_that_is_no_text_does_not_cost_the_report(tmp_path: Path) -> None:
+def test_an_undecodable_name_does_not_prevent_the_report(tmp_path: Path) -> None:
     assert "knee-?" in page(tmp_path, ["knee-\udcff"], SMOOTH).words
 
 
-def test_a_restart_is_told_and_drawn(tmp_path: Path) -> None:
+def test_a_restart_is_reported_and_drawn(tmp_path: Path) -> None:
     collapsed = [check(0, 100, 0.4), check(0, 140, 0.0, "collapsed: all background")]
     parsed = page(tmp_path, ["a"], [*collapsed, check(1, 200, 0.7), check(1, 300, 0.9)])
     assert parsed.words.count("restart 1") == 3  # one a curve
@@ -155,7 +155,7 @@ def test_a_restart_is_told_and_drawn(tmp_path: Path) -> None:
     assert "restart 1" not in page(tmp_path, ["a"], SMOOTH).words
 
 
-def test_the_page_says_what_its_figures_are_worth(tmp_path: Path) -> None:
+def test_the_page_states_the_limits_of_its_figures(tmp_path: Path) -> None:
     one = page(tmp_path, ["a"], SMOOTH).words
     assert "the figures are optimistic" in one and "no groups.csv" in one
     assert "one film: no interval" in one and "wider than stated" not in one
@@ -165,7 +165,7 @@ def test_the_page_says_what_its_figures_are_worth(tmp_path: Path) -> None:
     assert "one patient: no interval" in same and "wider than stated" not in same
 
 
-def test_the_report_tells_that_the_beginning_had_seen_the_films(tmp_path: Path) -> None:
+def test_the_report_says_that_the_initial_model_had_seen_the_films(tmp_path: Path) -> None:
     run, *rest = made(["a", "b"], SMOOTH)
     begun = replace(run, seen_before=frozenset([digest(run.validation[0].radiograph)]))
     write_report(tmp_path / "report.html", begun, *rest)

@@ -1,4 +1,4 @@
-"""A finished run: its card says what it was trained and judged on."""
+"""A finished run: its card lists the films that it was trained and evaluated on."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def test_a_run_begins_with_a_warm_up_and_reaches_the_peak(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "end"), [("cosine", 1e-3), ("poly", 1e-3), ("constant", 1)])
-def test_where_a_run_ends(name: str, end: float) -> None:
+def test_a_schedule_ends_at_its_factor(name: str, end: float) -> None:
     settings = OptimiserSettings(schedule=name, learning_rate=0.1, warmup=0)
     assert rate(settings, 1.0, Plateau()) == pytest.approx(0.1 * end)
 

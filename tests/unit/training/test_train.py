@@ -1,4 +1,4 @@
-"""A run learns, repeats itself, goes on after a kill, and does not collapse unseen."""
+"""A run learns, is reproducible, resumes after a kill, and its collapse is detected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_run_learns_to_find_bone(phantoms: Dataset, tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text().count("\n") == len(run.history) + 1
 
 
-def test_a_gpu_that_is_too_small_is_told_in_a_line(
+def test_a_gpu_that_is_too_small_is_one_line(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(_: object) -> float:
@@ -82,7 +82,7 @@ def test_kill_minus_9_changes_nothing(phantoms: Dataset, tmp_path: Path) -> None
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_a_run_is_not_overwritten_unasked(phantoms: Dataset, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten(phantoms: Dataset, tmp_path: Path) -> None:
     train(phantoms, recipe("run.epochs=1"), tmp_path)
     with pytest.raises(TrainingError, match="--resume"):
         train(phantoms, recipe("run.epochs=1"), tmp_path)
@@ -101,7 +101,7 @@ def test_a_run_is_resumed_with_a_recipe_whose_summary_alone_differs(
 
 
 @pytest.mark.parametrize("change", ["groups", "parts", "beginning"])
-def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
+def test_a_run_resumes_with_its_own_split_and_initial_model(
     phantoms: Dataset, tmp_path: Path, change: str
 ) -> None:
     quick = recipe("run.epochs=1")
@@ -119,7 +119,9 @@ def test_a_run_goes_on_with_the_films_it_was_dealt_and_from_its_beginning(
 
 
 @pytest.mark.parametrize("there", ["plan.json", "tune.db", "bundle/model.json", "model.json"])
-def test_a_run_takes_no_folder_of_another(phantoms: Dataset, tmp_path: Path, there: str) -> None:
+def test_a_run_does_not_use_the_folder_of_another(
+    phantoms: Dataset, tmp_path: Path, there: str
+) -> None:
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("")
     for resume in (False, True):
@@ -127,7 +129,7 @@ def test_a_run_takes_no_folder_of_another(phantoms: Dataset, tmp_path: Path, the
             train(phantoms, recipe("run.epochs=1"), tmp_path, resume=resume)
 
 
-def test_a_finished_unetplusplus_can_be_cut_again(phantoms: Dataset, tmp_path: Path) -> None:
+def test_a_finished_unetplusplus_can_be_pruned_again(phantoms: Dataset, tmp_path: Path) -> None:
     nested = ["network.architecture=unetplusplus", "network.levels=4", "run.epochs=4"]
     whole = train(phantoms, recipe(*nested), tmp_path)
     assert sorted(whole.depths) == [1, 2, 3]

@@ -38,7 +38,7 @@ def test_a_table_has_a_heading_for_each_row_and_column() -> None:
     assert "<tr><th>leg</th><td>4</td></tr>" in markup
 
 
-def test_a_frame_brings_its_style_and_no_address() -> None:
+def test_a_frame_contains_its_style_and_no_url() -> None:
     markup = frame(titled("Dice", "<svg></svg>"))
     assert markup.startswith("<style>") and "<figcaption>Dice</figcaption><svg>" in markup
     assert "http" not in markup and "<script" not in markup

@@ -11,7 +11,7 @@ from PIL import Image
 from boneseg._util.drawing.thumbnails import FALSE_NEGATIVE, FALSE_POSITIVE, thumbnails
 
 
-def test_a_film_wrongly_found_is_vermilion_and_one_missed_is_blue() -> None:
+def test_false_positives_are_vermilion_and_false_negatives_blue() -> None:
     for shape in ((120, 200), (900, 1500)):
         truth, mask = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
         truth[: shape[0] // 2], mask[shape[0] // 2 :] = True, True

@@ -38,7 +38,7 @@ def test_the_choice_is_openvino_where_there_is_no_cuda() -> None:
     assert suitable() == ("torch" if torch.cuda.is_available() else "openvino")
 
 
-def test_an_engine_that_is_not_known_or_not_there_is_named(
+def test_an_unknown_or_missing_engine_is_named(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="--engine tensorrt: is not known; choose from openvino"):

@@ -19,7 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "boneseg"
 
 
-def test_a_compiled_network_is_kept_for_the_next_process(bundle: Bundle, cache: Path) -> None:
+def test_a_compiled_network_is_cached_for_the_next_process(bundle: Bundle, cache: Path) -> None:
     film = np.random.default_rng(0).random((90, 70), np.float32)
     first = Engine(bundle).find(film).probability
     assert len(list(cache.glob("*/*.blob"))) == 1
@@ -28,7 +28,7 @@ def test_a_compiled_network_is_kept_for_the_next_process(bundle: Bundle, cache: 
     assert len(list(cache.glob("*/*.blob"))) == 1
 
 
-def test_of_compiled_networks_the_oldest_go(bundle: Bundle, cache: Path) -> None:
+def test_the_oldest_compiled_networks_are_removed(bundle: Bundle, cache: Path) -> None:
     old = cache / "oldest" / "one.blob"
     for folder in ("oldest", "older"):
         (cache / folder).mkdir(parents=True, mode=0o700)
@@ -41,7 +41,7 @@ def test_of_compiled_networks_the_oldest_go(bundle: Bundle, cache: Path) -> None
     assert len(list(cache.glob("*/*.blob"))) == KEPT
 
 
-def test_without_a_place_to_keep_it_the_network_is_compiled_anew(
+def test_without_a_cache_folder_the_network_is_compiled_each_time(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -50,7 +50,9 @@ def test_without_a_place_to_keep_it_the_network_is_compiled_anew(
 
 
 @pytest.mark.parametrize("harm", ["a bit", "cut short", "zeros", "empty", "another's", "gone"])
-def test_a_damaged_compiled_network_is_made_again(harm: str, bundle: Bundle, cache: Path) -> None:
+def test_a_damaged_compiled_network_is_compiled_again(
+    harm: str, bundle: Bundle, cache: Path
+) -> None:
     film = np.random.default_rng(0).random((90, 70), np.float32)
     first = Engine(bundle).find(film).probability
     blob = next(cache.glob("*/*.blob"))

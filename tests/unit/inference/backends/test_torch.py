@@ -25,7 +25,7 @@ def test_it_answers_with_a_probability_for_each_pixel(
     assert 0 <= found.min() < found.max() <= 1
 
 
-def test_a_film_is_answered_alike_alone_and_among_others(backend: Torch) -> None:
+def test_a_film_gives_the_same_result_alone_and_in_a_batch(backend: Torch) -> None:
     films = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
     alone = np.concatenate([backend(film[None]) for film in films])
     np.testing.assert_allclose(backend(films), alone, atol=2e-2)

@@ -72,7 +72,7 @@ def test_parts_of_a_file_that_belong_to_no_film_are_named(tmp_path: Path) -> Non
     ]
 
 
-def test_images_of_one_id_cannot_be_told_apart(tmp_path: Path) -> None:
+def test_images_of_one_id_are_ambiguous(tmp_path: Path) -> None:
     document = coco_polygons(SQUARE)
     document["images"].append(document["images"][0] | {"file_name": "hip.png"})
     document["images"].append(document["images"][0] | {"id": 2, "file_name": "foot.png"})
@@ -107,7 +107,7 @@ def test_coco_polygons_and_both_kinds_of_run_lengths(tmp_path: Path) -> None:
         assert np.array_equal(only_mask(root, labels=["femur"]), square(hole=number < 2))
 
 
-def test_coco_names_films_that_are_there_or_not(tmp_path: Path) -> None:
+def test_coco_may_list_missing_films(tmp_path: Path) -> None:
     one = {"image_id": 7, "category_id": 3, "segmentation": [flat(SQUARE)]}
     document = coco_document(one, films=("train/knee.png", "gone.png"))
     root = drawn(tmp_path, "instances.json", document, "knee.png", "hip.png")
@@ -119,7 +119,7 @@ def test_coco_names_films_that_are_there_or_not(tmp_path: Path) -> None:
     assert "gone.png: has no film" in details
 
 
-def test_coco_without_any_of_the_films_is_told(tmp_path: Path) -> None:
+def test_coco_without_any_of_the_films_is_reported(tmp_path: Path) -> None:
     root = drawn(tmp_path, "instances.json", coco_document(films=("other.png",)))
     done = boneseg("check", root)
     assert done.returncode == 1

@@ -157,7 +157,7 @@ def test_every_mask_comes_back_pixel_for_pixel(
     else:
         form.write(path, one)
     if kind == "yolo" and not mask.any():
-        return  # an empty file, which is no mask where it lies alone
+        return  # an empty file, which alone is not a mask
     (case,) = open_dataset(root).cases
     assert np.array_equal(case.read_mask((mask.shape[0], mask.shape[1])), mask)
 

@@ -47,7 +47,7 @@ def test_label_studio_places_beyond_the_film_are_in_pixels(tmp_path: Path) -> No
         painted(tmp_path, "label-studio", wide)
 
 
-def test_a_turned_film_of_label_studio_is_named(tmp_path: Path) -> None:
+def test_a_rotated_film_of_label_studio_is_named(tmp_path: Path) -> None:
     document = label_studio_region("polygon")
     document[0]["annotations"][0]["result"][0]["image_rotation"] = 90
     with pytest.raises(MaskError, match=r"project.json: knee.png: is drawn on a rotated film"):

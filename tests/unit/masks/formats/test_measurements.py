@@ -43,7 +43,7 @@ def test_a_film_without_bones_has_a_row_and_one_without_spacing_no_mm(tmp_path: 
 
 
 @pytest.mark.parametrize("degrees", [0, 20, 45, 70, -30])
-def test_a_slanting_bar_keeps_its_length_and_tells_its_angle(degrees: float) -> None:
+def test_a_slanting_bar_has_its_length_and_angle(degrees: float) -> None:
     rows, columns = np.mgrid[:400, :400] + 0.5 - 200
     turn = np.radians(degrees)
     along = rows * np.cos(turn) - columns * np.sin(turn)

@@ -57,7 +57,7 @@ def test_a_film_too_long_for_nifti_1_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "affine", [np.eye(4), np.diag([-1, 1, 1, 1]), np.eye(4)[[1, 0, 2, 3]]], ids=str
 )
-def test_a_nifti_that_lies_in_another_way_is_refused(affine: Any, tmp_path: Path) -> None:
+def test_a_nifti_in_another_orientation_is_refused(affine: Any, tmp_path: Path) -> None:
     picture(tmp_path / "images" / "knee.png")
     (tmp_path / "masks").mkdir()
     volume = square().T[:, :, None].astype(np.uint8)
@@ -79,7 +79,7 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
         open_dataset(tmp_path, labels=["bone"])
 
 
-def test_nifti_lies_as_seg_nrrd_does(tmp_path: Path) -> None:
+def test_nifti_has_the_position_of_seg_nrrd(tmp_path: Path) -> None:
     film = dicom_film(tmp_path / "film.dcm", PixelSpacing=[0.2, 0.1])
     image = nibabel.load(written("nifti", reading(film, MASK), tmp_path))
     assert np.array_equal(np.asarray(image.dataobj)[:, :, 0].T > 0, MASK)

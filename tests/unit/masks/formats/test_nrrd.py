@@ -155,7 +155,7 @@ def test_axes_may_be_named_by_their_letters(space: str, sides: list[int], tmp_pa
     ],
     ids=str,
 )
-def test_odd_headers_of_nrrd_are_told_in_one_line(facts: Any, tmp_path: Path) -> None:
+def test_odd_headers_of_nrrd_are_reported_in_one_line(facts: Any, tmp_path: Path) -> None:
     with pytest.raises(MaskError, match=r"knee.seg.nrrd: is damaged, or is not NRRD"):
         read_mask(segments(tmp_path / "knee.seg.nrrd", **facts))
 

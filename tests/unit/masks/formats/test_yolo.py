@@ -47,7 +47,7 @@ def test_yolo_is_read_however_it_is_written(text: str, tmp_path: Path) -> None:
         ("0 0.1 0.1 0.2 nan 0.3 0.3", "holds no valid YOLO polygons|outside 0 to 1"),
     ],
 )
-def test_a_line_of_yolo_that_is_no_polygon_is_refused(line: str, told: str, tmp_path: Path) -> None:
+def test_a_yolo_line_that_is_not_a_polygon_is_refused(line: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(MaskError, match=told):
         mask_of(tmp_path, "knee.txt", f"{yolo_region()}{line}\n")
 
@@ -58,7 +58,7 @@ def test_a_polygon_of_yolo_may_end_at_the_edge_of_its_film(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("line", ["bone 0.1 0.1 0.4 0.1 0.4 0.4", "0 0.1 x 0.4 0.1 0.4 0.4"])
-def test_a_damaged_file_of_yolo_is_not_taken_for_a_note(line: str, tmp_path: Path) -> None:
+def test_a_damaged_yolo_file_is_not_ignored_as_text(line: str, tmp_path: Path) -> None:
     with pytest.raises(MaskError, match=r"knee.txt: holds no valid YOLO polygons"):
         mask_of(tmp_path, "knee.txt", line)
 

@@ -41,7 +41,7 @@ def test_a_busy_server_is_retried_with_growing_pauses():
 
 
 class Unknown(httpx.BaseTransport):
-    """A server for whose certificate nobody vouches, as httpx tells of it."""
+    """A server with an untrusted certificate, as httpx reports it."""
 
     def handle_request(self, request):
         raise httpx.ConnectError("no") from ssl.SSLCertVerificationError(1, "no")

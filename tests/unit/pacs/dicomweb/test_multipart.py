@@ -30,7 +30,7 @@ def test_the_first_part_of_a_response_is_the_object(tmp_path_factory, content, b
     assert extracted(folder, content, "") == content
 
 
-def test_a_part_with_a_length_may_contain_the_boundary(tmp_path):
+def test_a_part_with_a_content_length_may_contain_the_boundary(tmp_path):
     content = b"a\r\n--B\r\nb"
     body = b"--B\r\nContent-Length: 9\r\n\r\n" + content + b"\r\n--B--"
     assert extracted(tmp_path, body) == content

@@ -1,4 +1,4 @@
-"""The node before anybody is known: no claim fills its memory, and nobody shuts others out."""
+"""The node before authentication: memory is bounded, and no connection blocks others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(port, path):
 
 
 def ends(connection, seconds=10):
-    """Whether a connection is ended, whatever comes before that."""
+    """Whether a connection is ended, ignoring data before that."""
     connection.settimeout(seconds)
     try:
         while connection.recv(4096):

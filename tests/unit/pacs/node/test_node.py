@@ -1,4 +1,4 @@
-"""A DICOM node: what it has accepted is answered, whoever goes away in the meantime."""
+"""A DICOM node: every accepted film is segmented and sent, even if a process is killed."""
 
 from __future__ import annotations
 

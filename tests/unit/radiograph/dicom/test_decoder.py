@@ -167,7 +167,7 @@ def test_a_frame_cut_short_is_refused(packed, kept):
 
 
 @pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\xff\xff", b"\0" * 20], ids=bytes.hex)
-def test_padding_after_a_frame_is_of_no_concern(packed, padding):
+def test_padding_after_a_frame_is_ignored(packed, padding):
     pixels, frame = read_radiograph(packed).pixels, frame_of(packed)
     if "JPEG" in pydicom.dcmread(packed).file_meta.TransferSyntaxUID.name:
         frame = frame[: frame.rindex(b"\xff\xd9") + 2]
@@ -199,7 +199,7 @@ def test_damaged_frames_give_one_line_or_a_film(packed):
     [[2**32 - 1], [0, 8, 4], list(range(1000)), [2**31] * 5],
     ids=lambda table: f"{len(table)} offsets",
 )
-def test_absurd_offset_tables_are_refused_or_of_no_concern(tmp_path, table):
+def test_absurd_offset_tables_are_refused_or_ignored(tmp_path, table):
     path = pack(tmp_path / "a.dcm")
     dataset = pydicom.dcmread(path)
     offsets = np.array(table, "<u4").tobytes()
@@ -222,7 +222,7 @@ def test_a_film_beyond_the_budget_is_refused_before_it_is_decoded(tmp_path, monk
 # -- children that are lost -----------------------------------------------------------------------
 
 
-def test_a_child_that_is_killed_costs_its_film_alone(film):
+def test_a_killed_child_affects_only_its_film(film):
     pixels = read_radiograph(film).pixels
     (child,) = decoder._idle
     os.kill(child.pid, signal.SIGSTOP)  # it will be at its film when it is killed

@@ -48,7 +48,7 @@ PRIVATE = "1.2.826.0.1.3680043.8.498.1"
         ("2.048E3", "+4096."),
     ],
 )
-def test_the_first_window_that_is_one_counts(tmp_path, center, width):
+def test_the_first_valid_window_is_used(tmp_path, center, width):
     path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=77, WindowWidth=88)
     dataset = pydicom.dcmread(path)
     for keyword, value in (("WindowCenter", center), ("WindowWidth", width)):
@@ -300,7 +300,7 @@ def test_a_frame_has_its_own_table(tmp_path):
     np.testing.assert_allclose(enhanced(tmp_path, shared=own).pixels, looked_up(SQUARE), atol=1e-6)
 
 
-def test_what_a_frame_says_replaces_what_is_said_of_all(tmp_path):
+def test_values_of_a_frame_override_shared_ones(tmp_path):
     """Its window comes before a table for all frames, and its slope before a modality table."""
     table = films.table(SQUARE, bits=12)
     own = group("FrameVOILUTSequence", **FULL)
@@ -315,7 +315,7 @@ def test_what_a_frame_says_replaces_what_is_said_of_all(tmp_path):
 
 
 @pytest.mark.parametrize("sequence", ["FrameVOILUTSequence", "PixelMeasuresSequence"])
-def test_an_empty_group_of_a_frame_is_passed_over(tmp_path, sequence):
+def test_an_empty_group_of_a_frame_is_skipped(tmp_path, sequence):
     shared = group("FrameVOILUTSequence", **FULL)
     np.testing.assert_allclose(enhanced(tmp_path, shared, group(sequence)).pixels, BONE, atol=1e-6)
 
@@ -454,7 +454,7 @@ def test_bone_is_bright(tmp_path, interpretation, shape, negative, invert):
     np.testing.assert_allclose(pixels, 1 - expected if invert else expected, atol=1e-6)
 
 
-def test_without_a_window_percentiles_rule(tmp_path):
+def test_without_a_window_percentiles_are_used(tmp_path):
     stored = films.bone(top=900) + np.uint16(1000)
     stored[0, 0] = 65535  # one dead pixel
     film = read_radiograph(films.dicom(tmp_path / "a.dcm", stored))
@@ -464,7 +464,7 @@ def test_without_a_window_percentiles_rule(tmp_path):
 
 
 @pytest.mark.parametrize(("center", "width"), [(60000, 100), (-500, 10), (500_000, 1_000_000)])
-def test_a_window_that_shows_nothing_is_not_believed(tmp_path, center, width):
+def test_a_window_that_shows_nothing_is_ignored(tmp_path, center, width):
     path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=center, WindowWidth=width)
     pixels = read_radiograph(path).pixels
     assert np.corrcoef(pixels.ravel(), films.bone().ravel())[0, 1] > 0.99
@@ -472,14 +472,14 @@ def test_a_window_that_shows_nothing_is_not_believed(tmp_path, center, width):
 
 
 @pytest.mark.parametrize(("center", "width"), [("", ""), (2048, 0), (2048, -5), (2048, 0.5)])
-def test_windows_that_are_none(tmp_path, center, width):
+def test_invalid_windows(tmp_path, center, width):
     path = films.dicom(tmp_path / "a.dcm", films.bone(), WindowCenter=center, WindowWidth=width)
     assert np.corrcoef(read_radiograph(path).pixels.ravel(), films.bone().ravel())[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("invert", [False, True])
-def test_padding_is_black_and_has_no_say(tmp_path, interpretation, invert):
+def test_padding_is_black_and_excluded_from_percentiles(tmp_path, interpretation, invert):
     stored = films.bone(top=900) + np.uint16(1000)
     plain = read_radiograph(
         films.dicom(tmp_path / "a.dcm", stored[:, 20:], PhotometricInterpretation=interpretation),

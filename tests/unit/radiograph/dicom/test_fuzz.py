@@ -1,4 +1,4 @@
-"""No DICOM header whatever ends in a traceback, or quotes a patient."""
+"""No DICOM header causes a traceback or a message with patient data."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_text_is_read_without_its_padding(vr, text):
     assert texts_of(dataset, "Modality") == (["CR", "DX"] if "\\" in text else ["CR"])
 
 
-def test_what_is_no_sequence_has_no_items():
+def test_a_value_that_is_not_a_sequence_has_no_items():
     assert items_of(Dataset(), "VOILUTSequence") == []
     assert items_of(of("VOILUTSequence", "LO", "table"), "VOILUTSequence") == []
     assert items_of(of("VOILUTSequence", "SQ", []), "VOILUTSequence") == []
@@ -92,7 +92,7 @@ def test_a_spacing_beyond_any_detector_is_unknown(tmp_path, side, place):
 
 
 @pytest.mark.parametrize("side", SPACINGS)
-def test_the_ends_of_what_is_believed_are(side):
+def test_the_ends_of_the_accepted_range_are_accepted(side):
     assert believed_spacing([side, 1.0]) == (side, 1.0)
 
 
@@ -128,7 +128,7 @@ def test_a_transfer_syntax_that_is_padded_empty_or_wrong(tmp_path, syntax):
 
 
 @pytest.mark.parametrize("count", [b"0 ", b"-1", b"", b"1.0 ", b" 1  ", b"x ", b"\0\0"])
-def test_a_count_of_frames_that_is_none_is_one(tmp_path, count):
+def test_an_invalid_count_of_frames_is_one(tmp_path, count):
     new = b"\x28\0\x08\0IS" + len(count).to_bytes(2, "little") + count
     path = spliced(
         tmp_path / "a.dcm", b"\x28\0\x08\0IS\x02\0" + b"7 ", new, NumberOfFrames=7, **FULL
@@ -151,7 +151,7 @@ def test_a_layout_that_contradicts_itself(tmp_path, layout):
 
 
 @pytest.mark.parametrize("word", [None, 7])
-def test_colours_that_do_not_say_how_they_lie_are_by_pixel(tmp_path, word):
+def test_colours_of_unknown_planar_configuration_are_by_pixel(tmp_path, word):
     grey = films.bone(top=255).astype(np.uint8)
     colours = np.stack([grey] * 3, -1)
     path = films.dicom(tmp_path / "a.dcm", colours, PlanarConfiguration=word)

@@ -144,7 +144,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
 @pytest.mark.parametrize("items", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_table_is_passed_over_for_what_comes_next(tmp_path, sequence, items):
+def test_a_broken_table_is_skipped_for_the_next_one(tmp_path, sequence, items):
     found = pixels(tmp_path, **{sequence: items}, **FULL)
     np.testing.assert_allclose(found, BONE, atol=1e-6)
     if items and sequence == "VOILUTSequence":

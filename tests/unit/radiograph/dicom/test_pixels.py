@@ -55,7 +55,7 @@ def test_words_filled_from_the_top_are_read_as_such(tmp_path, syntax):
     assert np.allclose(read_radiograph(path).pixels, plain.pixels, atol=1e-3)
 
 
-def test_a_high_bit_that_the_values_belie_is_not_believed(tmp_path):
+def test_a_high_bit_that_contradicts_the_values_is_ignored(tmp_path):
     plain = read_radiograph(films.dicom(tmp_path / "plain", films.bone()))
     path = films.dicom(tmp_path / "high", films.bone(), BitsStored=12, HighBit=15)
     assert np.array_equal(read_radiograph(path).pixels, plain.pixels)
@@ -82,7 +82,7 @@ def test_overlays_in_unused_bits_are_ignored(tmp_path):
     np.testing.assert_allclose(read_radiograph(path).pixels, films.bone() / 4095, atol=1e-6)
 
 
-def test_frames_are_asked_for(tmp_path):
+def test_frames_must_be_chosen(tmp_path):
     frames = np.stack([films.bone(), films.bone()[::-1]])
     path = films.dicom(tmp_path / "a.dcm", frames, RLELossless, **FULL)
     with pytest.raises(RadiographError, match="holds 2 frames; choose one with segment --frame N"):

@@ -1,4 +1,4 @@
-"""What a DICOM film promises to become, whatever its encoding, units and polarity."""
+"""A DICOM film is displayed correctly in every encoding, unit and polarity."""
 
 from __future__ import annotations
 

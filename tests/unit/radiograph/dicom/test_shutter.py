@@ -1,4 +1,4 @@
-"""The shutter of a film: what it covers is black, and has no say in the greys."""
+"""The shutter of a film: covered pixels are black and excluded from percentiles."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def test_the_least_of_several_shutters_stays_open(tmp_path):
         {"ShutterShape": ""},
     ],
 )
-def test_a_shutter_that_leaves_nothing_or_says_nothing_is_not_believed(tmp_path, words):
+def test_a_shutter_that_hides_everything_or_is_invalid_is_ignored(tmp_path, words):
     words = {key: value for key, value in words.items() if value is not None}
     np.testing.assert_allclose(pixels_with(tmp_path, **words), BONE, atol=1e-6)
 
 
-def test_what_the_shutter_covers_has_no_say_in_the_greys(tmp_path):
+def test_covered_pixels_are_excluded_from_percentiles(tmp_path):
     stored = films.bone(top=900) + np.uint16(1000)
     stored[:, :8] = stored[:4] = stored[40:] = stored[:, 60:] = 65535  # bare film
     pixels = read_radiograph(films.dicom(tmp_path / "a.dcm", stored, **RECTANGLE)).pixels

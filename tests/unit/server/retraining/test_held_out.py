@@ -26,7 +26,7 @@ def cases_of(names: list[str], groups: list[int | None]) -> list[Case]:
 @given(st.data())
 @settings(max_examples=200)
 def test_held_out_films_stay_held_out(data: st.DataObject) -> None:
-    """Whichever films, twins and groups come and go from one retraining to the next."""
+    """However films, copies and groups change from one retraining to the next."""
     sides: dict[str, bool] = {}
     for _ in range(data.draw(st.integers(2, 4))):
         names = data.draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
@@ -65,14 +65,14 @@ def test_groups_given_later_do_not_change_the_split(tmp_path: Path) -> None:
     assert [case.name for case in still] == [case.name for case in held]
 
 
-def test_a_duplicate_goes_where_its_film_went(tmp_path: Path) -> None:
+def test_a_duplicate_is_on_the_side_of_its_film(tmp_path: Path) -> None:
     record, clusters = tmp_path / "held-back.json", list(range(20))
     kept, held = hold_out(cases_of(NAMES, [None] * 20), clusters, record)
-    twins = [f"twin of {name}" for name in NAMES]
-    both = hold_out(cases_of(NAMES + twins, [None] * 40), clusters * 2, record)
+    copies = [f"copy of {name}" for name in NAMES]
+    both = hold_out(cases_of(NAMES + copies, [None] * 40), clusters * 2, record)
     for before, after in zip((kept, held), both, strict=True):
         names = {case.name for case in before}
-        assert {case.name for case in after} == names | {f"twin of {name}" for name in names}
+        assert {case.name for case in after} == names | {f"copy of {name}" for name in names}
 
 
 def test_too_few_films_are_reported_and_not_recorded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a request brings is bounded, private while it is here, and gone afterwards."""
+"""Request bodies are bounded, private while stored, and removed afterwards."""
 
 from __future__ import annotations
 

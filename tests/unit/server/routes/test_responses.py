@@ -1,4 +1,4 @@
-"""JSON that the page can read, whatever the numbers."""
+"""JSON that the page can read, even with non-finite numbers."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tests.support.lightbox import FOOT, HERE, fill, png_that_claims, post
 # -- bones ---------------------------------------------------------------------------------------
 
 
-def test_a_film_is_answered_with_the_mask_of_the_engine(client: TestClient) -> None:
+def test_the_response_for_a_film_is_the_mask_of_the_engine(client: TestClient) -> None:
     engine = Engine()
     expected = engine.find(read_radiograph(FOOT))
     answer = post(client, "foot.png", FOOT.read_bytes())

@@ -57,7 +57,7 @@ def test_a_library_of_an_earlier_version_keeps_its_states_and_removals(tmp_path:
     reopened = Library(library.root)
     reopened.notice()
     assert [reopened.state(entry) for entry in reopened.entries()] == ["corrected"]
-    assert removals.read_text() == before  # the retention of the hand goes on
+    assert removals.read_text() == before  # the retention period of the hand continues
 
 
 @pytest.mark.parametrize(

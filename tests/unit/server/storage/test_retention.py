@@ -1,4 +1,4 @@
-"""What is kept of films that are gone, and for how long."""
+"""The data of removed films are kept for a limited time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_masks_and_drafts_are_kept_for_thirty_days_after_their_film(tmp_path: Pa
     hand.image.unlink()
     assert start(0).history.films() == ["hand", "knee"]
     assert start(retention.DAYS - 1).history.films() == ["hand", "knee"]
-    hand.image.write_bytes(film)  # it is back, and the days count anew
+    hand.image.write_bytes(film)  # it is back: the period starts again
     start(0)
     hand.image.unlink()
     start(0)

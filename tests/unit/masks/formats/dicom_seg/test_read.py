@@ -91,7 +91,7 @@ def test_a_frame_of_an_unknown_segment_is_refused(tmp_path: Path) -> None:
         read_mask(tmp_path / "mask.dcm", SHAPE)
 
 
-def test_a_fractional_segmentation_is_named_whatever_its_file_is_called(tmp_path: Path) -> None:
+def test_a_fractional_segmentation_is_recognised_under_any_file_name(tmp_path: Path) -> None:
     film = dicom_film(tmp_path / "images" / "knee.dcm")
     (tmp_path / "masks").mkdir()
     FORMATS["dicom-seg-fractional"].write(tmp_path / "masks" / "IM1", reading(film, MASK))

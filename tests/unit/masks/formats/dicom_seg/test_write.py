@@ -1,4 +1,4 @@
-"""A DICOM Segmentation belongs to the patient and the study of its film, whatever their names."""
+"""A DICOM Segmentation belongs to the patient and the study of its film."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_identifiers_are_copied_byte_for_byte(tmp_path, values, syntax):
     [b"1.2.03.4", b"1.2.3.4 ", b"1.2.3\0", b"1." + b"2" * 70, b"urn:1.2.3 ", b"1.2.3."],
 )
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
-def test_uids_that_break_a_rule_are_pointed_at(tmp_path, uid, keyword):
+def test_uids_that_violate_the_standard_are_referenced(tmp_path, uid, keyword):
     film = film_with(tmp_path / "film.dcm", **{keyword: uid})
     found = pydicom.dcmread(segmented(film))
     series = found.ReferencedSeriesSequence[0]
@@ -142,7 +142,7 @@ def test_uids_that_break_a_rule_are_pointed_at(tmp_path, uid, keyword):
 
 @pytest.mark.parametrize("uid", [b"", b"  ", b"1.2\\1.3 "])
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"])
-def test_a_film_without_a_uid_cannot_be_pointed_at(tmp_path, uid, keyword):
+def test_a_film_without_a_uid_cannot_be_referenced(tmp_path, uid, keyword):
     film = film_with(tmp_path / "film.dcm", **{keyword: uid})
     if uid == b"1.2\\1.3 ":
         segmented(film)  # the first of several
@@ -170,7 +170,7 @@ def test_an_identifier_of_another_representation_is_copied(tmp_path, vr):
     assert raw_elements(segmented(film))["PatientID"] == b"MARK-4711 "
 
 
-def test_numbers_that_are_none_stop_no_segmentation(tmp_path):
+def test_invalid_numbers_stop_no_segmentation(tmp_path):
     values = {"InstanceNumber": b"first ", "NumberOfFrames": b"one "}
     found = pydicom.dcmread(segmented(film_with(tmp_path / "film.dcm", **values)))
     assert found.InstanceNumber == 1
@@ -220,7 +220,7 @@ def dciodvfy_errors(path: Path) -> list[str]:
 # --- DICOM Segmentation ---
 
 
-def test_a_segmentation_lies_on_its_film_and_points_at_it(tmp_path: Path) -> None:
+def test_a_segmentation_matches_its_film_and_references_it(tmp_path: Path) -> None:
     film = dicom_film(tmp_path / "knee.dcm", StudyDate="20200229")
     path = written("dicom-seg", reading(film, MASK, card()), tmp_path)
     source, found = pydicom.dcmread(film), highdicom.seg.segread(path)
@@ -336,7 +336,7 @@ def test_dciodvfy_finds_no_error_on_real_films(name: str, tmp_path: Path) -> Non
         ("StudyTime", "1000-1200"),
     ],
 )
-def test_dates_that_are_none_are_left_out(keyword: str, value: str, tmp_path: Path) -> None:
+def test_invalid_dates_are_omitted(keyword: str, value: str, tmp_path: Path) -> None:
     source = read_source(dicom_film(tmp_path / "knee.dcm", StudyID="7"))
     source.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
     found = dicom_seg(source, reading(tmp_path / "knee.dcm", MASK))
@@ -362,7 +362,7 @@ def test_a_frame_of_several_is_named(tmp_path: Path) -> None:
     assert image.ReferencedSOPClassUID == XRayAngiographicImageStorage
 
 
-def test_what_cannot_be_pointed_at_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_film_that_cannot_be_referenced_is_refused_in_one_line(tmp_path: Path) -> None:
     one = reading(picture(tmp_path / "knee.png"), MASK)
     with pytest.raises(RadiographError, match=r"is not a DICOM film.*omit dicom-seg"):
         FORMATS["dicom-seg"].write(tmp_path / "out.dcm", one)
