@@ -14,9 +14,9 @@ from boneseg.dataset.open import open_dataset
 from boneseg.evaluation.evaluate import evaluate_masks
 from boneseg.masks.formats.png import write_mask
 from tests.support.annotations import (
-    boneseg,
     dataset,
 )
+from tests.support.command_line import boneseg
 from tests.support.readings import MASK, picture
 
 # --- the command line ---
