@@ -76,6 +76,8 @@ REGIONS: tuple[Region, ...] = (
            {"knee_angle_r": (0.0, 0.7)}, weight=2.0),
     Region("knee", _LEG, "tibia_r", (0, -5, 0), (78, 130), (FRONT, FRONT, FRONT, BACK, SIDE), 10,
            {"knee_angle_r": (0.0, 0.4)}, wander=0.12, weight=3.5),
+    Region("knee", _LEG, "tibia_r", (0, 0, 0), (80, 115), (FRONT,), 5,
+           {"knee_angle_r": (0.0, 0.15)}, wander=0.04, weight=3.5, aspect=(0.85, 1.15)),
     Region("lower leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -210, 0), (240, 460),
            pose=_KNEE),
     Region("ankle", _FOOT, "talus_r", (5, 10, 0), (110, 260), (FRONT, SIDE, OTHER_SIDE), 15,

@@ -152,7 +152,7 @@ def _grain(rng: Rng, shape: tuple[int, ...], pitch: float) -> NDArray[np.float32
     Many films show almost none: osteoporosis, a large focal spot, a coarse detector.
     """
     total = np.ones(shape, np.float32)
-    strongest = 0.3 if rng.random() < 0.6 else 0.06
+    strongest = 0.3 if rng.random() < 0.3 else 0.06
     for stretch in (2.2, 4.0):
         tile = noise_tile(stretch)
         tile = tile.T if rng.random() < 0.5 else tile

@@ -1,0 +1,198 @@
+"""Fine-tune the bundled model on simulated films, leaving out of the loss the bone they hide.
+
+    python scripts/finetune_bundled.py --pools films/chest films/knee --work runs/ninth \\
+        --steps 2000 --out runs/ninth/bones
+
+A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are read again every
+`EVERY` steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk. There more than
+half of a region is bone (ribs over heart and liver), and a model that has to guess fills all of it.
+Elsewhere the visible outline implies the rest, and all bone counts. An interrupted call is resumed
+by repeating it. `scripts/train_bundled.py` trains from scratch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from train_bundled import RECIPE, between
+
+from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
+from boneseg.preprocessing import Preparation, locally_normalised
+from boneseg.training.augmentation import Augmenter
+from boneseg.training.optimiser import follow
+
+EVERY = 50  # steps between checkpoints
+HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
+NORMALISED = 0.35  # share of films that are contrast-normalised, as half of inference is
+EMA = 0.997
+TRUNK = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body")
+# How often a film of each part is drawn, relative to the others; of any other part: 0.03.
+WEIGHTS = {
+    "knee": 0.34, "full leg": 0.07, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.08,
+    "ct": 0.06, "skull": 0.08, "lumbar spine": 0.05, "pelvis": 0.1, "hip": 0.04, "trunk": 0.03,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film on the working grid, plain and contrast-normalised; its bone, and what is hidden."""
+
+    plain: NDArray[np.float16]
+    normalised: NDArray[np.float16]
+    mask: NDArray[np.bool_]
+    hidden: NDArray[np.bool_]
+
+
+@dataclass
+class Pools:
+    """The films of some folders by body part, read as they are written."""
+
+    folders: list[Path]
+    preparation: Preparation
+    films: dict[str, list[Film]] = field(default_factory=dict)
+    known: set[Path] = field(default_factory=set)
+
+    def read_new(self) -> int:
+        """Read the films that were finished since the last call; return the number of all."""
+        for folder in self.folders:
+            table = next(
+                folder / n for n in ("parts.csv", "unfinished.csv") if (folder / n).exists()
+            )
+            with table.open() as file:
+                rows = [row for row in csv.reader(file) if len(row) > 1]
+            for name, part, *_ in rows:
+                path = folder / "images" / f"{name}.png"
+                if path not in self.known and path.exists():
+                    self.known.add(path)
+                    self.films.setdefault(part, []).append(self._read(path, part))
+        return len(self.known)
+
+    def _read(self, path: Path, part: str) -> Film:
+        pixels = np.asarray(Image.open(path).convert("L"), np.float32) / 255
+        grid, place = self.preparation.film(pixels)
+        mask = self.preparation.mask(_mask(path, "masks"), place)
+        hidden = np.zeros_like(mask)
+        if part in TRUNK and (path.parents[1] / "hidden" / path.name).exists():
+            hidden = self.preparation.mask(_mask(path, "hidden"), place)
+        half = np.float16
+        return Film(grid.astype(half), locally_normalised(grid).astype(half), mask, hidden)
+
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Films N x 1 x H x W; masks and hidden bone N x 2 x H x W; all float32."""
+        parts = sorted(self.films)
+        chances = np.array([WEIGHTS.get(part, 0.03) for part in parts])
+        films, targets = [], []
+        for part in rng.choice(parts, size, p=chances / chances.sum()):
+            film = self.films[part][rng.integers(len(self.films[part]))]
+            films.append(film.normalised if rng.random() < NORMALISED else film.plain)
+            targets.append(np.stack([film.mask, film.hidden]))
+        stacked = [torch.from_numpy(np.stack(one).astype(np.float32)) for one in (films, targets)]
+        return stacked[0][:, None], stacked[1]
+
+
+def _mask(image: Path, kind: str) -> NDArray[np.bool_]:
+    return np.asarray(Image.open(image.parents[1] / kind / image.name)) > 127
+
+
+def weighted_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Dice loss and cross-entropy, each pixel counted by its weight: all N x 1 x H x W."""
+    logits = logits.float()
+    share, truth = (logits.sigmoid() * weight).flatten(1), (target * weight).flatten(1)
+    dice = 1 - (2 * (share * target.flatten(1)).sum(1) + 1) / (share.sum(1) + truth.sum(1) + 1)
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (dice + (entropy * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)).mean()
+
+
+def supervised_loss(outputs: Iterable[Tensor], target: Tensor, weight: Tensor) -> Tensor:
+    """The loss of every output, finest first, weighted by size as in `training.losses`."""
+    total, sizes = target.new_zeros(()), 0.0
+    for output in outputs:
+        size = output.shape[-1] / target.shape[-1]
+        coarse, weights = target, weight
+        if size < 1:
+            coarse = (functional.interpolate(target, output.shape[-2:], mode="area") >= 0.5).float()
+            weights = functional.interpolate(weight, output.shape[-2:], mode="area")
+        total, sizes = total + size * weighted_loss(output, coarse, weights), sizes + size
+    return total / sizes
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--pools", type=Path, nargs="+", required=True, help="folders of films")
+    words.add_argument("--work", type=Path, default=Path("runs/finetuned"))
+    words.add_argument("--init", type=Path, default=bundled(), help="the bundle to start from")
+    words.add_argument("--steps", type=int, default=2000)
+    words.add_argument("--batch", type=int, default=4)
+    words.add_argument("--rate", type=float, default=2e-4, help="of learning, at its highest")
+    words.add_argument("--freeze", action="store_true", help="keep the weights of the encoder")
+    words.add_argument("--stay", type=float, default=0.5, help="share of old weights that stays")
+    words.add_argument("--out", type=Path, required=True)
+    asked = words.parse_args()
+    init = load_bundle(asked.init)
+    average = finetuned(asked, load_network(init))
+    card = init.card.model_copy(update={"files": {}, "card_sha256": ""})
+    saved = save_bundle(
+        asked.out, between(average, load_network(init), asked.stay), card, half=True
+    )
+    print(f"the model: {saved.path}")
+
+
+def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
+    """Train; return the exponential moving average of the weights."""
+    side = RECIPE.prepare.height or 288
+    pools = Pools(asked.pools, Preparation(side, side))
+    average = between(network, network, 0.0)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = [
+        value
+        for name, value in network.named_parameters()
+        if not (asked.freeze and name.startswith(("stem", "encoder")))
+    ]
+    optimiser = torch.optim.AdamW(trained, asked.rate, weight_decay=0.01, fused=True)
+    augment = Augmenter(RECIPE.augment)
+    first, saved = 0, asked.work / "checkpoint.pt"
+    asked.work.mkdir(parents=True, exist_ok=True)
+    if saved.exists():
+        state = torch.load(saved, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+    network.train()
+    for step in range(first, asked.steps):
+        if step % EVERY == 0 or step == first:
+            count = pools.read_new()
+        films, targets = pools.batch(asked.batch, np.random.default_rng([0, step]))
+        films, targets = augment(films, targets, torch.Generator().manual_seed(step))
+        cosine = 0.1 + 0.45 * (1 + np.cos(np.pi * step / asked.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = asked.rate * min(1.0, (step + 1) / 50) * cosine
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = network(films.contiguous(memory_format=torch.channels_last))
+        loss = supervised_loss(outputs, targets[:, :1], 1 - (1 - HIDDEN) * targets[:, 1:])
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 5.0)
+        optimiser.step()
+        follow(average, network, step + 1, EMA)
+        if (step + 1) % EVERY == 0 or step + 1 == asked.steps:
+            print(f"{step + 1} steps, {count} films, loss {float(loss.detach()):.4f}", flush=True)
+            state = {"network": network.state_dict(), "average": average.state_dict()}
+            state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(state, saved.with_suffix(".new"))
+            saved.with_suffix(".new").replace(saved)
+    return average.eval()
+
+
+if __name__ == "__main__":
+    main()
