@@ -1,4 +1,4 @@
-"""What the benchmarks share: held-out films, models trained and scored, and pages of results."""
+"""Shared by the benchmarks: held-out films, trained and scored models, pages of results."""
 
 from __future__ import annotations
 
@@ -47,9 +47,11 @@ SHORT = 0.3  # seconds
 MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 ON_GPU = torch.cuda.is_available()
 IN_FLOAT32 = not ON_GPU and not multiplies_bf16()  # far fewer steps in the same minutes
-KIND = "gpu" if ON_GPU else "float32" if IN_FLOAT32 else ""  # of machine: figures stand apart
-KEPT = Path(__file__).resolve().parent / "results" / KIND  # what is measured: it is not run again
-STYLE = (  # of a chart that stands by itself
+KIND = "gpu" if ON_GPU else "float32" if IN_FLOAT32 else ""  # of machine: separate figures
+KEPT = (
+    Path(__file__).resolve().parent / "results" / KIND
+)  # stored measurements, which are not repeated
+STYLE = (  # of a stand-alone chart
     "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot,.best{fill:#1667b0}"
     ".line{fill:none;stroke:#1667b0;stroke-width:2}.old{stroke:#999}"
     "@media(prefers-color-scheme:dark){text{fill:#bbb}.grid{stroke:#444}.dot,.best{fill:#6ab0f3}"
@@ -59,7 +61,7 @@ STYLE = (  # of a chart that stands by itself
 
 @dataclass(frozen=True)
 class Scored:
-    """A model, and what it found on the held-out films from it."""
+    """A model, and its results on the held-out films."""
 
     run: TrainedRun
     bundle: Bundle
@@ -77,7 +79,7 @@ def held_back(folder: Path) -> tuple[Dataset, Dataset]:
 
 
 def only(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """The cases of these names alone."""
+    """Only the cases of these names."""
     chosen = set(names)
     return replace(dataset, cases=tuple(case for case in dataset.cases if case.name in chosen))
 
@@ -90,7 +92,7 @@ def train_and_score(
     report: Callable[[Check], None],
     init: Bundle | None = None,
 ) -> Scored:
-    """Train, from `init` if there is one, or go on, and score on the held-out films."""
+    """Train, from `init` if given, or resume, and score on the held-out films."""
     run = train(training, recipe, out, resume=True, init=init, report=report)
     run.save(out / "bundle")
     engine = Engine(load_bundle(out / "bundle"))
@@ -136,7 +138,7 @@ def untrained(recipe: Recipe, path: Path) -> Bundle:
 
 
 def teller(name: str) -> Callable[[Check], None]:
-    """A line for each look at the validation films."""
+    """A line for each validation check."""
 
     def tell(check: Check) -> None:
         words = f"{name} {check.done:4.0%}  Dice {check.dice:.4f}  {check.note}"
@@ -152,7 +154,7 @@ def known(name: str) -> Any:
 
 
 def keep(name: str, figures: Any) -> None:
-    """Keep what was measured, and would take long to measure again."""
+    """Store figures that take long to measure."""
     path = KEPT / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
@@ -178,7 +180,7 @@ class LabelledSet:
 
 
 class Trial:
-    """What is trained and scored, under a name of its own, and not again once it has been."""
+    """A named run that is trained and scored once."""
 
     @property
     def name(self) -> str:
@@ -186,7 +188,7 @@ class Trial:
 
     @property
     def figures(self) -> Any:
-        """What it scored; None where it has not run."""
+        """Its scores; None if it has not run."""
         return known(self.name)
 
     def run(self, data: Path, work: Path) -> str:
@@ -213,14 +215,14 @@ def budget(minutes: float, epochs: int | None = None) -> list[str]:
 
 
 def where() -> str:
-    """What runs were trained on, for the words above a table."""
+    """The training data of runs, for the text above a table."""
     if ON_GPU:
         return f"on an {torch.cuda.get_device_name()}"
     return f"on a CPU core each{', in float32' if IN_FLOAT32 else ''}"
 
 
 def titled(title: str) -> str:
-    """A section's title: what a GPU, or a CPU without bfloat16, measured stands by itself."""
+    """A section's title; GPUs, and CPUs without bfloat16, have separate sections."""
     return title + {"gpu": ", on a GPU", "float32": ", in float32"}.get(KIND, "")
 
 
@@ -231,7 +233,7 @@ def cores() -> list[int]:
 
 @contextmanager
 def one_a_core() -> Iterator[ProcessPoolExecutor]:
-    """As many processes as there are cores, each at home on one, with one thread.
+    """As many processes as there are cores, each pinned to one, with one thread.
 
     Small networks make more steps so than one after the other on all cores.
     """
@@ -261,14 +263,14 @@ def write_section(title: str, lines: Sequence[str], page: Path = ACCURACY) -> No
 
 
 def write_chart(name: str, drawn: str, width: int) -> None:
-    """Put a chart (`_util.drawing.charts`) into docs/images, px wide, to stand by itself."""
+    """Put a chart (`_util.drawing.charts`) into docs/images, px wide, as a stand-alone file."""
     head, mark, rest = drawn.partition(">")
     head = head.replace("<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" ')
     (DOCS / "images" / name).write_text(head + mark + STYLE + rest + "\n", encoding="utf-8")
 
 
 def machine() -> str:
-    """What a figure was measured on, in a few words."""
+    """The machine of a measurement, in a few words."""
     facts = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     names = re.findall(r"^model name\s*: (.*)$", facts, re.MULTILINE)
     has = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in facts]
@@ -279,7 +281,7 @@ def machine() -> str:
 def side_by_side(
     runs: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2
 ) -> dict[str, float]:
-    """The median seconds of each, run in turn, so that a slow spell of the machine meets all.
+    """The median seconds of each, run in turn, so that a slow phase of the machine affects all.
 
     A short one runs twice in its turn, and the second run counts: the first finds the caches, and
     the threads, of the one before.
@@ -295,7 +297,7 @@ def side_by_side(
 
 
 def product(kind: torch.dtype) -> Callable[[], object]:
-    """A matrix product, which is as fast as a network could be: for a turn beside what is timed."""
+    """A matrix product, the upper limit of a network's speed, to be timed in turn."""
     a, b = (torch.randn(MATRIX, MATRIX).to(kind) for _ in range(2))
     return lambda: a @ b
 

@@ -216,7 +216,7 @@ def fuzz(name: str, seconds: float, seed: int, engine: str) -> dict[str, int]:
 
 
 def _wait(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
-    """Wait for a process; kill it where nothing has come of it for long."""
+    """Wait for a process; kill it if it is silent for too long."""
     end, current = time.monotonic() + seconds + HUNG, folder / "current"
     while child.poll() is None:
         time.sleep(0.1)

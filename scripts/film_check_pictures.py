@@ -1,4 +1,4 @@
-"""Pictures that teach what a radiograph is: films of every look, and all else that has a suffix.
+"""Training images of the film check: simulated films, photographs and synthetic images.
 
 `scripts/train_film_check.py` trains on these. Every picture is float32 in [0, 1], of any size, and
 is spoilt in the same ways (`spoilt`), so that no frame, letter, noise or curve tells the two apart.
@@ -192,7 +192,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def paragraph(draw: ImageDraw.ImageDraw, box: Box, ink: int, chance: Generator) -> None:
-    """Words that mean nothing, in lines."""
+    """Random words, in lines."""
     size = int(2 ** chance.uniform(3, 6))
     font, (left, top, right, bottom) = ImageFont.load_default(size), box
     for y in range(top // 3, bottom, int(size * 1.4)):
@@ -243,7 +243,7 @@ def words(count: int, chance: Generator) -> str:
 
 
 def blank(chance: Generator) -> Grey:
-    """Nothing: one grey, or a slope of it, or noise."""
+    """Blank images: one grey, a gradient, or noise."""
     height, width = shape(chance)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     picture = np.full((height, width), chance.choice([0.0, 1.0, chance.random()]))
@@ -384,16 +384,16 @@ MADE: Sequence[tuple[Callable[[Generator], Grey], float]] = (
 
 
 def made(chance: Generator) -> Grey:
-    """A picture of no film, from nothing."""
+    """A synthetic image that is not a film."""
     kinds, shares = zip(*MADE, strict=True)
     return kinds[chance.choice(len(kinds), p=shares)](chance)
 
 
-# What happens to films and to all else
+# Augmentation of films and of other images
 
 
 def spoilt(picture: Grey, chance: Generator) -> Grey:
-    """Any curve, frame, letters, noise and loss that a film goes through on its way here."""
+    """Curves, frames, letters, noise and compression, as films are processed in practice."""
     picture = toned(picture, chance)
     if chance.random() < 0.1:
         picture = bent(picture, chance)

@@ -17,7 +17,7 @@ from boneseg.bundle.shipped import sample_films
 from boneseg.masks.formats.png import save_png
 from boneseg.simulate import SkeletonSource
 
-FILMS = {"hand": 503, "knee": 502, "foot": 505, "forearm": 508, "hip": 503}  # seeds that came well
+FILMS = {"hand": 503, "knee": 502, "foot": 505, "forearm": 508, "hip": 503}  # selected seeds
 
 
 def main() -> None:

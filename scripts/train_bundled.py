@@ -35,7 +35,7 @@ SEED = 10_000  # default seed of the first film; evaluation films begin at 10 **
 SIZE = 320  # px, the longer side of a film
 SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
 
-# Augmentation goes further than a clinic would: it is there to hide what gives simulations away.
+# Augmentation is stronger than clinically plausible, to hide artefacts of the simulation.
 RECIPE = load_recipe("default").with_settings(
     [
         "prepare.height=288",
@@ -134,7 +134,7 @@ def pooled(
 
 
 def between(tuned: nn.Module, before: nn.Module, stay: float) -> nn.Module:
-    """A network with the mean of both one's weights, `stay` being the share of the latter.
+    """A network with the weighted mean of both networks' weights, `stay` for the latter.
 
     It does better on films unlike those of the training than either (Wortsman et al., "Robust
     fine-tuning of zero-shot models", 2022), and real films are unlike simulated ones.

@@ -1,4 +1,4 @@
-"""The bundled model on real films that it never saw, and on simulated: `results/bundled-model.md`.
+"""The bundled model on unseen real films and on simulated ones: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.bundled --data ../shared/data --work runs/bundled
 
@@ -35,7 +35,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Measure:
-    """What is scored on a labelled set: recall, or Dice in a share of the mask's rows."""
+    """The measure of a labelled set: recall, or Dice in a range of the mask's rows."""
 
     films: str
     rows: tuple[float, float] | None
@@ -111,7 +111,7 @@ def labelled(engine: Engine, data: Path, every: int) -> Iterator[dict[str, objec
 
 
 def simulated(engine: Engine, data: Path, count: int) -> dict[str, list[float]]:
-    """Dice by part on films of seeds that no training begins at, and its means and medians."""
+    """Dice by part on films of unseen seeds, and its means and medians."""
     folder = data / "skeleton"
     models = tuple(folder / "models" / f"{name}.osim" for name in ("Rajagopal2016", "wrist"))
     source = SkeletonSource(folder / "meshes", models)

@@ -1,4 +1,4 @@
-"""How often the original's settings collapse, and how often the guard lets one through.
+"""How often the original's settings collapse, and how often the guard misses a collapse.
 
     python -m benchmarks.accuracy.collapse
 

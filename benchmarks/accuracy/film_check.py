@@ -1,4 +1,4 @@
-"""The film check on real films, and on what is none: `results/bundled-model.md`.
+"""The film check on real films and on other images: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.film_check --photographs PACKAGES --ct cxr.nii.gz --mr TEMPLATES \
         --head Cranium.inv3
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def tell(name: str, pictures: Pictures, sheets: Path | None, *, wanted: bool) -> float:
-    """A row of the table, and a sheet of what went wrong; the share that is warned of."""
+    """A row of the table, and a sheet of the errors; the share with a warning."""
     warned = [logit(pixels) < 0 for _, pixels in pictures]
     share = float(np.mean(warned))
     print(f"| {name} | {len(warned)} | {sum(warned)} ({share:.1%}) |", flush=True)
@@ -103,17 +103,17 @@ def tell(name: str, pictures: Pictures, sheets: Path | None, *, wanted: bool) ->
 
 
 def logit(pixels: Grey) -> float:
-    """Of a picture; under 0 it is warned of."""
+    """The logit of an image; below 0 there is a warning."""
     return load_film_check(film_check_weights()).logit(pixels)
 
 
 def places(name: str) -> bool:
-    """Whether a film is of the half that places the threshold."""
+    """Whether a film is in the half that determines the threshold."""
     return hashlib.sha256(name.encode()).digest()[0] % 2 == 0
 
 
 def place(sets: list[list[float]]) -> None:
-    """Move the threshold to where ALLOWED of these logits lie below it, each set counting alike."""
+    """Set the threshold so that ALLOWED of these logits are below it, with equal weight per set."""
     logits = np.concatenate(sets)
     shares = np.concatenate([np.full(len(one), 1 / len(one) / len(sets)) for one in sets])
     order = np.argsort(logits)
@@ -224,7 +224,7 @@ def dicom(name: str, kind: str) -> Iterator[tuple[str, Grey]]:
 
 
 def pages() -> Iterator[tuple[str, Grey]]:
-    """What this project has to read, set in type: 4 sizes, black on white and white on black."""
+    """The project's text files, rendered: 4 sizes, black on white and white on black."""
     root = Path(__file__).parents[2]
     for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         text = path.read_text(encoding="utf-8")
@@ -255,7 +255,7 @@ def blanks() -> Iterator[tuple[str, Grey]]:
 
 
 def draw(pictures: Pictures, out: Path, columns: int = 10) -> None:
-    """A sheet of pictures as the check sees them."""
+    """A contact sheet of images as the check sees them."""
     rows = math.ceil(len(pictures) / columns)
     sheet = Image.new("L", (columns * SIDE, rows * (SIDE + 12)))
     for index, (name, pixels) in enumerate(pictures):

@@ -51,7 +51,7 @@ SEEN = 3000  # films in all, on a GPU: 300 epochs of 10, 75 of 40
 
 @dataclass(frozen=True)
 class Beginning(Trial):
-    """Films of a set, so many of them, whether the bundled model is the beginning, and the seed."""
+    """A set, the number of films, whether the bundled model is the warm start, and the seed."""
 
     films: str
     count: int
@@ -150,7 +150,7 @@ class Gain:
 
 
 def gain(films: str, count: int, model: str) -> Gain | None:
-    """Of the seeds that have run both ways; None where none has."""
+    """Over the seeds that have run both ways; None if none has."""
     ways = ("nothing", model)
     pairs = [[Beginning(films, count, at, seed).figures for at in ways] for seed in SEEDS]
     ran = [pair for pair in pairs if all(pair)]
@@ -164,7 +164,7 @@ def gain(films: str, count: int, model: str) -> Gain | None:
 
 
 def draw(films: str, gains: list[Gain]) -> str:
-    """A chart of both ways; the words that show it."""
+    """A chart of both ways; the Markdown that includes it."""
     name = f"finetune-{films}{KIND and f'-{KIND}'}.svg"
     before = [(one.count, float(one.before.mean())) for one in gains]
     after = [(one.count, float(one.after.mean())) for one in gains]

@@ -1,4 +1,4 @@
-"""Dice against the work of a film: what fewer operations cost, and where to save them.
+"""Dice against operations per film: what fewer cost, and where to save them.
 
     python -m benchmarks.accuracy.frontier --data ../shared/data --work runs/frontier [--sets spine]
 
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def report(films: str, trials: list[Variant]) -> None:
-    """The table and the picture, the most work first."""
+    """The table and the chart, the most operations first."""
     trials = sorted(trials, key=lambda trial: -trial.figures["gflop"])
     seconds = times(trials)
     picture = f"frontier-{films}.svg"

@@ -45,7 +45,7 @@ TITLE = "Trained for a fixed time, scored on held-out films"
 
 @dataclass(frozen=True)
 class Goal(LabelledSet):
-    """How long to train on a labelled set (at most what is allowed), and what to reach."""
+    """The training time on a labelled set (at most the limit), and the Dice to reach."""
 
     minutes: float
     dice: float

@@ -1,4 +1,5 @@
-"""What 8-bit integers cost of Dice, and save of time, on trained models: `results/speed.md`.
+"""The loss of Dice and the gain in speed from 8-bit integers, on trained models:
+`results/speed.md`.
 
     python -m benchmarks.accuracy.int8 --data ../shared/data --work runs/int8
 
@@ -89,7 +90,7 @@ def row(name: str, data: Path, out: Path) -> str:
 def faster(
     bundles: tuple[Bundle, Bundle], engines: tuple[Engine, Engine], pixels: Floats
 ) -> tuple[float, float]:
-    """How many times sooner the second has a film: its network alone, and all of it."""
+    """The speed-up of the second for a film: of its network alone, and in all."""
     preparation = bundles[0].preparation((pixels.shape[0], pixels.shape[1]))
     grid = np.ascontiguousarray(preparation.film(pixels, 1.0)[0][None, None])
     networks = [open_backend(bundle) for bundle in bundles]

@@ -1,4 +1,4 @@
-"""Whether an encoder that knows photographs is a better beginning: `results/bundled-model.md`.
+"""Whether an encoder pretrained on photographs is a better start: `results/bundled-model.md`.
 
     python -m benchmarks.accuracy.pretrained_encoder --films runs/bundled/films --work runs/encoder
 
@@ -39,7 +39,7 @@ from scripts.train_bundled import RECIPE, SIDE
 OURS, RANDOM, LEARNT = "the bundled model's", "EfficientNet-lite0, random", "the same, of ImageNet"
 TAPS = (0, 2, 4, 10)  # blocks after which the film is 1/2, 1/4, 1/8 and 1/16 of its size
 WIDTHS = (16, 24, 40, 112)  # channels there
-EVERY = 4  # films of the real sets that are looked at: each so-manieth
+EVERY = 4  # of the real films, every fourth is evaluated
 
 
 class OnEfficientNet(nn.Module):
@@ -119,7 +119,7 @@ class Encoder(Trial):
 
 @contextmanager
 def networks_of(kind: str) -> Iterator[None]:
-    """Within it our loop builds the network of a kind, not the recipe's."""
+    """Inside, our loop builds a network of this kind instead of the recipe's."""
     ours: Callable[[SettledNetwork], nn.Module] = training.build
     if kind != OURS:
         training.build = lambda settings: OnEfficientNet(kind == LEARNT)

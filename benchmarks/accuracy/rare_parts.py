@@ -1,4 +1,4 @@
-"""What balancing does for a rare body part: `results/accuracy.md`.
+"""The effect of balancing on a rare body part: `results/accuracy.md`.
 
     python -m benchmarks.accuracy.rare_parts --data ../shared/data --work runs/rare
 

@@ -34,7 +34,7 @@ from boneseg.errors import TrainingError
 from boneseg.evaluation.statistics import bootstrap_ci95, paired_p
 from boneseg.recipes.builtin import BUILT_IN, load_recipe
 
-FIRST = "seed-deep"  # what every other recipe is held against
+FIRST = "seed-deep"  # the recipe that all others are compared with
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ SIDE_BY_SIDE = [
 
 
 def deep() -> list[Timed]:
-    """The five best on knee-femur, and what they are held against, on legs."""
+    """The five best on knee-femur, and the reference, on legs."""
     done = [(figures["dice"], trial.recipe) for trial in WIDE if (figures := trial.figures)]
     best = [name for _, name in sorted(done, reverse=True)[:5]]
     return [Timed("legs", name, 20) for name in dict.fromkeys([FIRST, "default", *best])]
@@ -119,7 +119,7 @@ def write_results() -> None:
 
 
 def table(done: list[tuple[Timed, dict[str, Any]]]) -> list[str]:
-    """A row a trial, the best first; p and the time are held against `FIRST`."""
+    """A row a trial, the best first; p and the time are relative to `FIRST`."""
     first = next((figures for trial, figures in done if trial.recipe == FIRST), None)
     if first is not None and "failed" in first:
         first = None

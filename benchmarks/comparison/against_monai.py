@@ -1,4 +1,4 @@
-"""Training and large films, ours beside MONAI's parts, on the same machine in the same run.
+"""Training and large films, ours and MONAI's, on the same machine in the same run.
 
     python -m benchmarks.comparison.against_monai --data ../shared/data/knee-femur [--quick]
 

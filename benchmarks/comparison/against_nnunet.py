@@ -91,7 +91,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Peer(ABC):
-    """One that learns from a labelled set for some minutes, and then predicts."""
+    """A program that trains on a labelled set for some minutes, then predicts."""
 
     data: Path
     work: Path
@@ -131,14 +131,14 @@ class Peer(ABC):
         (self.raw / "dataset.json").write_text(json.dumps(facts))
 
     def learn(self) -> str:
-        """Train, unless it has; a word on how far it came."""
+        """Train, unless done; a note on its progress."""
         if not known(self.kept):
             keep(self.kept, self.train())
         return f"{self.films}, {self.name}: {known(self.kept)['steps']} steps"
 
     @abstractmethod
     def train(self) -> dict[str, Any]:
-        """Train; the number of steps, and a word on what a step is."""
+        """Train; the number of steps, and a note on what a step is."""
 
     @abstractmethod
     def call(self, films: Path, out: Path, way: str) -> list[str]:
@@ -192,7 +192,7 @@ class NnUnet(Peer):
             self.run("nnUNetv2_plan_and_preprocess", "-d", number, "-c", "2d", "-np", "1")
 
     def steps(self, changes: str = "") -> int:
-        """Train by its trainer, perhaps with changes to it; how many steps it made."""
+        """Train with its trainer, optionally modified; returns the number of steps."""
         said = self.run("python", "-c", changes + TRAIN, str(self.planned.parent), PLAN)
         return int(said.rpartition("STEPS")[2])
 
@@ -252,7 +252,7 @@ def main() -> None:
 
 
 def install(work: Path) -> None:
-    """nnU-Net in a virtual environment of its own, with the torch of this one."""
+    """nnU-Net in a separate virtual environment, with the torch of this one."""
     if not (work / "venv").exists():
         subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
         torch = version("torch").partition("+")[0]
@@ -355,7 +355,7 @@ def family(pid: int) -> list[int]:
 
 
 def shared_out(pid: int) -> int:
-    """The memory of a process, kB, what it shares being counted by halves, thirds …"""
+    """The memory of a process, kB, with shared memory divided among its users (PSS)."""
     with suppress(OSError, IndexError):
         rolled = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return int(rolled.partition("\nPss:")[2].split()[0])

@@ -1,4 +1,4 @@
-"""The original's networks to their own end, and how soon the default recipe is as good.
+"""The original's networks, fully trained, and how soon the default recipe equals them.
 
     python -m benchmarks.comparison.against_seed --data ../shared/data --work runs/seed \
         [--sets knee-femur]
@@ -115,7 +115,7 @@ def main() -> None:
 def measure(
     films: str, recipe: str, asked: argparse.Namespace, minutes: float | None = None
 ) -> dict[str, Any]:
-    """Train and score one recipe, or what is known of it."""
+    """Train and score one recipe, or return its stored figures."""
     name = f"seed/{films}-{recipe}"
     if asked.epochs is None and (figures := known(name)):
         return dict(figures)
@@ -139,7 +139,7 @@ def measure(
 
 
 def reached(curve: list[list[float]], aim: float) -> float | None:
-    """The seconds at which a curve first is as high as `aim`; None where it never is."""
+    """The seconds at which a curve first reaches `aim`; None if it never does."""
     return next((seconds for seconds, dice in curve if dice >= aim), None)
 
 

@@ -1,4 +1,4 @@
-"""A training loop beside another: nnU-Net's and ours, with the very same network.
+"""Two training loops compared: nnU-Net's and ours, with the same network.
 
     python -m benchmarks.comparison.nnunet_loop --data ../shared/data --work runs/nnunet \
         [--minutes 2]

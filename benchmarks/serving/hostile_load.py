@@ -1,4 +1,4 @@
-"""The light box under hostile load: every kind of bad request at once, and an honest user beside.
+"""The light box under hostile load: every kind of bad request at once, beside a legitimate user.
 
     python -m benchmarks.serving.hostile_load --minutes 6
 
@@ -55,7 +55,7 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     attacks: Counter[str] = field(default_factory=Counter)
-    failed: list[str] = field(default_factory=list)  # 500, and what the honest client met
+    failed: list[str] = field(default_factory=list)  # 500, and errors of the legitimate client
     honest: list[float] = field(default_factory=list)  # seconds of each of its requests
     memory: list[tuple[float, int, int]] = field(default_factory=list)  # s, MiB server, workers
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -401,7 +401,7 @@ def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 
 def memory(address: str) -> tuple[int, int]:
-    """MiB that the server takes, and its workers together; raises where it does not answer."""
+    """MiB of the server, and of its workers together; raises if it does not respond."""
     lines = httpx.get(f"{address}metrics", timeout=60).text.splitlines()
     told = [line.rsplit(" ", 1) for line in lines if line.startswith("boneseg_resident_bytes")]
     sizes = {name.split('"')[1]: round(float(size) / MIB) for name, size in told}
@@ -411,7 +411,7 @@ def memory(address: str) -> tuple[int, int]:
 def attack(
     seconds: float, clients: int = CLIENTS, settle: float = SETTLE, every: float = 30.0
 ) -> Tally:
-    """Attack a server of our own for so long; what happened."""
+    """Attack a local server for so many seconds; returns the counts."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as temporary, serving(Path(temporary) / "data") as running:
         address, server = running

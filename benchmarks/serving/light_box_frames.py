@@ -1,4 +1,4 @@
-"""The light box's page: how smooth over a film of 4000 x 5000 pixels, and how soon bones are seen.
+"""The light box's page: frame rate on 4000 x 5000 pixels, and time until a mask is displayed.
 
     python -m benchmarks.serving.light_box_frames
 
@@ -68,7 +68,7 @@ def measure(tab: Any, name: str, act: Callable[[], None]) -> None:
 
 
 def gestures(tab: Any) -> None:
-    """What a person does with a film, one thing after the other."""
+    """The actions of a user on a film, one after the other."""
     box = tab.locator("#marks").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     slider = tab.locator("#level").bounding_box()

@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def memory(address: str) -> str:
-    """What the server says of the memory of its processes."""
+    """The memory of its processes as the server reports it."""
     lines = httpx.get(f"{address}metrics", timeout=60).text.splitlines()
     told = [line.rsplit(" ", 1) for line in lines if line.startswith("boneseg_resident_bytes")]
     return ", ".join(f"{name.split(chr(34))[1]} {float(size) / 2**20:.0f}" for name, size in told)

@@ -1,4 +1,4 @@
-"""Where the time goes of a process that segments one film: its stages, one after the other.
+"""The time of each stage of a process that segments one film.
 
     python -m benchmarks.speed.cold_start
 
@@ -67,7 +67,7 @@ def run(call: list[str]) -> str:
 
 
 def stages(film: Path) -> list[float]:
-    """Seconds of each stage, in a process of its own."""
+    """Seconds of each stage, in a separate process."""
     marks = json.loads(run(["-c", PROCESS, str(time.monotonic()), str(film)]))
     return [after - before for before, after in pairwise(marks)]
 

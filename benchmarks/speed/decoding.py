@@ -1,4 +1,4 @@
-"""What a cross-validation saves by decoding each film once, instead of once for each fold.
+"""Time saved in a cross-validation by decoding each film once, instead of once for each fold.
 
     python -m benchmarks.speed.decoding --data ../shared/data/legs
 

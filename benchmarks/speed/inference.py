@@ -1,4 +1,4 @@
-"""One network, every engine: latency, films a second, and how near to the machine's limit.
+"""One network, every engine: latency, films per second, and share of the machine's peak.
 
     python -m benchmarks.speed.inference [--quick] [--json]
 
@@ -111,7 +111,7 @@ def row(
     rounds: int,
     compiled: bool,
 ) -> dict[str, Any]:
-    """Seconds a batch of every engine, and what share of the peak ours reaches."""
+    """Seconds per batch of every engine, and our share of the peak."""
     films = np.random.default_rng(0).normal(size=(batch, 1, size, size)).astype(np.float32)
     runs = engines(bundle, films, compiled and size == 512)
     runs |= {INT8: partial(OpenVino(small), films)}

@@ -77,7 +77,7 @@ def main() -> None:
             place = root / name.replace(" ", "-") / str(count)
             spent = cost(films(place, film, shape, count), root / "out" / place.name / name)
             each = 1000 * (spent.seconds - start) / (count - 1)
-            # In a process apart: the peak of a process counts what forked it.
+            # In a separate process: the peak memory includes that of the parent.
             share = 1000 * apart.submit(bare, resized(film, shape)).result() / each
             lines.append(f"| {count} | {name} | {each:.1f} | {spent.megabytes:.0f} | {share:.0%} |")
             print(lines[-1], flush=True)
@@ -100,7 +100,7 @@ class Network:
         self.backend = open_backend(self.bundle, at_once=at_once)
 
     def on(self, pixels: Floats) -> Callable[[], Floats]:
-        """Its looks at a film, as `Engine` has them: the film, and its mirror image."""
+        """Its views of a film, as in `Engine`: the film and its mirror image."""
         grid, _ = self.bundle.preparation((pixels.shape[0], pixels.shape[1])).film(pixels)
         looks = [grid, grid[:, ::-1]] if self.bundle.card.flips else [grid]
         given = np.ascontiguousarray(np.stack(looks)[:, None])
@@ -122,7 +122,7 @@ def bare(pixels: Floats) -> float:
 
 
 def resized(film: Floats, shape: tuple[int, int]) -> Floats:
-    """A film of (height, width), in 8 bits' worth of grey, as it is read back."""
+    """A film of (height, width), in 8 bits of grey, as it is read back."""
     grey = Image.fromarray((film * 255).astype(np.uint8)).resize(shape[::-1])
     return np.asarray(grey, np.float32) / 255
 
@@ -138,7 +138,7 @@ def films(folder: Path, film: Floats, shape: tuple[int, int], count: int) -> Pat
 
 
 def cost(folder: Path, out: Path) -> Cost:
-    """What `boneseg segment` of a folder takes."""
+    """The time of `boneseg segment` for a folder."""
     call = [sys.executable, "-c", "from boneseg.cli import main; main()", "segment"]
     started = time.perf_counter()
     process = subprocess.Popen([*call, str(folder), "--out", str(out)], stderr=subprocess.DEVNULL)

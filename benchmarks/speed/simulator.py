@@ -64,7 +64,7 @@ def fastest() -> float:
 
 
 def rate(source: Source) -> tuple[float, float]:
-    """Films a second that one core makes and writes; and the seconds until it knows every bone."""
+    """Films a second that one core makes and writes; and the seconds to prepare every bone."""
     known = seconds(lambda: [source.film(seed, (64, 64)) for seed in range(1000, 1000 + FIRST)])
     with tempfile.TemporaryDirectory() as out:
         taken = seconds(lambda: simulate(Path(out), FILMS, source=source, size=(SIDE, SIDE)))
@@ -72,7 +72,7 @@ def rate(source: Source) -> tuple[float, float]:
 
 
 def shares(source: SkeletonSource) -> dict[str, float]:
-    """Of the time of some films, what each stage takes, and the rest."""
+    """The time of each stage for some films, and the rest."""
     profile = cProfile.Profile()
     with profile:
         for seed in range(FILMS):

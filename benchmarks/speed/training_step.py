@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, and what each way of making it quicker brings.
+"""The time of each stage of a training step, and the gain of each optimisation.
 
     python -m benchmarks.speed.training_step [--json]
 
@@ -61,7 +61,7 @@ KINDS = {
 
 
 def place(owner: Any, name: str) -> tuple[Any, str, Callable[..., Any]]:
-    """Where a stage of a run is called; AttributeError where it no longer is."""
+    """The function of a stage of a run. Raises AttributeError if it has moved."""
     return owner, name, getattr(owner, name)
 
 

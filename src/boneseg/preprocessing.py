@@ -38,7 +38,7 @@ class Preparation:
 
     The film is scaled to fit (area averaging down, cubic interpolation up), centred, and
     normalised to mean 0 and standard deviation 1 over the film; the padding is 0. The working
-    grid has square pixels whatever those of the film are, so bones keep their proportions.
+    grid has square pixels even if the film has not, so bones keep their proportions.
     """
 
     height: int

@@ -84,7 +84,7 @@ def segment(
 
     wanted = chosen_formats("--format", formats)
     films = find_radiographs(inputs, out)
-    _tell_of_films_in(out, inputs, films)
+    _report_films_in(out, inputs, films)
     bundle = load_bundle(model or bundled())
     engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
     counter = itertools.count(1)
@@ -122,7 +122,7 @@ def segment(
     return 1 if any(result.error for result in results) else 0
 
 
-def _tell_of_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
+def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
     """Report films skipped because they are in the output folder, unless from an earlier call."""
     from boneseg.inference.batch import REPORT
     from boneseg.radiograph.discovery import find_radiographs

@@ -1,7 +1,7 @@
 """Identify films that a model has seen: metrics on these are biased upwards.
 
 A bundle records the films used to train or select it, or its warm-start bundle, as digests of their
-pixels: a film is recognised under another name, and a digest reveals nothing of its content.
+pixels: a film is recognised under another name, and a digest does not reveal its content.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which bone a film does not show: its own signal lies under the film's noise and structure.
+"""Which bone a film does not show: its signal is below the film's noise and structure.
 
     pixels, hidden = film_of(paths, exposure, rng)
 

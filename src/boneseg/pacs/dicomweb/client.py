@@ -43,7 +43,7 @@ from boneseg.pacs.dicomweb.dicom_json import (
     parsed,
     values,
 )
-from boneseg.pacs.dicomweb.multipart import CutError, extract
+from boneseg.pacs.dicomweb.multipart import IncompleteError, extract
 from boneseg.pacs.identifiers import is_uid
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.sniff import has_dicom_mark
@@ -95,7 +95,7 @@ class DicomWeb(Connection):
 
     netrc: a netrc file; token: a file that holds a bearer token. Each retry is logged. Raises
     UsageError for an invalid URL or credentials file, and from every method ServiceError:
-    GoneError, ShutOutError, or one that concerns only this request.
+    UnreachableError, AccessError, or one that concerns only this request.
     """
 
     def studies(self, since: str | None = None) -> Iterator[Study]:
@@ -141,7 +141,7 @@ class DicomWeb(Connection):
                 response = self.request("GET", where, headers=headers, into=file, limit=MAX_FILM)
             with whole_file(path) as temporary:
                 extract(body, response.headers.get("content-type", ""), temporary)
-        except CutError as error:
+        except IncompleteError as error:
             raise ServiceError(f"{self.name}: the response for this film {error}") from None
         except TooLongError:
             size = MAX_FILM >> 20

@@ -31,11 +31,11 @@ _BUSY = frozenset((408, 425, 429, 500, 502, 503, 504))  # may succeed later
 _BROKEN, _UNAUTHORISED, _FORBIDDEN = 500, 401, 403
 
 
-class GoneError(ServiceError):
+class UnreachableError(ServiceError):
     """The server did not respond before the timeout."""
 
 
-class ShutOutError(ServiceError):
+class AccessError(ServiceError):
     """Authentication failed, or the server's certificate is not trusted."""
 
 
@@ -143,7 +143,7 @@ class Connection(AbstractContextManager["Connection"]):
             response = self._http.request(method, where, into, limit, **options)
         except httpx.TransportError as error:
             if _is_untrusted(error):  # not worth a retry
-                raise ShutOutError(
+                raise AccessError(
                     f"{self.name}: its certificate is not trusted; set SSL_CERT_FILE to the "
                     "file of its certificate authority"
                 ) from None
@@ -169,18 +169,18 @@ class Connection(AbstractContextManager["Connection"]):
         elif error.status == _BROKEN and waited + attempts.pause > BROKEN_PATIENCE:
             raise ServiceError(f"{self.name}: refuses the search ({_BROKEN}); see its own log")
         if waited + attempts.pause > self.patience:
-            raise GoneError(
+            raise UnreachableError(
                 f"{self.name}: {error}; check that it is running, then run this again: "
                 "films already stored are skipped"
             )
 
     def _refusal(self, where: str, status: int) -> ServiceError:
-        """The error of a refused request: ShutOutError only if other requests are refused too."""
+        """The error of a refused request: AccessError only if other requests are refused too."""
         error = ServiceError(f"{self.name}: {_reason(status)}")
         if status not in (_UNAUTHORISED, _FORBIDDEN):
             return error
         elsewhere = where != "studies" and self._responds_elsewhere(where)
-        return error if elsewhere else ShutOutError(str(error))
+        return error if elsewhere else AccessError(str(error))
 
     def _responds_elsewhere(self, where: str) -> bool:
         """Whether the server responds to a search one level above a request, tried once."""

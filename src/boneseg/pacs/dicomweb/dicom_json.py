@@ -20,14 +20,14 @@ FAILED = "00081198"  # Failed SOP Sequence
 DicomObject = Mapping[str, object]  # by tag; the values are whatever the server sends
 
 
-class GarbledError(ServiceError):
+class InvalidJsonError(ServiceError):
     """A response that starts as JSON but is invalid."""
 
 
 def objects(body: bytes, name: str) -> list[DicomObject]:
     """The objects of a response; `name` is the server in errors.
 
-    Raises GarbledError for invalid JSON and ServiceError for anything else than DICOM JSON.
+    Raises InvalidJsonError for invalid JSON and ServiceError for anything else than DICOM JSON.
     """
     found = parsed(body, name)
     if found is None:
@@ -51,7 +51,7 @@ def parsed(body: bytes, name: str) -> object:
     else:
         return document
     if text[0] in "[{":
-        raise GarbledError(f"{name}: sends invalid JSON; see the server's log")
+        raise InvalidJsonError(f"{name}: sends invalid JSON; see the server's log")
     raise ServiceError(f"{name}: is not a DICOMweb service; check the URL")
 
 

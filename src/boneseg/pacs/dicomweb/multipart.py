@@ -10,17 +10,17 @@ from pathlib import Path
 _HEADERS = 1 << 16  # bytes in which the headers of a part end
 
 
-class CutError(Exception):
+class IncompleteError(Exception):
     """The response is incomplete; the message gives the reason."""
 
 
 def extract(response: Path, kind: str, target: Path) -> None:
     """Write the first object of a response to `target`: the whole body if it is not multipart.
 
-    kind: its Content-Type. Raises CutError where it is empty or truncated, and OSError.
+    kind: its Content-Type. Raises IncompleteError where it is empty or truncated, and OSError.
     """
     if response.stat().st_size == 0:
-        raise CutError("is empty")
+        raise IncompleteError("is empty")
     header = Message()
     header["content-type"] = kind
     if header.get_content_maintype() != "multipart":
@@ -43,7 +43,7 @@ def _first_part(body: mmap.mmap, boundary: bytes) -> tuple[int, int]:
     opening = body.find(boundary)
     headers = body.find(b"\r\n\r\n", opening, opening + _HEADERS) if opening >= 0 else -1
     if headers < 0:
-        raise CutError("has no part")
+        raise IncompleteError("has no part")
     start, delimiter = headers + 4, b"\r\n" + boundary
     length = _length(body[opening + len(boundary) : start])
     if length is not None:
@@ -54,11 +54,11 @@ def _first_part(body: mmap.mmap, boundary: bytes) -> tuple[int, int]:
     if end < 0:
         if length is not None and start + length == len(body):  # only the last boundary is missing
             return start, len(body)
-        raise CutError("is truncated")
+        raise IncompleteError("is truncated")
     if end == start:
-        raise CutError("is empty")
+        raise IncompleteError("is empty")
     if length is not None and length > end - start + 2:
-        raise CutError("is shorter than its Content-Length says")
+        raise IncompleteError("is shorter than its Content-Length says")
     return start, end
 
 

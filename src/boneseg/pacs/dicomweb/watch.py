@@ -25,8 +25,8 @@ from boneseg.errors import BonesegError, DecoderDiedError, RadiographError, Serv
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.dicomweb.client import DicomWeb, Instance, Study
-from boneseg.pacs.dicomweb.connection import GoneError, ShutOutError
-from boneseg.pacs.dicomweb.dicom_json import GarbledError
+from boneseg.pacs.dicomweb.connection import AccessError, UnreachableError
+from boneseg.pacs.dicomweb.dicom_json import InvalidJsonError
 from boneseg.pacs.dicomweb.retries import Retries
 from boneseg.pacs.identifiers import digest, film_name, hashed, public_uid, with_uid
 from boneseg.pacs.segment import segment
@@ -102,11 +102,11 @@ class Watch:
             try:
                 self.round(since)
                 pause, begun = every, True
-            except ShutOutError:
+            except AccessError:
                 raise
             except Exception as error:
                 if isinstance(error, ServiceError) and not (
-                    begun or isinstance(error, GarbledError)
+                    begun or isinstance(error, InvalidJsonError)
                 ):
                     raise
                 pause = max(every, min(2 * pause, LONGEST_PAUSE))
@@ -140,7 +140,7 @@ class Watch:
         name = hashed("study", study.uid)
         try:
             outcomes, names = self._study(study.uid)
-        except (GoneError, ShutOutError):
+        except (UnreachableError, AccessError):
             raise
         except Exception as error:
             outcomes, names = [self._failed(name, error)], [name]
@@ -171,7 +171,7 @@ class Watch:
             listing.names.append(name)
             try:
                 listing.films |= {film.uid: film for film in self.web.instances(uid, series)}
-            except (GoneError, ShutOutError):
+            except (UnreachableError, AccessError):
                 raise
             except Exception as error:
                 listing.failed.append(self._failed(name, error))
@@ -199,7 +199,7 @@ class Watch:
                 self.web.fetch(film, path)
                 uid = public_uid(film.uid, path)
                 self.web.store(segment(path, self.engine, with_uid(name, uid)))
-        except (GoneError, ShutOutError):
+        except (UnreachableError, AccessError):
             raise
         except Exception as error:
             self._schedule_retry(name, error)

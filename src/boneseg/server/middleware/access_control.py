@@ -3,7 +3,7 @@
     host      without a token only loopback host names are served, against DNS rebinding
     origin    requests that change something are accepted from the light box itself and from
               programs, not from other sites (Fetch Metadata, Origin header)
-    token     required on every address except loopback, and wherever one was given: a cookie for
+    token     required on every address except loopback, and everywhere if one is set: a cookie for
               the page, "Authorization: Bearer" for programs
     size      a request whose Content-Length is too large is refused; body_limits.py has the rest
 

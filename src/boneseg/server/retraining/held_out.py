@@ -1,6 +1,6 @@
 """The films that score the models of a data folder, and are never trained on.
 
-A fifth of the films is held out for good, whatever films or groups are added later. The models
+A fifth of the films is held out permanently, even if films or groups are added later. The models
 before and after each retraining are scored on them.
 """
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from boneseg.pacs.dicomweb.multipart import CutError, extract
+from boneseg.pacs.dicomweb.multipart import IncompleteError, extract
 from tests.support.dicomweb import NOTHING
 
 
@@ -49,7 +49,7 @@ def test_a_part_with_a_content_length_may_contain_the_boundary(tmp_path):
     ],
 )
 def test_an_incomplete_response_is_reported(tmp_path, body, words):
-    with pytest.raises(CutError, match=words):
+    with pytest.raises(IncompleteError, match=words):
         extracted(tmp_path, body)
 
 
