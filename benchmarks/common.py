@@ -48,9 +48,7 @@ MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 ON_GPU = torch.cuda.is_available()
 IN_FLOAT32 = not ON_GPU and not multiplies_bf16()  # far fewer steps in the same minutes
 KIND = "gpu" if ON_GPU else "float32" if IN_FLOAT32 else ""  # of machine: separate figures
-KEPT = (
-    Path(__file__).resolve().parent / "results" / KIND
-)  # stored measurements, which are not repeated
+KEPT = Path(__file__).resolve().parent / "results" / KIND  # stored measurements, not repeated
 STYLE = (  # of a stand-alone chart
     "<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ccc}.dot,.best{fill:#1667b0}"
     ".line{fill:none;stroke:#1667b0;stroke-width:2}.old{stroke:#999}"
