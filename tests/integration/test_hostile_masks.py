@@ -309,6 +309,7 @@ for path in map(Path, sys.argv[1:]):
 """
 
 
+@pytest.mark.slow
 def test_small_files_take_neither_memory_nor_time(tmp_path: Path) -> None:
     paths = []
     for name, content in hostile().items():

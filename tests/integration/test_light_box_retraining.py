@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.runs import Runs
 from boneseg.simulate import simulate
@@ -16,6 +18,7 @@ from tests.support.requirements import needs_browser
 pytestmark = needs_browser
 
 
+@pytest.mark.slow
 def test_retraining_on_12_films_offers_a_model_to_switch_to(browser: Any, tmp_path: Path) -> None:
     simulate(tmp_path / "films", 12, seed=5, size=(96, 96))
     with served("--data", tmp_path / "films") as address:

@@ -7,6 +7,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pydicom
+import pytest
 
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.node.node import Node
@@ -79,6 +80,7 @@ def command(tmp_path, server, port):
         running.communicate()
 
 
+@pytest.mark.slow
 @needs_orthanc
 @needs_dcmtk
 def test_nothing_is_lost_when_archive_and_node_are_killed(tmp_path, server, engine):

@@ -35,6 +35,7 @@ def test_the_notebook_is_the_script_s_and_keeps_its_outputs() -> None:
     assert all(cell.outputs for cell in code_cells(kept))
 
 
+@pytest.mark.slow
 def test_every_cell_runs_and_runs_again(tmp_path: Path) -> None:
     for place in ("films", "unseen", "run", "folds"):  # as if it had been run here before
         simulate(tmp_path / place, 2, size=(64, 64))

@@ -192,6 +192,7 @@ def test_a_private_encoding_is_refused_by_name_of_its_kind(tmp_path):
         read_radiograph(path)
 
 
+@pytest.mark.slow
 def test_every_file_of_pydicom_is_segmented_or_refused_in_one_line(tmp_path, engine):
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

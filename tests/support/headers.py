@@ -36,16 +36,16 @@ from tests.support import films
 SIZE = 32, 40
 # Why dcm2pnm is asked for something else than what the header says.
 REASONS = {
-    "hidden": "pixels of padding, or outside the shutter, are black; dcm2pnm shows them",
-    "percentiles": "without a window, or with one that leaves nothing visible, percentiles are",
-    "whole numbers": "dcm2pnm rounds the output of slope and intercept; here it is not",
-    "lone slope": "a slope or an intercept alone is applied; dcm2pnm asks for both",
-    "identity": "MONOCHROME1 is inverted even where Presentation LUT Shape says IDENTITY",
-    "enhanced": "the modality table of an enhanced XA or XRF leads to intensity, too",
-    "high bit": "a High Bit that the values belie is ignored",
-    "16 bits": "a table that claims 16 bits and fills fewer is as deep as it is",
-    "next": "a broken table or window is skipped for the next",
-    "long": "a table longer than its descriptor states is truncated",
+    "hidden": "padding, and pixels outside the shutter, are black; dcm2pnm displays them",
+    "percentiles": "percentiles replace a missing window and one that displays nothing",
+    "whole numbers": "dcm2pnm rounds after Rescale Slope and Intercept; boneseg does not",
+    "lone slope": "a slope or an intercept alone is applied; dcm2pnm requires both",
+    "identity": "MONOCHROME1 is inverted even if Presentation LUT Shape is IDENTITY",
+    "enhanced": "the Modality LUT of an enhanced XA or XRF image also yields intensity",
+    "high bit": "a High Bit that contradicts the stored values is ignored",
+    "16 bits": "a LUT declared as 16 bits whose values use fewer is scaled by the bits used",
+    "next": "an invalid LUT or window is skipped, and the next one is used",
+    "long": "a LUT longer than its descriptor states is truncated",
 }
 XA_RF = (
     classes.XRayAngiographicImageStorage,

@@ -102,6 +102,7 @@ def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path:
     assert boneseg("crossval", films, "--out", tmp_path / "x", "--folds", 13).returncode == 1
 
 
+@pytest.mark.slow
 def test_tune_writes_a_recipe_that_train_accepts(films: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
     space.write_text("[network.width]\nchoices = [4, 6]\n")
@@ -118,6 +119,7 @@ def test_tune_writes_a_recipe_that_train_accepts(films: Path, tmp_path: Path) ->
     assert "add --resume" in done.stderr
 
 
+@pytest.mark.slow
 def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> None:
     size = ("prepare.height=64", "prepare.width=64", "network.width=4", "network.levels=3")
     small = (*(word for setting in size for word in ("--set", setting)), "--epochs", 2)

@@ -29,6 +29,7 @@ def test_an_empty_prediction_without_bone_is_not_a_collapse() -> None:
     assert collapse(torch.zeros(3, 1, 8, 8), 0.9, 0.9) == "all background"
 
 
+@pytest.mark.slow
 def test_a_collapsed_run_restarts_at_most_three_times(tmp_path: Path) -> None:
     """Films of noise, masks that have nothing to do with them: no mask beats a constant one."""
     draw = np.random.default_rng(2)
@@ -42,6 +43,7 @@ def test_a_collapsed_run_restarts_at_most_three_times(tmp_path: Path) -> None:
         train(open_dataset(tmp_path), recipe("run.epochs=60"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_guard_saves_a_run_that_collapses_without_it(tmp_path: Path) -> None:
     """The original's network, Dice loss and optimiser at eight times its rate: all background or
     all bone for good. Restarted at a third of the rate, the same recipe learns."""

@@ -26,6 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "boneseg"
 
 
+@pytest.mark.slow
 def test_a_bundle_is_quantised_if_as_accurate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

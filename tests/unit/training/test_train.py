@@ -64,6 +64,7 @@ def test_a_killed_run_ends_in_the_same_weights(
     assert [row.dice for row in whole.history] == [row.dice for row in resumed.history]
 
 
+@pytest.mark.slow
 def test_kill_minus_9_changes_nothing(phantoms: Dataset, tmp_path: Path) -> None:
     """Through the command line: killed after a checkpoint, resumed, the weights are the same."""
     words = ["train", str(phantoms.root), "--epochs", "30"]
