@@ -27,7 +27,6 @@ from pydicom.uid import (
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -42,17 +41,12 @@ from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.codestreams import change, frame_of, pack
-
-SYNTAXES = (
-    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless),
-    *(JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless),
-)
-
+from tests.support.films import COMPRESSED
 
 ANSWERED = "; export it again"  # what each error of a film says
 
 
-@pytest.fixture(params=SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.fixture(params=COMPRESSED, ids=lambda syntax: syntax.name)
 def packed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return pack(tmp_path / "a.dcm", request.param)
 
@@ -269,7 +263,7 @@ def test_one_that_wants_more_memory_than_it_may_have(tmp_path, monkeypatch, synt
 
 
 def test_threads_have_children_of_their_own(tmp_path):
-    paths = [pack(tmp_path / f"{syntax}.dcm", syntax) for syntax in SYNTAXES]
+    paths = [pack(tmp_path / f"{syntax}.dcm", syntax) for syntax in COMPRESSED]
     alone = [read_radiograph(path).pixels for path in paths]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda path: read_radiograph(path).pixels, paths * 4))
