@@ -1,4 +1,4 @@
-"""What holds for every test, and what several share."""
+"""Settings of all tests, and shared fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package stays easy to survey: few entries at the top, no circles of imports."""
+"""The package has a clear structure: few entries at the top, no circles of imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that ships: small, free, and it finds the bones of films that it never saw."""
+"""The bundled model: small, free, and it finds the bones of unseen films."""
 
 from __future__ import annotations
 

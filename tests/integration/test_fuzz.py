@@ -1,4 +1,4 @@
-"""The harness of fuzz/: its seeds are files that are read, and it sees what is wrong."""
+"""The harness of fuzz/: its seeds are valid files, and it detects errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that imports boneseg keeps its process as it was."""
+"""Importing boneseg does not change the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged and hostile masks: the project's own error in one line, soon, and in little memory."""
+"""Damaged and hostile masks: one line, quickly, and in little memory."""
 
 from __future__ import annotations
 

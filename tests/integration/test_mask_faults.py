@@ -1,4 +1,4 @@
-"""What is drawn is painted, or the film that it is on is named; other films are not touched."""
+"""A region is painted, or an error names its film; other films are not affected."""
 
 from __future__ import annotations
 

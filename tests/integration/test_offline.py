@@ -1,4 +1,4 @@
-"""Nothing reaches for the network."""
+"""Nothing uses the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format that a finding is written in, opened by the library of its own people."""
+"""Every output format, opened by its own library."""
 
 from __future__ import annotations
 

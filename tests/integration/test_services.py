@@ -1,4 +1,4 @@
-"""The services as processes: how they end, and what they leave."""
+"""The services as processes: their exit, and the files that they leave."""
 
 from __future__ import annotations
 

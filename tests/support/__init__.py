@@ -1,4 +1,4 @@
-"""What tests share, the fuzzing harness and benchmarks included."""
+"""Shared by the tests, the fuzzing harness and the benchmarks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files of annotation tools, as those tools write them, beside the films that they are of."""
+"""Files of annotation tools, as those tools write them, beside their films."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films, masks and folders that are damaged or too large, and what boneseg answers."""
+"""Films, masks and folders that are damaged or too large, and boneseg's messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What child processes of the tests do."""
+"""Functions for child processes of the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A DICOMweb server that answers as a test says."""
+"""A DICOMweb server with the responses of a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to a DICOM node by those who mean it no good, byte by byte (PS3.8 9.3)."""
+"""Hostile connections to a DICOM node, byte by byte (PS3.8 9.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Networks for several tests."""
 
 from __future__ import annotations
 

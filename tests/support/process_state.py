@@ -1,4 +1,4 @@
-"""What a library could change of the process that it runs in.
+"""The process-wide state that a library could change.
 
     python -m tests.support.process_state import|use FOLDER MODULES
 

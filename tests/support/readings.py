@@ -1,4 +1,4 @@
-"""Readings made for tests: a film, a mask on it, and all that writers ask for."""
+"""Segmentations for tests: a film, its mask, and all other inputs of writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What some tests need of the machine; tests/conftest.py skips those for which it is missing."""
+"""Requirements of tests on the machine; tests/conftest.py skips those for which it is missing."""
 
 from __future__ import annotations
 

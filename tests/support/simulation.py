@@ -1,4 +1,4 @@
-"""Bodies of which the way through bone is known."""
+"""Bodies with known path lengths through bone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Training data for several tests."""
 
 from __future__ import annotations
 

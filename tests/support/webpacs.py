@@ -1,4 +1,4 @@
-"""A DICOMweb server of one study, whose first film it delivers badly in a way of choice."""
+"""A DICOMweb server of one study, whose first film it delivers with a chosen fault."""
 
 from __future__ import annotations
 

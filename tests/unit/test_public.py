@@ -1,4 +1,4 @@
-"""What `import boneseg` gives, and what it costs."""
+"""The names and the cost of `import boneseg`."""
 
 from __future__ import annotations
 

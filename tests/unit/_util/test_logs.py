@@ -1,4 +1,4 @@
-"""The log of the services: time and level on each line, and nothing that a file says."""
+"""The log of the services: time and level on each line, and nothing quoted from a file."""
 
 from __future__ import annotations
 

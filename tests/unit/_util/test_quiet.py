@@ -1,4 +1,4 @@
-"""Library calls are quiet in their own thread, and leave the process as it was."""
+"""Library calls are silenced in their own thread, without changing the process."""
 
 from __future__ import annotations
 

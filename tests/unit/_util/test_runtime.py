@@ -1,4 +1,4 @@
-"""What a program changes of its own process works on any system."""
+"""Process-wide settings work on any system."""
 
 from __future__ import annotations
 

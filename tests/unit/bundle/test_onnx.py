@@ -1,4 +1,4 @@
-"""The ONNX file of a model answers as the network, and holds no weight twice."""
+"""The ONNX file of a model gives the network's output, and holds no weight twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ships with the package is there and is what its name says."""
+"""The bundled files exist and are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""boneseg demo, short: every step leaves its files and says its figures."""
+"""boneseg demo, short: every step writes its files and prints its figures."""
 
 from __future__ import annotations
 

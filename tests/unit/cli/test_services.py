@@ -1,4 +1,4 @@
-"""boneseg serve, pacs and node refuse wrong words before they open anything."""
+"""boneseg serve, pacs and node refuse invalid arguments before they open anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that would spoil a training is named, and one broken file hides no other."""
+"""All problems that impair training are named, and one broken file hides no other."""
 
 from __future__ import annotations
 

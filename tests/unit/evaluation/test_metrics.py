@@ -1,4 +1,4 @@
-"""The metric policy, held against MONAI, SciPy and brute force."""
+"""The metric policy, compared with MONAI, SciPy and brute force."""
 
 import math
 import time

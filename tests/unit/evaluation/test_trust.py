@@ -1,4 +1,4 @@
-"""How well the trust in a mask tells good masks from bad ones."""
+"""How well trust distinguishes good masks from bad ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes side by side: the same folds for all, and differences tested film by film."""
+"""Comparison of recipes: the same folds for all, and differences tested film by film."""
 
 from __future__ import annotations
 

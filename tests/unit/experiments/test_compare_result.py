@@ -1,4 +1,4 @@
-"""Recipes beside the first of them."""
+"""Recipes compared with the first."""
 
 from __future__ import annotations
 

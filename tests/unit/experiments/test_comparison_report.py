@@ -1,4 +1,4 @@
-"""The report of a comparison: a page that needs nothing else."""
+"""The report of a comparison: a self-contained page."""
 
 from __future__ import annotations
 

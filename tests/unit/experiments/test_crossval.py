@@ -1,4 +1,4 @@
-"""Cross-validation: one honest prediction a film, resumed after a kill, joined in an ensemble."""
+"""Cross-validation: one out-of-fold prediction per film, resumed after a kill, an ensemble."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search for a recipe has found."""
+"""The result of a search for a recipe."""
 
 from __future__ import annotations
 

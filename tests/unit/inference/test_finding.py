@@ -1,4 +1,4 @@
-"""A finding says how far its mask can be trusted."""
+"""A finding gives the trust of its mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polygons and masks: what is outlined and filled again is what it was."""
+"""Polygons and masks: a mask that is outlined and filled is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mask means one thing, or it is refused."""
+"""An ambiguous mask is refused."""
 
 from __future__ import annotations
 

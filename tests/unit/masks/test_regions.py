@@ -1,4 +1,4 @@
-"""Regions from unchecked values: painted as they are drawn, or refused with the reason."""
+"""Regions from unvalidated values: painted as they are drawn, or refused with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everything that writes masks takes."""
+"""The input of all mask writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outlines of fewer points stay close to what they were."""
+"""Outlines of fewer points stay close to the originals."""
 
 from __future__ import annotations
 

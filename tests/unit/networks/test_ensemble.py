@@ -1,4 +1,4 @@
-"""An ensemble answers with a channel for each member."""
+"""An ensemble returns a channel for each member."""
 
 from __future__ import annotations
 

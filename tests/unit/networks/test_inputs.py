@@ -1,4 +1,4 @@
-"""What a network sees besides the film."""
+"""The input channels of a network besides the film."""
 
 from __future__ import annotations
 

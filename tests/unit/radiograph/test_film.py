@@ -1,4 +1,4 @@
-"""A film in memory: its size and its spacing are believable."""
+"""A film in memory: its size and its spacing are plausible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose film it is stays out of everything that the tool writes."""
+"""The patient's identity stays out of all output."""
 
 from __future__ import annotations
 

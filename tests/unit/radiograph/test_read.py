@@ -1,4 +1,4 @@
-"""What any picture on disk promises to become."""
+"""The contract of reading an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe is typed data: written, read again, and exact about what it does not know."""
+"""A recipe is typed data: written, read again, and unknown keys are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The space that a search for a recipe goes through."""
+"""The search space of a search for a recipe."""
 
 from __future__ import annotations
 

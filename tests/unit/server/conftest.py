@@ -1,4 +1,4 @@
-"""A light box of the test module's own, and a client of it in this process."""
+"""A light box for each test module, and a client in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies on a patient is not bone."""
+"""Objects on a patient are not bone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Films of CT volumes: the way through labelled bone is what it is in the volume."""
+"""Films of CT volumes: path lengths through labelled bone are those of the volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reader of a film does to it."""
+"""Image artefacts after exposure."""
 
 import numpy as np
 from hypothesis import given, settings

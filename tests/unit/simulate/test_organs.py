@@ -1,4 +1,4 @@
-"""Organs in trunk and head: they are where the meshes say, and leave the bones' masks alone."""
+"""Organs in trunk and head: placed as their meshes, without changing the masks of bones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the phantom radiographs promise."""
+"""The contract of phantom radiographs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""X-rays through tubes: the way through bone, the beam, and its noise."""
+"""X-rays through tubes: path lengths through bone, the beam, and its noise."""
 
 import numpy as np
 import pytest

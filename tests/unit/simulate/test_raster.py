@@ -1,4 +1,4 @@
-"""The way through closed surfaces."""
+"""Path lengths through closed surfaces."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What films of bone surfaces promise: exact ways through bone, joints that move, honest masks."""
+"""Films of bone surfaces: exact path lengths, joints that move, correct masks."""
 
 from pathlib import Path
 

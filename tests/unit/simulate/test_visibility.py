@@ -1,4 +1,4 @@
-"""What the simulator says about bone that a film does not show."""
+"""Bone that a simulated film does not show is reported."""
 
 import numpy as np
 import pytest

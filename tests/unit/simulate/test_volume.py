@@ -1,4 +1,4 @@
-"""Volumes are projected, and noise has the grain that was asked for."""
+"""Volumes are projected, and noise has the requested grain."""
 
 from __future__ import annotations
 

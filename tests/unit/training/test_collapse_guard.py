@@ -1,4 +1,4 @@
-"""A run that finds nothing is stopped and restarted."""
+"""A collapsed run is stopped and restarted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in a recipe are held against the registries before anything is read."""
+"""Names in a recipe are checked against the registries before anything is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of the machine: the arithmetic that pays, and memory that is kept."""
+"""Use of the machine: the faster arithmetic, and memory that is kept."""
 
 from pathlib import Path
 

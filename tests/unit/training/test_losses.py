@@ -1,4 +1,4 @@
-"""Each loss is the formula that it names, and pulls towards the truth."""
+"""Each loss equals its formula, and its gradient points towards the truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a result needs nothing but itself."""
+"""The HTML of a result in a notebook is self-contained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a mask is shown in colour."""
+"""Errors of a mask are shown in colour."""
 
 from __future__ import annotations
 

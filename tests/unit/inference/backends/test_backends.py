@@ -1,4 +1,4 @@
-"""Backends agree, and the first that is there is chosen."""
+"""Backends agree, and the first installed one is chosen."""
 
 from __future__ import annotations
 

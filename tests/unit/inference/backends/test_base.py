@@ -1,4 +1,4 @@
-"""What every backend promises, and how it says that a network cannot run."""
+"""The contract of every backend, and its error for a network that cannot run."""
 
 from __future__ import annotations
 

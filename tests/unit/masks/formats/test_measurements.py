@@ -1,4 +1,4 @@
-"""A table of what was found: a row for each bone, with its area, length and angle."""
+"""The table of measurements: a row for each bone, with its area, length and angle."""
 
 from __future__ import annotations
 

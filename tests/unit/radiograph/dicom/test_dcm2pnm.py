@@ -1,4 +1,4 @@
-"""Held against dcm2pnm, the converter of dcmtk, over headers drawn at random."""
+"""Compared with dcm2pnm, the converter of DCMTK, on random headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers that are half right are read as they are meant."""
+"""Headers with errors are read as intended."""
 
 from __future__ import annotations
 

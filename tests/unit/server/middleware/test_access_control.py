@@ -1,4 +1,4 @@
-"""Who may ask: this host, with the token, and no other site."""
+"""Access control: this host, with the token, and no other site."""
 
 from __future__ import annotations
 

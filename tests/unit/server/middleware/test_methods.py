@@ -1,4 +1,4 @@
-"""Every route answers every method, HEAD and OPTIONS included."""
+"""Every route handles every method, HEAD and OPTIONS included."""
 
 from __future__ import annotations
 

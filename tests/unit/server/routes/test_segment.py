@@ -1,4 +1,4 @@
-"""POST /api/segment: a film in, its bones out, and what is not a film is refused in one line."""
+"""POST /api/segment: a film in, its mask out; other files are refused in one line."""
 
 from __future__ import annotations
 

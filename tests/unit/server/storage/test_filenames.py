@@ -1,4 +1,4 @@
-"""Names from outside are names of files here, and never paths."""
+"""Client-supplied names are used as file names, never as paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every mask that was saved can be had again."""
+"""Every saved mask can be restored."""
 
 from __future__ import annotations
 

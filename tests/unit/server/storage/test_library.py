@@ -1,4 +1,4 @@
-"""The dataset behind the light box: what others do in its folder is seen, and nothing is lost."""
+"""The dataset behind the light box: changes by other programs are noticed, and nothing is lost."""
 
 from __future__ import annotations
 

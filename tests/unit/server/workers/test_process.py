@@ -1,4 +1,4 @@
-"""What a worker answers: a result, or an error that names the film and not its file."""
+"""The reply of a worker: a result, or an error that names the film and not its file."""
 
 from __future__ import annotations
 
