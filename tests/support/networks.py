@@ -1,4 +1,4 @@
-"""Networks for several tests."""
+"""The size of networks."""
 
 from __future__ import annotations
 
