@@ -193,6 +193,7 @@ def use(folder: Path) -> None:
     engine = boneseg.Engine()
     for film in films:
         engine.segment(boneseg.read_radiograph(film))
+    boneseg.Engine(backend="torch").segment(boneseg.read_radiograph(films[0]))
     segment_files(films, folder / "masks", engine, formats=list(FORMATS))
     for suffix in ("_mask.png", ".seg.nrrd", "_mask.nii.gz", ".seg.dcm", ".json"):
         boneseg.read_mask(folder / "masks" / f"film{suffix}", (60, 80))

@@ -132,12 +132,14 @@ def _verify(path: Path, digest: str) -> None:
 
 def load_network(bundle: Bundle) -> nn.Module:
     """The network in PyTorch, in evaluation mode. Raises BundleError."""
+    import torch
     from safetensors.torch import load_file
 
     from boneseg.networks import Ensemble, build
 
     try:
-        members = [build(bundle.card.architecture) for _ in range(bundle.card.members)]
+        with torch.random.fork_rng(devices=[]):  # initial weights draw random numbers
+            members = [build(bundle.card.architecture) for _ in range(bundle.card.members)]
         network = Ensemble(members) if len(members) > 1 else members[0]
         network.load_state_dict(load_file(bundle.path / WEIGHTS))
     except Exception:  # unknown network, not safetensors, or other names or shapes than the card's
