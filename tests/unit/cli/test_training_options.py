@@ -1,0 +1,33 @@
+"""Options of the training verbs: each has its help, and stands in the panel of its kind."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_origin
+
+import pytest
+from typer.models import ArgumentInfo
+
+from boneseg.cli import common, training_options
+from tests.support.command_line import boneseg
+
+PANELS = {common.INPUT, common.OUTPUT, common.MODEL, common.TRAINING, common.ADVANCED}
+OPTIONS: dict[str, Any] = {
+    name: get_args(option)[1]
+    for name, option in vars(training_options).items()
+    if get_origin(option) is not None and hasattr(option, "__metadata__")
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_explained_in_a_panel_of_its_kind(name: str) -> None:
+    option = OPTIONS[name]
+    assert option.rich_help_panel in PANELS or isinstance(option, ArgumentInfo)
+    assert option.help[0].isupper() and option.help.endswith((".", ")"))
+
+
+@pytest.mark.parametrize("verb", ["train", "crossval", "compare", "tune"])
+def test_every_verb_of_training_takes_a_setting_and_a_time(verb: str) -> None:
+    done = boneseg(verb, "--help")
+    assert done.returncode == 0
+    for option in ("--set", "--minutes", "--epochs", "--resume", "--out"):
+        assert option in done.stdout
