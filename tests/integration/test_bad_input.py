@@ -243,7 +243,7 @@ def test_a_mask_beside_its_film_is_never_replaced(
     assert answer.status == 2
     (line,) = answer.lines
     assert "knee_mask.png" in line
-    assert "--out is where the films or their masks are; choose another folder" in line
+    assert "because --out contains the films or masks; choose another folder" in line
     assert everything(tmp_path) == [film, drawn]
     assert drawn.read_bytes() == before
 

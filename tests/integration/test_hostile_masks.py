@@ -345,7 +345,7 @@ def test_a_segmentation_of_an_absurd_size_is_refused_by_its_header(tmp_path: Pat
     found.save_as(tmp_path / "a.dcm")
     with pytest.raises(MaskError, match="mask is 65535 x 65535 pixels but its film is 60 x 80"):
         read_mask(tmp_path / "a.dcm", SHAPE)
-    with pytest.raises(MaskError, match="is said to have 65535 x 65535 pixels"):
+    with pytest.raises(MaskError, match="has an invalid size of 65535 x 65535 pixels"):
         read_mask(tmp_path / "a.dcm")
 
 
@@ -365,7 +365,7 @@ def test_a_nifti_of_odd_axes_is_refused(affine: Any, tmp_path: Path) -> None:
     header["sform_code"] = 1
     data = header.binaryblock + bytes(4) + MASK.astype(np.uint8).tobytes()
     (tmp_path / "knee.nii").write_bytes(data)
-    with pytest.raises(MaskError, match=r"knee.nii: is (turned|damaged)"):
+    with pytest.raises(MaskError, match=r"knee.nii: (has axes rotated|is damaged)"):
         read_mask(tmp_path / "knee.nii", SHAPE)
 
 
