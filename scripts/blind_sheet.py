@@ -1,11 +1,11 @@
 """A sheet of simulated and real films in random order, to tell apart without knowing the key.
 
-    python scripts/blind_sheet.py --simulated films/chest/images --real data/chest --out sheet
+    python -m scripts.blind_sheet --simulated films/chest/images --real data/chest --out sheet
 
 sheet.png shows up to `--films` of each kind, numbered; sheet.csv is the key (number, kind, name).
 Judge the sheet first, one letter for each number (s or r) in a text file, then score it:
 
-    python scripts/blind_sheet.py --score sheet.csv --answers answers.txt
+    python -m scripts.blind_sheet --score sheet.csv --answers answers.txt
 
 Films of a part are convincing when less than 70 % of the answers are right; guessing gives 50 %.
 Never commit a sheet: its real films are not ours.

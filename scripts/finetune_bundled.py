@@ -1,6 +1,6 @@
 """Fine-tune the bundled model on simulated films, leaving out of the loss the bone they hide.
 
-    python scripts/finetune_bundled.py --pools films/chest films/knee --work runs/ninth \\
+    python -m scripts.finetune_bundled --pools films/chest films/knee --work runs/ninth \\
         --steps 2000 --out runs/ninth/bones
 
 A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are read again every
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from train_bundled import RECIPE, between
 
 from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
 from boneseg.preprocessing import Preparation, locally_normalised
 from boneseg.training.augmentation import Augmenter
-from boneseg.training.optimiser import follow
+from boneseg.training.optimiser import update_average
+from scripts.train_bundled import RECIPE, between
 
 EVERY = 50  # steps between checkpoints
 HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
@@ -184,7 +184,7 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()
-        follow(average, network, step + 1, EMA)
+        update_average(average, network, step + 1, EMA)
         if (step + 1) % EVERY == 0 or step + 1 == asked.steps:
             print(f"{step + 1} steps, {count} films, loss {float(loss.detach()):.4f}", flush=True)
             state = {"network": network.state_dict(), "average": average.state_dict()}
