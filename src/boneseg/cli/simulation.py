@@ -134,6 +134,8 @@ def demo(
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: is not an empty folder; choose another --out or remove it")
+    if minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g}: give a time above 0")
     found = demonstrate(out, minutes=minutes, say=say)
     print("on 24 simulated films that neither model was trained on:")
     print(f"  {dice_words(found.bundled)}  bundled model, the default of segment")
