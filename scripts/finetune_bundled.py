@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,7 +175,7 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
             count = pools.read_new()
         films, targets = pools.batch(asked.batch, np.random.default_rng([0, step]))
         films, targets = augment(films, targets, torch.Generator().manual_seed(step))
-        cosine = 0.1 + 0.45 * (1 + np.cos(np.pi * step / asked.steps))
+        cosine = 0.1 + 0.45 * (1 + math.cos(math.pi * step / asked.steps))
         for group in optimiser.param_groups:
             group["lr"] = asked.rate * min(1.0, (step + 1) / 50) * cosine
         optimiser.zero_grad(set_to_none=True)
