@@ -12,6 +12,7 @@ from boneseg.dataset.convert import convert_dataset
 from boneseg.dataset.load import read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.evaluation.evaluate import evaluate_masks
+from boneseg.masks.formats import FILM_FORMATS, FORMATS, READERS, FilmFormat, Reader, yolo
 from boneseg.masks.formats.png import write_mask
 from tests.support.annotations import (
     dataset,
@@ -50,6 +51,21 @@ def test_training_reads_the_masks_of_annotations(tmp_path: Path) -> None:
     convert_dataset(open_dataset(root), tmp_path / "x", ["label-studio"])
     other = open_dataset(None, images=root / "images", masks=tmp_path / "x", labels=["bone"])
     assert all(np.array_equal(film.mask, MASK) for film in read_films(other.cases))
+
+
+def test_a_format_with_a_suffix_of_two_parts_is_written_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = FilmFormat(".runs.json", yolo.write)
+    for registry in (FORMATS, FILM_FORMATS):
+        monkeypatch.setitem(registry, "runs", runs)
+    monkeypatch.setitem(READERS, ".runs.json", Reader("runs", yolo.drawings))
+    data = open_dataset(dataset(tmp_path / "data", "knee", "hip.left"))
+    convert_dataset(data, tmp_path / "x", ["runs"])
+    assert (tmp_path / "x" / "hip.left.runs.json").is_file()
+    found = evaluate_masks(data, tmp_path / "x")
+    assert found.summary.mean["dice"] == 1
+    assert not found.failures
 
 
 def test_predictions_may_be_one_file(tmp_path: Path) -> None:

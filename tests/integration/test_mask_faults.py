@@ -151,7 +151,7 @@ def test_training_names_every_film_that_it_cannot_read(tmp_path: Path) -> None:
         ("all.json", "{", "is damaged, or is not JSON"),
         ("all.json", "", "is damaged, or is not JSON"),
         ("all.json", "[" * 100_000, "is damaged, or is not JSON"),
-        ("other.json", "{}", "is neither LabelMe, nor COCO, nor Label Studio"),
+        ("other.json", "{}", "is neither LabelMe JSON, nor COCO JSON, nor Label Studio JSON"),
         ("voc.xml", "<annotation/>", "is not CVAT for images"),
     ],
 )

@@ -30,7 +30,7 @@ from boneseg._util.files import read_bytes, read_json
 from boneseg._util.quiet import quiet
 from boneseg._util.text import listed, one_line
 from boneseg.errors import MaskError
-from boneseg.masks.formats import DICOM_READER, JSON_READERS, READERS
+from boneseg.masks.formats import DICOM_READER, JSON_READERS, JSON_SUFFIX, READERS
 from boneseg.masks.types import (
     MAX_PAINTED,
     STRAY,
@@ -48,7 +48,6 @@ from boneseg.radiograph.film import MAX_PIXELS
 from boneseg.radiograph.sniff import DICOM_SUFFIXES, has_dicom_mark
 
 _T = TypeVar("_T")
-SUFFIXES = (".json", *READERS)
 _HOLES = frozenset(("hole", "background", "_background_"))
 _DOUBTFUL = frozenset(
     ("ignore", "__ignore__", "void", "unlabeled", "unlabelled", "unknown", "uncertain", "unsure")
@@ -58,11 +57,14 @@ _DOUBTFUL = frozenset(
 def suffix_of(path: Path) -> str:
     """The suffix of an annotation file, in lower case; "" for any other file.
 
+    The longest suffix that a format registers: ".seg.nrrd" rather than ".nrrd".
+
     >>> suffix_of(Path("knee.seg.nrrd")), suffix_of(Path("knee.png"))
     ('.seg.nrrd', '')
     """
     name = path.name.lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    fitting = (suffix for suffix in (JSON_SUFFIX, *READERS) if name.endswith(suffix))
+    return max(fitting, key=len, default="")
 
 
 def is_annotation(path: Path) -> bool:
@@ -218,7 +220,7 @@ def _refuse_doubt(drawn: Drawn, where: Path | str, labels: Sequence[str]) -> Non
 def _open(path: Path, changed: int, size: int) -> tuple[Drawing, ...]:
     """As `open_annotations`; a file is opened once for all of its films, until it changes."""
     suffix = suffix_of(path)
-    if suffix == ".json":
+    if suffix == JSON_SUFFIX:
         name, drawings = _json_reader(path)
     else:
         reader = READERS.get(suffix, DICOM_READER)
@@ -233,9 +235,8 @@ def _json_reader(path: Path) -> tuple[str, Callable[[], list[Drawing]]]:
     for reader in JSON_READERS:
         if reader.claims(document):
             return reader.name, partial(reader.drawings, document)
-    raise UnknownAnnotationError(
-        f"{path}: is neither LabelMe, nor COCO, nor Label Studio; export it as one of these"
-    )
+    known = ", nor ".join(reader.name for reader in JSON_READERS)
+    raise UnknownAnnotationError(f"{path}: is neither {known}; export it as one of these")
 
 
 def _guarded(path: Path, name: str, drawing: Drawing) -> Drawing:

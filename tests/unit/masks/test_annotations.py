@@ -110,7 +110,7 @@ def test_films_and_annotations_may_lie_in_one_folder(tmp_path: Path) -> None:
     ("file", "content", "words"),
     [
         ("knee.json", "{", "is damaged, or is not JSON"),
-        ("knee.json", "{}", "is neither LabelMe, nor COCO, nor Label Studio"),
+        ("knee.json", "{}", "is neither LabelMe JSON, nor COCO JSON, nor Label Studio JSON"),
         ("knee.json", {"shapes": [{"label": "bone"}]}, "is damaged, or is not LabelMe JSON"),
         ("knee.json", labelme(("bone", [[1, 1], [2, 2]])), "a polygon of fewer than 3 points"),
         ("knee.json", labelme(("bone", [[1, 1], [2, "x"], [3, 3]])), "is damaged"),
@@ -182,7 +182,7 @@ def test_films_and_annotations_may_lie_in_one_folder(tmp_path: Path) -> None:
             ),
             "a mask labelled b unpacks to more than the 400 MB",
         ),
-        ("knee.nii", "no", "is damaged, or is not NIFTI"),
+        ("knee.nii", "no", "is damaged, or is not NIfTI"),
         ("knee.dcm", "no", "is damaged, or is not a DICOM file"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
+from boneseg.masks.formats import READERS
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,14 @@ from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 )
 def test_only_the_suffix_of_a_format_is_taken_off(name: str, stem: str) -> None:
     assert stem_of(Path("folder.png") / name) == stem
+
+
+def test_the_longest_registered_suffix_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(READERS, ".rle.json", READERS[".txt"])
+    assert stem_of(Path("knee.rle.json")) == "knee"
+    assert stem_of(Path("knee.json")) == "knee"
+    monkeypatch.setitem(READERS, ".left.seg.nrrd", READERS[".nrrd"])
+    assert stem_of(Path("knee.left.seg.nrrd")) == "knee"
 
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)

@@ -141,7 +141,7 @@ DOCUMENT_FORMATS: dict[str, DocumentFormat[Any]] = {
 }
 FORMATS: dict[str, FilmFormat | DocumentFormat[Any]] = {**FILM_FORMATS, **DOCUMENT_FORMATS}
 
-_NRRD, _NIFTI = Reader("NRRD", nrrd.drawings), Reader("NIFTI", nifti.drawings)
+_NRRD, _NIFTI = Reader("NRRD", nrrd.drawings), Reader("NIfTI", nifti.drawings)
 READERS = {
     ".xml": Reader("CVAT", cvat.drawings),
     ".txt": Reader("YOLO", yolo.drawings),
@@ -150,6 +150,7 @@ READERS = {
     ".nii.gz": _NIFTI,
     ".nii": _NIFTI,
 }
+JSON_SUFFIX = ".json"  # of the formats that are recognised by their content
 JSON_READERS = (
     JsonReader("LabelMe JSON", labelme.claims, labelme.drawings),
     JsonReader("COCO JSON", coco.claims, coco.drawings),

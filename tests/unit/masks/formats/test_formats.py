@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from boneseg.dataset.convert import convert_dataset
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import MaskError
-from boneseg.masks.annotations import SUFFIXES
-from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats import DICOM_READER, FORMATS, JSON_READERS, JSON_SUFFIX, READERS
 from boneseg.masks.read import read_mask
 from boneseg.radiograph.sniff import DICOM_SUFFIXES
 from tests.support import ROOT
@@ -53,8 +52,12 @@ _WRITTEN_BY = {
 }
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, *DICOM_SUFFIXES, ""])
+@pytest.mark.parametrize("suffix", [JSON_SUFFIX, *READERS, *DICOM_SUFFIXES, ""])
 def test_a_mask_is_read_from_every_kind_of_annotation(suffix: str, tmp_path: Path) -> None:
+    assert suffix in _WRITTEN_BY, (
+        f"{suffix} is read: add a row to _WRITTEN_BY of this module, with the formats that are "
+        "written in such a file"
+    )
     for kind in _WRITTEN_BY[suffix]:
         root, form = tmp_path / kind, FORMATS[kind]
         make, ending = (dicom_film, "dcm") if kind == "dicom-seg" else (picture, "png")
@@ -80,14 +83,14 @@ def rows(table: str) -> dict[str, list[list[str]]]:
 
 
 SHAPES: dict[str, dict[str, Callable[[], tuple[str, Any]]]] = {
-    "LabelMe": {
+    "LabelMe JSON": {
         kind: (lambda kind=kind: ("knee.json", labelme_region(kind)))
         for kind in (
             *("polygon", "mask", "circle"),
             *("rectangle", "line", "linestrip", "point", "points"),
         )
     },
-    "COCO": {
+    "COCO JSON": {
         kind: (lambda kind=kind: ("instances.json", coco_region(kind)))
         for kind in ("polygons", "run lengths as numbers", "run lengths as text", "boxes alone")
     },
@@ -110,6 +113,24 @@ SHAPES: dict[str, dict[str, Callable[[], tuple[str, Any]]]] = {
         "boxes": lambda: ("knee.txt", "0 0.25 0.4 0.25 0.5\n"),
     },
 }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_docs_describe_every_format_that_is_written(name: str) -> None:
+    described = [row.split()[0] for row in rows("| format | written as |")]
+    assert f"`{name}`" in described, (
+        f"docs/reference/formats.md: add a row of `{name}` to the table of formats written"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", sorted({reader.name for reader in (*READERS.values(), *JSON_READERS, DICOM_READER)})
+)
+def test_the_docs_describe_every_format_that_is_read(name: str) -> None:
+    described = rows("| format | read | not read |")
+    assert any(name in row for row in described), (
+        f"docs/reference/formats.md: add a row of {name} to the table of formats read"
+    )
 
 
 def test_the_shapes_that_the_docs_name_are_those_tested() -> None:
