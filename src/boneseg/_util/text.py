@@ -55,7 +55,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return ", did you mean …?" or ""; the last part of a dotted name is matched too."""
+    """The hint " (did you mean …?)", or "" if no known name is close.
+
+    The last part of a dotted name is compared as well.
+    """
     import difflib  # only messages need it
 
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
@@ -63,4 +66,4 @@ def nearest(word: str, known: Sequence[str]) -> str:
         bare = {name.rpartition(".")[2]: name for name in reversed(known)}
         last = word.rpartition(".")[2]
         found = [bare[match] for match in difflib.get_close_matches(last, bare, n=1, cutoff=0.6)]
-    return f", did you mean {found[0]!r}?" if found else ""
+    return f" (did you mean {found[0]!r}?)" if found else ""

@@ -116,7 +116,7 @@ def mask_files(place: Path) -> list[MaskFile]:
         if any(mask.loose for mask in found):
             raise DatasetError(f"{place}: holds no masks of a known kind; see the documentation")
         return found
-    files = _files(place, _may_be_mask)
+    files = _files(place, may_be_mask)
     texts = [path for path in files if suffix_of(path) == ".txt"]
     if not any(map(holds_numbers, texts)):  # empty ones mean "no bone" only beside others
         files = [path for path in files if path not in texts]
@@ -149,7 +149,8 @@ def _named(name: str) -> Path:
     return Path(PurePosixPath(name.replace("\\", "/")).name)
 
 
-def _may_be_mask(path: Path) -> bool:
+def may_be_mask(path: Path) -> bool:
+    """Whether a file is an image or holds annotations, by its name or the DICM mark."""
     return path.suffix.lower() in IMAGE_SUFFIXES or is_annotation(path)
 
 

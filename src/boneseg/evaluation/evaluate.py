@@ -9,7 +9,7 @@ an empty mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from boneseg._util.drawing.html import frame, table
 from boneseg._util.files import JSON, write_table
-from boneseg._util.text import counted
+from boneseg._util.text import counted, listed
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import is_among
 from boneseg.dataset.open import Dataset
-from boneseg.dataset.pairing import MaskFile, as_compared, masks_in
+from boneseg.dataset.pairing import MaskFile, as_compared, masks_in, may_be_mask
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
 from boneseg.evaluation.metrics import columns
 from boneseg.evaluation.scores import (
@@ -139,10 +139,11 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     """
     masks = _masks_in(masks_dir)
     files = _by_name(masks)
+    unpaired = _unpaired(masks, files, dataset.cases)
     owners: dict[MaskFile, str] = {}
 
     def score_case(case: Case) -> Scores:
-        mask = _prediction(case, files, masks_dir)
+        mask = _prediction(case, files, masks_dir, unpaired)
         if owners.setdefault(mask, case.name) != case.name:
             raise MaskError(
                 f"{mask.path}: already matches case {owners[mask]}; name one mask per film"
@@ -245,12 +246,67 @@ def _by_name(masks: Sequence[MaskFile]) -> dict[str, list[MaskFile]]:
     return found
 
 
-def _prediction(case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path) -> MaskFile:
+@dataclass(frozen=True)
+class _Unpaired:
+    """Files that match no case, but may be masks or are named after a case without a mask.
+
+    names: as shown, by their names as compared. listed: some of them, without names of films that
+    identify the patient.
+    """
+
+    names: Mapping[str, str]
+    listed: str
+
+
+def _unpaired(
+    masks: Sequence[MaskFile], files: Mapping[str, Sequence[MaskFile]], cases: Sequence[Case]
+) -> _Unpaired:
+    paired: set[str] = set()
+    starts: dict[bool, set[str]] = {False: set(), True: set()}  # by whether the case has a mask
+    for case in cases:
+        names = _prediction_names(case)
+        paired.update(names)
+        starts[any(name in files for name in names)].update(_starts(case))
+    lacking, served = tuple(starts[False]), tuple(starts[True])
+    if not lacking:
+        return _Unpaired({}, "")
+
+    def is_of_interest(mask: MaskFile) -> bool:
+        if as_compared(mask.name) in paired or (mask.error and not mask.loose):
+            return False
+        name = as_compared(mask.path.name)
+        if name.startswith(lacking):
+            return True
+        return not name.startswith(served) and not mask.loose and may_be_mask(mask.path)
+
+    found = (mask for mask in masks if is_of_interest(mask))
+    shown = [mask.path.name if mask.film in (None, mask.uid) else mask.film for mask in found]
+    text = listed(list(dict.fromkeys(shown)))
+    for case in cases:
+        text = case.hide(text)
+    return _Unpaired({as_compared(name): name for name in shown}, text)
+
+
+def _starts(case: Case) -> Iterator[str]:
+    """The beginnings of the names of files that are named after a case."""
+    for name in {case.name, stem_of(case.image)}:
+        yield from (as_compared(name + separator) for separator in "._- ")
+
+
+def _prediction(
+    case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path, unpaired: _Unpaired
+) -> MaskFile:
     candidates = next((files[name] for name in _prediction_names(case) if name in files), None)
-    if not candidates and folder.is_file():
-        raise MaskError(f"{folder}: has no mask for {case.name}; predict this film, too")
+    if not candidates and unpaired.names:
+        starts = tuple(_starts(case))
+        own = [shown for name, shown in unpaired.names.items() if name.startswith(starts)]
+        raise MaskError(
+            f"{folder}: has no mask for {case.name}, but files that match no film: "
+            f"{listed(own) or unpaired.listed}; name the mask {case.name}_mask or {case.name}, "
+            "then the suffix of its format"
+        )
     if not candidates:
-        raise MaskError(f"{folder / case.name}_mask.png: is missing; predict this film, too")
+        raise MaskError(f"{folder}: has no mask for {case.name}; predict this film, too")
     if len(candidates) > 1:
         names = ", ".join(mask.path.name for mask in candidates)
         raise MaskError(f"{folder}: contains {names} for one film; keep one of them")

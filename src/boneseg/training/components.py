@@ -33,17 +33,25 @@ def _check_losses(recipe: Recipe) -> None:
     known = [key for name in LOSSES for key in (name, *parameters(name))]
     for key in recipe.loss.model_dump():
         if key not in known:
-            hint = nearest(key, known)
-            raise RecipeError(
-                f"loss.{key}: no loss has this name or parameter{hint}; "
-                f"the losses are {', '.join(LOSSES)}"
-            )
+            raise RecipeError(f"loss.{key}: {_unknown_loss(key, known)}")
     weights = {name: recipe.loss.value(name, 0.0) for name in LOSSES}
     for name, weight in weights.items():
         if weight < 0:
             raise RecipeError(f"loss.{name}: a weight cannot be below 0, but is {weight:g}")
     if not any(weights.values()):
         raise RecipeError(f"loss: at least one of {', '.join(LOSSES)} must be above 0")
+
+
+def _unknown_loss(key: str, known: list[str]) -> str:
+    """Why a key of the section `loss` is unknown, and what there is instead."""
+    owner = max((name for name in LOSSES if key.startswith(f"{name}_")), key=len, default=None)
+    if owner is None:
+        hint = nearest(key, known)
+        return f"no loss has this name or parameter{hint}; the losses are {', '.join(LOSSES)}"
+    own = [f"loss.{parameter}" for parameter in parameters(owner)]
+    if not own:
+        return f"the loss {owner} has no parameters; remove this setting"
+    return f"the loss {owner} has no such parameter; choose from {', '.join(own)}"
 
 
 def component_comments() -> dict[str, str]:

@@ -29,7 +29,7 @@ def test_entries_are_found_by_name_in_the_order_of_registration() -> None:
 def test_an_unknown_name_is_refused_listing_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         registry()["thre"]
-    assert str(caught.value) == "no number 'thre', did you mean 'three'?; choose from one, three"
+    assert str(caught.value) == "no number 'thre' (did you mean 'three'?); choose from one, three"
 
 
 def test_a_name_is_registered_once() -> None:

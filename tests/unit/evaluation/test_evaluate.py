@@ -98,9 +98,31 @@ def test_a_missing_prediction_is_named_and_the_others_are_scored(data, predicted
     write(predicted / "knee_mask.png", square())
     evaluation = evaluate_masks(data, predicted)
     assert [failure.name for failure in evaluation.failures] == ["hip"]
-    assert "hip_mask.png" in evaluation.failures[0].reason
+    reason = evaluation.failures[0].reason
+    assert reason == f"{predicted}: has no mask for hip; predict this film, too"
     assert [case.name for case in evaluation.summary.cases] == ["ankle", "knee"]
     assert evaluation.summary.mean["dice"] == 1.0
+
+
+def test_files_without_a_film_are_named_where_a_prediction_is_missing(data, predicted):
+    for name in ("ankle_mask.png", "ankle_overlay.png", "pred-2.png", "pred-3.png"):
+        write(predicted / name, square())
+    (predicted / "knee.runs.json").write_text("{}")
+    for name in ("README.txt", "cases.csv", "segment.json"):
+        (predicted / name).write_text("{}")
+    hip, knee = (failure.reason for failure in evaluate_masks(data, predicted).failures)
+    assert "knee, but files that match no film: knee.runs.json; name the mask knee_mask or" in knee
+    assert "hip, but files that match no film: knee.runs.json, pred-2.png, pred-3.png; name" in hip
+    assert "\n" not in hip + knee
+
+
+def test_files_without_a_film_are_named_without_the_name_of_the_patient(data, predicted):
+    cases = tuple(replace(case, name="film-1") for case in data.cases if case.name == "hip")
+    knee = tuple(case for case in data.cases if case.name == "knee")
+    (predicted / "HIP.runs").write_text("20 30")
+    for failure in evaluate_masks(replace(data, cases=cases + knee), predicted).failures:
+        assert "match no film: film-1.runs;" in failure.reason
+        assert "hip" not in failure.reason.lower()
 
 
 def test_a_prediction_of_another_size_is_named_with_both_sizes(data, predicted):

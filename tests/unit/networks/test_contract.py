@@ -89,5 +89,7 @@ def test_it_can_be_exported(name: str) -> None:
 
 
 def test_an_unknown_architecture_is_named() -> None:
-    with pytest.raises(UsageError, match="no network 'unett', did you mean 'unet'"):
+    with pytest.raises(
+        UsageError, match=r"no network 'unett' \(did you mean 'unet'\?\); choose from unet"
+    ):
         network("unett")

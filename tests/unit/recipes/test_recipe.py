@@ -26,9 +26,9 @@ def test_epochs_take_the_place_of_minutes() -> None:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("[netwrk]\nwidth = 8\n", "own.toml: unknown section 'netwrk', did you mean 'network'?"),
+        ("[netwrk]\nwidth = 8\n", "own.toml: unknown section 'netwrk' (did you mean 'network'?)"),
         ("network = 3\n", "own.toml: network is a section, not a setting; set its keys, such as"),
-        ("batch = 3\n", "own.toml: unknown setting 'batch', did you mean 'run.batch'?"),
+        ("batch = 3\n", "own.toml: unknown setting 'batch' (did you mean 'run.batch'?)"),
     ],
 )
 def test_a_wrong_section_is_named_in_one_line(text: str, answer: str) -> None:

@@ -27,10 +27,21 @@ def test_every_built_in_recipe_names_what_is_registered(name: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "answer"),
     [
-        ("network.architecture=unett", "network.architecture: no network 'unett', did you mean"),
-        ("optimiser.name=adma", "optimiser.name: no optimiser 'adma', did you mean 'adam'"),
+        ("network.architecture=unett", "network.architecture: no network 'unett' (did you mean"),
+        (
+            "optimiser.name=adma",
+            "optimiser.name: no optimiser 'adma' (did you mean 'adam'?); choose",
+        ),
         ("optimiser.schedule=step", "optimiser.schedule: no schedule 'step'; choose from cosine"),
-        ("loss.dise=1", "loss.dise: no loss has this name or parameter, did you mean 'dice'"),
+        (
+            "loss.dise=1",
+            "loss.dise: no loss has this name or parameter (did you mean 'dice'?); the",
+        ),
+        ("loss.bce_gamma=1", "loss.bce_gamma: the loss bce has no parameters; remove this setting"),
+        (
+            "loss.focal_gama=1",
+            "loss.focal_gama: the loss focal has no such parameter; choose from loss.focal_",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused_in_one_line(setting: str, answer: str) -> None:
