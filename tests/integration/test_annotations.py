@@ -56,7 +56,7 @@ def test_training_reads_the_masks_of_annotations(tmp_path: Path) -> None:
 def test_a_format_with_a_suffix_of_two_parts_is_written_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = FilmFormat(".runs.json", yolo.write)
+    runs = FilmFormat("runs", ".runs.json", yolo.write)
     for registry in (FORMATS, FILM_FORMATS):
         monkeypatch.setitem(registry, "runs", runs)
     monkeypatch.setitem(READERS, ".runs.json", Reader("runs", yolo.drawings))

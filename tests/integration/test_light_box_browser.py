@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from boneseg.bundle.shipped import sample_films
+from boneseg.masks.formats import FORMATS
 from tests.support.films import DATA, needs_data
 from tests.support.light_box_page import Page, on_disk
 from tests.support.lightbox import fill, served
@@ -203,6 +204,16 @@ def test_a_film_with_unsaved_changes_is_removed_only_on_confirmation(
     page.ready("foot")
     page.tab.click("#remove")  # nothing is drawn: nothing is asked
     page.wait(gone)
+
+
+def test_the_download_menu_offers_every_registered_format(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.wait("document.getElementById('download').options.length > 1")
+    offered = page.tab.evaluate(
+        "Array.from(document.getElementById('download').options, (one) => [one.value, one.text])"
+    )
+    assert offered[0] == ["", "choose…"]
+    assert offered[1:] == [[name, form.label] for name, form in FORMATS.items()]
 
 
 def test_without_a_folder_films_are_viewed_and_downloaded(browser: Any) -> None:

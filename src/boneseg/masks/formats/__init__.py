@@ -40,10 +40,12 @@ _Entry = TypeVar("_Entry")
 class FilmFormat:
     """A format with a file for each film.
 
-    suffix: of the file. write: raises BonesegError if the film cannot be written in this format.
-    drawn: whether a mask is enough, without the probability of a model.
+    label: shown where a user chooses a format. suffix: of the file. write: raises BonesegError if
+    the film cannot be written in this format. drawn: whether a mask is enough, without the
+    probability of a model.
     """
 
+    label: str
     suffix: str
     write: Callable[[Path, Segmentation], None]
     drawn: bool = True
@@ -54,11 +56,13 @@ class FilmFormat:
 class DocumentFormat(Generic[_Entry]):
     """A format with one document for all films.
 
-    document: name of the file. entry: makes the document's entry for one film. write_document:
-    writes entries in their order; raises OutputError. parse: the entries of a document by the
-    titles of their films; may raise any error for another document.
+    label: shown where a user chooses a format. document: name of the file. entry: makes the
+    document's entry for one film. write_document: writes entries in their order; raises
+    OutputError. parse: the entries of a document by the titles of their films; may raise any error
+    for another document.
     """
 
+    label: str
     document: str
     entry: Callable[[Segmentation], _Entry]
     write_document: Callable[[Path, Sequence[_Entry]], None]
@@ -108,31 +112,46 @@ class JsonReader:
 
 
 FILM_FORMATS = {
-    "mask": FilmFormat("_mask.png", png.write),
-    "overlay": FilmFormat("_overlay.png", overlay.write),
-    "probability": FilmFormat("_probability.png", png.write_scores, drawn=False),
-    "nrrd": FilmFormat(".seg.nrrd", nrrd.write),
-    "nifti": FilmFormat("_mask.nii.gz", nifti.write),
-    "dicom-seg": FilmFormat(".seg.dcm", dicom_seg.write_mask),
-    "dicom-seg-fractional": FilmFormat(
-        "_probability.seg.dcm", dicom_seg.write_probability, drawn=False
+    "mask": FilmFormat("mask, PNG", "_mask.png", png.write),
+    "overlay": FilmFormat("overlay, PNG", "_overlay.png", overlay.write),
+    "probability": FilmFormat(
+        "probability, PNG", "_probability.png", png.write_scores, drawn=False
     ),
-    "labelme": FilmFormat(".json", labelme.write),
-    "yolo": FilmFormat(".txt", yolo.write),
+    "nrrd": FilmFormat("3D Slicer, .seg.nrrd", ".seg.nrrd", nrrd.write),
+    "nifti": FilmFormat("NIfTI", "_mask.nii.gz", nifti.write),
+    "dicom-seg": FilmFormat("DICOM Segmentation", ".seg.dcm", dicom_seg.write_mask),
+    "dicom-seg-fractional": FilmFormat(
+        "DICOM Segmentation, probability",
+        "_probability.seg.dcm",
+        dicom_seg.write_probability,
+        drawn=False,
+    ),
+    "labelme": FilmFormat("LabelMe", ".json", labelme.write),
+    "yolo": FilmFormat("YOLO", ".txt", yolo.write),
 }
 DOCUMENT_FORMATS: dict[str, DocumentFormat[Any]] = {
-    "coco": DocumentFormat("coco.json", coco.entry, coco.write_document, coco.read_document),
-    "coco-polygons": DocumentFormat(
-        "coco_polygons.json", coco.polygon_entry, coco.write_document, coco.read_document
+    "coco": DocumentFormat(
+        "COCO, run lengths", "coco.json", coco.entry, coco.write_document, coco.read_document
     ),
-    "cvat": DocumentFormat("annotations.xml", cvat.entry, cvat.write_document, cvat.read_document),
+    "coco-polygons": DocumentFormat(
+        "COCO, polygons",
+        "coco_polygons.json",
+        coco.polygon_entry,
+        coco.write_document,
+        coco.read_document,
+    ),
+    "cvat": DocumentFormat(
+        "CVAT", "annotations.xml", cvat.entry, cvat.write_document, cvat.read_document
+    ),
     "label-studio": DocumentFormat(
+        "Label Studio",
         "label_studio.json",
         label_studio.entry,
         label_studio.write_document,
         label_studio.read_document,
     ),
     "measurements": DocumentFormat(
+        "measurements, CSV",
         "measurements.csv",
         measurements.entry,
         measurements.write_document,

@@ -1,4 +1,4 @@
-"""The state of the server: health and metrics."""
+"""The server: health, metrics, and the formats of downloads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 import boneseg
+from boneseg.masks.formats import FORMATS
 from boneseg.server.routes.dependencies import Box
 from boneseg.server.routes.prometheus import metrics_text
 
@@ -31,6 +32,12 @@ def health(request: Request, box: Box) -> dict[str, object]:
         },
         "training": run.state if run is not None else None,
     }
+
+
+@router.get("/api/formats")
+def formats() -> list[dict[str, str]]:
+    """The formats of downloads: name, as in `form`, and label."""
+    return [{"name": name, "label": form.label} for name, form in FORMATS.items()]
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

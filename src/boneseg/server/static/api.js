@@ -40,6 +40,7 @@ const bytes = async (path, signal) =>
   new Uint8Array(await (await ask(path, { signal, headers: { Accept: BITS } })).arrayBuffer());
 
 export const health = () => json("/api/health");
+export const formats = () => json("/api/formats");
 export const films = () => json("/api/films");
 export const film = (id, signal) => json(`/api/films/${id}`, { signal });
 export const pixels = async (id, signal) =>

@@ -375,7 +375,7 @@ fillToolbar($("tools"), (tool) => {
 fillSheet(KEYS, $("keys"));
 listenToKeys(KEYS, view, tools, $("marks"));
 listenToDrops($("drop"), add);
-offerDownloads($("download"), download);
+attempt(api.formats).then((formats) => offerDownloads($("download"), formats ?? [], download));
 tools.choose("brush");
 panel.showLayers();
 panel.show();

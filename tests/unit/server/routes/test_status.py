@@ -1,10 +1,14 @@
-"""The state of the server, as the page polls it."""
+"""The state of the server, as the page polls it, and the formats of downloads."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from fastapi.testclient import TestClient
 
 import boneseg
+from boneseg.masks.formats import FILM_FORMATS, FORMATS
 from boneseg.server.light_box import LightBox
 
 
@@ -29,6 +33,17 @@ def test_the_version_changes_with_the_folder(client: TestClient, box: LightBox) 
     headers = {"content-type": "application/octet-stream", "if-match": '"none"'}
     assert client.put(f"/api/films/{film['id']}/mask", content=bits, headers=headers).is_success
     assert client.get("/api/health").json()["version"] != before
+
+
+def test_the_formats_of_downloads_are_those_registered(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = replace(FILM_FORMATS["mask"], label="runs, text", suffix=".runs")
+    monkeypatch.setitem(FORMATS, "runs", runs)
+    listed = client.get("/api/formats").json()
+    assert [one["name"] for one in listed] == list(FORMATS)
+    assert listed[-1] == {"name": "runs", "label": "runs, text"}
+    assert len({one["label"] for one in listed}) == len(listed)
 
 
 def test_metrics_are_plain_text(client: TestClient) -> None:
