@@ -69,7 +69,7 @@ class Scored:
     summary: Summary
 
 
-def held_back(folder: Path) -> tuple[Dataset, Dataset]:
+def held_out(folder: Path) -> tuple[Dataset, Dataset]:
     """A labelled set as (to train on, held out): a fifth, by the hash of the films' names."""
     dataset = open_dataset(folder)
     kept, held = name_hash_split([case.name for case in dataset.cases])

@@ -1,7 +1,7 @@
 """Training images of the film check: simulated films, photographs and synthetic images.
 
 `scripts/train_film_check.py` trains on these. Every picture is float32 in [0, 1], of any size, and
-is spoilt in the same ways (`spoilt`), so that no frame, letter, noise or curve tells the two apart.
+is damaged in the same ways (`damaged`), so that no frame, letter, noise or curve distinguishes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from boneseg.preprocessing import resize
 
 Grey = NDArray[np.float32]
 
-SIDE = 256  # px, about, of a picture before it is spoilt
+SIDE = 256  # px, about, of a picture before it is damaged
 WINDOWS = ((-600, 1500), (40, 400), (50, 350), (400, 1800), (0, 1000))  # of a CT: level, width
 
 
@@ -392,7 +392,7 @@ def made(chance: Generator) -> Grey:
 # Augmentation of films and of other images
 
 
-def spoilt(picture: Grey, chance: Generator) -> Grey:
+def damaged(picture: Grey, chance: Generator) -> Grey:
     """Curves, frames, letters, noise and compression, as films are processed in practice."""
     picture = toned(picture, chance)
     if chance.random() < 0.1:

@@ -171,14 +171,14 @@ def images_in(path: Path) -> Iterator[bytes]:
 
 
 def kept(work: Path, name: str, views: Callable[[Generator], Iterator[Grey]]) -> Pictures:
-    """Views, spoilt and made small, from the work folder where they are there already.
+    """Views, damaged and made small, from the work folder where they are there already.
 
     Each kind has its own stream of chance, and so one can be made anew without the others.
     """
     path = work / f"{name}.npy"
     if not path.exists():
         chance = default_rng([SEED, *name.encode()])
-        small = [to_byte(pictures.spoilt(view, chance)) for view in views(chance)]
+        small = [to_byte(pictures.damaged(view, chance)) for view in views(chance)]
         np.save(path, np.array(small))
         print(f"{len(small)} of {name}", flush=True)
     return np.asarray(np.load(path))

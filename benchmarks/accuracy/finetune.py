@@ -24,7 +24,7 @@ from benchmarks.common import (
     ON_GPU,
     Trial,
     budget,
-    held_back,
+    held_out,
     interval,
     keep,
     only,
@@ -63,7 +63,7 @@ class Beginning(Trial):
         return f"finetune/{self.films}-{self.count}-{self.beginning}-{self.seed}"
 
     def run(self, data: Path, work: Path) -> str:
-        training, held = held_back(data / self.films)
+        training, held = held_out(data / self.films)
         names = [case.name for case in training.cases]
         some = np.linspace(0, len(names) - 1, min(self.count, len(names))).round().astype(int)
         few = only(training, [names[index] for index in some])

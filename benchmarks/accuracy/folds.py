@@ -21,7 +21,7 @@ from benchmarks.common import (
     LabelledSet,
     budget,
     cores,
-    held_back,
+    held_out,
     interval,
     keep,
     known,
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measure(plan: Plan, data: Path, out: Path) -> None:
-    training, held = held_back(data)
+    training, held = held_out(data)
     recipe = load_recipe("default").with_settings(budget(plan.minutes, plan.epochs))
 
     def tell(fold: int, check: Check) -> None:

@@ -22,7 +22,7 @@ from benchmarks.common import (
     SPEED,
     Trial,
     gflop,
-    held_back,
+    held_out,
     interval,
     keep,
     machine,
@@ -74,7 +74,7 @@ class Variant(Trial):
         return load_recipe("default").with_settings(VARIANTS[self.variant].split())
 
     def run(self, data: Path, work: Path) -> str:
-        training, held = held_back(data / self.films)
+        training, held = held_out(data / self.films)
         timed = self.recipe.with_settings([f"run.minutes={MINUTES}", "run.clock=core"])
         scored = train_and_score(training, held, timed, work / self.name, lambda _: None)
         size = scored.run.recipe.prepare

@@ -27,7 +27,7 @@ from PIL import Image
 from benchmarks.common import (
     ACCURACY,
     LabelledSet,
-    held_back,
+    held_out,
     interval,
     teller,
     train_and_score,
@@ -83,7 +83,7 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     figures = out / "figures.json"
     if figures.exists():
         return
-    training, held = held_back(asked.data / goal.films)
+    training, held = held_out(asked.data / goal.films)
     minutes = goal.minutes * asked.share
     recipe = load_recipe(asked.recipe).with_settings([f"run.minutes={minutes}", *asked.settings])
     load = os.getloadavg()[0]
@@ -95,7 +95,7 @@ def measure(goal: Goal, asked: argparse.Namespace) -> None:
     document = {
         "minutes": minutes,
         "training": len(training.cases),
-        "held_back": len(held.cases),
+        "held_out": len(held.cases),
         "load": round(load, 2),
         "restarts": scored.run.restarts,
         "threshold": card.threshold,
@@ -159,7 +159,7 @@ def write_results(work: Path) -> None:
         found = json.loads(path.read_text())
         mean, ci = found["mean"], found["ci95"]
         lines.append(
-            f"| {goal.name} | {found['training']} / {found['held_back']} | {found['minutes']:g} "
+            f"| {goal.name} | {found['training']} / {found['held_out']} | {found['minutes']:g} "
             f"| {mean['dice']:.4f} ({interval(ci['dice'])}) | {goal.dice} "
             f"| {mean['hd95_px']:.2f} ({interval(ci['hd95_px'], 2)}) "
             f"| {goal.hd95_px:g} | {found['cold_seconds']} s | {found['films_per_second']} |"

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.common import (
     SPEED,
-    held_back,
+    held_out,
     interval,
     machine,
     score_films,
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def row(name: str, data: Path, out: Path) -> str:
-    training, held = held_back(data)
+    training, held = held_out(data)
     budget = [f"run.minutes={MINUTES[name]}", "run.clock=core"]
     recipe = load_recipe("default").with_settings(budget)
     scored = train_and_score(training, held, recipe, out, teller(name))

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.common import (
     ON_GPU,
     budget,
-    held_back,
+    held_out,
     interval,
     keep,
     known,
@@ -90,7 +90,7 @@ def pooled(data: Path, work: Path) -> tuple[Dataset, Dataset]:
             (folder / kind).mkdir(parents=True)
     rows: dict[str, list[tuple[str, str]]] = {"kept": [], "held": []}
     for name, part in SETS.items():
-        for side, dataset in zip(("kept", "held"), held_back(data / name), strict=True):
+        for side, dataset in zip(("kept", "held"), held_out(data / name), strict=True):
             for case in dataset.cases:
                 own = f"{part}-{case.name}"
                 rows[side].append((own, part))

@@ -21,7 +21,7 @@ from benchmarks.common import (
     ON_GPU,
     Trial,
     budget,
-    held_back,
+    held_out,
     interval,
     keep,
     run_what_is_left,
@@ -50,7 +50,7 @@ class Timed(Trial):
         return f"trials/{self.films}-{self.recipe}"
 
     def run(self, data: Path, work: Path) -> str:
-        training, held = held_back(data / self.films)
+        training, held = held_out(data / self.films)
         recipe = load_recipe(self.recipe).with_settings(budget(self.minutes))
         figures: dict[str, Any] = {"minutes": self.minutes, "dice": 0.0}
         try:

@@ -38,7 +38,7 @@ from monai.transforms import (
 from benchmarks.common import (
     SPEED,
     default_at,
-    held_back,
+    held_out,
     machine,
     side_by_side,
     untrained,
@@ -66,7 +66,7 @@ def main() -> None:
     words.add_argument("--quick", action="store_true", help="a quarter of a minute of each")
     asked = words.parse_args()
     minutes = 0.25 if asked.quick else asked.minutes
-    dataset, _ = held_back(asked.data)
+    dataset, _ = held_out(asked.data)
     films = read_films(dataset.cases)
     recipe = load_recipe("default").settle([film.shape for film in films])
     size = Preparation(recipe.prepare.height or 0, recipe.prepare.width or 0)

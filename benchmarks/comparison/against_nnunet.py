@@ -34,7 +34,7 @@ from PIL import Image
 
 from benchmarks.common import (
     SPEED,
-    held_back,
+    held_out,
     interval,
     keep,
     known,
@@ -119,7 +119,7 @@ class Peer(ABC):
         """Lay the set out as nnU-Net's raw data set, if it is not."""
         if (self.raw / "dataset.json").exists():
             return
-        training, held = held_back(self.data / self.films)
+        training, held = held_out(self.data / self.films)
         for side, dataset in (("Tr", training), ("Ts", held)):
             write_films(dataset, self.raw / f"images{side}", self.raw / f"labels{side}")
         facts = {
@@ -157,7 +157,7 @@ class Ours(Peer):
         return self.work / "ours" / f"{self.films}-{self.minutes:g}"
 
     def train(self) -> dict[str, Any]:
-        training, held = held_back(self.data / self.films)
+        training, held = held_out(self.data / self.films)
         budget = [f"run.minutes={self.minutes}", "run.clock=core"]
         recipe = load_recipe("default").with_settings(budget)
         run = train_and_score(training, held, recipe, self.run, lambda _: None).run
@@ -318,7 +318,7 @@ def predict(peer: Peer, way: str) -> tuple[Cost, Cost, Summary]:
         shutil.rmtree(folder, ignore_errors=True)
     one = cost(peer.call(alone, out.with_name(f"{out.name}-one"), way), peer.work)
     every = cost(peer.call(films, out, way), peer.work)
-    _, held = held_back(peer.data / peer.films)
+    _, held = held_out(peer.data / peer.films)
     predictions = (
         (f.case.name, read_mask(peer.mask(out, f.case.name)), f.mask, f.radiograph.spacing_mm)
         for f in read_films(held.cases)

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.common import (
     SPEED,
-    held_back,
+    held_out,
     interval,
     keep,
     known,
@@ -121,7 +121,7 @@ def measure(
         return dict(figures)
     settings = [f"run.minutes={minutes}"] if minutes else []
     settings += [f"run.epochs={asked.epochs}"] if asked.epochs and not minutes else []
-    training, held = held_back(asked.data / films)
+    training, held = held_out(asked.data / films)
     chosen = load_recipe(recipe).with_settings(settings)
     scored = train_and_score(training, held, chosen, asked.work / films / recipe, teller(name))
     last = scored.run.history[-1]

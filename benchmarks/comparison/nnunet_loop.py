@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import SPEED, held_back, machine, one_a_core, write_section
+from benchmarks.common import SPEED, held_out, machine, one_a_core, write_section
 from benchmarks.comparison.against_nnunet import NnUnet, install, theirs_version
 from boneseg.dataset.load import read_films
 from boneseg.recipes.builtin import load_recipe
@@ -74,7 +74,7 @@ def main() -> None:
     subprocess.run([work / "venv" / "bin" / "pip", "install", "-q", "-e", ROOT], check=True)
     peer = NnUnet(asked.data.resolve(), work, FILMS, minutes)
     peer.prepare()
-    training, _ = held_back(peer.data / FILMS)
+    training, _ = held_out(peer.data / FILMS)
     recipe = load_recipe("default").settle([film.shape for film in read_films(training.cases)])
     with one_a_core() as pool:
         loops = {OURS: pool.submit(our_steps, peer, recipe)}
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def our_steps(peer: NnUnet, recipe: Recipe) -> int:
-    training, _ = held_back(peer.data / FILMS)
+    training, _ = held_out(peer.data / FILMS)
     timed = recipe.with_settings([f"run.minutes={peer.minutes}", "run.clock=core"])
     with tempfile.TemporaryDirectory() as folder:
         return train(training, timed, Path(folder) / "run").history[-1].step

@@ -17,20 +17,20 @@ from tests.support.bad_input import GOOD, SETTINGS, SIDE, SMALL, Call, everythin
 # ---------------------------------------------------------------- bad bundles
 
 
-@pytest.mark.parametrize("spoil", ["flipped", "missing", "cut", "empty"])
+@pytest.mark.parametrize("damage", ["flipped", "missing", "cut", "empty"])
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.onnx", "model.json"])
 @pytest.mark.parametrize("verb", ["segment", "evaluate", "train"])
 def test_a_damaged_bundle_is_refused_by_name(
-    verb: str, name: str, spoil: str, data: Path, bundle: Path, tmp_path: Path, boneseg: Call
+    verb: str, name: str, damage: str, data: Path, bundle: Path, tmp_path: Path, boneseg: Call
 ) -> None:
     damaged = shutil.copytree(bundle, tmp_path / "bundle")
     whole = bytearray((bundle / name).read_bytes())
     whole[len(whole) // 2 if name != "model.json" else 0] ^= 1
     contents = {"flipped": bytes(whole), "cut": bytes(whole[:100]), "empty": b""}
-    if spoil == "missing":
+    if damage == "missing":
         (damaged / name).unlink()
     else:
-        (damaged / name).write_bytes(contents[spoil])
+        (damaged / name).write_bytes(contents[damage])
     calls = {
         "segment": ["segment", data / "images", "--out", tmp_path / "out", "--model", damaged],
         "evaluate": ["evaluate", data, "--model", damaged],

@@ -93,7 +93,7 @@ def test_a_hostile_card_is_one_line(text: str, copied: Path) -> None:
     one_line(error, copied)
 
 
-def spoilt(name: str, data: bytes) -> bytes:
+def damaged(name: str, data: bytes) -> bytes:
     header = (1000).to_bytes(8, "little")
     return {
         "empty": b"",
@@ -107,13 +107,13 @@ def spoilt(name: str, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
 @pytest.mark.parametrize(
-    "spoil", ["empty", "noise", "cut", "no text", "deep", "a length beyond the file"]
+    "damage", ["empty", "noise", "cut", "no text", "deep", "a length beyond the file"]
 )
-def test_a_signed_but_damaged_model_is_one_line(spoil: str, backend: str, copied: Path) -> None:
+def test_a_signed_but_damaged_model_is_one_line(damage: str, backend: str, copied: Path) -> None:
     pytest.importorskip(backend)
     name = WEIGHTS if backend == "torch" else ONNX
     data = (copied / name).read_bytes()
-    (copied / name).write_bytes(spoilt(spoil, data))
+    (copied / name).write_bytes(damaged(damage, data))
     sign(copied, load_bundle(bundled()).card)
     with pytest.raises(BundleError) as error:
         Engine(load_bundle(copied), backend=backend).find(np.zeros((64, 64), np.float32))

@@ -25,8 +25,8 @@ SMALL = (
 )
 
 
-def found(base: Recipe, held_back: int, p: float) -> Tuned:
+def found(base: Recipe, held_out: int, p: float) -> Tuned:
     settings = {"network.width": 6}
     dice, gain = (0.8, 0.9), (0.05, 0.15)
     bundle = cast(Bundle, None)
-    return Tuned((), 0.8, 0.9, settings, base, held_back, dice, gain, p, bundle)
+    return Tuned((), 0.8, 0.9, settings, base, held_out, dice, gain, p, bundle)

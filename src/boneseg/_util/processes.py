@@ -38,8 +38,8 @@ def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoo
     error, their work is aborted. Raises TrainingError where a worker is killed.
     """
     context = get_context("spawn")
-    leash, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
-    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(leash, shared))
+    parent, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
+    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(parent, shared))
     try:
         yield pool
     except BaseException as error:
@@ -53,7 +53,7 @@ def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoo
     finally:
         pool.shutdown(cancel_futures=True)
         held.close()
-        leash.close()
+        parent.close()
 
 
 def with_shared(function: Callable[[S, T], R], task: T) -> R:
@@ -61,15 +61,15 @@ def with_shared(function: Callable[[S, T], R], task: T) -> R:
     return function(_shared, task)
 
 
-def _start(leash: Connection, shared: object) -> None:
-    """Keep the shared argument; exit this process when the other end of the leash is closed."""
+def _start(parent: Connection, shared: object) -> None:
+    """Keep the shared argument; exit this process when the parent closes its end of the pipe."""
     global _shared
     _shared = shared
     runtime.start()
     runtime.ignore_interrupts()
-    Thread(target=_wait, args=(leash,), daemon=True).start()
+    Thread(target=_wait, args=(parent,), daemon=True).start()
 
 
-def _wait(leash: Connection) -> None:
-    leash.poll(None)
+def _wait(parent: Connection) -> None:
+    parent.poll(None)
     os._exit(1)  # the main thread may be busy in torch

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
+from pydantic import AliasChoices, Field
+
 from boneseg._util.documents import Document
 from boneseg._util.drawing.html import frame, table
 from boneseg._util.text import counted
@@ -35,8 +37,10 @@ class TuneDocument(Document):
     base_dice: float
     best_dice: float
     settings: dict[str, Setting]
-    held_back: int
-    held_back_dice: tuple[float, float]
+    held_out: int = Field(validation_alias=AliasChoices("held_out", "held_back"))
+    held_out_dice: tuple[float, float] = Field(
+        validation_alias=AliasChoices("held_out_dice", "held_back_dice")
+    )
     gain_ci95: tuple[float, float]
     p: float
     trials: tuple[TrialResult, ...]
@@ -52,8 +56,8 @@ class Tuned:
     best_dice: float  # validation Dice of the best recipe
     settings: dict[str, Setting]  # of the best; empty where nothing beat the base
     recipe: Recipe  # the best
-    held_back: int  # number of films held out of all trials
-    held_back_dice: tuple[float, float]  # Dice of base and best on them
+    held_out: int  # number of films held out of all trials
+    held_out_dice: tuple[float, float]  # Dice of base and best on them
     gain_ci95: tuple[float, float]  # of the difference on them
     p: float  # of that difference, as `paired_p` has it
     bundle: Bundle  # model of the best recipe
@@ -63,14 +67,14 @@ class Tuned:
         """The significance of the result, in one sentence."""
         if not self.settings:
             return "no trial was better than the base recipe, which is kept"
-        base, best = self.held_back_dice
+        base, best = self.held_out_dice
         low, high = self.gain_ci95
-        films = counted(self.held_back, "film")
+        films = counted(self.held_out, "film")
         figures = (
             f"Dice {best:.4f} against {base:.4f} on {films} held out of all trials "
             f"(difference {best - base:+.4f}, 95 % {low:+.4f} to {high:+.4f}, p {format_p(self.p)})"
         )
-        if self.held_back < FEWEST:
+        if self.held_out < FEWEST:
             return f"too few held-out films for a significance test: {figures}"
         if self.p < 0.05:
             return f"significantly {'better' if best > base else 'WORSE'}: {figures}"
@@ -112,8 +116,8 @@ class Tuned:
             base_dice=self.base_dice,
             best_dice=self.best_dice,
             settings=self.settings,
-            held_back=self.held_back,
-            held_back_dice=self.held_back_dice,
+            held_out=self.held_out,
+            held_out_dice=self.held_out_dice,
             gain_ci95=self.gain_ci95,
             p=self.p,
             trials=self.trials,

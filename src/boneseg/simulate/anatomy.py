@@ -189,7 +189,7 @@ def _tuft(
     ]  # fmt: skip
 
 
-def _pebble(
+def _short_bone(
     rng: Rng, centre: Point, degrees: float, length: float, half: float, spongy: float
 ) -> list[Tube]:
     """A carpal or tarsal bone: short, blunt, irregular."""
@@ -217,7 +217,7 @@ def _hand(rng: Rng, body: Body, wrist: Point, young: bool) -> None:
     for x, y, turn, length, half in carpals:
         at = (wx + 1.12 * x + rng.normal(0, 0.5), wy + y + rng.normal(0, 0.5))
         body.bones.append(
-            _pebble(rng, at, turn + rng.normal(0, 6), length * grown, half * grown, spongy)
+            _short_bone(rng, at, turn + rng.normal(0, 6), length * grown, half * grown, spongy)
         )
     spread = float(rng.uniform(0.7, 1.7))
     # Base, angle, lengths of metacarpal and phalanges, plumpness.
@@ -326,7 +326,7 @@ def foot(rng: Rng, young: bool) -> Body:
         (7, -15, 0, 17, 7), (-3.5, -13, -4, 21, 7.5), (-16, -20, -10, 36, 12),
     ]  # fmt: skip
     for x, y, turn, length, half in tarsals:
-        body.bones.append(_pebble(rng, (x, y), turn + rng.normal(0, 3), length, half, spongy))
+        body.bones.append(_short_bone(rng, (x, y), turn + rng.normal(0, 3), length, half, spongy))
     valgus, fan = float(rng.uniform(0, 14)), float(rng.uniform(0.7, 1.3))
     rays = [
         (20, 1.5, 6, (62, 32, 0, 22), 1.65, 1.6), (9, -4, 1, (73, 27, 13, 9), 1.0, 0.9),
@@ -361,7 +361,7 @@ def foot(rng: Rng, young: bool) -> Body:
         ball = _toward((20, 1.5), 6 * fan, 55)
         for shift in (-6, 6):
             at = (ball[0] + shift, ball[1] + float(rng.normal(0, 1)))
-            body.bones.append(_pebble(rng, at, 0, 10, 4.5, spongy))
+            body.bones.append(_short_bone(rng, at, 0, 10, 4.5, spongy))
     body.flesh.append(
         _flesh(rng, ((-8, -150), (0, 92)),
                [(0, 30), (0.2, 33), (0.5, 36), (0.7, 41), (0.88, 49, 44), (1, 46, 40)], 3,

@@ -38,7 +38,7 @@ def add_objects(rng: Rng, paths: Paths, pitch: float, part: str = "") -> Paths:
             lead += _implant(rng, paths, pitch)
     if rng.random() < 0.15:
         for _ in range(int(rng.integers(1, 5))):
-            lead += _trinket(rng, paths.lead.shape, pitch)
+            lead += _small_object(rng, paths.lead.shape, pitch)
     if rng.random() < 0.04:
         lead += _shield(rng, paths.lead.shape, pitch)
     if rng.random() < 0.6:
@@ -89,7 +89,7 @@ def _implant(rng: Rng, paths: Paths, pitch: float) -> Array:
     return stamp((shape[0], shape[1]), marks) * np.float32(rng.uniform(0.6, 3))
 
 
-def _trinket(rng: Rng, shape: tuple[int, ...], pitch: float) -> Array:
+def _small_object(rng: Rng, shape: tuple[int, ...], pitch: float) -> Array:
     """Rings, buttons, snaps, coins, electrodes and their leads, anywhere."""
     x, y = float(rng.uniform(0, shape[1])), float(rng.uniform(0, shape[0]))
     radius = float(rng.uniform(2, 14)) / pitch

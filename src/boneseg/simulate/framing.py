@@ -27,7 +27,7 @@ def frame_film(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
     long = film.shape[0] > _LONG * film.shape[1]
     if rng.random() < (0.7 if long else 0.06):
         film = _stitched(rng, film)
-    film = _worked_on(rng, film)
+    film = _processed(rng, film)
     if rng.random() < (0.5 if long else 0.03):
         film = _ruled(rng, film)
     if rng.random() < (0.5 if long else 0.03):
@@ -43,7 +43,7 @@ def frame_film(rng: Rng, film: Array, labels: Labels) -> tuple[Array, Labels]:
     return np.ascontiguousarray(np.clip(film, 0, 1), np.float32), labels
 
 
-def _worked_on(rng: Rng, film: Array) -> Array:
+def _processed(rng: Rng, film: Array) -> Array:
     """Windows, curves and filters of viewers and image export."""
     from scipy.ndimage import gaussian_filter
 

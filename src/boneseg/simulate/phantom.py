@@ -86,11 +86,11 @@ def _frame(rng: Rng, part: Part, size: tuple[int, int]) -> tuple[View, Array, Ar
     )  # a very long film shows more, but not everything
     turn = part.turn_deg + (90.0 if lying else 0.0)
     limit = part.sway_deg * min(1.0, 1.6 * across / along)  # a narrow film is aligned accurately
-    sway = float(np.clip(rng.normal(0, 1), -2.5, 2.5)) * limit
+    rotation = float(np.clip(rng.normal(0, 1), -2.5, 2.5)) * limit
     side = "L" if rng.random() < 0.5 else "R"
     mirror = 1.0 if side == "L" else -1.0
 
-    angle = np.radians(turn + sway)
+    angle = np.radians(turn + rotation)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     rows = ((np.arange(height, dtype=np.float32) - (height - 1) / 2) * np.float32(pitch))[:, None]
     columns = ((np.arange(width, dtype=np.float32) - (width - 1) / 2) * np.float32(pitch))[None]
@@ -98,7 +98,7 @@ def _frame(rng: Rng, part: Part, size: tuple[int, int]) -> tuple[View, Array, Ar
     y = rows * cos - columns * sin
     x = x + np.float32(part.x + rng.normal(0, 0.06) * across * pitch)
     y = y + np.float32(rng.uniform(*part.y))
-    return View(turn + sway, side, pitch, Exposure.draw(rng)), x, y
+    return View(turn + rotation, side, pitch, Exposure.draw(rng)), x, y
 
 
 # Strokes of the lead letters: ends (x, y) in a box one high and 0.6 wide.

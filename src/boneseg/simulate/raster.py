@@ -89,10 +89,10 @@ class Camera:
         slant = np.sqrt(1 + (rows**2 + columns**2) * (self.pitch / self.distance) ** 2)
         way, weighted, balance = (one.reshape(self.height, self.width) for one in ways)
         open_ = np.abs(balance) > 0.5
-        plain = np.asarray(np.maximum(_mended(way, open_) * slant, 0.0), np.float32)
+        plain = np.asarray(np.maximum(_filled_in(way, open_) * slant, 0.0), np.float32)
         if weights is None:
             return plain, plain
-        return plain, np.asarray(np.maximum(_mended(weighted, open_) * slant, 0.0), np.float32)
+        return plain, np.asarray(np.maximum(_filled_in(weighted, open_) * slant, 0.0), np.float32)
 
     def _sum(
         self,
@@ -196,7 +196,7 @@ def _cover(
     return where, depths, facing[owner], owner
 
 
-def _mended(way: Points, open_: NDArray[np.bool_]) -> Points:
+def _filled_in(way: Points, open_: NDArray[np.bool_]) -> Points:
     if not open_.any() or open_.all():
         return np.where(open_, 0.0, way)
     from scipy.ndimage import distance_transform_edt

@@ -23,9 +23,9 @@ class Region:
     at: tuple[float, float, float]  # the middle of the field, in that frame
     span: tuple[float, float]  # longer side of the field: minimum, maximum
     projections: tuple[tuple[float, float], ...] = (FRONT, SIDE)
-    sway: float = 12.0  # degrees, of every angle
+    angle_spread: float = 12.0  # degrees, of every angle
     pose: dict[str, tuple[float, float]] = field(default_factory=dict)  # radians, from, to
-    wander: float = 0.1  # maximum offset of the centre, fraction of the field
+    offset_spread: float = 0.1  # maximum offset of the centre, fraction of the field
     turn: float = 0.0  # maximum rotation of the image, degrees
     weight: float = 1.0
     aspect: tuple[float, float] | None = None  # of the field, width to height; else the film's
@@ -75,9 +75,9 @@ REGIONS: tuple[Region, ...] = (
     Region("knee", _LEG, "tibia_r", (0, -10, 0), (85, 300), (FRONT, FRONT, FRONT, SIDE, BACK), 12,
            {"knee_angle_r": (0.0, 0.7)}, weight=2.0),
     Region("knee", _LEG, "tibia_r", (0, -5, 0), (78, 130), (FRONT, FRONT, FRONT, BACK, SIDE), 10,
-           {"knee_angle_r": (0.0, 0.4)}, wander=0.12, weight=3.5),
+           {"knee_angle_r": (0.0, 0.4)}, offset_spread=0.12, weight=3.5),
     Region("knee", _LEG, "tibia_r", (0, 0, 0), (80, 115), (FRONT,), 5,
-           {"knee_angle_r": (0.0, 0.15)}, wander=0.04, weight=3.5, aspect=(0.85, 1.15)),
+           {"knee_angle_r": (0.0, 0.15)}, offset_spread=0.04, weight=3.5, aspect=(0.85, 1.15)),
     Region("lower leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -210, 0), (240, 460),
            pose=_KNEE),
     Region("ankle", _FOOT, "talus_r", (5, 10, 0), (110, 260), (FRONT, SIDE, OTHER_SIDE), 15,

@@ -58,9 +58,9 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
     subject = draw_subject(rng, skeleton, set(region.bodies), pose)
     place = subject.places[region.aim]
     azimuth, elevation = region.projections[rng.integers(len(region.projections))]
-    sway = np.clip(rng.normal(0, 1, 3), -2, 2) * region.sway
+    rotation = np.clip(rng.normal(0, 1, 3), -2, 2) * region.angle_spread
     turn = region.turn + (180.0 if rng.random() < 0.08 else 0.0)
-    to_camera = _looking(azimuth + sway[0], elevation + 0.5 * sway[1], turn + sway[2])
+    to_camera = _looking(azimuth + rotation[0], elevation + 0.5 * rotation[1], turn + rotation[2])
 
     long = float(rng.uniform(*region.span)) * subject.size
     if rng.random() < 0.15:  # a detail, or a crop
@@ -70,7 +70,7 @@ def draw_scene(rng: Rng, skeleton: Skeleton, region: Region, size: tuple[int, in
     distance = float(rng.uniform(950, 1400)) + (long if long > 500 else 0)
     gap = float(rng.uniform(30, 90)) * subject.size  # from the middle of the body to the detector
     middle = np.array(region.at) * subject.size
-    middle = middle + rng.normal(0, region.wander, 3) * long * np.array([0.3, 1, 0.5])
+    middle = middle + rng.normal(0, region.offset_spread, 3) * long * np.array([0.3, 1, 0.5])
     aim = place[:3, :3] @ middle + place[:3, 3]
     frame = to_camera @ place[:3, :3].T
 

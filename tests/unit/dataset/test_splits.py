@@ -161,7 +161,7 @@ def test_a_name_keeps_its_side_of_the_split_if_others_are_added(
     assert set(held_of_some) <= set(held)
 
 
-def test_about_the_fraction_of_names_is_held_back_and_stays_so() -> None:
+def test_about_the_fraction_of_names_is_held_out_and_stays_so() -> None:
     names = [f"{i:04}" for i in range(2000)]
     assert 340 < len(name_hash_split(names)[1]) < 460
     assert name_hash_split(names, 0)[1] == name_hash_split(names, 1)[0] == []

@@ -44,9 +44,9 @@ def test_the_best_recipe_is_a_file_and_its_gain_is_judged_on_unseen_films(
     for key, value in found.settings.items():
         section, name = key.split(".")
         assert getattr(getattr(again, section), name) == value
-    assert found.held_back == 4
+    assert found.held_out == 4
     low, high = found.gain_ci95
-    assert low <= found.held_back_dice[1] - found.held_back_dice[0] <= high
+    assert low <= found.held_out_dice[1] - found.held_out_dice[0] <= high
     assert 0 < found.p <= 1
     document = json.loads((tmp_path / "tune.json").read_text())
     assert document["verdict"] == found.verdict

@@ -9,7 +9,7 @@ from boneseg.recipes.recipe import Recipe
 from tests.support.experiments import found
 
 
-def test_a_verdict_says_when_too_few_films_were_held_back(base: Recipe) -> None:
+def test_a_verdict_says_when_too_few_films_were_held_out(base: Recipe) -> None:
     assert found(base, 5, 0.0625).verdict.startswith(
         "too few held-out films for a significance test: Dice"
     )
