@@ -38,11 +38,11 @@ def test_the_version_changes_with_the_folder(client: TestClient, box: LightBox) 
 def test_the_formats_of_downloads_are_those_registered(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = replace(FILM_FORMATS["mask"], label="runs, text", suffix=".runs")
-    monkeypatch.setitem(FORMATS, "runs", runs)
+    added = replace(FILM_FORMATS["mask"], label="added, text", suffix=".added")
+    monkeypatch.setitem(FORMATS, "added", added)
     listed = client.get("/api/formats").json()
     assert [one["name"] for one in listed] == list(FORMATS)
-    assert listed[-1] == {"name": "runs", "label": "runs, text"}
+    assert listed[-1] == {"name": "added", "label": "added, text"}
     assert len({one["label"] for one in listed}) == len(listed)
 
 
