@@ -1,7 +1,7 @@
 """Training images of the film check: simulated films, photographs and synthetic images.
 
 `scripts/train_film_check.py` trains on these. Every picture is float32 in [0, 1], of any size, and
-is damaged in the same ways (`damaged`), so that no frame, letter, noise or curve distinguishes them.
+is damaged in the same ways (`damaged`): frames, letters, noise and curves distinguish none.
 """
 
 from __future__ import annotations
