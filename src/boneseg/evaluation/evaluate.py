@@ -302,8 +302,8 @@ def _prediction(
         own = [shown for name, shown in unpaired.names.items() if name.startswith(starts)]
         raise MaskError(
             f"{folder}: has no mask for {case.name}, but files that match no film: "
-            f"{listed(own) or unpaired.listed}; name the mask {case.name}_mask or {case.name}, "
-            "then the suffix of its format"
+            f"{listed(own) or unpaired.listed}; name the mask {case.name}_mask or {case.name} "
+            "with the suffix of a format that is read"
         )
     if not candidates:
         raise MaskError(f"{folder}: has no mask for {case.name}; predict this film, too")
