@@ -16,7 +16,7 @@ def test_it_writes_as_many_films_as_asked_for(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "films" / "images").iterdir())
     assert len(names) == 2
     assert names == sorted(path.name for path in (tmp_path / "films" / "masks").iterdir())
-    (table,) = (tmp_path / "films").glob("*.csv")
+    table = tmp_path / "films" / "parts.csv"
     with table.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
 
