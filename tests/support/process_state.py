@@ -197,7 +197,7 @@ def use(folder: Path) -> None:
     segment_files(films, folder / "masks", engine, formats=list(FORMATS))
     for suffix in ("_mask.png", ".seg.nrrd", "_mask.nii.gz", ".seg.dcm", ".json"):
         boneseg.read_mask(folder / "masks" / f"film{suffix}", (60, 80))
-    simulate(folder / "data", 8, seed=1)
+    simulate(folder / "data", 8, seed=1, parallel=2)
     dataset = boneseg.open_dataset(folder / "data")
     convert_dataset(dataset, folder / "converted", ["coco", "dicom-seg"])
     boneseg.evaluate_model(dataset, engine.segment)

@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from boneseg._util import runtime
+from boneseg._util.quiet import undecided_start_method
 from boneseg.errors import TrainingError
 
 S = TypeVar("S")
@@ -41,7 +42,8 @@ def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoo
     parent, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
     pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(parent, shared))
     try:
-        yield pool
+        with undecided_start_method():
+            yield pool
     except BaseException as error:
         held.close()  # otherwise shutdown waits for their work
         if isinstance(error, BrokenProcessPool):

@@ -139,3 +139,19 @@ def without_module(name: str) -> Iterator[None]:
                 if not _blocked[name]:
                     del _blocked[name]
                     sys.modules.pop(name, None)
+
+
+@contextmanager
+def undecided_start_method() -> Iterator[None]:
+    """Leave the default way to start processes open, which `spawn` and tqdm's lock would settle.
+
+    The host program can choose it only while it is open.
+    """
+    import multiprocessing  # 13 ms, which segmenting does without
+
+    is_open = multiprocessing.get_start_method(allow_none=True) is None
+    try:
+        yield
+    finally:
+        if is_open:
+            multiprocessing.set_start_method(None, force=True)

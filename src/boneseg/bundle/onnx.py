@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import nn
 
-from boneseg._util.quiet import muted, quiet
+from boneseg._util.quiet import muted, quiet, undecided_start_method
 from boneseg.bundle.card import ONNX, WEIGHTS, Card
 
 
@@ -37,7 +37,7 @@ def export(network: nn.Module, path: Path, card: Card) -> None:
             3: 32 * torch.export.Dim("columns", min=1),
         }
     # The exporter warns that torchvision, which is not needed, is not installed.
-    with quiet(), muted("torch.onnx", logging.ERROR):
+    with quiet(), muted("torch.onnx", logging.ERROR), undecided_start_method():
         torch.onnx.export(
             _Probability(network).eval(),
             (example,),

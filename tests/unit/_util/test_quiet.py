@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import sys
 import threading
 import warnings
@@ -11,7 +12,7 @@ from importlib import import_module
 
 import pytest
 
-from boneseg._util.quiet import muted, quiet, without_module
+from boneseg._util.quiet import muted, quiet, undecided_start_method, without_module
 
 PYDICOM = logging.getLogger("pydicom")
 CHILD = logging.getLogger("pydicom.pixels.decoders.base")
@@ -127,3 +128,10 @@ def test_a_module_is_missing_in_the_block_only() -> None:
     with without_module("logging"):  # imported already
         assert import_module("logging") is logging
     assert sys.modules["logging"] is logging
+
+
+def test_the_start_method_of_processes_stays_as_it_was() -> None:
+    before = multiprocessing.get_start_method(allow_none=True)
+    with undecided_start_method():
+        assert multiprocessing.get_start_method() in multiprocessing.get_all_start_methods()
+    assert multiprocessing.get_start_method(allow_none=True) == before
