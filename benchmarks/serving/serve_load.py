@@ -67,10 +67,11 @@ def main() -> None:
     words.add_argument("--clients", type=int, default=16)
     words.add_argument("--minutes", type=float, default=2)
     asked = words.parse_args()
+    alone_seconds, step = min(20, 60 * asked.minutes), min(15, 60 * asked.minutes)
     with tempfile.TemporaryDirectory() as folder:
         simulate(Path(folder) / "films", 16, size=(512, 512))
         films = sorted((Path(folder) / "films" / "images").iterdir())
-        alone = [engine_alone(films, 20)]
+        alone = [engine_alone(films, alone_seconds)]
         with subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None
             address = server.stderr.readline().partition("the light box: ")[2].strip()
@@ -80,7 +81,7 @@ def main() -> None:
                     thread.start()
                 started = time.monotonic()
                 while time.monotonic() - started < 60 * asked.minutes:
-                    time.sleep(15)
+                    time.sleep(step)
                     passed, done = time.monotonic() - started, len(clients.seconds)
                     print(f"{passed:4.0f} s  {done} films  RSS {memory(address)} MiB", flush=True)
             finally:
@@ -89,7 +90,7 @@ def main() -> None:
                     thread.join()
                 spent = time.monotonic() - started
                 server.terminate()
-        alone.append(engine_alone(films, 20))
+        alone.append(engine_alone(films, alone_seconds))
     rate = len(clients.seconds) / spent
     p50, p95 = np.percentile(clients.seconds, (50, 95))
     print(f"{len(clients.seconds)} films, {len(clients.errors)} errors {clients.errors[:3]}")

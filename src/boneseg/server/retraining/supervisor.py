@@ -133,8 +133,8 @@ class Retraining:
             if run.after is not None and status == 0:
                 run.state, run.stage = "done", "done"
             else:
-                run.state = "failed"
                 run.error = run.error or _reason(self.runs.folder(run) / LOG, status)
+                run.state = "failed"  # last: who sees it finds the error
         self.runs.end(run)
 
 
