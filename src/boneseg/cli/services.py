@@ -34,8 +34,19 @@ from boneseg.errors import BonesegError, RadiographError, ServiceError, UsageErr
 if TYPE_CHECKING:
     from boneseg.pacs.dicomweb.watch import Outcome
 
-PATIENCE = 300.0  # seconds that pacs --study waits for an unreachable server
+LONGEST_WAIT = 300.0  # seconds that pacs --study waits for an unreachable server
 TERMINATED = 128 + signal.SIGTERM  # exit status of a job terminated before it finished
+
+Host = Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=SERVICE)]
+Port = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port to listen on; 0 chooses a free one.",
+        rich_help_panel=SERVICE,
+    ),
+]
 
 
 def serve(
@@ -47,18 +58,8 @@ def serve(
             rich_help_panel=INPUT,
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on.", rich_help_panel=SERVICE)
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Port to listen on; 0 chooses a free one.",
-            rich_help_panel=SERVICE,
-        ),
-    ] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -165,7 +166,7 @@ def pacs(
             outcomes.append(outcome)
 
     failure: BonesegError | None = None
-    patience = PATIENCE if study is not None else math.inf
+    patience = LONGEST_WAIT if study is not None else math.inf
     with (
         DicomWeb(url, netrc=netrc, token=token, patience=patience) as web,
         scratch(spool or usual_folder()) as folder,
@@ -236,18 +237,8 @@ def node(
     aet: Annotated[
         str, typer.Option(help="AE title of this node.", rich_help_panel=SERVICE)
     ] = "BONESEG",
-    host: Annotated[
-        str, typer.Option(help="Address to listen on.", rich_help_panel=SERVICE)
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Port to listen on; 0 chooses a free one.",
-            rich_help_panel=SERVICE,
-        ),
-    ] = 11112,
+    host: Host = "127.0.0.1",
+    port: Port = 11112,
     allow: Annotated[
         list[str] | None,
         typer.Option(
