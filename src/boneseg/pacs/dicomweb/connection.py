@@ -25,8 +25,8 @@ from boneseg.pacs.dicomweb.credentials import bearer_token, netrc_auth
 MAX_JSON = 64 << 20  # bytes of one search response
 DICOM_JSON = {"Accept": "application/dicom+json, application/json;q=0.9"}
 LONGEST_PAUSE = 60.0  # seconds between two attempts
-ATTEMPTS, PATIENCE = 3, 20.0  # attempts, or seconds, before another request probes the server
-BROKEN_PATIENCE = 60.0  # seconds for a server that fails searches with 500
+ATTEMPTS, PROBE_AFTER = 3, 20.0  # attempts, or seconds, before another request probes the server
+GIVE_UP_AFTER = 60.0  # seconds for a server that fails searches with 500
 _BUSY = frozenset((408, 425, 429, 500, 502, 503, 504))  # may succeed later
 _BROKEN, _UNAUTHORISED, _FORBIDDEN = 500, 401, 403
 
@@ -163,10 +163,10 @@ class Connection(AbstractContextManager["Connection"]):
         """Raise ServiceError where another attempt is not worth its pause."""
         waited = attempts.waited
         if where != "studies":
-            tried = attempts.failed >= ATTEMPTS or waited > PATIENCE
+            tried = attempts.failed >= ATTEMPTS or waited > PROBE_AFTER
             if tried and self._responds_elsewhere(where):
                 raise ServiceError(f"{self.name}: {error}, for this request only")
-        elif error.status == _BROKEN and waited + attempts.pause > BROKEN_PATIENCE:
+        elif error.status == _BROKEN and waited + attempts.pause > GIVE_UP_AFTER:
             raise ServiceError(f"{self.name}: refuses the search ({_BROKEN}); see its own log")
         if waited + attempts.pause > self.patience:
             raise UnreachableError(
