@@ -67,9 +67,11 @@ def serve(settings: Settings) -> None:
         stack.callback(box.close)
         # a second signal must not interrupt the clean-up
         stack.callback(runtime.ignore_termination)
-        _announce(address, settings, token, local)
-        box.begin()
-        uvicorn.Server(_configured(app)).run(sockets=[listening])
+        server = uvicorn.Server(_configured(app))
+        with server.capture_signals():  # a signal stops it, even one that arrives before it runs
+            _announce(address, settings, token, local)
+            box.begin()
+            server.run(sockets=[listening])
 
 
 def _temporary_folder(stack: ExitStack) -> Path:

@@ -86,6 +86,25 @@ def test_a_configured_token_opens_the_page_and_is_not_printed() -> None:
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
 
 
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 0), ("SIGINT", 130)])
+def test_a_signal_before_the_server_runs_stops_it_without_a_warning(name: str, status: int) -> None:
+    early = f"""
+import signal
+import uvicorn
+from boneseg.cli import main
+loop_factory = uvicorn.Config.get_loop_factory
+def signalled(config):  # called when serve() was called, but does not run yet
+    signal.raise_signal(signal.{name})
+    return loop_factory(config)
+uvicorn.Config.get_loop_factory = signalled
+main()
+"""
+    call = [sys.executable, "-W", "always", "-c", early, "serve", "--port", "0"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_every_line_of_the_log_has_a_time_and_a_level(tmp_path: Path, form: str) -> None:
     call = [*COMMAND, "serve", "--port", "0", "--log-format", form, "--host", "0.0.0.0"]
