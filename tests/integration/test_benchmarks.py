@@ -8,9 +8,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.speed.real_films import SYNTAXES, TOP, grained
+from boneseg.radiograph.read import read_radiograph
 from tests.support import ROOT
 
 PROGRAMS = sorted([*ROOT.glob("benchmarks/**/[!_]*.py"), *ROOT.glob("scripts/*.py")])
@@ -65,6 +68,34 @@ def test_the_stages_of_a_cold_start_are_timed_one_by_one(
     )
     assert whole is not None
     assert float(whole[3]) == pytest.approx(int(whole[2]) / int(whole[1]), abs=0.1)
+
+
+def test_films_of_real_size_are_compared_with_their_floor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("benchmarks.speed.real_size"), "FILMS", {0: 2})
+    words = ("--megapixels", "0.05", "--syntax", "RLE", "--rounds", "1", "--ours")
+    call("benchmarks.speed.real_size", monkeypatch, *words)
+    row = re.search(
+        r"\| 0.05 \| RLE \| (\d+) \| (\d+) \| (\d+) \| (\d+)%, (\d+)% .*\| (\d+) \| (\d+) \|$",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
+    assert row is not None and all(int(figure) > 0 for figure in row.groups())
+    share = int(row[1]) / int(row[2])
+    assert int(row[4]) == pytest.approx(100 * share, abs=100 * share)
+
+
+@pytest.mark.parametrize("name", SYNTAXES)
+def test_every_syntax_of_the_films_of_real_size_is_read_back(name: str, tmp_path: Path) -> None:
+    values, syntax = grained(0.02), SYNTAXES[name]
+    path = tmp_path / f"film{syntax.suffix}"
+    data = syntax.save(path, values)
+    expected = values / TOP if "8" not in name else (values >> 4) / 255
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-4)
+    for decode in syntax.decoders.values():
+        decoded = decode(data, (values.shape[0], values.shape[1])).astype(float)
+        np.testing.assert_allclose(decoded / decoded.max(), expected / expected.max(), atol=1e-4)
 
 
 def test_a_step_of_training_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
