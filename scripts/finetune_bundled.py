@@ -6,8 +6,10 @@
 A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are read again every
 `EVERY` steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk. There more than
 half of a region is bone (ribs over heart and liver), and a model that has to guess fills all of it.
-Elsewhere the visible outline implies the rest, and all bone counts. An interrupted call is resumed
-by repeating it. `scripts/train_bundled.py` trains from scratch.
+Elsewhere the visible outline implies the rest, and all bone counts. Films with the mask of each
+bone (`--each-bone`) also train a head that names the bones (`BoneHead`), so that the decoder learns
+what is a rib and what is not. An interrupted call is resumed by repeating it.
+`scripts/train_bundled.py` trains from scratch.
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
-from boneseg.preprocessing import Preparation, locally_normalised
+from boneseg.networks.unet import UNet
+from boneseg.preprocessing import Placement, Preparation, locally_normalised
+from boneseg.simulate.bones import NAMES
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.optimiser import update_average
 from scripts.train_bundled import RECIPE, between
 
 EVERY = 50  # steps between checkpoints
 HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
+BONES = 0.3  # weight in the loss of the head that names the bones
 NORMALISED = 0.35  # share of films that are contrast-normalised, as half of inference is
 EMA = 0.997
 TRUNK = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body")
@@ -46,12 +51,16 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Film:
-    """A film on the working grid, plain and contrast-normalised; its bone, and what is hidden."""
+    """A film on the working grid, plain and contrast-normalised; its bone, and what is hidden.
+
+    bones: the mask of each bone by its index in `NAMES`, as packed bits; None if not known.
+    """
 
     plain: NDArray[np.float16]
     normalised: NDArray[np.float16]
     mask: NDArray[np.bool_]
     hidden: NDArray[np.bool_]
+    bones: dict[int, NDArray[np.uint8]] | None
 
 
 @dataclass
@@ -86,19 +95,46 @@ class Pools:
         if part in TRUNK and (path.parents[1] / "hidden" / path.name).exists():
             hidden = self.preparation.mask(_mask(path, "hidden"), place)
         half = np.float16
-        return Film(grid.astype(half), locally_normalised(grid).astype(half), mask, hidden)
+        return Film(
+            grid.astype(half),
+            locally_normalised(grid).astype(half),
+            mask,
+            hidden,
+            self._bones(path, place),
+        )
 
-    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Films N x 1 x H x W; masks and hidden bone N x 2 x H x W; all float32."""
+    def _bones(self, path: Path, place: Placement) -> dict[int, NDArray[np.uint8]] | None:
+        file = path.parents[1] / "bones" / f"{path.stem}.npz"
+        if not file.exists():
+            return None
+        with np.load(file) as found:
+            pairs = list(zip(found["names"].tolist(), found["masks"], strict=True))
+        if not all(name in NAMES for name, _ in pairs):
+            return None
+        return {
+            NAMES.index(name): np.packbits(self.preparation.mask(mask, place))
+            for name, mask in pairs
+        }
+
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Films N x 1 x H x W; masks, hidden bone and bones N x 26 x H x W; float32.
+
+        And which of the films have their bones: bool N.
+        """
         parts = sorted(self.films)
         chances = np.array([WEIGHTS.get(part, 0.03) for part in parts])
-        films, targets = [], []
+        films, targets, known = [], [], []
         for part in rng.choice(parts, size, p=chances / chances.sum()):
             film = self.films[part][rng.integers(len(self.films[part]))]
             films.append(film.normalised if rng.random() < NORMALISED else film.plain)
-            targets.append(np.stack([film.mask, film.hidden]))
-        stacked = [torch.from_numpy(np.stack(one).astype(np.float32)) for one in (films, targets)]
-        return stacked[0][:, None], stacked[1]
+            target = np.zeros((2 + len(NAMES), *film.mask.shape), np.float32)
+            target[:2] = film.mask, film.hidden
+            for bone, bits in (film.bones or {}).items():
+                target[2 + bone].flat = np.unpackbits(bits, count=film.mask.size)
+            targets.append(target)
+            known.append(film.bones is not None)
+        stacked = torch.from_numpy(np.stack(films).astype(np.float32))[:, None]
+        return stacked, torch.from_numpy(np.stack(targets)), torch.tensor(known)
 
 
 def _mask(image: Path, kind: str) -> NDArray[np.bool_]:
@@ -125,6 +161,52 @@ def supervised_loss(outputs: Iterable[Tensor], target: Tensor, weight: Tensor) -
             weights = functional.interpolate(weight, output.shape[-2:], mode="area")
         total, sizes = total + size * weighted_loss(output, coarse, weights), sizes + size
     return total / sizes
+
+
+class BoneHead(nn.Module):
+    """Names the bones: logits N x 24 x h x w in the order of `NAMES`, on the finest decoder level.
+
+    Each level of the decoder gives logits by a 1 x 1 convolution; those of coarser levels, which
+    see more of the film, are upsampled and added (as in feature pyramids: Lin et al., 2017).
+    """
+
+    def __init__(self, network: UNet) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            nn.Conv2d(block.second_norm.num_features, len(NAMES), 1) for block in network.decoder
+        )
+        for level in self.levels:
+            nn.init.zeros_(level.weight)
+            nn.init.constant_(level.bias, -4.0 / len(self.levels))
+        self.seen: list[Tensor] = []
+        for block in network.decoder:
+            block.register_forward_hook(lambda module, inputs, output: self.seen.append(output))
+
+    def forward(self) -> Tensor:
+        """The logits of the films that the network was given last."""
+        seen, self.seen = self.seen, []
+        total = self.levels[0](seen[0])
+        for level, features in zip(self.levels[1:], seen[1:], strict=True):
+            total = functional.interpolate(total, features.shape[-2:], mode="bilinear")
+            total = total + level(features)
+        return total
+
+
+def bone_loss(logits: Tensor, bones: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy over all bones, and Dice loss over those on the film: N x 24 x h x w.
+
+    bones and weight (N x 1) are N x C x H x W of the film; they are averaged down to h x w.
+    """
+    logits = logits.float()
+    target = functional.interpolate(bones, logits.shape[-2:], mode="area")
+    weight = functional.interpolate(weight, logits.shape[-2:], mode="area")
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    entropy = (entropy.sum(1) * weight[:, 0]).mean()
+    share, truth = (logits.sigmoid() * weight).flatten(2), (target * weight).flatten(2)
+    overlap = 2 * (share * target.flatten(2)).sum(2) + 1
+    dice = 1 - overlap / (share.sum(2) + truth.sum(2) + 1)
+    present = target.flatten(2).amax(2) > 0
+    return entropy + (dice * present).sum() / present.sum().clamp_min(1)
 
 
 def main() -> None:
@@ -160,6 +242,8 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
         if not (asked.freeze and name.startswith(("stem", "encoder")))
     ]
     optimiser = torch.optim.AdamW(trained, asked.rate, weight_decay=0.01, fused=True)
+    head = BoneHead(network)
+    optimiser.add_param_group({"params": list(head.parameters())})
     augment = Augmenter(RECIPE.augment)
     first, saved = 0, asked.work / "checkpoint.pt"
     asked.work.mkdir(parents=True, exist_ok=True)
@@ -167,13 +251,14 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
         state = torch.load(saved, weights_only=True)
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
+        head.load_state_dict(state["head"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
     network.train()
     for step in range(first, asked.steps):
         if step % EVERY == 0 or step == first:
             count = pools.read_new()
-        films, targets = pools.batch(asked.batch, np.random.default_rng([0, step]))
+        films, targets, known = pools.batch(asked.batch, np.random.default_rng([0, step]))
         films, targets = augment(films, targets, torch.Generator().manual_seed(step))
         cosine = 0.1 + 0.45 * (1 + math.cos(math.pi * step / asked.steps))
         for group in optimiser.param_groups:
@@ -181,7 +266,11 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(films.contiguous(memory_format=torch.channels_last))
-        loss = supervised_loss(outputs, targets[:, :1], 1 - (1 - HIDDEN) * targets[:, 1:])
+            names = head()
+        weight = 1 - (1 - HIDDEN) * targets[:, 1:2]
+        loss = supervised_loss(outputs, targets[:, :1], weight)
+        if known.any():
+            loss = loss + BONES * bone_loss(names[known], targets[known, 2:], weight[known])
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()
@@ -189,6 +278,7 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
         if (step + 1) % EVERY == 0 or step + 1 == asked.steps:
             print(f"{step + 1} steps, {count} films, loss {float(loss.detach()):.4f}", flush=True)
             state = {"network": network.state_dict(), "average": average.state_dict()}
+            state |= {"head": head.state_dict()}
             state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
             torch.save(state, saved.with_suffix(".new"))
             saved.with_suffix(".new").replace(saved)

@@ -33,7 +33,7 @@ class Film:
     `pixels` float32 (H, W) in [0, 1], bone bright; `mask` bool (H, W), true where the ray meets
     more than `projector.MASK_PATH_MM` of bone and no shutter hides it; `part` of the body.
     `hidden` bool (H, W) is the bone in the mask that the film does not show (`visibility`), and
-    `bones` the mask of each bone, by name, where they were asked for; bones overlap.
+    `bones` the mask of each bone by its name (`bones.NAMES`), if asked for; bones overlap.
     """
 
     pixels: Array

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
 from boneseg.simulate.acquisition import take_film
+from boneseg.simulate.bones import named_pieces
 from boneseg.simulate.film import MIN_SIDE, Film, check_size
 from boneseg.simulate.flesh import grow_flesh
 from boneseg.simulate.projector import MASK_PATH_MM, Array, Paths, noise_tile
@@ -214,19 +215,22 @@ def skeleton_film(
     known = atlases[index] if atlases and set(ANCHORS) & set(chosen.bodies) else ()
     atlas = known[int(rng.integers(len(known)))] if known and rng.random() < WITH_ORGANS else None
     paths = measure(rng, scene, atlas)
-    bones = _outlines(scene) if each else {}
+    bones = _outlines(scene, skeletons[index]) if each else {}
     if rng.random() < 0.03:
         paths = replace(paths.without_bone(), envelope=np.zeros_like(paths.envelope))
         bones = {}
     return take_film(rng, paths, scene.camera.pitch, chosen.name, scene.projection, bones)
 
 
-def _outlines(scene: Scene) -> dict[str, NDArray[np.bool_]]:
-    """The mask of each bone of a scene: bool (H, W)."""
-    return {
-        part.name: scene.camera.outline(points, part.triangles, MASK_PATH_MM)
-        for part, points in zip(scene.subject.parts, scene.outer, strict=True)
-    }
+def _outlines(scene: Scene, skeleton: Skeleton) -> dict[str, NDArray[np.bool_]]:
+    """The masks of a scene's bones by their anatomical names: bool (H, W)."""
+    known = {bone.name: bone for bone in skeleton.bones}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for part, points in zip(scene.subject.parts, scene.outer, strict=True):
+        for name, triangles in named_pieces(known[part.name]):
+            mask = scene.camera.outline(points, triangles, MASK_PATH_MM)
+            masks[name] = masks[name] | mask if name in masks else mask
+    return masks
 
 
 def _shape(rng: Rng, region: Region, size: tuple[int, int]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
+from boneseg.simulate.cartilage import without_cartilage
 from boneseg.simulate.surface import SUFFIXES, Surface, read_surface
 
 Matrix = NDArray[np.float64]
@@ -138,7 +139,7 @@ def _bones(root: ElementTree.Element, files: Mapping[str, Path]) -> list[Bone]:
             path = files.get((mesh.findtext("mesh_file") or "").strip().lower())
             if path is None:
                 continue
-            surface = read_surface(path, _METRE)
+            surface = without_cartilage(path.stem, read_surface(path, _METRE))
             scale = _numbers(mesh.findtext("scale_factors") or "1 1 1")
             bones.append(
                 Bone(

@@ -24,12 +24,12 @@ def folder(tmp_path: Path) -> Path:
 # A real skeleton
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def skeletons() -> list[Skeleton]:
     return [read_skeleton(MESHES, MODELS / f"{name}.osim") for name in ("Rajagopal2016", "wrist")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bone meshes, a model of two bodies, and organs of a man, as the atlas writes them."""
     atlas_folder = tmp_path_factory.mktemp("body")
@@ -67,12 +67,12 @@ def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return atlas_folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def skeleton(atlas_folder: Path) -> Skeleton:
     return read_skeleton(atlas_folder, atlas_folder / "man.osim")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def atlas(atlas_folder: Path, skeleton: Skeleton) -> Atlas:
     (only,) = read_organs(atlas_folder / "organs", skeleton)
     return only
