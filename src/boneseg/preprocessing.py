@@ -31,6 +31,10 @@ class Placement:
     height: int
     width: int
 
+    def window(self, grid: Floats) -> Floats:
+        """The part of the working grid that the film covers, height x width."""
+        return grid[self.top : self.top + self.height, self.left : self.left + self.width]
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -73,10 +77,7 @@ class Preparation:
 
     def restore(self, probability: Floats, place: Placement) -> Floats:
         """Map a probability on the working grid to the film's grid: float32 H x W in [0, 1]."""
-        window = probability[
-            place.top : place.top + place.height, place.left : place.left + place.width
-        ]
-        return np.clip(resize(window, place.film), 0.0, 1.0)
+        return np.clip(resize(place.window(probability), place.film), 0.0, 1.0)
 
     def _lay(self, small: Floats, place: Placement) -> Floats:
         grid = np.zeros((self.height, self.width), np.float32)
@@ -154,6 +155,25 @@ def resize(pixels: Floats, size: tuple[int, int]) -> Floats:
         if axis_size != image.size:
             image = image.resize(axis_size, Image.Resampling.BICUBIC)
     return np.array(image, dtype=np.float32)
+
+
+def cubic_weights(old: int, new: int) -> Floats:
+    """The weights of `resize` from `old` to more pixels: float32 new x old, each row's sum 1.
+
+    Cubic convolution with a = -0.5 (Keys, 1981). Pixels beyond the edge have no weight.
+    """
+    centres = (np.arange(new) + 0.5) * (old / new) - 0.5
+    taps = np.floor(centres).astype(np.intp) + np.arange(-1, 3)[:, None]
+    distance = np.abs(taps - centres)
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
+    inside = (taps >= 0) & (taps < old)
+    weights = np.where(distance < 1, near, far) * inside
+    weights /= weights.sum(axis=0)
+    found = np.zeros((new, old), np.float32)
+    _, rows = np.nonzero(inside)
+    found[rows, taps[inside]] = weights[inside]
+    return found
 
 
 def _averaged(pixels: Floats, rows: int) -> Floats:

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from boneseg.evaluation.scores import score
-from boneseg.preprocessing import Preparation, fitted, locally_normalised, resize, standardised
+from boneseg.preprocessing import (
+    Preparation,
+    cubic_weights,
+    fitted,
+    locally_normalised,
+    resize,
+    standardised,
+)
 
 sides = st.integers(20, 300)
 
@@ -66,6 +73,14 @@ def test_a_film_that_shrinks_is_averaged_over_its_area(
     divided = np.repeat(np.repeat(film, rows, axis=0), columns, axis=1)
     expected = divided.reshape(rows, height, columns, width).mean(axis=(1, 3))
     assert np.allclose(resize(film, (rows, columns)), expected, atol=1e-5)
+
+
+@given(old=few, more=few)
+def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) -> None:
+    line = np.random.default_rng(0).random((old, 1), np.float32)
+    weights = cubic_weights(old, old + more)
+    assert np.allclose(weights @ line, resize(line, (old + more, 1)), atol=1e-5)
+    assert np.allclose(weights.sum(axis=1), 1, atol=1e-6)
 
 
 @settings(max_examples=40)

@@ -40,7 +40,7 @@ class Result:
     area_px: int | None = None  # of all bone
     area_mm2: float | None = None  # None where the spacing is unknown
     spacing: SpacingKind | None = None  # kind of the pixel spacing
-    confidence: float | None = None  # mean over pixels of the probability of the predicted class
+    confidence: float | None = None  # mean probability of the predicted class
     trust: float | None = None  # agreement of members and test-time augmentation; review the lowest
     likeness: float | None = None  # plausibility as a radiograph, in [0, 1]
     warning: str | None = None  # low likeness, and skipped formats
@@ -186,14 +186,14 @@ class _Batch:
 def _result(film: Radiograph, finding: Finding, skipped: dict[str, str]) -> Result:
     """The measurements of a film, without its name and files."""
     warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
-    spacing, area = film.spacing_mm, int(finding.mask.sum())
+    spacing, area = film.spacing_mm, int(np.count_nonzero(finding.mask))
     return Result(
         input="",
         outputs={},
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
         spacing=film.spacing_kind,
-        confidence=round(0.5 + float(np.abs(finding.probability - 0.5).mean()), 4),
+        confidence=round(finding.confidence, 4),
         trust=round(finding.trust, 4) if finding.trust is not None else None,
         likeness=round(finding.likeness, 4),
         warning="; ".join(filter(None, warnings)) or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.agreement import agreement
 from boneseg.inference.backends import open_backend
 from boneseg.inference.finding import Finding
+from boneseg.inference.restoring import restored_mask
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.masks.segmentation import Segmentation
@@ -80,11 +82,13 @@ class Engine:
             tiles = tiled(lambda tile: self._views(tile).mean(axis=0), grid, preparation)
             mean, place = merged(mean, place, tiles, finer_place), finer_place
             preparation = finer
-        probability = preparation.restore(scaled(mean, card.temperature), place)
         trust = (
             agreement(scaled(views, card.temperature), card.threshold) if len(views) > 1 else None
         )
-        return Finding(probability, probability >= card.threshold, trust, pixels)
+        probability = scaled(mean, card.temperature)
+        mask = restored_mask(probability, place, card.threshold)
+        scores = partial(preparation.restore, probability, place)
+        return Finding(scores, mask, trust, pixels, place.window(probability))
 
     def segmentation(
         self, film: Radiograph, finding: Finding, name: Path | str, title: str = ""
@@ -95,7 +99,7 @@ class Engine:
         """
         model = self.bundle.card.model
         return Segmentation(
-            film, finding.mask, finding.probability, model, Path(name), called=title
+            film, finding.mask, lambda: finding.probability, model, Path(name), called=title
         )
 
     def _views(self, grid: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +15,28 @@ from boneseg.preprocessing import Floats
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a model on one film."""
+    """The result of a model on one film.
 
-    probability: Floats  # of bone, H x W on the film's own grid, calibrated
+    scores: the probability on the film's own grid, or what makes it: few need more than the mask.
+    grid: the calibrated probability on the working grid, where the film is; None if unknown.
+    """
+
+    scores: Floats | Callable[[], Floats]
     mask: NDArray[np.bool_]  # H x W, True where there is bone
     trust: float | None  # in [0, 1]; None for a single member without test-time augmentation
     pixels: Floats  # of the film, H x W
+    grid: Floats | None = None
+
+    @cached_property
+    def probability(self) -> Floats:
+        """Of bone, float32 H x W on the film's own grid, calibrated."""
+        return self.scores() if callable(self.scores) else self.scores
+
+    @property
+    def confidence(self) -> float:
+        """The mean probability of the predicted class, in [0.5, 1], over the working grid."""
+        grid = self.probability if self.grid is None else self.grid
+        return 0.5 + float(np.abs(grid - 0.5).mean())
 
     @cached_property
     def likeness(self) -> float:

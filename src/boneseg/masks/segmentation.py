@@ -5,7 +5,9 @@ Segmentation(film, mask, probability, engine.bundle.card.model, Path("knee.dcm")
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +35,25 @@ class Model:
 class Segmentation:
     """A film and the bones on it.
 
-    mask: bool H x W on the film's own grid. probability: of bone, float32 H x W in [0, 1]; None if
-    only a mask is known. model: that found the bones; None if a person drew them. name: of the film
-    in outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest distance of
+    mask: bool H x W on the film's own grid. scores: the probability, or what makes it; None if only
+    a mask is known. model: that found the bones; None if a person drew them. name: of the film in
+    outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest distance of
     polygons from the edge of the mask, px. called: name of the film in a document of several films
     (default: its file name).
     """
 
     film: Radiograph
     mask: NDArray[np.bool_]
-    probability: Floats | None
+    scores: Floats | Callable[[], Floats] | None
     model: Model | None
     name: Path
     tolerance: float = TOLERANCE
     called: str = ""
+
+    @cached_property
+    def probability(self) -> Floats | None:
+        """Of bone, float32 H x W in [0, 1]; None if only a mask is known."""
+        return self.scores() if callable(self.scores) else self.scores
 
     @property
     def title(self) -> str:

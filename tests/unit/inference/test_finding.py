@@ -34,3 +34,18 @@ def test_it_is_shown_in_words_and_as_a_picture() -> None:
     assert repr(found(pixels)).endswith("25.0% bone, trust 0.7500)")
     assert repr(found(pixels, None)).endswith("trust unknown)")
     assert "bone: 25.0% of the film, trust 0.75" in found(pixels)._repr_html_()
+
+
+def test_the_probability_is_made_once_and_only_where_it_is_asked_for() -> None:
+    made = []
+    pixels = np.zeros((8, 8), np.float32)
+
+    def make() -> np.ndarray:
+        made.append(1)
+        return pixels + np.float32(0.25)
+
+    one = Finding(make, pixels > 0, None, pixels, grid=np.full((2, 2), 0.1, np.float32))
+    assert one.confidence == pytest.approx(0.9) and not made
+    assert (one.probability == 0.25).all() and one.probability is one.probability
+    assert len(made) == 1
+    assert found(pixels).confidence == pytest.approx(0.9)

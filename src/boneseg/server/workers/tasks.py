@@ -187,7 +187,7 @@ def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
 def _facts(
     engine: Engine, film: Radiograph, finding: Finding, trust: float | None, seconds: float
 ) -> Facts:
-    area, spacing, p = int(finding.mask.sum()), film.spacing_mm, finding.probability
+    area, spacing = int(np.count_nonzero(finding.mask)), film.spacing_mm
     return Facts(
         height=film.pixels.shape[0],
         width=film.pixels.shape[1],
@@ -196,7 +196,7 @@ def _facts(
         threshold=engine.bundle.card.threshold,
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
-        confidence=round(float(np.maximum(p, 1 - p).mean()), 4),
+        confidence=round(finding.confidence, 4),
         trust=round(trust, 4) if trust is not None else None,
         seconds=round(seconds, 4),
         model=engine.bundle.card.card_sha256[:12],
