@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
 from boneseg.networks.unet import UNet
-from boneseg.preprocessing import Placement, Preparation, locally_normalised
+from boneseg.preprocessing import Placement, Preparation, locally_normalised, standardised
 from boneseg.simulate.bones import NAMES
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.optimiser import update_average
@@ -40,6 +40,7 @@ EVERY = 50  # steps between checkpoints
 HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
 BONES = 0.3  # weight in the loss of the head that names the bones
 NORMALISED = 0.35  # share of films that are contrast-normalised, as half of inference is
+DARKENED = {"pelvis": 0.5, "hip": 0.5}  # share of films whose flesh is nearly black; others: 0.15
 EMA = 0.997
 TRUNK = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body")
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
@@ -126,7 +127,12 @@ class Pools:
         films, targets, known = [], [], []
         for part in rng.choice(parts, size, p=chances / chances.sum()):
             film = self.films[part][rng.integers(len(self.films[part]))]
-            films.append(film.normalised if rng.random() < NORMALISED else film.plain)
+            normalised = rng.random() < NORMALISED
+            if rng.random() < DARKENED.get(part, 0.15):
+                grid = darkened(film.plain.astype(np.float32), float(rng.uniform(1.3, 2.6)))
+                films.append(locally_normalised(grid) if normalised else grid)
+            else:
+                films.append(film.normalised if normalised else film.plain)
             target = np.zeros((2 + len(NAMES), *film.mask.shape), np.float32)
             target[:2] = film.mask, film.hidden
             for bone, bits in (film.bones or {}).items():
@@ -135,6 +141,13 @@ class Pools:
             known.append(film.bones is not None)
         stacked = torch.from_numpy(np.stack(films).astype(np.float32))[:, None]
         return stacked, torch.from_numpy(np.stack(targets)), torch.tensor(known)
+
+
+def darkened(grid: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
+    """A film on the working grid, float32 H x W, shown by a power of its grey values, above 1."""
+    low, high = float(grid.min()), float(grid.max())
+    dark = ((grid - low) / max(high - low, 1e-6)) ** exponent
+    return standardised(dark.astype(np.float32)) * (grid != 0)  # padding stays 0
 
 
 def _mask(image: Path, kind: str) -> NDArray[np.bool_]:
