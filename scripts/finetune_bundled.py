@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
+from boneseg.networks.bones import BoneHead
 from boneseg.networks.unet import UNet
 from boneseg.preprocessing import Placement, Preparation, locally_normalised, standardised
 from boneseg.simulate.bones import NAMES
@@ -176,35 +177,6 @@ def supervised_loss(outputs: Iterable[Tensor], target: Tensor, weight: Tensor) -
     return total / sizes
 
 
-class BoneHead(nn.Module):
-    """Names the bones: logits N x 24 x h x w in the order of `NAMES`, on the finest decoder level.
-
-    Each level of the decoder gives logits by a 1 x 1 convolution; those of coarser levels, which
-    see more of the film, are upsampled and added (as in feature pyramids: Lin et al., 2017).
-    """
-
-    def __init__(self, network: UNet) -> None:
-        super().__init__()
-        self.levels = nn.ModuleList(
-            nn.Conv2d(block.second_norm.num_features, len(NAMES), 1) for block in network.decoder
-        )
-        for level in self.levels:
-            nn.init.zeros_(level.weight)
-            nn.init.constant_(level.bias, -4.0 / len(self.levels))
-        self.seen: list[Tensor] = []
-        for block in network.decoder:
-            block.register_forward_hook(lambda module, inputs, output: self.seen.append(output))
-
-    def forward(self) -> Tensor:
-        """The logits of the films that the network was given last."""
-        seen, self.seen = self.seen, []
-        total = self.levels[0](seen[0])
-        for level, features in zip(self.levels[1:], seen[1:], strict=True):
-            total = functional.interpolate(total, features.shape[-2:], mode="bilinear")
-            total = total + level(features)
-        return total
-
-
 def bone_loss(logits: Tensor, bones: Tensor, weight: Tensor) -> Tensor:
     """Cross-entropy over all bones, and Dice loss over those on the film: N x 24 x h x w.
 
@@ -243,7 +215,7 @@ def main() -> None:
     print(f"the model: {saved.path}")
 
 
-def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
+def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
     """Train; return the exponential moving average of the weights."""
     side = RECIPE.prepare.height or 288
     pools = Pools(asked.pools, Preparation(side, side))
@@ -255,7 +227,7 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
         if not (asked.freeze and name.startswith(("stem", "encoder")))
     ]
     optimiser = torch.optim.AdamW(trained, asked.rate, weight_decay=0.01, fused=True)
-    head = BoneHead(network)
+    head = BoneHead(network, len(NAMES))
     optimiser.add_param_group({"params": list(head.parameters())})
     augment = Augmenter(RECIPE.augment)
     first, saved = 0, asked.work / "checkpoint.pt"
@@ -278,8 +250,9 @@ def finetuned(asked: argparse.Namespace, network: nn.Module) -> nn.Module:
             group["lr"] = asked.rate * min(1.0, (step + 1) / 50) * cosine
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(films.contiguous(memory_format=torch.channels_last))
-            names = head()
+            features = network.features(films.contiguous(memory_format=torch.channels_last))
+            outputs = network.logits(features, films.shape[-2:])
+            names = head(features)
         weight = 1 - (1 - HIDDEN) * targets[:, 1:2]
         loss = supervised_loss(outputs, targets[:, :1], weight)
         if known.any():

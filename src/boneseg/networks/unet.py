@@ -58,6 +58,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
+        self.widths = tuple(widths)
         self.stem, first = folding(in_channels, widths[0], stem)
         steps = list(zip([first, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
@@ -72,6 +73,24 @@ class UNet(nn.Module):
         self.apply(initialise)
 
     def forward(self, film: Tensor) -> Tensor | list[Tensor]:
+        return self.logits(self.features(film), film.shape[-2:])
+
+    def logits(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor | list[Tensor]:
+        """The logits of films of `size` (height, width) from their features, as `forward`."""
+        height, width = size
+        padded = height % self.stride or width % self.stride
+        if self.training and self.deep_supervision:
+            outputs = [head(x) for head, x in zip(self.heads, features, strict=True)][::-1]
+            return [outputs[0][..., :height, :width], *outputs[1:]] if padded else outputs
+        finest: Tensor = self.heads[-1](features[-1])
+        return finest[..., :height, :width] if padded else finest
+
+    def features(self, film: Tensor) -> list[Tensor]:
+        """The features of the padded film at every decoder level, coarsest first: N x C x h x w.
+
+        The finest level has the resolution of the patches of the stem. A network of one level has
+        only that of its encoder.
+        """
         height, width = film.shape[-2:]
         rows, columns = -height % self.stride, -width % self.stride
         x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
@@ -87,12 +106,7 @@ class UNet(nn.Module):
             upsampled, skip = up(decoded[-1]), skips.pop()
             skip = self.gates[level](upsampled, skip) if self.gates else skip
             decoded.append(block(torch.cat([upsampled, skip], dim=1)))
-
-        if self.training and self.deep_supervision:
-            outputs = [head(x) for head, x in zip(self.heads, decoded[1:], strict=True)][::-1]
-            return [outputs[0][..., :height, :width], *outputs[1:]] if rows or columns else outputs
-        logits: Tensor = self.heads[-1](decoded[-1])
-        return logits[..., :height, :width] if rows or columns else logits
+        return decoded[1:] or decoded
 
 
 def folding(channels: int, width: int, stem: int) -> tuple[nn.Module, int]:
