@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from boneseg.cli import app
+from boneseg.cli.typer_app import app
 from scripts.reference.markdown import cell, sentence, table
 
 

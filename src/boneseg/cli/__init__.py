@@ -1,21 +1,13 @@
-"""Command line: each verb parses its arguments, calls one function and prints the result.
-
-The verbs are listed in the order of `boneseg --help`.
-"""
+"""Command line: each verb parses its arguments, calls one function and prints the result."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
-from typer.exceptions import TyperException
+from collections.abc import Sequence
 
 from boneseg._util import logs, runtime
-from boneseg.cli.films import check, convert, evaluate, segment
-from boneseg.cli.services import node, pacs, serve
-from boneseg.cli.simulation import demo, simulate
-from boneseg.cli.training import compare, crossval, recipes, train, tune
+from boneseg.cli.arguments import plain_arguments
+from boneseg.cli.verbs import VERBS, verb
 from boneseg.errors import BonesegError, unexpected
 
 RESUMABLE = ("train", "crossval", "compare", "tune")
@@ -35,52 +27,6 @@ EXTRAS = {  # the extra that installs an optional library
     **dict.fromkeys(("pynetdicom", "httpx"), "pacs"),
 }
 
-app = typer.Typer(
-    name="boneseg",
-    help="Segment bones in X-ray radiographs.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-def print_version(asked: bool) -> None:
-    """Print the version and exit."""
-    if asked:
-        from boneseg import __version__
-
-        print(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
-    ] = False,
-) -> None:
-    """Options before the verb."""
-
-
-for verb in (
-    segment,
-    check,
-    train,
-    crossval,
-    compare,
-    tune,
-    evaluate,
-    convert,
-    simulate,
-    recipes,
-    serve,
-    pacs,
-    node,
-    demo,
-):
-    app.command()(verb)
-
 
 def main() -> None:
     """Run the command line; print an error as one line and exit with its status."""
@@ -97,7 +43,7 @@ def main() -> None:
 def _run() -> int:
     try:
         _check_address_space(_verb())
-        status: int = app(prog_name="boneseg", standalone_mode=False)
+        status = call(sys.argv[1:])
     except BonesegError as error:
         logs.error(str(error))
         status = error.exit_status
@@ -114,20 +60,29 @@ def _run() -> int:
     except MemoryError:  # outside the processing of a single film, which names the film
         logs.error("there is not enough memory; close other programs or process less at once")
         status = 1
-    except (typer.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         status = STOPPED
-    except TyperException as error:
-        words = getattr(error, "format_message", error.__str__)().rstrip(".")
-        if words:  # empty if the full help was printed, for a call without arguments
-            called = getattr(getattr(error, "ctx", None), "command_path", "boneseg")
-            logs.error(f"{words}; see {called} --help")
-        status = 2
     except Exception as error:  # from a library
         logs.error(unexpected("boneseg", error))
         status = 1
     if status == STOPPED:  # typer turns Ctrl-C into an exit status silently
         logs.info("stopped; continue with --resume" if _verb() in RESUMABLE else "stopped")
     return status
+
+
+def call(words: Sequence[str]) -> int:
+    """Call a verb with the words after `boneseg`; returns the exit status.
+
+    Raises UsageError for an invalid call, and what the verb raises.
+    """
+    called = verb(words[0]) if words and words[0] in VERBS else None
+    if called is not None:
+        arguments = plain_arguments(called, words[1:])
+        if arguments is not None:
+            return called(**arguments)
+    from boneseg.cli.typer_app import run_typer  # takes as long as segmenting a film
+
+    return run_typer(words)
 
 
 def _verb() -> str:

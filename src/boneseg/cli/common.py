@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from boneseg._util.logs import LogFormat
+from boneseg.cli.arguments import Argument, Option
 from boneseg.errors import UsageError
 
 # Panels of --help.
@@ -16,42 +15,40 @@ INPUT, OUTPUT, MODEL, TRAINING = "Input", "Output", "Model", "Training"
 SERVICE, ADVANCED = "Service", "Advanced"
 
 Data = Annotated[
-    Path | None, typer.Argument(help="Dataset folder with images/ and masks/; or use --images.")
+    Path | None, Argument(help="Dataset folder with images/ and masks/; or use --images.")
 ]
-Images = Annotated[
-    Path | None, typer.Option(help="Folder of films, instead of DATA.", rich_help_panel=INPUT)
-]
+Images = Annotated[Path | None, Option(help="Folder of films, instead of DATA.", panel=INPUT)]
 Masks = Annotated[
     Path | None,
-    typer.Option(help="Folder of masks, or one annotation file.", rich_help_panel=INPUT),
+    Option(help="Folder of masks, or one annotation file.", panel=INPUT),
 ]
 Labels = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--label",
         help="Annotation label to treat as bone; repeatable (default: all labels).",
-        rich_help_panel=INPUT,
+        panel=INPUT,
     ),
 ]
 KeepNames = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--keep-names",
         help="Keep file names that contain patient identifiers (default: replaced by a hash).",
-        rich_help_panel=OUTPUT,
+        panel=OUTPUT,
     ),
 ]
 Model = Annotated[
     Path | None,
-    typer.Option(help="Model or run folder (default: bundled model).", rich_help_panel=MODEL),
+    Option(help="Model or run folder (default: bundled model).", panel=MODEL),
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT),
+    Option("--json", help="Print one JSON document on stdout.", panel=OUTPUT),
 ]
 LogLines = Annotated[
     LogFormat,
-    typer.Option("--log-format", help="Format of log lines.", rich_help_panel=OUTPUT),
+    Option("--log-format", help="Format of log lines.", panel=OUTPUT),
 ]
 
 

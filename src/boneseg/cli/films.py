@@ -9,11 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from boneseg._util.console import say, show
 from boneseg._util.files import STALE, real_path, sweep
 from boneseg._util.text import counted, one_line
+from boneseg.cli.arguments import Argument, Option
 from boneseg.cli.common import (
     ADVANCED,
     INPUT,
@@ -38,39 +37,35 @@ NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to i
 )
 Formats = Annotated[
     str,
-    typer.Option("--format", help=f"Comma-separated formats: {NAMES}.", rich_help_panel=OUTPUT),
+    Option("--format", help=f"Comma-separated formats: {NAMES}.", panel=OUTPUT),
 ]
 
 
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(help="Films or folders of films.")],
-    out: Annotated[
-        Path, typer.Option(help="Output folder for masks and overlays.", rich_help_panel=OUTPUT)
-    ],
+    inputs: Annotated[list[Path], Argument(help="Films or folders of films.")],
+    out: Annotated[Path, Option(help="Output folder for masks and overlays.", panel=OUTPUT)],
     model: Model = None,
     formats: Formats = "mask,overlay",
-    invert: Annotated[
-        bool, typer.Option(help="Invert films that show bone dark.", rich_help_panel=INPUT)
-    ] = False,
+    invert: Annotated[bool, Option(help="Invert films that show bone dark.", panel=INPUT)] = False,
     frame: Annotated[
         int | None,
-        typer.Option(help="Frame of multi-frame films, from 1.", rich_help_panel=INPUT),
+        Option(help="Frame of multi-frame films, from 1.", panel=INPUT),
     ] = None,
     keep_names: KeepNames = False,
     full_resolution: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--full-resolution",
             help="Refine large films in a second pass, in tiles at full resolution.",
-            rich_help_panel=ADVANCED,
+            panel=ADVANCED,
         ),
     ] = False,
     backend: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--engine",
             help="Inference engine: openvino, onnxruntime or torch (default: automatic).",
-            rich_help_panel=ADVANCED,
+            panel=ADVANCED,
         ),
     ] = None,
     as_json: Json = False,
@@ -144,7 +139,7 @@ def check(
     labels: Labels = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Contact sheet of overlays to write (PNG).", rich_help_panel=OUTPUT),
+        Option(help="Contact sheet of overlays to write (PNG).", panel=OUTPUT),
     ] = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
@@ -185,25 +180,23 @@ def evaluate(
     images: Images = None,
     truth: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of reference masks, or one annotation file.", rich_help_panel=INPUT
-        ),
+        Option(help="Folder of reference masks, or one annotation file.", panel=INPUT),
     ] = None,
     labels: Labels = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model or run folder to evaluate.", rich_help_panel=MODEL),
+        Option(help="Model or run folder to evaluate.", panel=MODEL),
     ] = None,
     masks: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Folder of masks, or one annotation file, to evaluate instead of a model.",
-            rich_help_panel=MODEL,
+            panel=MODEL,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file to write, one row per film.", rich_help_panel=OUTPUT),
+        Option(help="CSV file to write, one row per film.", panel=OUTPUT),
     ] = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
@@ -245,12 +238,12 @@ def evaluate(
 
 
 def convert(
-    out: Annotated[Path, typer.Option(help="Output folder for the masks.", rich_help_panel=OUTPUT)],
+    out: Annotated[Path, Option(help="Output folder for the masks.", panel=OUTPUT)],
     to: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Comma-separated formats: png, or those of segment --format.",
-            rich_help_panel=OUTPUT,
+            panel=OUTPUT,
         ),
     ],
     data: Data = None,
@@ -259,9 +252,9 @@ def convert(
     labels: Labels = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(
+        Option(
             help="Largest distance of polygons from the mask outline, px (default: 0.35).",
-            rich_help_panel=ADVANCED,
+            panel=ADVANCED,
         ),
     ] = None,
     keep_names: KeepNames = False,

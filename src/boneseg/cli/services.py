@@ -14,10 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from boneseg._util import logs, runtime
 from boneseg._util.logs import LogFormat, log
+from boneseg.cli.arguments import Argument, Option
 from boneseg.cli.common import (
     ADVANCED,
     INPUT,
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 300.0  # seconds that pacs --study waits for an unreachable server
 TERMINATED = 128 + signal.SIGTERM  # exit status of a job terminated before it finished
 
-Host = Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=SERVICE)]
+Host = Annotated[str, Option(help="Address to listen on.", panel=SERVICE)]
 Port = Annotated[
     int,
-    typer.Option(
+    Option(
         min=0,
         max=65535,
         help="Port to listen on; 0 chooses a free one.",
-        rich_help_panel=SERVICE,
+        panel=SERVICE,
     ),
 ]
 
@@ -52,33 +51,33 @@ Port = Annotated[
 def serve(
     data: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Dataset folder with images/ and masks/, created if missing "
             "(default: nothing is kept).",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     model: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Model or run folder (default: last one chosen on the page, else bundled model).",
-            rich_help_panel=MODEL,
+            panel=MODEL,
         ),
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Access token, visible in the process list; generated unless on loopback.",
-            rich_help_panel=SERVICE,
+            panel=SERVICE,
         ),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="File with the access token; BONESEG_TOKEN works too.",
-            rich_help_panel=SERVICE,
+            panel=SERVICE,
         ),
     ] = None,
     log_format: LogLines = "text",
@@ -96,54 +95,50 @@ def serve(
 
 
 def pacs(
-    url: Annotated[
-        str, typer.Argument(help="URL of a DICOMweb service, e.g. https://pacs/dicom-web.")
-    ],
+    url: Annotated[str, Argument(help="URL of a DICOMweb service, e.g. https://pacs/dicom-web.")],
     study: Annotated[
         str | None,
-        typer.Option(help="Study Instance UID of the study to segment.", rich_help_panel=INPUT),
+        Option(help="Study Instance UID of the study to segment.", panel=INPUT),
     ] = None,
     watching: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--watch",
             help="Segment new films continuously, instead of --study.",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option(help="With --watch: earliest study date, YYYYMMDD.", rich_help_panel=INPUT),
+        Option(help="With --watch: earliest study date, YYYYMMDD.", panel=INPUT),
     ] = None,
     every: Annotated[
         float,
-        typer.Option(
+        Option(
             min=1,
             max=86400,
             help="With --watch: seconds between searches.",
-            rich_help_panel=SERVICE,
+            panel=SERVICE,
         ),
     ] = 10,
-    modality: Annotated[
-        str, typer.Option(help="Comma-separated modalities.", rich_help_panel=INPUT)
-    ] = "CR,DX",
+    modality: Annotated[str, Option(help="Comma-separated modalities.", panel=INPUT)] = "CR,DX",
     netrc: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="netrc file with login and password (default: ~/.netrc).",
-            rich_help_panel=SERVICE,
+            panel=SERVICE,
         ),
     ] = None,
     token: Annotated[
         Path | None,
-        typer.Option(help="File with a bearer token, instead of --netrc.", rich_help_panel=SERVICE),
+        Option(help="File with a bearer token, instead of --netrc.", panel=SERVICE),
     ] = None,
     model: Model = None,
     spool: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Folder for the film being segmented (default: in the temporary directory).",
-            rich_help_panel=ADVANCED,
+            panel=ADVANCED,
         ),
     ] = None,
     as_json: Json = False,
@@ -229,28 +224,20 @@ def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
 def node(
     to: Annotated[
         str,
-        typer.Option(
+        Option(
             help="DICOM node that receives the segmentations: AET@HOST:PORT.",
-            rich_help_panel=OUTPUT,
+            panel=OUTPUT,
         ),
     ],
-    aet: Annotated[
-        str, typer.Option(help="AE title of this node.", rich_help_panel=SERVICE)
-    ] = "BONESEG",
+    aet: Annotated[str, Option(help="AE title of this node.", panel=SERVICE)] = "BONESEG",
     host: Host = "127.0.0.1",
     port: Port = 11112,
     allow: Annotated[
         list[str] | None,
-        typer.Option(
-            "--from", help="AE title of an allowed sender; repeatable.", rich_help_panel=SERVICE
-        ),
+        Option("--from", help="AE title of an allowed sender; repeatable.", panel=SERVICE),
     ] = None,
-    spool: Annotated[
-        Path, typer.Option(help="Folder for queued films.", rich_help_panel=ADVANCED)
-    ] = Path("spool"),
-    limit: Annotated[
-        int, typer.Option(min=1, help="Most films queued.", rich_help_panel=ADVANCED)
-    ] = 1000,
+    spool: Annotated[Path, Option(help="Folder for queued films.", panel=ADVANCED)] = Path("spool"),
+    limit: Annotated[int, Option(min=1, help="Most films queued.", panel=ADVANCED)] = 1000,
     model: Model = None,
     log_format: LogLines = "text",
 ) -> int:

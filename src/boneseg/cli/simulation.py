@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from boneseg._util.console import say, show
 from boneseg._util.text import counted
+from boneseg.cli.arguments import Option
 from boneseg.cli.common import ADVANCED, INPUT, OUTPUT
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
@@ -22,73 +21,61 @@ OPTIONS_OF_KIND = {
 def simulate(
     out: Annotated[
         Path,
-        typer.Option(help="Output folder for images/, masks/ and hidden/.", rich_help_panel=OUTPUT),
+        Option(help="Output folder for images/, masks/ and hidden/.", panel=OUTPUT),
     ],
-    count: Annotated[int, typer.Option(help="Number of films.", rich_help_panel=OUTPUT)],
-    kind: Annotated[
-        str, typer.Option(help="Source: phantom, skeleton or ct.", rich_help_panel=INPUT)
-    ] = "phantom",
+    count: Annotated[int, Option(help="Number of films.", panel=OUTPUT)],
+    kind: Annotated[str, Option(help="Source: phantom, skeleton or ct.", panel=INPUT)] = "phantom",
     meshes: Annotated[
         Path | None,
-        typer.Option(help="For skeleton: folder of bone meshes.", rich_help_panel=INPUT),
+        Option(help="For skeleton: folder of bone meshes.", panel=INPUT),
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             help="For skeleton: OpenSim model (.osim) that poses the bones; repeatable.",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(
-            help="For skeleton: simulate only this body part (default: all).", rich_help_panel=INPUT
-        ),
+        Option(help="For skeleton: simulate only this body part (default: all).", panel=INPUT),
     ] = None,
     organs: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="For skeleton: folder of organ meshes (glTF) for the trunk.",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = None,
     each_bone: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--each-bone",
             help="For skeleton: also write the mask of each bone to bones/ (NumPy .npz).",
-            rich_help_panel=OUTPUT,
+            panel=OUTPUT,
         ),
     ] = False,
-    ct: Annotated[
-        Path | None, typer.Option(help="For ct: CT volume (NIfTI).", rich_help_panel=INPUT)
-    ] = None,
+    ct: Annotated[Path | None, Option(help="For ct: CT volume (NIfTI).", panel=INPUT)] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="For ct: label volume of the CT (NIfTI).", rich_help_panel=INPUT),
+        Option(help="For ct: label volume of the CT (NIfTI).", panel=INPUT),
     ] = None,
     bones: Annotated[
         str,
-        typer.Option(
+        Option(
             help="For ct: label numbers of bone, e.g. 25-50,69 (default: all labels).",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = "",
     seed: Annotated[
         int,
-        typer.Option(help="Random seed of the first film.", rich_help_panel=ADVANCED),
+        Option(help="Random seed of the first film.", panel=ADVANCED),
     ] = 0,
-    size: Annotated[
-        int, typer.Option(help="Height and width in pixels.", rich_help_panel=OUTPUT)
-    ] = 256,
-    parallel: Annotated[
-        int, typer.Option(help="Number of parallel processes.", rich_help_panel=ADVANCED)
-    ] = 1,
+    size: Annotated[int, Option(help="Height and width in pixels.", panel=OUTPUT)] = 256,
+    parallel: Annotated[int, Option(help="Number of parallel processes.", panel=ADVANCED)] = 1,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Resume an interrupted simulation.", rich_help_panel=ADVANCED
-        ),
+        Option("--resume", help="Resume an interrupted simulation.", panel=ADVANCED),
     ] = False,
 ) -> int:
     """Generate simulated films with exact bone masks."""
@@ -126,8 +113,8 @@ def simulate(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Output folder; must be new or empty.")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="Training time in minutes.")] = 1.0,
+    out: Annotated[Path, Option(help="Output folder; must be new or empty.")] = Path("demo"),
+    minutes: Annotated[float, Option(help="Training time in minutes.")] = 1.0,
 ) -> int:
     """Run a demonstration on simulated films: segment, evaluate and train."""
     from boneseg.cli.demo import demonstrate, dice_words

@@ -7,11 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from boneseg._util.console import say, show
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
+from boneseg.cli.arguments import Argument
 from boneseg.cli.common import (
     Data,
     Images,
@@ -261,7 +260,7 @@ def tune(
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Recipe to print in full.")] = None,
+    name: Annotated[str | None, Argument(help="Recipe to print in full.")] = None,
 ) -> int:
     """List the built-in recipes, or print one with comments."""
     from boneseg.recipes.builtin import BUILT_IN, load_recipe

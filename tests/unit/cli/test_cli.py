@@ -39,7 +39,7 @@ def test_too_little_memory_is_reported_in_one_line(
     def gives_up(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(cli, "app", gives_up)
+    monkeypatch.setattr(cli, "call", gives_up)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1

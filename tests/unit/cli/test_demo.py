@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ import pytest
 
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
+from boneseg.cli import demo
 from boneseg.evaluation.evaluate import evaluate_predictions
-
-demo = import_module("boneseg.cli.demo")  # boneseg.cli.demo is also the verb
 
 
 @pytest.mark.slow

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args, get_origin
+from typing import get_args, get_origin
 
 import pytest
-from typer.models import ArgumentInfo
 
 from boneseg.cli import common, training_options
+from boneseg.cli.arguments import Argument, Option
 from tests.support.command_line import boneseg
 
 PANELS = {common.INPUT, common.OUTPUT, common.MODEL, common.TRAINING, common.ADVANCED}
-OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Argument | Option] = {
     name: get_args(option)[1]
     for name, option in vars(training_options).items()
     if get_origin(option) is not None and hasattr(option, "__metadata__")
@@ -21,7 +21,7 @@ OPTIONS: dict[str, Any] = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_is_explained_in_a_panel_of_its_kind(name: str) -> None:
     option = OPTIONS[name]
-    assert option.rich_help_panel in PANELS or isinstance(option, ArgumentInfo)
+    assert isinstance(option, Argument) or option.panel in PANELS
     assert option.help[0].isupper() and option.help.endswith((".", ")"))
 
 

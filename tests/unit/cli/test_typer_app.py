@@ -1,0 +1,36 @@
+"""Help and messages of invalid calls, by typer."""
+
+from __future__ import annotations
+
+import pytest
+
+from boneseg.cli.typer_app import run_typer
+from boneseg.cli.verbs import VERBS
+from boneseg.errors import UsageError
+
+
+def test_the_help_lists_every_verb_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_typer(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f" {name} " in printed for name in VERBS)
+    assert run_typer(["segment", "--help"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("{inputs}", "--out", "--format", "--no-invert", "Advanced", "[required]"):
+        assert part in printed
+
+
+def test_an_invalid_call_is_one_line_that_points_to_the_help() -> None:
+    with pytest.raises(UsageError, match=r"^Missing option '--out'; see boneseg train --help$"):
+        run_typer(["train"])
+    with pytest.raises(UsageError, match=r"Did you mean 'segment'\?; see boneseg --help$"):
+        run_typer(["sgment"])
+
+
+def test_a_verb_is_called_with_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_typer(["recipes", "fast"]) == 0
+    assert "[network]" in capsys.readouterr().out
+
+
+def test_a_call_without_words_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_typer([]) == 2
+    assert "Commands" in capsys.readouterr().out
