@@ -121,14 +121,13 @@ def untrained(recipe: Recipe, path: Path) -> Bundle:
     """The network of a settled recipe with random weights, as a bundle of any grid."""
     torch.manual_seed(0)
     card = Card(
-        architecture=recipe.network,
+        architecture=recipe.network.model_dump(mode="json"),
         height=recipe.prepare.height or 0,
         width=recipe.prepare.width or 0,
         fitted=True,
         threshold=0.5,
         metrics={},
         restarts=0,
-        data={},
         recipe={},
         versions={},
     )

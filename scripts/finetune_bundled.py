@@ -18,7 +18,7 @@ import argparse
 import csv
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -208,7 +208,7 @@ def main() -> None:
     asked = words.parse_args()
     init = load_bundle(asked.init)
     average = finetuned(asked, load_network(init))
-    card = init.card.model_copy(update={"files": {}, "card_sha256": ""})
+    card = replace(init.card, files={}, card_sha256="")
     saved = save_bundle(
         asked.out, between(average, load_network(init), asked.stay), card, half=True
     )

@@ -95,10 +95,17 @@ def main() -> None:
     if init is not None:
         before = load_network(load_bundle(asked.before) if asked.before else init)
         run = replace(run, network=between(run.network, before, asked.stay))
-    facts = {"fitted": True, "height": SIDE, "width": SIDE, "flips": True, "levels": True}
     card = run.assess().card
-    data = card.data.model_copy(update={"seen": ()})  # simulated: no user has them
-    card = card.model_copy(update={**facts, "data": data, "licence": "Apache-2.0"})
+    card = replace(
+        card,
+        fitted=True,
+        height=SIDE,
+        width=SIDE,
+        flips=True,
+        levels=True,
+        data=replace(card.data, seen=()),  # simulated: no user has them
+        licence="Apache-2.0",
+    )
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     bundle = save_bundle(asked.out, run.network, card, half=True)
     print(f"simulated Dice {card.metrics['dice']:.4f}; the model: {bundle.path}")

@@ -57,7 +57,7 @@ def bundle(workplace: Path) -> Path:
 
     small = load_recipe("fast").with_settings(SETTINGS).settle([(SIDE, SIDE)])
     facts = {"height": SIDE, "width": SIDE, "recipe": small.model_dump(mode="json")}
-    blank = card(architecture=small.network, **facts)
+    blank = card(architecture=small.network.model_dump(mode="json"), **facts)
     return save_bundle(workplace / "bundle", build(small.network), blank).path
 
 

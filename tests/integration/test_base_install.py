@@ -26,7 +26,7 @@ def test_segment_runs_where_torch_is_not_installed(tmp_path: Path) -> None:
     assert subprocess.run([BASE, "-c", "import torch"], capture_output=True).returncode == 1
     simulate(tmp_path / "films", 3, size=(90, 70))
     recipe = Recipe().with_settings(["network.width=4"]).settle([(90, 70)])
-    blank = card(architecture=recipe.network, height=96, width=64)
+    blank = card(architecture=recipe.network.model_dump(mode="json"), height=96, width=64)
     save_bundle(tmp_path / "bundle", build(recipe.network), blank)
     for python, out in ((BASE, "base"), (sys.executable, "full")):
         call = [python, "-c", "from boneseg.cli import main; main()", "segment"]

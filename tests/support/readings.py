@@ -18,7 +18,6 @@ from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.read import read_radiograph
-from boneseg.recipes.network import SettledNetwork
 from tests.support.films import bone, dicom
 
 Mask = NDArray[np.bool_]
@@ -27,13 +26,12 @@ Mask = NDArray[np.bool_]
 def card(**facts: Any) -> Card:
     """The card of a model of which nothing is known but the `facts`."""
     known: dict[str, Any] = {
-        "architecture": SettledNetwork(widths=(8, 16)),
+        "architecture": {"widths": [8, 16]},
         "height": 64,
         "width": 64,
         "threshold": 0.5,
         "metrics": {},
         "restarts": 0,
-        "data": {},
         "recipe": {},
         "versions": {},
         "card_sha256": "ab" * 32,

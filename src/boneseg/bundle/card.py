@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
+from boneseg._util.json_fields import from_json
 from boneseg.masks.segmentation import Model
-from boneseg.recipes.network import SettledNetwork
+
+if TYPE_CHECKING:
+    from boneseg.recipes.network import SettledNetwork
 
 FORMAT = 1
 MOST_MEMBERS = 1000
@@ -18,14 +20,13 @@ WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
 
 
-class CardData(BaseModel):
+@dataclass(frozen=True)
+class CardData:
     """The films of a model: a single run has training and validation, an ensemble films and folds.
 
     seen: digests (`dataset.fingerprint.digest`) of all films that it was trained or selected on;
     empty where they are not recorded.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     fingerprint: str = ""  # `dataset.load.fingerprint` of the films
     training: int | None = None
@@ -34,42 +35,62 @@ class CardData(BaseModel):
     folds: int | None = None
     seen: tuple[str, ...] = ()
 
-    @field_validator("seen", mode="before")
-    @classmethod
-    def _strings(cls, value: object) -> object:
-        """A record that is not a list of digests counts as none: no film can be among them."""
-        several = value if isinstance(value, list | tuple) else ()
-        return tuple(one for one in several if isinstance(one, str))
 
-
-class Card(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Card:
     """The content of model.json. Fields that a newer boneseg adds are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     format: int = FORMAT  # version of this file
-    architecture: SettledNetwork  # settings of the network
-    height: int = Field(ge=1)  # of the working grid, px
-    width: int = Field(ge=1)  # likewise
+    architecture: dict[str, object]  # settings of the network, as JSON
+    height: int  # of the working grid, px
+    width: int  # likewise
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
-    threshold: float = Field(ge=0, le=1)  # a probability at or above it is bone
-    members: int = Field(1, ge=1, le=MOST_MEMBERS)  # networks of this architecture, one per fold
+    threshold: float  # a probability at or above it is bone
+    members: int = 1  # networks of this architecture, one per fold
     flips: bool = False  # test-time augmentation with the mirrored film
     levels: bool = False  # with contrast normalisation of the mirrored film
-    temperature: float = Field(1.0, gt=0)  # logits are divided by it: Guo et al., 2017
+    temperature: float = 1.0  # logits are divided by it: Guo et al., 2017
     metrics: dict[str, float]  # on the validation films, on their own grids
     restarts: int  # how often training collapsed and restarted
     data: CardData = CardData()  # the films it was trained on
     recipe: dict[str, object]  # as JSON, of whichever version
     versions: dict[str, str]  # of Python and the libraries
     licence: str = "as its training data allow"  # of the weights
-    files: dict[str, str] = {}  # name: SHA-256
+    files: dict[str, str] = field(default_factory=dict)  # name: SHA-256
     card_sha256: str = ""  # of this card, except this field
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value out of range."""
+        grid = self.height >= 1 and self.width >= 1
+        members = 1 <= self.members <= MOST_MEMBERS
+        if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):
+            raise ValueError("a value is out of range")
+
+    @classmethod
+    def of(cls, content: object) -> Card:
+        """The card of a JSON document. Raises ValueError where a field is missing or invalid."""
+        data = content.get("data") if isinstance(content, dict) else None
+        if isinstance(content, dict) and isinstance(data, dict):
+            content = content | {"data": data | {"seen": _digests(data.get("seen"))}}
+        return from_json(cls, content)
 
     @property
     def model(self) -> Model:
         """The model as named in outputs."""
         return Model(self.card_sha256, self.threshold)
+
+    @property
+    def network(self) -> SettledNetwork:
+        """The settings of the network. Raises ValueError where they are invalid."""
+        from boneseg.recipes.network import SettledNetwork  # pydantic: only training needs it
+
+        return SettledNetwork.model_validate(self.architecture)
+
+
+def _digests(value: object) -> list[str]:
+    """A record that is not a list of digests counts as none: no film can be among them."""
+    several = value if isinstance(value, list) else []
+    return [one for one in several if isinstance(one, str)]
 
 
 def card_digest(facts: Mapping[str, object]) -> str:
@@ -80,4 +101,6 @@ def card_digest(facts: Mapping[str, object]) -> str:
 
 def library_versions() -> dict[str, str]:
     """The versions of the libraries that a model is trained with."""
+    from importlib.metadata import version
+
     return {name: version(name) for name in ("boneseg", "torch", "numpy", "pillow")}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,10 +78,10 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
 def sign(folder: Path, card: Card) -> Card:
     """Write the card of a bundle, with the SHA-256 of every other file and its own."""
     sums = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD}
-    card = card.model_copy(update={"files": sums})
-    digest = card_digest(card.model_dump(mode="json"))
-    card = card.model_copy(update={"card_sha256": digest})
-    text = json.dumps(card.model_dump(mode="json"), indent=2)
+    card = replace(card, files=sums)
+    digest = card_digest(asdict(card))
+    card = replace(card, card_sha256=digest)
+    text = json.dumps(asdict(card), indent=2)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
     return card
 
@@ -103,13 +103,13 @@ def _read_card(folder: Path) -> Card:
         data = read_json(read_bytes(path))
         if isinstance(data, dict) and data.get("format", 0) > FORMAT:
             raise BundleError(f"{path}: written by a newer boneseg; update boneseg")
-        card = Card.model_validate(data)
+        card = Card.of(data)
         digest = card_digest(data)
     except OSError:
         raise BundleError(
             f"{folder}: is not a bundle ({CARD} is missing); check the path"
         ) from None
-    except (ValueError, TypeError, RecursionError):  # pydantic's ValidationError is a ValueError
+    except (ValueError, TypeError, RecursionError):
         raise BundleError(f"{path}: is damaged; copy the bundle again") from None
     if set(card.files) not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}):
         raise BundleError(f"{path}: has no valid checksums; copy the bundle again")
@@ -139,7 +139,7 @@ def load_network(bundle: Bundle) -> nn.Module:
 
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights draw random numbers
-            members = [build(bundle.card.architecture) for _ in range(bundle.card.members)]
+            members = [build(bundle.card.network) for _ in range(bundle.card.members)]
         network = Ensemble(members) if len(members) > 1 else members[0]
         network.load_state_dict(load_file(bundle.path / WEIGHTS))
     except Exception:  # unknown network, not safetensors, or other names or shapes than the card's

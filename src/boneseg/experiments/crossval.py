@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -287,15 +288,14 @@ def _ensemble(
         folds=len(folds),
         seen=tuple(joined(*(seen_by(member) for member in members))),
     )
-    card = members[0].card.model_copy(
-        update={
-            "members": len(members),
-            "threshold": calibration.threshold,
-            "temperature": calibration.temperature,
-            "metrics": summary.mean,
-            "restarts": sum(fold.restarts for fold in folds),
-            "data": data,
-        }
+    card = replace(
+        members[0].card,
+        members=len(members),
+        threshold=calibration.threshold,
+        temperature=calibration.temperature,
+        metrics=summary.mean,
+        restarts=sum(fold.restarts for fold in folds),
+        data=data,
     )
     network = Ensemble(networks).eval() if len(networks) > 1 else networks[0]
     return save_bundle(out / "bundle", network, card)

@@ -194,7 +194,7 @@ def _worst(result: CrossValidation, worst: Sequence[CaseScores]) -> list[str]:
 def _origin(result: CrossValidation) -> str:
     card = result.bundle.card
     rows = {
-        "Network": f"{card.architecture.architecture}, {result.folds[0].parameters:,} "
+        "Network": f"{card.network.architecture}, {result.folds[0].parameters:,} "
         f"parameters, {card.members} members",
         "Working size": f"{card.height} × {card.width} px (height × width)",
         "Data fingerprint": f"<code>{escape(result.fingerprint)}</code>",

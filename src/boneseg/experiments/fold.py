@@ -8,7 +8,7 @@ RUN/out_of_fold/NAME.png     the probability (16 bit) of each film, and NAME_mas
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boneseg._util import runtime
@@ -115,7 +115,7 @@ def report_end(task: FoldTask, report: Report | None) -> None:
 def _record(run: TrainedRun, held_out: Films, task: FoldTask) -> None:
     """Save the bundle of a fold, the predictions of its films, and their scores."""
     mirrored = task.recipe.augment.flip_horizontal > 0  # otherwise not trained on mirrored films
-    card = run.assess().card.model_copy(update={"flips": mirrored})
+    card = replace(run.assess().card, flips=mirrored)
     engine = Engine(save_bundle(task.folder / "bundle", run.network, card))
     cases, trust = [], []
     for film in held_out:

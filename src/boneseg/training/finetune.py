@@ -19,7 +19,7 @@ def starting_from(recipe: Recipe, init: Bundle | None) -> Recipe:
     if init.card.members > 1:
         raise TrainingError(f"{init.path}: is an ensemble; start from one of its folds")
     depth = recipe.network.depth
-    started = recipe.model_copy(update={"network": init.card.architecture})
+    started = recipe.model_copy(update={"network": init.card.network})
     return started if depth is None else started.with_settings([f"network.depth={depth}"])
 
 
@@ -31,7 +31,7 @@ def refuse_other_network(recipe: Recipe, settings: Sequence[str], init: Bundle |
     for key in (setting.partition("=")[0].strip() for setting in settings):
         section, _, name = key.partition(".")
         if init is not None and section == "network" and name != "depth":
-            ours = getattr(init.card.architecture, name)
+            ours = getattr(init.card.network, name)
             if getattr(recipe.network, name) != ours:
                 reason = f"the --init model has {'none' if ours is None else ours}"
                 raise UsageError(f"--set {key}: {reason}, and its network is used; omit --set")

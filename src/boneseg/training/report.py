@@ -262,7 +262,7 @@ def _origin(run: TrainedRun, card: Card) -> str:
     weights = sum(parameter.numel() for parameter in run.network.parameters())
     made_with = ", ".join(f"{name} {version}" for name, version in card.versions.items())
     rows = {
-        "Network": f"{card.architecture.architecture}, {weights:,} parameters",
+        "Network": f"{card.network.architecture}, {weights:,} parameters",
         "Working size": f"{card.height} × {card.width} px (height × width)",
         "Data fingerprint": f"<code>{escape(run.fingerprint)}</code>",
         "Made with": escape(made_with),

@@ -82,7 +82,7 @@ class TrainedRun:
     def _card(self, preparation: Preparation, threshold: float, summary: Summary) -> Card:
         digests = (film.digest for film in (*self.training, *self.validation))
         return Card(
-            architecture=self.recipe.network,
+            architecture=self.recipe.network.model_dump(mode="json"),
             height=preparation.height,
             width=preparation.width,
             threshold=threshold,

@@ -40,9 +40,9 @@ def changed(folder: Path, **facts: object) -> None:
 
 
 def test_a_card_of_the_first_version_has_defaults_for_missing_fields() -> None:
-    card = Card.model_validate(FIRST)
+    card = Card.of(FIRST)
     assert (card.members, card.fitted, card.temperature, card.format) == (1, False, 1.0, 1)
-    assert (card.architecture.levels, card.architecture.stem) == (2, 1)
+    assert (card.network.levels, card.network.stem) == (2, 1)
     assert card.data == CardData(fingerprint="ab", films=3)
 
 
@@ -65,7 +65,7 @@ def test_fields_of_a_newer_version_are_ignored(copied: Path) -> None:
     )
     found = load_bundle(copied).card
     assert found.metrics["cldice"] == 0.9
-    assert found.architecture == load_bundle("bundled").card.architecture
+    assert found.network == load_bundle("bundled").card.network
 
 
 def test_a_field_that_is_not_known_is_signed_like_the_others(copied: Path) -> None:

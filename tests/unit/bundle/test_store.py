@@ -31,7 +31,7 @@ SHAPES = [(64, 512), (300, 301), (33, 70), (1000, 90), (128, 128)]
 def bundle(path: Path, *, half: bool, norm: str = "instance", fitted: bool = True) -> Bundle:
     torch.manual_seed(3)
     settings = SettledNetwork(widths=(8, 16, 32), levels=3, norm=norm)
-    blank = card(architecture=settings, height=128, width=128, fitted=fitted)
+    blank = card(architecture=settings.model_dump(), height=128, width=128, fitted=fitted)
     save_bundle(path, build(settings).eval(), blank, half=half)
     return load_bundle(path)
 

@@ -59,9 +59,9 @@ def test_folds_start_from_a_bundle(
     slow = recipe("run.epochs=1", "optimiser.learning_rate=1e-6", "network.width=4")
     with pytest.raises(TrainingError, match="which would then not be held out"):
         cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=knowing)
-    begun = replace(knowing, card=knowing.card.model_copy(update={"data": CardData()}))
+    begun = replace(knowing, card=replace(knowing.card, data=CardData()))
     tuned = cross_validate(phantoms, slow, tmp_path / "run", folds=2, init=begun)
-    assert tuned.recipe.network == begun.card.architecture
+    assert tuned.recipe.network == begun.card.network
     assert tuned.summary.mean["dice"] > done.summary.mean["dice"] - 0.2  # one epoch brings 0.3
     with pytest.raises(TrainingError, match=r"was started with a different model \(--init\)"):
         cross_validate(phantoms, tuned.recipe, tmp_path / "run", folds=2, resume=True)

@@ -21,7 +21,7 @@ def test_without_a_model_the_recipe_is_as_it_was() -> None:
 def test_the_network_is_that_of_the_model() -> None:
     init = load_bundle("bundled")
     started = starting_from(load_recipe("fast"), init)
-    assert started.network == init.card.architecture
+    assert started.network == init.card.network
     assert started.run == load_recipe("fast").run
 
 
@@ -35,7 +35,7 @@ def test_a_trained_unetplusplus_can_be_pruned() -> None:
     """As train advises at its end, also where the run was itself a warm start."""
     asked = load_recipe("unetplusplus").with_settings(["network.depth=2"]).settle([(256, 256)])
     nested = asked.network.model_copy(update={"depth": None})
-    init = Bundle(Path("nested"), card(architecture=nested))
+    init = Bundle(Path("nested"), card(architecture=nested.model_dump(mode="json")))
     refuse_other_network(asked, ["network.depth=2"], init)
     assert starting_from(asked, init).settle([(256, 256)]) == asked
     with pytest.raises(RecipeError, match="depth requires architecture unetplusplus"):

@@ -57,13 +57,12 @@ def made(
         [one.case.group for one in films],
     )
     card = Card(
-        architecture=run.recipe.network,
+        architecture=run.recipe.network.model_dump(mode="json"),
         height=64,
         width=32,
         threshold=0.45,
         metrics=summary.mean,
         restarts=run.restarts,
-        data={},
         recipe=run.recipe.model_dump(mode="json"),
         versions={"boneseg": "0.1.0", "torch": "2.9"},
     )
