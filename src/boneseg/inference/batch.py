@@ -153,7 +153,9 @@ class _Batch:
         seconds = time.perf_counter() - started
         found = self.engine.segmentation(film, finding, one.name, one.target.title)
         place, formats = self.folder.path / one.target.stem, self.folder.formats
-        outputs, entries, skipped = write_outputs(found, place, formats)
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(lambda: finding.likeness)  # kept for the result
+            outputs, entries, skipped = write_outputs(found, place, formats)
         result = _result(film, finding, skipped)
         measured = replace(
             result,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from boneseg.inference.restoring import restored_mask
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.masks.segmentation import Segmentation
-from boneseg.preprocessing import Floats, in_squares, locally_normalised
+from boneseg.preprocessing import Floats, Preparation, in_squares, locally_normalised
 from boneseg.radiograph.film import Radiograph
 
 MOST = 4  # films processed concurrently: each is in memory with its results
@@ -53,16 +54,16 @@ class Engine:
         self._network = open_backend(bundle, backend, self.at_once)
         self._full_resolution = full_resolution
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
-            self._network.prepare((self._batch, 1, bundle.card.height, bundle.card.width))
+            self._network.prepare(self._shape(bundle.preparation((1, 1))))
 
     @property
     def name(self) -> str:
         """The backend, its precision and device."""
         return self._network.name
 
-    @property
-    def _batch(self) -> int:
-        return 2 if self.bundle.card.flips else 1
+    def _shape(self, preparation: Preparation) -> tuple[int, int, int, int]:
+        """The shape of the network's input: N x 1 x height x width."""
+        return 2 if self.bundle.card.flips else 1, 1, preparation.height, preparation.width
 
     def find(self, film: Radiograph | Floats) -> Finding:
         """Segment a film.
@@ -74,12 +75,18 @@ class Engine:
         preparation = self.bundle.preparation(
             in_squares((pixels.shape[0], pixels.shape[1]), aspect)
         )
-        grid, place = preparation.film(pixels, aspect)
-        views = self._views(grid)
+        with ThreadPoolExecutor(1) as beside:
+            loading = beside.submit(self._network.prepare, self._shape(preparation))
+            grid, place = preparation.film(pixels, aspect)
+            films = self._films(grid)
+            loading.result()
+        views = self._views(films)
         mean = views.mean(axis=0)
         if self._full_resolution and (finer := magnified(preparation, place)) is not None:
             grid, finer_place = finer.film(pixels, aspect)
-            tiles = tiled(lambda tile: self._views(tile).mean(axis=0), grid, preparation)
+            tiles = tiled(
+                lambda tile: self._views(self._films(tile)).mean(axis=0), grid, preparation
+            )
             mean, place = merged(mean, place, tiles, finer_place), finer_place
             preparation = finer
         trust = (
@@ -102,20 +109,24 @@ class Engine:
             film, finding.mask, lambda: finding.probability, model, Path(name), called=title
         )
 
-    def _views(self, grid: Floats) -> Floats:
+    def _films(self, grid: Floats) -> Floats:
+        """The network's input, N x 1 x height x width: a film, and its test-time augmentation."""
+        if not self.bundle.card.flips:
+            return np.ascontiguousarray(grid[None, None])
+        second = locally_normalised(grid) if self.bundle.card.levels else grid
+        return np.stack([grid, second[:, ::-1]])[:, None]
+
+    def _views(self, films: Floats) -> Floats:
         """The probability of each member and augmentation, float32 K x height x width."""
         card = self.bundle.card
-        flips, levels = card.flips, card.levels
-        second = locally_normalised(grid) if levels else grid
-        films = np.stack([grid, second[:, ::-1]])[:, None] if flips else grid[None, None]
-        found = self._network(np.ascontiguousarray(films))
-        if found.shape != (len(films), card.members, *grid.shape):
+        found = self._network(films)
+        if found.shape != (len(films), card.members, *films.shape[2:]):
             raise BundleError(
                 f"{self.bundle.path}: the output size of its {ONNX} does not match its card"
             )
         if not np.isfinite(found).all():
             raise BonesegError(f"{self.bundle.path}: the model returns non-finite values")
-        if flips:
+        if card.flips:
             found = np.stack([found[0], found[1, :, :, ::-1]])
         return found.reshape(-1, *found.shape[-2:])
 

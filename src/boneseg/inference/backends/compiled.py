@@ -19,7 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from boneseg._util.files import STALE, read_bytes, sweep, whole_file
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg._util.files import STALE, open_regular, sweep, whole_file
 from boneseg.errors import OutputError
 
 KEPT = 16  # networks on disk, over all bundles: about 20 MB each
@@ -54,15 +57,16 @@ class CompiledNetworks:
             return None
         return cls(folder, f"{card_sha256} {release}")
 
-    def read(self, settings: str) -> bytes | None:
+    def read(self, settings: str) -> NDArray[np.uint8] | None:
         """The network compiled for these settings; None if missing or damaged."""
         path = self._path(settings)
         try:
-            data = read_bytes(path)
+            with open_regular(path) as file:
+                data = np.fromfile(file, np.uint8)
         except OSError:
             return None
         network = data[_DIGEST:]
-        if data[:_DIGEST] != self._digest(settings, network):
+        if data[:_DIGEST].tobytes() != self._digest(settings, network.data):
             with suppress(OSError):
                 path.unlink()
             return None
@@ -78,7 +82,7 @@ class CompiledNetworks:
     def _path(self, settings: str) -> Path:
         return self.folder / f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}.blob"
 
-    def _digest(self, settings: str, network: bytes) -> bytes:
+    def _digest(self, settings: str, network: bytes | memoryview) -> bytes:
         digest = hashlib.sha256(f"{self.origin}\0{settings}\0".encode())
         digest.update(network)
         return digest.digest()

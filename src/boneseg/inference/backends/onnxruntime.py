@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 
 from boneseg.bundle.card import ONNX
@@ -27,7 +25,7 @@ class OnnxRuntime:
             )
         except Exception:  # its exception classes are not public
             raise cannot_run(bundle.path / ONNX, "ONNX Runtime", None) from None
-        self.name = f"ONNX Runtime {version('onnxruntime')}, fp32, CPU"
+        self.name = f"ONNX Runtime {onnxruntime.__version__}, fp32, CPU"
 
     def __call__(self, films: Floats) -> Floats:
         try:

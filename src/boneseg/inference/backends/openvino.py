@@ -7,13 +7,13 @@ disk (`compiled.py`).
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.metadata import version
 from queue import SimpleQueue
 from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg._util.quiet import without_module
 from boneseg.bundle.card import INT8, ONNX
@@ -36,13 +36,14 @@ class OpenVino:
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
-        self._kept = CompiledNetworks.of(bundle.card.card_sha256, openvino.__version__)
+        release = str(openvino.__version__)
+        self._kept = CompiledNetworks.of(bundle.card.card_sha256, release)
         self._networks: dict[Shape, _Requests] = {}
         self._file = INT8 if INT8 in bundle.card.files else ONNX
         types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._machine = self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(types)
         kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"
-        self.name = f"OpenVINO {version('openvino')}, {kind}, CPU"
+        self.name = f"OpenVINO {release.partition('-')[0]}, {kind}, CPU"
 
     def __call__(self, films: Floats) -> Floats:
         network = self._network(films.shape)
@@ -74,18 +75,20 @@ class OpenVino:
 
     def _compiled(self, shape: Shape) -> _Requests:
         try:
-            return _Requests(self._restored(shape) or self._compile(shape), self._at_once)
+            restored = self._restored(shape)
+            return restored or _Requests(self._compile(shape), self._at_once)
         except Exception:  # OpenVINO's own message is very long, and may quote bytes of the file
             raise cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
 
-    def _restored(self, shape: Shape) -> CompiledModel | None:
+    def _restored(self, shape: Shape) -> _Requests | None:
         """The network from the disk cache; None if missing or not for this machine."""
         data = self._kept.read(self._purpose(shape)) if self._kept else None
         if data is None:
             return None
         with suppress(RuntimeError):
-            tensor = openvino_package().Tensor(np.frombuffer(data, np.uint8))
-            return self._core.import_model(tensor, "CPU", self._settings)
+            tensor = openvino_package().Tensor(data, shared_memory=True)
+            compiled = self._core.import_model(tensor, "CPU", self._settings)
+            return _Requests(compiled, self._at_once, data)
         return None
 
     def _compile(self, shape: Shape) -> CompiledModel:
@@ -104,12 +107,18 @@ class OpenVino:
 
 
 class _Requests:
-    """A compiled network with a pool of inference requests, each used by one thread at a time."""
+    """A compiled network with a pool of inference requests, each used by one thread at a time.
 
-    def __init__(self, compiled: CompiledModel, count: int) -> None:
+    data: that it was restored from, and keeps its weights in.
+    """
+
+    def __init__(
+        self, compiled: CompiledModel, count: int, data: NDArray[np.uint8] | None = None
+    ) -> None:
         self._free: SimpleQueue[InferRequest] = SimpleQueue()
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
+        self._data = data
 
     def __call__(self, films: Floats) -> Floats:
         request = self._free.get()
