@@ -15,6 +15,7 @@ what is a rib and what is not. An interrupted call is resumed by repeating it.
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import math
 from collections.abc import Iterable
@@ -40,9 +41,11 @@ from scripts.train_bundled import RECIPE, between
 EVERY = 50  # steps between checkpoints
 HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
 BONES = 0.3  # weight in the loss of the head that names the bones
+HEAD_RATE = 10.0  # learning rate of that head, which starts from nothing, to that of the network
 NORMALISED = 0.35  # share of films that are contrast-normalised, as half of inference is
 DARKENED = {"pelvis": 0.5, "hip": 0.5}  # share of films whose flesh is nearly black; others: 0.15
 EMA = 0.997
+ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
 TRUNK = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body")
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
@@ -228,8 +231,9 @@ def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
     ]
     optimiser = torch.optim.AdamW(trained, asked.rate, weight_decay=0.01, fused=True)
     head = BoneHead(network, len(NAMES))
+    head_average = copy.deepcopy(head)
     optimiser.add_param_group({"params": list(head.parameters())})
-    augment = Augmenter(RECIPE.augment)
+    augment = Augmenter(RECIPE.augment.model_copy(update={"zoom": ZOOM}))
     first, saved = 0, asked.work / "checkpoint.pt"
     asked.work.mkdir(parents=True, exist_ok=True)
     if saved.exists():
@@ -237,6 +241,7 @@ def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         head.load_state_dict(state["head"])
+        head_average.load_state_dict(state["head_average"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
     network.train()
@@ -246,8 +251,8 @@ def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
         films, targets, known = pools.batch(asked.batch, np.random.default_rng([0, step]))
         films, targets = augment(films, targets, torch.Generator().manual_seed(step))
         cosine = 0.1 + 0.45 * (1 + math.cos(math.pi * step / asked.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = asked.rate * min(1.0, (step + 1) / 50) * cosine
+        for group, factor in zip(optimiser.param_groups, (1.0, HEAD_RATE), strict=True):
+            group["lr"] = factor * asked.rate * min(1.0, (step + 1) / 50) * cosine
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
             features = network.features(films.contiguous(memory_format=torch.channels_last))
@@ -261,10 +266,11 @@ def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()
         update_average(average, network, step + 1, EMA)
+        update_average(head_average, head, step + 1, EMA)
         if (step + 1) % EVERY == 0 or step + 1 == asked.steps:
             print(f"{step + 1} steps, {count} films, loss {float(loss.detach()):.4f}", flush=True)
             state = {"network": network.state_dict(), "average": average.state_dict()}
-            state |= {"head": head.state_dict()}
+            state |= {"head": head.state_dict(), "head_average": head_average.state_dict()}
             state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
             torch.save(state, saved.with_suffix(".new"))
             saved.with_suffix(".new").replace(saved)
