@@ -20,6 +20,7 @@ from boneseg._util.files import sweep, whole_file, write_table
 from boneseg._util.lock import exclusive
 from boneseg._util.processes import workers
 from boneseg.errors import OutputError, UsageError
+from boneseg.simulate.atlas_bones import with_atlas_bones
 from boneseg.simulate.ct import CtBody, ct_film, read_ct
 from boneseg.simulate.film import Film, check_size
 from boneseg.simulate.organs import read_organs
@@ -85,6 +86,13 @@ class SkeletonSource:
             return ()
         return tuple(_atlases(self.meshes, model, self.organs) for model in self.models or (None,))
 
+    @property
+    def others(self) -> tuple[tuple[Skeleton, ...], ...]:
+        """Each skeleton with bones of the bodies among the organs, read once per process."""
+        if self.organs is None:
+            return ()
+        return tuple(_others(self.meshes, model, self.organs) for model in self.models or (None,))
+
     def check(self) -> None:
         """Raise UsageError for meshes, models and organs that cannot be read or used."""
         if self.organs is not None and not any(self.atlases):
@@ -92,11 +100,13 @@ class SkeletonSource:
                 f"{self.organs}: no model has the bodies {' and '.join(ANCHORS)} that organs "
                 "require; add a model that has them, or omit --organs"
             )
-        skeleton_film(0, (64, 64), self.skeletons, self.region, self.atlases)
+        self.film(0, (64, 64))
 
     def film(self, seed: int, size: tuple[int, int]) -> Film:
         """See `skeleton_film`."""
-        return skeleton_film(seed, size, self.skeletons, self.region, self.atlases, each=self.each)
+        return skeleton_film(
+            seed, size, self.skeletons, self.region, self.atlases, self.each, self.others
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,11 @@ def _atlases(meshes: Path, model: Path | None, organs: Path) -> tuple[Atlas, ...
     skeleton = _skeleton(meshes, model)
     bodies = {bone.body for bone in skeleton.bones}
     return read_organs(organs, skeleton) if bodies.issuperset(ANCHORS) else ()
+
+
+@cache
+def _others(meshes: Path, model: Path | None, organs: Path) -> tuple[Skeleton, ...]:
+    return with_atlas_bones(organs, _skeleton(meshes, model))
 
 
 @cache

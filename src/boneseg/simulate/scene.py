@@ -189,14 +189,16 @@ def skeleton_film(
     region: str | None = None,
     atlases: Sequence[Sequence[Atlas]] = (),
     each: bool = False,
+    others: Sequence[Sequence[Skeleton]] = (),
 ) -> Film:
     """Make the film of this seed, of a random region (or the named one) of one of the skeletons.
 
     It fits into `size` (height, width) and fills it in one direction, as regions have their own
     aspect ratios. `atlases` are those of each skeleton (`organs.read_organs`), used for most trunks
-    and heads. With `each`, the film has the mask of each bone. Some films show no bone. The same
-    arguments give the same bytes. Raises UsageError for a film under 32 x 32, or a region that no
-    skeleton has.
+    and heads. With `each`, the film has the mask of each bone. `others` are each skeleton with the
+    bones of other people (`atlas_bones`), each as frequent as itself. Some films show no bone. The
+    same arguments give the same bytes. Raises UsageError for a film under 32 x 32, or a region that
+    no skeleton has.
     """
     check_size(size)
     rng = np.random.default_rng(seed)
@@ -211,11 +213,13 @@ def skeleton_film(
         raise UsageError(f"no region {region!r}; choose one of {', '.join(names)}")
     weights = np.array([one.weight for _, one in choices])
     index, chosen = choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
-    scene = draw_scene(rng, skeletons[index], chosen, _shape(rng, chosen, size))
+    people = [skeletons[index], *(others[index] if others else ())]
+    skeleton = people[int(rng.integers(len(people)))] if len(people) > 1 else people[0]
+    scene = draw_scene(rng, skeleton, chosen, _shape(rng, chosen, size))
     known = atlases[index] if atlases and set(ANCHORS) & set(chosen.bodies) else ()
     atlas = known[int(rng.integers(len(known)))] if known and rng.random() < WITH_ORGANS else None
     paths = measure(rng, scene, atlas)
-    bones = _outlines(scene, skeletons[index]) if each else {}
+    bones = _outlines(scene, skeleton) if each else {}
     if rng.random() < 0.03:
         paths = replace(paths.without_bone(), envelope=np.zeros_like(paths.envelope))
         bones = {}

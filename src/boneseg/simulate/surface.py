@@ -161,6 +161,13 @@ def read_surface(path: Path, scale: float = 1.0) -> Surface:
         raise UsageError(
             f"{path}: contains no surface ({error}); give VTP, STL, OBJ or PLY"
         ) from None
+    return smooth_surface(mesh, scale)
+
+
+def smooth_surface(mesh: Trimesh, scale: float = 1.0) -> Surface:
+    """A welded mesh as a smooth closed surface, its points times `scale`: see `read_surface`."""
+    import trimesh
+
     if not mesh.is_watertight:
         trimesh.repair.fill_holes(mesh)
         trimesh.repair.fix_normals(mesh, multibody=True)
