@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BASE := .venv-base
 
-.PHONY: setup demo test check docs clean
+.PHONY: setup base demo test check docs clean
 
 setup: $(READY)
 
@@ -17,6 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 # What `pip install boneseg` gives, without torch: the tests segment with it.
+base: $(BASE)/.ready
+
 $(BASE)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BASE)
 	$(BASE)/bin/python -m pip install --quiet --upgrade pip
@@ -27,10 +29,11 @@ demo: setup
 	rm -rf demo
 	$(BIN)/boneseg demo --out demo
 
-# Coverage costs a third of the CPU time of tests within one process; `make test COVERAGE=` omits it.
+# Coverage adds half to the CPU time of Python code; `make test COVERAGE=` omits it. Files go to the
+# workers in the order of tests/conftest.py, and not those with most tests first.
 COVERAGE ?= --cov --cov-report=term
-test: setup $(BASE)/.ready
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(COVERAGE)
+test: setup base
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(COVERAGE)
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks scripts fuzz

@@ -98,6 +98,7 @@ def test_folds_and_their_report_share_the_films(
     assert placed_by_training(work) == 2  # for all folds, and to predict it
 
 
+@pytest.mark.slow
 def test_recipes_of_another_working_size_share_the_films(
     phantoms: Dataset, tmp_path: Path, work: Work
 ) -> None:
@@ -157,6 +158,7 @@ def test_training_on_films_in_hand_is_training_from_the_folder_to_the_bit(
     assert ours.assess().card.data == theirs.assess().card.data
 
 
+@pytest.mark.slow
 def test_a_dataset_beyond_the_memory_limit_gives_the_same_cross_validation(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +176,7 @@ def _is_mapped(film: Film) -> bool:
     return type(film.radiograph.pixels).__name__ == "MappedArray"
 
 
+@pytest.mark.slow
 def test_workers_get_the_films_of_their_parent(
     phantoms: Dataset, tmp_path: Path, work: Work
 ) -> None:

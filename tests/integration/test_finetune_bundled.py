@@ -41,6 +41,7 @@ def test_hidden_bone_is_read_for_films_of_the_trunk_alone(tmp_path: Path) -> Non
     assert pools.films["knee"][0].mask.any() and not pools.films["knee"][0].hidden.any()
 
 
+@pytest.mark.slow
 def test_a_run_trains_and_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulate(tmp_path / "films", 2, size=(64, 64))
     words = ["--pools", str(tmp_path / "films"), "--work", str(tmp_path / "work"), "--batch", "1"]

@@ -28,7 +28,7 @@ def test_retraining_on_12_films_offers_a_model_to_switch_to(browser: Any, tmp_pa
         page.tab.click("#train-open")
         page.wait("document.getElementById('train').open")
         assert "12 accepted films" in page.tab.locator("[data-part=accepted]").inner_text()
-        page.tab.fill("[data-part=minutes]", "0.15")
+        page.tab.fill("[data-part=minutes]", "0.1")
         page.tab.click("[data-part=start]")
         page.wait("document.querySelector('[data-part=stop]').hidden === false")
         page.wait("document.querySelector('[data-part=offer]').hidden === false", 240)

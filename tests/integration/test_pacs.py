@@ -43,6 +43,7 @@ def test_each_film_of_a_study_gets_one_segmentation(tmp_path, server, engine, ro
 
 
 @needs_orthanc
+@pytest.mark.slow
 def test_twenty_films_are_segmented_once_though_the_server_is_killed(
     tmp_path, server, engine, room, lines
 ):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boneseg import __version__, cli
-from tests.support.command_line import boneseg
+from tests.support.command_line import boneseg_process
 
 
 def test_the_version_is_printed_and_the_package_is_the_command() -> None:
@@ -29,7 +29,7 @@ def test_the_version_is_printed_and_the_package_is_the_command() -> None:
     ],
 )
 def test_invalid_arguments_point_to_the_help_of_their_verb(words: list[str], told: str) -> None:
-    done = boneseg(*words)
+    done = boneseg_process(*words)
     assert (done.returncode, done.stderr.strip()) == (2, told)
 
 
@@ -58,7 +58,7 @@ def test_too_little_memory_is_reported_in_one_line(
     ],
 )
 def test_invalid_arguments_end_with_status_2_and_one_line(words: list[str], hint: str) -> None:
-    done = boneseg(*words)
+    done = boneseg_process(*words)
     assert done.returncode == 2
     assert hint in done.stderr
     assert done.stderr.count("\n") == 1
@@ -66,7 +66,7 @@ def test_invalid_arguments_end_with_status_2_and_one_line(words: list[str], hint
 
 
 def test_a_call_without_arguments_shows_the_help_and_no_error() -> None:
-    done = boneseg()
+    done = boneseg_process()
     assert done.returncode == 2
     assert "Commands" in done.stdout
     assert done.stderr == ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import boneseg
+from tests.support.command_line import boneseg_process
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_wrong_words_open_nothing(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = boneseg(*words)
+    done = boneseg_process(*words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
@@ -31,6 +31,6 @@ def test_wrong_words_open_nothing(
 
 @pytest.mark.parametrize("verb", ["serve", "pacs", "node"])
 def test_the_help_says_what_the_service_does(verb: str) -> None:
-    done = boneseg(verb, "--help")
+    done = boneseg_process(verb, "--help")
     assert done.returncode == 0
     assert "Usage: " in done.stdout and "--log-format" in done.stdout

@@ -14,7 +14,7 @@ import pytest
 from boneseg.cli import training
 from boneseg.errors import TrainingError
 from boneseg.training.history import Check
-from tests.support.command_line import boneseg
+from tests.support.command_line import boneseg, boneseg_process
 
 
 def test_training_starts_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
@@ -49,7 +49,8 @@ def test_films_and_masks_may_lie_in_folders_of_their_own(films: Path, run: Path)
 
 
 def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
-    done = boneseg("train", films, "--out", tmp_path / "run", "--recipe", "fast", "--epochs", 1)
+    words = ("train", films, "--out", tmp_path / "run", "--recipe", "fast", "--epochs", 1)
+    done = boneseg_process(*words)
     assert done.returncode == 0
     assert done.stdout == ""
     assert all(word not in done.stderr for word in ("torchvision", "Warning", "W11"))
@@ -83,6 +84,7 @@ def test_a_log_reports_a_collapse_and_the_restart(
     assert collapse == "epoch 40  collapsed: all background"
 
 
+@pytest.mark.slow
 def test_crossval_prints_its_folds_and_leaves_an_ensemble(films: Path, tmp_path: Path) -> None:
     out = tmp_path / "cv"
     words = ("crossval", films, "--out", out, "--folds", 2, "--recipe", "fast", "--epochs", 4)

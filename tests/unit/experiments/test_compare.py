@@ -27,6 +27,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(folder)
 
 
+@pytest.mark.slow
 def test_recipes_share_their_folds_and_are_compared_with_the_first(
     phantoms: Dataset, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def test_every_film_is_predicted_once_by_a_model_that_never_saw_it(
     assert (read_mask(kept.with_name(f"{case.name}_mask.png")) == found.mask).all()
 
 
+@pytest.mark.slow
 def test_folds_start_from_a_bundle(
     phantoms: Dataset, done: CrossValidation, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_ensemble_is_the_mean_of_its_folds_and_of_the_mirrored_film(
     assert 0 <= found.trust <= 1
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_where_it_was(
     phantoms: Dataset, done: CrossValidation, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_killed_run_resumes_where_it_was(
     )
 
 
+@pytest.mark.slow
 def test_films_that_changed_are_named(phantoms: Dataset, tmp_path: Path) -> None:
     copy = tmp_path / "films"
     shutil.copytree(phantoms.root, copy)
@@ -191,6 +194,7 @@ def test_a_film_named_like_the_mask_of_another_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_folds_at_once_give_the_same_figures(
     phantoms: Dataset, done: CrossValidation, tmp_path: Path
 ) -> None:
@@ -220,6 +224,7 @@ def test_a_worker_ended_from_outside_is_named_in_one_line(
         cross_validate(phantoms, recipe(), tmp_path, folds=2, parallel=2)
 
 
+@pytest.mark.slow
 def test_a_fold_that_fails_is_reported_and_the_others_are_finished(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +245,7 @@ def test_a_fold_that_fails_is_reported_and_the_others_are_finished(
     assert "Fold 2 failed" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_parts_have_rows_of_their_own(phantoms: Dataset, tmp_path: Path) -> None:
     cases = tuple(
         replace(case, part="hand" if index < 6 else "leg")

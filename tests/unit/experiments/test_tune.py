@@ -33,6 +33,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(folder)
 
 
+@pytest.mark.slow
 def test_the_best_recipe_is_a_file_and_its_gain_is_judged_on_unseen_films(
     phantoms: Dataset, base: Recipe, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_too_few_films_to_hold_some_back_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_workers_share_the_trials(phantoms: Dataset, base: Recipe, tmp_path: Path) -> None:
     told: list[int] = []
     found = tune_recipe(

@@ -17,6 +17,7 @@ from boneseg.errors import RecipeError, TrainingError
 from boneseg.training import loop as training
 from boneseg.training.history import Check
 from boneseg.training.train import train
+from tests.support.command_line import boneseg
 from tests.support.training import SMALL, recipe
 
 SMALL += ["network.levels=3"]
@@ -70,15 +71,15 @@ def test_kill_minus_9_changes_nothing(phantoms: Dataset, tmp_path: Path) -> None
     words = ["train", str(phantoms.root), "--epochs", "30"]
     for setting in [*SMALL, "run.precision=fp32"]:
         words += ["--set", setting]
-    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run([*call, "--out", str(whole)], check=True, capture_output=True)
+    assert boneseg(*words, "--out", whole).returncode == 0
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
     with subprocess.Popen([*call, "--out", str(cut)], stderr=subprocess.DEVNULL) as running:
         while not (cut / "checkpoint.safetensors").exists() and running.poll() is None:
             time.sleep(0.01)
         running.kill()
     assert not (cut / "bundle").exists()
-    subprocess.run([*call, "--out", str(cut), "--resume"], check=True, capture_output=True)
+    assert boneseg(*words, "--out", cut, "--resume").returncode == 0
     weights = [run / "bundle" / "weights.safetensors" for run in (whole, cut)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
