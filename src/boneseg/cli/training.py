@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from boneseg.bundle.store import Bundle
     from boneseg.dataset.open import Dataset
     from boneseg.recipes.recipe import Recipe
+    from boneseg.training.history import Check
     from boneseg.training.run import TrainedRun
 
 PRECISIONS = ("float", "int8")
@@ -69,12 +70,11 @@ def train(
     keep_names: KeepNames = False,
 ) -> int:
     """Train a U-Net on films and masks; the model is written to OUT/bundle."""
-    from boneseg.training.history import Check
-    from boneseg.training.train import train as run_training
-
     _check_precision(precision)
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = _warm_start(init, chosen, settings)
+    from boneseg.training.train import train as run_training
+
     dataset = _dataset(data, images, masks, labels, keep_names)
     with sole_writer(out):
         with Progress("training") as progress:
@@ -112,12 +112,11 @@ def crossval(
     as_json: Json = False,
 ) -> int:
     """Cross-validate: train and score one model per fold, and build an ensemble of them."""
-    from boneseg.experiments.crossval import cross_validate
-    from boneseg.experiments.crossval_report import write_crossval_report
-    from boneseg.training.history import Check
-
     chosen = _chosen_recipe("crossval", recipe, settings, minutes, epochs)
     start = _warm_start(init, chosen, settings)
+    from boneseg.experiments.crossval import cross_validate
+    from boneseg.experiments.crossval_report import write_crossval_report
+
     dataset = _dataset(data, images, masks, labels, keep_names)
     with sole_writer(out):
         with Progress("cross-validating") as progress:
@@ -169,11 +168,10 @@ def compare(
     as_json: Json = False,
 ) -> int:
     """Cross-validate recipes on the same folds and test their differences for significance."""
+    asked = _asked_settings("compare", settings, minutes, epochs)
     from boneseg.experiments.compare import compare_recipes
     from boneseg.experiments.comparison_report import write_compare_report
-    from boneseg.training.history import Check
 
-    asked = _asked_settings("compare", settings, minutes, epochs)
     data, names = (Path(names[0]), names[1:]) if images is None and masks is None else (None, names)
     dataset = _dataset(data, images, masks, labels, keep_names)
     with sole_writer(out):
@@ -222,12 +220,12 @@ def tune(
     as_json: Json = False,
 ) -> int:
     """Search for a better recipe; the best is written to OUT/best.toml for train --recipe."""
-    from boneseg.experiments.tune import tune_recipe
     from boneseg.recipes.search_space import SPACE, read_space
-    from boneseg.training.history import Check
 
     chosen = _chosen_recipe("tune", recipe, settings, minutes, epochs)
     asked = read_space(space) if space is not None else SPACE
+    from boneseg.experiments.tune import tune_recipe
+
     dataset = _dataset(data, images, masks, labels, keep_names)
     with Progress("tuning") as progress:
         ended: set[int] = set()
