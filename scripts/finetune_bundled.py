@@ -43,14 +43,21 @@ HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not sho
 BONES = 0.3  # weight in the loss of the head that names the bones
 HEAD_RATE = 10.0  # learning rate of that head, which starts from nothing, to that of the network
 NORMALISED = 0.35  # share of films that are contrast-normalised, as half of inference is
-DARKENED = {"pelvis": 0.5, "hip": 0.5}  # share of films whose flesh is nearly black; others: 0.15
+# Share of films shown by a power of their grey values, and its range: above 1 flesh is nearly
+# black, below 1 nearly as bright as bone. Of other parts: `OTHERS`.
+POWERS = {
+    "pelvis": (0.5, 1.3, 2.6), "hip": (0.5, 1.3, 2.6),
+    "skull": (0.5, 0.35, 0.8), "neck": (0.3, 0.35, 0.8),
+}  # fmt: skip
+OTHERS = (0.15, 1.3, 2.6)
 EMA = 0.997
+SIDE = 320  # px of the working grid, as in inference
 ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
 TRUNK = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body")
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
-    "knee": 0.34, "full leg": 0.07, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.08,
-    "ct": 0.06, "skull": 0.08, "lumbar spine": 0.05, "pelvis": 0.1, "hip": 0.04, "trunk": 0.03,
+    "knee": 0.17, "full leg": 0.07, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.1,
+    "ct": 0.06, "skull": 0.14, "lumbar spine": 0.06, "pelvis": 0.12, "hip": 0.05, "trunk": 0.04,
 }  # fmt: skip
 
 
@@ -132,8 +139,9 @@ class Pools:
         for part in rng.choice(parts, size, p=chances / chances.sum()):
             film = self.films[part][rng.integers(len(self.films[part]))]
             normalised = rng.random() < NORMALISED
-            if rng.random() < DARKENED.get(part, 0.15):
-                grid = darkened(film.plain.astype(np.float32), float(rng.uniform(1.3, 2.6)))
+            share, low, high = POWERS.get(part, OTHERS)
+            if rng.random() < share:
+                grid = by_power(film.plain.astype(np.float32), float(rng.uniform(low, high)))
                 films.append(locally_normalised(grid) if normalised else grid)
             else:
                 films.append(film.normalised if normalised else film.plain)
@@ -147,11 +155,11 @@ class Pools:
         return stacked, torch.from_numpy(np.stack(targets)), torch.tensor(known)
 
 
-def darkened(grid: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
-    """A film on the working grid, float32 H x W, shown by a power of its grey values, above 1."""
+def by_power(grid: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
+    """A film on the working grid, float32 H x W, shown by a power of its grey values."""
     low, high = float(grid.min()), float(grid.max())
-    dark = ((grid - low) / max(high - low, 1e-6)) ** exponent
-    return standardised(dark.astype(np.float32)) * (grid != 0)  # padding stays 0
+    shown = ((grid - low) / max(high - low, 1e-6)) ** exponent
+    return standardised(shown.astype(np.float32)) * (grid != 0)  # padding stays 0
 
 
 def _mask(image: Path, kind: str) -> NDArray[np.bool_]:
@@ -220,8 +228,7 @@ def main() -> None:
 
 def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
     """Train; return the exponential moving average of the weights."""
-    side = RECIPE.prepare.height or 288
-    pools = Pools(asked.pools, Preparation(side, side))
+    pools = Pools(asked.pools, Preparation(SIDE, SIDE))
     average = between(network, network, 0.0)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = [
