@@ -55,7 +55,7 @@ Every film is predicted once, by the model that was not trained on it. The table
 the curves show their training, the histogram the 95 % Hausdorff distances of the films.""",
     """result = boneseg.cross_validate(films, recipe, here / "folds", folds=5)
 result""",
-    """The five models form an ensemble; the agreement of its predictions is the trust score.""",
+    """The five models form an ensemble. Trust is how good the mask is expected to be.""",
     """ensemble = boneseg.Engine(result.bundle)
 found = ensemble.find(boneseg.read_radiograph(unseen.cases[3].image).pixels)
 found""",

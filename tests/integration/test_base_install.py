@@ -66,7 +66,7 @@ def test_a_film_and_what_is_found_on_it_show_themselves_without_torch(tmp_path: 
 import sys, boneseg, numpy
 from boneseg.inference.engine import Finding
 film = boneseg.read_radiograph({str(film)!r})
-found = Finding(film.pixels, film.pixels > 0.5, None, film.pixels)
+found = Finding(film.pixels, film.pixels > 0.5, film.pixels)
 assert "<img" in film._repr_html_() and "<img" in found._repr_html_()
 assert "torch" not in sys.modules, "torch was imported"
 """

@@ -50,6 +50,34 @@ def test_a_dicom_film_is_dropped_drawn_on_saved_and_reopened(
     assert all(url.startswith(("http://127.0.0.1:", "blob:")) for url in page.asked)
 
 
+def test_films_are_listed_worst_first_with_their_verdict_and_its_reason(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "films", "hand", "knee")
+    Image.new("L", (300, 200), 90).save(folder / "images" / "blank.png")
+    with served("--data", folder) as address:
+        page = Page(browser, address)
+        page.ready()
+        page.wait("lightbox.list.rows.every((row) => row.verdict !== null)")
+        verdicts = page.tab.eval_on_selector_all(
+            ".film .verdict", "all => all.map((one) => one.textContent)"
+        )
+        names = page.tab.eval_on_selector_all(
+            ".film .name", "all => all.map((one) => one.textContent)"
+        )
+        reasons = page.tab.eval_on_selector_all(
+            ".film .reason", "all => all.map((one) => one.textContent)"
+        )
+        assert names[0] == "blank" and verdicts[0] == "unsuitable"
+        assert "does not look like a radiograph" in reasons[0]
+        assert [bool(reason) for reason in reasons] == [word != "good" for word in verdicts]
+        page.tab.click("text=hand")
+        page.ready("hand")
+        facts = page.tab.inner_text("#facts")
+        assert "hand (" in facts and "Verdict" in facts
+        page.close()
+
+
 def test_every_tool_works_as_described(opened: Callable[..., Page]) -> None:
     page = opened()
     page.ready()

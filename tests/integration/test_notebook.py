@@ -71,8 +71,8 @@ def test_a_finding_shows_its_film_and_a_name_is_no_markup() -> None:
     pixels = np.zeros((300, 900), np.float32)
     mask = pixels > 1
     mask[100:200, 100:400] = True
-    page = Finding(pixels, mask, 0.9, pixels)._repr_html_()
-    assert "bone: 11.1% of the film, trust 0.90" in page
+    page = Finding(pixels, mask, pixels)._repr_html_()
+    assert "bone: 11.1% of the film; not a radiograph; unsuitable (trust" in page
     assert "300 × 900 px" in Radiograph(pixels, None, "unknown", Path("x.png"))._repr_html_()
     summary = evaluate_predictions([("a", mask, mask, None)])
     assert "<b>" not in summaries_table([("<b>hand</b>", summary)])

@@ -20,3 +20,8 @@ def sample_films() -> Path:
 def film_check_weights() -> Path:
     """The path of the bundled weights of `inference/plausibility.py`."""
     return _MODELS / "film-check.safetensors"
+
+
+def verdict_weights() -> Path:
+    """The path of the bundled weights of `inference/verdict/network.py`."""
+    return _MODELS / "verdict.safetensors"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from boneseg._util.console import say, show
 from boneseg._util.files import STALE, real_path, sweep
@@ -30,6 +30,9 @@ from boneseg.cli.common import (
 )
 from boneseg.cli.progress import Progress
 from boneseg.errors import BonesegError, UsageError
+
+if TYPE_CHECKING:
+    from boneseg.inference.batch import Result
 
 NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to import
     "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
@@ -73,7 +76,7 @@ def segment(
     """Segment bones in films; write a mask and an overlay on each film's own pixel grid."""
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import load_bundle
-    from boneseg.inference.batch import Result, segment_files
+    from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.discovery import find_radiographs
 
@@ -93,8 +96,9 @@ def segment(
                 progress.say(f"error: {result.error}")
             if result.warning:
                 progress.say(f"warning: {result.input}: {result.warning}")
-            words = "failed" if result.error else f"{result.area_px} px of bone"
-            progress.at(number / len(films), f"{result.input}: {words}")
+            if result.verdict in ("review", "unsuitable") and result.reason != result.warning:
+                progress.say(f"{result.verdict}: {result.input}: {result.reason}")
+            progress.at(number / len(films), f"{result.input}: {_result(result)}")
 
         results = segment_files(
             films,
@@ -115,6 +119,14 @@ def segment(
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0
+
+
+def _result(result: Result) -> str:
+    """A result in a few words."""
+    if result.error:
+        return "failed"
+    view = f"{result.part}, {result.projection}" if result.projection else result.part
+    return f"{result.area_px} px of bone; {view}; {result.verdict}, trust {result.trust:.2f}"
 
 
 def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:

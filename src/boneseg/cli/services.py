@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from boneseg._util import logs, runtime
 from boneseg._util.logs import LogFormat, log
@@ -33,6 +33,14 @@ from boneseg.errors import BonesegError, RadiographError, ServiceError, UsageErr
 if TYPE_CHECKING:
     from boneseg.pacs.dicomweb.watch import Outcome
 
+LeastVerdict = Annotated[
+    Literal["good", "review", "unsuitable"],
+    Option(
+        "--min-verdict",
+        help="Lowest verdict of the masks to send; others are withheld and reported.",
+        panel=OUTPUT,
+    ),
+]
 LONGEST_WAIT = 300.0  # seconds that pacs --study waits for an unreachable server
 TERMINATED = 128 + signal.SIGTERM  # exit status of a job terminated before it finished
 
@@ -134,6 +142,7 @@ def pacs(
         Option(help="File with a bearer token, instead of --netrc.", panel=SERVICE),
     ] = None,
     model: Model = None,
+    min_verdict: LeastVerdict = "unsuitable",
     spool: Annotated[
         Path | None,
         Option(
@@ -166,7 +175,14 @@ def pacs(
         DicomWeb(url, netrc=netrc, token=token, patience=patience) as web,
         scratch(spool or usual_folder()) as folder,
     ):
-        watch = Watch(web, Engine(model or "bundled"), folder, modalities=modalities, report=report)
+        watch = Watch(
+            web,
+            Engine(model or "bundled"),
+            folder,
+            modalities=modalities,
+            least=min_verdict,
+            report=report,
+        )
         if study is None:
             log.info(f"{web.name}: watching for films of {', '.join(modalities)}")
             watch.forever(since, every)
@@ -205,6 +221,8 @@ def _listed(modality: str) -> list[str]:
 def _log(outcome: Outcome) -> None:
     if outcome.state == "failed":
         log.error(str(outcome))
+    elif outcome.state == "withheld":
+        log.warning(str(outcome))
     elif outcome.state == "stored":
         log.info(str(outcome))
 
@@ -215,8 +233,9 @@ def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
         print_json([asdict(outcome) for outcome in outcomes])
     elif outcomes:
         counts = Counter(outcome.state for outcome in outcomes)
+        withheld = f"{counts['withheld']} withheld, " if counts["withheld"] else ""
         print(
-            f"{counts['stored']} stored, {counts['there']} already present, "
+            f"{counts['stored']} stored, {counts['there']} already present, {withheld}"
             f"{counts['failed']} failed"
         )
 
@@ -239,6 +258,7 @@ def node(
     spool: Annotated[Path, Option(help="Folder for queued films.", panel=ADVANCED)] = Path("spool"),
     limit: Annotated[int, Option(min=1, help="Most films queued.", panel=ADVANCED)] = 1000,
     model: Model = None,
+    min_verdict: LeastVerdict = "unsuitable",
     log_format: LogLines = "text",
 ) -> int:
     """Run a DICOM node: receive films by C-STORE, send segmentations by C-STORE."""
@@ -255,7 +275,7 @@ def node(
     with only_node(spool, f"{ours} on {host}:{port}"):
         waiting = Spool(spool, limit)
         engine = Engine(model or "bundled")
-        answering = Node(waiting, engine, there, title=ours, allow=known)
+        answering = Node(waiting, engine, there, title=ours, allow=known, least=min_verdict)
         with suppress(KeyboardInterrupt), answering.running(host, port) as found:
             log.info(f"{ours} listens on {host}:{found}; segmentations are sent to {there}")
             stopped.wait()

@@ -22,6 +22,7 @@ from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
 from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
 from boneseg.masks.output import OutputFolder, Target, write_outputs
+from boneseg.masks.verdict import Grade
 from boneseg.radiograph.film import Radiograph, SpacingKind
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.provenance import ReportEntry
@@ -40,10 +41,15 @@ class Result:
     area_px: int | None = None  # of all bone
     area_mm2: float | None = None  # None where the spacing is unknown
     spacing: SpacingKind | None = None  # kind of the pixel spacing
-    confidence: float | None = None  # mean probability of the predicted class
-    trust: float | None = None  # agreement of members and test-time augmentation; review the lowest
+    part: str | None = None  # body part, or "not a radiograph"
+    part_confidence: float | None = None  # the probability of it
+    projection: str | None = None  # frontal, lateral or oblique
+    projection_confidence: float | None = None  # the probability of it
+    verdict: Grade | None = None  # good, review or unsuitable
+    reason: str | None = None  # of the verdict, in words
+    trust: float | None = None  # the balanced score that the mask is expected to have
     likeness: float | None = None  # plausibility as a radiograph, in [0, 1]
-    warning: str | None = None  # low likeness, and skipped formats
+    warning: str | None = None  # not a radiograph, and skipped formats
     skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
     frame: int | None = None  # as requested, from 1
     seconds: float | None = None  # of inference
@@ -188,6 +194,7 @@ class _Batch:
 def _result(film: Radiograph, finding: Finding, skipped: dict[str, str]) -> Result:
     """The measurements of a film, without its name and files."""
     warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
+    verdict = finding.verdict.rounded()
     spacing, area = film.spacing_mm, int(np.count_nonzero(finding.mask))
     return Result(
         input="",
@@ -195,8 +202,7 @@ def _result(film: Radiograph, finding: Finding, skipped: dict[str, str]) -> Resu
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
         spacing=film.spacing_kind,
-        confidence=round(finding.confidence, 4),
-        trust=round(finding.trust, 4) if finding.trust is not None else None,
+        **asdict(verdict),
         likeness=round(finding.likeness, 4),
         warning="; ".join(filter(None, warnings)) or None,
         skipped=skipped,

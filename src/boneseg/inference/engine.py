@@ -11,16 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.bundle.card import ONNX
+from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError, BundleError
-from boneseg.inference.agreement import agreement
 from boneseg.inference.backends import open_backend
 from boneseg.inference.finding import Finding
 from boneseg.inference.restoring import restored_mask
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
+from boneseg.inference.verdict.evidence import Evidence, predictions
 from boneseg.masks.segmentation import Segmentation
-from boneseg.preprocessing import Floats, Preparation, in_squares, locally_normalised
+from boneseg.preprocessing import (
+    Floats,
+    Placement,
+    Preparation,
+    in_squares,
+    locally_normalised,
+)
 from boneseg.radiograph.film import Radiograph
 
 MOST = 4  # films processed concurrently: each is in memory with its results
@@ -36,7 +43,8 @@ class Engine:
     Results are on the film's own grid. `backend` is one of `inference.backends.BACKENDS` (default:
     the best one for this machine). With `full_resolution`, films larger than the working grid get
     a second pass in tiles, at up to `inference.tiles.MAGNIFIED` times the scale. The engine is
-    thread-safe; `at_once` is the number of threads that will use it, limited to MOST. Raises
+    thread-safe; `at_once` is the number of threads that will use it, limited to MOST. The verdict
+    on a mask expects every bone in it if `every_bone` (default: of the bundled model only). Raises
     BundleError if the bundle cannot be read or run, UsageError for a backend that is not
     installed.
     """
@@ -48,11 +56,15 @@ class Engine:
         backend: str | None = None,
         full_resolution: bool = False,
         at_once: int = 1,
+        every_bone: bool | None = None,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
         self._network = open_backend(bundle, backend, self.at_once)
         self._full_resolution = full_resolution
+        self._every = (
+            bundle.path.resolve() == bundled().resolve() if every_bone is None else every_bone
+        )
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
             self._network.prepare(self._shape(bundle.preparation((1, 1))))
 
@@ -82,6 +94,7 @@ class Engine:
             loading.result()
         views = self._views(films)
         mean = views.mean(axis=0)
+        evidence = partial(self._evidence, grid, place, views)  # few need the verdict
         if self._full_resolution and (finer := magnified(preparation, place)) is not None:
             grid, finer_place = finer.film(pixels, aspect)
             tiles = tiled(
@@ -89,13 +102,10 @@ class Engine:
             )
             mean, place = merged(mean, place, tiles, finer_place), finer_place
             preparation = finer
-        trust = (
-            agreement(scaled(views, card.temperature), card.threshold) if len(views) > 1 else None
-        )
         probability = scaled(mean, card.temperature)
         mask = restored_mask(probability, place, card.threshold)
         scores = partial(preparation.restore, probability, place)
-        return Finding(scores, mask, trust, pixels, place.window(probability))
+        return Finding(scores, mask, pixels, evidence, self._every)
 
     def segmentation(
         self, film: Radiograph, finding: Finding, name: Path | str, title: str = ""
@@ -104,10 +114,22 @@ class Engine:
 
         name: of the film in outputs. title: its name in a document of several films.
         """
-        model = self.bundle.card.model
         return Segmentation(
-            film, finding.mask, lambda: finding.probability, model, Path(name), called=title
+            film,
+            finding.mask,
+            lambda: finding.probability,
+            self.bundle.card.model,
+            Path(name),
+            called=title,
+            verdict=finding.verdict,
         )
+
+    def _evidence(self, grid: Floats, place: Placement, views: Floats) -> Evidence:
+        """What the verdict on the mask is based on, before any second pass."""
+        card = self.bundle.card
+        calibrated = scaled(views, card.temperature)
+        seen = predictions(grid, place, calibrated, card.threshold)
+        return seen.evidence(place.width / place.height)
 
     def _films(self, grid: Floats) -> Floats:
         """The network's input, N x 1 x height x width: a film, and its test-time augmentation."""

@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.inference.plausibility import LEAST, likeness
+from boneseg.inference.plausibility import likeness
+from boneseg.inference.verdict.evidence import Evidence, Predictions
+from boneseg.masks.verdict import NO_RADIOGRAPH, Verdict
 from boneseg.preprocessing import Floats
 
 
@@ -18,47 +20,59 @@ class Finding:
     """The result of a model on one film.
 
     scores: the probability on the film's own grid, or what makes it: few need more than the mask.
-    grid: the calibrated probability on the working grid, where the film is; None if unknown.
+    evidence: makes what the verdict is based on (default: the film, its probability and its mask).
+    every: whether the model should find every bone, as the bundled one.
     """
 
     scores: Floats | Callable[[], Floats]
     mask: NDArray[np.bool_]  # H x W, True where there is bone
-    trust: float | None  # in [0, 1]; None for a single member without test-time augmentation
     pixels: Floats  # of the film, H x W
-    grid: Floats | None = None
+    evidence: Callable[[], Evidence] | None = None
+    every: bool = False
 
     @cached_property
     def probability(self) -> Floats:
         """Of bone, float32 H x W on the film's own grid, calibrated."""
         return self.scores() if callable(self.scores) else self.scores
 
-    @property
-    def confidence(self) -> float:
-        """The mean probability of the predicted class, in [0.5, 1], over the working grid."""
-        grid = self.probability if self.grid is None else self.grid
-        return 0.5 + float(np.abs(grid - 0.5).mean())
-
     @cached_property
     def likeness(self) -> float:
         """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
         return likeness(self.pixels)
 
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The body part, the quality that the mask is expected to have, and the reason.
+
+        Computed in some milliseconds when it is first asked for.
+        """
+        from boneseg.inference.verdict.judge import judge
+
+        return judge(self._seen(), every=self.every, likeness=self.likeness)
+
+    @property
+    def trust(self) -> float:
+        """The balanced score that the mask is expected to have: see `masks.verdict.Verdict`."""
+        return self.verdict.trust
+
     @property
     def warning(self) -> str | None:
-        """A reason to distrust the mask, or None."""
-        if self.likeness >= LEAST:
-            return None
-        return f"does not look like a radiograph (likeness {self.likeness:.2f}); check the film"
+        """A reason not to use the mask at all, or None."""
+        return self.verdict.reason if self.verdict.part == NO_RADIOGRAPH else None
+
+    def _seen(self) -> Evidence:
+        if self.evidence is not None:
+            return self.evidence()
+        height, width = self.mask.shape
+        mask = self.mask.astype(np.float32)
+        return Predictions(self.pixels, self.probability, mask, None).evidence(width / height)
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
-        trust = "unknown" if self.trust is None else f"{self.trust:.4f}"
-        return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {trust})"
+        return f"Finding({height} x {width}, {self.mask.mean():.1%} bone, trust {self.trust:.4f})"
 
     def _repr_html_(self) -> str:
         from boneseg._util.drawing.html import figure, frame
 
-        trust = "" if self.trust is None else f", trust {self.trust:.2f}"
-        caution = f"; warning: {self.warning}" if self.warning else ""
-        words = f"bone: {self.mask.mean():.1%} of the film{trust}{caution}"
+        words = f"bone: {self.mask.mean():.1%} of the film; {self.verdict.view}; {self.verdict}"
         return frame(figure(self.pixels, words, self.mask))

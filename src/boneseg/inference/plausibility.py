@@ -15,29 +15,18 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from threadpoolctl import ThreadpoolController
 
 from boneseg.bundle.shipped import film_check_weights
 from boneseg.errors import BundleError
+from boneseg.inference.convolution import convolved, single_threaded
 from boneseg.preprocessing import Floats, resize
 
 SIDE = 128  # px; the aspect ratio is not kept
 STRIDES = (2, 2, 2, 1, 2, 1)  # of the layers
 LEAST = 0.5  # likeness below which a warning is given
 BLANK = 0.04  # standard deviation at SIDE x SIDE below which it is blank; 469 real films: 0.08 up
-
-# BLAS threads spin while waiting, for longer than their share of such a small network takes, and
-# the cores are needed for segmentation. The thread limit is global to NumPy.
-_one_at_a_time = Lock()
-
-
-@cache
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -52,12 +41,12 @@ class FilmCheck:
         small = np.clip(resize(pixels, (SIDE, SIDE)), 0, 1)
         if small.std() < BLANK:
             return -math.inf
-        with _one_at_a_time, _threads().limit(limits=1, user_api="blas"):
+        with single_threaded():
             return self._answer(2 * small[None] - 1)
 
     def _answer(self, features: Floats) -> float:
         for (weight, bias), stride in zip(self.layers, STRIDES, strict=True):
-            features = np.maximum(_convolved(features, weight, stride) + bias[:, None, None], 0)
+            features = np.maximum(convolved(features, weight, stride) + bias[:, None, None], 0)
         pooled = np.concatenate([features.mean(axis=(1, 2)), features.max(axis=(1, 2))])
         weight, bias = self.head
         return float((weight @ pooled + bias).item())
@@ -85,10 +74,3 @@ def load_film_check(path: Path) -> FilmCheck:
         return FilmCheck(tuple(pairs), (found["head.weight"], found["head.bias"]))
     except (OSError, SafetensorError, KeyError):
         raise BundleError(f"{path}: is missing or damaged; install boneseg again") from None
-
-
-def _convolved(features: Floats, weight: Floats, stride: int) -> Floats:
-    """Convolve C x H x W with O x C x 3 x 3 to O x H/stride x W/stride, zero-padded."""
-    padded = np.pad(features, ((0, 0), (1, 1), (1, 1)))
-    windows = sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
-    return np.tensordot(weight, windows, axes=([1, 2, 3], [0, 3, 4]))

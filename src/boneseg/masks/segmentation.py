@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.masks.polygons import TOLERANCE
+from boneseg.masks.verdict import Verdict
 from boneseg.preprocessing import Floats
 from boneseg.radiograph.film import Radiograph
 
@@ -39,7 +40,7 @@ class Segmentation:
     a mask is known. model: that found the bones; None if a person drew them. name: of the film in
     outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest distance of
     polygons from the edge of the mask, px. called: name of the film in a document of several films
-    (default: its file name).
+    (default: its file name). verdict: on the model's mask; None if there is none.
     """
 
     film: Radiograph
@@ -49,6 +50,7 @@ class Segmentation:
     name: Path
     tolerance: float = TOLERANCE
     called: str = ""
+    verdict: Verdict | None = None
 
     @cached_property
     def probability(self) -> Floats | None:

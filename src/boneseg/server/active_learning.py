@@ -24,10 +24,10 @@ FLOOR = 0.02  # floor of uncertainty and novelty, so that neither cancels the ot
 
 @dataclass(frozen=True)
 class Candidate:
-    """A film to be ranked: its trust in [0, 1] (None: unknown), and its appearance."""
+    """A film to be ranked: its trust in [0, 1], and its appearance."""
 
     id: str
-    trust: float | None
+    trust: float
     appearance: NDArray[np.float32]  # of `appearance`
 
 
@@ -54,9 +54,7 @@ def correction_order(
     if not candidates:
         return []
     seen = np.stack([candidate.appearance for candidate in candidates])
-    uncertainty = np.array(
-        [FLOOR + 1 - (c.trust if c.trust is not None else 0.5) for c in candidates], np.float32
-    )
+    uncertainty = np.array([FLOOR + 1 - c.trust for c in candidates], np.float32)
     novelty = np.ones(len(candidates), np.float32)
     if labelled:
         novelty = _distance(seen, np.stack(labelled)).min(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
 from tests.support.command_line import boneseg
 
@@ -24,6 +25,22 @@ def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_
         assert set(np.unique(mask)) <= {0, 255}
         assert (mask > 0).sum() == result["area_px"]
         assert (tmp_path / result["outputs"]["overlay"]).is_file()
+
+
+def test_segment_tells_what_a_film_shows_and_what_its_mask_is_worth(tmp_path: Path) -> None:
+    Image.new("L", (300, 200), 90).save(tmp_path / "blank.png")
+    done = boneseg("segment", sample_films() / "hand.png", tmp_path / "blank.png", "--out",
+                   tmp_path / "out", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    hand, blank = json.loads(done.stdout)
+    assert (hand["part"], hand["verdict"], hand["reason"]) == ("hand", "good", "")
+    assert hand["trust"] > 0.9 and 0.5 < hand["part_confidence"] <= 1
+    assert hand["projection"] in ("frontal", "oblique") and hand["projection_confidence"] > 1 / 3
+    assert f"bone; hand, {hand['projection']}; good, trust {hand['trust']:.2f}" in done.stderr
+    assert (blank["part"], blank["verdict"]) == ("not a radiograph", "unsuitable")
+    assert blank["projection"] is None and blank["trust"] < 0.5
+    assert blank["reason"] in blank["warning"] and "does not look like" in blank["reason"]
+    assert "; not a radiograph; unsuitable, trust" in done.stderr
 
 
 def test_segment_reports_films_in_the_output_folder(tmp_path: Path) -> None:

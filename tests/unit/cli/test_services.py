@@ -16,6 +16,8 @@ from tests.support.command_line import boneseg_process
         ["node"],
         ["pacs", "https://pacs.example", "--study", "../1"],
         ["pacs", "https://pacs.example", "--watch", "--study", "1.2.3"],
+        ["pacs", "https://pacs.example", "--study", "1.2.3", "--min-verdict", "fine"],
+        ["node", "--to", "PACS@localhost:104", "--min-verdict", "bad"],
         ["serve", "--port", "70000"],
     ],
 )

@@ -99,7 +99,6 @@ def test_the_ensemble_is_the_mean_of_its_folds_and_of_the_mirrored_film(
     expected = Preparation(card.height, card.width).restore(mean, place)
     found = Engine(done.out).find(pixels)
     assert np.abs(found.probability - expected).max() < 0.02  # bfloat16 where the CPU has it
-    assert found.trust is not None
     assert 0 <= found.trust <= 1
 
 

@@ -99,7 +99,7 @@ def test_any_size_is_judged(size: tuple[int, int]) -> None:
 
 def test_a_finding_shows_its_warning() -> None:
     blank = np.full((64, 64), 0.5, np.float32)
-    found = Finding(blank, blank > 1, None, blank)
+    found = Finding(blank, blank > 1, blank)
     assert found.warning and "does not look like a radiograph" in found._repr_html_()
 
 

@@ -18,10 +18,14 @@ from tests.support.readings import dicom_film
 
 def test_a_film_becomes_a_segmentation_of_the_same_study(tmp_path: Path, engine: Engine) -> None:
     film = dicom_film(tmp_path / "knee.dcm")
-    source, found = pydicom.dcmread(film), segment(film, engine, "film 1")
+    source, segmented = pydicom.dcmread(film), segment(film, engine, "film 1")
+    found = segmented.dataset
     assert found.Modality == "SEG"
     assert found.StudyInstanceUID == source.StudyInstanceUID
     assert found.PatientName == PATIENT  # by design
+    assert found.ContentQualification == "RESEARCH"
+    assert f"trust {segmented.verdict.trust:.2f}" in found.ContentDescription
+    assert segmented.verdict.view in found.SegmentSequence[0].SegmentDescription
     assert np.array_equal(found.pixel_array.squeeze() > 0, engine.segment(read_radiograph(film)))
 
 

@@ -8,6 +8,9 @@
     angle_degrees             of the main axis to the vertical of the film, clockwise, -90 to 90
     spacing                   kind of the mm: calibrated, detector, uncalibrated or unknown, see
                               `radiograph.SpacingKind`; mm are left empty where it is unknown
+    part, projection          of the film, see `masks.verdict.Verdict`; these and the next columns
+    verdict, reason, trust    are the same for all pieces of a film, and empty where no model has
+                              found the mask
 
 Lengths are measured from edge to edge of the outermost pixels. Where pixels are not square, the
 axis in mm is computed in mm, not in pixels.
@@ -18,7 +21,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +29,14 @@ import numpy as np
 from boneseg._util.files import plain_cell, read_bytes, write_table
 from boneseg.masks.formats.pieces import Places, pieces
 from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.verdict import Verdict
 
-COLUMNS = (
+_PIECES = (
     *("film", "piece", "x", "y", "area_px", "area_mm2", "length_px", "length_mm"),
     *("width_px", "width_mm", "angle_degrees", "spacing"),
 )
+_VERDICT = ("part", "projection", "verdict", "reason", "trust")
+COLUMNS = (*_PIECES, *_VERDICT)
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,21 @@ def entry(segmentation: Segmentation) -> list[Row]:
     """The rows of one film."""
     name, film = segmentation.title, segmentation.film
     found = sorted(pieces(segmentation.mask), key=len, reverse=True)
+    of_film = [film.spacing_kind, *_verdict(segmentation.verdict)]
     if not found:
         area = 0.0 if film.spacing_mm else None
-        return [[name, 0, None, None, 0, area, *[None] * 5, film.spacing_kind]]
+        return [[name, 0, None, None, 0, area, *[None] * 5, *of_film]]
     return [
-        [name, place, *_measured(points, film.spacing_mm), film.spacing_kind]
+        [name, place, *_measured(points, film.spacing_mm), *of_film]
         for place, points in enumerate(found, start=1)
     ]
+
+
+def _verdict(verdict: Verdict | None) -> Row:
+    if verdict is None:
+        return [None] * len(_VERDICT)
+    facts = asdict(verdict.rounded())
+    return [facts[name] for name in _VERDICT]
 
 
 def write_document(path: Path, entries: Sequence[list[Row]]) -> None:
@@ -68,10 +82,12 @@ def read_document(path: Path) -> dict[str, list[Row]]:
     films: dict[str, list[Row]] = {}
     with io.StringIO(read_bytes(path).decode("utf-8"), newline="") as file:
         rows = csv.reader(file)
-        if tuple(next(rows, ())) != COLUMNS:
+        columns = tuple(next(rows, ()))
+        if columns not in (COLUMNS, _PIECES):  # the latter without verdicts, of an older version
             raise ValueError("other columns")
         for row in rows:
             title, *cells = map(plain_cell, row)
+            cells += [""] * (len(COLUMNS) - len(columns))
             films.setdefault(title, []).append([title, *cells])
     return films
 

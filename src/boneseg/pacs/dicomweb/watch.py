@@ -24,6 +24,7 @@ from boneseg._util.scratch import Scratch
 from boneseg.errors import BonesegError, DecoderDiedError, RadiographError, ServiceError
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
+from boneseg.masks.verdict import Grade, Verdict
 from boneseg.pacs.dicomweb.client import DicomWeb, Instance, Study
 from boneseg.pacs.dicomweb.connection import AccessError, UnreachableError
 from boneseg.pacs.dicomweb.dicom_json import InvalidJsonError
@@ -40,19 +41,22 @@ LONGEST_PAUSE = 60.0  # seconds between two failing rounds
 class Outcome:
     """The result for a film, or for a series or study that failed.
 
-    state: stored now, there before, or failed. film: "film" and a hash of its SOP Instance UID, as
-    in the log. uid: the SOP Instance UID itself, where the film was fetched and the UID does not
-    identify the patient.
+    state: stored now, there before, withheld for its verdict, or failed. film: "film" and a hash
+    of its SOP Instance UID, as in the log. uid: the SOP Instance UID itself, where the film was
+    fetched and the UID does not identify the patient. verdict: on the mask, where it was computed.
     """
 
     film: str
-    state: Literal["stored", "there", "failed"]
+    state: Literal["stored", "there", "withheld", "failed"]
     uid: str | None = None
     error: str | None = None
+    verdict: Verdict | None = None
 
     def __str__(self) -> str:
         name = with_uid(self.film, self.uid)
         result = self.error or self.state
+        if self.verdict is not None:
+            result = f"{result}; {self.verdict.view}; {self.verdict}"
         return result if result.startswith(name) else f"{name}: {result}"
 
 
@@ -66,7 +70,11 @@ class _Listing:
 
 
 class Watch:
-    """Films of some modalities on one server, for one model. `report` receives each outcome."""
+    """Films of some modalities on one server, for one model. `report` receives each outcome.
+
+    Masks whose verdict is below `least` are not stored: a viewer shows a mask on the film, but not
+    its description, so a flag would be missed.
+    """
 
     def __init__(
         self,
@@ -75,11 +83,13 @@ class Watch:
         scratch: Scratch,
         *,
         modalities: Collection[str] = MODALITIES,
+        least: Grade = "unsuitable",
         report: Callable[[Outcome], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.web, self.engine, self.scratch = web, engine, scratch
         self.modalities, self.report, self._clock = frozenset(modalities), report, clock
+        self._least = least
         self._retries = Retries(clock)
         # Segmentations stored since a study changed: some servers list them late.
         self._stored: defaultdict[str, set[str]] = defaultdict(set)
@@ -198,7 +208,11 @@ class Watch:
                 path = folder / "film.dcm"
                 self.web.fetch(film, path)
                 uid = public_uid(film.uid, path)
-                self.web.store(segment(path, self.engine, with_uid(name, uid)))
+                found = segment(path, self.engine, with_uid(name, uid))
+                if not found.verdict.reaches(self._least):
+                    self._retries.give_up(name)
+                    return Outcome(name, "withheld", uid, verdict=found.verdict)
+                self.web.store(found.dataset)
         except (UnreachableError, AccessError):
             raise
         except Exception as error:
@@ -206,7 +220,7 @@ class Watch:
             return Outcome(name, "failed", uid, _message(error))
         self._retries.done(name)
         self._stored[film.study].add(name)
-        return Outcome(name, "stored", uid)
+        return Outcome(name, "stored", uid, verdict=found.verdict)
 
     def _refuse_after_crashes(self, uid: str) -> None:
         """Raise RadiographError for a film that has crashed the program too often."""

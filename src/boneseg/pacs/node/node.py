@@ -24,6 +24,7 @@ from boneseg._util.quiet import muted
 from boneseg._util.runtime import received_to_files
 from boneseg.errors import ServiceError
 from boneseg.inference.engine import Engine
+from boneseg.masks.verdict import Grade
 from boneseg.pacs.node.listener import Listener
 from boneseg.pacs.node.peer import Peer
 from boneseg.pacs.node.receiver import FILMS, Receiver, remove_parts
@@ -43,7 +44,8 @@ class Node:
     """A node that segments what it receives.
 
     to: receives the segmentations. title: AE title of this node. allow: AE titles that may send;
-    empty: any. max_bytes: of one film. Nothing that it logs identifies a patient.
+    empty: any. max_bytes: of one film. least: masks with a verdict below it are not sent. Nothing
+    that it logs identifies a patient.
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class Node:
         title: str = "BONESEG",
         allow: Sequence[str] = (),
         max_bytes: int = MAX_BYTES,
+        least: Grade = "unsuitable",
     ) -> None:
         self.spool, self._title, self._allow = spool, title, list(allow)
         self._stopped, self._changed = threading.Event(), threading.Condition()
         self._receiver = Receiver(spool, max_bytes, self._notify)
-        self._segmenter = Segmenter(spool, engine, self._notify)
+        self._segmenter = Segmenter(spool, engine, self._notify, least)
         self._sender = Sender(spool, to, title, self._stopped)
 
     @contextmanager

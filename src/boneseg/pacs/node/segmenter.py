@@ -10,6 +10,7 @@ from pathlib import Path
 from boneseg._util.logs import log
 from boneseg.errors import BonesegError, DecoderDiedError, OutputError, RadiographError
 from boneseg.inference.engine import Engine
+from boneseg.masks.verdict import Grade
 from boneseg.pacs.identifiers import film_name, public_uid, with_uid
 from boneseg.pacs.node.spool import Spool
 from boneseg.pacs.segment import segment
@@ -21,10 +22,19 @@ DISK_PAUSE = 60.0  # seconds to wait for disk space
 
 
 class Segmenter:
-    """Segments films for a spool. `notify` is called after each film."""
+    """Segments films for a spool. `notify` is called after each film.
 
-    def __init__(self, spool: Spool, engine: Engine, notify: Callable[[], None]) -> None:
-        self._spool, self._engine, self._notify = spool, engine, notify
+    Masks whose verdict is below `least` are not sent.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        engine: Engine,
+        notify: Callable[[], None],
+        least: Grade = "unsuitable",
+    ) -> None:
+        self._spool, self._engine, self._notify, self._least = spool, engine, notify, least
 
     def step(self) -> float:
         """Segment the oldest film; returns how many seconds to wait before the next step."""
@@ -34,7 +44,7 @@ class Segmenter:
         attempt = self._spool.begin(path)
         name = _name(path)
         try:
-            self._segment(path, name, attempt)
+            result = self._segment(path, name, attempt)
         except OutputError as error:  # the disk is full: not a fault of the film
             log.error(f"{error}")
             self._spool.put_back(path)
@@ -42,17 +52,21 @@ class Segmenter:
         except Exception as error:  # a film must not stop the node
             self._handle(error, path, name, attempt)
             return 0
-        log.info(f"{name}: segmented")
+        log.info(f"{name}: {result}")
         self._spool.done(path)
         self._notify()
         return 0
 
-    def _segment(self, path: Path, name: str, attempt: int) -> None:
+    def _segment(self, path: Path, name: str, attempt: int) -> str:
         if attempt > MOST_ATTEMPTS:
             raise RadiographError(f"{name}: crashed the program {MOST_ATTEMPTS} times")
         found, encoded = segment(path, self._engine, name), BytesIO()
-        found.save_as(encoded, enforce_file_format=True)
-        self._spool.put("answers", str(found.SOPInstanceUID), [encoded.getvalue()])
+        judged = f"{found.verdict.view}; {found.verdict}"
+        if not found.verdict.reaches(self._least):
+            return f"withheld; {judged}"
+        found.dataset.save_as(encoded, enforce_file_format=True)
+        self._spool.put("answers", str(found.dataset.SOPInstanceUID), [encoded.getvalue()])
+        return f"segmented; {judged}"
 
     def _handle(self, error: Exception, path: Path, name: str, attempt: int) -> None:
         """Retry a film once if the decoder died, else move it to the failed films."""

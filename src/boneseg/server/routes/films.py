@@ -20,7 +20,7 @@ router = APIRouter(tags=["films"])
 
 @router.get("/api/films", response_model=None)
 def films(box: Box) -> dict[str, object]:
-    """List all films: state, trust, size; `place` is the rank among those to correct next."""
+    """List all films: state, verdict, size; `place` is the rank among those to correct next."""
     rows = box.rows()
     places = {film: place for place, film in enumerate(box.correction_order())}
     listed = [{**row.to_json(), "place": places.get(row.entry.id)} for row in rows]

@@ -138,9 +138,10 @@ async def download(box: Box, entry: Film, form: str = "mask") -> Response:
     """
     if form not in FORMATS:
         raise BadRequestError(f"form {form[:40]}: unknown format; choose from {', '.join(FORMATS)}")
-    await box.segment(entry)
+    facts = await box.segment(entry)
     newest, author = await asyncio.to_thread(_newest_mask, box, entry)
-    export = ExportMask(entry.image, entry.name, form, newest, author, box.spool)
+    verdict = facts.judgement() if author == "model" else None
+    export = ExportMask(entry.image, entry.name, form, newest, author, box.spool, verdict)
     name, content = await box.run(export)
     written = FORMATS[form]
     file_name = stem_of(Path(name)) + (written.suffix or f"_{written.document}")

@@ -30,7 +30,8 @@ async def segment(request: Request, box: Box) -> Response:
     """Segment one film: multipart `file` in; PNG, JSON or DICOM SEG out, by Accept.
 
     PNG: the mask, 0/255, on the film's own grid; the header Boneseg-Facts holds the rest as JSON.
-    JSON: area, confidence, spacing, model, and the mask as base64 PNG in `mask_png`.
+    JSON: area, spacing, body part, projection, verdict, reason, trust, model, and the mask as
+    base64 PNG in `mask_png`.
     application/dicom: a Segmentation that references the film, which must be DICOM itself.
     """
     started = time.perf_counter()

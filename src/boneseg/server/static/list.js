@@ -1,4 +1,4 @@
-// The list of films: thumbnails, states and trust, in the selected order.
+// The list of films: thumbnails, states and verdicts, in the selected order.
 
 const WORDS = {
   unlabelled: "not segmented yet",
@@ -6,6 +6,7 @@ const WORDS = {
   corrected: "corrected",
   accepted: "accepted",
 };
+const GRADES = { unsuitable: 0, review: 1, good: 2 };
 const FIRST = { suggested: 0, unlabelled: 1, corrected: 2, accepted: 3 };
 
 export class FilmList {
@@ -37,7 +38,7 @@ export class FilmList {
     const name = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });
     const rank = (row) => (row.error ? 9 : FIRST[row.state]);
     const worst = (a, b) =>
-      rank(a) - rank(b) || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
+      rank(a) - rank(b) || (GRADES[a.verdict] ?? 3) - (GRADES[b.verdict] ?? 3) || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
     const informative = (a, b) => (a.place ?? 1e9) - (b.place ?? 1e9) || worst(a, b);
     const by = { worst, informative, name }[this.order];
     return shown.sort((a, b) => Number(b.inbox) - Number(a.inbox) || by(a, b));
@@ -97,16 +98,23 @@ export class FilmList {
     name.className = "name";
     const state = document.createElement("span");
     state.className = "state";
-    words.append(name, state);
+    const reason = document.createElement("span");
+    reason.className = "reason";
+    words.append(name, state, reason);
+    const badge = document.createElement("span");
+    badge.className = "badge";
+    const verdict = document.createElement("span");
+    verdict.className = "verdict";
     const trust = document.createElement("span");
     trust.className = "trust";
-    button.append(picture, words, trust);
+    badge.append(verdict, trust);
+    button.append(picture, words, badge);
     line.append(button);
-    return { line, button, picture, name, state, trust, shown: "" };
+    return { line, button, picture, name, state, reason, badge, verdict, trust, shown: "" };
   }
 
   #fill(item, row) {
-    const key = JSON.stringify([row.name, row.state, row.trust, row.error, row.draft, row.stamp, row.inbox, row.id === this.current]);
+    const key = JSON.stringify([row.name, row.state, row.trust, row.verdict, row.reason, row.error, row.draft, row.stamp, row.inbox, row.id === this.current]);
     if (item.shown === key) return;
     item.shown = key;
     item.name.replaceChildren(...row.name.split(/(?<=[_.-])/).flatMap((part) => [part, document.createElement("wbr")]));
@@ -116,10 +124,15 @@ export class FilmList {
     const wrong = row.clear ? "cannot be read" : "ambiguous mask";
     item.state.textContent = row.error ? wrong : [WORDS[row.state], ...more].join(" · ");
     item.button.title = row.error ?? "";
-    item.trust.textContent = row.trust === null || row.error ? "" : row.trust.toFixed(2);
-    item.trust.title = "Agreement between two augmented predictions; 1 is full agreement";
-    item.trust.dataset.low = row.trust !== null && row.trust < 0.85 ? (row.trust < 0.7 ? "very" : "some") : "";
-    item.trust.setAttribute("aria-label", row.trust === null ? "" : `trust ${row.trust.toFixed(2)}`);
+    // A person has looked at a saved mask: the verdict on the model's no longer matters.
+    const judged = row.verdict && !row.error && (row.state === "suggested" || row.state === "unlabelled");
+    item.reason.textContent = judged ? row.reason : "";
+    item.badge.hidden = !judged;
+    item.badge.dataset.verdict = judged ? row.verdict : "";
+    item.verdict.textContent = judged ? row.verdict : "";
+    item.trust.textContent = judged ? row.trust.toFixed(2) : "";
+    item.trust.setAttribute("aria-label", judged ? `trust ${row.trust.toFixed(2)}` : "");
+    item.badge.title = "The verdict, and trust: the share of bone found and of the rest left out that is expected";
     if (row.stamp && item.stamp !== row.stamp) {
       item.stamp = row.stamp;
       item.picture.src = `/api/films/${row.id}/thumbnail?of=${row.stamp}`;

@@ -180,7 +180,15 @@ function factsOf(row, area, dirty) {
     Size: `${row.width} × ${row.height} px`,
     Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : "spacing unknown",
     Bone: `${area.toLocaleString()} px` + (spacing ? `, ${((area * spacing[0] * spacing[1]) / 100).toFixed(1)} cm²` : ""),
+    Shows: row.part === null ? "–" : partOf(row),
+    Verdict: row.verdict === null ? "–" : [row.verdict, row.reason].filter(Boolean).join(": "),
     Trust: row.trust === null ? "–" : row.trust.toFixed(3),
     State: dirty ? `${row.state}, unsaved changes` : row.state,
   };
+}
+
+function partOf(row) {
+  const percent = (share) => `${Math.round(100 * share)} %`;
+  const part = `${row.part} (${percent(row.part_confidence)})`;
+  return row.projection ? `${part}, ${row.projection} (${percent(row.projection_confidence)})` : part;
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal
 
 from pydantic import ConfigDict
 
 from boneseg._util.documents import Document
+from boneseg.masks.verdict import Grade, Verdict
 
 FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
 THUMBNAIL, FACTS = "thumbnail.png", "facts.json"
@@ -26,10 +28,19 @@ class Facts(Document):
     threshold: float  # the model's
     area_px: int  # of the suggested mask
     area_mm2: float | None
-    confidence: float  # mean over pixels of the probability of the predicted class
-    trust: float | None  # agreement of the augmented predictions, in [0, 1]
+    part: str  # body part, or "not a radiograph"
+    part_confidence: float  # the probability of it
+    projection: str | None  # frontal, lateral or oblique
+    projection_confidence: float | None  # the probability of it
+    verdict: Grade
+    reason: str  # of the verdict; empty where it is good
+    trust: float  # the balanced score that the mask is expected to have
     seconds: float  # in the engine
     model: str  # the bundle's digest
+
+    def judgement(self) -> Verdict:
+        """The verdict on the suggested mask, for the writers of masks."""
+        return Verdict(**{field.name: getattr(self, field.name) for field in fields(Verdict)})
 
 
 class StoredFacts(Facts):

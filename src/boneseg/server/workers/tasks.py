@@ -13,7 +13,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -23,13 +23,13 @@ from PIL import Image
 
 from boneseg._util.files import whole_file
 from boneseg.errors import MaskError
-from boneseg.inference.agreement import agreement
 from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
 from boneseg.masks.formats import FORMATS, DocumentFormat
 from boneseg.masks.picture import read_picture
 from boneseg.masks.read import read_mask
 from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.verdict import Verdict
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
@@ -53,7 +53,6 @@ from boneseg.server.storage.results import (
 )
 
 THUMBNAIL_SIDE = 160  # px, the longer side
-TRUST_PIXELS = 1_000_000  # of a film, sampled to compute its trust
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -85,8 +84,7 @@ class SegmentFilm(Task[StoredFacts]):
     def run(self, engine: Engine) -> StoredFacts:
         film = read_radiograph(self.path, keep_names=True)  # the worker replaces the path
         finding, seconds = _timed(engine, film)
-        trust = finding.trust if finding.trust is not None else mirror_trust(engine, film, finding)
-        found = _facts(engine, film, finding, trust, seconds)
+        found = _facts(engine, film, finding, seconds)
         facts = StoredFacts(**found.model_dump(), stamp=self.stamp)
         files = {
             FILM: packed_film(film.pixels),
@@ -111,7 +109,7 @@ class SegmentUpload(Task[tuple[Facts, bytes]]):
     def run(self, engine: Engine) -> tuple[Facts, bytes]:
         film = read_radiograph(self.path, keep_names=True)
         finding, seconds = _timed(engine, film)
-        facts = _facts(engine, film, finding, finding.trust, seconds)
+        facts = _facts(engine, film, finding, seconds)
         found = engine.segmentation(film, finding, self.name)
         return facts, _encoded(found, self.form, self.path.parent)
 
@@ -120,13 +118,15 @@ class SegmentUpload(Task[tuple[Facts, bytes]]):
 class ExportMask(Task[tuple[str, bytes]]):
     """The public name of a film, and its mask in a format of `FORMATS`.
 
-    mask: its file, or gzipped bits. Formats of probabilities use the model's instead.
+    mask: its file, or gzipped bits. Formats of probabilities use the model's instead. verdict: on
+    an unchanged mask of the model.
     """
 
     form: str
     mask: Path | bytes
     author: Author
     spool: Path  # folder for temporary files
+    verdict: Verdict | None = None
 
     def run(self, engine: Engine) -> tuple[str, bytes]:
         name = public_name(self.path)
@@ -136,7 +136,8 @@ class ExportMask(Task[tuple[str, bytes]]):
             found = engine.segmentation(film, finding, name)
             return name, _encoded(found, self.form, self.spool)
         model = None if self.author == "person" else engine.bundle.card.model
-        drawn = Segmentation(film, self._drawn(film, name), None, model, Path(name))
+        mask = self._drawn(film, name)
+        drawn = Segmentation(film, mask, None, model, Path(name), verdict=self.verdict)
         if self.form == "dicom-seg" and self.author == "both":
             return name, _corrected_seg(drawn)
         return name, _encoded(drawn, self.form, self.spool)
@@ -169,25 +170,15 @@ class ReadMask(Task[bytes]):
         return packed_mask(read_picture(self.path, self.shape, formats=("PNG",)))
 
 
-def mirror_trust(engine: Engine, film: Radiograph, finding: Finding) -> float:
-    """Agreement (Dice) of the predictions for a film and its mirror image, in [0, 1]."""
-    flipped = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))
-    mirrored = engine.find(flipped).probability[:, ::-1]
-    predictions = np.stack([finding.probability, mirrored])
-    step = max(1, round((finding.mask.size / TRUST_PIXELS) ** 0.5))
-    return agreement(predictions[:, ::step, ::step], engine.bundle.card.threshold)
-
-
 def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
     started = time.perf_counter()
     finding = engine.find(film)
     return finding, time.perf_counter() - started
 
 
-def _facts(
-    engine: Engine, film: Radiograph, finding: Finding, trust: float | None, seconds: float
-) -> Facts:
+def _facts(engine: Engine, film: Radiograph, finding: Finding, seconds: float) -> Facts:
     area, spacing = int(np.count_nonzero(finding.mask)), film.spacing_mm
+    verdict = finding.verdict.rounded()
     return Facts(
         height=film.pixels.shape[0],
         width=film.pixels.shape[1],
@@ -196,8 +187,7 @@ def _facts(
         threshold=engine.bundle.card.threshold,
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
-        confidence=round(finding.confidence, 4),
-        trust=round(trust, 4) if trust is not None else None,
+        **asdict(verdict),
         seconds=round(seconds, 4),
         model=engine.bundle.card.card_sha256[:12],
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from boneseg.masks.formats.measurements import extent
+from boneseg.masks.formats.measurements import extent, read_document
 from tests.support.readings import MASK, dicom_film, picture, reading, written
+from tests.support.verdicts import REVIEW
 
 # --- measurements ---
 
@@ -40,6 +42,25 @@ def test_a_film_without_bones_has_a_row_and_one_without_spacing_no_mm(tmp_path: 
     assert {row["length_mm"] for row in rows} == {""}
     assert {row["spacing"] for row in rows} == {"unknown"}
     assert sum(int(row["area_px"]) for row in rows) == MASK.sum()
+
+
+def test_every_row_has_the_verdict_on_its_film(tmp_path: Path) -> None:
+    film = picture(tmp_path / "knee.png")
+    for verdict in (REVIEW, None):
+        one = replace(reading(film, MASK), verdict=verdict)
+        with written("measurements", one, tmp_path).open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) > 1
+        said = {(r["part"], r["projection"], r["verdict"], r["reason"], r["trust"]) for r in rows}
+        known = ("chest", "frontal", "review", REVIEW.reason, "0.81")
+        assert said == {known if verdict else ("",) * 5}
+
+
+def test_a_table_of_an_older_version_is_read_without_verdicts(tmp_path: Path) -> None:
+    path = written("measurements", reading(picture(tmp_path / "knee.png"), MASK), tmp_path)
+    rows = list(csv.reader(path.read_text().splitlines()))
+    path.write_text("".join(",".join(row[:-5]) + "\n" for row in rows))
+    assert read_document(path) == {"knee.png": rows[1:]}
 
 
 @pytest.mark.parametrize("degrees", [0, 20, 45, 70, -30])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
 
 from boneseg.errors import OutputError, RadiographError, ServiceError
+from boneseg.pacs.dicomweb import watch as watching
 from boneseg.pacs.dicomweb.client import DicomWeb, Instance, Series, Study
 from boneseg.pacs.dicomweb.watch import Watch
+from boneseg.pacs.segment import Segmented
 from tests.support.dicomweb import NOTHING, Clock, fake, row
+from tests.support.verdicts import REVIEW
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
@@ -76,6 +80,29 @@ def test_only_errors_of_the_film_itself_are_final(room, engine, error, tries):
         watch.round()
         clock.time += 4000
     assert len(asked) == tries
+
+
+@pytest.mark.parametrize(
+    ("least", "state"), [("good", "withheld"), ("review", "stored"), ("unsuitable", "stored")]
+)
+def test_masks_with_a_lower_verdict_are_withheld_once(room, engine, monkeypatch, least, state):
+    segmented, stored = [], []
+
+    def segment(path, engine, name):
+        segmented.append(name)
+        return Segmented(Dataset(), REVIEW)
+
+    monkeypatch.setattr(watching, "segment", segment)
+    server = OneFilm(lambda film, path: path.write_bytes(b""))
+    server.store = stored.append
+    clock, told = Clock(), []
+    watch = Watch(server, engine, room, least=least, report=told.append, clock=clock)
+    for _ in range(3):
+        watch.round()
+        clock.time += 4000
+    assert told[0].state == state and told[0].verdict == REVIEW
+    assert len(segmented) == 1 and len(stored) == (state == "stored")
+    assert "review (trust 0.81): chest: ribs over heart and liver" in str(told[0])
 
 
 def test_a_watch_ends_if_authentication_fails(room):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -9,10 +10,12 @@ import pytest
 
 from boneseg.errors import DecoderDiedError, OutputError
 from boneseg.inference.engine import Engine
+from boneseg.masks.verdict import Grade
 from boneseg.pacs.node import segmenter
 from boneseg.pacs.node.segmenter import DISK_PAUSE, IDLE_PAUSE, Segmenter
 from boneseg.pacs.node.spool import Spool
 from tests.support.readings import dicom_film
+from tests.support.verdicts import REVIEW
 
 
 @pytest.fixture
@@ -34,6 +37,26 @@ def test_a_film_becomes_an_answer(spool: Spool, tmp_path: Path, engine: Engine) 
     assert spool.next("films") is None
     answer = spool.next("answers")
     assert answer is not None and pydicom.dcmread(answer).Modality == "SEG"
+
+
+@pytest.mark.parametrize(("least", "sent"), [("good", False), ("review", True)])
+def test_a_mask_with_a_lower_verdict_is_not_sent(
+    spool: Spool,
+    tmp_path: Path,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[str],
+    least: Grade,
+    sent: bool,
+) -> None:
+    put(spool, tmp_path)
+    real = segmenter.segment
+    monkeypatch.setattr(segmenter, "segment", lambda *of: replace(real(*of), verdict=REVIEW))
+    Segmenter(spool, engine, lambda: None, least).step()
+    assert (spool.next("answers") is not None) == sent
+    assert spool.next("films") is None and spool.next("failed") is None
+    done = "segmented" if sent else "withheld"
+    assert any(f"{done}; chest, frontal; review (trust 0.81)" in line for line in lines)
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.responses import as_json
 from boneseg.server.storage.results import StoredFacts
+from tests.support.verdicts import GOOD
 
 # -- what comes back ---------------------------------------------------------------------------
 
@@ -44,8 +46,7 @@ def test_non_finite_facts_are_null_in_the_api(
         threshold=0.5,
         area_px=4,
         area_mm2=math.inf,
-        confidence=math.nan,
-        trust=math.nan,
+        **asdict(replace(GOOD, part_confidence=math.nan, trust=math.nan)),
         seconds=0.1,
         model="",
         stamp="",
@@ -54,4 +55,4 @@ def test_non_finite_facts_are_null_in_the_api(
     answer = client.get("/api/films")
     row = answer.json()["films"][0]
     assert answer.status_code == 200
-    assert (row["area_mm2"], row["confidence"], row["trust"]) == (None, None, None)
+    assert (row["area_mm2"], row["part_confidence"], row["trust"]) == (None, None, None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from boneseg.server.storage.cache import Cache
 from boneseg.server.storage.results import FILM, StoredFacts
+from tests.support.verdicts import GOOD
 
 
 def test_the_cache_evicts_in_order_if_the_clock_is_set_back(tmp_path: Path) -> None:
@@ -19,8 +21,7 @@ def test_the_cache_evicts_in_order_if_the_clock_is_set_back(tmp_path: Path) -> N
         threshold=0.5,
         area_px=0,
         area_mm2=None,
-        confidence=1.0,
-        trust=None,
+        **asdict(GOOD),
         seconds=0.1,
         model="",
         stamp="",

@@ -25,7 +25,9 @@ REMOVALS = '{\n"6d0ef3950c22": 1795897729.7904782\n}\n'
 CHOSEN = '{"bundle": "runs/0001/bundle"}\n'
 FACTS = (
     '{"height": 24, "width": 32, "spacing_mm": [0.2, 0.1], "spacing_kind": "detector", '
-    '"threshold": 0.5, "area_px": 508, "area_mm2": 10.16, "confidence": 0.7692, "trust": null, '
+    '"threshold": 0.5, "area_px": 508, "area_mm2": 10.16, "part": "knee", "part_confidence": 0.9, '
+    '"projection": null, "projection_confidence": null, "verdict": "good", "reason": "", '
+    '"trust": 0.97, '
     '"seconds": 0.4154, "model": "d880c6eaa560", "stamp": "1795897728749806359-860"}'
 )
 

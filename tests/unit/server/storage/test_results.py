@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from boneseg.server.storage.results import StoredFacts
+from tests.support.verdicts import REVIEW
 
 FACTS = {
     "height": 60,
@@ -17,8 +19,7 @@ FACTS = {
     "threshold": 0.5,
     "area_px": 12,
     "area_mm2": None,
-    "confidence": 0.9,
-    "trust": None,
+    **asdict(REVIEW),
     "seconds": 0.1,
     "model": "ab",
     "stamp": "1-2",
@@ -31,7 +32,12 @@ def test_facts_are_read_as_they_were_written(tmp_path: Path) -> None:
         assert StoredFacts.read(tmp_path / "facts.json") == StoredFacts(**facts)
 
 
-@pytest.mark.parametrize("missing", ["height", "stamp", "model"])
+def test_facts_give_their_verdict_back() -> None:
+    assert StoredFacts(**FACTS).judgement() == REVIEW
+
+
+# Those of an earlier version have no verdict: the film is segmented again.
+@pytest.mark.parametrize("missing", ["height", "stamp", "model", "verdict"])
 def test_facts_without_a_field_are_refused(tmp_path: Path, missing: str) -> None:
     with pytest.raises(ValueError):
         StoredFacts(**{name: value for name, value in FACTS.items() if name != missing})

@@ -20,16 +20,11 @@ from boneseg.radiograph.read import read_radiograph
 from boneseg.server.encoding import packed_mask, unpacked_mask
 from boneseg.server.storage.cache import ALL
 from boneseg.server.storage.results import FACTS, FILM, SUGGESTION, StoredFacts
-from boneseg.server.workers.tasks import (
-    ExportMask,
-    ReadMask,
-    SegmentFilm,
-    SegmentUpload,
-    mirror_trust,
-)
+from boneseg.server.workers.tasks import ExportMask, ReadMask, SegmentFilm, SegmentUpload
 from tests.support.films import PATIENT
 from tests.support.lightbox import FOOT, png
 from tests.support.readings import dicom_film
+from tests.support.verdicts import REVIEW
 
 
 def test_a_segmented_film_has_all_files_and_the_mask_of_the_engine(
@@ -46,7 +41,7 @@ def test_a_segmented_film_has_all_files_and_the_mask_of_the_engine(
     assert np.array_equal(mask, engine.segment(film)) and facts.area_px == mask.sum()
     values = np.frombuffer(gzip.decompress((tmp_path / "cache" / FILM).read_bytes()), "<u2")
     assert np.abs(values.reshape(shape) / 65535 - film.pixels).max() <= 0.5 / 65535 + 1e-6
-    assert facts.trust is not None and 0 <= facts.trust <= 1
+    assert facts.judgement() == engine.find(film).verdict.rounded()
 
 
 def test_an_upload_gets_its_facts_and_its_mask(tmp_path: Path, engine: Engine) -> None:
@@ -89,6 +84,19 @@ def test_a_dicom_segmentation_says_who_made_it(tmp_path: Path, engine: Engine) -
     assert kinds == {"model": "AUTOMATIC", "both": "SEMIAUTOMATIC", "person": "MANUAL"}
 
 
+def test_a_dicom_segmentation_has_the_verdict_on_an_unchanged_mask(
+    tmp_path: Path, engine: Engine
+) -> None:
+    film = dicom_film(tmp_path / "knee.dcm")
+    bits = packed_mask(np.eye(60, 80, dtype=bool))
+    described = {}
+    for author in ("model", "both"):
+        verdict = REVIEW if author == "model" else None
+        task = ExportMask(film, "knee", "dicom-seg", bits, author, tmp_path, verdict)
+        described[author] = pydicom.dcmread(io.BytesIO(task.run(engine)[1])).ContentDescription
+    assert described == {"model": "Bones, mask: review, trust 0.81", "both": "Bones, mask"}
+
+
 def test_an_export_is_named_without_patient_data(tmp_path: Path, engine: Engine) -> None:
     film = dicom_film(tmp_path / "4711.dcm", PatientID="4711")
     empty = packed_mask(np.zeros((60, 80), bool))
@@ -128,10 +136,3 @@ def test_tasks_survive_the_way_to_the_worker() -> None:
         ReadMask(path, "knee", (2, 3), uploaded=True),
     )
     assert tuple(pickle.loads(pickle.dumps(task)) for task in tasks) == tasks
-
-
-def test_the_trust_of_a_symmetric_film_is_full(engine: Engine) -> None:
-    film = read_radiograph(FOOT)
-    half = film.pixels[:, : film.pixels.shape[1] // 2]
-    film = replace(film, pixels=np.ascontiguousarray(np.hstack([half, half[:, ::-1]])))
-    assert mirror_trust(engine, film, engine.find(film)) > 0.9

@@ -12,6 +12,9 @@ the standard (a backslash in Patient ID, 17 characters of Accession Number): wit
 identifier, or none, the segmentation would belong to another patient. Descriptions of the patient
 or the study are left empty if they are not valid.
 
+It carries the verdict on the mask: the Content Description has the verdict and its trust, the
+Segment Description also body part, projection and reason. Its Content Qualification is RESEARCH.
+
 Its UIDs are derived from those of the film and of the model: the same film and model always give
 the same UIDs, and storing the result twice does not add a second one.
 """
@@ -43,6 +46,7 @@ from boneseg._util.files import whole_file
 from boneseg._util.quiet import quiet
 from boneseg.errors import RadiographError
 from boneseg.masks.segmentation import Model, Segmentation
+from boneseg.masks.verdict import Verdict
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import numbers_of, text_of, texts_of
 from boneseg.radiograph.sniff import is_dicom
@@ -112,6 +116,8 @@ def _segmentation(
     if by is None or corrected:  # a person may draw another mask each time
         uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
     model, kind = _model(by), _kind(fractional)
+    judged = None if corrected else found.verdict  # a verdict on the model's mask
+    brief = f": {judged.verdict}, trust {judged.trust:.2f}" if judged else ""
     pixels = found.probability if fractional else found.mask.astype(np.uint8)
     assert pixels is not None  # `FilmFormat.drawn`: masks alone are not written as fractional
     made: Dataset = highdicom.seg.Segmentation(
@@ -119,7 +125,7 @@ def _segmentation(
         pixel_array=np.ascontiguousarray(pixels),
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
         fractional_type="PROBABILITY",
-        segment_descriptions=[_description(by, corrected)],
+        segment_descriptions=[_description(by, corrected, judged)],
         series_instance_uid=_uid(study, series, model, kind),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid,
@@ -129,10 +135,12 @@ def _segmentation(
         software_versions=version("boneseg"),
         device_serial_number=model[:16],
         content_label="BONES",
-        content_description=f"Bones, {kind}",
+        content_description=f"Bones, {kind}{brief}",
         series_description=f"Bones, {kind} (boneseg)",
         omit_empty_frames=False,  # a film without bones has a result too
     )
+    if by is not None:  # boneseg is not cleared for diagnosis; an extension of the class
+        made.ContentQualification = "RESEARCH"  # (0018,9004): PRODUCT, RESEARCH or SERVICE
     return made
 
 
@@ -266,7 +274,9 @@ def _is_valid(source: Dataset, keyword: str) -> bool:
     return element.VM <= 1 or keyword == "PatientOrientation"
 
 
-def _description(model: Model | None, corrected: bool) -> SegmentDescription:
+def _description(
+    model: Model | None, corrected: bool, verdict: Verdict | None
+) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -281,7 +291,7 @@ def _description(model: Model | None, corrected: bool) -> SegmentDescription:
             parameters={"threshold": f"{model.threshold:g}", "model_sha256": model.sha256},
         )
     kind = "MANUAL" if model is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC"
-    return SegmentDescription(
+    described = SegmentDescription(
         segment_number=1,
         segment_label="Bone",
         segmented_property_category=codes.cid7150.AnatomicalStructure,
@@ -290,6 +300,9 @@ def _description(model: Model | None, corrected: bool) -> SegmentDescription:
         algorithm_identification=algorithm,
         display_color=CIELabColor(*_COLOUR),
     )
+    if verdict is not None:
+        described.SegmentDescription = f"{verdict.view}; {verdict}"  # (0062,0006), ST
+    return described
 
 
 def _refer(segmentation: Dataset, source: Dataset, frame: int) -> None:

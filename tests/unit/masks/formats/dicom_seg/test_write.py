@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from pydicom.uid import (
 from boneseg.errors import RadiographError
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source, segmentation_uid, write
+from boneseg.masks.verdict import Verdict
 from tests.support import orthanc
 from tests.support.films import DATA, PATIENT, dicom, needs_data
 from tests.support.readings import (
@@ -43,6 +45,7 @@ from tests.support.readings import (
     written,
 )
 from tests.support.requirements import needs_orthanc
+from tests.support.verdicts import GOOD, NO_FILM, REVIEW
 
 STRIPES = np.arange(60 * 80).reshape(60, 80) % 7 == 0
 LONG = "P" * 70
@@ -251,6 +254,24 @@ def test_bone_is_said_in_snomed_ct_and_the_model_by_its_digest(tmp_path: Path) -
     assert drawn.SegmentAlgorithmType == "MANUAL"
     corrected = segmentation_of(tmp_path / "knee.dcm", corrected=True).SegmentSequence[0]
     assert corrected.SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+@pytest.mark.parametrize("verdict", [GOOD, REVIEW, NO_FILM])
+def test_a_segmentation_has_the_verdict_on_its_mask(verdict: Verdict, tmp_path: Path) -> None:
+    film = dicom_film(tmp_path / "knee.dcm")
+    one = replace(reading(film, MASK, card()), verdict=verdict)
+    found = dicom_seg(read_source(film), one)
+    assert found.ContentQualification == "RESEARCH"
+    assert found.ContentDescription == f"Bones, mask: {verdict.verdict}, trust {verdict.trust:.2f}"
+    assert len(found.ContentDescription) <= 64  # LO
+    (segment,) = found.SegmentSequence
+    assert segment.SegmentDescription == f"{verdict.view}; {verdict}"
+    by_hand = dicom_seg(read_source(film), reading(film, MASK))
+    assert "ContentQualification" not in by_hand
+    assert "SegmentDescription" not in by_hand.SegmentSequence[0]
+    if shutil.which("dciodvfy"):
+        found.save_as(tmp_path / "seg.dcm", enforce_file_format=True)
+        assert dciodvfy_errors(tmp_path / "seg.dcm") == []
 
 
 def test_one_film_and_model_give_one_uid_and_others_another(tmp_path: Path) -> None:
