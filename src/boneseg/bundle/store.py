@@ -50,6 +50,18 @@ class Bundle:
             return fitted(film, self.card.height * self.card.width)
         return Preparation(self.card.height, self.card.width)
 
+    def finer(self, film: tuple[int, int]) -> Preparation | None:
+        """The second grid of a film of (height, width) square pixels; None if it has only one.
+
+        It has no more pixels than the film: only films larger than the working grid have one.
+        """
+        card, first = self.card, self.preparation(film)
+        pixels = min(card.height * card.width * card.finer**2, film[0] * film[1])
+        if not card.fitted or pixels <= card.height * card.width:
+            return None
+        second = fitted(film, round(pixels))
+        return second if second != first else None
+
 
 def seen_by(bundle: Bundle | None) -> frozenset[str]:
     """Digests of the films used to train or select a model; empty if not recorded."""

@@ -17,6 +17,7 @@ from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.finding import Finding
 from boneseg.inference.restoring import restored_mask
+from boneseg.inference.scales import averaged
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.inference.verdict.evidence import Evidence, predictions
@@ -84,27 +85,31 @@ class Engine:
         """
         pixels, aspect = (film.pixels, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        preparation = self.bundle.preparation(
-            in_squares((pixels.shape[0], pixels.shape[1]), aspect)
-        )
-        with ThreadPoolExecutor(1) as beside:
-            loading = beside.submit(self._network.prepare, self._shape(preparation))
+        size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
+        preparation, second = self.bundle.preparation(size), self.bundle.finer(size)
+        grids = [preparation] if second is None else [preparation, second]
+        with ThreadPoolExecutor(1) as beside:  # loads a network while films are prepared
+            loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
             grid, place = preparation.film(pixels, aspect)
             films = self._films(grid)
-            loading.result()
-        views = self._views(films)
-        mean = views.mean(axis=0)
+            loading[0].result()
+            views = self._views(films)
+            mean, at = views.mean(axis=0), place
+            if second is not None:
+                close, finer = second.film(pixels, aspect)
+                films = self._films(close)
+                loading[1].result()
+                mean, at = averaged(mean, at, self._views(films).mean(axis=0), finer), finer
         evidence = partial(self._evidence, grid, place, views)  # few need the verdict
-        if self._full_resolution and (finer := magnified(preparation, place)) is not None:
-            grid, finer_place = finer.film(pixels, aspect)
+        if self._full_resolution and (large := magnified(preparation, place)) is not None:
+            close, finer = large.film(pixels, aspect)
             tiles = tiled(
-                lambda tile: self._views(self._films(tile)).mean(axis=0), grid, preparation
+                lambda tile: self._views(self._films(tile)).mean(axis=0), close, preparation
             )
-            mean, place = merged(mean, place, tiles, finer_place), finer_place
-            preparation = finer
+            mean, at = merged(mean, at, tiles, finer), finer
         probability = scaled(mean, card.temperature)
-        mask = restored_mask(probability, place, card.threshold)
-        scores = partial(preparation.restore, probability, place)
+        mask = restored_mask(probability, at, card.threshold)
+        scores = partial(preparation.restore, probability, at)
         return Finding(scores, mask, pixels, evidence, self._every)
 
     def segmentation(
@@ -125,7 +130,7 @@ class Engine:
         )
 
     def _evidence(self, grid: Floats, place: Placement, views: Floats) -> Evidence:
-        """What the verdict on the mask is based on, before any second pass."""
+        """What the verdict on the mask is based on, on the first grid alone."""
         card = self.bundle.card
         calibrated = scaled(views, card.temperature)
         seen = predictions(grid, place, calibrated, card.threshold)

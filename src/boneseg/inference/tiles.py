@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from boneseg.preprocessing import Floats, Placement, Preparation, resize
+from boneseg.inference.scales import carried
+from boneseg.preprocessing import Floats, Placement, Preparation
 
 MAGNIFIED = 2.0
 OVERLAP = 0.25  # of a tile, with each neighbour
@@ -54,12 +55,10 @@ def merged(coarse: Floats, place: Placement, fine: Floats, finer: Placement) -> 
 
     Both are probabilities, each on its own grid; the result is on the fine one, float32.
     """
-    window = np.s_[place.top : place.top + place.height, place.left : place.left + place.width]
-    first = np.clip(resize(coarse[window], (finer.height, finer.width)), 0, 1)
-    there = np.s_[finer.top : finer.top + finer.height, finer.left : finer.left + finer.width]
+    first = carried(coarse, place, finer)
     doubt = 1 - np.abs(2 * first - 1)
     result = fine.copy()
-    result[there] = first + doubt * (fine[there] - first)
+    finer.window(result)[:] = first + doubt * (finer.window(fine) - first)
     return result
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from boneseg._util.files import STALE, open_regular, sweep, whole_file
 from boneseg.errors import OutputError
 
-KEPT = 16  # networks on disk, over all bundles: about 20 MB each
+KEPT = 32  # networks on disk, over all bundles: about 20 MB each
 _DIGEST = 32  # bytes of SHA-256
 
 
