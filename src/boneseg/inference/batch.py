@@ -160,7 +160,7 @@ class _Batch:
         found = self.engine.segmentation(film, finding, one.name, one.target.title)
         place, formats = self.folder.path / one.target.stem, self.folder.formats
         with ThreadPoolExecutor(1) as beside:
-            beside.submit(lambda: finding.likeness)  # kept for the result
+            beside.submit(lambda: finding.verdict)  # kept for the result
             outputs, entries, skipped = write_outputs(found, place, formats)
         result = _result(film, finding, skipped)
         measured = replace(

@@ -126,7 +126,7 @@ class Engine:
             self.bundle.card.model,
             Path(name),
             called=title,
-            verdict=finding.verdict,
+            judged=lambda: finding.verdict,
         )
 
     def _evidence(self, grid: Floats, place: Placement, views: Floats) -> Evidence:

@@ -40,7 +40,8 @@ class Segmentation:
     a mask is known. model: that found the bones; None if a person drew them. name: of the film in
     outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest distance of
     polygons from the edge of the mask, px. called: name of the film in a document of several films
-    (default: its file name). verdict: on the model's mask; None if there is none.
+    (default: its file name). judged: the verdict on the model's mask, or what reaches it; None if
+    there is none.
     """
 
     film: Radiograph
@@ -50,12 +51,17 @@ class Segmentation:
     name: Path
     tolerance: float = TOLERANCE
     called: str = ""
-    verdict: Verdict | None = None
+    judged: Verdict | Callable[[], Verdict] | None = None
 
     @cached_property
     def probability(self) -> Floats | None:
         """Of bone, float32 H x W in [0, 1]; None if only a mask is known."""
         return self.scores() if callable(self.scores) else self.scores
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """On the model's mask; None if there is none."""
+        return self.judged() if callable(self.judged) else self.judged
 
     @property
     def title(self) -> str:

@@ -137,7 +137,7 @@ class ExportMask(Task[tuple[str, bytes]]):
             return name, _encoded(found, self.form, self.spool)
         model = None if self.author == "person" else engine.bundle.card.model
         mask = self._drawn(film, name)
-        drawn = Segmentation(film, mask, None, model, Path(name), verdict=self.verdict)
+        drawn = Segmentation(film, mask, None, model, Path(name), judged=self.verdict)
         if self.form == "dicom-seg" and self.author == "both":
             return name, _corrected_seg(drawn)
         return name, _encoded(drawn, self.form, self.spool)

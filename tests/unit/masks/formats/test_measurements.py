@@ -47,7 +47,7 @@ def test_a_film_without_bones_has_a_row_and_one_without_spacing_no_mm(tmp_path: 
 def test_every_row_has_the_verdict_on_its_film(tmp_path: Path) -> None:
     film = picture(tmp_path / "knee.png")
     for verdict in (REVIEW, None):
-        one = replace(reading(film, MASK), verdict=verdict)
+        one = replace(reading(film, MASK), judged=verdict)
         with written("measurements", one, tmp_path).open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) > 1

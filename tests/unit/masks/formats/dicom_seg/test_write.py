@@ -259,7 +259,7 @@ def test_bone_is_said_in_snomed_ct_and_the_model_by_its_digest(tmp_path: Path) -
 @pytest.mark.parametrize("verdict", [GOOD, REVIEW, NO_FILM])
 def test_a_segmentation_has_the_verdict_on_its_mask(verdict: Verdict, tmp_path: Path) -> None:
     film = dicom_film(tmp_path / "knee.dcm")
-    one = replace(reading(film, MASK, card()), verdict=verdict)
+    one = replace(reading(film, MASK, card()), judged=verdict)
     found = dicom_seg(read_source(film), one)
     assert found.ContentQualification == "RESEARCH"
     assert found.ContentDescription == f"Bones, mask: {verdict.verdict}, trust {verdict.trust:.2f}"
