@@ -32,7 +32,8 @@ class OpenVino:
     def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
         openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
-        self._at_once, self._begun, self._one_at_a_time = at_once, False, Lock()
+        self._at_once, self._begun = at_once, False
+        self._first, self._loading, self._listing = Lock(), Lock(), Lock()
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
@@ -57,7 +58,7 @@ class OpenVino:
             return network(films)
         # The first call initialises state shared in OpenVINO's bindings; two concurrent first calls
         # can deadlock, one holding that state and the other the GIL.
-        with self._one_at_a_time:
+        with self._first:
             found = network(films)
             self._begun = True
         return found
@@ -66,12 +67,28 @@ class OpenVino:
         self._network(shape)
 
     def _network(self, shape: Shape) -> _Requests:
-        with self._one_at_a_time:
-            found = self._networks.pop(shape, None) or self._compiled(shape)
+        """The network for inputs of a shape; loading one does not hold up the use of others."""
+        found = self._listed(shape)
+        if found is None:
+            with self._loading:
+                found = self._listed(shape)  # another thread may have loaded it
+                if found is None:
+                    found = self._compiled(shape)
+                    self._list(shape, found)
+        return found
+
+    def _listed(self, shape: Shape) -> _Requests | None:
+        with self._listing:
+            found = self._networks.pop(shape, None)
+            if found is not None:
+                self._networks[shape] = found  # the last used comes last
+        return found
+
+    def _list(self, shape: Shape, network: _Requests) -> None:
+        with self._listing:
             while len(self._networks) >= KEPT:
                 self._networks.pop(next(iter(self._networks)))
-            self._networks[shape] = found  # the last used comes last
-        return found
+            self._networks[shape] = network
 
     def _compiled(self, shape: Shape) -> _Requests:
         try:
