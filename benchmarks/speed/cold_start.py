@@ -5,7 +5,7 @@
 `boneseg segment` of a small film with the bundled model, taken apart in a new process each time,
 the network already compiled by a run before; beside it, in turn, the command itself, a process that
 does nothing but import torch, and the floor: Python, NumPy, Pillow and OpenVINO alone, which decode
-the film, restore the compiled network, run it once and write a mask.
+the film, write a mask, and restore and run the compiled network once for each grid.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ import numpy as np
 import openvino
 from PIL import Image
 film = np.asarray(Image.open(sys.argv[1]).convert("L"))
-compiled = np.fromfile(sys.argv[2], np.uint8)
-network = openvino.Core().import_model(openvino.Tensor(compiled, shared_memory=True), "CPU")
-network(np.zeros(list(network.input(0).shape), np.float32))
-Image.fromarray(np.uint8(film > 127) * 255).save(sys.argv[3])
+Image.fromarray(np.uint8(film > 127) * 255).save(sys.argv[2])
+core = openvino.Core()
+for path in sys.argv[3:]:
+    compiled = np.fromfile(path, np.uint8)
+    network = core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU")
+    network(np.zeros(list(network.input(0).shape), np.float32))
 gc.freeze()
 """
 COMMAND, FLOOR, TORCH = "boneseg segment", "floor", "import torch"
@@ -73,11 +75,11 @@ def main() -> None:
     asked = asks.parse_args()
     film = min(sample_films().glob("*.png"))
     with tempfile.TemporaryDirectory() as out:
-        network = compiled_network(film, Path(out, "network.blob"))
+        networks = compiled_networks(film, Path(out))
         words = ["segment", str(film), "--out", out]
         calls = {
             COMMAND: ["-c", "from boneseg.cli import main; main()", *words],
-            FLOOR: ["-c", BARE, str(film), str(network), str(Path(out, "mask.png"))],
+            FLOOR: ["-c", BARE, str(film), str(Path(out, "mask.png")), *map(str, networks)],
             TORCH: ["-c", "import torch"],
         }
         whole = side_by_side(
@@ -89,17 +91,19 @@ def main() -> None:
     write_section("A cold start, by stages", lines, SPEED)
 
 
-def compiled_network(film: Path, path: Path) -> Path:
-    """Write the bundled network, compiled for the size of a film, as OpenVINO exports it."""
+def compiled_networks(film: Path, folder: Path) -> list[Path]:
+    """Write the bundled network, compiled for each grid of a film, as OpenVINO exports it."""
     bundle = load_bundle("bundled")
     height, width = read_radiograph(film).pixels.shape
-    size = bundle.preparation((height, width))
-    core = openvino_package().Core()
-    model = core.read_model(bundle.path / ONNX)
-    model.reshape([2, 1, size.height, size.width])
-    compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-    path.write_bytes(compiled.export_model().read())
-    return path
+    grids = bundle.preparation((height, width)), bundle.finer((height, width))
+    core, paths = openvino_package().Core(), []
+    for grid in filter(None, grids):
+        model = core.read_model(bundle.path / ONNX)
+        model.reshape([2, 1, grid.height, grid.width])
+        compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        paths.append(folder / f"{grid.height}x{grid.width}.blob")
+        paths[-1].write_bytes(compiled.export_model().read())
+    return paths
 
 
 def run(call: list[str]) -> str:
