@@ -100,7 +100,7 @@ export class FilmList {
     state.className = "state";
     const reason = document.createElement("span");
     reason.className = "reason";
-    words.append(name, state, reason);
+    words.append(name, state);
     const badge = document.createElement("span");
     badge.className = "badge";
     const verdict = document.createElement("span");
@@ -108,7 +108,7 @@ export class FilmList {
     const trust = document.createElement("span");
     trust.className = "trust";
     badge.append(verdict, trust);
-    button.append(picture, words, badge);
+    button.append(picture, words, badge, reason);
     line.append(button);
     return { line, button, picture, name, state, reason, badge, verdict, trust, shown: "" };
   }
