@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,35 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
+_BLOCK = 2**15  # pixels converted and averaged at once: they fit into a processor's cache
 _CELLS = 8  # along the longer side of a film, for contrast normalisation
 _FLOOR = 0.4  # added to the local standard deviation: limits noise in empty regions
 _MOST = 2.0  # largest magnification of a film for a fitted grid
+
+
+class Film(Protocol):
+    """Grey values that are converted as they are needed: see `radiograph/grey.py`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+
+    def rows(self, part: slice) -> Floats:
+        """Some rows, float32; not to be changed."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """An array as a `Film`."""
+
+    pixels: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def rows(self, part: slice) -> Floats:
+        return self.pixels[part]
 
 
 @dataclass(frozen=True)
@@ -60,8 +88,8 @@ class Preparation:
         top, left = (self.height - height) // 2, (self.width - width) // 2
         return Placement(film, square, top, left, height, width)
 
-    def film(self, pixels: Floats, aspect: float = 1.0) -> tuple[Floats, Placement]:
-        """Place a film (float32 H x W) on the working grid, float32 height x width."""
+    def film(self, pixels: Film | Floats, aspect: float = 1.0) -> tuple[Floats, Placement]:
+        """Place a film on the working grid, float32 height x width."""
         place = self.place((pixels.shape[0], pixels.shape[1]), aspect)
         small = resize(pixels, (place.height, place.width))
         return self._lay(standardised(small), place), place
@@ -139,17 +167,17 @@ def in_squares(film: tuple[int, int], aspect: float) -> tuple[int, int]:
     return (round(height * aspect), width) if aspect > 1 else (height, round(width / aspect))
 
 
-def resize(pixels: Floats, size: tuple[int, int]) -> Floats:
+def resize(film: Film | Floats, size: tuple[int, int]) -> Floats:
     """Resize float32 H x W to (height, width): area averaging down, cubic interpolation up.
 
     Uses the half-pixel convention, so a round trip causes no shift. Each axis is filtered
     separately.
     """
     height, width = size
-    if height < pixels.shape[0]:
-        pixels = _averaged(pixels, height)
+    rows = _Rows(film) if isinstance(film, np.ndarray) else film
+    pixels = _averaged(rows, height) if height < rows.shape[0] else rows.rows(slice(None))
     if width < pixels.shape[1]:
-        pixels = _averaged(np.ascontiguousarray(pixels.T), width).T
+        pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), width).T
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     for axis_size in ((width, image.height), (width, height)):
         if axis_size != image.size:
@@ -176,18 +204,30 @@ def cubic_weights(old: int, new: int) -> Floats:
     return found
 
 
-def _averaged(pixels: Floats, rows: int) -> Floats:
+def _averaged(film: Film, rows: int) -> Floats:
     """Average over equal parts of the height; a row across a boundary is split by its overlap.
 
     (Pillow's box filter counts such a row as whole: an outline moves by up to half a pixel.)
     """
-    count = len(pixels)
-    edges = np.arange(rows + 1) * count / rows
-    above, below = edges[:-1], edges[1:]
-    total = np.zeros((rows, pixels.shape[1]), np.float32)
-    for offset in range(math.ceil(count / rows) + 1):
-        at = above.astype(np.intp) + offset
-        share = np.maximum(np.minimum(below, at + 1) - np.maximum(above, at), 0)
-        row = pixels[np.minimum(at, count - 1)]
-        total += share.astype(np.float32)[:, None] * row
-    return total / np.float32(count / rows)
+    count, width = film.shape
+    edges = np.arange(rows + 1) * (count / rows)
+    total = np.zeros((rows, width), np.float32)
+    step = max(1, _BLOCK * rows // (count * width))
+    for start in range(0, rows, step):
+        parts = edges[start : start + step + 1].tolist()
+        first = int(parts[0])
+        block = film.rows(slice(first, min(count, math.ceil(parts[-1]))))
+        for row, (above, below) in enumerate(pairwise(parts), start):
+            _add(total[row], block, above - first, below - first)
+    total /= np.float32(count / rows)
+    return total
+
+
+def _add(total: Floats, block: Floats, above: float, below: float) -> None:
+    """Add the rows of a block from `above` to `below`, which are at least one apart."""
+    top, bottom = math.ceil(above), math.floor(below)
+    np.sum(block[top:bottom], axis=0, out=total)
+    if top > above:
+        total += np.float32(top - above) * block[top - 1]
+    if below > bottom and bottom < len(block):
+        total += np.float32(below - bottom) * block[bottom]

@@ -95,7 +95,7 @@ def convert_dataset(
 
 def _drawn(case: Case, name: Path, title: str, tolerance: float) -> Segmentation:
     film = read_radiograph(case.image)
-    mask = case.read_mask((film.pixels.shape[0], film.pixels.shape[1]))
+    mask = case.read_mask(film.shape)
     return Segmentation(film, mask, None, None, name, tolerance, title)
 
 

@@ -170,7 +170,7 @@ def evaluate_model(
 
     def score_case(case: Case) -> Scores:
         film = read_radiograph(case.image)
-        height, width = film.pixels.shape
+        height, width = film.shape
         truth = case.read_mask((height, width))
         scores = score(segment(film), truth, film.spacing_mm)
         if is_among(film, seen):
@@ -210,7 +210,7 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
 
 def _score_file(case: Case, mask: MaskFile) -> Scores:
     film = read_radiograph(case.image)
-    height, width = film.pixels.shape
+    height, width = film.shape
     truth = case.read_mask((height, width))
     try:
         prediction = read_mask(mask.path, (height, width), film=mask.film)

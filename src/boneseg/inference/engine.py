@@ -83,7 +83,7 @@ class Engine:
 
         Raises BonesegError if the network returns non-finite values.
         """
-        pixels, aspect = (film.pixels, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
+        pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
         size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
         preparation, second = self.bundle.preparation(size), self.bundle.finer(size)

@@ -13,6 +13,7 @@ from boneseg.inference.plausibility import likeness
 from boneseg.inference.verdict.evidence import Evidence, Predictions
 from boneseg.masks.verdict import NO_RADIOGRAPH, Verdict
 from boneseg.preprocessing import Floats
+from boneseg.radiograph.grey import Grey
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Finding:
 
     scores: Floats | Callable[[], Floats]
     mask: NDArray[np.bool_]  # H x W, True where there is bone
-    pixels: Floats  # of the film, H x W
+    film: Grey | Floats  # its grey values, H x W
     evidence: Callable[[], Evidence] | None = None
     every: bool = False
 
@@ -35,10 +36,15 @@ class Finding:
         """Of bone, float32 H x W on the film's own grid, calibrated."""
         return self.scores() if callable(self.scores) else self.scores
 
+    @property
+    def pixels(self) -> Floats:
+        """Of the film, float32 H x W."""
+        return self.film.pixels() if isinstance(self.film, Grey) else self.film
+
     @cached_property
     def likeness(self) -> float:
         """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
-        return likeness(self.pixels)
+        return likeness(self.film)
 
     @cached_property
     def verdict(self) -> Verdict:

@@ -21,7 +21,7 @@ import numpy as np
 from boneseg.bundle.shipped import film_check_weights
 from boneseg.errors import BundleError
 from boneseg.inference.convolution import convolved, single_threaded
-from boneseg.preprocessing import Floats, resize
+from boneseg.preprocessing import Film, Floats, resize
 
 SIDE = 128  # px; the aspect ratio is not kept
 STRIDES = (2, 2, 2, 1, 2, 1)  # of the layers
@@ -36,7 +36,7 @@ class FilmCheck:
     layers: tuple[tuple[Floats, Floats], ...]
     head: tuple[Floats, Floats]
 
-    def logit(self, pixels: Floats) -> float:
+    def logit(self, pixels: Film | Floats) -> float:
         """The logit, relative to the threshold, that float32 H x W in [0, 1] is a radiograph."""
         small = np.clip(resize(pixels, (SIDE, SIDE)), 0, 1)
         if small.std() < BLANK:
@@ -52,7 +52,7 @@ class FilmCheck:
         return float((weight @ pooled + bias).item())
 
 
-def likeness(pixels: Floats) -> float:
+def likeness(pixels: Film | Floats) -> float:
     """How much float32 H x W in [0, 1] looks like a radiograph, in [0, 1]; bone bright or dark.
 
     About 1 % of real radiographs are below LEAST: see

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import RadiographError
+from boneseg.radiograph.grey import Grey
 
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have about 60 million
 MAX_RATIO = 200  # of long to short side; stitched whole-body films reach 5
@@ -34,7 +35,8 @@ SpacingKind = Literal["calibrated", "detector", "uncalibrated", "unknown"]
 class Radiograph:
     """A film as meant to be displayed.
 
-    pixels: float32, height x width, in [0, 1], bone bright, upright.
+    pixels: float32, height x width, in [0, 1], bone bright, upright. Of a film that was read, they
+    are computed when first used: `grey` holds what the file stores.
     spacing_mm: (between rows, between columns) in mm, or None.
     aspect: the height of a pixel divided by its width; 1 for square pixels.
     frame: the number of the frame or page in the file, from 1.
@@ -46,9 +48,48 @@ class Radiograph:
     source: Path  # the file
     aspect: float = 1.0
     frame: int = 1
+    grey: Grey = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grey", Grey(self.pixels))
+
+    @classmethod
+    def stored(
+        cls,
+        grey: Grey,
+        spacing_mm: tuple[float, float] | None,
+        spacing_kind: SpacingKind,
+        source: Path,
+        aspect: float = 1.0,
+        frame: int = 1,
+    ) -> Radiograph:
+        """A film whose pixels are computed when first used."""
+        film = cls.__new__(cls)
+        vars(film).update(
+            grey=grey,
+            spacing_mm=spacing_mm,
+            spacing_kind=spacing_kind,
+            source=source,
+            aspect=aspect,
+            frame=frame,
+        )
+        return film
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name != "pixels" or "grey" not in vars(self):
+                raise AttributeError(name)
+            vars(self)[name] = self.grey.pixels()
+            return vars(self)[name]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+        return self.grey.shape
 
     def __repr__(self) -> str:
-        height, width = self.pixels.shape
+        height, width = self.shape
         return f"Radiograph({height} x {width}, spacing {self.spacing_mm or 'unknown'})"
 
     def _repr_html_(self) -> str:

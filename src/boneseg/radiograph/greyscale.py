@@ -9,15 +9,18 @@ colour              ITU-R BT.601 luma; photographs are rejected (see `colourfuln
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import RadiographError
+from boneseg.radiograph.grey import Grey, counts_of, has_levels, levels_of
 
 Values = NDArray[np.number]  # grey values of any numeric type
+Counts = Callable[[], NDArray[np.intp]]  # how often each of some values occurs
 
 DEPTHS = (8, 10, 12, 14, 16)  # bit depths of detectors
 _PERCENTILES = (0.5, 99.5)
@@ -27,22 +30,43 @@ _MAX_COLOURFULNESS = 0.1  # measured: films under 0.001, photographs from 0.18
 _SAMPLE = 1_000_000
 
 
-def to_unit(values: Values) -> NDArray[np.float32]:
-    """Scale grey values of any bit depth to [0, 1] by the rules in the module docstring."""
+def graded(values: Values) -> Grey:
+    """The grey values of a picture, by the rules in the module docstring."""
+    if not has_levels(values):
+        return Grey(to_unit(values))
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    levels = levels_of(values)
+    unit = to_unit(levels, partial(counts_of, sample(values), levels))
+    return Grey.of_levels(values, levels, unit)
+
+
+def to_unit(values: Values, counts: Counts | None = None) -> NDArray[np.float32]:
+    """Scale grey values of any bit depth to [0, 1] by the rules in the module docstring.
+
+    counts: how often each value occurs, if they are the levels of a film rather than its pixels.
+    """
     top = _full_scale(values)
     if top is None:
-        return stretch(values)
+        return stretch(values, counts=counts() if counts else None)
     unit: NDArray[np.float32] = np.divide(values, np.float32(top), dtype=np.float32)
     return unit
 
 
-def stretch(values: Values, ignore: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def stretch(
+    values: Values,
+    ignore: NDArray[np.bool_] | None = None,
+    counts: NDArray[np.intp] | None = None,
+) -> NDArray[np.float32]:
     """Scale grey values to [0, 1] by robust percentiles; non-finite values become 0.
 
-    `ignore` marks pixels excluded from the percentiles.
+    `ignore` marks pixels excluded from the percentiles. With `counts`, the values are the levels of
+    a film, each of which occurs so often.
     """
     usable = sample(values, ignore)
-    low, high = np.percentile(usable, _PERCENTILES) if usable.size else (0.0, 0.0)
+    if counts is not None:
+        occurs = np.isfinite(values) & (counts > 0)
+        usable, counts = values[occurs], counts[occurs]
+    low, high = percentiles(usable, counts, _PERCENTILES) if usable.size else (0.0, 0.0)
     if usable.size and high <= low:  # almost all background
         low, high = float(usable.min()), float(usable.max())
     unit = np.zeros(values.shape, np.float32)
@@ -54,6 +78,27 @@ def stretch(values: Values, ignore: NDArray[np.bool_] | None = None) -> NDArray[
         part /= high - low
         unit[rows] = np.nan_to_num(np.clip(part, 0, 1, out=part), copy=False)
     return unit
+
+
+def percentiles(
+    values: Values, counts: NDArray[np.intp] | None, wanted: tuple[float, float]
+) -> tuple[float, float]:
+    """Percentiles of values, each of which occurs once, or as often as `counts` says.
+
+    As `numpy.percentile`: interpolated between the two nearest. Some value occurs.
+    """
+    if counts is None:
+        low, high = np.percentile(values, wanted)
+        return float(low), float(high)
+    order = np.argsort(values, kind="stable")
+    ascending, ends = values[order].astype(np.float64), np.cumsum(counts[order])
+    places = np.array(wanted) / 100 * (ends[-1] - 1)
+    below, above = (
+        ascending[np.searchsorted(ends, nearest(places), side="right")]
+        for nearest in (np.floor, np.ceil)
+    )
+    low, high = below + (above - below) * (places - np.floor(places))
+    return float(low), float(high)
 
 
 def blocks(values: Values) -> Iterator[slice]:

@@ -6,6 +6,7 @@ black.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.radiograph.film import MAX_PIXELS, check_size, pick_frame
-from boneseg.radiograph.greyscale import blocks, grey_of, to_unit
+from boneseg.radiograph.grey import Grey
+from boneseg.radiograph.greyscale import blocks, graded, grey_of, to_unit
 from boneseg.radiograph.pillow import (
     check_scans,
     deep_colours,
@@ -29,8 +31,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # explicit, so that no EPS sta
 FORMAT_NAMES = "PNG, JPEG, TIFF, BMP, WebP or DICOM"  # in messages
 
 
-def read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
-    """The grey values of a picture, or of one of its frames: float32 H x W in [0, 1], upright.
+def read_picture(path: Path, frame: int | None) -> Grey:
+    """The grey values of a picture, or of one of its frames, upright.
 
     Raises RadiographError, OSError for a file that cannot be opened, and MemoryError.
     """
@@ -46,8 +48,8 @@ def read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
             deep = deep_colours(image, path, image.tell())
             image.load()
             check_rows(image, path)
-            pixels = _pixels_of(image, path) if deep is None else _on_black(deep, path)
-            upright = _upright(pixels, image.getexif().get(0x0112, 1))
+            grey = _grey_of(image, path) if deep is None else _on_black(deep, path)
+            stored = _upright(grey.stored, image.getexif().get(0x0112, 1))
     except (BonesegError, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -62,32 +64,33 @@ def read_picture(path: Path, frame: int | None) -> NDArray[np.float32]:
         raise RadiographError(
             f"{path}: is damaged or truncated; copy it again, or export it as PNG"
         ) from None
-    return np.ascontiguousarray(1 - upright if negative else upright)
+    upright = replace(grey, stored=np.ascontiguousarray(stored))
+    return upright.inverted() if negative else upright
 
 
-def _pixels_of(image: Image.Image, path: Path) -> NDArray[np.float32]:
+def _grey_of(image: Image.Image, path: Path) -> Grey:
     if image.mode in ("1", "I", "F") or image.mode.startswith("I;16"):
-        return to_unit(grey_values(image))
+        return graded(grey_values(image))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
         ground.alpha_composite(image.convert("RGBA"))
-        return grey_of(np.asarray(ground)[..., :3], path)
+        return Grey(grey_of(np.asarray(ground)[..., :3], path))
     if image.mode == "L":
-        return to_unit(grey_values(image))
-    return grey_of(np.asarray(image.convert("RGB")), path)
+        return graded(grey_values(image))
+    return Grey(grey_of(np.asarray(image.convert("RGB")), path))
 
 
-def _on_black(bands: NDArray[np.uint16], path: Path) -> NDArray[np.float32]:
+def _on_black(bands: NDArray[np.uint16], path: Path) -> Grey:
     """Composite 16-bit grey or RGB, height x width x channels (alpha last, if any), on black."""
     colours = bands if bands.shape[2] % 2 else bands[..., :-1]
     if colours is not bands:
         opacity = to_unit(bands[..., -1:])
         for rows in blocks(bands):
             colours[rows] = np.rint(colours[rows] * opacity[rows])
-    return grey_of(colours, path) if colours.shape[2] == 3 else to_unit(colours[..., 0])
+    return Grey(grey_of(colours, path)) if colours.shape[2] == 3 else graded(colours[..., 0])
 
 
-def _upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+def _upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
     """Rotate or flip an image upright by its EXIF orientation (CIPA DC-008, tag 0x0112)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.T

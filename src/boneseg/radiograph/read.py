@@ -58,5 +58,6 @@ def _read(path: Path, *, invert: bool, frame: int | None, keep_names: bool) -> R
         with quiet():
             return read_dicom(path, name, invert=invert, frame=frame)
     with quiet():
-        pixels = read_picture(path, frame)
-    return Radiograph(1 - pixels if invert else pixels, None, "unknown", path, frame=frame or 1)
+        grey = read_picture(path, frame)
+    grey = grey.inverted() if invert else grey
+    return Radiograph.stored(grey, None, "unknown", path, frame=frame or 1)

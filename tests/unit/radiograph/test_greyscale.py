@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.greyscale import colourfulness, grey_of, stretch, to_unit
+from boneseg.radiograph.greyscale import colourfulness, grey_of, percentiles, stretch, to_unit
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.pictures import GREY, saved
@@ -83,3 +83,11 @@ def test_values_are_stretched_in_little_memory():
     tracemalloc.stop()
     assert used < 2 * unit.nbytes + 32e6  # the sample for the percentiles, and a million values
     assert unit.min() == 0 and unit.max() == 1
+
+
+@given(arrays(np.int16, 200, elements=st.integers(-9, 9)), st.floats(0, 50), st.floats(50, 100))
+def test_percentiles_of_counted_levels_are_those_of_the_values(values, low, high):
+    levels, counts = np.unique(values, return_counts=True)
+    turned = np.random.default_rng(0).permutation(len(levels))
+    found = percentiles(levels[turned], counts[turned], (low, high))
+    assert found == pytest.approx(np.percentile(values, (low, high)), abs=1e-6)

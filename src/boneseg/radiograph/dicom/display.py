@@ -30,7 +30,8 @@ from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom.header import fields_of, numbers_of, text_of, texts_of
 from boneseg.radiograph.dicom.lut import first_table, palette_colours
 from boneseg.radiograph.dicom.shutter import open_part
-from boneseg.radiograph.greyscale import Values, grey_of, sample, stretch
+from boneseg.radiograph.grey import Grey, counts_of, has_levels, levels_of
+from boneseg.radiograph.greyscale import Values, grey_of, percentiles, sample, stretch
 
 _BIPLANE = "1.2.840.10008.5.1.4.1.1.12.3"  # X-Ray Angiographic Bi-Plane Image Storage, retired
 _TO_INTENSITY = frozenset(  # their Modality LUT is not part of the display pipeline
@@ -53,8 +54,8 @@ _VISIBLE_SHARE = 0.02  # of the pixels, neither black nor white
 
 def display(
     stored: NDArray[np.integer], dataset: Dataset, path: Path, *, aspect: float, invert: bool
-) -> NDArray[np.float32]:
-    """Transform stored values to [0, 1], float32 height x width, bone bright per the header.
+) -> Grey:
+    """Transform stored values to grey values in [0, 1], bone bright per the header.
 
     stored: integers, height x width (also palette indices), or height x width x 3 (RGB). aspect:
     the height of a pixel divided by its width. Raises RadiographError for a colour photograph or
@@ -67,24 +68,38 @@ def display(
             raise RadiographError(f"{path}: its palette is damaged; export it again as greyscale")
         stored = colours
     if stored.ndim == 3:
-        pixels, negative = grey_of(stored, path), False
+        grey, negative = Grey(grey_of(stored, path), hidden=hidden), False
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # extreme slopes and windows
-            pixels, negative = _shown(stored, hidden, dataset), _is_negative(dataset)
-    if negative != invert:
-        np.subtract(1, pixels, out=pixels)
-    if hidden is not None:
-        pixels[hidden] = 0
-    return pixels
+            grey, negative = _graded(stored, hidden, dataset), _is_negative(dataset)
+    return grey.inverted() if negative != invert else grey
+
+
+def _graded(
+    stored: NDArray[np.integer], hidden: NDArray[np.bool_] | None, dataset: Dataset
+) -> Grey:
+    if not has_levels(stored):
+        return Grey(_shown(stored, None, hidden, dataset), hidden=hidden)
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    levels = levels_of(stored)
+    counts = counts_of(sample(stored, hidden), levels)
+    return Grey.of_levels(stored, levels, _shown(levels, counts, None, dataset), hidden)
 
 
 def _shown(
-    stored: NDArray[np.integer], hidden: NDArray[np.bool_] | None, dataset: Dataset
+    stored: NDArray[np.integer],
+    counts: NDArray[np.intp] | None,
+    hidden: NDArray[np.bool_] | None,
+    dataset: Dataset,
 ) -> NDArray[np.float32]:
+    """The grey values of pixels, or with `counts` of levels, each of which occurs so often."""
     values, limits = _modality(stored, dataset)
     shown = _voi(values, limits, dataset, finished=values is stored)
-    visible = shown is not None and _is_visible(sample(shown, hidden))
-    return shown if shown is not None and visible else stretch(values, ignore=hidden)
+    if shown is not None:
+        taken = sample(shown, hidden) if counts is None else shown
+        if _is_visible(taken, counts):
+            return shown
+    return stretch(values, hidden, counts)
 
 
 def _is_negative(dataset: Dataset) -> bool:
@@ -179,16 +194,18 @@ def window(
     return np.clip(offsets, 0, 1, out=offsets).astype(np.float32, copy=False)
 
 
-def _is_visible(pixels: Values) -> bool:
+def _is_visible(pixels: Values, counts: NDArray[np.intp] | None) -> bool:
     """Whether a window leaves anything visible.
 
     A wrong window (from a template, or for other units) makes nearly every pixel black or white, or
     compresses all of them into a narrow part of the grey scale.
     """
+    if counts is not None:
+        pixels, counts = pixels[counts > 0], counts[counts > 0]
     if pixels.size == 0:
         return False
-    low, high = np.percentile(pixels, (1, 99))
-    share = ((pixels > 0.002) & (pixels < 0.998)).mean()
+    low, high = percentiles(pixels, counts, (1, 99))
+    share = np.average((pixels > 0.002) & (pixels < 0.998), weights=counts)
     return bool(high - low >= _VISIBLE_SPREAD and share >= _VISIBLE_SHARE)
 
 

@@ -102,14 +102,14 @@ def read_dicom(
         stored = decode(dataset, index, path)
         spacing, kind = spacing_of(dataset)
         aspect = _aspect(spacing or ratio_of(dataset))
-        pixels = display(stored, dataset, path, aspect=aspect, invert=invert)
+        grey = display(stored, dataset, path, aspect=aspect, invert=invert)
     except (RadiographError, MemoryError, OSError):
         raise
     except Exception:  # invalid values, which the message could quote
         raise RadiographError(
             f"{path}: is a damaged DICOM file (invalid image attributes); export it again"
         ) from None
-    return Radiograph(pixels, spacing, kind, source, aspect, index + 1)
+    return Radiograph.stored(grey, spacing, kind, source, aspect, index + 1)
 
 
 def _parse(source: Path, path: Path) -> FileDataset:

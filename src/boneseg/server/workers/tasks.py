@@ -143,7 +143,7 @@ class ExportMask(Task[tuple[str, bytes]]):
         return name, _encoded(drawn, self.form, self.spool)
 
     def _drawn(self, film: Radiograph, name: str) -> NDArray[np.bool_]:
-        height, width = film.pixels.shape
+        height, width = film.shape
         if isinstance(self.mask, Path):
             return read_mask(self.mask, shape=(height, width))
         return unpacked_mask(gzip.decompress(self.mask), (height, width), name)
@@ -180,8 +180,8 @@ def _facts(engine: Engine, film: Radiograph, finding: Finding, seconds: float) -
     area, spacing = int(np.count_nonzero(finding.mask)), film.spacing_mm
     verdict = finding.verdict.rounded()
     return Facts(
-        height=film.pixels.shape[0],
-        width=film.pixels.shape[1],
+        height=film.shape[0],
+        width=film.shape[1],
         spacing_mm=spacing,
         spacing_kind=film.spacing_kind,
         threshold=engine.bundle.card.threshold,

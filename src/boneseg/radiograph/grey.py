@@ -1,0 +1,120 @@
+"""The grey values of a film, kept as the integers of its file until they are used.
+
+    levels = levels_of(stored)                         # every value from the lowest to the highest
+    grey = Grey.of_levels(stored, levels, curve(levels))
+    grey.rows(slice(0, 100))                           # float32, 100 x width, in [0, 1]
+
+A film of 12 megapixels takes 24 MB in 16 bits and 48 MB in float32. What needs a small picture of
+it (the network, the film check, an overlay) converts a few rows at a time, while they are in the
+processor's cache, and averages them: see `preprocessing.resize`. The display curve comes first, as
+averages of a curve are not the curve of averages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg.preprocessing import Floats
+
+_LINEAR = 1e-6  # of the grey scale, by which a linear table may deviate from its line
+
+
+@dataclass(frozen=True, eq=False)
+class Grey:
+    """Grey values in [0, 1], bone bright.
+
+    stored: float32 H x W, the grey values themselves; or integers of 8 or 16 bits. table:
+    float32, the grey value of each stored value, read as unsigned: 2^8 or 2^16. hidden: bool H x W,
+    pixels that are black; None if there is none.
+    """
+
+    stored: NDArray[np.generic]
+    table: Floats | None = None
+    hidden: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of_levels(
+        cls,
+        stored: NDArray[np.generic],
+        levels: NDArray[np.integer],
+        grey: Floats,
+        hidden: NDArray[np.bool_] | None = None,
+    ) -> Grey:
+        """The grey value of each of `levels_of(stored)`."""
+        table = np.zeros(1 << 8 * stored.dtype.itemsize, np.float32)
+        table[_unsigned(levels)] = grey
+        return cls(stored, table, hidden)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+        return self.stored.shape[0], self.stored.shape[1]
+
+    def rows(self, part: slice) -> Floats:
+        """Some rows, float32; not to be changed: they can be the film's own."""
+        stored = self.stored[part]
+        if self.table is None:
+            grey = np.asarray(stored, np.float32)
+            grey = grey if self.hidden is None else grey.copy()
+        elif self._line is None:
+            grey = self.table.take(_unsigned(stored))
+        else:
+            slope, offset = self._line
+            grey = stored.astype(np.float32)
+            grey *= slope
+            grey += offset
+        if self.hidden is not None:
+            grey[self.hidden[part]] = 0
+        return grey
+
+    def pixels(self) -> Floats:
+        """All rows, float32 H x W: from the table, so that equal values are equal in every film."""
+        if self.table is None:
+            return self.rows(slice(None))
+        grey = self.table.take(_unsigned(self.stored))
+        if self.hidden is not None:
+            grey[self.hidden] = 0
+        return grey
+
+    def inverted(self) -> Grey:
+        """White for black; hidden pixels stay black."""
+        if self.table is not None:
+            return replace(self, table=1 - self.table)
+        return replace(self, stored=np.subtract(1, self.stored, dtype=np.float32))
+
+    @cached_property
+    def _line(self) -> tuple[np.float32, np.float32] | None:
+        """Slope and offset, where the table is a line over the film's values: quicker than it."""
+        assert self.table is not None
+        levels = levels_of(self.stored)
+        values, grey = levels.astype(np.float64), self.table[_unsigned(levels)].astype(np.float64)
+        slope = (grey[-1] - grey[0]) / max(1.0, values[-1] - values[0])
+        offset = grey[0] - slope * values[0]
+        bent = np.abs(grey - (slope * values + offset)).max() > _LINEAR
+        return None if bent else (np.float32(slope), np.float32(offset))
+
+
+def has_levels(stored: NDArray[np.generic]) -> TypeGuard[NDArray[np.integer]]:
+    """Whether values are few enough for a table: integers of 8 or 16 bits."""
+    return stored.dtype.kind in "ui" and stored.dtype.itemsize <= 2
+
+
+def levels_of(stored: NDArray[np.generic]) -> NDArray[np.integer]:
+    """Every value from the lowest to the highest of integers of 8 or 16 bits, ascending."""
+    low, high = int(stored.min()), int(stored.max())
+    levels: NDArray[np.integer] = np.arange(low, high + 1).astype(stored.dtype)
+    return levels
+
+
+def counts_of(values: NDArray[np.generic], levels: NDArray[np.integer]) -> NDArray[np.intp]:
+    """How often each of `levels_of(...)` occurs among values."""
+    return np.bincount(values.ravel().astype(np.intp) - int(levels[0]), minlength=len(levels))
+
+
+def _unsigned(values: NDArray[np.generic]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    return values.view(np.uint8) if values.dtype.itemsize == 1 else values.view(np.uint16)

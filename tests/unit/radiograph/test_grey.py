@@ -1,0 +1,92 @@
+"""Grey values stay the integers of their file until they are used, and are the same then."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from boneseg.preprocessing import resize
+from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.grey import Grey, counts_of, has_levels, levels_of
+
+SIZE = (40, 30)
+TYPES = st.sampled_from((np.uint8, np.int8, np.uint16, np.int16))
+stored_values = TYPES.flatmap(lambda kind: arrays(kind, SIZE))
+
+
+def line(levels: NDArray[np.integer]) -> NDArray[np.float32]:
+    return np.asarray((levels.astype(np.float64) + 40_000) / 110_000, np.float32)
+
+
+def bent(levels: NDArray[np.integer]) -> NDArray[np.float32]:
+    """A window that cuts off: averages of it are not the window of averages."""
+    return np.clip(levels.astype(np.float32) / 50 + 0.5, 0, 1)
+
+
+@pytest.mark.parametrize("curve", [line, bent])
+@given(stored=stored_values)
+def test_they_are_the_curve_of_each_stored_value(curve, stored: NDArray[np.integer]) -> None:
+    grey = Grey.of_levels(stored, levels_of(stored), curve(levels_of(stored)))
+    expected = curve(stored)
+    assert np.array_equal(grey.pixels(), expected)
+    assert np.allclose(grey.rows(slice(3, 9)), expected[3:9], atol=2e-6)
+    assert np.allclose(grey.inverted().pixels(), 1 - expected, atol=1e-6)
+    assert np.allclose(resize(grey, (7, 11)), resize(expected, (7, 11)), atol=1e-5)
+    assert np.allclose(resize(grey, (50, 11)), resize(expected, (50, 11)), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_hidden_pixels_are_black_inverted_or_not(kind: type) -> None:
+    stored = np.ones(SIZE, kind)
+    hidden = np.zeros(SIZE, bool)
+    hidden[5:] = True
+    if kind is np.float32:
+        grey = Grey(stored, hidden=hidden)
+    else:
+        grey = Grey.of_levels(stored, levels_of(stored), np.ones(1, np.float32), hidden)
+    for pixels in (grey.pixels(), grey.rows(slice(None))):
+        assert (pixels[:5] == 1).all() and (pixels[5:] == 0).all()
+    assert (grey.inverted().pixels() == 0).all()
+    assert (stored == 1).all()
+
+
+@given(stored=stored_values)
+def test_levels_are_counted(stored: NDArray[np.integer]) -> None:
+    assert has_levels(stored) and not has_levels(stored.astype(np.int32))
+    levels = levels_of(stored)
+    occurring, counts = np.unique(stored, return_counts=True)
+    found = counts_of(stored, levels)
+    assert np.array_equal(levels[found > 0], occurring)
+    assert np.array_equal(found[found > 0], counts)
+
+
+def test_a_film_makes_its_pixels_once_and_only_where_they_are_used() -> None:
+    stored = np.arange(1200, dtype=np.uint16).reshape(SIZE)
+    grey = Grey.of_levels(stored, levels_of(stored), line(levels_of(stored)))
+    film = Radiograph.stored(grey, (0.1, 0.2), "detector", Path("knee.png"), frame=2)
+    assert film.shape == SIZE and "pixels" not in vars(film)
+    assert np.array_equal(film.pixels, line(stored)) and film.pixels is film.pixels
+    turned = replace(film, pixels=film.pixels[:, ::-1])
+    assert np.array_equal(turned.grey.pixels(), line(stored)[:, ::-1])
+    assert (turned.spacing_mm, turned.frame) == ((0.1, 0.2), 2)
+    with pytest.raises(AttributeError, match="colour"):
+        film.colour  # noqa: B018
+
+
+def test_a_large_film_is_reduced_in_little_memory() -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (3000, 2000), np.uint16)
+    for curve in (line, bent):
+        grey = Grey.of_levels(stored, levels_of(stored), curve(levels_of(stored)))
+        tracemalloc.start()
+        resize(grey, (300, 200))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < stored.nbytes  # in float32 the film has twice as many bytes
