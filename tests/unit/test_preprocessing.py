@@ -13,9 +13,11 @@ from boneseg.preprocessing import (
     cubic_weights,
     fitted,
     locally_normalised,
+    reduced,
     resize,
     standardised,
 )
+from boneseg.radiograph.grey import Grey
 
 sides = st.integers(20, 300)
 
@@ -81,6 +83,13 @@ def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) 
     weights = cubic_weights(old, old + more)
     assert np.allclose(weights @ line, resize(line, (old + more, 1)), atol=1e-5)
     assert np.allclose(weights.sum(axis=1), 1, atol=1e-6)
+
+
+@given(height=few, width=few, factor=st.integers(1, 7))
+def test_a_film_is_reduced_to_the_means_of_squares(height: int, width: int, factor: int) -> None:
+    pixels = np.random.default_rng(0).random((height * factor + 1, width * factor), np.float32)
+    small = reduced(Grey(pixels), factor)
+    assert np.allclose(small[:height], resize(pixels[:-1], (height, width)), atol=1e-5)
 
 
 @settings(max_examples=40)

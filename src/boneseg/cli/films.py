@@ -42,6 +42,15 @@ Formats = Annotated[
     str,
     Option("--format", help=f"Comma-separated formats: {NAMES}.", panel=OUTPUT),
 ]
+SMALLEST_OVERLAY = 16  # px
+OverlaySize = Annotated[
+    str,
+    Option(
+        "--overlay-size",
+        help="Longest side of overlays in px, or full (the film's own size).",
+        panel=OUTPUT,
+    ),
+]
 
 
 def segment(
@@ -49,6 +58,7 @@ def segment(
     out: Annotated[Path, Option(help="Output folder for masks and overlays.", panel=OUTPUT)],
     model: Model = None,
     formats: Formats = "mask,overlay",
+    overlay_size: OverlaySize = "2048",
     invert: Annotated[bool, Option(help="Invert films that show bone dark.", panel=INPUT)] = False,
     frame: Annotated[
         int | None,
@@ -73,14 +83,14 @@ def segment(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Segment bones in films; write a mask and an overlay on each film's own pixel grid."""
+    """Segment bones in films; write a mask on each film's own pixel grid, and an overlay."""
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import load_bundle
     from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.discovery import find_radiographs
 
-    wanted = chosen_formats("--format", formats)
+    wanted, overlay_side = chosen_formats("--format", formats), _longest_side(overlay_size)
     films = find_radiographs(inputs, out)
     _report_films_in(out, inputs, films)
     bundle = load_bundle(model or bundled())
@@ -108,6 +118,7 @@ def segment(
             invert=invert,
             frame=frame,
             keep_names=keep_names,
+            overlay_side=overlay_side,
             report=report,
         )
     hidden = sum(result.input != str(path) for result, path in zip(results, films, strict=True))
@@ -269,6 +280,7 @@ def convert(
             panel=ADVANCED,
         ),
     ] = None,
+    overlay_size: OverlaySize = "2048",
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
@@ -278,6 +290,7 @@ def convert(
     from boneseg.masks.polygons import TOLERANCE
 
     wanted = chosen_formats("--to", ",".join("mask" if w == "png" else w for w in to.split(",")))
+    overlay_side = _longest_side(overlay_size)
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
@@ -287,6 +300,7 @@ def convert(
             out,
             wanted,
             tolerance=TOLERANCE if tolerance is None else tolerance,
+            overlay_side=overlay_side,
             keep_names=keep_names,
             report=lambda done, name: progress.at(done, name),
         )
@@ -298,6 +312,17 @@ def convert(
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0
+
+
+def _longest_side(words: str) -> int | None:
+    """Parse --overlay-size: None is the film's own size. Raises UsageError."""
+    if words == "full":
+        return None
+    if not words.isdecimal() or int(words) < SMALLEST_OVERLAY:
+        raise UsageError(
+            f"--overlay-size {words}: give full, or a number of px from {SMALLEST_OVERLAY}"
+        )
+    return int(words)
 
 
 def chosen_formats(option: str, words: str) -> list[str]:

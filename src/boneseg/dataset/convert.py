@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from boneseg.errors import BonesegError, DatasetError, OutputError, UsageError, 
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.output import OutputFolder, write_outputs
 from boneseg.masks.polygons import TOLERANCE
-from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.segmentation import OVERLAY_SIDE, Segmentation
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.provenance import ReportEntry
 from boneseg.radiograph.read import read_radiograph
@@ -47,6 +47,7 @@ def convert_dataset(
     formats: Sequence[str],
     *,
     tolerance: float = TOLERANCE,
+    overlay_side: int | None = OVERLAY_SIDE,
     keep_names: bool = False,
     report: Callable[[float, str], None] | None = None,
 ) -> list[Converted]:
@@ -55,7 +56,8 @@ def convert_dataset(
     Results are added to `convert.json` there, and to the documents that cover all films; entries
     of earlier runs are kept: see `masks/output.py`.
 
-    tolerance: px that polygons may deviate from the edge of the mask. A case that cannot be read
+    tolerance: px that polygons may deviate from the edge of the mask. overlay_side: longest side of
+    an overlay, px; None: the film's size. A case that cannot be read
     or written has an error in its result, and the others are converted; each file that the dataset
     omitted because of an error is a result named after the file. Raises UsageError for a format
     that needs more than a mask or for an output folder of the dataset, DatasetError without cases,
@@ -71,7 +73,9 @@ def convert_dataset(
         for case, name, target in zip(dataset.cases, names, targets, strict=True):
             entries: dict[str, object] = {}
             try:
-                drawn = _drawn(case, name, target.title, tolerance)
+                drawn = replace(
+                    _drawn(case, name, target.title, tolerance), overlay_side=overlay_side
+                )
                 outputs, entries, skipped = write_outputs(drawn, out / target.stem, formats)
                 result = Converted(str(name), outputs, skipped)
             except OutputError:

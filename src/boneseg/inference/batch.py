@@ -22,6 +22,7 @@ from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
 from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
 from boneseg.masks.output import OutputFolder, Target, write_outputs
+from boneseg.masks.segmentation import OVERLAY_SIDE
 from boneseg.masks.verdict import Grade
 from boneseg.radiograph.film import Radiograph, SpacingKind
 from boneseg.radiograph.privacy import public_path
@@ -73,6 +74,7 @@ def segment_files(
     invert: bool = False,
     frame: int | None = None,
     keep_names: bool = False,
+    overlay_side: int | None = OVERLAY_SIDE,
     report: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Segment each film into `out`, and add the results to `segment.json` there.
@@ -80,6 +82,8 @@ def segment_files(
     `formats`: names of `masks.formats.FORMATS`; documents that cover all films are written at the
     end, as is the report. Both keep the films of earlier runs: see `masks/output.py`. They are
     also written if the run is interrupted, with the films done until then.
+
+    overlay_side: longest side of an overlay, px; None: the film's size.
 
     Films whose path identifies the patient are named by a hash in file names and results, unless
     `keep_names`: see `radiograph/privacy.py`.
@@ -94,7 +98,7 @@ def segment_files(
     folder = OutputFolder(out, REPORT, formats)
     targets = folder.targets(inputs, names, frame)
     films = [_Film(*film) for film in zip(inputs, names, targets, strict=True)]
-    batch = _Batch(engine, folder, invert, frame)
+    batch = _Batch(engine, folder, invert, frame, overlay_side)
     batch.run(films, report)
     return batch.results
 
@@ -114,6 +118,7 @@ class _Batch:
     folder: OutputFolder
     invert: bool
     frame: int | None
+    overlay_side: int | None
     results: list[Result] = field(default_factory=list)
     full: Event = field(
         default_factory=Event
@@ -158,6 +163,7 @@ class _Batch:
         finding = self.engine.find(film)
         seconds = time.perf_counter() - started
         found = self.engine.segmentation(film, finding, one.name, one.target.title)
+        found = replace(found, overlay_side=self.overlay_side)
         place, formats = self.folder.path / one.target.stem, self.folder.formats
         with ThreadPoolExecutor(1) as beside:
             beside.submit(lambda: finding.verdict)  # kept for the result

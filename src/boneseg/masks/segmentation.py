@@ -19,6 +19,7 @@ from boneseg.preprocessing import Floats
 from boneseg.radiograph.film import Radiograph
 
 BONE = "bone"  # the label of all written regions
+OVERLAY_SIDE = 2048  # px; the longest side of an overlay: screens show no more
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Segmentation:
     outputs, not always its path: see `radiograph/privacy.py`. tolerance: greatest distance of
     polygons from the edge of the mask, px. called: name of the film in a document of several films
     (default: its file name). judged: the verdict on the model's mask, or what reaches it; None if
-    there is none.
+    there is none. overlay_side: longest side of an overlay, px; None: the film's size.
     """
 
     film: Radiograph
@@ -52,6 +53,7 @@ class Segmentation:
     tolerance: float = TOLERANCE
     called: str = ""
     judged: Verdict | Callable[[], Verdict] | None = None
+    overlay_side: int | None = OVERLAY_SIDE
 
     @cached_property
     def probability(self) -> Floats | None:

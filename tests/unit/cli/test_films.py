@@ -198,3 +198,16 @@ def test_a_problem_of_the_whole_dataset_has_no_film_name(films: Path, tmp_path: 
     done = boneseg("check", tmp_path, "--sheet", tmp_path / "sheet.png")
     assert done.returncode == 1
     assert f"error: no pairs: {tmp_path}: no mask matches a film by name" in done.stdout
+
+
+def test_the_size_of_overlays_is_full_or_a_number_of_pixels(
+    films: Path, run: Path, tmp_path: Path
+) -> None:
+    film = next((films / "images").iterdir())
+    call = ("segment", film, "--model", run, "--out", tmp_path, "--format", "overlay")
+    for size, side in (("full", 96), ("48", 48)):
+        assert boneseg(*call, "--overlay-size", size).returncode == 0
+        assert max(Image.open(tmp_path / f"{film.stem}_overlay.png").size) == side
+    done = boneseg(*call, "--overlay-size", "large")
+    assert done.returncode == 2
+    assert "--overlay-size large: give full, or a number of px from 16" in done.stderr

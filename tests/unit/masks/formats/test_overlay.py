@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 from boneseg._util.drawing.overlay import overlay
 from boneseg.errors import OutputError
 from boneseg.masks.formats.overlay import write
+from boneseg.masks.segmentation import OVERLAY_SIDE
+from boneseg.preprocessing import resize
 from tests.support.readings import MASK, picture, reading
 
 
@@ -21,6 +24,19 @@ def test_it_has_the_size_of_the_film_and_shows_the_mask(tmp_path: Path) -> None:
         assert image.mode == "P"
         shown = np.asarray(image.convert("RGB"))
     assert np.array_equal(shown, overlay(found.film.pixels, MASK))
+
+
+def test_a_large_film_is_reduced_to_the_longest_side_of_overlays(tmp_path: Path) -> None:
+    mask = np.repeat(np.repeat(MASK, 40, axis=0), 40, axis=1)
+    found = reading(picture(tmp_path / "knee.png", 2400, 3200), mask)
+    sizes = {None: (3200, 2400), 3200: (3200, 2400), OVERLAY_SIDE: (1600, 1200), 80: (80, 60)}
+    for side, size in sizes.items():
+        write(tmp_path / "overlay.png", replace(found, overlay_side=side))
+        with Image.open(tmp_path / "overlay.png") as image:
+            assert image.size == size
+            shown = np.asarray(image.convert("RGB"))
+    pixels = resize(found.film.pixels, (60, 80))
+    assert np.abs(shown.astype(int) - overlay(pixels, MASK)).max() <= 2  # a step of grey
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
