@@ -2,12 +2,16 @@
 
     write_mask(Path("out/knee_mask.png"), mask)
 
-Masks are read in `masks/picture.py`.
+Masks are read in `masks/picture.py`. They are written with one bit a pixel (PNG, third edition):
+of 12 megapixels that takes 3 ms, with eight bits 26. Decoders that return eight bits give 0 and 255
+(libpng and what builds on it); Pillow gives bool unless the image is converted to "L".
 """
 
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +26,7 @@ from boneseg.radiograph.provenance import SOFTWARE
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
-    """Write the mask of a film: 8 bits, 0 and 255, on the film's own grid. Raises OutputError."""
+    """Write the mask of a film: black and white, on the film's own grid. Raises OutputError."""
     write_mask(path, segmentation.mask)
 
 
@@ -33,7 +37,7 @@ def write_scores(path: Path, segmentation: Segmentation) -> None:
 
 
 def write_mask(path: Path | str, mask: NDArray[np.generic]) -> None:
-    """Write a mask (height x width; bool, or integers where all but 0 is bone) as 0/255 PNG.
+    """Write a mask (height x width; bool, or integers where all but 0 is bone) as 1-bit PNG.
 
     The file appears complete or not at all. Raises MaskError for another shape or type, and
     OutputError where the file cannot be written.
@@ -44,7 +48,9 @@ def write_mask(path: Path | str, mask: NDArray[np.generic]) -> None:
             f"{path}: a mask is bool, height x width, not {mask.dtype} of shape {mask.shape}; "
             "threshold it first"
         )
-    save_png(path, Image.fromarray((mask != 0).astype(np.uint8) * np.uint8(255)))
+    encoded = _one_bit(np.asarray(mask, np.bool_))
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded)
 
 
 def write_probability(path: Path, probability: NDArray[np.float32]) -> None:
@@ -57,6 +63,26 @@ def read_probability(path: Path) -> NDArray[np.float32]:
     or damaged."""
     with Image.open(path) as image:
         return np.asarray(image, np.float32) / np.float32(65535)
+
+
+def _one_bit(mask: NDArray[np.bool_]) -> bytes:
+    """A mask as the content of a PNG file."""
+    height, width = mask.shape
+    rows = np.zeros((height, 1 + (width + 7) // 8), np.uint8)  # each begins with its filter: none
+    rows[:, 1:] = np.packbits(mask, axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    text = f"Software\0{SOFTWARE}".encode("ascii")
+    chunks = (
+        (b"IHDR", header),
+        (b"tEXt", text),
+        (b"IDAT", zlib.compress(rows.data, 1)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def save_png(path: Path, image: Image.Image) -> None:
