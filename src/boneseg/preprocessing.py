@@ -227,7 +227,7 @@ def _averaged(film: Film, rows: int) -> Floats:
     (Pillow's box filter counts such a row as whole: an outline moves by up to half a pixel.)
     """
     count, width = film.shape
-    edges = np.arange(rows + 1) * (count / rows)
+    edges = np.arange(rows + 1) * count / rows
     total = np.zeros((rows, width), np.float32)
     step = max(1, _BLOCK * rows // (count * width))
     for start in range(0, rows, step):
@@ -235,16 +235,18 @@ def _averaged(film: Film, rows: int) -> Floats:
         first = int(parts[0])
         block = film.rows(slice(first, min(count, math.ceil(parts[-1]))))
         for row, (above, below) in enumerate(pairwise(parts), start):
-            _add(total[row], block, above - first, below - first)
+            _set_sum(total[row], block, above - first, below - first)
     total /= np.float32(count / rows)
     return total
 
 
-def _add(total: Floats, block: Floats, above: float, below: float) -> None:
-    """Add the rows of a block from `above` to `below`, which are at least one apart."""
-    top, bottom = math.ceil(above), math.floor(below)
-    np.sum(block[top:bottom], axis=0, out=total)
-    if top > above:
-        total += np.float32(top - above) * block[top - 1]
-    if below > bottom and bottom < len(block):
-        total += np.float32(below - bottom) * block[bottom]
+def _set_sum(total: Floats, block: Floats, above: float, below: float) -> None:
+    """Set the total to the sum of a block's rows from `above` to `below`, over one apart.
+
+    Always in the order of the rows: a network in bfloat16 shows any other rounding in its masks.
+    """
+    first, last = math.floor(above), min(math.ceil(below), len(block)) - 1
+    np.multiply(block[first], np.float32(first + 1 - above), out=total)
+    for row in block[first + 1 : last]:
+        total += row
+    total += block[last] * np.float32(below - last)

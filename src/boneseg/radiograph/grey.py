@@ -13,15 +13,12 @@ averages of a curve are not the curve of averages.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.preprocessing import Floats
-
-_LINEAR = 1e-6  # of the grey scale, by which a linear table may deviate from its line
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,42 +58,21 @@ class Grey:
         if self.table is None:
             grey = np.asarray(stored, np.float32)
             grey = grey if self.hidden is None else grey.copy()
-        elif self._line is None:
-            grey = self.table.take(_unsigned(stored))
         else:
-            slope, offset = self._line
-            grey = stored.astype(np.float32)
-            grey *= slope
-            grey += offset
+            grey = self.table.take(_unsigned(stored), mode="clip")  # unchecked: no index is beyond
         if self.hidden is not None:
             grey[self.hidden[part]] = 0
         return grey
 
     def pixels(self) -> Floats:
-        """All rows, float32 H x W: from the table, so that equal values are equal in every film."""
-        if self.table is None:
-            return self.rows(slice(None))
-        grey = self.table.take(_unsigned(self.stored))
-        if self.hidden is not None:
-            grey[self.hidden] = 0
-        return grey
+        """All rows, float32 H x W."""
+        return self.rows(slice(None))
 
     def inverted(self) -> Grey:
         """White for black; hidden pixels stay black."""
         if self.table is not None:
             return replace(self, table=1 - self.table)
         return replace(self, stored=np.subtract(1, self.stored, dtype=np.float32))
-
-    @cached_property
-    def _line(self) -> tuple[np.float32, np.float32] | None:
-        """Slope and offset, where the table is a line over the film's values: quicker than it."""
-        assert self.table is not None
-        levels = levels_of(self.stored)
-        values, grey = levels.astype(np.float64), self.table[_unsigned(levels)].astype(np.float64)
-        slope = (grey[-1] - grey[0]) / max(1.0, values[-1] - values[0])
-        offset = grey[0] - slope * values[0]
-        bent = np.abs(grey - (slope * values + offset)).max() > _LINEAR
-        return None if bent else (np.float32(slope), np.float32(offset))
 
 
 def has_levels(stored: NDArray[np.generic]) -> TypeGuard[NDArray[np.integer]]:
