@@ -3,13 +3,14 @@
     python -m benchmarks.speed.real_size [--full] [--megapixels 12] [--syntax "JPEG-LS"]
 
 The floor of a film is what no program that does this can omit: decoding it with the fastest
-permissively licensed decoder, the network on the film and its mirror image, and writing a 1-bit
-mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take turns on the same files, each
-with as many threads as `segment_files` uses. Shares are of the floor, by the clock and by processor
-time of all processes; where other programs run, only the latter says much. Peak memory is that of
-`boneseg segment` on one film, summed over its processes. `--full` takes all sizes and syntaxes.
+permissively licensed decoder, the network on the film and its mirror image (on both grids of a
+large film), and writing a 1-bit mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take
+turns on the same files, each with as many threads as `segment_files` uses. Shares are of the floor,
+by the clock and by processor time of all processes; where other programs run, only the latter says
+much. Peak memory is that of `boneseg segment` on one film, summed over its processes. `--full`
+takes all sizes and syntaxes.
 
-The other programs' ways have the same network on the same grid. MONAI's is MONAI: LoadImage,
+The other programs' ways have the same network on the first grid. MONAI's is MONAI: LoadImage,
 Resize, and SaveImage (it stores films as columns first, so masks are transposed back). nnU-Net's is
 rewritten after nnunetv2 2.6, as it is not installed: NaturalImage2DIO, z-score, resampling of order
 3, probabilities of both classes resampled in order 1, argmax, and an 8-bit PNG; DICOM, which it
@@ -88,8 +89,13 @@ class Ways:
         self.folder, self.engine = folder, Engine(at_once=MOST)
         self.preparation = self.engine.bundle.preparation(folder.shape)
         batch = 2 if self.engine.bundle.card.flips else 1
-        size = (batch, 1, self.preparation.height, self.preparation.width)
-        self.given = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        second = self.engine.bundle.finer(folder.shape)
+        grids = [self.preparation] if second is None else [self.preparation, second]
+        noise = np.random.default_rng(0)
+        self.given = [
+            noise.normal(size=(batch, 1, grid.height, grid.width)).astype(np.float32)
+            for grid in grids
+        ]
         self.threshold = self.engine.bundle.card.threshold
         self.mask = self.engine.segment(read_radiograph(folder.paths[0]))
 
@@ -108,13 +114,14 @@ class Ways:
 
     def probability(self, grid: Floats) -> Floats:
         """The network's mean probability of a film on the working grid."""
-        films = np.ascontiguousarray(np.broadcast_to(grid, self.given.shape))
+        films = np.ascontiguousarray(np.broadcast_to(grid, self.given[0].shape))
         found: Floats = self.engine._network(films).reshape(-1, *grid.shape).mean(axis=0)
         return found
 
     def floor(self, number: int) -> None:
         self.folder.decode(self.folder.data.read_bytes(), self.folder.shape)
-        self.engine._network(self.given)
+        for films in self.given:
+            self.engine._network(films)
         packed = zlib.compress(np.packbits(self.mask, axis=1), 1)  # all of a PNG but its chunks
         (self.folder.out / f"{number}_floor.png").write_bytes(packed)
 
