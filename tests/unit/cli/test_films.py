@@ -20,7 +20,7 @@ def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_
     results = json.loads(done.stdout)
     assert len(results) == 12
     for result in results:
-        mask = np.array(Image.open(tmp_path / result["outputs"]["mask"]).convert("L"))
+        mask = np.array(Image.open(tmp_path / result["outputs"]["mask"]))
         assert mask.shape == (96, 80)
         assert set(np.unique(mask)) <= {0, 255}
         assert (mask > 0).sum() == result["area_px"]
