@@ -196,7 +196,7 @@ def read(folder: Path, name: str, engines: Sequence[Engine], scale: float) -> Fi
 def on_one_grid(path: Path) -> Engine:
     """A model without its second grid."""
     bundle = load_bundle(path)
-    return Engine(replace(bundle, card=replace(bundle.card, finer=1.0)))
+    return Engine(replace(bundle, card=replace(bundle.card, scales=())))
 
 
 def coarse_of(engine: Engine, film: Floats) -> Floats:

@@ -58,12 +58,12 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("films", type=Path, help="a folder that `boneseg simulate` wrote")
     words.add_argument("--model", type=Path, default=bundled(), help="a bundle")
-    words.add_argument("--finer", type=float, default=1.25, help="scale of the second grid")
+    words.add_argument("--scales", type=float, nargs="+", default=(0.8, 1.25), help="of more grids")
     words.add_argument("--every", type=int, default=1, help="use each n-th film")
     asked = words.parse_args()
     bundle = load_bundle(asked.model)
-    single = replace(bundle, card=replace(bundle.card, finer=1.0))
-    double = replace(bundle, card=replace(bundle.card, finer=asked.finer))
+    single = replace(bundle, card=replace(bundle.card, scales=()))
+    double = replace(bundle, card=replace(bundle.card, scales=tuple(asked.scales)))
     engines = (Engine(single), Engine(double))
     rows = [row for film in films(asked.films, asked.every) if (row := measured(film, engines))]
     limbs = [row for row in rows if row.part in ARMS | LEGS]

@@ -95,9 +95,9 @@ def compiled_networks(film: Path, folder: Path) -> list[Path]:
     """Write the bundled network, compiled for each grid of a film, as OpenVINO exports it."""
     bundle = load_bundle("bundled")
     height, width = read_radiograph(film).pixels.shape
-    grids = bundle.preparation((height, width)), bundle.finer((height, width))
+    grids = [bundle.preparation((height, width)), *bundle.further((height, width))]
     core, paths = openvino_package().Core(), []
-    for grid in filter(None, grids):
+    for grid in grids:
         model = core.read_model(bundle.path / ONNX)
         model.reshape([2, 1, grid.height, grid.width])
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})

@@ -3,8 +3,8 @@
     python -m benchmarks.speed.real_size [--full] [--megapixels 12] [--syntax "JPEG-LS"]
 
 The floor of a film is what no program that does this can omit: decoding it with the fastest
-permissively licensed decoder, the network on the film and its mirror image (on both grids of a
-large film), and writing a 1-bit mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take
+permissively licensed decoder, the network on the film and its mirror image (on all grids of a
+large film), and writing the mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take
 turns on the same files, each with as many threads as `segment_files` uses. Shares are of the floor,
 by the clock and by processor time of all processes; where other programs run, only the latter says
 much. Peak memory is that of `boneseg segment` on one film, summed over its processes. `--full`
@@ -89,8 +89,7 @@ class Ways:
         self.folder, self.engine = folder, Engine(at_once=MOST)
         self.preparation = self.engine.bundle.preparation(folder.shape)
         batch = 2 if self.engine.bundle.card.flips else 1
-        second = self.engine.bundle.finer(folder.shape)
-        grids = [self.preparation] if second is None else [self.preparation, second]
+        grids = [self.preparation, *self.engine.bundle.further(folder.shape)]
         noise = np.random.default_rng(0)
         self.given = [
             noise.normal(size=(batch, 1, grid.height, grid.width)).astype(np.float32)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MOST_MEMBERS = 1000
-MOST_SCALE = 4.0  # of the second grid
+MOST_SCALE = 4.0  # of a further grid
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
 
@@ -46,7 +46,7 @@ class Card:
     height: int  # of the working grid, px
     width: int  # likewise
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
-    finer: float = 1.0  # scale of a second grid that larger films are also seen on; 1: none
+    scales: tuple[float, ...] = ()  # of further grids, to the working grid: `Bundle.further`
     threshold: float  # a probability at or above it is bone
     members: int = 1  # networks of this architecture, one per fold
     flips: bool = False  # test-time augmentation with the mirrored film
@@ -64,7 +64,7 @@ class Card:
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of range."""
         grid = self.height >= 1 and self.width >= 1
-        grid = grid and 1 <= self.finer <= MOST_SCALE
+        grid = grid and all(1 / MOST_SCALE <= scale <= MOST_SCALE for scale in self.scales)
         members = 1 <= self.members <= MOST_MEMBERS
         if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):
             raise ValueError("a value is out of range")

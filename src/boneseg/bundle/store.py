@@ -50,17 +50,22 @@ class Bundle:
             return fitted(film, self.card.height * self.card.width)
         return Preparation(self.card.height, self.card.width)
 
-    def finer(self, film: tuple[int, int]) -> Preparation | None:
-        """The second grid of a film of (height, width) square pixels; None if it has only one.
+    def further(self, film: tuple[int, int]) -> list[Preparation]:
+        """The further grids of a film of (height, width) square pixels, in ascending size.
 
-        It has no more pixels than the film: only films larger than the working grid have one.
+        Finer ones have no more pixels than the film: only films larger than the working grid have
+        them.
         """
         card, first = self.card, self.preparation(film)
-        pixels = min(card.height * card.width * card.finer**2, film[0] * film[1])
-        if not card.fitted or pixels <= card.height * card.width:
-            return None
-        second = fitted(film, round(pixels))
-        return second if second != first else None
+        if not card.fitted:
+            return []
+        own, found = card.height * card.width, []
+        for scale in sorted(card.scales):
+            pixels = min(own * scale**2, film[0] * film[1]) if scale > 1 else own * scale**2
+            grid = fitted(film, round(pixels))
+            if (scale < 1 or pixels > own) and grid != first:
+                found.append(grid)
+        return found
 
 
 def seen_by(bundle: Bundle | None) -> frozenset[str]:

@@ -86,20 +86,21 @@ class Engine:
         pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
         size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
-        preparation, second = self.bundle.preparation(size), self.bundle.finer(size)
-        grids = [preparation] if second is None else [preparation, second]
+        preparation, further = self.bundle.preparation(size), self.bundle.further(size)
+        grids = [preparation, *further]
         with ThreadPoolExecutor(1) as beside:  # loads a network while films are prepared
             loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
             grid, place = preparation.film(pixels, aspect)
             films = self._films(grid)
             loading[0].result()
             views = self._views(films)
-            mean, at = views.mean(axis=0), place
-            if second is not None:
-                close, finer = second.film(pixels, aspect)
-                films = self._films(close)
-                loading[1].result()
-                mean, at = averaged(mean, at, self._views(films).mean(axis=0), finer), finer
+            seen = [(views.mean(axis=0), place)]
+            for other, loaded in zip(further, loading[1:], strict=True):
+                again, where = other.film(pixels, aspect)
+                films = self._films(again)
+                loaded.result()
+                seen.append((self._views(films).mean(axis=0), where))
+        mean, at = averaged(seen)
         evidence = partial(self._evidence, grid, place, views)  # few need the verdict
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
             close, finer = large.film(pixels, aspect)

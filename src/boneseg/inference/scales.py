@@ -1,23 +1,30 @@
-"""Combine what a network finds on two grids of one film, on the finer one.
+"""Combine what a network finds on several grids of one film, on the finest of them.
 
-A network errs in different places at different scales: its mean over two is better than either.
+A network errs in different places at different scales: its mean over them is better than any.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from boneseg.preprocessing import Floats, Placement, resize
 
+Seen = tuple[Floats, Placement]  # a probability on its grid, float32, and where the film is there
 
-def averaged(coarse: Floats, place: Placement, fine: Floats, finer: Placement) -> Floats:
-    """The mean of two probabilities, each float32 on its own grid, on the fine one."""
-    window = finer.window(fine)
+
+def averaged(seen: Sequence[Seen]) -> Seen:
+    """The mean of these probabilities, on the grid of most pixels."""
+    if len(seen) == 1:
+        return seen[0]
+    fine, finest = max(seen, key=lambda one: one[0].size)
+    total = sum(carried(found, place, finest) for found, place in seen)
     result = fine.copy()
-    finer.window(result)[:] = (window + carried(coarse, place, finer)) / 2
-    return result
+    finest.window(result)[:] = total / np.float32(len(seen))
+    return result, finest
 
 
-def carried(coarse: Floats, place: Placement, finer: Placement) -> Floats:
-    """A probability on another grid, where the film is: float32 height x width of `finer`."""
-    return np.clip(resize(place.window(coarse), (finer.height, finer.width)), 0, 1)
+def carried(found: Floats, place: Placement, other: Placement) -> Floats:
+    """A probability on another grid, where the film is: float32 height x width of `other`."""
+    return np.clip(resize(place.window(found), (other.height, other.width)), 0, 1)

@@ -56,7 +56,7 @@ def test_the_second_view_is_the_mirrored_film_with_normalised_contrast(
     film = read_radiograph(find_radiographs([sample_films()])[0])
 
     def engine(**looks: bool) -> Engine:
-        return Engine(replace(bundle, card=replace(bundle.card, finer=1.0, **looks)))
+        return Engine(replace(bundle, card=replace(bundle.card, scales=(), **looks)))
 
     both = engine(flips=True, levels=True).probability(film)
     one = engine(flips=False)

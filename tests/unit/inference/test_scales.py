@@ -1,4 +1,4 @@
-"""A film larger than the working grid is also seen on a finer grid."""
+"""A film is also seen on further grids, and their probabilities are averaged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from boneseg.preprocessing import Floats, Preparation
 from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.read import read_radiograph
 
-SIDE = 1.25
+COARSER, FINER = 0.8, 1.25
 
 
-def engine(bundle: Bundle, finer: float) -> Engine:
-    return Engine(replace(bundle, card=replace(bundle.card, finer=finer)))
+def engine(bundle: Bundle, *scales: float) -> Engine:
+    return Engine(replace(bundle, card=replace(bundle.card, scales=scales)))
 
 
 @pytest.fixture
@@ -34,51 +34,57 @@ def test_the_mean_of_two_grids_lies_on_the_finer_one() -> None:
     coarse, fine = np.zeros((8, 8), np.float32), np.zeros((16, 20), np.float32)
     coarse[:, 4:] = 1
     finer_place.window(fine)[8:] = 1
-    found = averaged(coarse, place, fine, finer_place)
+    found, where = averaged([(coarse, place), (fine, finer_place)])
+    assert where == finer_place
     window = finer_place.window(found)
     assert window[2, 2] == 0 and window[13, 13] == 1
     assert window[2, 13] == window[13, 2] == 0.5
     assert (found[:, :2] == 0).all() and (fine[:8] == 0).all()
     assert (carried(fine, finer_place, finer_place) == finer_place.window(fine)).all()
+    alone, where = averaged([(coarse, place)])
+    assert alone is coarse and where == place
 
 
-def test_a_film_no_larger_than_the_working_grid_is_seen_on_it_alone(bundle: Bundle) -> None:
+def test_a_film_no_larger_than_the_working_grid_has_no_finer_one(bundle: Bundle) -> None:
     small = np.random.default_rng(3).random((300, 330), dtype=np.float32)
-    assert bundle.finer((300, 330)) is None
-    plain, both = (engine(bundle, finer).probability(small) for finer in (1.0, SIDE))
+    plain, both = (engine(bundle, *scales).probability(small) for scales in ((), (FINER,)))
     assert (plain == both).all()
 
 
-def test_the_finer_grid_has_no_more_pixels_than_the_film(bundle: Bundle) -> None:
-    card = replace(bundle.card, finer=2.0)
-    bundle = replace(bundle, card=card)
-    for size in ((340, 340), (500, 500), (128, 1024), (3000, 2500)):
-        grid = bundle.finer(size)
-        assert grid is not None
-        most = min(size[0] * size[1], card.height * card.width * 4)
-        assert grid.height * grid.width == pytest.approx(most, rel=0.15)
-    fixed = replace(bundle, card=replace(card, fitted=False))
-    assert fixed.finer((3000, 2500)) is None
-
-
-def test_a_large_film_is_the_mean_of_both_grids_and_its_verdict_that_of_the_first(
-    bundle: Bundle, film: Floats
+def test_further_grids_are_as_large_as_their_scale_and_finer_ones_no_larger_than_the_film(
+    bundle: Bundle,
 ) -> None:
-    plain, both = (engine(bundle, finer).find(film) for finer in (1.0, SIDE))
-    card = replace(bundle.card, height=round(320 * SIDE), width=round(320 * SIDE), finer=1.0)
-    fine = Engine(replace(bundle, card=card)).find(film)
-    mean = (plain.probability + fine.probability) / 2
+    card = replace(bundle.card, scales=(2.0, 0.5))
+    bundle = replace(bundle, card=card)
+    own = card.height * card.width
+    for size in ((340, 340), (500, 500), (128, 1024), (3000, 2500)):
+        coarse, fine = bundle.further(size)
+        assert coarse.height * coarse.width == pytest.approx(own / 4, rel=0.25)
+        assert fine.height * fine.width == pytest.approx(min(size[0] * size[1], own * 4), rel=0.15)
+    fixed = replace(bundle, card=replace(card, fitted=False))
+    assert fixed.further((3000, 2500)) == []
+
+
+@pytest.mark.parametrize("scale", [COARSER, FINER])
+def test_a_large_film_is_the_mean_of_its_grids_and_its_verdict_that_of_the_first(
+    bundle: Bundle, film: Floats, scale: float
+) -> None:
+    plain, both = (engine(bundle, *scales).find(film) for scales in ((), (scale,)))
+    side = round(320 * scale)
+    card = replace(bundle.card, height=side, width=side, scales=())
+    other = Engine(replace(bundle, card=card)).find(film)
+    mean = (plain.probability + other.probability) / 2
     assert np.abs(both.probability - mean).mean() < 0.002
     assert both.verdict == plain.verdict
     assert both.mask.shape == film.shape
 
 
 def test_the_same_film_has_the_same_mask_each_time(bundle: Bundle, film: Floats) -> None:
-    one, other = (engine(bundle, SIDE).probability(film) for _ in range(2))
+    one, other = (engine(bundle, COARSER, FINER).probability(film) for _ in range(2))
     assert (one == other).all()
 
 
-@pytest.mark.parametrize("finer", [0.5, 5.0, float("nan")])
-def test_a_scale_out_of_range_is_refused(bundle: Bundle, finer: float) -> None:
+@pytest.mark.parametrize("scale", [0.1, 5.0, float("nan")])
+def test_a_scale_out_of_range_is_refused(bundle: Bundle, scale: float) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        replace(bundle.card, finer=finer)
+        replace(bundle.card, scales=(1.25, scale))
