@@ -55,7 +55,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test for which the machine lacks something."""
+    """Skip a test for which the machine lacks something; start with the log as it is at first."""
+    log = logging.getLogger("boneseg")
+    log.disabled, log.propagate = False, True
+    log.setLevel(logging.NOTSET)
+    for handler in log.handlers[1:]:  # the first one of all is silent
+        log.removeHandler(handler)
+    logging.disable(logging.NOTSET)
     for mark in item.iter_markers():
         if reason := missing(mark):
             pytest.skip(reason)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from boneseg.bundle.store import load_bundle, load_network, seen_by, sign
 from boneseg.errors import BundleError, RecipeError, TrainingError
 from boneseg.experiments import crossval
 from boneseg.inference.engine import Engine
-from boneseg.preprocessing import Floats
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import read_space
@@ -125,11 +125,8 @@ def test_a_network_with_another_output_size_is_refused(
 ) -> None:
     engine = Engine(copied)
     for shape in [(2, 1, 5, 5), (2, 3, 64, 64), (64, 64), ()]:
-
-        def answer(films: Floats, shape: tuple[int, ...] = shape) -> Floats:
-            return np.zeros(shape, np.float32)
-
-        monkeypatch.setattr(engine, "_network", answer)
+        network = Mock(return_value=np.zeros(shape, np.float32))
+        monkeypatch.setattr(engine, "_network", network)
         with pytest.raises(BundleError, match=r"output size of its .* does not match"):
             engine.find(np.zeros((64, 64), np.float32))
 

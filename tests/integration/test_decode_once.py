@@ -21,6 +21,7 @@ from boneseg.experiments.crossval_report import write_crossval_report
 from boneseg.experiments.tune import tune_recipe
 from boneseg.preprocessing import Preparation
 from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.grey import Grey
 from boneseg.radiograph.read import read_radiograph
 from boneseg.recipes.search_space import Choices
 from boneseg.server.retraining.process import retrain
@@ -63,8 +64,9 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
         work.searched.append(len(thumbnails))
         return near_duplicates(thumbnails)
 
-    def place(self: Preparation, pixels: load.Floats, aspect: float = 1.0) -> object:
-        work.placed[self, hash(pixels.tobytes())] += 1
+    def place(self: Preparation, pixels: load.Floats | Grey, aspect: float = 1.0) -> object:
+        grey = pixels.pixels() if isinstance(pixels, Grey) else pixels
+        work.placed[self, hash(grey.tobytes())] += 1
         return on_grid(self, pixels, aspect)
 
     monkeypatch.setattr(load, "read_radiograph", read)

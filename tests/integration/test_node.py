@@ -34,7 +34,7 @@ def plain_study(folder, count, **more):
 
 
 def segmented(lines):
-    return sum(line.endswith(": segmented") for line in lines)
+    return sum(": segmented" in line for line in lines)
 
 
 def rename(path, uid):

@@ -170,7 +170,7 @@ def test_the_log_and_the_json_use_one_name(tmp_path):
     failed, stored = json.loads(done.stdout)
     assert failed["state"] == "failed" and stored["state"] == "stored"
     assert stored["uid"] == list(held)[1] and failed["uid"] is None
-    assert f"INFO {stored['film']} ({stored['uid']}): stored\n" in done.stderr
+    assert f"INFO {stored['film']} ({stored['uid']}): stored;" in done.stderr
     assert f"ERROR {failed['film']}: {failed['error']}\n" in done.stderr
 
 
@@ -243,7 +243,7 @@ def test_the_node_sets_aside_a_film_that_crashed_the_decoder_twice(tmp_path, eng
         until(lambda: spool.next("films") is None)
     told = [line for line in lines if line.startswith("film ")]
     assert "retrying once" in told[0] and "moved to " in told[3]
-    assert [line.endswith(": segmented") for line in told] == [False, True, True, False]
+    assert [": segmented" in line for line in told] == [False, True, True, False]
     kept = {path.parent.name for path in spool.folder.rglob("*.dcm")}
     assert kept == {"failed", "answers"} and not list(spool.folder.rglob("*.begun"))
     for path in spool.folder.rglob("*.dcm"):

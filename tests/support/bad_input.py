@@ -28,7 +28,7 @@ GOOD = ("phantom_000000", "phantom_000001")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call gave: its status, what it printed, and stderr without the progress lines."""
+    """What a call gave: status, stdout, and the errors and warnings among the lines of stderr."""
 
     status: int
     out: str
@@ -39,7 +39,7 @@ Call = Callable[..., Answer]
 
 
 def without_progress(stderr: str) -> list[str]:
-    progress = ("engine: ", "segmenting ", "train")
+    progress = ("engine: ", "segmenting ", "train", "review: ", "unsuitable: ")
     return [line for line in stderr.splitlines() if not line.startswith(progress)]
 
 

@@ -54,7 +54,7 @@ def film(client: TestClient) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large") / "large.png"
-    Image.fromarray(np.zeros((5000, 4000), np.uint8)).save(path)
+    Image.fromarray(np.zeros((9800, 9800), np.uint8)).save(path)
     return path
 
 
