@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
+from boneseg.simulate.organs import BODIES, turned
 from boneseg.simulate.skeleton import Bone, Skeleton
 from boneseg.simulate.surface import Surface, smooth_surface
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
-BODIES = ("m", "f")
 _SAMPLES = 1500  # points that are matched
-_TURNED = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]) * 1000  # front, up, right
 
 # The meshes of a file that make each bone, by words in their names. What remains is cartilage; the
 # joint surfaces of the femur are meshes of their own.
@@ -108,7 +107,7 @@ def _read(path: Path) -> dict[str, Trimesh]:
         for name, mesh in scene.geometry.items():
             if not isinstance(mesh, trimesh.Trimesh):
                 raise ValueError(f"{name} is not a mesh")
-            points = np.asarray(mesh.vertices) @ _TURNED.T
+            points = turned(np.asarray(mesh.vertices))
             meshes[str(name)] = trimesh.Trimesh(points, mesh.faces, process=False)
     except Exception as error:  # a damaged file can raise anything in the parser
         raise UsageError(f"{path}: cannot be read ({error}); give a glTF binary mesh") from None

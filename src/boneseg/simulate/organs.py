@@ -96,11 +96,12 @@ def _load(folder: Path, body: str, organ: str) -> tuple[Floats, Floats] | None:
         spread, _ = trimesh.sample.sample_surface(mesh, count, seed=0)
     except Exception as error:  # a damaged file can raise anything in the parser
         raise UsageError(f"{path}: cannot be read ({error}); give a glTF binary mesh") from None
-
-    def turned(points: Floats) -> Floats:
-        return np.asarray(np.stack([points[:, 2], points[:, 1], -points[:, 0]], axis=1) * 1000)
-
     return turned(np.asarray(spread)), turned(np.asarray(mesh.vertices))
+
+
+def turned(points: Floats) -> Floats:
+    """Points of the atlas as front, up, right, mm: N x 3."""
+    return np.asarray(np.stack([points[:, 2], points[:, 1], -points[:, 0]], axis=1) * 1000)
 
 
 def _read_body(folder: Path, body: str, bones: _Bones) -> Atlas:
