@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.errors import MaskError
+from boneseg.masks.formats.png import encoded_mask
 from boneseg.preprocessing import Floats
 
 Mask = NDArray[np.bool_]
@@ -51,8 +52,7 @@ def unpacked_mask(bits: bytes, shape: tuple[int, int], name: str) -> Mask:
 
 def png_mask(mask: Mask, *, small: bool = False) -> bytes:
     """bool H x W as PNG: 0/255, or with `small` one bit per pixel."""
-    image = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
-    return png(image.convert("1", dither=Image.Dither.NONE) if small else image)
+    return png(Image.fromarray(np.asarray(mask, np.bool_))) if small else encoded_mask(mask)
 
 
 def png(image: Image.Image) -> bytes:

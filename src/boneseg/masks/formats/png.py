@@ -49,7 +49,7 @@ def write_mask(path: Path | str, mask: NDArray[np.generic]) -> None:
             "threshold it first"
         )
     with whole_file(path) as temporary:
-        temporary.write_bytes(_encoded(np.asarray(mask, np.bool_)))
+        temporary.write_bytes(encoded_mask(np.asarray(mask, np.bool_)))
 
 
 def write_probability(path: Path, probability: NDArray[np.float32]) -> None:
@@ -64,8 +64,8 @@ def read_probability(path: Path) -> NDArray[np.float32]:
         return np.asarray(image, np.float32) / np.float32(65535)
 
 
-def _encoded(mask: NDArray[np.bool_]) -> bytes:
-    """A mask as the content of a PNG file of 8 bits, 0 and 255 (PNG, third edition).
+def encoded_mask(mask: NDArray[np.bool_]) -> bytes:
+    """A mask, bool H x W, as the content of a PNG file of 8 bits, 0 and 255 (PNG, third edition).
 
     Its rows are long runs, which zlib's strategy for runs takes in less than half of the time that
     Pillow needs, to a quarter of the size. Of one bit a pixel they would take an eighth, but Pillow
