@@ -58,7 +58,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("films", type=Path, help="a folder that `boneseg simulate` wrote")
     words.add_argument("--model", type=Path, default=bundled(), help="a bundle")
-    words.add_argument("--scales", type=float, nargs="+", default=(0.8, 1.25), help="of more grids")
+    words.add_argument("--scales", type=float, nargs="+", default=(0.8,), help="of more grids")
     words.add_argument("--every", type=int, default=1, help="use each n-th film")
     asked = words.parse_args()
     bundle = load_bundle(asked.model)

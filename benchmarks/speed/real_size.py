@@ -4,7 +4,7 @@
 
 The floor of a film is what no program that does this can omit: decoding it with the fastest
 permissively licensed decoder, the network on the film and its mirror image (on all grids of a
-large film), and writing the mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take
+large film), and writing a 1-bit mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take
 turns on the same files, each with as many threads as `segment_files` uses. Shares are of the floor,
 by the clock and by processor time of all processes; where other programs run, only the latter says
 much. Peak memory is that of `boneseg segment` on one film, summed over its processes. `--full`
