@@ -1,59 +1,79 @@
-"""A head that names the bones, on the decoder of a U-Net that finds them.
+"""A decoder that names the bones, on the encoder of a U-Net that finds them.
 
-    names = NamedBones(network, BoneHead(network, len(NAMES)))
-    names(film)        # N x 1 x H x W to logits N x 24 x H x W, one for each bone
+    named = NamedBones(network, BoneDecoder(network.widths, len(NAMES)))
+    named(film)        # N x 1 x H x W to logits N x 24 x H x W, one for each bone
 
-Bones overlap on a film, so each has its own logit; all are read off the features that find bone, so
-a network that names bones costs no more than one that finds them.
+Bones overlap on a film, so each has its own logit. The encoder is that of the network that finds
+bone and stays as it is: naming bones does not change the mask. Which bone a piece is depends on the
+whole film, so every level of this decoder also sees a mean of the coarsest features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from boneseg.networks.unet import UNet
+from boneseg.networks.unet import Block, UNet, initialise
 
+WIDTHS = (32, 48, 64, 96, 128)  # channels of the decoder's levels, finest first
 _RARE = -4.0  # initial logit: few bones of the body are on a film
 
 
-class BoneHead(nn.Module):
-    """The features of every decoder level to logits N x `bones` x h x w at its finest level.
+class BoneDecoder(nn.Module):
+    """The features of an encoder to logits N x `bones` x h x w, of the size of the finest ones.
 
-    Each level gives logits by a 1 x 1 convolution; those of coarser levels, which see more of the
-    film, are upsampled and added, as in feature pyramids (Lin et al., 2017).
+    Args:
+        encoder: channels of the encoder's levels, finest first.
+        bones: number of bones.
+        widths: channels of this decoder's levels, finest first, as many as the encoder has.
     """
 
-    def __init__(self, network: UNet, bones: int) -> None:
+    def __init__(self, encoder: Sequence[int], bones: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        widths = network.widths[-2::-1] or network.widths
-        self.levels = nn.ModuleList(_level(width, bones, _RARE / len(widths)) for width in widths)
+        widths = tuple(widths)[: len(encoder)]
+        self.inputs = nn.ModuleList(
+            nn.Conv2d(i, o, 1) for i, o in zip(encoder, widths, strict=True)
+        )
+        self.whole = nn.Conv2d(encoder[-1], widths[-1], 1)
+        self.context = nn.ModuleList(nn.Linear(widths[-1], o) for o in widths)
+        self.blocks = nn.ModuleList(
+            Block(o + coarser, o, "instance", "plain")
+            for o, coarser in zip(widths, (*widths[1:], 0), strict=True)
+        )
+        self.head = nn.Conv2d(widths[0], bones, 1)
+        self.apply(initialise)
+        nn.init.zeros_(self.head.weight)
+        nn.init.constant_(self.head.get_parameter("bias"), _RARE)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        total: Tensor = self.levels[0](features[0])
-        for level, finer in zip(self.levels[1:], features[1:], strict=True):
-            total = functional.interpolate(total, finer.shape[-2:], mode="bilinear") + level(finer)
-        return total
-
-
-def _level(width: int, bones: int, logit: float) -> nn.Conv2d:
-    """The convolution of a level, which first gives this logit everywhere."""
-    level = nn.Conv2d(width, bones, 1)
-    nn.init.zeros_(level.weight)
-    nn.init.constant_(level.get_parameter("bias"), logit)
-    return level
+        """Logits of the features of `UNet.encoded`."""
+        whole = functional.relu(self.whole(features[-1])).mean((2, 3))
+        below: Tensor | None = None
+        for level in reversed(range(len(features))):
+            x = self.inputs[level](features[level])
+            x = functional.relu(x + self.context[level](whole)[..., None, None])
+            if below is not None:
+                below = functional.interpolate(below, x.shape[-2:], mode="bilinear")
+                x = torch.cat([x, below], dim=1)
+            below = self.blocks[level](x)
+        logits: Tensor = self.head(below)
+        return logits
 
 
 class NamedBones(nn.Module):
-    """Films N x 1 x H x W, sides multiples of the network's stride, to logits N x bones x H x W."""
+    """Films N x 1 x H x W to logits N x bones x H x W."""
 
-    def __init__(self, network: UNet, head: BoneHead) -> None:
+    def __init__(self, network: UNet, decoder: BoneDecoder) -> None:
         super().__init__()
         self.network = network
-        self.head = head
+        self.decoder = decoder
 
     def forward(self, film: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.network.features(film))
-        return functional.interpolate(logits, film.shape[-2:], mode="bilinear")
+        height, width = film.shape[-2:]
+        features = self.network.encoded(film)
+        padded = [side * self.network.stem_side for side in features[0].shape[-2:]]
+        logits = functional.interpolate(self.decoder(features), padded, mode="bilinear")
+        return logits[..., :height, :width]

@@ -59,6 +59,7 @@ class UNet(nn.Module):
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
         self.widths = tuple(widths)
+        self.stem_side = stem
         self.stem, first = folding(in_channels, widths[0], stem)
         steps = list(zip([first, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)
@@ -85,22 +86,25 @@ class UNet(nn.Module):
         finest: Tensor = self.heads[-1](features[-1])
         return finest[..., :height, :width] if padded else finest
 
+    def encoded(self, film: Tensor) -> list[Tensor]:
+        """The features of the padded film at every encoder level, finest first: N x C x h x w."""
+        height, width = film.shape[-2:]
+        rows, columns = -height % self.stride, -width % self.stride
+        x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
+        x = self.stem(x)
+        levels: list[Tensor] = []
+        for level, block in enumerate(self.encoder):
+            x = block(functional.max_pool2d(x, 2) if level else x)
+            levels.append(x)
+        return levels
+
     def features(self, film: Tensor) -> list[Tensor]:
         """The features of the padded film at every decoder level, coarsest first: N x C x h x w.
 
         The finest level has the resolution of the patches of the stem. A network of one level has
         only that of its encoder.
         """
-        height, width = film.shape[-2:]
-        rows, columns = -height % self.stride, -width % self.stride
-        x = functional.pad(film, (0, columns, 0, rows)) if rows or columns else film
-        x = self.stem(x)
-
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.encoder):
-            x = block(functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-
+        skips = self.encoded(film)
         decoded = [skips.pop()]
         for level, (up, block) in enumerate(zip(self.up, self.decoder, strict=True)):
             upsampled, skip = up(decoded[-1]), skips.pop()
