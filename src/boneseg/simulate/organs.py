@@ -13,14 +13,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
+from boneseg.simulate.head import VOXEL as HEAD_VOXEL
+from boneseg.simulate.head import Head, read_head
 from boneseg.simulate.projector import Array
 from boneseg.simulate.skeleton import Skeleton
+from boneseg.simulate.surface import Surface
 from boneseg.simulate.tissue import BOWEL, STOMACH, VOXEL, Atlas, Floats, Mask
+
+if TYPE_CHECKING:
+    from trimesh import Trimesh
 
 BODIES = ("m", "f")
 SOLID = (
@@ -30,6 +37,7 @@ SOLID = (
 AIRWAYS = ("trachea", "main-bronchus", "larynx")
 _WIDEST = 215.0  # mm from the middle: arms are beyond
 _FADE = 110.0  # mm below the pelvis over which the volume fades out
+_HEAD = 420.0  # mm below the crown: head and neck
 _LOW = (-190.0, -230.0, -225.0)  # mm from the pelvis' middle: the volume's corner; front, up, right
 _HIGH = (210.0, 790.0, 225.0)
 
@@ -57,14 +65,17 @@ class _Bones:
     spine: Floats
     skull: Floats
     all: Floats
+    head: tuple[Floats, Floats, Floats]  # skull, jaw and spine, by denser points
 
     @staticmethod
     def of(skeleton: Skeleton) -> _Bones:
         rest = skeleton.pose({})
 
-        def points(*words: str) -> Floats:
+        def points(*words: str, fine: bool = False) -> Floats:
             chosen = [
-                bone.surface.points @ rest[bone.body][:3, :3].T + rest[bone.body][:3, 3]
+                (_between(bone.surface) if fine else bone.surface.points)
+                @ rest[bone.body][:3, :3].T
+                + rest[bone.body][:3, 3]
                 for bone in skeleton.bones
                 if bone.body in ("pelvis", "torso") and any(word in bone.name for word in words)
             ]
@@ -75,7 +86,16 @@ class _Bones:
         skull, spine = points("skull"), points("spine", "lumbar", "thoracic")
         pelvis, ribs = points("pelvis", "sacrum"), points("rib")
         every = np.concatenate([pelvis, ribs, spine, points("jaw", "skull")])
-        return _Bones(rest, pelvis, ribs, spine, skull, every)
+        head = tuple(points(name, fine=True) for name in ("skull", "jaw", "spine"))
+        return _Bones(rest, pelvis, ribs, spine, skull, every, (head[0], head[1], head[2]))
+
+
+def _between(surface: Surface) -> Floats:
+    """The points of a surface, and those between the corners of each triangle: N x 3."""
+    corners = surface.points[surface.triangles]
+    shares = [(a, b, 4 - a - b) for a in range(4) for b in range(4 - a)]
+    inner = [np.tensordot(np.array(one) / 4, corners, ([0], [1])) for one in shares]
+    return np.concatenate([surface.points, *inner])
 
 
 def _load(folder: Path, body: str, organ: str) -> tuple[Floats, Floats] | None:
@@ -83,20 +103,42 @@ def _load(folder: Path, body: str, organ: str) -> tuple[Floats, Floats] | None:
 
     None if there is no such mesh.
     """
-    import trimesh
-
     path = folder / f"{body}-{organ}.glb"
     if not path.is_file():
         return None
+    mesh = _mesh(path)
+    return _spread(mesh, VOXEL), turned(np.asarray(mesh.vertices))
+
+
+def _mesh(path: Path) -> Trimesh:
+    """The mesh of a file. Raises UsageError for one that cannot be read."""
+    import trimesh
+
     try:
         mesh = trimesh.load(path, force="mesh", process=False)
-        if not isinstance(mesh, trimesh.Trimesh):
+        if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
             raise ValueError("no triangles")
-        count = int(mesh.area * 1e6 / VOXEL**2 * 10) + 1000
-        spread, _ = trimesh.sample.sample_surface(mesh, count, seed=0)
     except Exception as error:  # a damaged file can raise anything in the parser
         raise UsageError(f"{path}: cannot be read ({error}); give a glTF binary mesh") from None
-    return turned(np.asarray(spread)), turned(np.asarray(mesh.vertices))
+    return mesh
+
+
+def _spread(mesh: Trimesh, voxel: float) -> Floats:
+    """Points spread over a surface, several for each voxel (mm) that it crosses: N x 3."""
+    from trimesh.sample import sample_surface
+
+    points, _ = sample_surface(mesh, int(mesh.area * 1e6 / voxel**2 * 10) + 1000, seed=0)
+    return turned(np.asarray(points))
+
+
+def _head_skin(path: Path) -> Floats:
+    """Points spread over the skin of head and neck, for the voxels of `head`: N x 3."""
+    import trimesh
+
+    skin = _mesh(path)
+    heights = skin.triangles_center[:, 1]
+    above = heights > skin.vertices[:, 1].max() - _HEAD / 1000
+    return _spread(trimesh.Trimesh(skin.vertices, skin.faces[above], process=False), HEAD_VOXEL)
 
 
 def turned(points: Floats) -> Floats:
@@ -120,7 +162,13 @@ def _read_body(folder: Path, body: str, bones: _Bones) -> Atlas:
     first = middle + _LOW
     shape = tuple(((np.array(_HIGH) - _LOW) / VOXEL).astype(int))
     grid = _Grid(first, (shape[0], shape[1], shape[2]))
-    return _filled(grid, {organ: fit(spread) for organ, (spread, _) in meshes.items()}, bones)
+    path = folder / f"{body}-skin.glb"
+    try:
+        head = read_head(fit(_head_skin(path)), *bones.head, bones.rest)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; give the skin of a whole body") from None
+    organs = {organ: fit(spread) for organ, (spread, _) in meshes.items()}
+    return _filled(grid, organs, bones, head)
 
 
 @dataclass(frozen=True)
@@ -219,7 +267,7 @@ def _filled_slices(shell: Mask, axis: int) -> Mask:
     return np.moveaxis(filled, 0, axis)
 
 
-def _filled(grid: _Grid, organs: Mapping[str, Floats], bones: _Bones) -> Atlas:
+def _filled(grid: _Grid, organs: Mapping[str, Floats], bones: _Bones, head: Head) -> Atlas:
     from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
     x, y, z = grid.axes()
@@ -253,10 +301,10 @@ def _filled(grid: _Grid, organs: Mapping[str, Floats], bones: _Bones) -> Atlas:
         if name in organs:
             airways |= _solid(grid, organs[name])
     share = np.clip((y[0, :, 0] - bones.pelvis[:, 1].min() + _FADE) / (_FADE + 20), 0, 1)
-    airways |= _head_spaces(grid, bones, organs["trachea"])
+    share *= 1 - np.interp(y[0, :, 0], head.levels, head.share)
     return Atlas(
         grid.first, tuple(names), organ, depth.astype(np.float32), lung, wall.astype(np.float32),
-        airways & inside, share.astype(np.float32), bones.rest, _face(bones),
+        airways & inside, share.astype(np.float32), bones.rest, head,
     )  # fmt: skip
 
 
@@ -321,32 +369,3 @@ def _pleura(
     apex = half * (1 - np.sqrt(dome_of_pleura + (z / half) ** 2)) + 0 * x
     deep = np.minimum.reduce([cage - 7, above, middle, beside, spine, strip, apex])
     return np.asarray(deep, np.float32)
-
-
-def _face(bones: _Bones) -> tuple[float, float, float]:
-    """The front and base of the skull (mm in the ground frame), and its size: an adult's is 1."""
-    skull = bones.skull
-    return float(skull[:, 0].max()), float(skull[:, 1].min()), float(np.ptp(skull[:, 0])) / 185
-
-
-def _head_spaces(grid: _Grid, bones: _Bones, trachea: Floats) -> Mask:
-    """Air in the head: nasal cavity, sinuses, mouth, and the throat down to the windpipe."""
-    x, y, z = grid.axes()
-    face, base, size = _face(bones)
-
-    def ball(front: float, up: float, right: float, half: tuple[float, float, float]) -> Mask:
-        centre = (face - size * front, base + size * up, size * right)
-        far = [
-            ((axis - at) / (size * one)) ** 2
-            for axis, at, one in zip((x, y, z), centre, half, strict=True)
-        ]
-        return np.asarray(far[0] + far[1] + far[2] < 1)
-
-    air = ball(45, 44, 0, (32, 19, 9)) | ball(78, 60, 0, (12, 9, 12)) | ball(14, 88, 0, (6, 10, 18))
-    for side in (-1, 1):
-        air |= ball(38, 40, 26 * side, (15, 17, 12))
-    top = trachea[trachea[:, 1] > trachea[:, 1].max() - 8].mean(0)
-    high = np.array([face - 84 * size, base + 48 * size, 0.0])
-    share = np.clip((y - top[1]) / max(high[1] - top[1], 1), 0, 1)
-    throat = ((x - top[0] - share * (high[0] - top[0])) / 8) ** 2 + ((z - top[2]) / 13) ** 2 < 1
-    return np.asarray(air | (throat & (y >= top[1]) & (y <= high[1])), bool)

@@ -25,12 +25,15 @@ from boneseg.simulate.regions import Region, projection_of, regions_of
 from boneseg.simulate.skeleton import Skeleton
 from boneseg.simulate.subject import Subject, draw_subject
 from boneseg.simulate.tissue import Atlas
+from boneseg.simulate.volume import Tissue
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
 ANCHORS = ("torso", "pelvis")  # bodies that an atlas of organs needs
 WITH_ORGANS = 0.8  # fraction of trunk and head films made with an atlas, if there is one
+
+_NECK = 110.0  # mm at the detector: how far flesh of the neck is from the bones of the head
 
 # Where gas collects (bowel loops, rectum), in the frame of a body, mm.
 BOWELS = {"torso": (20.0, 40.0, 0.0), "pelvis": (-60.0, -40.0, 0.0)}
@@ -131,11 +134,31 @@ def measure(rng: Rng, scene: Scene, atlas: Atlas | None = None) -> Paths:
 
 def _trunk(rng: Rng, scene: Scene, atlas: Atlas) -> tuple[Array, Array, Array]:
     """Path lengths through body, muscle and fat of trunk and head, from an atlas."""
+    near = [np.linalg.norm(scene.aim - scene.subject.places[body][:3, 3]) for body in ANCHORS]
+    trunk = _projected(scene, atlas.vary(rng), ANCHORS[int(np.argmin(near))])
+    if not _shows_head(scene):
+        return trunk
+    head = _projected(scene, atlas.head.vary(rng), "torso")
+    body, muscle, fat = (one + other for one, other in zip(trunk, head, strict=True))
+    return body, muscle, fat
+
+
+def _shows_head(scene: Scene) -> bool:
+    """Whether head or neck can be on the film."""
+    margin = _NECK * scene.subject.size / scene.camera.pitch
+    edges = np.array([scene.camera.width, scene.camera.height]) + margin
+    return any(
+        bool(((seen > -margin) & (seen < edges)).all(axis=1).any())
+        for part, seen in zip(scene.subject.parts, scene.seen, strict=True)
+        if "skull" in part.name or "jaw" in part.name
+    )
+
+
+def _projected(scene: Scene, tissue: Tissue, anchor: str) -> tuple[Array, Array, Array]:
+    """Path lengths through the tissue that moves with a body of the skeleton."""
     camera, subject = scene.camera, scene.subject
-    near = [np.linalg.norm(scene.aim - subject.places[body][:3, 3]) for body in ANCHORS]
-    anchor = ANCHORS[int(np.argmin(near))]
     distance = camera.distance - scene.gap
-    return atlas.vary(rng).project(
+    return tissue.project(
         anchor,
         subject.places[anchor],
         subject.scales.get(anchor, np.full(3, subject.size)),

@@ -1,4 +1,4 @@
-"""The soft tissue of trunk and head as a volume, varied for each subject and projected.
+"""The soft tissue of the trunk as a volume, varied for each subject and projected.
 
 tissue = atlas.vary(rng)                              # of one person; see `organs.read_organs`
 ways = tissue.project("torso", place, scale, ...)     # mm of body, muscle and fat at each pixel
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.simulate.head import Head
 from boneseg.simulate.projector import Array
-from boneseg.simulate.volume import project_volume, smooth_noise
+from boneseg.simulate.volume import Tissue, smooth_noise
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
@@ -32,9 +33,9 @@ class Atlas:
     `first` is the middle of the first voxel in the ground frame (mm). `depth` is the distance to
     the skin, positive inside (mm, float32); `organ` the index in `names` + 1, or 0 (uint8);
     `lung` how deep a voxel lies within the pleural space, negative outside (mm, float32); `wall`
-    the distance to bone (mm, float32); `airways` the air spaces of head, throat and windpipe;
-    `share` the weight of each level: the thighs fade out, as those of the femora's flesh begin;
-    `face` the front and the base of the skull, and its size relative to an adult's (mm, mm, 1).
+    the distance to bone (mm, float32); `airways` the windpipe and its branches;
+    `share` the weight of each level: the thighs fade out, as those of the femora's flesh begin,
+    and the neck, as the voxels of `head` begin.
     """
 
     first: Floats
@@ -46,7 +47,7 @@ class Atlas:
     airways: Mask
     share: Array
     rest: Mapping[str, Floats]  # places of the skeleton's bodies at rest
-    face: tuple[float, float, float]
+    head: Head
 
     def vary(self, rng: Rng) -> Tissue:
         """Draw the tissue of one subject: thin to obese, in- or expiration, empty or full bowel."""
@@ -60,8 +61,6 @@ class Atlas:
         fatness = float(np.clip(rng.gamma(2.0, 9.0) - 8, -6, 55))  # mm beyond the skin of the atlas
         depth = self.depth + np.float32(fatness) + np.float32(abs(fatness) * 0.3 + 2) * noise(120)
         depth = np.maximum(depth, 12 - self.wall)  # skin covers all bones
-        features = self._features(rng)
-        depth = np.maximum(depth, features)
         body = np.asarray(np.clip(depth / VOXEL + 0.5, 0, 1) * self.share[:, None], np.float32)
         layer = max(3.0, 8 + 0.8 * fatness) + 3 * noise(90)  # subcutaneous fat
 
@@ -69,7 +68,6 @@ class Atlas:
         lean += np.float32(0.12) * noise(25)
         lean[(depth < layer + 16) | (self.wall < 14)] = np.float32(rng.uniform(0.88, 1.0))
         lean[depth < layer] = np.float32(rng.uniform(0.0, 0.12))
-        lean[features > 0] = 1
         density = np.ones(shape, np.float32)
         for index, name in enumerate(self.names, start=1):
             here = self.organ == index
@@ -88,36 +86,7 @@ class Atlas:
         lean[self.airways] = 1
         muscle = gaussian_filter(body * lean * density, 0.6)
         fat = gaussian_filter(body * (1 - lean), 0.6)
-        return Tissue(self, body, np.maximum(muscle, 0), np.maximum(fat, 0))
-
-    def _features(self, rng: Rng) -> Array:
-        """How deep (mm) each voxel lies in nose, lips, chin and ears; negative outside them."""
-        deep = np.full(self.organ.shape, -99, np.float32)
-        front, base, size = self.face
-        first = max(0, int((base - 60 * size - self.first[1]) / VOXEL))
-        x, y, z = (
-            (self.first[axis] + VOXEL * np.arange(start, self.organ.shape[axis])).reshape(
-                [-1 if i == axis else 1 for i in range(3)]
-            )
-            for axis, start in ((0, 0), (1, first), (2, 0))
-        )
-        nose, flap = rng.uniform(0.6, 1.4, 2)
-        for (ahead, up, right), half in (
-            ((-4 + 4 * nose, 58, 0), (12 * nose, 24, 8)),
-            ((2 + 10 * nose, 42, 0), (13 * nose, 11, 14)),
-            ((3, float(rng.uniform(10, 22)), 0), (12, float(rng.uniform(8, 14)), 22)),
-            ((-4, float(rng.uniform(-30, -12)), 0), (14, 14, 20)),
-            ((-98, 42, 68 + 8 * flap), (15 * flap, 30 * flap, 9)),
-            ((-98, 42, -68 - 8 * flap), (15 * flap, 30 * flap, 9)),
-        ):
-            centre = (front + size * ahead, base + size * up, size * right)
-            ratios = [
-                np.square((axis - at) / (size * one))
-                for axis, at, one in zip((x, y, z), centre, half, strict=True)
-            ]
-            inside = size * min(half) * (1 - np.sqrt(ratios[0] + ratios[1] + ratios[2]))
-            deep[:, first:] = np.maximum(deep[:, first:], inside)
-        return deep
+        return Tissue(self.first, self.rest, VOXEL, body, np.maximum(muscle, 0), np.maximum(fat, 0))
 
     def _bowel(self, rng: Rng, here: Mask) -> Array:
         """The density of a hollow organ's content (fluid, gas, stool, contrast); of muscle: 1."""
@@ -128,40 +97,3 @@ class Atlas:
             gas = gas / (1 + np.exp(-4 * fine))
         solid = float(rng.uniform(1.1, 1.8)) if rng.random() < 0.05 else 1.0
         return np.asarray(solid * (1 - gas), np.float32)
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """The fractions of each voxel that are body, muscle (or as dense) and fat; float32."""
-
-    atlas: Atlas
-    body: Array
-    muscle: Array
-    fat: Array
-
-    def project(
-        self,
-        anchor: str,
-        place: Floats,
-        scale: Floats,
-        frame: Floats,
-        aim: Floats,
-        shape: tuple[int, int],
-        pitch: float,
-        distance: float,
-    ) -> tuple[Array, Array, Array]:
-        """Millimetres of body, muscle and fat at each pixel of `shape`, seen along `frame`.
-
-        The volume moves with the body `anchor` of the skeleton: `place` is its placement (4 x 4),
-        `scale` its scale. The rows of `frame` are image right, image down and away from the source,
-        in the ground frame; `aim` is the point at the centre of the film, `distance` (mm) its
-        distance from the source, `pitch` mm per pixel there.
-        """
-        rest = self.atlas.rest[anchor]
-        inward = rest[:3, :3] @ np.diag(1 / scale) @ place[:3, :3].T  # ground to the volume's axes
-        turns = frame @ inward.T
-        middle = inward @ (aim - place[:3, 3]) + rest[:3, 3] - self.atlas.first
-        return tuple(  # type: ignore[return-value]
-            project_volume(one, turns, middle, shape, pitch, distance, VOXEL, slabs=10)
-            for one in (self.body, self.muscle, self.fat)
-        )

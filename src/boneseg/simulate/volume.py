@@ -1,6 +1,9 @@
-"""Volumes: their projection from a point source, and smooth noise in three dimensions."""
+"""Volumes: tissue in voxels, its projection from a point source, and smooth noise."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +11,49 @@ from numpy.typing import NDArray
 from boneseg.simulate.projector import Array, enlarged
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """The fractions of each voxel that are body, muscle (or as dense) and fat; float32.
+
+    `first` is the middle of the first voxel in the ground frame, `rest` are the places of the
+    skeleton's bodies at rest, `voxel` is the side of a voxel; mm.
+    """
+
+    first: Floats
+    rest: Mapping[str, Floats]
+    voxel: float
+    body: Array
+    muscle: Array
+    fat: Array
+
+    def project(
+        self,
+        anchor: str,
+        place: Floats,
+        scale: Floats,
+        frame: Floats,
+        aim: Floats,
+        shape: tuple[int, int],
+        pitch: float,
+        distance: float,
+    ) -> tuple[Array, Array, Array]:
+        """Millimetres of body, muscle and fat at each pixel of `shape`, seen along `frame`.
+
+        The volume moves with the body `anchor` of the skeleton: `place` is its placement (4 x 4),
+        `scale` its scale. The rows of `frame` are image right, image down and away from the source,
+        in the ground frame; `aim` is the point at the centre of the film, `distance` (mm) its
+        distance from the source, `pitch` mm per pixel there.
+        """
+        rest = self.rest[anchor]
+        inward = rest[:3, :3] @ np.diag(1 / scale) @ place[:3, :3].T  # ground to the volume's axes
+        turns = frame @ inward.T
+        middle = inward @ (aim - place[:3, 3]) + rest[:3, 3] - self.first
+        return tuple(  # type: ignore[return-value]
+            project_volume(one, turns, middle, shape, pitch, distance, self.voxel, slabs=10)
+            for one in (self.body, self.muscle, self.fat)
+        )
 
 
 def project_volume(

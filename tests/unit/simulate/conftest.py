@@ -38,8 +38,8 @@ def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ellipsoid(np.divide(centre, 1000), np.divide(half, 1000)).export(
             atlas_folder / f"{name}.stl"
         )
-    for name, (centre, half) in ORGANS.items():
-        mesh = ellipsoid(centre, half)
+    for name, balls in ORGANS.items():
+        mesh = trimesh.util.concatenate([ellipsoid(centre, half) for centre, half in balls])
         front, up, right = mesh.vertices.T
         mesh.vertices = np.stack([-right, up + 100, front], axis=1) * 1.1 / 1000
         mesh.export(atlas_folder / "organs" / f"m-{name}.glb")
