@@ -50,6 +50,14 @@ def unpacked_mask(bits: bytes, shape: tuple[int, int], name: str) -> Mask:
     return flat.reshape(height, width).view(np.bool_)
 
 
+def is_threshold_of(mask: Mask, packed: bytes) -> bool:
+    """Whether a mask is what some threshold makes of a gzipped `packed_probability`."""
+    values = np.frombuffer(gzip.decompress(packed), np.uint8).reshape(mask.shape)
+    if mask.all() or not mask.any():
+        return True
+    return int(values[~mask].max()) < int(values[mask].min())
+
+
 def png_mask(mask: Mask, *, small: bool = False) -> bytes:
     """bool H x W as PNG: 0/255, or with `small` one bit per pixel."""
     return png(Image.fromarray(np.asarray(mask, np.bool_))) if small else encoded_mask(mask)

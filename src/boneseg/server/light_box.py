@@ -18,14 +18,16 @@ from boneseg.bundle.card import CARD
 from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError
 from boneseg.server.active_learning import Candidate, appearance, correction_order
+from boneseg.server.encoding import Mask, is_threshold_of, png_mask
 from boneseg.server.errors import BusyError
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.supervisor import Retraining
 from boneseg.server.storage.entry import Entry, State
 from boneseg.server.storage.folder import private_folder
+from boneseg.server.storage.history import digest
 from boneseg.server.storage.library import Library
-from boneseg.server.storage.records import ChosenModel
-from boneseg.server.storage.results import THUMBNAIL, Facts, StoredFacts
+from boneseg.server.storage.records import ChosenModel, Saved
+from boneseg.server.storage.results import PROBABILITY, THUMBNAIL, Facts, StoredFacts
 from boneseg.server.storage.retention import DAYS
 from boneseg.server.workers.job_queue import MOST_WAITING, WORKERS, JobQueue
 from boneseg.server.workers.tasks import SegmentFilm, Task
@@ -227,6 +229,30 @@ class LightBox:
             known = appearance(self.library.cache.file(entry.id, THUMBNAIL))
             self._appearances[entry.id] = (facts.stamp, known)
         return known
+
+    # -- saving -------------------------------------------------------------------------------
+
+    def save(
+        self, entry: Entry, mask: Mask, state: Saved, seen: str, by: str = ""
+    ) -> tuple[Entry, str]:
+        """Save a mask, recorded as the model's own where nobody drew in it.
+
+        Raises as `Library.save` does.
+        """
+        drawn = not self.is_answer(entry, mask)
+        return self.library.save(entry.id, mask, state, seen, drawn=drawn, by=by)
+
+    def is_answer(self, entry: Entry, mask: Mask) -> bool:
+        """Whether a mask is one that a model suggested, or what a threshold makes of it."""
+        facts = self.known_facts(entry)
+        if facts is None:
+            return False
+        if digest(png_mask(mask)) in facts.answers:
+            return True
+        with suppress(OSError):  # evicted from the cache
+            packed = self.library.cache.file(entry.id, PROBABILITY).read_bytes()
+            return is_threshold_of(mask, packed)
+        return False
 
     # -- changing -----------------------------------------------------------------------------
 

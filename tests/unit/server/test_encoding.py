@@ -8,7 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boneseg.server.encoding import packed_mask, packed_probability, unpacked_mask
+from boneseg.server.encoding import (
+    is_threshold_of,
+    packed_mask,
+    packed_probability,
+    unpacked_mask,
+)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
@@ -24,3 +29,14 @@ def test_masks_are_packed_and_unpacked(height: int, width: int, seed: int) -> No
 def test_thresholding_on_the_page_is_exact(level: int, p: float) -> None:
     packed = gzip.decompress(packed_probability(np.full((1, 1), p, np.float32)))
     assert (packed[0] >= level) == (np.float32(p) >= level / 256)
+
+
+def test_a_mask_that_a_threshold_makes_is_known() -> None:
+    probability = np.random.default_rng(0).random((30, 40), np.float32)
+    packed = packed_probability(probability)
+    for level in (1, 128, 255):
+        assert is_threshold_of(probability >= level / 256, packed)
+    assert is_threshold_of(np.zeros((30, 40), bool), packed)
+    corrected = probability >= 0.5
+    corrected[3, 4] ^= True
+    assert not is_threshold_of(corrected, packed)

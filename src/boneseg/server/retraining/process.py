@@ -11,19 +11,18 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from boneseg._util import runtime
 from boneseg.bundle.store import load_bundle, save_bundle
-from boneseg.dataset.load import Film, load_films
+from boneseg.dataset.load import load_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import BonesegError
-from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.inference.engine import Engine
 from boneseg.recipes.builtin import load_recipe
+from boneseg.server.retraining.comparison import p_value, score, scoring_films, why_no_figure
 from boneseg.server.retraining.held_out import hold_out
-from boneseg.server.retraining.records import Check, Message, Request, Score
+from boneseg.server.retraining.records import Check, Message, Request
 from boneseg.server.retraining.runs import CHECKPOINT, FILMS, HELD_OUT, REQUEST
 from boneseg.training.finetune import refuse_other_network
 from boneseg.training.history import Check as TrainingCheck
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def retrain(run: Path) -> None:
-    """Train on the films of a run, and score both models on the held-out films.
+    """Train on the films of a run, and compare both models on the held-out films.
 
     Raises BonesegError.
     """
@@ -60,16 +59,21 @@ def retrain(run: Path) -> None:
     dataset = open_dataset(run / FILMS)
     report(Message(stage="reading the films"))
     films = load_films(dataset, run)
-    training, held_out = map(films.of, hold_out(films.cases, films.clusters, run.parent / HELD_OUT))
+    record, drawn = run.parent / HELD_OUT, frozenset(request.drawn)
+    training, held_out = map(films.of, hold_out(films.cases, films.clusters, record, drawn))
     report(Message(stage="scoring the current model", held_out=len(held_out)))
-    report(Message(stage="training", before=score(Engine(before), held_out)))
+    scoring, today = scoring_films(held_out, drawn, Engine(before))
+    why = why_no_figure(len(held_out), len(scoring)) if today is None else None
+    report(Message(stage="training", scoring=len(scoring), before=today, no_figure=why))
     resume = (run / CHECKPOINT).is_file()  # an interrupted run
     done = train(training, recipe, run, init=before, report=_report_check, resume=resume)
     report(Message(stage="scoring the new model"))
     judged = done.assess()
     after = save_bundle(run / "bundle", done.network, judged.card)
     write_report(run / "report.html", done, judged.card, judged.summary, judged.masks)
-    report(Message(after=score(Engine(after), held_out)))
+    new = score(Engine(after), scoring) if today is not None else None
+    p = p_value(today, new, scoring) if today is not None and new is not None else None
+    report(Message(finished=True, after=new, p=p))
 
 
 def report(message: Message) -> None:
@@ -79,15 +83,6 @@ def report(message: Message) -> None:
 
 def _report_check(check: TrainingCheck) -> None:
     report(Message(check=Check(check.done, check.loss, check.dice)))
-
-
-def score(engine: Engine, films: Sequence[Film]) -> Score:
-    """The Dice of a model on films."""
-    summary = evaluate_predictions(
-        (film.case.name, engine.segment(film.radiograph), film.mask, None) for film in films
-    )
-    cases = {case.name: round(case.scores.dice, 4) for case in summary.cases}
-    return Score(round(summary.mean["dice"], 4), cases)
 
 
 def _end_with_the_server() -> None:

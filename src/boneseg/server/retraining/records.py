@@ -10,6 +10,10 @@ from pydantic import AliasChoices, ConfigDict, Field
 from boneseg._util.documents import Document
 from boneseg.server.storage.records import Record, wrapped
 
+LEVEL = 0.05  # of significance
+
+Outcome = Literal["better", "unclear", "worse", "unknown"]
+
 
 @dataclass(frozen=True)
 class Check:
@@ -36,6 +40,7 @@ class Request(Record):
 
     model: str  # folder of the initial model
     settings: list[str] = Field(default_factory=list)
+    drawn: list[str] = Field(default_factory=list)  # films whose masks can score: see `held_out`
 
 
 class Message(Document):
@@ -43,9 +48,13 @@ class Message(Document):
 
     stage: str | None = None
     held_out: int | None = None  # number of films
+    scoring: int | None = None  # number of held-out films that score
+    no_figure: str | None = None  # why the models are not compared
     before: Score | None = None
     check: Check | None = None
     after: Score | None = None
+    p: float | None = None  # of the difference between both
+    finished: bool = False  # the new model is saved
     error: str | None = None
 
 
@@ -61,11 +70,25 @@ class Run(Record):
     stage: str = "starting"
     checks: list[Check] = Field(default_factory=list)
     held_out: int | None = Field(None, validation_alias=AliasChoices("held_out", "held_back"))
+    scoring: int | None = None
+    no_figure: str | None = None
     before: Score | None = None
     after: Score | None = None
+    p: float | None = None
+    finished: bool = False
     error: str | None = None
     used: bool = False
     resumed: int = 0  # how often it was resumed
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the new model compares with the one before, at a significance level of 5 %."""
+        if self.scoring is None or self.before is None or self.after is None:
+            return "unknown"
+        if self.after.dice < self.before.dice:
+            return "worse"
+        shown = self.after.dice > self.before.dice and self.p is not None and self.p < LEVEL
+        return "better" if shown else "unclear"
 
     def receive(self, message: Message) -> None:
         """Update the state by a message of the process."""
@@ -75,8 +98,12 @@ class Run(Record):
             self.held_out = message.held_out
         if message.check is not None:
             self.checks.append(message.check)
+        self.scoring = self.scoring if message.scoring is None else message.scoring
+        self.no_figure = message.no_figure or self.no_figure
         self.before = message.before or self.before
         self.after = message.after or self.after
+        self.p = self.p if message.p is None else message.p
+        self.finished = message.finished or self.finished
 
 
 class HeldOut(Record):

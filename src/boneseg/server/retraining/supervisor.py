@@ -54,7 +54,9 @@ class Retraining:
                 )
             run = Run(number=self.runs.next_number(), films=len(films), minutes=minutes)
             request = Request(
-                model=str(real_path(model)), settings=[f"run.minutes={minutes}", *settings]
+                model=str(real_path(model)),
+                settings=[f"run.minutes={minutes}", *settings],
+                drawn=[film.name for film in films if self.library.is_drawn(film)],
             )
             self.runs.prepare(run, self.library.root, films, request)
             self.run = run
@@ -130,7 +132,7 @@ class Retraining:
                 run.receive(Message.model_validate(read_json(line)))
         status = process.wait()
         if run.state == "running":
-            if run.after is not None and status == 0:
+            if run.finished and status == 0:
                 run.state, run.stage = "done", "done"
             else:
                 run.error = run.error or _reason(self.runs.folder(run) / LOG, status)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from boneseg._util.text import one_line
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
 from boneseg.server.encoding import png_mask
@@ -70,6 +71,7 @@ async def save_mask(
     box: Box,
     entry: Film,
     state: Annotated[Literal["corrected", "accepted"], Query()] = "corrected",
+    by: Annotated[str, Query(max_length=80, description="The reader's name.")] = "",
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, object]:
     """Save a film's mask: PNG (0/255), or bits. If-Match holds the revision it is based on.
@@ -83,7 +85,8 @@ async def save_mask(
         raise ConflictError(f"{entry.name}: has a mask; send the revision you edited (If-Match)")
     drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
     seen = (if_match or NO_MASK).strip('"')
-    saved, _ = await asyncio.to_thread(box.library.save, entry.id, drawn, state, seen)
+    reader = one_line(by).strip()
+    saved, _ = await asyncio.to_thread(box.save, entry, drawn, state, seen, reader)
     return box.row(saved).to_json()
 
 
@@ -112,10 +115,17 @@ def delete_draft(box: Box, entry: Film) -> Response:
 
 
 @router.get("/history")
-def history(box: Box, entry: Film) -> list[dict[str, str]]:
-    """All saved masks of a film, newest first."""
-    versions = box.library.history.of(entry.name)
-    return [{"revision": version.revision, "saved": version.saved} for version in versions]
+def history(box: Box, entry: Film) -> list[dict[str, str | None]]:
+    """All saved masks of a film, newest first, with their state and who saved them."""
+    return [
+        {
+            "revision": version.revision,
+            "saved": version.saved,
+            "state": version.signature.state if version.signature is not None else None,
+            "by": version.signature.by if version.signature is not None else "",
+        }
+        for version in box.library.history.of(entry.name)
+    ]
 
 
 @router.get("/history/{revision}", response_class=Response, responses={200: _MASK})

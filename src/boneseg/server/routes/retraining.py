@@ -35,10 +35,15 @@ _OPTIONS_BODY = {
 
 @router.get("", response_model=None)
 def training(box: Box) -> dict[str, object]:
-    """The last run, the number of accepted films, and the number required."""
-    run = box.retraining.run
+    """The last run, the number of accepted films, and the number required.
+
+    `drawn`: accepted films whose mask a person drew or corrected. `outcome` of a run: whether its
+    model is better, worse, unclear (no significant difference), or unknown (no figure).
+    """
+    run, accepted = box.retraining.run, box.library.accepted()
     return {
-        "accepted": len(box.library.accepted()),
+        "accepted": len(accepted),
+        "drawn": sum(map(box.library.is_drawn, accepted)),
         "needed": FEWEST_FILMS,
         "run": _as_json(run) if run is not None else None,
     }
@@ -86,4 +91,4 @@ def report(box: Box, number: int) -> Response:
 
 
 def _as_json(run: Run) -> dict[str, object]:
-    return run.model_dump(exclude={"version"})
+    return run.model_dump(exclude={"version", "finished"}) | {"outcome": run.outcome}

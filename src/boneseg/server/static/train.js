@@ -13,6 +13,7 @@ export class Training {
     this.part("start").addEventListener("click", () => this.#do(() => api.startTraining(Number(this.part("minutes").value), [])));
     this.part("stop").addEventListener("click", () => this.#do(api.stopTraining));
     this.part("use").addEventListener("click", () => this.use());
+    this.part("keep").addEventListener("click", () => dialog.close());
   }
 
   async open() {
@@ -21,13 +22,13 @@ export class Training {
   }
 
   async refresh() {
-    const { accepted, needed, run } = await api.training();
+    const { accepted, drawn, needed, run } = await api.training();
     this.run = run;
     const running = run?.state === "running";
     this.part("accepted").textContent =
       accepted < needed
         ? `Accepted films: ${accepted}. Accept at least ${needed} to retrain.`
-        : `${accepted} accepted films. About a fifth are held out to score the current and the new model.`;
+        : `${accepted} accepted films, of which ${drawn} were drawn or corrected by hand. A fifth of those is held out to compare the new model with today's; masks accepted as suggested are trained on, but never score.`;
     this.part("start").disabled = running || accepted < needed;
     this.part("minutes").disabled = running;
     this.part("stop").hidden = !running;
@@ -41,7 +42,7 @@ export class Training {
     const ended = {
       done: "Finished",
       failed: "Failed",
-      stopped: "Stopped; the current model stays in use",
+      stopped: "Stopped; today's model stays in use",
       interrupted: "Interrupted because the light box was closed; start it again",
     };
     const stage = run.stage[0].toUpperCase() + run.stage.slice(1);
@@ -51,25 +52,30 @@ export class Training {
     if (last) this.part("progress").value = last.done;
     else this.part("progress").removeAttribute("value"); // indeterminate
     this.part("detail").textContent = last
-      ? `validation Dice ${last.dice.toFixed(3)}, loss ${last.loss?.toFixed(3) ?? "not finite"}`
+      ? `agreement with the accepted masks ${last.dice.toFixed(3)} (to follow the training, not a measure of quality), loss ${last.loss?.toFixed(3) ?? "not finite"}`
       : "";
     this.#curves(run.checks);
-    const scored = run.before && run.after;
-    this.part("offer").hidden = !(scored && run.state === "done");
-    if (scored) this.#compare(run);
+    this.part("offer").hidden = run.state !== "done";
+    if (run.state === "done") this.#compare(run);
   }
 
+  // The figures, and the default choice: the new model only where it is shown to be better.
   #compare(run) {
-    const [before, after] = [run.before.dice, run.after.dice];
-    const better = Object.keys(run.after.cases).filter((name) => run.after.cases[name] > run.before.cases[name]).length;
-    const films = run.held_out === 1 ? "1 film" : `${run.held_out} films`;
-    this.part("before").textContent = before.toFixed(3);
-    this.part("after").textContent = after.toFixed(3);
-    this.part("verdict").textContent =
-      `Mean Dice on ${films} held out; better on ${better} of ${run.held_out}.` +
-      (run.held_out < 10 ? " With so few films the difference is uncertain: check some films with the new model." : "");
+    const scored = run.outcome !== "unknown";
+    this.part("figures").hidden = !scored;
+    if (scored) {
+      this.part("before").textContent = run.before.dice.toFixed(3);
+      this.part("after").textContent = run.after.dice.toFixed(3);
+    }
+    this.part("verdict").textContent = scored ? verdictOf(run) : run.no_figure ?? "No figure: the models were not compared.";
+    const better = run.outcome === "better";
     this.part("use").disabled = run.used;
     this.part("use").textContent = run.used ? "In use" : "Use the new model";
+    this.part("use").classList.toggle("primary", better);
+    this.part("use").toggleAttribute("autofocus", better);
+    this.part("keep").hidden = run.used;
+    this.part("keep").classList.toggle("primary", !better);
+    this.part("keep").toggleAttribute("autofocus", !better);
     this.part("report").href = `/api/train/${run.number}/report`;
   }
 
@@ -97,9 +103,9 @@ export class Training {
     const finite = checks.filter((check) => check.loss !== null); // it diverges
     add("polyline", { points: points(finite, (check) => check.loss / most), class: "loss" });
     add("polyline", { points: points(checks, (check) => check.dice), class: "dice" });
-    add("text", { x: edge, y: height - 4, class: "key dice" }, "validation Dice");
-    add("text", { x: edge + 120, y: height - 4, class: "key loss" }, "loss (relative to maximum)");
-    chart.setAttribute("aria-label", `validation Dice: ${checks[0].dice.toFixed(2)} first, ${checks.at(-1).dice.toFixed(2)} latest`);
+    add("text", { x: edge, y: height - 4, class: "key dice" }, "agreement with the accepted masks");
+    add("text", { x: edge + 215, y: height - 4, class: "key loss" }, "loss (relative to maximum)");
+    chart.setAttribute("aria-label", `agreement with the accepted masks: ${checks[0].dice.toFixed(2)} first, ${checks.at(-1).dice.toFixed(2)} latest`);
   }
 
   async use() {
@@ -115,4 +121,15 @@ export class Training {
       this.notify(error.message, "error");
     }
   }
+}
+
+function verdictOf({ before, after, p, scoring, outcome }) {
+  const better = Object.keys(after.cases).filter((name) => after.cases[name] > before.cases[name]).length;
+  const figures = `Mean Dice on the ${scoring} films held out whose masks a person drew or corrected; better on ${better} of ${scoring} (p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}).`;
+  const words = {
+    better: "The new model is better.",
+    unclear: "The new model is not shown to be better: keep today's, or correct more films.",
+    worse: "The new model is worse: keep today's.",
+  };
+  return `${figures} ${words[outcome]}`;
 }

@@ -1,6 +1,7 @@
 """Every mask ever saved for each film.
 
     DATA/.boneseg/history/<film>/<moment>-<revision>.png
+    DATA/.boneseg/history/<film>/<moment>-<revision>.json     who saved it, and as what
 
 A version's moment is later than all before it, even where the clock has been set back.
 """
@@ -13,18 +14,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from boneseg._util.documents import Document
 from boneseg._util.files import make_folder, whole_file
+from boneseg.server.storage.records import Saved
 
 _MOMENT = "%Y%m%dT%H%M%S%f"
+_SIGNATURE = ".json"
+
+
+class Signature(Document):
+    """How a version was saved on the page. by: the name that the reader typed, or empty."""
+
+    state: Saved
+    by: str = ""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A mask in the history of a film."""
+    """A mask in the history of a film. signature: None where another program wrote it."""
 
     revision: str
     saved: str  # UTC, ISO 8601
     path: Path
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,9 @@ class History:
         found = []
         for path in (self.root / film).glob("*-*.*"):
             when, _, revision = path.stem.partition("-")
-            if not path.name.startswith("."):
-                found.append(Version(revision, _readable(when), path))
+            if not path.name.startswith(".") and path.suffix != _SIGNATURE:
+                signature = _signature(path.with_suffix(_SIGNATURE))
+                found.append(Version(revision, _readable(when), path, signature))
         return sorted(found, key=lambda version: version.path.name, reverse=True)
 
     def remember(self, film: str, mask: Path | None) -> None:
@@ -51,12 +64,21 @@ class History:
         if all(version.revision != revision for version in self.of(film)):
             self.add(film, revision, content, mask.suffix)
 
-    def add(self, film: str, revision: str, content: bytes, suffix: str) -> None:
+    def add(
+        self,
+        film: str,
+        revision: str,
+        content: bytes,
+        suffix: str,
+        signature: Signature | None = None,
+    ) -> None:
         """Add a version. Raises OutputError."""
         folder = self.root / film
         make_folder(folder, "free space")
-        name = f"{self._moment(film)}-{revision}{suffix.lower()}"
-        with whole_file(folder / name) as temporary:
+        name = f"{self._moment(film)}-{revision}"
+        if signature is not None:
+            signature.write(folder / f"{name}{_SIGNATURE}")
+        with whole_file(folder / f"{name}{suffix.lower()}") as temporary:
             temporary.write_bytes(content)
 
     def films(self) -> list[str]:
@@ -80,6 +102,13 @@ class History:
 def digest(content: bytes) -> str:
     """The revision of a mask file's content: 16 hex digits of its SHA-256."""
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        return Signature.read(path)
+    except (OSError, ValueError):  # another program's mask, or a damaged record
+        return None
 
 
 def _parsed(when: str) -> datetime | None:

@@ -27,8 +27,9 @@ from boneseg.server.storage.drafts import Drafts
 from boneseg.server.storage.entry import Entry, State, film_id
 from boneseg.server.storage.filenames import free_name, safe_name
 from boneseg.server.storage.folder import HIDDEN, layout, make_private, refuse_annotations
-from boneseg.server.storage.history import History, digest
-from boneseg.server.storage.mask_states import NO_MASK, MaskStates, Revisions, Saved
+from boneseg.server.storage.history import History, Signature, digest
+from boneseg.server.storage.mask_states import NO_MASK, MaskStates, Revisions
+from boneseg.server.storage.records import Saved, SavedMask
 from boneseg.server.storage.results import Author
 from boneseg.server.storage.retention import RemovedFilms
 
@@ -138,7 +139,8 @@ class Library:
         revision = self.revision(entry)
         if revision == NO_MASK:
             return "suggested" if segmented else "unlabelled"
-        return self._states.of(entry.id, revision) or "accepted"
+        saved = self._states.of(entry.id, revision)
+        return saved.state if saved is not None else "accepted"
 
     def author(self, entry: Entry) -> Author:
         """Who made the film's mask: the model, a person, or both (a corrected suggestion)."""
@@ -147,16 +149,35 @@ class Library:
             return "model"
         return "person" if self._states.of(entry.id, revision) is None else "both"
 
+    def is_drawn(self, entry: Entry) -> bool:
+        """Whether a person drew the film's mask or changed it, rather than only accepting it.
+
+        A mask written by another program counts as drawn.
+        """
+        revision = self.revision(entry)
+        saved = self._states.of(entry.id, revision)
+        return revision != NO_MASK and (saved is None or saved.drawn is True)
+
     def accepted(self) -> list[Entry]:
         """The films whose mask is accepted."""
         return [entry for entry in self.entries() if self.state(entry) == "accepted"]
 
     # -- saving -------------------------------------------------------------------------------
 
-    def save(self, film: str, mask: Mask, state: Saved, seen: str) -> tuple[Entry, str]:
+    def save(
+        self,
+        film: str,
+        mask: Mask,
+        state: Saved,
+        seen: str,
+        *,
+        drawn: bool = True,
+        by: str = "",
+    ) -> tuple[Entry, str]:
         """Write a film's mask into the dataset; returns the updated entry and its revision.
 
-        seen: the revision that the mask is based on. Raises ConflictError where another mask was
+        seen: the revision that the mask is based on. drawn: whether a person drew in it, False
+        for a model's own answer. by: the reader's name. Raises ConflictError where another mask was
         saved since, and OutputError where the mask cannot be written or the previous one cannot
         be removed; the previous one then stays.
         """
@@ -173,8 +194,9 @@ class Library:
             target = self.masks / f"{stem_of(entry.image)}.png"
             self.history.remember(entry.name, entry.mask)
             self.history.remember(entry.name, target)  # written meanwhile by another program
-            self.history.add(entry.name, revision, png_mask(mask, small=True), ".png")
-            self._states.set(film, revision, state)
+            small, signature = png_mask(mask, small=True), Signature(state=state, by=by)
+            self.history.add(entry.name, revision, small, ".png", signature)
+            self._states.set(film, revision, SavedMask(state, drawn))
             image = self._into_dataset(entry) if entry.inbox else entry.image
             with whole_file(target) as temporary:
                 temporary.write_bytes(encoded)

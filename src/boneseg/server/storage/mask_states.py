@@ -1,4 +1,4 @@
-"""The states of saved masks: corrected or accepted.
+"""The states of saved masks: corrected or accepted, and whether a person drew in them.
 
 States are stored by film and revision, the digest of the mask file: a mask that the light box did
 not write was made by a person, and counts as accepted.
@@ -6,14 +6,13 @@ not write was made by a person, and counts as accepted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from boneseg.server.storage.history import digest
-from boneseg.server.storage.records import States
+from boneseg.server.storage.records import SavedMask, States
 
 NO_MASK = "none"  # the revision of a film without a mask
-Saved = Literal["corrected", "accepted"]
 
 
 class MaskStates:
@@ -23,20 +22,27 @@ class MaskStates:
         self._record = record
         self._states = (States.found(record) or States()).states
 
-    def of(self, film: str, revision: str) -> Saved | None:
-        """The state that a mask was saved with, None where another program wrote it."""
+    def of(self, film: str, revision: str) -> SavedMask | None:
+        """How a mask was saved, None where another program wrote it."""
         return self._states.get(f"{film}-{revision}")
 
-    def set(self, film: str, revision: str, state: Saved) -> None:
-        """Store the state of a mask. Raises OutputError."""
-        self._store(self._states | {f"{film}-{revision}": state})
+    def set(self, film: str, revision: str, saved: SavedMask) -> None:
+        """Store the state of a mask. Raises OutputError.
+
+        Who drew a mask is decided when it is first saved: the same pixels saved again stay the
+        model's, or a person's.
+        """
+        known = self.of(film, revision)
+        if known is not None:
+            saved = replace(saved, drawn=known.drawn)
+        self._store(self._states | {f"{film}-{revision}": saved})
 
     def forget(self, film: str) -> None:
         """Delete the states of a film's masks. Raises OutputError."""
         others = {k: v for k, v in self._states.items() if not k.startswith(f"{film}-")}
         self._store(others)
 
-    def _store(self, states: dict[str, Saved]) -> None:
+    def _store(self, states: dict[str, SavedMask]) -> None:
         if states != self._states:
             States(states=states).write(self._record)
             self._states = states

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -34,19 +35,42 @@ class Record(Document):
             raise ServerError(f"{path}: {reason}; restore or delete it") from None
 
 
-class States(Record):
-    """The states of saved masks, corrected or accepted, by film id and revision.
+Saved = Literal["corrected", "accepted"]
 
-    Version 1 was the mapping alone.
+
+@dataclass(frozen=True)
+class SavedMask:
+    """A mask that was saved on the page.
+
+    drawn: whether a person changed what a model suggested; None where an earlier version of
+    boneseg, which did not record it, saved the mask.
     """
 
-    VERSION: ClassVar[int] = 2
+    state: Saved
+    drawn: bool | None = None
 
-    states: dict[str, Literal["corrected", "accepted"]] = Field(default_factory=dict)
+
+class States(Record):
+    """The saved masks by film id and revision.
+
+    Version 1 was the mapping alone, version 2 had the state alone of each mask.
+    """
+
+    VERSION: ClassVar[int] = 3
+
+    states: dict[str, SavedMask] = Field(default_factory=dict)
 
     @classmethod
     def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
-        return wrapped(content, "states")
+        content = wrapped(content, "states")
+        states = content["states"]
+        if not isinstance(states, dict):
+            return content
+        whole = {
+            mask: {"state": saved} if isinstance(saved, str) else saved
+            for mask, saved in states.items()
+        }
+        return content | {"states": whole}
 
 
 class Removals(Record):

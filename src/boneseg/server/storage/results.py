@@ -44,6 +44,11 @@ class Facts(Document):
 
 
 class StoredFacts(Facts):
-    """Facts in the cache, with the `stamp` of the film's file that they are valid for."""
+    """Facts in the cache.
+
+    stamp: of the film's file that they are valid for. answers: the revisions of all masks that
+    models have suggested for the film, so that one that is only accepted is known as theirs.
+    """
 
     stamp: str
+    answers: tuple[str, ...] = ()

@@ -41,6 +41,7 @@ from boneseg.server.encoding import (
     png_mask,
     unpacked_mask,
 )
+from boneseg.server.storage.history import digest
 from boneseg.server.storage.results import (
     FACTS,
     FILM,
@@ -85,7 +86,10 @@ class SegmentFilm(Task[StoredFacts]):
         film = read_radiograph(self.path, keep_names=True)  # the worker replaces the path
         finding, seconds = _timed(engine, film)
         found = _facts(engine, film, finding, seconds)
-        facts = StoredFacts(**found.model_dump(), stamp=self.stamp)
+        answers = (*self._earlier_answers(), digest(png_mask(finding.mask)))
+        facts = StoredFacts(
+            **found.model_dump(), stamp=self.stamp, answers=tuple(dict.fromkeys(answers))
+        )
         files = {
             FILM: packed_film(film.pixels),
             PROBABILITY: packed_probability(finding.probability),
@@ -98,6 +102,11 @@ class SegmentFilm(Task[StoredFacts]):
             with whole_file(self.folder / file) as temporary:
                 temporary.write_bytes(content)
         return facts
+
+    def _earlier_answers(self) -> tuple[str, ...]:
+        with suppress(OSError, ValueError):  # there are none, or they are damaged
+            return StoredFacts.read(self.folder / FACTS).answers
+        return ()
 
 
 @dataclass(frozen=True)

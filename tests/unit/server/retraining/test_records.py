@@ -84,7 +84,7 @@ def test_films_that_an_earlier_version_held_out_stay_held_out(tmp_path: Path) ->
     record = tmp_path / "held-back.json"
     record.write_text(HELD_OUT)
     cases = [Case(name, Path(name), Path(name)) for name in ("foot", "version", "hand", "new")]
-    training, held_out = hold_out(cases, range(4), record)
+    training, held_out = hold_out(cases, range(4), record, {case.name for case in cases})
     assert {case.name for case in training} >= {"foot", "version"}
     assert "hand" in {case.name for case in held_out}
     assert HeldOut.load(record).films.keys() == {"foot", "version", "hand", "new"}
@@ -95,7 +95,7 @@ def test_a_damaged_record_of_held_out_films_stops_the_training(tmp_path: Path) -
     record.write_text("{")
     cases = [Case(name, Path(name), Path(name)) for name in "abcd"]
     with pytest.raises(BonesegError, match=r"held-back.json: is damaged"):
-        hold_out(cases, range(4), record)
+        hold_out(cases, range(4), record, {case.name for case in cases})
     assert record.read_text() == "{"
 
 
@@ -113,3 +113,30 @@ def test_a_run_is_updated_by_the_messages_of_its_process() -> None:
     assert (run.stage, run.held_out, run.error) == ("training", 2, None)
     assert [check.dice for check in run.checks] == [0.7, 0.8]
     assert run.before == Score(0.5, {"hand": 0.5}) and run.after == Score(0.9, {"hand": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "p", "outcome"),
+    [
+        (0.8, 0.9, 0.01, "better"),
+        (0.8, 0.9, 0.05, "unclear"),
+        (0.8, 0.8, 0.01, "unclear"),
+        (0.9, 0.8, 0.01, "worse"),
+        (0.9, 0.8, 1.0, "worse"),
+    ],
+)
+def test_a_model_is_better_only_where_that_is_shown(
+    before: float, after: float, p: float, outcome: str
+) -> None:
+    run = Run(number=1, films=30, minutes=1, scoring=6, p=p)
+    run.before, run.after = Score(before), Score(after)
+    assert run.outcome == outcome
+
+
+def test_a_run_without_figures_has_an_unknown_outcome() -> None:
+    run = Run(number=1, films=4, minutes=1)
+    run.receive(Message(scoring=2, no_figure="too few films"))
+    run.receive(Message(finished=True))
+    assert (run.outcome, run.no_figure, run.finished) == ("unknown", "too few films", True)
+    run.before, run.after, run.scoring = Score(0.5), Score(0.9), None  # by an earlier version
+    assert run.outcome == "unknown"

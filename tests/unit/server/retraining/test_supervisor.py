@@ -23,7 +23,7 @@ MESSAGES = [
     '{"stage": "training", "held_out": 1, "before": {"dice": 0.5, "cases": {"hand": 0.5}}}',
     "a library prints this",
     '{"check": {"done": 0.5, "loss": 0.3, "dice": 0.7}}',
-    '{"after": {"dice": 0.9, "cases": {"hand": 0.9}}}',
+    '{"after": {"dice": 0.9, "cases": {"hand": 0.9}}, "finished": true}',
 ]
 
 

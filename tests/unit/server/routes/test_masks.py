@@ -66,6 +66,27 @@ def test_two_tabs_do_not_overwrite_each_other_and_nothing_is_lost(client: TestCl
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(earlier.content))) > 0, first)
 
 
+def test_a_mask_accepted_untouched_is_known_as_the_models_own(
+    client: TestClient, box: LightBox
+) -> None:
+    film = film_of(client, "knee")
+    address, shape = f"/api/films/{film['id']}", (film["height"], film["width"])
+    bits = {"content-type": "application/octet-stream"}
+    suggested = client.get(f"{address}/suggestion", headers={"accept": bits["content-type"]})
+    probability = np.frombuffer(client.get(f"{address}/probability").content, np.uint8)
+    mask, shifted = unpacked_mask(suggested.content, shape, ""), probability.reshape(shape) >= 200
+    corrected = mask.copy()
+    corrected[:40, :40] ^= True
+    for drawn, by_a_person in ((corrected, True), (mask, False), (shifted, False)):
+        seen = {"if-match": f'"{client.get(address).json()["revision"]}"'}
+        content, how = np.packbits(drawn).tobytes(), {"state": "accepted", "by": " Ann\n"}
+        saved = client.put(f"{address}/mask", content=content, params=how, headers=bits | seen)
+        assert saved.status_code == 200, saved.text
+        assert box.library.is_drawn(box.library.entry(film["id"])) == by_a_person
+    newest = client.get(f"{address}/history").json()[0]
+    assert (newest["state"], newest["by"]) == ("accepted", "Ann\\x0a")
+
+
 def test_a_mask_of_another_size_or_kind_is_refused(client: TestClient) -> None:
     address = f"/api/films/{film_of(client, 'hand')['id']}/mask"
     small = png_that_claims(8, 8)

@@ -12,7 +12,7 @@ from boneseg.server.retraining.supervisor import FEWEST_FILMS
 
 def test_the_page_is_told_how_many_films_are_missing(client: TestClient) -> None:
     found = client.get("/api/train").json()
-    assert found == {"accepted": 0, "needed": FEWEST_FILMS, "run": None}
+    assert found == {"accepted": 0, "drawn": 0, "needed": FEWEST_FILMS, "run": None}
 
 
 @pytest.mark.parametrize(

@@ -9,25 +9,35 @@ import pytest
 
 from boneseg.server.errors import ServerError
 from boneseg.server.storage.mask_states import NO_MASK, MaskStates, Revisions
+from boneseg.server.storage.records import SavedMask
 
 
 def test_states_outlive_the_process(tmp_path: Path) -> None:
     states = MaskStates(tmp_path / "states.json")
-    states.set("film", "r1", "corrected")
-    states.set("film", "r2", "accepted")
+    states.set("film", "r1", SavedMask("corrected"))
+    states.set("film", "r2", SavedMask("accepted"))
     again = MaskStates(tmp_path / "states.json")
-    assert (again.of("film", "r1"), again.of("film", "r2")) == ("corrected", "accepted")
+    assert again.of("film", "r1") == SavedMask("corrected")
+    assert again.of("film", "r2") == SavedMask("accepted")
     assert again.of("film", "r3") is None  # another program's mask
     again.forget("film")
     assert MaskStates(tmp_path / "states.json").of("film", "r1") is None
 
 
+def test_the_same_pixels_saved_again_stay_the_models(tmp_path: Path) -> None:
+    states = MaskStates(tmp_path / "states.json")
+    states.set("film", "r", SavedMask("corrected", drawn=False))
+    states.set("film", "r", SavedMask("accepted", drawn=True))  # another model answers by now
+    assert states.of("film", "r") == SavedMask("accepted", drawn=False)
+
+
 def test_forgetting_one_film_keeps_the_others(tmp_path: Path) -> None:
     states = MaskStates(tmp_path / "states.json")
-    states.set("film", "r", "accepted")
-    states.set("film2", "r", "accepted")
+    states.set("film", "r", SavedMask("accepted"))
+    states.set("film2", "r", SavedMask("accepted"))
     states.forget("film")
-    assert (states.of("film", "r"), states.of("film2", "r")) == (None, "accepted")
+    assert states.of("film", "r") is None
+    assert states.of("film2", "r") == SavedMask("accepted")
 
 
 def test_a_damaged_record_is_refused_by_name(tmp_path: Path) -> None:

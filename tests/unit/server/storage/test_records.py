@@ -12,7 +12,7 @@ from boneseg.server.errors import ServerError
 from boneseg.server.light_box import chosen_model
 from boneseg.server.storage.library import Library
 from boneseg.server.storage.mask_states import NO_MASK
-from boneseg.server.storage.records import ChosenModel, Removals, States
+from boneseg.server.storage.records import ChosenModel, Removals, SavedMask, States
 from boneseg.server.storage.results import StoredFacts
 from tests.support.lightbox import fill
 
@@ -35,14 +35,19 @@ FACTS = (
 def test_documents_without_a_version_are_read(tmp_path: Path) -> None:
     path = tmp_path / "document.json"
     path.write_text(STATES)
-    assert States.load(path).states == json.loads(STATES)
+    masks = {name: SavedMask(state) for name, state in json.loads(STATES).items()}
+    assert States.load(path).states == masks
+    path.write_text(json.dumps({"version": 2, "states": json.loads(STATES)}))
+    assert States.load(path).states == masks
     path.write_text(REMOVALS)
     assert Removals.load(path).since == json.loads(REMOVALS)
     path.write_text(CHOSEN)
     assert ChosenModel.load(path).bundle == "runs/0001/bundle"
     path.write_text(FACTS)
     facts = StoredFacts.read(path)
-    assert facts.model_dump(exclude={"version"}) == json.loads(FACTS) | {"spacing_mm": (0.2, 0.1)}
+    assert facts.model_dump(exclude={"version", "answers"}) == json.loads(FACTS) | {
+        "spacing_mm": (0.2, 0.1)
+    }
 
 
 def test_a_library_of_an_earlier_version_keeps_its_states_and_removals(tmp_path: Path) -> None:
@@ -53,8 +58,9 @@ def test_a_library_of_an_earlier_version_keeps_its_states_and_removals(tmp_path:
     hand.image.unlink()
     library.notice()
     states, removals = library.hidden / "states.json", library.hidden / "gone.json"
-    for path, field in ((states, "states"), (removals, "since")):
-        path.write_text(json.dumps(json.loads(path.read_text())[field]))  # as version 1
+    removals.write_text(json.dumps(json.loads(removals.read_text())["since"]))  # as version 1
+    saved = json.loads(states.read_text())["states"]
+    states.write_text(json.dumps({mask: how["state"] for mask, how in saved.items()}))
     before = removals.read_text()
     reopened = Library(library.root)
     reopened.notice()
@@ -63,11 +69,11 @@ def test_a_library_of_an_earlier_version_keeps_its_states_and_removals(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "document", [States(states={"a-b": "accepted"}), Removals(since={"a": 1.5})]
+    "document", [States(states={"a-b": SavedMask("accepted")}), Removals(since={"a": 1.5})]
 )
 def test_documents_are_read_as_they_were_written(tmp_path: Path, document: States) -> None:
     document.write(tmp_path / "document.json")
-    assert json.loads((tmp_path / "document.json").read_text())["version"] == 2
+    assert json.loads((tmp_path / "document.json").read_text())["version"] == document.VERSION
     assert type(document).load(tmp_path / "document.json") == document
 
 
