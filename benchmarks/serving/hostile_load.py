@@ -263,7 +263,7 @@ class Attacker:
                 self.random.randbytes(100),
             )
         )
-        path = self.random.choice(("/api/train", "/api/train/stop", "/api/train/1/use"))
+        path = self.random.choice(("/api/train", "/api/train/stop", "/api/models/1/use"))
         lines = ("Content-Type: application/json", f"Content-Length: {len(content)}")
         self.ask("bad json", self.head("POST", path, *lines) + content)
 

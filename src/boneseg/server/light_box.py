@@ -8,11 +8,12 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg._util.files import real_path
 from boneseg._util.logs import log
 from boneseg.bundle.card import CARD
 from boneseg.bundle.store import Bundle, load_bundle
@@ -20,13 +21,13 @@ from boneseg.errors import BonesegError
 from boneseg.server.active_learning import Candidate, appearance, correction_order
 from boneseg.server.encoding import Mask, is_threshold_of, png_mask
 from boneseg.server.errors import BusyError
-from boneseg.server.retraining.records import Run
+from boneseg.server.retraining.models import Model, Models
 from boneseg.server.retraining.supervisor import Retraining
 from boneseg.server.storage.entry import Entry, State
 from boneseg.server.storage.folder import private_folder
 from boneseg.server.storage.history import digest
 from boneseg.server.storage.library import Library
-from boneseg.server.storage.records import ChosenModel, Saved
+from boneseg.server.storage.records import ChosenModels, Saved
 from boneseg.server.storage.results import PROBABILITY, THUMBNAIL, Facts, StoredFacts
 from boneseg.server.storage.retention import DAYS
 from boneseg.server.workers.job_queue import MOST_WAITING, WORKERS, JobQueue
@@ -37,6 +38,7 @@ SCAN_PAUSE = 0.5  # seconds between two scans for unsegmented films
 _FACTS = [name for name in Facts.model_fields if name != "version"]
 
 Result = TypeVar("Result")
+Purpose = Literal["page", "api"]
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,31 @@ class FilmRow:
 
 
 class LightBox:
-    """The state behind the routes. `keeps` is False for a temporary data folder."""
+    """The state behind the routes.
+
+    model: for the page. api: for /api/segment, the same by default. given: the model that the
+    server was started with, if any. keeps: False for a temporary data folder.
+    """
 
     def __init__(
         self,
         library: Library,
         model: Path,
         *,
+        api: Path | None = None,
+        given: Path | None = None,
         keeps: bool = True,
         most_waiting: int = MOST_WAITING,
         workers: int = WORKERS,
     ) -> None:
         self.library, self.keeps = library, keeps
         self.model: Bundle = load_bundle(model)
-        self.jobs = JobQueue(self.model.path, most_waiting=most_waiting, workers=workers)
+        self.api: Bundle = load_bundle(api or model)
+        self.jobs = JobQueue(
+            self.model.path, self.api.path, most_waiting=most_waiting, workers=workers
+        )
         self.retraining = Retraining(library)
+        self.models = Models(self.retraining.runs, given)
         self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, reason)
         self._appearances: dict[str, tuple[str, NDArray[np.float32]]] = {}  # film: (stamp, ...)
         self._in_progress: dict[str, asyncio.Task[StoredFacts]] = {}  # segmentations
@@ -99,7 +111,7 @@ class LightBox:
 
     @property
     def digest(self) -> str:
-        """The model's digest, for the cache."""
+        """The digest of the page's model, for the cache."""
         return self.model.card.card_sha256[:12]
 
     # -- segmenting ---------------------------------------------------------------------------
@@ -262,17 +274,26 @@ class LightBox:
         self.failures.pop(entry.id, None)
         self._appearances.pop(entry.id, None)
 
-    def use(self, run: Run) -> None:
-        """Switch to the model of a finished run, also for the next start."""
-        folder = self.retraining.runs.bundle(run)
-        bundle = load_bundle(folder)
-        place = folder.relative_to(self.library.hidden).as_posix()
-        ChosenModel(bundle=place).write(_chosen(self.library))
-        self.model = bundle
-        self.jobs.use(bundle.path)
-        self.failures.clear()
-        self.retraining.mark_used(run)
-        self.library.version += 1
+    def use(self, model: Model, purpose: Purpose) -> None:
+        """Switch the page or the API to a model, also for the next start. Raises BundleError."""
+        bundle = load_bundle(model.path)
+        chosen = ChosenModels.found(_chosen(self.library)) or ChosenModels(bundle=None, api=None)
+        field = "bundle" if purpose == "page" else "api"
+        place = self._place(model.path)
+        chosen.model_copy(update={field: place}).write(_chosen(self.library))
+        if purpose == "api":
+            self.api = bundle
+        else:
+            self.model = bundle
+            self.failures.clear()
+            self.library.version += 1
+        self.jobs.use(self.model.path, self.api.path)
+
+    def _place(self, bundle: Path) -> str:
+        """A bundle's folder as it is recorded."""
+        hidden = self.library.hidden
+        inside = bundle.is_relative_to(hidden)
+        return bundle.relative_to(hidden).as_posix() if inside else str(real_path(bundle))
 
     def spooled(self, suffix: str = "") -> Path:
         """A new path for an upload."""
@@ -284,16 +305,15 @@ class LightBox:
         shutil.rmtree(self.spool, ignore_errors=True)
 
 
-def chosen_model(library: Library) -> Path | None:
-    """The model chosen on the page, None where none was, or its run was removed.
+def chosen_models(library: Library) -> tuple[Path | None, Path | None]:
+    """The models chosen for the page and for the API; None where none was, or it was removed.
 
     Raises ServerError for a damaged record.
     """
-    record = ChosenModel.found(_chosen(library))
-    if record is None:
-        return None
-    bundle = library.hidden / record.bundle
-    return bundle if (bundle / CARD).is_file() else None
+    record = ChosenModels.found(_chosen(library)) or ChosenModels(bundle=None, api=None)
+    folders = [library.hidden / place if place else None for place in (record.bundle, record.api)]
+    page, api = (one if one and (one / CARD).is_file() else None for one in folders)
+    return page, api
 
 
 def _chosen(library: Library) -> Path:

@@ -23,7 +23,7 @@ from boneseg.bundle.shipped import bundled
 from boneseg.errors import OutputError, UsageError
 from boneseg.server.app import create_app
 from boneseg.server.errors import ServerError
-from boneseg.server.light_box import LightBox, chosen_model
+from boneseg.server.light_box import LightBox, chosen_models
 from boneseg.server.middleware.access_control import is_this_machine
 from boneseg.server.middleware.connection_limits import Connection
 from boneseg.server.storage.folder import only_server
@@ -39,7 +39,7 @@ class Settings:
     data: Path | None = None  # None: a temporary folder
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any free port
-    model: Path | None = None  # None: the one chosen on the page, else the bundled one
+    model: Path | None = None  # None: those chosen on the page, else the bundled one
     token: str | None = None  # None: generated unless on loopback
 
 
@@ -60,8 +60,14 @@ def serve(settings: Settings) -> None:
         library = Library(settings.data or _temporary_folder(stack))
         stack.enter_context(only_server(library.root, address))
         _check_writable(library)
-        model = settings.model or chosen_model(library) or bundled()
-        box = LightBox(library, model, keeps=settings.data is not None)
+        page, api = chosen_models(library)
+        box = LightBox(
+            library,
+            settings.model or page or bundled(),
+            api=settings.model or api or bundled(),
+            given=settings.model,
+            keeps=settings.data is not None,
+        )
         app = create_app(box, token=token)
         stack.callback(log.info, "stopped")
         stack.callback(box.close)

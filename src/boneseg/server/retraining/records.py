@@ -77,7 +77,6 @@ class Run(Record):
     p: float | None = None
     finished: bool = False
     error: str | None = None
-    used: bool = False
     resumed: int = 0  # how often it was resumed
 
     @property

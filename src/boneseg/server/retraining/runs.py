@@ -65,6 +65,16 @@ class Runs:
                 return run
         return None
 
+    def finished(self) -> list[Run]:
+        """All runs with a model, newest first."""
+        found = []
+        for folder in reversed(self._folders()):
+            with suppress(OSError, ValueError):  # missing or damaged
+                run = Run.read(folder / RUN)
+                if run.state == "done" and (folder / "bundle" / CARD).is_file():
+                    found.append(run)
+        return found
+
     def tidy(self, kept: Run | None) -> None:
         """Remove what only active runs need, except that of `kept`."""
         for folder in self._folders():

@@ -104,15 +104,11 @@ class Retraining:
 
     def finished(self, number: int) -> Run:
         """The finished run of this number. Raises NotFoundError."""
-        run = self.run
-        if run is None or run.number != number or run.state != "done":
-            raise NotFoundError(f"run {number}: no such finished training")
-        return run
-
-    def mark_used(self, run: Run) -> None:
-        """Record that the server has switched to the model of a run."""
-        run.used = True
-        self.runs.save(run)
+        latest = [] if self.run is None or self.run.state != "done" else [self.run]
+        for run in (*latest, *self.runs.finished()):
+            if run.number == number:
+                return run
+        raise NotFoundError(f"run {number}: no such finished training")
 
     def close(self) -> None:
         """Interrupt the run; the next server resumes it."""

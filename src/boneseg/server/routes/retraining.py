@@ -1,4 +1,4 @@
-"""Retraining: start, follow and stop a run, and switch to its model."""
+"""Retraining: start, follow and stop a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from boneseg._util.files import same_place
 from boneseg.server.errors import BadRequestError, ConflictError
+from boneseg.server.light_box import LightBox
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.supervisor import FEWEST_FILMS
 from boneseg.server.routes.dependencies import Box, json_document
@@ -45,7 +47,7 @@ def training(box: Box) -> dict[str, object]:
         "accepted": len(accepted),
         "drawn": sum(map(box.library.is_drawn, accepted)),
         "needed": FEWEST_FILMS,
-        "run": _as_json(run) if run is not None else None,
+        "run": _as_json(run) | {"used": _is_used(box, run)} if run is not None else None,
     }
 
 
@@ -73,14 +75,6 @@ def stop(box: Box) -> dict[str, object]:
     return _as_json(box.retraining.stop())
 
 
-@router.post("/{number}/use", response_model=None)
-def use(box: Box, number: int) -> dict[str, object]:
-    """Switch to the model of a finished run."""
-    run = box.retraining.finished(number)
-    box.use(run)
-    return _as_json(run)
-
-
 @router.get("/{number}/report", response_class=Response)
 def report(box: Box, number: int) -> Response:
     """The report of a finished run: HTML, as `boneseg train` writes it."""
@@ -88,6 +82,11 @@ def report(box: Box, number: int) -> Response:
     path = box.retraining.runs.folder(run) / "report.html"
     headers = {"Content-Disposition": f'attachment; filename="report-{number}.html"'}
     return file_response(path, "text/html; charset=utf-8", headers)
+
+
+def _is_used(box: LightBox, run: Run) -> bool:
+    """Whether the page has switched to the model of a run."""
+    return same_place(box.retraining.runs.bundle(run), box.model.path)
 
 
 def _as_json(run: Run) -> dict[str, object]:

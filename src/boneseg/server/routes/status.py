@@ -28,8 +28,8 @@ def health(request: Request, box: Box) -> dict[str, object]:
         "model": {
             "digest": box.digest,
             "threshold": card.threshold,
-            "dice": card.metrics.get("dice"),
         },
+        "api_model": box.api.card.card_sha256[:12],
         "training": run.state if run is not None else None,
     }
 

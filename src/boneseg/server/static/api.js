@@ -90,5 +90,6 @@ export const training = () => json("/api/train");
 export const startTraining = (minutes, settings) =>
   send("/api/train", "POST", { minutes, settings });
 export const stopTraining = () => send("/api/train/stop", "POST");
-export const useModel = (number) => send(`/api/train/${number}/use`, "POST");
+export const models = () => json("/api/models");
+export const useModel = (id, purpose = "page") => send(`/api/models/${id}/use?for=${purpose}`, "POST");
 export const openapi = () => json("/openapi.json");

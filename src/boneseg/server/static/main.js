@@ -259,9 +259,7 @@ function showServer() {
   $("folder").textContent = server.folder ?? "Nothing is saved: start with --data DIR to save masks";
   $("folder").classList.toggle("warn", !panel.keeps);
   $("train-open").hidden = !panel.keeps;
-  const { digest, dice } = server.model;
-  $("model").textContent = `model ${digest.slice(0, 6)}`;
-  $("model").title = dice ? `Validation Dice ${dice.toFixed(3)}` : "";
+  $("model").textContent = `model ${server.model.digest.slice(0, 6)}`;
   panel.show();
 }
 

@@ -1,6 +1,7 @@
 // The retraining dialog: start, follow and stop a run, and adopt its model.
 
 import * as api from "./api.js";
+import { Models } from "./models.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -10,6 +11,10 @@ export class Training {
     this.notify = notify;
     this.onuse = onuse;
     this.part = (name) => dialog.querySelector(`[data-part="${name}"]`);
+    this.models = new Models(this.part("models"), notify, async () => {
+      await this.refresh();
+      onuse();
+    });
     this.part("start").addEventListener("click", () => this.#do(() => api.startTraining(Number(this.part("minutes").value), [])));
     this.part("stop").addEventListener("click", () => this.#do(api.stopTraining));
     this.part("use").addEventListener("click", () => this.use());
@@ -17,8 +22,13 @@ export class Training {
   }
 
   async open() {
-    await this.refresh();
+    await this.#list(await this.refresh());
     this.dialog.showModal();
+  }
+
+  async #list(run) {
+    this.listed = run?.state; // a run that ends adds a model
+    await this.models.refresh();
   }
 
   async refresh() {
@@ -34,6 +44,7 @@ export class Training {
     this.part("stop").hidden = !running;
     this.part("run").hidden = !run;
     if (run) this.#show(run);
+    if (this.dialog.open && this.listed !== run?.state) await this.#list(run);
     return run;
   }
 
@@ -110,6 +121,7 @@ export class Training {
 
   async use() {
     await this.#do(() => api.useModel(this.run.number));
+    await this.models.refresh();
     this.onuse();
   }
 

@@ -88,10 +88,21 @@ class Removals(Record):
         return wrapped(content, "since")
 
 
-class ChosenModel(Record):
-    """The model that the user switched to. bundle: its folder, relative to `.boneseg`."""
+class ChosenModels(Record):
+    """The models that the user switched to: folders, relative to `.boneseg` where inside.
 
-    bundle: str
+    bundle: of the page. api: of /api/segment. None: the one that is used without a choice. Version
+    1 had `bundle` alone, for both.
+    """
+
+    VERSION: ClassVar[int] = 2
+
+    bundle: str | None
+    api: str | None
+
+    @classmethod
+    def upgraded(cls, content: dict[str, object]) -> dict[str, object]:
+        return {"api": content.get("bundle"), **content} if "bundle" in content else content
 
 
 def wrapped(content: dict[str, object], field: str) -> dict[str, object]:

@@ -55,17 +55,21 @@ class Counts:
 
 
 class JobQueue:
-    """The queue and its workers. Thread-safe."""
+    """The queue and its workers. Thread-safe.
+
+    bundle: the model of the page. api: that of tasks for the API, the same by default.
+    """
 
     def __init__(
         self,
         bundle: Path,
+        api: Path | None = None,
         *,
         most_waiting: int = MOST_WAITING,
         timeout: float = TIMEOUT,
         workers: int = WORKERS,
     ) -> None:
-        self.bundle, self.counts = bundle, Counts()
+        self.bundle, self.api, self.counts = bundle, api or bundle, Counts()
         self.workers = [Worker(cores, timeout) for cores in shares(workers)]
         self._limit, self._numbers = most_waiting, itertools.count()
         self._queue: queue.PriorityQueue[_Queued] = queue.PriorityQueue()
@@ -116,11 +120,11 @@ class JobQueue:
 
     @property
     def pids(self) -> list[int]:
-        return [worker.pid for worker in self.workers if worker.pid is not None]
+        return [pid for worker in self.workers for pid in worker.pids]
 
-    def use(self, bundle: Path) -> None:
-        """Switch to another model; films in progress are finished first."""
-        self.bundle = bundle
+    def use(self, bundle: Path, api: Path) -> None:
+        """Switch to other models; films in progress are finished first."""
+        self.bundle, self.api = bundle, api
 
     def close(self) -> None:
         """Stop the workers and cancel the queue."""
@@ -137,7 +141,7 @@ class JobQueue:
             worker.kill()
 
     def _serve(self, worker: Worker) -> None:
-        if worker.pid is None:
+        if not worker.pids:
             with suppress(BonesegError):  # reported for the next film
                 worker.start(self.bundle)
         while (job := self._queue.get()[2]) is not None and not self._closed:
@@ -146,7 +150,8 @@ class JobQueue:
             started = time.perf_counter()
             self._count(busy=1)
             try:
-                result = worker.run(self.bundle, job.task)
+                worker.keep({self.bundle, self.api})
+                result = worker.run(self.api if job.task.for_api else self.bundle, job.task)
             except BaseException as error:
                 self._count(busy=-1, failed=1, seconds=time.perf_counter() - started)
                 job.future.set_exception(error)

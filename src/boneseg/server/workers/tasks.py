@@ -63,12 +63,14 @@ Result_co = TypeVar("Result_co", covariant=True)
 class Task(ABC, Generic[Result_co]):
     """A task for a film or mask at `path`; `name` identifies it in errors.
 
-    An urgent task is done before all others, and is accepted even if the queue is full.
+    An urgent task is done before all others, and is accepted even if the queue is full. A task for
+    the API is done by the API's model.
     """
 
     path: Path
     name: str
     urgent: ClassVar[bool] = False
+    for_api: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, engine: Engine) -> Result_co:
@@ -114,6 +116,7 @@ class SegmentUpload(Task[tuple[Facts, bytes]]):
     """Segment a film for the API: its facts, and its mask in a format of `FORMATS`."""
 
     form: str
+    for_api: ClassVar[bool] = True
 
     def run(self, engine: Engine) -> tuple[Facts, bytes]:
         film = read_radiograph(self.path, keep_names=True)

@@ -1,4 +1,4 @@
-"""The server's handle of a worker process.
+"""The server's handle of a worker: a process for each model that it uses.
 
 worker = Worker(cores={0}, timeout=120)
 facts = worker.run(bundle_path, SegmentFilm(path, "knee.dcm", folder, stamp))
@@ -23,30 +23,31 @@ Result = TypeVar("Result")
 
 
 class Worker:
-    """A worker process, which is started on demand and replaced when it dies.
+    """A process for each model in use, started on demand and replaced when it dies.
 
-    cores: the cores that it uses; empty: all. timeout: seconds for a task.
+    cores: the cores that they use; empty: all. timeout: seconds for a task.
     """
 
     def __init__(self, cores: Set[int], timeout: float) -> None:
         self.cores, self.timeout, self.died = cores, timeout, 0
-        self._child: Disposable | None = None
-        self._loaded: Path | None = None
+        self._children: dict[Path, Disposable] = {}
 
     @property
-    def pid(self) -> int | None:
-        child = self._child  # another thread may replace it
-        return child.pid if child is not None else None
+    def pids(self) -> list[int]:
+        return [child.pid for child in self._all()]
 
     def run(self, bundle: Path, task: Task[Result]) -> Result:
         """The result of a task. Raises what the task raises, and WorkerDiedError."""
-        if self._loaded != bundle or self._child is None or not self._child.is_alive():
+        child = self._children.get(bundle)
+        if child is None or not child.is_alive():
             self.start(bundle)
         try:
-            reply: tuple[Result, Exception | None] = pickle.loads(self._ask(task, self.timeout))
+            reply: tuple[Result, Exception | None] = pickle.loads(
+                self._ask(bundle, task, self.timeout)
+            )
         except DiedError as error:
             self.died += 1
-            self.kill()
+            self._end(bundle)
             raise WorkerDiedError(
                 f"{task.name}: {error}; the worker was restarted, leave this film out"
             ) from None
@@ -54,38 +55,46 @@ class Worker:
 
     def start(self, bundle: Path) -> None:
         """Start a new process with this model. Raises BundleError and ServerError."""
-        self.kill()
-        self._child = Disposable("boneseg.server.workers.process:serve", quiet=True)
+        self._end(bundle)
+        self._children[bundle] = Disposable("boneseg.server.workers.process:serve", quiet=True)
         try:
-            _result(pickle.loads(self._ask((bundle, self.cores), START)))
+            _result(pickle.loads(self._ask(bundle, (bundle, self.cores), START)))
         except DiedError as error:
-            self.kill()
+            self._end(bundle)
             if error.late:
                 raise ServerError(
                     f"{bundle}: did not load within {START:g} s; close other programs"
                 ) from None
             raise BundleError(f"{bundle}: crashes the process loading it; copy it again") from None
         except Exception:
-            self.kill()
+            self._end(bundle)
             raise
-        self._loaded = bundle
+
+    def keep(self, bundles: Set[Path]) -> None:
+        """End the processes of all other models; only from the thread that uses the worker."""
+        for bundle in set(self._children) - bundles:
+            self._end(bundle)
 
     def end(self) -> None:
-        """Kill the process, from any thread; the thread that uses the worker cleans up."""
-        child = self._child
-        if child is not None:
+        """Kill the processes, from any thread; the thread that uses the worker cleans up."""
+        for child in self._all():
             child.kill()
 
     def kill(self) -> None:
-        """Kill the process and close its pipe; only from the thread that uses the worker."""
-        child, self._child, self._loaded = self._child, None, None
+        """Kill the processes and close their pipes; only from the thread that uses the worker."""
+        self.keep(frozenset())
+
+    def _end(self, bundle: Path) -> None:
+        child = self._children.pop(bundle, None)
         if child is not None:
             child.end()
 
-    def _ask(self, request: object, seconds: float) -> bytearray:
+    def _all(self) -> list[Disposable]:
+        return list(self._children.values())  # a copy: another thread may replace one
+
+    def _ask(self, bundle: Path, request: object, seconds: float) -> bytearray:
         """The pickled reply to a request. Raises DiedError."""
-        assert self._child is not None
-        return self._child.ask([pickle.dumps(request)], seconds, LARGEST)
+        return self._children[bundle].ask([pickle.dumps(request)], seconds, LARGEST)
 
 
 def _result(reply: tuple[Result, Exception | None]) -> Result:

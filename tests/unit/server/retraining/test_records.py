@@ -52,7 +52,7 @@ def test_documents_without_a_version_are_read(tmp_path: Path) -> None:
     path = tmp_path / "document.json"
     path.write_text(DONE)
     run = Run.load(path)
-    assert (run.number, run.films, run.minutes, run.used, run.held_out) == (1, 4, 10, True, 1)
+    assert (run.number, run.films, run.minutes, run.held_out) == (1, 4, 10, 1)
     assert run.checks[0] == Check(0.5, 0.31, 0.88) and math.isnan(run.checks[1].loss)
     assert (run.before, run.after) == (Score(0.91, {"hand": 0.91}), Score(0.93, {"hand": 0.93}))
     path.write_text(REQUEST)

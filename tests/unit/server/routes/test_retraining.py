@@ -38,7 +38,7 @@ def test_too_few_films_are_refused(client: TestClient) -> None:
     assert str(FEWEST_FILMS) in answer.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/api/train/1/use", "/api/train/stop"])
+@pytest.mark.parametrize("path", ["/api/models/1/use", "/api/train/stop"])
 def test_a_run_that_is_not_there_is_not_found(client: TestClient, path: str) -> None:
     assert client.post(path).status_code in (404, 409)
     assert client.get("/api/train/1/report").status_code in (404, 409)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from boneseg.server.errors import ServerError
-from boneseg.server.light_box import chosen_model
+from boneseg.server.light_box import chosen_models
 from boneseg.server.storage.library import Library
 from boneseg.server.storage.mask_states import NO_MASK
-from boneseg.server.storage.records import ChosenModel, Removals, SavedMask, States
+from boneseg.server.storage.records import ChosenModels, Removals, SavedMask, States
 from boneseg.server.storage.results import StoredFacts
 from tests.support.lightbox import fill
 
@@ -42,7 +42,8 @@ def test_documents_without_a_version_are_read(tmp_path: Path) -> None:
     path.write_text(REMOVALS)
     assert Removals.load(path).since == json.loads(REMOVALS)
     path.write_text(CHOSEN)
-    assert ChosenModel.load(path).bundle == "runs/0001/bundle"
+    chosen = ChosenModels.load(path)
+    assert chosen.bundle == chosen.api == "runs/0001/bundle"
     path.write_text(FACTS)
     facts = StoredFacts.read(path)
     assert facts.model_dump(exclude={"version", "answers"}) == json.loads(FACTS) | {
@@ -91,13 +92,13 @@ def test_damaged_and_later_states_are_refused_and_kept(tmp_path: Path, content: 
 
 def test_a_chosen_model_that_was_removed_is_not_used(tmp_path: Path) -> None:
     library = Library(fill(tmp_path / "films"))
-    assert chosen_model(library) is None
+    assert chosen_models(library) == (None, None)
     (library.hidden / "model.json").write_text(CHOSEN)
-    assert chosen_model(library) is None
+    assert chosen_models(library) == (None, None)
     bundle = library.hidden / "runs" / "0001" / "bundle"
     bundle.mkdir(parents=True)
     (bundle / "model.json").write_text("{}")
-    assert chosen_model(library) == bundle
+    assert chosen_models(library) == (bundle, bundle)
     (library.hidden / "model.json").write_text("{}")
     with pytest.raises(ServerError, match=r"model.json: is damaged"):
-        chosen_model(library)
+        chosen_models(library)
