@@ -9,6 +9,7 @@ import { FilmList } from "./list.js";
 import { Panel } from "./panel.js";
 import { unpackBits } from "./raster.js";
 import { notify, attempt } from "./notify.js";
+import { shortcuts } from "./shortcuts.js";
 import { fillToolbar } from "./toolbar.js";
 import { TOOLS, Tools } from "./tools.js";
 import { Training } from "./train.js";
@@ -265,59 +266,13 @@ function showServer() {
 
 // -- buttons and keys --------------------------------------------------------------------------
 
-const toggle = (id) => () => panel.toggle(id);
-const slide = (id, step) => () => panel.slide(id, step);
-const withFilm = (what) => () => editor.row && what();
-const enabled = (id, what) => () => !$(id).disabled && what();
 const neighbour = (step) => () => {
   const id = list.neighbour(step);
   if (id) open(id);
 };
-
-// [keys as shown, description, KeyboardEvent keys, action]; the help sheet is built from it.
-const KEYS = {
-  Tools: Object.entries(TOOLS).map(([tool, { key, name, help }]) => [key.toUpperCase(), `${name}. ${help}`, [key], () => tools.choose(tool)]),
-  Mask: [
-    ["[  ]", "Smaller or larger brush (Alt + wheel too)", ["["], () => tools.resizeBrush(tools.size / 1.2 - 0.5)],
-    [null, null, ["]"], () => tools.resizeBrush(tools.size * 1.2 + 0.5)],
-    [",  .", "Lower or higher threshold", [","], slide("level", -3)],
-    [null, null, ["."], slide("level", 3)],
-    ["D", "Remove islands", ["d"], withFilm(() => editor.removeIslands(panel.small))],
-    ["X", "Fill holes", ["x"], withFilm(() => editor.fillHoles(panel.small))],
-    ["Z  Ctrl Z", "Undo", ["z", "ctrl+z"], withFilm(() => editor.undo())],
-    ["Y  Ctrl Y", "Redo", ["y", "ctrl+y", "ctrl+shift+z"], withFilm(() => editor.redo())],
-    ["Esc", "Cancel the current action", ["escape"], () => tools.cancel()],
-    ["Backspace", "Remove the polygon's last corner", ["backspace"], () => tools.dropCorner()],
-  ],
-  Show: [
-    ["V", "Toggle mask", ["v"], toggle("show-mask")],
-    ["O", "Toggle outline", ["o"], toggle("show-outline")],
-    ["R", "Probability map", ["r"], toggle("show-probability")],
-    ["C", "Compare", ["c"], toggle("show-compare")],
-    ["I", "Invert the film", ["i"], toggle("show-invert")],
-    ["J  K", "Lower or higher mask opacity", ["j"], slide("opacity", -5)],
-    [null, null, ["k"], slide("opacity", 5)],
-    ["Q", "Reset window and level", ["q"], () => panel.resetGrey()],
-    ["+  −", "Zoom (the wheel, or two fingers)", ["+", "="], () => view.zoom(1.3)],
-    [null, null, ["-"], () => view.zoom(1 / 1.3)],
-    ["0", "Fit the film", ["0"], () => view.fit()],
-    ["1 … 4", "Zoom to 1, 2, 4 or 8 screen pixels per film pixel", ["1"], () => view.zoomTo(1)],
-    ...[2, 4, 8].map((scale, i) => [null, null, [String(i + 2)], () => view.zoomTo(scale)]),
-  ],
-  "Keyboard drawing": [
-    ["Arrows", "Move the crosshair by a pixel; with Ctrl, farther", [], null],
-    ["Enter", "Use the tool at the crosshair; close the polygon", [], null],
-    ["Shift  arrows", "Pan the film", [], null],
-  ],
-  Films: [
-    ["S", "Save", ["s", "ctrl+s"], enabled("save", saveAsItIs)],
-    ["A", "Accept and open the next", ["a"], enabled("accept", () => save("accepted"))],
-    ["N", "Open the most informative film", ["n"], () => next()],
-    ["PgDn  PgUp", "Next or previous film in the list", ["pagedown"], neighbour(1)],
-    [null, null, ["pageup"], neighbour(-1)],
-    ["?", "Show this help", ["?"], () => $("help").showModal()],
-  ],
-};
+const help = () => $("help").showModal();
+const actions = { save: saveAsItIs, accept: () => save("accepted"), next: () => next(), neighbour, help };
+const KEYS = shortcuts({ editor, view, tools, panel, actions });
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
 const BUTTONS = {
@@ -336,7 +291,7 @@ const BUTTONS = {
   "level-reset": () => panel.resetGrey(),
   remove,
   "train-open": () => attempt(() => training.open()),
-  "help-open": () => $("help").showModal(),
+  "help-open": help,
   "list-toggle": () => $("list-toggle").setAttribute("aria-expanded", String($("list").classList.toggle("open"))),
   theme: () => {
     const { dataset } = document.documentElement;

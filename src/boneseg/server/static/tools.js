@@ -1,5 +1,6 @@
 // The drawing tools: mouse, pen, touch (one or two fingers) and keyboard input on the film.
 
+import { drawMarks } from "./marks.js";
 import { boxOf, disc, polygon } from "./raster.js";
 
 export const TOOLS = {
@@ -287,79 +288,7 @@ export class Tools {
 
   // Draw the brush outline, the polygon, the measured line and the crosshair.
   drawMarks() {
-    const { view } = this;
-    const context = view.marks.getContext("2d");
-    context.clearRect(0, 0, view.marks.width, view.marks.height);
-    if (!view.film) return;
-    context.lineWidth = 1.2 * view.ratio;
-    const line = (points, closed) => {
-      for (const [width, colour] of [[3.2, "#000a"], [1.4, "#fff"]]) {
-        context.beginPath();
-        points.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](...view.toScreen(x, y)));
-        if (closed) context.closePath();
-        context.lineWidth = width * view.ratio;
-        context.strokeStyle = colour;
-        context.stroke();
-      }
-    };
-    if (this.points.length) {
-      line(this.cursor && !this.action?.dragged ? [...this.points, this.cursor] : this.points, false);
-      context.fillStyle = "#fff";
-      for (const [x, y] of this.action?.dragged ? this.points.slice(0, 1) : this.points) {
-        const [sx, sy] = view.toScreen(x, y);
-        context.fillRect(sx - 2.5 * view.ratio, sy - 2.5 * view.ratio, 5 * view.ratio, 5 * view.ratio);
-      }
-    }
-    if (this.line) {
-      line(this.line, false);
-      this.label(context, this.editor.lengthOf(this.line), this.line[1]);
-    }
-    if (this.cursor) this.ring(context);
+    drawMarks(this, this.view);
     this.onmove?.(this.cursor);
-  }
-
-  label(context, text, [x, y]) {
-    const { ratio } = this.view;
-    const [sx, sy] = this.view.toScreen(x, y);
-    context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
-    const width = context.measureText(text).width;
-    const left = Math.min(sx + 12 * ratio, this.view.marks.width - width - 14 * ratio);
-    const top = Math.max(22 * ratio, sy - 12 * ratio);
-    context.fillStyle = "#000c";
-    context.fillRect(left - 6 * ratio, top - 15 * ratio, width + 12 * ratio, 21 * ratio);
-    context.fillStyle = "#fff";
-    context.fillText(text, left, top);
-  }
-
-  ring(context) {
-    const { view } = this;
-    const [x, y] = this.cursor;
-    const brush = this.tool === "brush" || this.tool === "eraser";
-    if (brush) {
-      const odd = this.size % 2;
-      const middle = odd ? [Math.floor(x) + 0.5, Math.floor(y) + 0.5] : [Math.round(x), Math.round(y)];
-      const [sx, sy] = view.toScreen(...middle);
-      const radius = Math.max(1.5, (this.size / 2) * view.scale);
-      for (const [width, colour] of [[3, "#0009"], [1.3, this.tool === "brush" ? "#ffd27a" : "#9bd4ff"]]) {
-        context.beginPath();
-        context.arc(sx, sy, radius, 0, 2 * Math.PI);
-        context.lineWidth = width * view.ratio;
-        context.strokeStyle = colour;
-        context.stroke();
-      }
-    }
-    if (this.byKeys) {
-      const [sx, sy] = view.toScreen(x, y);
-      for (const [width, colour] of [[3, "#000a"], [1.4, "#fff"]]) {
-        context.beginPath();
-        context.moveTo(sx - 9 * view.ratio, sy);
-        context.lineTo(sx + 9 * view.ratio, sy);
-        context.moveTo(sx, sy - 9 * view.ratio);
-        context.lineTo(sx, sy + 9 * view.ratio);
-        context.lineWidth = width * view.ratio;
-        context.strokeStyle = colour;
-        context.stroke();
-      }
-    }
   }
 }

@@ -5,19 +5,10 @@
 // pyramid of halved films, so reduction is rarely more than two to one. Three buffers of the screen's size
 // are kept: grey, layer and colour; a brush stroke updates only the last two, and only around itself.
 
+import { EDGE, greyTable, heatTable, layerTable } from "./colours.js";
 import { BONE, TOUCHED } from "./mask.js";
+import { pyramid, sampling } from "./sampling.js";
 
-const MINE = [230, 159, 0]; // Okabe-Ito palette, safe for colour-blind readers
-const THEIRS = [86, 180, 233];
-const BOTH = [0, 158, 115];
-const VIRIDIS = [
-  [68, 1, 84],
-  [59, 82, 139],
-  [33, 145, 140],
-  [94, 201, 98],
-  [253, 231, 37],
-];
-const EDGE = 4; // flag bit of an outline pixel
 const SETTLE = 140; // ms without a change before smooth rendering
 
 export class View {
@@ -299,88 +290,3 @@ export class View {
     }
   }
 }
-
-// The film pyramid: each level halves the one before, a pixel being the mean of four.
-function pyramid(film) {
-  const levels = [film];
-  while (Math.max(levels.at(-1).width, levels.at(-1).height) > 512) {
-    const { width, height, pixels } = levels.at(-1);
-    const [w, h] = [Math.max(1, width >> 1), Math.max(1, height >> 1)];
-    if (w === width || h === height) break;
-    const half = new Uint16Array(w * h);
-    for (let y = 0, i = 0; y < h; y++) {
-      const upper = 2 * y * width;
-      const lower = upper + width;
-      for (let x = 0; x < w; x++, i++) {
-        const a = upper + 2 * x;
-        const b = lower + 2 * x;
-        half[i] = (pixels[a] + pixels[a + 1] + pixels[b] + pixels[b + 1] + 2) >> 2;
-      }
-    }
-    levels.push({ width: w, height: h, pixels: half });
-  }
-  return levels;
-}
-
-// The pixels of a line of `size` that each of `count` screen pixels shows: the nearest, or two and the
-// weight of the second.
-function sampling(count, start, scale, size, mix) {
-  const first = new Int32Array(count);
-  const second = new Int32Array(count);
-  const share = new Float32Array(count);
-  for (let i = 0; i < count; i++) {
-    const at = (i + 0.5 - start) / scale;
-    if (at < 0 || at >= size) {
-      first[i] = -1;
-      continue;
-    }
-    const low = mix ? Math.floor(at - 0.5) : Math.floor(at);
-    first[i] = Math.max(0, low);
-    second[i] = Math.min(size - 1, low + 1);
-    share[i] = mix ? Math.max(0, at - 0.5 - low) : 0;
-  }
-  return { first, second, share };
-}
-
-// 16-bit values to 8-bit grey, through window and level.
-function greyTable({ centre, width, invert }) {
-  const table = new Uint8ClampedArray(65536);
-  const low = centre - width / 2;
-  for (let value = 0; value < 65536; value++) {
-    const share = (value / 65535 - low) / width;
-    table[value] = 255 * (invert ? 1 - share : share);
-  }
-  return table;
-}
-
-const packed = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-const mixed = (grey, colour, share) => packed(...colour.map((c) => Math.round(grey + (c - grey) * share)));
-
-// (layer, grey) to a colour: layer 1 is mine, 2 theirs, 3 both; with EDGE an outline.
-function layerTable(show, compare) {
-  const table = new Uint32Array(8 * 256);
-  const colours = compare ? [null, MINE, THEIRS, BOTH] : [null, MINE, MINE, MINE];
-  for (let kind = 0; kind < 8; kind++) {
-    const colour = colours[kind & 3];
-    const share = kind & EDGE ? 1 : show.opacity;
-    for (let grey = 0; grey < 256; grey++)
-      table[(kind << 8) | grey] = colour ? mixed(grey, colour, share) : packed(grey, grey, grey);
-  }
-  return table;
-}
-
-// (grey of 64, probability of 256) to a colour.
-let heat = null;
-function heatTable() {
-  if (heat) return heat;
-  heat = new Uint32Array(64 * 256);
-  for (let p = 0; p < 256; p++) {
-    const at = (p / 255) * (VIRIDIS.length - 1);
-    const low = Math.min(VIRIDIS.length - 2, Math.floor(at));
-    const colour = VIRIDIS[low].map((c, i) => c + (VIRIDIS[low + 1][i] - c) * (at - low));
-    for (let grey = 0; grey < 64; grey++) heat[(grey << 8) | p] = mixed(grey * 4, colour, 0.55);
-  }
-  return heat;
-}
-
-export const COLOURS = { mine: MINE, theirs: THEIRS, both: BOTH };
