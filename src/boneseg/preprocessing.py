@@ -7,8 +7,8 @@ in the bundle and is the only one used for inference with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
-_BLOCK = 2**15  # pixels converted and averaged at once: they fit into a processor's cache
+_BLOCK = 2**17  # pixels converted and averaged at once: they fit into a processor's cache
 _CELLS = 8  # along the longer side of a film, for contrast normalisation
 _FLOOR = 0.4  # added to the local standard deviation: limits noise in empty regions
 _MOST = 2.0  # largest magnification of a film for a fitted grid
@@ -59,6 +59,11 @@ class Placement:
     height: int
     width: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width on the working grid."""
+        return self.height, self.width
+
     def window(self, grid: Floats) -> Floats:
         """The part of the working grid that the film covers, height x width."""
         return grid[self.top : self.top + self.height, self.left : self.left + self.width]
@@ -91,15 +96,18 @@ class Preparation:
     def film(self, pixels: Film | Floats, aspect: float = 1.0) -> tuple[Floats, Placement]:
         """Place a film on the working grid, float32 height x width."""
         place = self.place((pixels.shape[0], pixels.shape[1]), aspect)
-        small = resize(pixels, (place.height, place.width))
-        return self._lay(standardised(small), place), place
+        return self.laid(resize(pixels, place.size), place), place
+
+    def laid(self, small: Floats, place: Placement) -> Floats:
+        """Lay a film that has the size of its placement on the working grid, normalised."""
+        return self._lay(standardised(small), place)
 
     def mask(self, mask: NDArray[np.bool_], place: Placement) -> NDArray[np.bool_]:
         """Place a mask (bool H x W) as its film: pixels that are at least half bone are bone.
 
         If the bone is too small for that, the pixels with the most bone are: it never vanishes.
         """
-        small = resize(mask.astype(np.float32), (place.height, place.width))
+        small = resize(mask.astype(np.float32), place.size)
         least = min(0.5, float(small.max())) if mask.any() else 0.5
         return self._lay(small, place) >= least
 
@@ -173,11 +181,24 @@ def resize(film: Film | Floats, size: tuple[int, int]) -> Floats:
     Uses the half-pixel convention, so a round trip causes no shift. Each axis is filtered
     separately.
     """
-    height, width = size
+    return resized(film, [size])[0]
+
+
+def resized(film: Film | Floats, sizes: Sequence[tuple[int, int]]) -> list[Floats]:
+    """As `resize` to each of these sizes, in one pass over the film."""
     rows = _Rows(film) if isinstance(film, np.ndarray) else film
-    pixels = _averaged(rows, height) if height < rows.shape[0] else rows.rows(slice(None))
+    heights = list(dict.fromkeys(height for height, _ in sizes if height < rows.shape[0]))
+    averaged = dict(zip(heights, _averaged(rows, heights), strict=True))
+    return [
+        _to_width(averaged[height] if height in averaged else rows.rows(slice(None)), height, width)
+        for height, width in sizes
+    ]
+
+
+def _to_width(pixels: Floats, height: int, width: int) -> Floats:
+    """Resize a film that has been averaged over its height, if that shrinks, to (height, width)."""
     if width < pixels.shape[1]:
-        pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), width).T
+        pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), [width])[0].T
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     for axis_size in ((width, image.height), (width, height)):
         if axis_size != image.size:
@@ -221,32 +242,65 @@ def cubic_weights(old: int, new: int) -> Floats:
     return found
 
 
-def _averaged(film: Film, rows: int) -> Floats:
+def _averaged(film: Film, heights: Sequence[int]) -> list[Floats]:
     """Average over equal parts of the height; a row across a boundary is split by its overlap.
 
-    (Pillow's box filter counts such a row as whole: an outline moves by up to half a pixel.)
+    heights: each fewer rows than the film has. (Pillow's box filter counts a split row as whole: an
+    outline moves by up to half a pixel.)
     """
     count, width = film.shape
-    edges = np.arange(rows + 1) * count / rows
-    total = np.zeros((rows, width), np.float32)
-    step = max(1, _BLOCK * rows // (count * width))
-    for start in range(0, rows, step):
-        parts = edges[start : start + step + 1].tolist()
-        first = int(parts[0])
-        block = film.rows(slice(first, min(count, math.ceil(parts[-1]))))
-        for row, (above, below) in enumerate(pairwise(parts), start):
-            _set_sum(total[row], block, above - first, below - first)
-    total /= np.float32(count / rows)
-    return total
+    averages = [_Average(count, width, rows) for rows in heights]
+    step = max(1, _BLOCK // width)
+    for start in range(0, count if averages else 0, step):
+        block = film.rows(slice(start, min(start + step, count)))
+        for average in averages:
+            average.add(block, start)
+    return [average.total for average in averages]
 
 
-def _set_sum(total: Floats, block: Floats, above: float, below: float) -> None:
-    """Set the total to the sum of a block's rows from `above` to `below`, over one apart.
+class _Average:
+    """The average of a film, given from its top to its bottom, over equal parts of its height.
 
-    Always in the order of the rows: a network in bfloat16 shows any other rounding in its masks.
+    Always summed in the order of the rows: a network in bfloat16 shows any other rounding in its
+    masks.
     """
-    first, last = math.floor(above), min(math.ceil(below), len(block)) - 1
-    np.multiply(block[first], np.float32(first + 1 - above), out=total)
-    for row in block[first + 1 : last]:
-        total += row
-    total += block[last] * np.float32(below - last)
+
+    def __init__(self, count: int, width: int, rows: int) -> None:
+        self._edges: list[float] = (np.arange(rows + 1) * count / rows).tolist()
+        self._count, self._part = count, 0
+        self._sums = np.zeros((rows, width), np.float32)
+        self._weights = np.ones(math.ceil(count / rows) + 1, np.float32)
+
+    @property
+    def total(self) -> Floats:
+        """The average, after all rows."""
+        self._sums /= np.float32(self._count / len(self._sums))
+        return self._sums
+
+    def add(self, block: Floats, start: int) -> None:
+        """Add the rows from `start` on."""
+        end = start + len(block)
+        while self._part < len(self._sums):
+            above, below = self._edges[self._part : self._part + 2]
+            first, last = math.floor(above), min(math.ceil(below), self._count) - 1
+            if first >= end:
+                return
+            sums, rows = self._sums[self._part], block[max(first - start, 0) : last - start]
+            if first < start:  # begun in an earlier block
+                for row in rows:
+                    sums += row
+            else:
+                self._weights[0] = first + 1 - above
+                _sum(self._weights[: len(rows)], rows, sums)
+            if last >= end:
+                return
+            sums += block[last - start] * np.float32(below - last)
+            self._part += 1
+
+
+def _sum(weights: Floats, rows: Floats, sums: Floats) -> None:
+    """Set the sums to those of weighted rows, added in their order."""
+    if len(sums) > 1:
+        np.einsum("i,ij->j", weights, rows, out=sums)
+    else:  # of a single column einsum adds several rows at once
+        sums[:] = np.add.accumulate(weights * rows[:, 0])[-1]

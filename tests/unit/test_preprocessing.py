@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from boneseg.preprocessing import (
     locally_normalised,
     reduced,
     resize,
+    resized,
     standardised,
 )
 from boneseg.radiograph.grey import Grey
@@ -75,6 +79,26 @@ def test_a_film_that_shrinks_is_averaged_over_its_area(
     divided = np.repeat(np.repeat(film, rows, axis=0), columns, axis=1)
     expected = divided.reshape(rows, height, columns, width).mean(axis=(1, 3))
     assert np.allclose(resize(film, (rows, columns)), expected, atol=1e-5)
+
+
+@given(height=st.integers(2, 60), width=few, block=st.integers(1, 400), data=st.data())
+def test_rows_are_summed_in_their_order(
+    height: int, width: int, block: int, data: st.DataObject
+) -> None:
+    """Whatever the size of a block: a network in bfloat16 would show other rounding."""
+    film = np.random.default_rng(0).random((height, width), np.float32)
+    sizes = [(data.draw(st.integers(1, height - 1)), width) for _ in range(3)]
+    with patch("boneseg.preprocessing._BLOCK", block):
+        found = resized(film, sizes)
+    for (rows, _), small in zip(sizes, found, strict=True):
+        edges = (np.arange(rows + 1) * height / rows).tolist()
+        for line, above, below in zip(small, edges[:-1], edges[1:], strict=True):
+            first, last = math.floor(above), min(math.ceil(below), height) - 1
+            total = film[first] * np.float32(first + 1 - above)
+            for row in film[first + 1 : last]:
+                total += row
+            total += film[last] * np.float32(below - last)
+            assert np.array_equal(line, total / np.float32(height / rows))
 
 
 @given(old=few, more=few)

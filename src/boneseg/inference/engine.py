@@ -16,6 +16,7 @@ from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.finding import Finding
+from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
 from boneseg.inference.scales import averaged
 from boneseg.inference.temperature import scaled
@@ -28,6 +29,7 @@ from boneseg.preprocessing import (
     Preparation,
     in_squares,
     locally_normalised,
+    resized,
 )
 from boneseg.radiograph.film import Radiograph
 
@@ -90,16 +92,16 @@ class Engine:
         grids = [preparation, *further]
         with ThreadPoolExecutor(1) as beside:  # loads a network while films are prepared
             loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
-            grid, place = preparation.film(pixels, aspect)
-            films = self._films(grid)
-            loading[0].result()
-            views = self._views(films)
-            seen = [(views.mean(axis=0), place)]
-            for other, loaded in zip(further, loading[1:], strict=True):
-                again, where = other.film(pixels, aspect)
-                films = self._films(again)
+            places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]
+            thumbnail, *small = resized(pixels, [(SIDE, SIDE), *(place.size for place in places)])
+            found = []
+            for one, where, shrunk, loaded in zip(grids, places, small, loading, strict=True):
+                grid = one.laid(shrunk, where)
+                films = self._films(grid)
                 loaded.result()
-                seen.append((self._views(films).mean(axis=0), where))
+                found.append((grid, where, self._views(films)))
+        grid, place, views = found[0]
+        seen = [(several.mean(axis=0), where) for _, where, several in found]
         mean, at = averaged(seen)
         evidence = partial(self._evidence, grid, place, views)  # few need the verdict
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
@@ -111,7 +113,7 @@ class Engine:
         probability = scaled(mean, card.temperature)
         mask = restored_mask(probability, at, card.threshold)
         scores = partial(preparation.restore, probability, at)
-        return Finding(scores, mask, pixels, evidence, self._every)
+        return Finding(scores, mask, pixels, evidence, self._every, thumbnail)
 
     def segmentation(
         self, film: Radiograph, finding: Finding, name: Path | str, title: str = ""

@@ -23,6 +23,7 @@ class Finding:
     scores: the probability on the film's own grid, or what makes it: few need more than the mask.
     evidence: makes what the verdict is based on (default: the film, its probability and its mask).
     every: whether the model should find every bone, as the bundled one.
+    thumbnail: the film as the film check sees it, if it has been resized.
     """
 
     scores: Floats | Callable[[], Floats]
@@ -30,6 +31,7 @@ class Finding:
     film: Grey | Floats  # its grey values, H x W
     evidence: Callable[[], Evidence] | None = None
     every: bool = False
+    thumbnail: Floats | None = None
 
     @cached_property
     def probability(self) -> Floats:
@@ -44,7 +46,7 @@ class Finding:
     @cached_property
     def likeness(self) -> float:
         """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
-        return likeness(self.film)
+        return likeness(self.film if self.thumbnail is None else self.thumbnail)
 
     @cached_property
     def verdict(self) -> Verdict:
