@@ -379,9 +379,7 @@ def test_xml_in_another_encoding_hides_no_entities(tmp_path: Path) -> None:
 # --- many pieces ---
 
 
-@pytest.mark.parametrize(
-    "kind", ["coco", "cvat", "labelme", "yolo", "coco-polygons", "measurements"]
-)
+@pytest.mark.parametrize("kind", ["coco", "cvat", "labelme", "yolo", "coco-polygons", "fragments"])
 def test_the_cost_of_pieces_is_that_of_their_pixels(kind: str, tmp_path: Path) -> None:
     """Four times the pieces on a film as large take no more than some four times as long."""
     film, form = picture(tmp_path / "knee.png", 400, 400), FORMATS[kind]
@@ -395,7 +393,7 @@ def test_the_cost_of_pieces_is_that_of_their_pixels(kind: str, tmp_path: Path) -
             form.write_document(path, [form.entry(one)])
         else:
             form.write(path, one)
-        if kind != "measurements":
+        if kind != "fragments":
             assert np.array_equal(read_mask(path, mask.shape), mask)
         seconds.append(time.process_time() - started)
     assert seconds[1] < 8 * seconds[0] + 0.5

@@ -164,3 +164,24 @@ def test_no_output_of_a_film_replaces_that_of_another(tmp_path: Path) -> None:
     assert list(unique_stems(films, kinds)) == ["knee", "knee_probability-2", "Knee-2"]
     assert list(unique_stems(films, ["mask"])) == ["knee", "knee_probability", "Knee-2"]
     assert next(unique_stems(films, ["labelme"], ["knee.json"])) == "knee-2"
+
+
+def test_the_users_spacing_gives_mm_and_a_placeholder_gives_px(tmp_path: Path) -> None:
+    film = dicom_film(tmp_path / "films" / "knee.dcm", PixelSpacing=[1, 1])
+    call = ["segment", film, "--out", tmp_path / "x", "--format", "measurements", "--json"]
+    (result,) = json.loads((done := boneseg(*call)).stdout)
+    assert (result["spacing"], result["area_mm2"]) == ("placeholder", None)
+    assert "spacing of exactly 1 mm is a placeholder, so areas and lengths are in px" in done.stderr
+    (tmp_path / "films" / "calibration.csv").write_text("name,mm_per_pixel,how\nknee,0.2,ruler\n")
+    for words, mm in ((), 0.2), (("--spacing", "0.5"), 0.5):
+        (result,) = json.loads(boneseg(*call, *words).stdout)
+        assert result["spacing"] == "user" and result["warning"] is None
+        assert result["area_mm2"] == round(result["area_px"] * mm * mm, 2)
+        with (tmp_path / "x" / "measurements.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert float(row["area_mm2"]) == result["area_mm2"]
+    refused = boneseg(*call, "--spacing", "-1")
+    assert refused.returncode == 2
+    assert (
+        refused.stderr.strip() == "error: --spacing -1: give the width of a pixel, 0.001 to 10 mm"
+    )

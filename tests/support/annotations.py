@@ -23,7 +23,7 @@ from tests.support.regions import Mask
 DRAWN = [kind for kind, form in FORMATS.items() if form.drawn]
 
 
-READ = [kind for kind in DRAWN if kind not in ("overlay", "measurements")]
+READ = [kind for kind in DRAWN if kind not in ("overlay", "measurements", "fragments")]
 
 
 FRAME = (60, 80)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to import
     "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
-    "coco, coco-polygons, cvat, label-studio, measurements"
+    "coco, coco-polygons, cvat, label-studio, measurements, "
+    "fragments"
 )
 Formats = Annotated[
     str,
@@ -64,6 +65,13 @@ def segment(
         int | None,
         Option(help="Frame of multi-frame films, from 1.", panel=INPUT),
     ] = None,
+    spacing: Annotated[
+        float | None,
+        Option(
+            help="Width of a pixel of all films in mm; replaces calibration.csv and DICOM values.",
+            panel=INPUT,
+        ),
+    ] = None,
     keep_names: KeepNames = False,
     full_resolution: Annotated[
         bool,
@@ -88,9 +96,16 @@ def segment(
     from boneseg.bundle.store import load_bundle
     from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
+    from boneseg.radiograph.calibration import believable
     from boneseg.radiograph.discovery import find_radiographs
+    from boneseg.radiograph.film import SPACINGS
 
     wanted, overlay_side = chosen_formats("--format", formats), _longest_side(overlay_size)
+    if spacing is not None and not believable(spacing):
+        least, most = SPACINGS
+        raise UsageError(
+            f"--spacing {spacing:g}: give the width of a pixel, {least} to {most:g} mm"
+        )
     films = find_radiographs(inputs, out)
     _report_films_in(out, inputs, films)
     bundle = load_bundle(model or bundled())
@@ -119,6 +134,7 @@ def segment(
             frame=frame,
             keep_names=keep_names,
             overlay_side=overlay_side,
+            spacing=spacing,
             report=report,
         )
     hidden = sum(result.input != str(path) for result, path in zip(results, films, strict=True))
@@ -137,7 +153,8 @@ def _result(result: Result) -> str:
     if result.error:
         return "failed"
     view = f"{result.part}, {result.projection}" if result.projection else result.part
-    return f"{result.area_px} px of bone; {view}; {result.verdict}, trust {result.trust:.2f}"
+    area = f"{result.area_px} px" if result.area_mm2 is None else f"{result.area_mm2:.0f} mm²"
+    return f"{area} of bone; {view}; {result.verdict}, trust {result.trust:.2f}"
 
 
 def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:

@@ -24,7 +24,7 @@ from boneseg.inference.finding import Finding
 from boneseg.masks.output import OutputFolder, Target, write_outputs
 from boneseg.masks.segmentation import OVERLAY_SIDE
 from boneseg.masks.verdict import Grade
-from boneseg.radiograph.film import Radiograph, SpacingKind
+from boneseg.radiograph.film import PLACEHOLDER, Radiograph, SpacingKind
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.provenance import ReportEntry
 from boneseg.radiograph.read import read_radiograph
@@ -50,7 +50,7 @@ class Result:
     reason: str | None = None  # of the verdict, in words
     trust: float | None = None  # the balanced score that the mask is expected to have
     likeness: float | None = None  # plausibility as a radiograph, in [0, 1]
-    warning: str | None = None  # not a radiograph, and skipped formats
+    warning: str | None = None  # not a radiograph, placeholder of a spacing, skipped formats
     skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
     frame: int | None = None  # as requested, from 1
     seconds: float | None = None  # of inference
@@ -75,6 +75,7 @@ def segment_files(
     frame: int | None = None,
     keep_names: bool = False,
     overlay_side: int | None = OVERLAY_SIDE,
+    spacing: float | None = None,
     report: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Segment each film into `out`, and add the results to `segment.json` there.
@@ -83,7 +84,8 @@ def segment_files(
     end, as is the report. Both keep the films of earlier runs: see `masks/output.py`. They are
     also written if the run is interrupted, with the films done until then.
 
-    overlay_side: longest side of an overlay, px; None: the film's size.
+    overlay_side: longest side of an overlay, px; None: the film's size. spacing: the width of a
+    pixel of all films, mm; None: as their files or a `calibration.csv` say.
 
     Films whose path identifies the patient are named by a hash in file names and results, unless
     `keep_names`: see `radiograph/privacy.py`.
@@ -98,7 +100,7 @@ def segment_files(
     folder = OutputFolder(out, REPORT, formats)
     targets = folder.targets(inputs, names, frame)
     films = [_Film(*film) for film in zip(inputs, names, targets, strict=True)]
-    batch = _Batch(engine, folder, invert, frame, overlay_side)
+    batch = _Batch(engine, folder, invert, frame, overlay_side, spacing)
     batch.run(films, report)
     return batch.results
 
@@ -119,6 +121,7 @@ class _Batch:
     invert: bool
     frame: int | None
     overlay_side: int | None
+    spacing: float | None
     results: list[Result] = field(default_factory=list)
     full: Event = field(
         default_factory=Event
@@ -158,7 +161,13 @@ class _Batch:
     def _written(self, one: _Film) -> Written:
         """Segment a film and write its outputs. Raises BonesegError."""
         keep_name = one.name == one.path
-        film = read_radiograph(one.path, invert=self.invert, frame=self.frame, keep_names=keep_name)
+        film = read_radiograph(
+            one.path,
+            invert=self.invert,
+            frame=self.frame,
+            keep_names=keep_name,
+            spacing=self.spacing,
+        )
         started = time.perf_counter()
         finding = self.engine.find(film)
         seconds = time.perf_counter() - started
@@ -199,14 +208,19 @@ class _Batch:
 
 def _result(film: Radiograph, finding: Finding, skipped: dict[str, str]) -> Result:
     """The measurements of a film, without its name and files."""
-    warnings = [finding.warning, *(f"{kind} is skipped: {why}" for kind, why in skipped.items())]
+    placeholder = PLACEHOLDER if film.spacing_kind == "placeholder" else None
+    warnings = [
+        finding.warning,
+        placeholder,
+        *(f"{kind} is skipped: {why}" for kind, why in skipped.items()),
+    ]
     verdict = finding.verdict.rounded()
-    spacing, area = film.spacing_mm, int(np.count_nonzero(finding.mask))
+    area = int(np.count_nonzero(finding.mask))
     return Result(
         input="",
         outputs={},
         area_px=area,
-        area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
+        area_mm2=film.area_mm2(area),
         spacing=film.spacing_kind,
         **asdict(verdict),
         likeness=round(finding.likeness, 4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,16 +20,23 @@ MIN_SIDE = 16  # pixels; too few to show a bone
 MAX_SCANS = 256  # per JPEG; a progressive one has about ten, each a pass over the film
 SPACINGS = (0.001, 10.0)  # mm; the range of detectors and film scanners
 
-SpacingKind = Literal["calibrated", "detector", "uncalibrated", "unknown"]
+SpacingKind = Literal["user", "calibrated", "detector", "uncalibrated", "placeholder", "unknown"]
 """What a pixel spacing measures (DICOM PS3.3 10.7.1).
 
+- user: given by the user, with `segment --spacing` or in a `calibration.csv`;
 - calibrated: millimetres in the patient, corrected for magnification by geometry or a fiducial
   of known size;
 - detector: millimetres on the detector or scanned film; the bone itself is smaller by the
   magnification, commonly 5 to 20 %;
 - uncalibrated: the file does not say which of the two its spacing is;
+- placeholder: the file's spacing is exactly 1 mm and it does not say that this was calibrated:
+  programs write it where they know no spacing. `spacing_mm` is None;
 - unknown: the file has no valid spacing, and `spacing_mm` is None.
 """
+PLACEHOLDER = (
+    "its pixel spacing of exactly 1 mm is a placeholder, so areas and lengths are in px; give the "
+    "width of a pixel with segment --spacing MM or in calibration.csv"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +90,18 @@ class Radiograph:
                 raise AttributeError(name)
             vars(self)[name] = self.grey.pixels()
             return vars(self)[name]
+
+    def calibrated(self, mm: float) -> Radiograph:
+        """The film with the user's spacing: a pixel is `mm` wide, and `mm` times `aspect` high."""
+        film = copy(self)
+        vars(film).update(spacing_mm=(mm * self.aspect, mm), spacing_kind="user")
+        return film
+
+    def area_mm2(self, pixels: int) -> float | None:
+        """The area of a number of pixels, mm² to 2 decimals; None where the spacing is unknown."""
+        if self.spacing_mm is None:
+            return None
+        return round(pixels * self.spacing_mm[0] * self.spacing_mm[1], 2)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from boneseg._util.quiet import quiet
 from boneseg.errors import BonesegError, RadiographError, UsageError
+from boneseg.radiograph.calibration import calibration_of
 from boneseg.radiograph.discovery import check_file
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.picture import read_picture
@@ -27,14 +28,39 @@ def read_radiograph(
     invert: bool = False,
     frame: int | None = None,
     keep_names: bool = False,
+    spacing: float | None = None,
 ) -> Radiograph:
     """Read one film; the format is recognised by content, not by name.
 
     `invert` is for films with dark bone. `frame` (from 1) selects one of several frames or pages.
-    The DPI of plain images is not trusted: their spacing is unknown. In errors a DICOM file name
-    that identifies the patient is replaced by a hash, unless `keep_names`. Raises RadiographError
-    if the file is not a readable radiograph, UsageError if `frame` is below 1.
+    `spacing` is the width of a pixel in mm; it replaces that of a `calibration.csv` beside the film
+    (`radiograph/calibration.py`), which replaces that of the file. The DPI of plain images is not
+    trusted: their spacing is unknown. In errors a DICOM file name that identifies the patient is
+    replaced by a hash, unless `keep_names`. Raises RadiographError if the file is not a readable
+    radiograph or the table cannot be used, UsageError if `frame` is below 1.
     """
+    film = read_as_stored(path, invert=invert, frame=frame, keep_names=keep_names)
+    if spacing is None:
+        spacing = _listed_spacing(Path(path), keep_names)
+    return film if spacing is None else film.calibrated(spacing)
+
+
+def _listed_spacing(path: Path, keep_names: bool) -> float | None:
+    try:
+        calibration = calibration_of(path)
+    except RadiographError as error:
+        raise RadiographError(f"{public_path(path, keep_names=keep_names)}: {error}") from None
+    return None if calibration is None else calibration.mm
+
+
+def read_as_stored(
+    path: Path | str,
+    *,
+    invert: bool = False,
+    frame: int | None = None,
+    keep_names: bool = False,
+) -> Radiograph:
+    """Read one film with the spacing of its file, as `read_radiograph` does otherwise."""
     path = Path(path)
     if frame is not None and frame < 1:
         raise UsageError(f"--frame {frame}: frames are counted from 1")

@@ -21,6 +21,7 @@ from boneseg.masks.formats import (
     coco,
     cvat,
     dicom_seg,
+    fragments,
     label_studio,
     labelme,
     measurements,
@@ -156,6 +157,13 @@ DOCUMENT_FORMATS: dict[str, DocumentFormat[Any]] = {
         measurements.entry,
         measurements.write_document,
         measurements.read_document,
+    ),
+    "fragments": DocumentFormat(
+        "fragments, CSV",
+        "fragments.csv",
+        fragments.entry,
+        fragments.write_document,
+        fragments.read_document,
     ),
 }
 FORMATS: dict[str, FilmFormat | DocumentFormat[Any]] = {**FILM_FORMATS, **DOCUMENT_FORMATS}

@@ -37,6 +37,8 @@ _LAYOUT = (  # type 1 in the standard: required to know the pixel layout
 )
 GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+_CALIBRATED = ("GEOMETRY", "FIDUCIAL")
+_PLACEHOLDER = (1.0, 1.0)  # mm; no detector has such pixels
 _SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 # Functional groups for the display of a frame (C.7.6.16.2, C.8.19.6), and their attributes.
 _FRAME_GROUPS = {
@@ -232,10 +234,12 @@ def spacing_of(dataset: Dataset) -> tuple[tuple[float, float] | None, SpacingKin
     plate = believed_spacing(numbers_of(dataset, "ImagerPixelSpacing")) or believed_spacing(
         numbers_of(dataset, "NominalScannedPixelSpacing")
     )
+    if pixel and text_of(dataset, "PixelSpacingCalibrationType").upper() in _CALIBRATED:
+        return pixel, "calibrated"
+    if pixel in (None, _PLACEHOLDER) and plate in (None, _PLACEHOLDER) and (pixel or plate):
+        return None, "placeholder"
     if pixel is None:
         return (plate, "detector") if plate else (None, "unknown")
-    if text_of(dataset, "PixelSpacingCalibrationType").upper() in ("GEOMETRY", "FIDUCIAL"):
-        return pixel, "calibrated"
     if plate is None:
         return pixel, "uncalibrated"
     return pixel, "detector" if np.allclose(pixel, plate, rtol=1e-4) else "calibrated"

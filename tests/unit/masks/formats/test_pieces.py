@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 from scipy import ndimage
 
-from boneseg.masks.formats.pieces import pieces, run_lengths
+from boneseg.masks.formats.pieces import extent, pieces, run_lengths
 
 masks = array_shapes(min_dims=2, max_dims=2, max_side=12).flatmap(lambda shape: arrays(bool, shape))
 
@@ -34,3 +35,15 @@ def test_run_lengths_paint_the_mask_again(mask: np.ndarray) -> None:
     document = {"size": list(mask.shape), "counts": lengths}
     painted = coco.decode(coco.frPyObjects(document, *mask.shape))
     assert np.array_equal(painted.astype(bool), mask)
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 70, -30])
+def test_a_slanting_bar_has_its_length_and_angle(degrees: float) -> None:
+    rows, columns = np.mgrid[:400, :400] + 0.5 - 200
+    turn = np.radians(degrees)
+    along = rows * np.cos(turn) - columns * np.sin(turn)
+    across = rows * np.sin(turn) + columns * np.cos(turn)
+    found = extent(np.argwhere((np.abs(along) < 150) & (np.abs(across) < 20)))
+    assert found.length == pytest.approx(300, abs=2.5)
+    assert found.width == pytest.approx(40, abs=2.5)
+    assert found.degrees == pytest.approx(degrees, abs=0.5)

@@ -57,6 +57,14 @@ def test_palette_becomes_grey(tmp_path):
         ({"PixelSpacing": [0, 0]}, None, "unknown"),
         ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.2, 0.1]}, (0.2, 0.1), "detector"),
         ({"PixelSpacing": ""}, None, "unknown"),
+        ({"PixelSpacing": [1, 1]}, None, "placeholder"),
+        ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [1, 1]}, None, "placeholder"),
+        ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [1.2, 1.2]}, (1, 1), "calibrated"),
+        (
+            {"PixelSpacing": [1, 1], "PixelSpacingCalibrationType": "GEOMETRY"},
+            (1, 1),
+            "calibrated",
+        ),
     ],
 )
 def test_spacing_says_what_it_measures(tmp_path, elements, spacing, kind):

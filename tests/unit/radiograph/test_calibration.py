@@ -1,0 +1,110 @@
+"""The user's calibration: a table beside the films, which every reader of films applies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boneseg.errors import RadiographError
+from boneseg.radiograph.calibration import (
+    CALIBRATION,
+    Calibration,
+    believable,
+    calibration_of,
+    set_calibration,
+)
+from boneseg.radiograph.film import SPACINGS
+from boneseg.radiograph.read import read_radiograph
+from tests.support import films
+
+HEAD = "name,mm_per_pixel,how\n"
+
+
+def table(folder: Path, *rows: str) -> Path:
+    path = folder / CALIBRATION
+    path.write_text(HEAD + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["knee.dcm", "knee", "KNEE.dcm"])
+def test_a_film_is_listed_with_or_without_its_suffix(tmp_path: Path, name: str) -> None:
+    film = films.dicom(tmp_path / "knee.dcm", films.bone(), PixelSpacing=[0.3, 0.3])
+    assert calibration_of(film) is None
+    table(tmp_path, f"{name},0.15,ball of 25 mm", "hip,9,")
+    assert calibration_of(film) == Calibration(0.15, "ball of 25 mm")
+    read = read_radiograph(film)
+    assert (read.spacing_mm, read.spacing_kind) == ((0.15, 0.15), "user")
+    assert read.area_mm2(100) == 2.25
+
+
+def test_the_argument_replaces_the_table(tmp_path: Path) -> None:
+    film = films.dicom(tmp_path / "knee.dcm", films.bone())
+    table(tmp_path, "knee,0.15,")
+    assert read_radiograph(film, spacing=0.2).spacing_mm == (0.2, 0.2)
+
+
+def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
+    film = films.dicom(tmp_path / "knee.dcm", films.bone(), PixelAspectRatio=[2, 1])
+    assert read_radiograph(film, spacing=0.2).spacing_mm == (0.4, 0.2)
+
+
+def test_the_table_of_a_dataset_is_beside_its_images(tmp_path: Path) -> None:
+    film = tmp_path / "images" / "knee.png"
+    film.parent.mkdir()
+    table(tmp_path, "knee,0.15,")
+    assert calibration_of(film) == Calibration(0.15)
+    table(film.parent, "knee,0.2,")
+    assert calibration_of(film) == Calibration(0.2), "the nearer one"
+    assert calibration_of(tmp_path / "other" / "knee.png") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEAD + "knee,0,", "line 2: '0' is not the width of a pixel in mm"),
+        (HEAD + "hip,0.1,\nknee,nan,", "line 3: 'nan' is not the width"),
+        (HEAD + "knee", "line 2: '' is not the width"),
+        (HEAD + "knee,0.1,\nKnee,0.2,", "line 3: lists a film again"),
+        ("film;mm\nknee;1", "does not begin with the columns name,mm_per_pixel,how"),
+        ("\xff", "does not begin with the columns"),
+    ],
+)
+def test_a_damaged_table_is_an_error_of_its_films(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    film = films.dicom(tmp_path / "knee.dcm", films.bone())
+    (tmp_path / CALIBRATION).write_text(content)
+    with pytest.raises(RadiographError, match=rf"knee\.dcm: calibration\.csv.*{message}"):
+        read_radiograph(film)
+
+
+def test_a_calibration_is_kept_beside_the_images_and_removed(tmp_path: Path) -> None:
+    film = tmp_path / "images" / "knee.png"
+    film.parent.mkdir()
+    set_calibration(film, "knee", None)
+    assert not (tmp_path / CALIBRATION).exists()
+    table(tmp_path, "hip.png,0.1,a ruler")
+    set_calibration(film, "knee", Calibration(0.15, "=ball"))
+    set_calibration(film, "knee", Calibration(0.16, "=ball"))
+    assert calibration_of(film) == Calibration(0.16, "=ball")
+    assert calibration_of(film.with_name("hip.png")) == Calibration(0.1, "a ruler")
+    set_calibration(film, "knee", None)
+    assert calibration_of(film) is None
+    assert (tmp_path / CALIBRATION).read_text() == HEAD + "hip.png,0.1,a ruler\n"
+
+
+def test_a_table_that_lists_the_film_is_the_one_changed(tmp_path: Path) -> None:
+    film = tmp_path / "images" / "knee.png"
+    film.parent.mkdir()
+    table(film.parent, "knee.png,0.2,")
+    set_calibration(film, "knee", Calibration(0.3))
+    assert calibration_of(film) == Calibration(0.3)
+    assert not (tmp_path / CALIBRATION).exists()
+
+
+@given(st.floats())
+def test_a_believable_width_is_within_the_range_of_detectors(mm: float) -> None:
+    assert believable(mm) == (SPACINGS[0] <= mm <= SPACINGS[1])
