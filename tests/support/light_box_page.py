@@ -24,11 +24,16 @@ READY = "Boolean(window.lightbox && lightbox.editor.row && document.getElementBy
 
 
 class Page:
-    """A tab on the light box, which fails where the page says an error to the console."""
+    """A tab on the light box, which fails where the page says an error to the console.
 
-    def __init__(self, browser: Any, address: str, **how: Any) -> None:
+    reader: the name under which masks are accepted; None: the page asks.
+    """
+
+    def __init__(self, browser: Any, address: str, reader: str | None = "", **how: Any) -> None:
         how = {"viewport": {"width": 1280, "height": 800}} | how
         self.context = browser.new_context(**how)
+        if reader is not None:
+            self.context.add_init_script(f"localStorage.setItem('reader', {reader!r})")
         self.tab = self.context.new_page()
         self.tab.set_default_timeout(60_000)
         self.asked: list[str] = []

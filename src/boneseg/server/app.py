@@ -19,13 +19,19 @@ from starlette.requests import ClientDisconnect
 
 import boneseg
 from boneseg.errors import BonesegError
-from boneseg.server.errors import BusyError, SlowError, TooLargeError, status_of
+from boneseg.server.errors import (
+    BusyError,
+    SlowError,
+    TooLargeError,
+    page_message,
+    status_of,
+)
 from boneseg.server.light_box import LightBox
 from boneseg.server.middleware.access_control import AccessControl
 from boneseg.server.middleware.body_limits import BodyLimits
 from boneseg.server.middleware.methods import Methods
 from boneseg.server.middleware.request_counts import CountRequests, RequestCounts
-from boneseg.server.routes import films, masks, models, retraining, segment, status
+from boneseg.server.routes import export, films, masks, models, retraining, segment, status
 from boneseg.server.routes.responses import Json
 
 MAX_BYTES = 256 * 2**20  # of a request; a 16-bit film of 100 megapixels has 200 MB
@@ -57,7 +63,7 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
         redoc_url=None,
     )
     app.state.box, app.state.counts, app.state.max_bytes = box, RequestCounts(), max_bytes
-    for module in (segment, films, masks, retraining, models, status):
+    for module in (segment, films, masks, export, retraining, models, status):
         app.include_router(module.router)
     app.mount("/static", _Static(directory=STATIC))
 
@@ -99,7 +105,7 @@ def _add_error_handlers(app: FastAPI) -> None:
             headers["Retry-After"] = str(error.seconds)
         if isinstance(error, BusyError | SlowError | TooLargeError):
             headers["Connection"] = "close"  # the rest of the body is unread
-        return Json({"error": str(error)}, status_of(error), headers)
+        return Json({"error": page_message(error)}, status_of(error), headers)
 
     @app.exception_handler(ClientDisconnect)
     async def disconnected(_: Request, __: ClientDisconnect) -> Response:

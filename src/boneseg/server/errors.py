@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from boneseg.errors import (
     BonesegError,
     BundleError,
@@ -69,6 +71,19 @@ class WorkerDiedError(ServerError):
     """The worker process crashed or timed out on a film, which the message names."""
 
     status = 422
+
+
+_COMMAND_LINE = re.compile(r"--[a-z]|\bboneseg [a-z]|\bsegment --|\bdicom-seg\b|\bpip install\b")
+
+
+def page_message(error: BonesegError | str) -> str:
+    """An error for the page: without advice that only helps on the command line.
+
+    >>> page_message("knee.dcm: holds 3 frames; choose one with segment --frame N, 1 to 3")
+    'knee.dcm: holds 3 frames'
+    """
+    problem, *advice = str(error).split("; ")
+    return "; ".join([problem, *(words for words in advice if not _COMMAND_LINE.search(words))])
 
 
 def status_of(error: BonesegError) -> int:

@@ -20,7 +20,7 @@ from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError
 from boneseg.server.active_learning import Candidate, appearance, correction_order
 from boneseg.server.encoding import Mask, is_threshold_of, png_mask
-from boneseg.server.errors import BusyError
+from boneseg.server.errors import BusyError, page_message
 from boneseg.server.retraining.models import Model, Models
 from boneseg.server.retraining.supervisor import Retraining
 from boneseg.server.storage.entry import Entry, State
@@ -64,7 +64,7 @@ class FilmRow:
             "inbox": self.entry.inbox,
             "draft": self.has_draft,
             "clear": self.entry.fault is None,  # whether its mask is unambiguous
-            "error": self.error,
+            "error": page_message(self.error) if self.error else None,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from http import HTTPStatus
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from boneseg import errors as all_errors
 from boneseg.errors import BonesegError, OutputError, RadiographError, UsageError
 from boneseg.server import errors
-from boneseg.server.errors import BusyError, NotFoundError, ServerError, status_of
+from boneseg.server.app import STATIC
+from boneseg.server.errors import BusyError, NotFoundError, ServerError, page_message, status_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,25 @@ def test_faults_of_the_request_are_4xx_and_others_5xx() -> None:
 def test_a_busy_server_says_when_to_come_again_in_any_process() -> None:
     error = pickle.loads(pickle.dumps(BusyError("the queue is full", 7)))
     assert (str(error), error.seconds, status_of(error)) == ("the queue is full", 7, 503)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "a.dcm: holds 2 frames; choose one with segment --frame N, 1 to 2",
+            "a.dcm: holds 2 frames",
+        ),
+        ("a.png: is not DICOM; omit dicom-seg, or give the DICOM file", "a.png: is not DICOM"),
+        ("a.png: is damaged; export it again", "a.png: is damaged; export it again"),
+        ("many masks; boneseg convert DATA --to png makes images", "many masks"),
+    ],
+)
+def test_advice_for_the_command_line_is_not_shown_on_the_page(message: str, shown: str) -> None:
+    assert page_message(RadiographError(message)) == page_message(message) == shown
+
+
+def test_the_page_itself_does_not_speak_of_the_command_line() -> None:
+    words = re.compile(r"[\"'`][^\"'`]*(boneseg serve|pip install|--data)")
+    for file in sorted(STATIC.glob("*.js")) + sorted(STATIC.glob("*.html")):
+        assert not words.search(file.read_text()), file.name

@@ -21,7 +21,7 @@ def test_without_a_folder_nothing_is_saved(tmp_path: Path) -> None:
         headers = {"content-type": "application/octet-stream", "if-match": '"none"'}
         answer = client.put(f"/api/films/{film['id']}/mask", content=b"", headers=headers)
         assert answer.status_code == 409
-        assert "start with boneseg serve --data DIR" in answer.json()["error"]
+        assert "this light box has no data folder" in answer.json()["error"]
         assert client.post("/api/train", json={"minutes": 1}).status_code == 409
     finally:
         box.close()

@@ -43,13 +43,14 @@ class FilmFormat:
 
     label: shown where a user chooses a format. suffix: of the file. write: raises BonesegError if
     the film cannot be written in this format. drawn: whether a mask is enough, without the
-    probability of a model.
+    probability of a model. of_dicom: whether only a DICOM film has it.
     """
 
     label: str
     suffix: str
     write: Callable[[Path, Segmentation], None]
     drawn: bool = True
+    of_dicom: bool = False
     document: ClassVar[str] = ""
 
 
@@ -70,6 +71,7 @@ class DocumentFormat(Generic[_Entry]):
     parse: Callable[[Path], Mapping[str, _Entry]]
     suffix: ClassVar[str] = ""
     drawn: ClassVar[bool] = True
+    of_dicom: ClassVar[bool] = False
 
     def read_document(self, path: Path) -> dict[str, _Entry]:
         """The entries of a document by film title; empty if there is no document.
@@ -120,12 +122,13 @@ FILM_FORMATS = {
     ),
     "nrrd": FilmFormat("3D Slicer, .seg.nrrd", ".seg.nrrd", nrrd.write),
     "nifti": FilmFormat("NIfTI", "_mask.nii.gz", nifti.write),
-    "dicom-seg": FilmFormat("DICOM Segmentation", ".seg.dcm", dicom_seg.write_mask),
+    "dicom-seg": FilmFormat("DICOM Segmentation", ".seg.dcm", dicom_seg.write_mask, of_dicom=True),
     "dicom-seg-fractional": FilmFormat(
         "DICOM Segmentation, probability",
         "_probability.seg.dcm",
         dicom_seg.write_probability,
         drawn=False,
+        of_dicom=True,
     ),
     "labelme": FilmFormat("LabelMe", ".json", labelme.write),
     "yolo": FilmFormat("YOLO", ".txt", yolo.write),

@@ -43,7 +43,7 @@ class Retraining:
         torch is missing, and OutputError.
         """
         if not _has_torch():
-            raise ServerError("torch is not installed; pip install 'boneseg[train]'")
+            raise ServerError("PyTorch is not installed on this server, so it cannot train")
         with self._lock:
             if self.run is not None and self.run.state == "running":
                 raise ConflictError("a training is running; stop it, or wait for it to end")

@@ -3,6 +3,7 @@
 segment.py        one film in, its mask out
 films.py          the films of the data folder and what the model found on them
 masks.py          suggested, saved and earlier masks; drafts; downloads
+export.py         all accepted masks
 retraining.py     runs of the retraining
 models.py         the models, and which the page and the API use
 status.py         health and metrics (prometheus.py)

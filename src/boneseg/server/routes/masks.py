@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from boneseg._util.text import one_line
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
+from boneseg.masks.verdict import Verdict
 from boneseg.server.encoding import png_mask
 from boneseg.server.errors import BadRequestError, ConflictError, NotFoundError
 from boneseg.server.light_box import LightBox
@@ -80,7 +81,7 @@ async def save_mask(
     without a mask is "none".
     """
     if not box.keeps:
-        raise ConflictError("no folder to save into; start with boneseg serve --data DIR")
+        raise ConflictError("masks cannot be saved: this light box has no data folder")
     if if_match is None and entry.mask is not None:
         raise ConflictError(f"{entry.name}: has a mask; send the revision you edited (If-Match)")
     drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
@@ -146,17 +147,34 @@ async def download(box: Box, entry: Film, form: str = "mask") -> Response:
     Without a data folder: the draft, if there is one. The file is named as by `segment`, with a
     hash where the film's own name identifies the patient.
     """
+    check_form(form)
+    name, content = await exported(box, entry, form)
+    kind = mimetypes.guess_type(name)[0] or (DICOM if name.endswith(".dcm") else BITS)
+    return Response(content, media_type=kind, headers=attachment(name))
+
+
+def check_form(form: str) -> None:
+    """Raise BadRequestError for a format that is not in `FORMATS`."""
     if form not in FORMATS:
         raise BadRequestError(f"form {form[:40]}: unknown format; choose from {', '.join(FORMATS)}")
+
+
+async def exported(box: LightBox, entry: Entry, form: str) -> tuple[str, bytes]:
+    """The file name and the content of a film's mask in a format of `FORMATS`."""
+    task = ExportMask(*await export_arguments(box, entry, form))
+    name, content = await box.run(task)
+    written = FORMATS[form]
+    return stem_of(Path(name)) + (written.suffix or f"_{written.document}"), content
+
+
+async def export_arguments(
+    box: LightBox, entry: Entry, form: str
+) -> tuple[Path, str, str, Path | bytes, Author, Path, Verdict | None]:
+    """The fields of an `ExportMask` or `ExportEntry` for a film."""
     facts = await box.segment(entry)
     newest, author = await asyncio.to_thread(_newest_mask, box, entry)
     verdict = facts.judgement() if author == "model" else None
-    export = ExportMask(entry.image, entry.name, form, newest, author, box.spool, verdict)
-    name, content = await box.run(export)
-    written = FORMATS[form]
-    file_name = stem_of(Path(name)) + (written.suffix or f"_{written.document}")
-    kind = mimetypes.guess_type(file_name)[0] or (DICOM if file_name.endswith(".dcm") else BITS)
-    return Response(content, media_type=kind, headers=attachment(file_name))
+    return entry.image, entry.name, form, newest, author, box.spool, verdict
 
 
 def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Author]:

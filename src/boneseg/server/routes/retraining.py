@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boneseg._util.files import same_place
-from boneseg.server.errors import BadRequestError, ConflictError
+from boneseg.server.errors import BadRequestError, ConflictError, page_message
 from boneseg.server.light_box import LightBox
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.supervisor import FEWEST_FILMS
@@ -62,7 +62,7 @@ async def start(request: Request, box: Box) -> dict[str, object]:
         where = ".".join(["body", *map(str, first["loc"])])
         raise BadRequestError(f"{where}: {first['msg']}") from None
     if not box.keeps:
-        raise ConflictError("no folder to train on; start with boneseg serve --data DIR")
+        raise ConflictError("no films to train on: this light box has no data folder")
     begin = box.retraining.start
     return _as_json(
         await asyncio.to_thread(begin, box.model.path, options.minutes, options.settings)
@@ -90,4 +90,6 @@ def _is_used(box: LightBox, run: Run) -> bool:
 
 
 def _as_json(run: Run) -> dict[str, object]:
-    return run.model_dump(exclude={"version", "finished"}) | {"outcome": run.outcome}
+    error = page_message(run.error) if run.error else None
+    shown = run.model_dump(exclude={"version", "finished"})
+    return shown | {"outcome": run.outcome, "error": error}

@@ -35,9 +35,12 @@ def health(request: Request, box: Box) -> dict[str, object]:
 
 
 @router.get("/api/formats")
-def formats() -> list[dict[str, str]]:
-    """The formats of downloads: name, as in `form`, and label."""
-    return [{"name": name, "label": form.label} for name, form in FORMATS.items()]
+def formats() -> list[dict[str, str | bool]]:
+    """The formats of downloads: name, as in `form`, label, and whether only DICOM films have it."""
+    return [
+        {"name": name, "label": form.label, "dicom": form.of_dicom}
+        for name, form in FORMATS.items()
+    ]
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

@@ -16,7 +16,7 @@ async function ask(path, options = {}) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("the server does not respond; check that boneseg serve is running", 0);
+    throw new ApiError("the light box does not respond; it may have been closed", 0);
   }
   if (response.ok) return response;
   let line = `the server responded with status ${response.status}`;
@@ -55,16 +55,23 @@ export const earlier = (id, revision) => bytes(`/api/films/${id}/history/${revis
 export const keepDraft = (id, bits) =>
   ask(`/api/films/${id}/draft`, { method: "PUT", headers: { "Content-Type": BITS }, body: bits });
 export const dropDraft = (id) => ask(`/api/films/${id}/draft`, { method: "DELETE" });
-export const saveMask = (id, bits, state, revision) =>
-  json(`/api/films/${id}/mask?state=${state}`, {
+export const saveMask = (id, bits, state, revision, by = "") =>
+  json(`/api/films/${id}/mask?${new URLSearchParams({ state, by })}`, {
     method: "PUT",
     headers: { "Content-Type": BITS, "If-Match": `"${revision}"` },
     body: bits,
   });
 export const removeFilm = (id) => ask(`/api/films/${id}`, { method: "DELETE" });
 
-export async function download(id, form) {
-  const response = await ask(`/api/films/${id}/download?form=${form}`);
+export const download = async (id, form) => file(await ask(`/api/films/${id}/download?form=${form}`));
+
+// All accepted masks as a ZIP archive; `failed` films are named in it instead.
+export async function exported(form) {
+  const response = await ask(`/api/export?form=${form}`);
+  return { ...(await file(response)), failed: Number(response.headers.get("Boneseg-Failed")) };
+}
+
+async function file(response) {
   const [, name] = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition"));
   return { content: await response.blob(), name: decodeURIComponent(name) };
 }

@@ -1,12 +1,17 @@
-// Download of a film's mask in a chosen format.
+// Downloads: a film's mask, or all accepted ones, in a chosen format.
 
-// select: the format menu; formats: as the server lists them; `choose` is called with the selected format
-export function offerDownloads(select, formats, choose) {
-  for (const { name, label } of formats) select.append(new Option(label, name));
+// Call `choose` with the format selected in a menu, which then returns to its first line.
+export function listenToFormats(select, choose) {
   select.addEventListener("change", () => {
     if (select.value) choose(select.value);
     select.value = "";
   });
+}
+
+// Offer formats, as the server lists them, below a menu's first line; only DICOM films have some of them.
+export function offerFormats(select, formats, dicom = true) {
+  const offered = formats.filter((format) => dicom || !format.dicom);
+  select.replaceChildren(select.options[0], ...offered.map(({ name, label }) => new Option(label, name)));
 }
 
 // Save a file through the browser.

@@ -53,17 +53,18 @@ export class Editor {
   show({ row, pixels, probability, suggested, drawn, kept }) {
     clearTimeout(this.drafting);
     const size = row.width * row.height;
+    const again = this.row?.id === row.id && this.mask.values.length === size;
     this.row = row;
     this.probability = probability;
     this.suggestion = unpackBits(suggested, size);
-    this.level = Math.ceil(row.threshold * 256);
+    this.level = this.setLevel = Math.ceil(row.threshold * 256);
     this.saved = drawn instanceof Uint8Array ? unpackBits(drawn, size) : null;
     this.mask = new Mask(row.width, row.height);
     const values = this.saved ?? this.suggestion;
     for (let i = 0; i < size; i++) this.mask.values[i] = values[i] | (values[i] !== this.suggestion[i] ? 2 : 0);
     this.savedAt = this.keptAt = 0;
-    this.view.window = { centre: 0.5, width: 1, invert: this.view.window.invert };
-    this.view.open({ width: row.width, height: row.height, pixels }, this.mask, probability);
+    if (!again) this.view.window = { centre: 0.5, width: 1, invert: this.view.window.invert };
+    this.view.open({ width: row.width, height: row.height, pixels }, this.mask, probability, again);
     this.chooseReference("suggestion");
     if (drawn instanceof Error) this.notify(`${drawn.message}; the model's suggestion is shown instead`, "error");
     if (kept) {
@@ -83,8 +84,8 @@ export class Editor {
   }
 
   // End an action, notify, and schedule a draft.
-  finish(name) {
-    const box = this.mask.end(name);
+  finish(name, levels = null) {
+    const box = this.mask.end(name, levels);
     if (!box) return false;
     this.view.relayer(box);
     this.changed();
@@ -150,17 +151,19 @@ export class Editor {
 
   undo() {
     this.settle();
-    const done = this.mask?.undo();
-    if (done) this.view.relayer(done.box);
-    this.notify(done ? `Undone: ${done.name}` : "Nothing to undo", "quiet");
-    if (done) this.changed();
+    this.#step(this.mask?.undo(), 0, "Undone", "Nothing to undo");
   }
 
   redo() {
     this.settle();
-    const done = this.mask?.redo();
+    this.#step(this.mask?.redo(), 1, "Redone", "Nothing to redo");
+  }
+
+  // at: the threshold to return to, of the action's before and after
+  #step(done, at, word, nothing) {
     if (done) this.view.relayer(done.box);
-    this.notify(done ? `Redone: ${done.name}` : "Nothing to redo", "quiet");
+    if (done?.levels) this.level = this.setLevel = done.levels[at];
+    this.notify(done ? `${word}: ${done.name}` : nothing, "quiet");
     if (done) this.changed();
   }
 
@@ -223,7 +226,14 @@ export class Editor {
     this.view.level = null;
     this.mask.begin();
     this.mask.threshold(this.probability, level);
-    if (!this.finish("threshold")) this.view.relayer();
+    this.#finishLevel("threshold");
+  }
+
+  // End an action that set the threshold. setLevel: the threshold after the last such action.
+  #finishLevel(name) {
+    if (this.finish(name, [this.setLevel, this.level])) this.setLevel = this.level;
+    else this.view.relayer();
+    this.onchange();
   }
 
   replaceBy(values, name, touched = true) {
@@ -234,8 +244,11 @@ export class Editor {
   }
 
   startOver() {
+    this.settle();
     this.level = Math.ceil(this.row.threshold * 256);
-    this.replaceBy(this.suggestion, "start over");
+    this.mask.begin();
+    this.mask.replace(this.suggestion, this.suggestion);
+    this.#finishLevel("start over");
   }
 
   dragWindow(dx, dy) {
@@ -276,23 +289,23 @@ export class Editor {
   }
 
   // Save; `conflict` decides where the mask was saved elsewhere in the meantime.
-  async save(state, conflict) {
+  async save(state, by, conflict) {
     clearTimeout(this.drafting);
     try {
       const { row, mask } = this;
-      return await this.#inTurn(() => this.#send(row, mask, state));
+      return await this.#inTurn(() => this.#send(row, mask, state, by));
     } catch (error) {
-      if (error.status === 409 && conflict) return conflict(error, state);
+      if (error.status === 409 && conflict) return conflict(error, state, by);
       this.keepDraft();
       throw error;
     }
   }
 
-  async #send(asked, mask, state) {
+  async #send(asked, mask, state, by) {
     const { id, revision } = this.mask === mask ? this.row : asked;
     const at = mask.version;
     const values = mask.values.map((value) => value & BONE);
-    const saved = await api.saveMask(id, packBits(values), state, revision);
+    const saved = await api.saveMask(id, packBits(values), state, revision, by);
     if (this.mask === mask) {
       this.row = saved;
       this.saved = values;

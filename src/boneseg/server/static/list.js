@@ -9,6 +9,17 @@ const WORDS = {
 const GRADES = { unsuitable: 0, review: 1, good: 2 };
 const FIRST = { suggested: 0, unlabelled: 1, corrected: 2, accepted: 3 };
 
+const isToDo = ({ state }) => state === "suggested" || state === "unlabelled";
+
+function shows(row, { text, state, part, verdict }) {
+  return (
+    row.name.toLowerCase().includes(text.trim().toLowerCase()) &&
+    (state === "all" || (state === "todo" ? isToDo(row) : row.state === state)) &&
+    (part === "all" || row.part === part) &&
+    (verdict === "all" || row.verdict === verdict)
+  );
+}
+
 export class FilmList {
   constructor(element, count, onopen) {
     this.element = element;
@@ -17,31 +28,49 @@ export class FilmList {
     this.rows = [];
     this.items = new Map();
     this.order = "worst";
-    this.filter = "all";
+    this.filters = { text: "", state: "all", part: "all", verdict: "all" };
     this.current = null;
+    this.before = new Map(); // films saved since the list was sorted, as they were: they keep their place
   }
 
   update(rows) {
+    for (const row of rows) this.#keepPlace(row);
     this.rows = rows;
     this.draw();
   }
 
   replace(row) {
+    this.#keepPlace(row);
     const at = this.rows.findIndex((other) => other.id === row.id);
     if (at >= 0) this.rows[at] = { place: this.rows[at].place, ...row };
     else this.rows.unshift(row);
     this.draw();
   }
 
+  #keepPlace(row) {
+    const known = this.rows.find((other) => other.id === row.id);
+    if (known && known.revision !== row.revision && !this.before.has(row.id)) this.before.set(row.id, known);
+  }
+
+  // Sort and filter anew, by these settings.
+  choose(settings) {
+    const { order, ...filters } = settings;
+    this.order = order;
+    this.filters = filters;
+    this.before.clear();
+    this.draw();
+  }
+
   sorted() {
-    const shown = this.rows.filter((row) => this.filter === "all" || (this.filter === "todo" ? row.state === "suggested" || row.state === "unlabelled" : row.state === this.filter));
+    const as = new Map(this.rows.map((row) => [row, this.before.get(row.id) ?? row]));
     const name = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });
     const rank = (row) => (row.error ? 9 : FIRST[row.state]);
     const worst = (a, b) =>
       rank(a) - rank(b) || (GRADES[a.verdict] ?? 3) - (GRADES[b.verdict] ?? 3) || (a.trust ?? 2) - (b.trust ?? 2) || name(a, b);
     const informative = (a, b) => (a.place ?? 1e9) - (b.place ?? 1e9) || worst(a, b);
     const by = { worst, informative, name }[this.order];
-    return shown.sort((a, b) => Number(b.inbox) - Number(a.inbox) || by(a, b));
+    const order = (a, b) => Number(b.inbox) - Number(a.inbox) || by(a, b);
+    return this.rows.filter((row) => shows(as.get(row), this.filters)).sort((a, b) => order(as.get(a), as.get(b)));
   }
 
   draw() {
@@ -63,7 +92,13 @@ export class FilmList {
       this.items.delete(id);
     }
     const done = this.rows.filter((row) => row.state === "accepted").length;
-    this.count.textContent = this.rows.length ? `${done} of ${this.rows.length} accepted` : "";
+    const shown = rows.length < this.rows.length ? `${rows.length} shown · ` : "";
+    this.count.textContent = this.rows.length ? `${shown}${done} of ${this.rows.length} accepted` : "";
+  }
+
+  // The body parts on the films.
+  parts() {
+    return [...new Set(this.rows.map((row) => row.part).filter(Boolean))].sort();
   }
 
   mark(id) {
@@ -80,6 +115,14 @@ export class FilmList {
     const rows = this.sorted();
     const at = rows.findIndex((row) => row.id === this.current);
     return rows[at < 0 ? 0 : at + step]?.id ?? null;
+  }
+
+  // The next film without a saved mask after the current one, or else from the top; null where there is none.
+  nextToDo() {
+    const rows = this.sorted();
+    const at = rows.findIndex((row) => row.id === this.current);
+    const following = [...rows.slice(at + 1), ...rows.slice(0, Math.max(0, at))];
+    return following.find((row) => isToDo(row) && !row.error)?.id ?? null;
   }
 
   #make(id) {

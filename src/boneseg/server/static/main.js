@@ -1,13 +1,14 @@
 // The page's entry point: opening, leaving, saving and adding films.
 
 import * as api from "./api.js";
-import { keepFile, offerDownloads } from "./downloads.js";
+import { keepFile, listenToFormats, offerFormats } from "./downloads.js";
 import { listenToDrops } from "./drop.js";
 import { Editor } from "./editor.js";
 import { fillSheet, listenToKeys } from "./keys.js";
 import { FilmList } from "./list.js";
 import { Panel } from "./panel.js";
 import { unpackBits } from "./raster.js";
+import { changeName, readerName, signedName } from "./reader.js";
 import { notify, attempt } from "./notify.js";
 import { shortcuts } from "./shortcuts.js";
 import { fillToolbar } from "./toolbar.js";
@@ -26,6 +27,7 @@ const list = new FilmList($("films"), $("count"), open);
 const training = new Training($("train"), notify, () => refresh(true));
 let server = null; // the last response of /api/health
 let version = null; // of the list of films
+let formats = []; // of downloads
 
 // -- films -------------------------------------------------------------------------------------
 
@@ -52,6 +54,7 @@ async function open(id, again = false) {
     localStorage.setItem("film", id);
     list.replace(editor.row);
     panel.opened();
+    offerFormats($("download"), formats, editor.row.dicom);
     showHistory();
     $("marks").focus({ preventScroll: true });
   }
@@ -84,7 +87,7 @@ async function saveLeft() {
     editor.close();
     return true;
   }
-  const saved = await attempt(() => editor.save("corrected", conflict));
+  const saved = await attempt(() => editor.save("corrected", readerName(), conflict));
   if (!saved) return false;
   list.replace(saved);
   notify(`${saved.name}: saved as corrected`, "good");
@@ -97,12 +100,13 @@ async function save(state) {
   if (!editor.row || saving) return;
   saving = true;
   try {
-    const saved = await editor.save(state, conflict);
+    const by = state === "accepted" ? await signedName($("reader"), ask) : readerName();
+    const saved = by === null ? null : await editor.save(state, by, conflict);
     if (!saved) return;
     list.replace(saved);
     notify(`${saved.name}: ${state === "accepted" ? "accepted" : "saved as corrected"}`, "good");
     showHistory();
-    if (state === "accepted") await next();
+    if (state === "accepted") await openNext();
   } catch (error) {
     notify(error.message, "error");
   } finally {
@@ -113,7 +117,15 @@ async function save(state) {
 // Saving an accepted film again keeps it accepted.
 const saveAsItIs = () => save(editor.row?.state === "accepted" ? "accepted" : "corrected");
 
-async function next() {
+// The next film to do, in the order of the list.
+async function openNext() {
+  const id = list.nextToDo();
+  if (id) await open(id);
+  else notify("Every segmented film in the list has a saved mask", "good");
+}
+
+// The film whose correction the model would learn most from.
+async function openMostInformative() {
   await refresh(true);
   const rows = list.rows.filter((row) => row.state === "suggested" && row.id !== editor.row?.id);
   rows.sort((a, b) => (a.place ?? 1e9) - (b.place ?? 1e9));
@@ -122,12 +134,12 @@ async function next() {
 }
 
 // The mask was saved elsewhere in the meantime: ask what to do.
-async function conflict(error, state) {
+async function conflict(error, state, by) {
   $("conflict-why").textContent = error.message;
   const choice = await ask($("conflict"));
   if (!choice) return null;
   const theirs = await editor.seeTheirs();
-  if (choice === "mine") return editor.save(state, conflict);
+  if (choice === "mine") return editor.save(state, by, conflict);
   if (choice === "theirs") editor.replaceBy(theirs, "use theirs");
   panel.compare("saved");
   notify(choice === "theirs" ? "Undo restores yours" : "Blue is theirs, orange is yours; save when done", "info");
@@ -169,8 +181,11 @@ async function showHistory() {
   const versions = (await attempt(() => api.history(row.id))) ?? [];
   if (editor.row !== row) return;
   select.replaceChildren(new Option(versions.length ? "choose a version to restore…" : "none yet", ""));
-  for (const { revision, saved } of versions) select.append(new Option(new Date(saved).toLocaleString(), revision));
+  for (const version of versions) select.append(new Option(versionWords(version), version.revision));
 }
+
+const versionWords = ({ saved, state, by }) =>
+  [new Date(saved).toLocaleString(), state && (by ? `${state} by ${by}` : state)].filter(Boolean).join(" · ");
 
 async function restore(revision) {
   const { mask, row } = editor;
@@ -183,6 +198,17 @@ async function download(form) {
   if (!(await leave())) return;
   const file = await attempt(() => api.download(id, form));
   if (file) keepFile(file);
+}
+
+async function exportAccepted(form) {
+  if (!(await leave())) return;
+  notify("Exporting every accepted mask…", "info");
+  const archive = await attempt(() => api.exported(form));
+  if (!archive) return;
+  keepFile(archive);
+  const films = archive.failed === 1 ? "1 film" : `${archive.failed} films`;
+  if (archive.failed) notify(`${films} not exported: the archive says why, in not-exported.txt`, "error");
+  else notify("Every accepted mask is exported", "good");
 }
 
 // -- following the server ----------------------------------------------------------------------
@@ -228,6 +254,7 @@ async function refreshFilms() {
   const known = list.rows.find((row) => row.id === shown?.id);
   version = now;
   list.update(films);
+  showParts();
   if (!known || editor.row !== shown) return;
   const row = films.find(({ id }) => id === shown.id);
   if (!row) notify(`${shown.name}: the film was removed from the folder`, "error");
@@ -237,6 +264,17 @@ async function refreshFilms() {
     reported = row.revision;
     savedElsewhere(shown);
   }
+}
+
+// Offer the body parts on the films; the chosen one stays.
+function showParts() {
+  const parts = list.parts();
+  const select = $("part");
+  if (parts.join() === [...select.options].slice(1).map((option) => option.value).join()) return;
+  const { value } = select;
+  select.replaceChildren(select.options[0], ...parts.map((part) => new Option(part)));
+  select.value = parts.includes(value) ? value : "all";
+  if (select.value !== value) chooseFilms();
 }
 
 function savedElsewhere({ id, name }) {
@@ -257,7 +295,7 @@ function newModel() {
 
 function showServer() {
   panel.keeps = server.folder !== null;
-  $("folder").textContent = server.folder ?? "Nothing is saved: start with --data DIR to save masks";
+  $("folder").textContent = server.folder ?? "Nothing is saved: this light box has no data folder";
   $("folder").classList.toggle("warn", !panel.keeps);
   $("train-open").hidden = !panel.keeps;
   $("model").textContent = `model ${server.model.digest.slice(0, 6)}`;
@@ -271,7 +309,7 @@ const neighbour = (step) => () => {
   if (id) open(id);
 };
 const help = () => $("help").showModal();
-const actions = { save: saveAsItIs, accept: () => save("accepted"), next: () => next(), neighbour, help };
+const actions = { save: saveAsItIs, accept: () => save("accepted"), next: openMostInformative, neighbour, help };
 const KEYS = shortcuts({ editor, view, tools, panel, actions });
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
@@ -282,7 +320,9 @@ const BUTTONS = {
   save: saveAsItIs,
   undo: () => editor.undo(),
   redo: () => editor.redo(),
-  next,
+  teaches: openMostInformative,
+  previous: neighbour(-1),
+  following: neighbour(1),
   islands: () => editor.removeIslands(panel.small),
   holes: () => editor.fillHoles(panel.small),
   over: () => editor.startOver(),
@@ -306,11 +346,11 @@ on("files", "change", () => {
   $("files").value = "";
 });
 on("history", "change", () => $("history").value && restore($("history").value));
-for (const which of ["order", "filter"])
-  on(which, "change", () => {
-    list[which] = $(which).value;
-    list.draw();
-  });
+const chooseFilms = () =>
+  list.choose({ order: $("order").value, state: $("filter").value, part: $("part").value, verdict: $("verdict").value, text: $("search").value });
+for (const which of ["order", "filter", "part", "verdict"]) on(which, "change", chooseFilms);
+on("search", "input", chooseFilms);
+on("reader-change", "click", () => changeName($("reader"), ask));
 addEventListener("beforeunload", (event) => {
   if (editor.kept) return;
   editor.keepDraft();
@@ -328,7 +368,10 @@ fillToolbar($("tools"), (tool) => {
 fillSheet(KEYS, $("keys"));
 listenToKeys(KEYS, view, tools, $("marks"));
 listenToDrops($("drop"), add);
-attempt(api.formats).then((formats) => offerDownloads($("download"), formats ?? [], download));
+listenToFormats($("download"), download);
+listenToFormats($("export"), exportAccepted);
+formats = (await attempt(api.formats)) ?? [];
+offerFormats($("export"), formats);
 tools.choose("brush");
 panel.showLayers();
 panel.show();

@@ -22,12 +22,13 @@ export class Mask {
     this.versions = 0; // assigned so far
   }
 
-  // One action lasts from begin() to end(), which returns the changed box, or null.
+  // One action lasts from begin() to end(), which returns the changed box, or null. levels: the threshold before
+  // and after the action, where it set one.
   begin() {
     this.before = new Map();
   }
 
-  end(name) {
+  end(name, levels = null) {
     const tiles = new Map();
     for (const [tile, pixels] of this.before) {
       if (this.#differs(tile, pixels)) tiles.set(tile, shrink(pixels));
@@ -35,7 +36,7 @@ export class Mask {
     this.before = null;
     if (!tiles.size) return null;
     this.undone = [];
-    this.done.push({ name, tiles, version: this.version });
+    this.done.push({ name, tiles, version: this.version, levels });
     this.#forget();
     this.version = ++this.versions;
     return this.#boxOf(tiles);
@@ -90,9 +91,10 @@ export class Mask {
       now.set(tile, shrink(this.#tile(tile)));
       this.#write(tile, pixels);
     }
-    to.push({ name: action.name, tiles: now, version: this.version });
+    const { name, levels } = action;
+    to.push({ name, tiles: now, version: this.version, levels });
     this.version = action.version;
-    return { name: action.name, box: this.#boxOf(now) };
+    return { name, box: this.#boxOf(now), levels };
   }
 
   #remember(y, from, to) {

@@ -4,7 +4,7 @@ import { SPACINGS } from "./editor.js";
 import { markTool } from "./toolbar.js";
 
 const $ = (id) => document.getElementById(id);
-const NEED_A_FILM = ["undo", "redo", "islands", "holes", "over", "level", "history", "download", "fit", "whole", "next"];
+const NEED_A_FILM = ["undo", "redo", "islands", "holes", "over", "level", "history", "download", "fit", "whole", "teaches", "previous", "following"];
 const LAYERS = ["show-mask", "show-outline", "show-probability", "show-invert", "show-compare"];
 const FILL = 30; // default opacity in per cent
 
@@ -183,9 +183,14 @@ function factsOf(row, area, dirty) {
     Shows: row.part === null ? "–" : partOf(row),
     Verdict: row.verdict === null ? "–" : [row.verdict, row.reason].filter(Boolean).join(": "),
     Trust: row.trust === null ? "–" : row.trust.toFixed(3),
+    ...(Object.keys(row.tags ?? {}).length ? { Header: headerOf(row.tags) } : {}),
     State: dirty ? `${row.state}, unsaved changes` : row.state,
   };
 }
+
+const SIDES = { L: "left", R: "right", B: "both sides", U: "unpaired" };
+
+const headerOf = ({ part, view, laterality }) => [part, view, SIDES[laterality] ?? laterality].filter(Boolean).join(", ");
 
 function partOf(row) {
   const percent = (share) => `${Math.round(100 * share)} %`;

@@ -46,7 +46,7 @@ export function shortcuts({ editor, view, tools, panel, actions }) {
     Films: [
       ["S", "Save", ["s", "ctrl+s"], enabled("save", actions.save)],
       ["A", "Accept and open the next", ["a"], enabled("accept", actions.accept)],
-      ["N", "Open the most informative film", ["n"], actions.next],
+      ["N", "Open the film that teaches the model most", ["n"], actions.next],
       ["PgDn  PgUp", "Next or previous film in the list", ["pagedown"], actions.neighbour(1)],
       [null, null, ["pageup"], actions.neighbour(-1)],
       ["?", "Show this help", ["?"], () => actions.help()],

@@ -29,15 +29,17 @@ export class View {
     this.resize();
   }
 
-  // film: {width, height, pixels: Uint16Array}; mask: Mask; probability: Uint8Array
-  open(film, mask, probability) {
+  // film: {width, height, pixels: Uint16Array}; mask: Mask; probability: Uint8Array; again: whether the same
+  // film was shown, which then stays in its place.
+  open(film, mask, probability, again = false) {
     this.film = film;
     this.mask = mask;
     this.probability = probability;
     this.reference = null;
     this.level = null;
     this.levels = pyramid(film);
-    this.fit();
+    if (again) this.redraw();
+    else this.fit();
   }
 
   close() {

@@ -35,6 +35,8 @@ class Facts(Document):
     verdict: Grade
     reason: str  # of the verdict; empty where it is good
     trust: float  # the balanced score that the mask is expected to have
+    dicom: bool  # whether the film's file is DICOM
+    tags: dict[str, str]  # of its header: see `radiograph.description`
     seconds: float  # in the engine
     model: str  # the bundle's digest
 

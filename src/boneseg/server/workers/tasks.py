@@ -1,4 +1,4 @@
-"""The tasks of a worker: segment a film, respond to the API, export a mask, read a mask.
+"""The tasks of a worker: segment a film, respond to the API, export masks, read a mask.
 
 A task holds the path of a film or mask and its display name, and returns plain values; both are
 pickled. Errors contain the display name, not the path of the upload.
@@ -25,14 +25,16 @@ from boneseg._util.files import whole_file
 from boneseg.errors import MaskError
 from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
-from boneseg.masks.formats import FORMATS, DocumentFormat
+from boneseg.masks.formats import DOCUMENT_FORMATS, FORMATS, DocumentFormat
 from boneseg.masks.picture import read_picture
 from boneseg.masks.read import read_mask
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.verdict import Verdict
+from boneseg.radiograph.description import describe
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
+from boneseg.radiograph.sniff import is_dicom
 from boneseg.server.encoding import (
     packed_film,
     packed_mask,
@@ -127,11 +129,10 @@ class SegmentUpload(Task[tuple[Facts, bytes]]):
 
 
 @dataclass(frozen=True)
-class ExportMask(Task[tuple[str, bytes]]):
-    """The public name of a film, and its mask in a format of `FORMATS`.
+class _Export(Task[Result_co]):
+    """A film with the mask that is exported.
 
-    mask: its file, or gzipped bits. Formats of probabilities use the model's instead. verdict: on
-    an unchanged mask of the model.
+    mask: its file, or gzipped bits. verdict: on an unchanged mask of the model.
     """
 
     form: str
@@ -140,25 +141,46 @@ class ExportMask(Task[tuple[str, bytes]]):
     spool: Path  # folder for temporary files
     verdict: Verdict | None = None
 
-    def run(self, engine: Engine) -> tuple[str, bytes]:
+    def drawn(self, engine: Engine) -> Segmentation:
+        """The mask with its film."""
         name = public_name(self.path)
         film = read_radiograph(self.path, keep_names=True)
-        if not FORMATS[self.form].drawn:
-            finding, _ = _timed(engine, film)
-            found = engine.segmentation(film, finding, name)
-            return name, _encoded(found, self.form, self.spool)
         model = None if self.author == "person" else engine.bundle.card.model
-        mask = self._drawn(film, name)
-        drawn = Segmentation(film, mask, None, model, Path(name), judged=self.verdict)
-        if self.form == "dicom-seg" and self.author == "both":
-            return name, _corrected_seg(drawn)
-        return name, _encoded(drawn, self.form, self.spool)
+        mask = self._mask(film, name)
+        return Segmentation(film, mask, None, model, Path(name), judged=self.verdict)
 
-    def _drawn(self, film: Radiograph, name: str) -> NDArray[np.bool_]:
+    def _mask(self, film: Radiograph, name: str) -> NDArray[np.bool_]:
         height, width = film.shape
         if isinstance(self.mask, Path):
             return read_mask(self.mask, shape=(height, width))
         return unpacked_mask(gzip.decompress(self.mask), (height, width), name)
+
+
+@dataclass(frozen=True)
+class ExportMask(_Export[tuple[str, bytes]]):
+    """The public name of a film, and its mask in a format of `FORMATS`.
+
+    Formats of probabilities use the model's instead of the mask.
+    """
+
+    def run(self, engine: Engine) -> tuple[str, bytes]:
+        if not FORMATS[self.form].drawn:
+            name, film = public_name(self.path), read_radiograph(self.path, keep_names=True)
+            finding, _ = _timed(engine, film)
+            found = engine.segmentation(film, finding, name)
+            return name, _encoded(found, self.form, self.spool)
+        drawn = self.drawn(engine)
+        if self.form == "dicom-seg" and self.author == "both":
+            return str(drawn.name), _corrected_seg(drawn)
+        return str(drawn.name), _encoded(drawn, self.form, self.spool)
+
+
+@dataclass(frozen=True)
+class ExportEntry(_Export[object]):
+    """The entry of a film in a document of several, in a format of `DOCUMENT_FORMATS`."""
+
+    def run(self, engine: Engine) -> object:
+        return DOCUMENT_FORMATS[self.form].entry(self.drawn(engine))
 
 
 @dataclass(frozen=True)
@@ -200,6 +222,8 @@ def _facts(engine: Engine, film: Radiograph, finding: Finding, seconds: float) -
         area_px=area,
         area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
         **asdict(verdict),
+        dicom=is_dicom(film.source),
+        tags=describe(film.source),
         seconds=round(seconds, 4),
         model=engine.bundle.card.card_sha256[:12],
     )

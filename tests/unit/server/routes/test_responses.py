@@ -47,6 +47,8 @@ def test_non_finite_facts_are_null_in_the_api(
         area_px=4,
         area_mm2=math.inf,
         **asdict(replace(GOOD, part_confidence=math.nan, trust=math.nan)),
+        dicom=False,
+        tags={},
         seconds=0.1,
         model="",
         stamp="",

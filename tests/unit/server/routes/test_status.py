@@ -42,7 +42,7 @@ def test_the_formats_of_downloads_are_those_registered(
     monkeypatch.setitem(FORMATS, "added", added)
     listed = client.get("/api/formats").json()
     assert [one["name"] for one in listed] == list(FORMATS)
-    assert listed[-1] == {"name": "added", "label": "added, text"}
+    assert listed[-1] == {"name": "added", "label": "added, text", "dicom": False}
     assert len({one["label"] for one in listed}) == len(listed)
 
 

@@ -22,6 +22,8 @@ def test_the_cache_evicts_in_order_if_the_clock_is_set_back(tmp_path: Path) -> N
         area_px=0,
         area_mm2=None,
         **asdict(GOOD),
+        dicom=False,
+        tags={},
         seconds=0.1,
         model="",
         stamp="",

@@ -27,7 +27,7 @@ FACTS = (
     '{"height": 24, "width": 32, "spacing_mm": [0.2, 0.1], "spacing_kind": "detector", '
     '"threshold": 0.5, "area_px": 508, "area_mm2": 10.16, "part": "knee", "part_confidence": 0.9, '
     '"projection": null, "projection_confidence": null, "verdict": "good", "reason": "", '
-    '"trust": 0.97, '
+    '"trust": 0.97, "dicom": false, "tags": {}, '
     '"seconds": 0.4154, "model": "d880c6eaa560", "stamp": "1795897728749806359-860"}'
 )
 

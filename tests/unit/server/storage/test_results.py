@@ -20,6 +20,8 @@ FACTS = {
     "area_px": 12,
     "area_mm2": None,
     **asdict(REVIEW),
+    "dicom": True,
+    "tags": {"view": "AP"},
     "seconds": 0.1,
     "model": "ab",
     "stamp": "1-2",

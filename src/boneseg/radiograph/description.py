@@ -1,0 +1,47 @@
+"""What the header of a DICOM film says it shows: body part, view and laterality.
+
+    describe(Path("knee.dcm"))      # {"part": "KNEE", "view": "AP", "laterality": "L"}
+
+Nothing that could identify a patient is returned: only words of the code string repertoire (PS3.5
+6.2, CS), none of which is an identifier in the same header.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from boneseg._util.quiet import quiet
+from boneseg.radiograph.dicom.file import read_file
+from boneseg.radiograph.dicom.header import text_of
+from boneseg.radiograph.privacy import gives_away
+from boneseg.radiograph.sniff import is_dicom
+
+_KEYWORDS = {  # in the order of preference; PS3.3 C.7.3.1, C.8.7.1, C.8.11.5
+    "part": ("BodyPartExamined",),
+    "view": ("ViewPosition",),
+    "laterality": ("ImageLaterality", "Laterality"),
+}
+_CODE = re.compile(r"[A-Z0-9 _]{1,16}")
+
+
+def describe(path: Path) -> dict[str, str]:
+    """The part, view and laterality of a film, as its header spells them; absent where it does not.
+
+    Empty for a file that is not DICOM or is damaged; never raises.
+    """
+    with quiet(), suppress(Exception):  # a header may be damaged anywhere
+        if not is_dicom(path):
+            return {}
+        header = read_file(path, pixels=False)
+        found = {
+            name: next((word for keyword in keywords if (word := text_of(header, keyword))), "")
+            for name, keywords in _KEYWORDS.items()
+        }
+        return {
+            name: word
+            for name, word in found.items()
+            if _CODE.fullmatch(word) and not gives_away(word, path)
+        }
+    return {}

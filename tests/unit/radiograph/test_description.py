@@ -1,0 +1,35 @@
+"""The facts of a film name what its header says that it shows, and never the patient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boneseg.radiograph.description import describe
+from tests.support.films import dicom
+
+PIXELS = np.zeros((32, 32), np.uint16)
+
+
+def test_part_view_and_laterality_are_read(tmp_path: Path) -> None:
+    header = {"BodyPartExamined": "KNEE", "ViewPosition": "AP", "Laterality": "L"}
+    film = dicom(tmp_path / "knee.dcm", PIXELS, **header)
+    assert describe(film) == {"part": "KNEE", "view": "AP", "laterality": "L"}
+    film = dicom(tmp_path / "knee.dcm", PIXELS, **header, ImageLaterality="R")
+    assert describe(film)["laterality"] == "R"
+
+
+@pytest.mark.parametrize("word", ["DOE", "JOHN DOE", "Left knee of J. Doe", "1234"])
+def test_a_patient_is_never_named(tmp_path: Path, word: str) -> None:
+    header = {"PatientName": "Doe^John", "PatientID": "1234"}
+    film = dicom(tmp_path / "film.dcm", PIXELS, **header, BodyPartExamined=word, ViewPosition="PA")
+    assert describe(film) == {"view": "PA"}
+
+
+def test_other_files_say_nothing(tmp_path: Path) -> None:
+    Image.new("L", (32, 32)).save(tmp_path / "knee.png")
+    (tmp_path / "damaged.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 40)
+    assert describe(tmp_path / "knee.png") == describe(tmp_path / "damaged.dcm") == {}
