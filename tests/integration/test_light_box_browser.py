@@ -71,7 +71,7 @@ def test_films_are_listed_worst_first_with_their_verdict_and_its_reason(
         assert names[0] == "blank" and verdicts[0] == "unsuitable"
         assert "does not look like a radiograph" in reasons[0]
         assert [bool(reason) for reason in reasons] == [word != "good" for word in verdicts]
-        page.tab.click("text=hand")
+        page.tab.click(".film >> text=hand")
         page.ready("hand")
         facts = page.tab.inner_text("#facts")
         assert "hand (" in facts and "Verdict" in facts

@@ -32,7 +32,7 @@ def names(page: Page) -> list[str]:
 
 
 def test_accepting_follows_the_list_is_signed_and_leaves_the_film_in_its_place(page: Page) -> None:
-    page.tab.click("text=hand")
+    page.tab.click(".film >> text=hand")
     page.ready("hand")
     page.tab.select_option("#order", "worst")  # accepted films come last here
     before = names(page)
@@ -45,7 +45,7 @@ def test_accepting_follows_the_list_is_signed_and_leaves_the_film_in_its_place(p
     page.tab.keyboard.press("a")  # the name is not asked again
     page.wait("lightbox.list.rows.filter((row) => row.state === 'accepted').length === 2")
     page.ready(next(name for name in before if name not in ("hand", following)))
-    page.tab.click("text=hand")
+    page.tab.click(".film >> text=hand")
     page.ready("hand")
     page.wait("document.getElementById('history').options.length > 1")
     assert "accepted by Ann" in page.tab.inner_text("#history")

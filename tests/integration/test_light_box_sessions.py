@@ -23,7 +23,7 @@ def test_a_conflict_between_two_tabs_is_resolved_by_the_user(
     one, two = opened(), opened()
     for page in (one, two):
         page.ready()
-        page.tab.click("text=hand")
+        page.tab.click(".film >> text=hand")
         page.ready("hand")
     two.drag((50, 120), (90, 120))  # before the other saves, or it would take over what is saved
     mine = two.mask()
@@ -104,7 +104,7 @@ def test_a_draft_is_kept_when_another_tab_saves(opened: Callable[..., Page]) -> 
     one, two, three = opened(), opened(), opened()
     for page in (one, two, three):
         page.ready()
-        page.tab.click("text=hand")
+        page.tab.click(".film >> text=hand")
         page.ready("hand")
     two.drag((50, 120), (90, 120))
     drawn = two.mask()
@@ -174,7 +174,7 @@ def test_saving_twice_in_a_row_is_not_a_conflict(
 ) -> None:
     page = opened()
     page.ready()
-    page.tab.click("text=hand")
+    page.tab.click(".film >> text=hand")
     page.ready("hand")
     for y in (40, 80, 120):
         page.drag((50, y), (90, y))
@@ -192,7 +192,7 @@ def test_changes_made_while_another_film_loads_are_saved(
 ) -> None:
     page = opened()
     page.ready()
-    page.tab.click("text=hand")
+    page.tab.click(".film >> text=hand")
     page.ready("hand")
     page.tab.evaluate(
         """() => {
@@ -223,7 +223,7 @@ def test_changes_made_while_another_film_loads_are_saved(
 def test_a_removed_film_can_be_left(opened: Callable[..., Page], tmp_path: Path) -> None:
     page = opened()
     page.ready()
-    page.tab.click("text=hand")
+    page.tab.click(".film >> text=hand")
     page.ready("hand")
     page.drag((50, 50), (90, 50))
     (tmp_path / "films" / "images" / "hand.png").unlink()

@@ -2,12 +2,15 @@
 
 import * as api from "./api.js";
 import { BONE, Mask } from "./mask.js";
+import { grown, shrunk, smoothed } from "./morphology.js";
 import { boxOf, flood, packBits, smallRegions, unpackBits } from "./raster.js";
 
 // Where the spacing applies: see `radiograph.SpacingKind`.
 export const SPACINGS = { calibrated: "in the patient", detector: "on the detector", uncalibrated: "uncalibrated" };
 const DRAFT_AFTER = 2000; // ms after the last change
-const OPEN_SEA = 0.25; // largest share of the film that a fill touching the border may cover
+const FAINTEST = 26; // probability (of 256) from which a click finds a bone below the threshold,
+const DISTINCT = 0.6; // down to this share of the probability at the click
+const OPEN_SEA = 0.25; // largest share of the film that a fill touching the border, or a faint bone, may cover
 
 export class Editor {
   constructor(view, notify) {
@@ -131,12 +134,21 @@ export class Editor {
     return turn;
   }
 
+  // True where the mask has changed.
   draw(spans, bone, name) {
-    if (!spans.length) return;
+    if (!spans.length) return false;
     this.settle();
     this.mask.begin();
     this.mask.set(spans, bone);
-    this.finish(name);
+    return this.finish(name);
+  }
+
+  // Undo the last action without a trace: it is about to be drawn differently.
+  takeBackLast() {
+    const done = this.mask.undo();
+    this.mask.undone.pop();
+    if (done) this.view.relayer(done.box);
+    this.changed();
   }
 
   // Revert a stroke that turned out to be a pinch.
@@ -187,16 +199,51 @@ export class Editor {
     this.draw(spans, !remove, remove ? "remove region" : "fill");
   }
 
-  growAt(x, y, remove) {
+  // Remove the bone that is drawn at a place, or add the one that the model suggests there.
+  boneAt(x, y, remove) {
     const { width, height, values } = this.mask;
+    const [px, py] = [Math.floor(x), Math.floor(y)];
+    const isBone = (i) => (values[i] & BONE) === BONE;
+    const drawn = flood(width, height, px, py, isBone);
+    if (drawn.length) return this.draw(drawn, false, "remove bone");
+    if (remove) return this.notify("There is no bone to remove there", "quiet");
+    const found = this.#suggestedAt(px, py);
+    if (!found) return this.notify("The model sees no bone there; draw it", "quiet");
+    return this.draw(found, true, "add bone");
+  }
+
+  // The region around a pixel that the model suggests, also below the threshold where it is distinct; null where
+  // there is none.
+  #suggestedAt(x, y) {
     const { probability, level } = this;
-    const test = remove ? (i) => (values[i] & BONE) === BONE : (i) => probability[i] >= level;
-    const spans = flood(width, height, Math.floor(x), Math.floor(y), test);
-    if (!spans.length) {
-      this.notify(remove ? "There is no bone to remove there" : "The model suggests no bone there; lower the threshold", "quiet");
-      return;
-    }
-    this.draw(spans, !remove, remove ? "remove region" : "suggested region");
+    const { width, height } = this.mask;
+    const here = probability[y * width + x];
+    if (!(here >= FAINTEST)) return null;
+    const least = here >= level ? level : Math.ceil(here * DISTINCT);
+    const spans = flood(width, height, x, y, (i) => probability[i] >= least);
+    let area = 0;
+    for (let i = 0; i < spans.length; i += 3) area += spans[i + 2] - spans[i + 1];
+    return here >= level || area < OPEN_SEA * width * height ? spans : null;
+  }
+
+  grow(radius) {
+    const { width, height, values } = this.mask;
+    this.draw(grown(width, height, (i) => (values[i] & BONE) === 1, radius), true, "grow");
+  }
+
+  shrink(radius) {
+    const { width, height, values } = this.mask;
+    this.draw(shrunk(width, height, (i) => (values[i] & BONE) === 1, radius), false, "shrink");
+  }
+
+  smooth(radius) {
+    const { mask } = this;
+    this.settle();
+    const { added, removed } = smoothed(mask.width, mask.height, (i) => (mask.values[i] & BONE) === 1, radius);
+    mask.begin();
+    mask.set(added, true);
+    mask.set(removed, false);
+    if (!this.finish("smooth")) this.notify("The mask is smooth already", "quiet");
   }
 
   removeIslands(most) {

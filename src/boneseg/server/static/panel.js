@@ -4,7 +4,7 @@ import { SPACINGS } from "./editor.js";
 import { markTool } from "./toolbar.js";
 
 const $ = (id) => document.getElementById(id);
-const NEED_A_FILM = ["undo", "redo", "islands", "holes", "over", "level", "history", "download", "fit", "whole", "teaches", "previous", "following"];
+const NEED_A_FILM = ["undo", "redo", "islands", "holes", "smooth", "grow", "shrink", "over", "level", "history", "download", "fit", "whole", "teaches", "previous", "following"];
 const LAYERS = ["show-mask", "show-outline", "show-probability", "show-invert", "show-compare"];
 const FILL = 30; // default opacity in per cent
 
@@ -19,7 +19,7 @@ export class Panel {
       this.#showLevel();
     });
     on("level", "change", () => editor.setThreshold(Number($("level").value)));
-    on("size", "input", () => tools.resizeBrush(Number($("size").value)));
+    on("size", "input", () => tools.reachTo(Number($("size").value)));
     for (const id of LAYERS) on(id, "change", () => this.showLayers());
     on("reference", "change", () => this.compare($("reference").value));
     on("opacity", "input", () => this.showLayers());
@@ -39,6 +39,12 @@ export class Panel {
   opened() {
     const { width, height } = this.editor.row;
     $("small").value = Math.max(16, Math.round((width * height) / 4000));
+  }
+
+  // How far a mask is grown, shrunk or smoothed at once: a pixel, more on large films.
+  get step() {
+    const { width, height } = this.editor.row;
+    return Math.max(1, Math.round(Math.max(width, height) / 1000));
   }
 
   toggle(id) {
@@ -73,6 +79,8 @@ export class Panel {
     $("save").disabled = $("accept").disabled = !row || !this.keeps;
     $("remove").hidden = !row?.inbox;
     $("facts").replaceChildren();
+    this.#showTitle();
+    $("scale").hidden = !(row && this.view.show.probability);
     if (!row) {
       $("marks").setAttribute("aria-label", "No film is open");
       $("dice").textContent = "";
@@ -87,12 +95,21 @@ export class Panel {
       const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
       dt.textContent = term;
       dd.textContent = value;
-      $("facts").append(dt, dd);
+      dd.classList.toggle("wide", !term);
+      $("facts").append(...(term ? [dt, dd] : [dd]));
     }
     const share = ((100 * area) / mask.values.length).toFixed(1);
     $("marks").setAttribute("aria-label", `${row.name}, ${row.width} by ${row.height} pixels, ${share} percent bone, ${row.state}`);
     this.#showGrey();
     this.#showDice();
+  }
+
+  // The film's name over the film, with its state.
+  #showTitle() {
+    const { row, dirty } = this.editor;
+    const state = document.createElement("span");
+    state.textContent = row ? (dirty ? "unsaved changes" : row.state) : "";
+    $("title").replaceChildren(...(row ? [row.name, state] : []));
   }
 
   showLayers() {
@@ -104,6 +121,7 @@ export class Panel {
       compare: $("show-compare").checked,
       opacity: $("opacity").value / 100,
     });
+    $("scale").hidden = !(view.show.probability && editor.row);
     $("opacity-out").textContent = `${$("opacity").value} %`;
     if (view.window.invert !== $("show-invert").checked) {
       view.window.invert = $("show-invert").checked;
@@ -120,9 +138,9 @@ export class Panel {
 
   showTool() {
     markTool($("tools"), this.tools.tool);
-    $("size").value = this.tools.size;
+    $("size").value = Math.round(this.tools.reach);
     $("size-out").textContent = `${this.tools.size} px`;
-    localStorage.setItem("brush", this.tools.size);
+    localStorage.setItem("brush", this.tools.reach);
   }
 
   // Restore the settings of the last visit.
@@ -132,7 +150,7 @@ export class Panel {
       if (typeof value === "boolean") $(id).checked = value;
       else $(id).value = value;
     }
-    this.tools.size = Number(localStorage.getItem("brush")) || this.tools.size;
+    this.tools.reach = Number(localStorage.getItem("brush")) || this.tools.reach;
   }
 
   #setGrey(which, value) {
@@ -142,7 +160,9 @@ export class Panel {
   }
 
   #showLevel() {
-    $("level-out").textContent = (this.editor.level / 256).toFixed(2);
+    const level = this.editor.level / 256;
+    $("level-out").textContent = level.toFixed(2);
+    $("scale-mark").style.left = `${100 * level}%`;
   }
 
   #showGrey() {
@@ -176,13 +196,12 @@ export class Panel {
 function factsOf(row, area, dirty) {
   const spacing = row.spacing_mm;
   return {
-    Name: row.name,
     Size: `${row.width} × ${row.height} px`,
     Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : "spacing unknown",
     Bone: `${area.toLocaleString()} px` + (spacing ? `, ${((area * spacing[0] * spacing[1]) / 100).toFixed(1)} cm²` : ""),
     Shows: row.part === null ? "–" : partOf(row),
-    Verdict: row.verdict === null ? "–" : [row.verdict, row.reason].filter(Boolean).join(": "),
-    Trust: row.trust === null ? "–" : row.trust.toFixed(3),
+    Verdict: row.verdict === null ? "–" : `${row.verdict}, trust ${row.trust?.toFixed(3) ?? "–"}`,
+    ...(row.reason ? { "": row.reason } : {}),
     ...(Object.keys(row.tags ?? {}).length ? { Header: headerOf(row.tags) } : {}),
     State: dirty ? `${row.state}, unsaved changes` : row.state,
   };

@@ -1,30 +1,34 @@
 // The drawing tools: mouse, pen, touch (one or two fingers) and keyboard input on the film.
 
 import { drawMarks } from "./marks.js";
-import { boxOf, disc, polygon } from "./raster.js";
+import { DrawnPolygon } from "./polygon.js";
+import { boxOf, disc } from "./raster.js";
 
 export const TOOLS = {
   brush: { key: "b", name: "Brush", help: "Draw bone; Shift erases" },
   eraser: { key: "e", name: "Eraser", help: "Erase bone" },
-  polygon: { key: "p", name: "Polygon", help: "Click the corners, or drag around; Enter closes, Shift erases" },
+  polygon: { key: "p", name: "Polygon", help: "Click the corners, or drag around; Enter closes, Shift erases; corners can be moved afterwards" },
   fill: { key: "f", name: "Fill", help: "Click a hole to fill it; Shift removes the region" },
-  grow: { key: "g", name: "Suggested region", help: "Click a region the model suggests to add it; Shift removes it" },
+  bone: { key: "g", name: "Bone", help: "Click a bone to add it, or to remove it where it is drawn" },
   measure: { key: "m", name: "Measure", help: "Drag a line to measure its length in px, and in mm where the spacing is known" },
   window: { key: "w", name: "Window", help: "Drag horizontally for contrast, vertically for brightness" },
   hand: { key: "h", name: "Move", help: "Drag the film (or hold Space, or the middle button)" },
 };
 
+const LARGEST = 1000; // film px of the brush
 const CLOSE = { mouse: 9, pen: 12, touch: 24 }; // screen px within which a polygon's first corner closes it
 
 export class Tools {
   constructor(editor, view, canvas) {
     Object.assign(this, { editor, view, canvas });
     this.tool = "brush";
-    this.size = 12; // of the brush, film px
+    this.reach = 24; // of the brush, screen px: it covers the same on the screen however large the film is shown
+    this.size = 12; // likewise, film px
     this.pointers = new Map();
     this.cursor = null; // film px under the pointer, or moved by the arrow keys
     this.byKeys = false;
     this.points = []; // of a polygon
+    this.shape = null; // the polygon drawn last
     this.line = null; // of a measurement
     this.pointer = "mouse";
     this.space = false;
@@ -39,6 +43,7 @@ export class Tools {
     on("contextmenu", (event) => event.preventDefault());
     on("wheel", this.wheel, { passive: false });
     view.onchange = () => this.drawMarks();
+    view.onzoom = () => this.scaleBrush();
     editor.settle = () => this.settle();
   }
 
@@ -51,8 +56,23 @@ export class Tools {
     this.onchange();
   }
 
+  // Set the brush in film px.
   resizeBrush(size) {
-    this.size = Math.round(Math.min(400, Math.max(1, size)));
+    this.size = Math.round(Math.min(LARGEST, Math.max(1, size)));
+    this.reach = (this.size * this.view.scale) / this.view.ratio;
+    this.drawMarks();
+    this.onchange();
+  }
+
+  // Set the brush in screen px.
+  reachTo(reach) {
+    this.reach = reach;
+    this.scaleBrush();
+  }
+
+  scaleBrush() {
+    const size = Math.round((this.reach * this.view.ratio) / this.view.scale);
+    this.size = Math.min(LARGEST, Math.max(1, size));
     this.drawMarks();
     this.onchange();
   }
@@ -97,14 +117,16 @@ export class Tools {
       this.action = { kind: "stroke", last: [x, y], bone: tool === "brush" && !erase };
       this.stamp([x, y]);
     } else if (tool === "polygon") {
-      if (this.closes(x, y)) this.closePolygon(erase);
+      const corner = !this.points.length && this.shape?.isLast && this.shape.take([x, y], this.pointer);
+      if (corner) this.action = { kind: "corner" };
+      else if (this.closes(x, y)) this.closePolygon(erase);
       else {
         this.points.push([x, y]);
         this.action = { kind: "lasso" };
       }
       this.drawMarks();
     } else if (tool === "fill") editor.fillAt(x, y, erase);
-    else if (tool === "grow") editor.growAt(x, y, erase);
+    else if (tool === "bone") editor.boneAt(x, y, erase);
     else if (tool === "measure") {
       this.line = [[x, y], [x, y]];
       this.action = { kind: "measure" };
@@ -135,6 +157,7 @@ export class Tools {
       for (const each of events.length ? events : [event]) this.stroke(this.view.toFilm(...this.at(each)));
     } else if (this.action.kind === "lasso") this.lasso();
     else if (this.action.kind === "measure") this.line[1] = this.cursor;
+    else if (this.action.kind === "corner") this.shape.move(this.cursor);
     this.drawMarks();
   }
 
@@ -148,7 +171,7 @@ export class Tools {
     }
     this.settle();
     if (action.kind === "lasso" && action.dragged && this.points.length > 5)
-      this.closePolygon(event.shiftKey || event.altKey);
+      this.closePolygon(event.shiftKey || event.altKey, false);
     this.drawMarks();
   }
 
@@ -157,6 +180,7 @@ export class Tools {
     const { action } = this;
     this.action = null;
     if (action?.kind === "stroke") this.editor.finish(action.bone ? "brush" : "eraser");
+    if (action?.kind === "corner") this.shape.drop();
   }
 
   cancelled(event) {
@@ -221,11 +245,12 @@ export class Tools {
     return Math.hypot(x - fx, y - fy) * this.view.scale < (CLOSE[this.pointer] ?? CLOSE.mouse) * this.view.ratio;
   }
 
-  closePolygon(erase) {
+  // corners: whether they can be moved afterwards; a lasso has too many.
+  closePolygon(erase, corners = true) {
     const points = this.points;
     this.points = [];
     this.action = null;
-    if (points.length >= 3) this.editor.draw(polygon(points), !erase, "polygon");
+    this.shape = points.length >= 3 ? new DrawnPolygon(this.editor, this.view, points, !erase, corners) : null;
     this.drawMarks();
   }
 
@@ -233,6 +258,7 @@ export class Tools {
   cancel() {
     this.giveUpStroke();
     this.points = [];
+    this.shape = null;
     this.action = null;
     this.line = null;
     this.drawMarks();

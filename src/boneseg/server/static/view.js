@@ -25,6 +25,7 @@ export class View {
     this.level = null; // threshold being previewed, of 256
     this.reference = null; // the reference mask, a byte per pixel
     this.onchange = () => {};
+    this.onzoom = () => {};
     this.pending = null;
     this.resize();
   }
@@ -74,6 +75,7 @@ export class View {
     this.scale = 0.97 * Math.min(width / this.film.width, height / this.film.height);
     this.left = (width - this.film.width * this.scale) / 2;
     this.top = (height - this.film.height * this.scale) / 2;
+    this.onzoom();
     this.redraw();
   }
 
@@ -95,6 +97,7 @@ export class View {
     this.scale = scale;
     this.left = x - fx * scale;
     this.top = y - fy * scale;
+    this.onzoom();
     this.redraw();
   }
 
