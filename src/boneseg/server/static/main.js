@@ -96,7 +96,8 @@ async function saveLeft() {
 
 let saving = false;
 
-async function save(state) {
+// onward: open the next film to do afterwards.
+async function save(state, onward = false) {
   if (!editor.row || saving) return;
   saving = true;
   try {
@@ -106,7 +107,7 @@ async function save(state) {
     list.replace(saved);
     notify(`${saved.name}: ${state === "accepted" ? "accepted" : "saved as corrected"}`, "good");
     showHistory();
-    if (state === "accepted") await openNext();
+    if (onward) await openNext();
   } catch (error) {
     notify(error.message, "error");
   } finally {
@@ -309,14 +310,14 @@ const neighbour = (step) => () => {
   if (id) open(id);
 };
 const help = () => $("help").showModal();
-const actions = { save: saveAsItIs, accept: () => save("accepted"), next: openMostInformative, neighbour, help };
+const actions = { save: saveAsItIs, accept: () => save("accepted", true), next: openMostInformative, neighbour, help };
 const KEYS = shortcuts({ editor, view, tools, panel, actions });
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
 const BUTTONS = {
   add: () => $("files").click(),
   "empty-add": () => $("files").click(),
-  accept: () => save("accepted"),
+  accept: actions.accept,
   save: saveAsItIs,
   undo: () => editor.undo(),
   redo: () => editor.redo(),
