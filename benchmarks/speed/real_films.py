@@ -125,11 +125,11 @@ def _in_rle(values: Values) -> bytes:
 def _from_rle(data: bytes, shape: tuple[int, int]) -> NDArray[np.generic]:
     _, first, second = struct.unpack("<3I", data[:12])
     count = shape[0] * shape[1]
-    values = np.empty((count, 2), np.uint8)
-    for byte, part in ((1, data[first:second]), (0, data[second:])):
-        unpacked = imagecodecs.packbits_decode(part, out=count + 15)
-        values[:, byte] = np.frombuffer(unpacked, np.uint8, count)
-    return values.view("<u2").reshape(shape)
+    scratch, values = np.empty(count + 15, np.uint8), np.empty(count, np.uint16)
+    values[:] = imagecodecs.packbits_decode(data[first:second], out=scratch)[:count]
+    values <<= 8
+    values |= imagecodecs.packbits_decode(data[second:], out=scratch)[:count]
+    return values.reshape(shape)
 
 
 def _in_jpeg(values: Values) -> bytes:

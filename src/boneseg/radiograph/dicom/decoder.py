@@ -1,6 +1,7 @@
 """Decode one compressed frame in a child process (`_util/disposable.py`): both sides.
 
-    pixels = decoded(codestream, Shape(2500, 2048, 1, 16), seconds=8)
+    with decoded(codestream, Shape(2500, 2048, 1, 16), seconds=8) as pixels:
+        stored = pixels.copy()
 
 For each syntax the decoder under continuous fuzzing (OSS-Fuzz) is used: libjpeg-turbo for 8- and
 12-bit and lossless JPEG, OpenJPEG for JPEG 2000 and HTJ2K, CharLS for JPEG-LS. They come with
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from threading import Lock
@@ -22,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util import runtime
-from boneseg._util.disposable import DiedError, Disposable, answer_with
+from boneseg._util.disposable import DiedError, Disposable, Room, answer_with
 from boneseg.radiograph.dicom.codestream import Codestream, Shape
 
 Pixels = NDArray[np.integer]
@@ -30,6 +33,7 @@ Pixels = NDArray[np.integer]
 _OVERHEAD = 192 * 2**20  # bytes that a decoder may use for any frame
 _WORKING = 8  # further bytes that it may use per byte of pixels
 _RLE_PADDING = 15  # bytes after a segment; a wrong size differs by MIN_SIDE or more
+_LINE = 1024  # bytes; the header of a request is shorter
 _WALL = 4.0  # multiple of the CPU time, for busy machines
 _DONE, _FAILED, _FULL, _OTHER, _LACKING = b"\0", b"\1", b"\2", b"\3", b"\4"
 _REASONS = {
@@ -48,34 +52,55 @@ class EndedError(DecodingError):
     """The child process died or was stopped while decoding."""
 
 
-def decoded(codestream: Codestream, shape: Shape, seconds: float) -> Pixels:
+@contextmanager
+def decoded(codestream: Codestream, shape: Shape, seconds: float) -> Iterator[Pixels]:
     """Decode a frame: rows x columns, or rows x columns x samples, uint8, uint16 or uint32.
+
+    The pixels are in memory shared with the decoder, which the next frame overwrites: copy them
+    within the block.
 
     shape: the required shape, with the bits allocated per sample (8, 16 or 32). Samples with fewer
     bits are returned in the smallest of the three types. seconds: limit of CPU time. Raises
     DecodingError.
     """
-    size = shape.rows * shape.columns * shape.samples * max(shape.bits // 8, 1)
-    memory = _OVERHEAD + _WORKING * size
-    header = {"kind": codestream.kind, "shape": shape, "seconds": seconds, "memory": memory}
+    dtype = _type_of(codestream, shape)
+    size = shape.rows * shape.columns * shape.samples
+    header = {
+        "kind": codestream.kind,
+        "shape": _size_of(shape),
+        "type": dtype.str,
+        "seconds": seconds,
+        "memory": _OVERHEAD + _WORKING * size * max(shape.bits // 8, 1),
+    }
     request = [json.dumps(header).encode() + b"\n", codestream.data]
     try:
         child = _taken()
-        reply = child.ask(request, _WALL * seconds, most=4 * size + 64)
+        reply = child.ask(request, _WALL * seconds, most=size * dtype.itemsize + len(_DONE))
     except DiedError as error:
         if error.late:
             raise EndedError(f"takes more than {seconds:.1f} s to decode") from None
         raise EndedError(f"cannot be decoded: it {error}") from None
-    _give_back(child)
-    state, content = bytes(reply[:1]), memoryview(reply)[1:]
-    if state != _DONE:
-        raise DecodingError(_REASONS.get(state, _REASONS[_FAILED]))
-    count = shape.rows * shape.columns * shape.samples
-    width, rest = divmod(len(content), count)
-    if rest or width not in (1, 2, 4):
-        raise DecodingError("cannot be decoded")
-    full = (shape.rows, shape.columns, shape.samples)
-    return np.frombuffer(content, f"u{width}").reshape(full if shape.samples > 1 else full[:2])
+    try:
+        state = bytes(reply[-len(_DONE) :])
+        if state != _DONE:
+            raise DecodingError(_REASONS.get(state, _REASONS[_FAILED]))
+        unsigned = np.dtype(f"u{dtype.itemsize}")
+        yield np.frombuffer(reply, unsigned, size).reshape(_size_of(shape))
+    finally:
+        del reply
+        child.trim()
+        _give_back(child)
+
+
+def _type_of(codestream: Codestream, shape: Shape) -> np.dtype[np.integer]:
+    """The type that samples are decoded to: the smallest."""
+    bits = codestream.shape.bits or shape.bits
+    width = 1 if bits <= 8 else 2 if bits <= 16 else 4
+    return np.dtype(f"{'i' if codestream.signed else 'u'}{width}")
+
+
+def _size_of(shape: Shape) -> tuple[int, ...]:
+    return shape[:3] if shape.samples > 1 else shape[:2]
 
 
 # -- idle child processes -------------------------------------------------------------------------
@@ -137,100 +162,102 @@ class _SizeError(Exception):
 
 def serve() -> None:
     """Decode frames from the parent process until it exits."""
-    import imagecodecs
-
     for name in ("jpeg8", "jpeg2k", "jpegls", "packbits"):
-        getattr(imagecodecs, f"{name}_decode")  # imported before the memory limit applies
+        _codec(name)  # imported before the memory limit applies
     answer_with(_answer)
 
 
-def _answer(request: bytearray) -> Iterator[bytes | memoryview]:
-    end = request.index(b"\n")
-    header = json.loads(request[:end])
-    shape, data = Shape(*header["shape"]), bytes(memoryview(request)[end + 1 :])
+def _answer(request: memoryview, room: Room) -> Iterator[bytes]:
+    line, _, _ = bytes(request[:_LINE]).partition(b"\n")
+    header, data = json.loads(line), request[len(line) + 1 :]
     runtime.bound_memory(header["memory"])
     runtime.bound_cpu(header["seconds"])
     try:
-        pixels = _DECODERS[header["kind"]](data, shape)
-        expected = (shape.rows, shape.columns, shape.samples)
-        if pixels.shape != (expected if shape.samples > 1 else expected[:2]):
-            raise _SizeError
-        content = np.ascontiguousarray(pixels).data.cast("B")
+        dtype, size = np.dtype(header["type"]), math.prod(header["shape"])
+        memory = room(size * dtype.itemsize)
+        _DECODERS[header["kind"]](data, np.frombuffer(memory, dtype).reshape(header["shape"]))
     except MemoryError:
         yield _FULL
     except ImportError:
         yield _LACKING
     except _SizeError:
         yield _OTHER
-    except Exception:  # each codec has its own error class, without useful messages
-        yield _FAILED
+    except Exception as error:  # each codec has its own error class, without useful messages
+        yield _OTHER if str(error).startswith("invalid out") else _FAILED
     else:
-        yield from (_DONE, content)
+        yield _DONE
 
 
-def _jpeg(data: bytes, shape: Shape) -> Pixels:
+def _codec(name: str) -> Callable[..., NDArray[np.uint8]]:
+    """A decoder of imagecodecs, whose annotations leave out memoryview."""
     import imagecodecs
 
+    found: Callable[..., NDArray[np.uint8]] = getattr(imagecodecs, f"{name}_decode")
+    return found
+
+
+def _jpeg(data: memoryview, out: Pixels) -> None:
     # Keep the coded colour space: pydicom converts YBR according to the header. libjpeg does not
     # convert if both names are equal.
-    space = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}[shape.samples]
-    pixels: Pixels = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
-    return pixels
+    space = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}[out.shape[2] if out.ndim > 2 else 1]
+    _codec("jpeg8")(data, colorspace=space, outcolorspace=space, out=out)
 
 
-def _jpeg_2000(data: bytes, shape: Shape) -> Pixels:
-    import imagecodecs
-
-    pixels: Pixels = imagecodecs.jpeg2k_decode(data)
-    return pixels
+def _jpeg_2000(data: memoryview, out: Pixels) -> None:
+    _codec("jpeg2k")(data, numthreads=_cores(), out=out)
 
 
-def _jpeg_ls(data: bytes, shape: Shape) -> Pixels:
-    import imagecodecs
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    pixels: Pixels = imagecodecs.jpegls_decode(data)
-    return pixels
+
+def _jpeg_ls(data: memoryview, out: Pixels) -> None:
+    _codec("jpegls")(data, out=out)
 
 
-def _rle(data: bytes, shape: Shape) -> Pixels:
+def _rle(data: memoryview, out: Pixels) -> None:
     """Merge the RLE segments, one for each byte of a sample, high byte first (PS3.5 G.2)."""
-    import imagecodecs
-
-    width, pixels = shape.bits // 8, shape.rows * shape.columns
-    starts = [*np.frombuffer(data[4:64], "<u4")[: shape.samples * width].tolist(), len(data)]
-    values = np.empty((pixels, shape.samples, width), np.uint8)
-    for place, (start, end) in enumerate(pairwise(starts)):
+    width, pixels = out.itemsize, out.shape[0] * out.shape[1]
+    values = out.reshape(pixels, -1)
+    starts = np.frombuffer(data[4:64], "<u4")[: values.shape[1] * width].tolist()
+    scratch = np.empty(pixels + _RLE_PADDING, np.uint8)
+    for place, (start, end) in enumerate(pairwise([*starts, len(data)])):
         try:
-            unpacked = imagecodecs.packbits_decode(data[start:end], out=pixels + _RLE_PADDING)
+            unpacked = _codec("packbits")(data[start:end], out=scratch)
         except Exception as error:  # ImcdError, which has no public name
             raise (_SizeError if "OUTPUT_TOO_SMALL" in str(error) else ValueError) from None
         if len(unpacked) < pixels:
             raise _SizeError
         sample, byte = divmod(place, width)
-        values[:, sample, width - 1 - byte] = np.frombuffer(unpacked, np.uint8, pixels)
-    full = (shape.rows, shape.columns, shape.samples)
-    return values.view(f"<u{width}").reshape(full if shape.samples > 1 else full[:2])
+        if byte == 0:
+            values[:, sample] = unpacked[:pixels]
+        else:
+            values[:, sample] <<= 8
+            values[:, sample] |= unpacked[:pixels]
 
 
-def _jpeg_16(data: bytes, shape: Shape) -> Pixels:
+def _jpeg_16(data: memoryview, out: Pixels) -> None:
     import gdcm
 
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
-    fragment.SetByteStringValue(data)
+    fragment.SetByteStringValue(bytes(data))
     fragments.AddFragment(fragment)
     element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
     element.SetValue(fragments.__ref__())
     image = gdcm.Image()
     image.SetNumberOfDimensions(2)
-    image.SetDimensions((shape.columns, shape.rows, 1))
+    image.SetDimensions((out.shape[1], out.shape[0], 1))
     image.SetDataElement(element)
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, 16, 15, 0))
     decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(decoded, "<u2").reshape(shape.rows, shape.columns)
+    out[:] = np.frombuffer(decoded, "<u2").reshape(out.shape)
 
 
-_DECODERS: dict[str, Callable[[bytes, Shape], Pixels]] = {
+_DECODERS: dict[str, Callable[[memoryview, Pixels], object]] = {
     "jpeg": _jpeg,
     "jpeg-16": _jpeg_16,
     "jpeg-2000": _jpeg_2000,

@@ -86,7 +86,7 @@ def _left_justified(dataset: Dataset, index: int) -> NDArray[np.integer] | None:
 def _stored(dataset: Dataset, index: int) -> NDArray[np.integer]:
     """Raises DecodingError, and almost any error if the file is damaged."""
     if dataset.file_meta.TransferSyntaxUID not in KINDS:
-        return pixel_array(dataset, index=index)
+        return pixel_array(dataset, index=index, view_only=True)
     check_fragments(dataset.PixelData)
     frame = get_frame(
         dataset.PixelData,
@@ -118,7 +118,6 @@ def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[np.integer]:
     _compare(codestream, header)
     samples = header.rows * header.columns * header.samples
     size = _SECONDS_PER_SAMPLE * samples + _SECONDS_PER_BYTE * len(codestream.data)
-    unpacked = decoded(codestream, header, _SECONDS + size)
     options: dict[str, Any] = {
         "rows": header.rows,
         "columns": header.columns,
@@ -130,11 +129,14 @@ def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[np.integer]:
         "planar_configuration": int(dataset.get("PlanarConfiguration") or 0),
         "pixel_keyword": "PixelData",
         "number_of_frames": 1,
-        "unpacked": unpacked,
     }
-    pixels, _ = _decoder(syntax).as_array(
-        encapsulate([codestream.data]), index=0, decoding_plugin="boneseg", **options
-    )
+    with decoded(codestream, header, _SECONDS + size) as options["unpacked"]:
+        pixels, _ = _decoder(syntax).as_array(  # a copy
+            encapsulate([codestream.data[: codestream.head]]),  # the rest is decoded
+            index=0,
+            decoding_plugin="boneseg",
+            **options,
+        )
     return pixels
 
 

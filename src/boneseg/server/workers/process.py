@@ -11,7 +11,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 from boneseg._util import runtime
-from boneseg._util.disposable import answer_with
+from boneseg._util.disposable import Room, answer_with
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
 from boneseg.server.errors import ServerError
@@ -26,7 +26,7 @@ def serve() -> None:
     """Load the model of the first request, then run the tasks of the others."""
     engine: Engine | None = None
 
-    def answer(request: bytearray) -> Iterator[bytes]:
+    def answer(request: memoryview, _: Room) -> Iterator[bytes]:
         nonlocal engine
         reply: Reply
         if engine is None:

@@ -92,7 +92,7 @@ class Worker:
     def _all(self) -> list[Disposable]:
         return list(self._children.values())  # a copy: another thread may replace one
 
-    def _ask(self, bundle: Path, request: object, seconds: float) -> bytearray:
+    def _ask(self, bundle: Path, request: object, seconds: float) -> memoryview:
         """The pickled reply to a request. Raises DiedError."""
         return self._children[bundle].ask([pickle.dumps(request)], seconds, LARGEST)
 
