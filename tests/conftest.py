@@ -19,6 +19,7 @@ from boneseg.inference.engine import Engine
 from tests.support.requirements import missing
 
 if TYPE_CHECKING:
+    from boneseg.bundle.store import Bundle
     from tests.support.orthanc import Orthanc
 
 # With a test process on every core, further threads of OpenMP only wait for one another, spinning.
@@ -71,6 +72,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def engine() -> Engine:
     """The model that ships, ready to run."""
     return Engine()
+
+
+@pytest.fixture(scope="session")
+def named_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A small model that names bones: see `tests/support/named_bones.py`."""
+    from tests.support.named_bones import save_named_bundle
+
+    return save_named_bundle(tmp_path_factory.mktemp("named") / "bones")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,11 +15,14 @@ from boneseg.masks.segmentation import Model
 if TYPE_CHECKING:
     from boneseg.recipes.network import SettledNetwork
 
-FORMAT = 1
+FORMAT = 2  # the newest that is read; cards without named bones are written as 1
 MOST_MEMBERS = 1000
 MOST_SCALE = 4.0  # of a further grid
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
+NAMES_ONNX, NAMES_WEIGHTS = "names.onnx", "names.safetensors"
+
+_BONE = re.compile(r"[a-z][a-z0-9-]*( [a-z0-9-]+)*")  # also the name of a file
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,30 @@ class CardData:
     seen: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class CardBones:
+    """The network of a bundle that names bones: see `bundle/names.py`.
+
+    names: of the bones, in the order of its channels. widths: channels of the levels of its
+    decoder, finest first. metrics: by the name of the metric, for information.
+    """
+
+    names: tuple[str, ...]
+    widths: tuple[int, ...]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name that is invalid or not unique, or widths that are."""
+        valid = all(map(_BONE.fullmatch, self.names)) and len(set(self.names)) == len(self.names)
+        if not (self.names and valid and self.widths and min(self.widths) >= 1):
+            raise ValueError("a name of a bone is invalid, or a width of the decoder")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """The content of model.json. Fields that a newer boneseg adds are ignored."""
 
-    format: int = FORMAT  # version of this file
+    format: int = 1  # version of this file
     architecture: dict[str, object]  # settings of the network, as JSON
     height: int  # of the working grid, px
     width: int  # likewise
@@ -58,6 +81,7 @@ class Card:
     recipe: dict[str, object]  # as JSON, of whichever version
     versions: dict[str, str]  # of Python and the libraries
     licence: str = "as its training data allow"  # of the weights
+    bones: CardBones | None = None  # the network that names bones, if there is one
     files: dict[str, str] = field(default_factory=dict)  # name: SHA-256
     card_sha256: str = ""  # of this card, except this field
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from boneseg._util.quiet import muted, quiet, undecided_start_method
-from boneseg.bundle.card import ONNX, WEIGHTS, Card
+from boneseg.bundle.card import Card
 
 
 class _Probability(nn.Module):
@@ -51,20 +52,34 @@ def export(network: nn.Module, path: Path, card: Card) -> None:
         )
 
 
-def share_weights(folder: Path) -> None:
-    """Replace weights in the ONNX file by references to identical bytes in weights.safetensors.
+def share_weights(path: Path, files: Mapping[str, str]) -> None:
+    """Replace weights in an ONNX file by references to identical bytes in safetensors files.
 
-    Weights that the export has changed (batch norms folded into convolutions) stay in it.
+    files: those beside it, by the beginning of the names of the network's modules that they hold;
+    a file has these names without it. Weights that the export has changed (batch norms folded into
+    convolutions) stay in the ONNX file.
     """
-    model, file = onnx.load(folder / ONNX), (folder / WEIGHTS).read_bytes()
-    start = 8 + int.from_bytes(file[:8], "little")  # https://github.com/huggingface/safetensors
-    table = json.loads(file[8:start])
+    model = onnx.load(path)
+    held = {start: (file, *_table(path.with_name(file))) for start, file in files.items()}
     for tensor in model.graph.initializer:
-        entry = table.get(tensor.name.removeprefix("network."), {"data_offsets": (0, 0)})
-        first, last = entry["data_offsets"]
-        if last > first and file[start + first : start + last] == tensor.raw_data:
-            onnx.external_data_helper.set_external_data(
-                tensor, WEIGHTS, offset=start + first, length=last - first
-            )
-            tensor.ClearField("raw_data")
-    (folder / ONNX).write_bytes(model.SerializeToString())
+        name = tensor.name.removeprefix("network.")
+        for start, (file, data, places) in held.items():
+            first, last = places.get(name.removeprefix(start), (0, 0))
+            if name.startswith(start) and last > first and data[first:last] == tensor.raw_data:
+                onnx.external_data_helper.set_external_data(
+                    tensor, file, offset=first, length=last - first
+                )
+                tensor.ClearField("raw_data")
+                break
+    path.write_bytes(model.SerializeToString())
+
+
+def _table(path: Path) -> tuple[bytes, dict[str, tuple[int, int]]]:
+    """The bytes of a safetensors file, and where in them each tensor begins and ends."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")  # https://github.com/huggingface/safetensors
+    table = json.loads(data[8:start])
+    places = {
+        name: entry["data_offsets"] for name, entry in table.items() if name != "__metadata__"
+    }
+    return data, {name: (start + first, start + last) for name, (first, last) in places.items()}

@@ -5,6 +5,7 @@
     RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W;
                                      identical weights are referenced in weights.safetensors
     RUN/bundle/int8.xml, int8.bin    the same in 8-bit integers for OpenVINO (optional)
+    RUN/bundle/names.*               a network that names bones (optional): `names.py`
 
 Nothing is ever unpickled, and the SHA-256 of each file is verified before use.
 """
@@ -24,13 +25,15 @@ from boneseg.bundle.card import (
     FORMAT,
     INT8,
     INT8_WEIGHTS,
+    NAMES_ONNX,
+    NAMES_WEIGHTS,
     ONNX,
     WEIGHTS,
     Card,
     card_digest,
 )
 from boneseg.bundle.shipped import bundled
-from boneseg.errors import BundleError
+from boneseg.errors import BundleError, UsageError
 from boneseg.preprocessing import Preparation, fitted
 
 if TYPE_CHECKING:
@@ -86,7 +89,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_tensors(weights, building / WEIGHTS)
         export(network, building / ONNX, card)
-        share_weights(building)
+        share_weights(building / ONNX, {"": WEIGHTS})
         card = sign(building, card)
         replace_folder(path, building)
     return Bundle(path, card)
@@ -128,7 +131,10 @@ def _read_card(folder: Path) -> Card:
         ) from None
     except (ValueError, TypeError, RecursionError):
         raise BundleError(f"{path}: is damaged; copy the bundle again") from None
-    if set(card.files) not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}):
+    own = {NAMES_ONNX, NAMES_WEIGHTS} if card.bones is not None else set()
+    if set(card.files) - own not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}) or (
+        own - set(card.files)
+    ):
         raise BundleError(f"{path}: has no valid checksums; copy the bundle again")
     if card.card_sha256 != digest:
         raise BundleError(f"{path}: has changed since it was saved; copy the bundle again")
@@ -163,6 +169,13 @@ def load_network(bundle: Bundle) -> nn.Module:
         problem = f"its weights do not fit its {CARD}"
         raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
     return network.eval()
+
+
+def without_names(bundle: Bundle) -> UsageError:
+    """The error for a bundle that is asked to name bones, and has no network for it."""
+    return UsageError(
+        f"{bundle.path}: does not name bones; give a model that does, or omit --bones"
+    )
 
 
 def _sha256(path: Path) -> str:

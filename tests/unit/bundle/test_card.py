@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.bundle.card import CARD, Card, CardData, card_digest
+from boneseg.bundle.card import CARD, FORMAT, Card, CardData, card_digest
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle, seen_by
 from boneseg.errors import BundleError
@@ -77,7 +77,7 @@ def test_a_field_that_is_not_known_is_signed_like_the_others(copied: Path) -> No
 
 
 def test_a_newer_format_is_refused(copied: Path) -> None:
-    changed(copied, format=2)
+    changed(copied, format=FORMAT + 1)
     with pytest.raises(BundleError, match="written by a newer boneseg; update boneseg"):
         load_bundle(copied)
 

@@ -91,7 +91,7 @@ def test_the_two_files_hold_a_weight_once(tmp_path: Path) -> None:
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles without their ONNX, which takes long to write."""
     monkeypatch.setattr("boneseg.bundle.onnx.export", lambda _, path, __: path.write_bytes(b""))
-    monkeypatch.setattr("boneseg.bundle.onnx.share_weights", lambda _: None)
+    monkeypatch.setattr("boneseg.bundle.onnx.share_weights", lambda _, __: None)
 
 
 @pytest.mark.usefixtures("plain")
