@@ -6,15 +6,17 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.bundle.card import ONNX
+from boneseg.bundle.card import NAMES_ONNX, ONNX
 from boneseg.bundle.shipped import bundled
-from boneseg.bundle.store import Bundle, load_bundle
+from boneseg.bundle.store import Bundle, load_bundle, without_names
 from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
+from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
@@ -32,6 +34,8 @@ from boneseg.preprocessing import (
     resized,
 )
 from boneseg.radiograph.film import Radiograph
+
+Mask = NDArray[np.bool_]
 
 MOST = 4  # films processed concurrently: each is in memory with its results
 
@@ -64,6 +68,8 @@ class Engine:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
         self._network = open_backend(bundle, backend, self.at_once)
+        self._backend, self._naming = backend, Lock()
+        self._names: Backend | None = None  # opened when bones are first named
         self._full_resolution = full_resolution
         self._every = (
             bundle.path.resolve() == bundled().resolve() if every_bone is None else every_bone
@@ -113,14 +119,22 @@ class Engine:
         probability = scaled(mean, card.temperature)
         mask = restored_mask(probability, at, card.threshold)
         scores = partial(preparation.restore, probability, at)
-        return Finding(scores, mask, pixels, evidence, self._every, thumbnail)
+        naming = partial(self._bones, grid, place, mask)
+        return Finding(scores, mask, pixels, evidence, self._every, thumbnail, naming)
 
     def segmentation(
-        self, film: Radiograph, finding: Finding, name: Path | str, title: str = ""
+        self,
+        film: Radiograph,
+        finding: Finding,
+        name: Path | str,
+        title: str = "",
+        *,
+        bones: bool = False,
     ) -> Segmentation:
         """A finding with its film and model, as the writers of masks take it.
 
-        name: of the film in outputs. title: its name in a document of several films.
+        name: of the film in outputs. title: its name in a document of several films. bones: whether
+        the bones have their names.
         """
         return Segmentation(
             film,
@@ -130,7 +144,33 @@ class Engine:
             Path(name),
             called=title,
             judged=lambda: finding.verdict,
+            named=(lambda: finding.bones) if bones else None,
         )
+
+    def check_names(self) -> None:
+        """Raise UsageError if the bundle does not name bones, and BundleError if it cannot."""
+        self._namer()
+
+    def _namer(self) -> Backend:
+        """The network that names bones, which few calls need."""
+        if self.bundle.card.bones is None:
+            raise without_names(self.bundle)
+        with self._naming:
+            if self._names is None:
+                self._names = open_backend(self.bundle, self._backend, self.at_once, names=True)
+            return self._names
+
+    def _bones(self, grid: Floats, place: Placement, mask: Mask) -> dict[str, Mask]:
+        """The mask of each bone by its name, found on the first working grid alone."""
+        from boneseg.inference.bones import named_masks  # few calls need it
+
+        network = self._namer()
+        assert self.bundle.card.bones is not None
+        names = self.bundle.card.bones.names
+        found = self._mirrored_back(
+            self._answer(network, self._films(grid), len(names), NAMES_ONNX)
+        )
+        return named_masks(found.mean(axis=0), place, mask, names)
 
     def _evidence(self, grid: Floats, place: Placement, views: Floats) -> Evidence:
         """What the verdict on the mask is based on, on the first grid alone."""
@@ -148,17 +188,23 @@ class Engine:
 
     def _views(self, films: Floats) -> Floats:
         """The probability of each member and augmentation, float32 K x height x width."""
-        card = self.bundle.card
-        found = self._network(films)
-        if found.shape != (len(films), card.members, *films.shape[2:]):
+        found = self._answer(self._network, films, self.bundle.card.members, ONNX)
+        return self._mirrored_back(found).reshape(-1, *found.shape[-2:])
+
+    def _answer(self, network: Backend, films: Floats, channels: int, file: str) -> Floats:
+        """The output of a network, float32 N x channels x height x width."""
+        found = network(films)
+        if found.shape != (len(films), channels, *films.shape[2:]):
             raise BundleError(
-                f"{self.bundle.path}: the output size of its {ONNX} does not match its card"
+                f"{self.bundle.path}: the output size of its {file} does not match its card"
             )
         if not np.isfinite(found).all():
             raise BonesegError(f"{self.bundle.path}: the model returns non-finite values")
-        if card.flips:
-            found = np.stack([found[0], found[1, :, :, ::-1]])
-        return found.reshape(-1, *found.shape[-2:])
+        return found
+
+    def _mirrored_back(self, found: Floats) -> Floats:
+        """The output for `_films`, with that for the mirror image mirrored."""
+        return np.stack([found[0], found[1, :, :, ::-1]]) if self.bundle.card.flips else found
 
     def probability(self, film: Radiograph | Floats) -> Floats:
         """The probability of bone on a film: float32 H x W."""

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.errors import UsageError
 from boneseg.inference.plausibility import likeness
 from boneseg.inference.verdict.evidence import Evidence, Predictions
 from boneseg.masks.verdict import NO_RADIOGRAPH, Verdict
@@ -24,6 +25,7 @@ class Finding:
     evidence: makes what the verdict is based on (default: the film, its probability and its mask).
     every: whether the model should find every bone, as the bundled one.
     thumbnail: the film as the film check sees it, if it has been resized.
+    naming: divides the mask into bones with names; None if no bundle has found it.
     """
 
     scores: Floats | Callable[[], Floats]
@@ -32,6 +34,7 @@ class Finding:
     evidence: Callable[[], Evidence] | None = None
     every: bool = False
     thumbnail: Floats | None = None
+    naming: Callable[[], dict[str, NDArray[np.bool_]]] | None = None
 
     @cached_property
     def probability(self) -> Floats:
@@ -47,6 +50,17 @@ class Finding:
     def likeness(self) -> float:
         """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
         return likeness(self.film if self.thumbnail is None else self.thumbnail)
+
+    @cached_property
+    def bones(self) -> dict[str, NDArray[np.bool_]]:
+        """The mask of each bone on the film by its name, bool H x W: see `inference/bones.py`.
+
+        Computed when it is first asked for, by a second network. Raises UsageError if the model
+        does not name bones.
+        """
+        if self.naming is None:
+            raise UsageError("this finding has no names of bones; use the engine of a bundle")
+        return self.naming()
 
     @cached_property
     def verdict(self) -> Verdict:

@@ -19,36 +19,39 @@ from boneseg.inference.backends.base import Backend
 CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # on Linux, and on WSL
 
 
-def _openvino(bundle: Bundle, at_once: int) -> Backend:
+def _openvino(bundle: Bundle, at_once: int, names: bool) -> Backend:
     from boneseg.inference.backends.openvino import OpenVino
 
-    return OpenVino(bundle, at_once)
+    return OpenVino(bundle, at_once, names=names)
 
 
-def _onnxruntime(bundle: Bundle, at_once: int) -> Backend:
+def _onnxruntime(bundle: Bundle, at_once: int, names: bool) -> Backend:
     from boneseg.inference.backends.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(bundle, at_once)
+    return OnnxRuntime(bundle, at_once, names=names)
 
 
-def _torch(bundle: Bundle, at_once: int) -> Backend:
+def _torch(bundle: Bundle, at_once: int, names: bool) -> Backend:
     from boneseg.inference.backends.torch import Torch
 
-    return Torch(bundle, at_once)
+    return Torch(bundle, at_once, names=names)
 
 
-BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
+BACKENDS: dict[str, Callable[[Bundle, int, bool], Backend]] = {
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
     "torch": _torch,
 }
 
 
-def open_backend(bundle: Bundle, name: str | None = None, at_once: int = 1) -> Backend:
+def open_backend(
+    bundle: Bundle, name: str | None = None, at_once: int = 1, *, names: bool = False
+) -> Backend:
     """Open the backend of this name, or the best one for this machine.
 
     at_once: the number of concurrent calls to optimise for. (Used by OpenVINO only, which splits
-    the cores into as many streams.)
+    the cores into as many streams.) names: open the bundle's network that names bones, which must
+    exist, instead of the one that finds bone.
 
     Raises UsageError if the backend is unknown or not installed, and BundleError if it cannot run
     the bundle's network.
@@ -58,7 +61,7 @@ def open_backend(bundle: Bundle, name: str | None = None, at_once: int = 1) -> B
     chosen = name or suitable()
     if find_spec(chosen) is None:
         raise UsageError(f"--engine {chosen}: is not installed; pip install {chosen}")
-    return BACKENDS[chosen](bundle, at_once)
+    return BACKENDS[chosen](bundle, at_once, names)
 
 
 def suitable() -> str:

@@ -19,7 +19,10 @@ class Backend(Protocol):
     name: str  # as shown to the user
 
     def __call__(self, films: Floats) -> Floats:
-        """Map float32 N x 1 x H x W to the probability of bone, float32 N x members x H x W."""
+        """Map float32 N x 1 x H x W to probabilities, float32 N x K x H x W.
+
+        Of bone, from each member of an ensemble, or of each bone that has a name.
+        """
 
     def prepare(self, shape: Shape) -> None:
         """Prepare for inputs of this shape. Raises BundleError if that fails."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from boneseg.bundle.card import ONNX
+from boneseg.bundle.card import NAMES_ONNX, ONNX
 from boneseg.bundle.store import Bundle
 from boneseg.inference.backends.base import Shape, cannot_run
 from boneseg.preprocessing import Floats
@@ -13,18 +13,18 @@ from boneseg.preprocessing import Floats
 class OnnxRuntime:
     """ONNX Runtime on the CPU."""
 
-    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
+    def __init__(self, bundle: Bundle, at_once: int = 1, *, names: bool = False) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its errors are raised as BundleError
-        self._file = bundle.path / ONNX
+        self._file = bundle.path / (NAMES_ONNX if names else ONNX)
         try:
             self._session = onnxruntime.InferenceSession(
-                bundle.path / ONNX, options, providers=["CPUExecutionProvider"]
+                self._file, options, providers=["CPUExecutionProvider"]
             )
         except Exception:  # its exception classes are not public
-            raise cannot_run(bundle.path / ONNX, "ONNX Runtime", None) from None
+            raise cannot_run(self._file, "ONNX Runtime", None) from None
         self.name = f"ONNX Runtime {onnxruntime.__version__}, fp32, CPU"
 
     def __call__(self, films: Floats) -> Floats:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util.quiet import without_module
-from boneseg.bundle.card import INT8, ONNX
+from boneseg.bundle.card import INT8, NAMES_ONNX, ONNX
 from boneseg.bundle.store import Bundle
 from boneseg.inference.backends.base import KEPT, Shape, cannot_run
 from boneseg.inference.backends.compiled import CompiledNetworks
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class OpenVino:
     """OpenVINO on the CPU; bfloat16 if the CPU supports it."""
 
-    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
+    def __init__(self, bundle: Bundle, at_once: int = 1, *, names: bool = False) -> None:
         openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
         self._at_once, self._begun = at_once, False
@@ -40,7 +40,7 @@ class OpenVino:
         release = str(openvino.__version__)
         self._kept = CompiledNetworks.of(bundle.card.card_sha256, release)
         self._networks: dict[Shape, _Requests] = {}
-        self._file = INT8 if INT8 in bundle.card.files else ONNX
+        self._file = NAMES_ONNX if names else INT8 if INT8 in bundle.card.files else ONNX
         types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._machine = self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(types)
         kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"

@@ -23,15 +23,17 @@ _Graph = tuple[
 class Torch:
     """PyTorch: float32 on the CPU; on CUDA bfloat16, channels last, a CUDA graph per shape."""
 
-    def __init__(self, bundle: Bundle, at_once: int = 1) -> None:
+    def __init__(self, bundle: Bundle, at_once: int = 1, *, names: bool = False) -> None:
         import torch
 
+        from boneseg.bundle.names import load_names
         from boneseg.bundle.store import load_network
 
         cuda = torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
         self._dtype = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float32
-        network = load_network(bundle).to(self._device, self._dtype)
+        network = load_names(bundle) if names else load_network(bundle)
+        network = network.to(self._device, self._dtype)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         words = "bf16, CUDA" if self._dtype == torch.bfloat16 else f"fp32, {self._device.type}"
         self.name = f"PyTorch {torch.__version__}, {words}"
