@@ -21,6 +21,12 @@ SUMMARY = {
     "empty_predictions": "films whose prediction is empty and whose reference is not",
     "parts": "the same for each body part, if any are known",
 }
+BONES = {
+    "cases": "every film: its name, the scores of each bone drawn on it, and `not_drawn`, the "
+    "names of other bones that were found",
+    "bones": "every bone: `films` on which it is drawn; those on which it is `missed`; those on "
+    "which it is found but `not_drawn`; mean and ci95 of recall, precision and Dice",
+}
 CROSSVAL = {
     "folds": "every fold: its number, films, threshold, restarts, seconds, parameters, mean, std",
     **SUMMARY,
@@ -47,7 +53,12 @@ def documents() -> str:
         rows = [(f"`{field}`", code(annotation), note) for field, annotation, note in fields(found)]
         lines += ["", f"## {name}", "", joined(found.__doc__ or ""), ""]
         lines += table(("key", "type", "meaning"), rows)
-    for name, keys in (("evaluate --json", SUMMARY), ("crossval.json", CROSSVAL)):
+    others = {
+        "evaluate --json": SUMMARY,
+        "evaluate --bones --json": BONES,
+        "crossval.json": CROSSVAL,
+    }
+    for name, keys in others.items():
         lines += ["", f"## {name}", ""]
         lines += table(("key", "meaning"), [(f"`{key}`", words) for key, words in keys.items()])
     return "\n".join(lines) + "\n"

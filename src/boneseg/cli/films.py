@@ -32,6 +32,9 @@ from boneseg.cli.progress import Progress
 from boneseg.errors import BonesegError, UsageError
 
 if TYPE_CHECKING:
+    from boneseg.dataset.open import Dataset
+    from boneseg.evaluation.bones import BonesEvaluation
+    from boneseg.evaluation.evaluate import Evaluation
     from boneseg.inference.batch import Result
 
 NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to import
@@ -60,6 +63,13 @@ def segment(
     model: Model = None,
     formats: Formats = "mask,overlay",
     overlay_size: OverlaySize = "2048",
+    bones: Annotated[
+        bool,
+        Option(
+            help="Name the bones: a mask for each, and labels in formats that have them.",
+            panel=OUTPUT,
+        ),
+    ] = False,
     invert: Annotated[bool, Option(help="Invert films that show bone dark.", panel=INPUT)] = False,
     frame: Annotated[
         int | None,
@@ -93,7 +103,7 @@ def segment(
 ) -> int:
     """Segment bones in films; write a mask on each film's own pixel grid, and an overlay."""
     from boneseg.bundle.shipped import bundled
-    from boneseg.bundle.store import load_bundle
+    from boneseg.bundle.store import load_bundle, without_names
     from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.calibration import believable
@@ -109,6 +119,8 @@ def segment(
     films = find_radiographs(inputs, out)
     _report_films_in(out, inputs, films)
     bundle = load_bundle(model or bundled())
+    if bones and bundle.card.bones is None:
+        raise without_names(bundle)
     engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
     counter = itertools.count(1)
     with Progress("segmenting") as progress:
@@ -135,6 +147,7 @@ def segment(
             keep_names=keep_names,
             overlay_side=overlay_side,
             spacing=spacing,
+            bones=bones,
             report=report,
         )
     hidden = sum(result.input != str(path) for result, path in zip(results, films, strict=True))
@@ -154,7 +167,8 @@ def _result(result: Result) -> str:
         return "failed"
     view = f"{result.part}, {result.projection}" if result.projection else result.part
     area = f"{result.area_px} px" if result.area_mm2 is None else f"{result.area_mm2:.0f} mm²"
-    return f"{area} of bone; {view}; {result.verdict}, trust {result.trust:.2f}"
+    names = "; " + ", ".join(one.name for one in result.bones) if result.bones else ""
+    return f"{area} of bone; {view}; {result.verdict}, trust {result.trust:.2f}{names}"
 
 
 def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
@@ -238,33 +252,33 @@ def evaluate(
         Path | None,
         Option(help="CSV file to write, one row per film.", panel=OUTPUT),
     ] = None,
+    bones: Annotated[
+        bool,
+        Option(help="Evaluate each bone by its name: recall, precision and Dice.", panel=MODEL),
+    ] = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Evaluate a model, or a folder of masks, against the masks of a dataset."""
     from boneseg.dataset.open import open_dataset
-    from boneseg.evaluation.evaluate import evaluate_masks, evaluate_model, write_cases_csv
+    from boneseg.evaluation.bones import BonesEvaluation, write_bones_csv
+    from boneseg.evaluation.evaluate import write_cases_csv
 
     if (model is None) == (masks is None):
         raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
+    if bones and labels:
+        raise UsageError("evaluate: --label selects what is bone; omit it with --bones")
     refuse_other_ending("--out", out, ".csv")
     dataset = open_dataset(
-        data, images=images, masks=truth, labels=labels or (), keep_names=keep_names
+        data, images=images, masks=truth, labels=labels or (), keep_names=keep_names, named=bones
     )
-    if model is not None:
-        from boneseg.bundle.store import load_bundle, seen_by
-        from boneseg.inference.engine import Engine
-
-        bundle = load_bundle(model)
-        result = evaluate_model(dataset, Engine(bundle).segment, seen_by(bundle))
-    elif masks is not None:
-        result = evaluate_masks(dataset, masks)
+    result = _evaluated(dataset, model, masks, bones=bones)
     for failure in result.failures:
         say(f"error: {failure.reason}")
     if result.seen:
         say(
             f"warning: the model was trained or selected on {len(result.seen)} of "
-            f"{counted(len(result.summary.cases), 'film')}, so the scores are optimistic; "
+            f"{counted(len(dataset.cases), 'film')}, so the scores are optimistic; "
             "evaluate it on other films"
         )
     if as_json:
@@ -273,8 +287,32 @@ def evaluate(
         show(result.table())
     if out is not None:  # after the scores, which are printed even if the file fails
         sweep(out.parent, older_than=STALE)
-        write_cases_csv(result.summary, out)
+        if isinstance(result, BonesEvaluation):
+            write_bones_csv(result, out)
+        else:
+            write_cases_csv(result.summary, out)
     return 1 if result.failures else 0
+
+
+def _evaluated(
+    dataset: Dataset, model: Path | None, masks: Path | None, *, bones: bool
+) -> Evaluation | BonesEvaluation:
+    """The scores of a model or, without one, of masks."""
+    from boneseg.evaluation.bones import evaluate_named_masks, evaluate_naming
+    from boneseg.evaluation.evaluate import evaluate_masks, evaluate_model
+
+    if model is None:
+        assert masks is not None
+        return (evaluate_named_masks if bones else evaluate_masks)(dataset, masks)
+    from boneseg.bundle.store import load_bundle, seen_by
+    from boneseg.inference.engine import Engine
+
+    bundle = load_bundle(model)
+    engine = Engine(bundle)
+    if not bones:
+        return evaluate_model(dataset, engine.segment, seen_by(bundle))
+    engine.check_names()
+    return evaluate_naming(dataset, lambda film: engine.find(film).bones, seen_by(bundle))
 
 
 def convert(

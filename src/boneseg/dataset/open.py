@@ -83,6 +83,7 @@ def open_dataset(
     masks: Path | str | None = None,
     labels: Sequence[str] = (),
     keep_names: bool = False,
+    named: bool = False,
 ) -> Dataset:
     """Pair the films and masks of a folder by name, without reading pixels.
 
@@ -97,6 +98,8 @@ def open_dataset(
 
     Cases whose DICOM file name identifies the patient are named by a hash (see
     `radiograph/privacy.py`), unless `keep_names`.
+
+    named: use only masks with labels: files of annotations and folders with the mask of each bone.
 
     Films of the same name, multiple masks of one film, and unreadable annotation files are omitted
     and listed in `faults`.
@@ -113,7 +116,7 @@ def open_dataset(
     files = film_files(films_folder)
     names = {film: film.name if keep_names else public_name(film) for film in files}
     try:
-        films, found = _paired(films_folder, files, masks_folder)
+        films, found = _paired(films_folder, files, masks_folder, named)
         tables = read_tables(root, films, found.pairs)
         if labels:
             check_labels(labels, list(found.pairs.values()))
@@ -130,13 +133,13 @@ def open_dataset(
 
 
 def _paired(
-    films_folder: Path, films: list[Path], masks_folder: Path
+    films_folder: Path, films: list[Path], masks_folder: Path, named: bool
 ) -> tuple[list[Path], Pairing]:
     """The films, without masks that lie among them, and the mask of each.
 
     Raises DatasetError if there is no film or no mask, or if faults leave no film with a mask.
     """
-    masks = mask_files(masks_folder)
+    masks = mask_files(masks_folder, named=named)
     if real_path(films_folder) == real_path(masks_folder):
         masks = [mask for mask in masks if _is_mask_beside_films(mask)]
         taken = {mask.path for mask in masks}

@@ -20,7 +20,13 @@ from pathlib import Path, PurePosixPath
 
 from boneseg._util.text import listed
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
-from boneseg.masks.annotations import is_annotation, labels_of, open_annotations, suffix_of
+from boneseg.masks.annotations import (
+    is_annotation,
+    is_bones_folder,
+    labels_of,
+    open_annotations,
+    suffix_of,
+)
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 from boneseg.masks.formats.yolo import holds_numbers
 from boneseg.masks.types import Drawing, UnknownAnnotationError
@@ -98,16 +104,21 @@ def picture_files(folder: Path) -> list[Path]:
     return _files(folder, lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _files(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
+def _files(
+    folder: Path, fits: Callable[[Path], bool], kind: Callable[[Path], bool] = Path.is_file
+) -> list[Path]:
     try:
         seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        return sorted(path for path in seen if path.is_file() and fits(path))
+        return sorted(path for path in seen if kind(path) and fits(path))
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
-def mask_files(place: Path) -> list[MaskFile]:
+def mask_files(place: Path, *, named: bool = False) -> list[MaskFile]:
     """The masks in a folder, or in one annotation file, by name.
+
+    named: only those with labels, and folders with the mask of each bone. A file of a film goes
+    before its folder.
 
     Raises DatasetError if the folder cannot be read, or the file has no masks.
     """
@@ -116,11 +127,15 @@ def mask_files(place: Path) -> list[MaskFile]:
         if any(mask.loose for mask in found):
             raise DatasetError(f"{place}: holds no masks of a known kind; see the documentation")
         return found
-    files = _files(place, may_be_mask)
+    files = _files(place, is_annotation if named else may_be_mask)
+    folders = _files(place, is_bones_folder, Path.is_dir) if named else []
     texts = [path for path in files if suffix_of(path) == ".txt"]
     if not any(map(holds_numbers, texts)):  # empty ones mean "no bone" only beside others
         files = [path for path in files if path not in texts]
-    return [mask for path in files for mask in masks_in(path)]
+    found = [mask for path in files for mask in masks_in(path)]
+    known = {as_compared(mask.name) for mask in found}
+    alone = [path for path in folders if as_compared(stem_of(path)) not in known]
+    return found + [MaskFile(path, stem_of(path)) for path in alone]
 
 
 def masks_in(path: Path) -> list[MaskFile]:

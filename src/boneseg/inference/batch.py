@@ -15,12 +15,14 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg._util.files import make_folder
 from boneseg._util.lock import exclusive
 from boneseg.errors import BonesegError, OutputError, UsageError, unexpected
 from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
+from boneseg.masks.formats import BONES
 from boneseg.masks.output import OutputFolder, Target, write_outputs
 from boneseg.masks.segmentation import OVERLAY_SIDE
 from boneseg.masks.verdict import Grade
@@ -31,6 +33,15 @@ from boneseg.radiograph.read import read_radiograph
 
 USUAL = ("mask", "overlay")  # default output formats
 REPORT = "segment.json"
+
+
+@dataclass(frozen=True)
+class BoneArea:
+    """A bone on a film, and its area within the mask; bones overlap."""
+
+    name: str
+    area_px: int
+    area_mm2: float | None  # None where the spacing is unknown
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class Result:
     warning: str | None = None  # not a radiograph, placeholder of a spacing, skipped formats
     skipped: dict[str, str] = field(default_factory=dict)  # unavailable formats, with the reason
     frame: int | None = None  # as requested, from 1
+    bones: list[BoneArea] | None = None  # name, area_px and area_mm2 of each, if asked for
     seconds: float | None = None  # of inference
     error: str | None = None  # why it failed; then nothing else is known
 
@@ -76,6 +88,7 @@ def segment_files(
     keep_names: bool = False,
     overlay_side: int | None = OVERLAY_SIDE,
     spacing: float | None = None,
+    bones: bool = False,
     report: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Segment each film into `out`, and add the results to `segment.json` there.
@@ -85,22 +98,27 @@ def segment_files(
     also written if the run is interrupted, with the films done until then.
 
     overlay_side: longest side of an overlay, px; None: the film's size. spacing: the width of a
-    pixel of all films, mm; None: as their files or a `calibration.csv` say.
+    pixel of all films, mm; None: as their files or a `calibration.csv` say. bones: name the bones,
+    in the formats with labels and, beside masks, as a folder of one mask for each.
 
     Films whose path identifies the patient are named by a hash in file names and results, unless
     `keep_names`: see `radiograph/privacy.py`.
 
-    Raises UsageError if `frame` is below 1 or a file beside the films would be replaced, and
-    OutputError if `out` cannot be written or another process is writing to it.
+    Raises UsageError if `frame` is below 1, the model does not name bones, or a file beside the
+    films would be replaced, and OutputError if `out` cannot be written or another process is
+    writing to it.
     """
     if frame is not None and frame < 1:  # else every film would report it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
+    if bones:
+        engine.check_names()
+        formats = [*formats, BONES] if "mask" in formats else formats
     names = [public_path(path, keep_names=keep_names) for path in inputs]
     make_folder(out)
     folder = OutputFolder(out, REPORT, formats)
     targets = folder.targets(inputs, names, frame)
     films = [_Film(*film) for film in zip(inputs, names, targets, strict=True)]
-    batch = _Batch(engine, folder, invert, frame, overlay_side, spacing)
+    batch = _Batch(engine, folder, invert, frame, overlay_side, spacing, bones)
     batch.run(films, report)
     return batch.results
 
@@ -122,6 +140,7 @@ class _Batch:
     frame: int | None
     overlay_side: int | None
     spacing: float | None
+    bones: bool
     results: list[Result] = field(default_factory=list)
     full: Event = field(
         default_factory=Event
@@ -171,13 +190,18 @@ class _Batch:
         started = time.perf_counter()
         finding = self.engine.find(film)
         seconds = time.perf_counter() - started
-        found = self.engine.segmentation(film, finding, one.name, one.target.title)
+        found = self.engine.segmentation(
+            film, finding, one.name, one.target.title, bones=self.bones
+        )
         found = replace(found, overlay_side=self.overlay_side)
         place, formats = self.folder.path / one.target.stem, self.folder.formats
         with ThreadPoolExecutor(1) as beside:
             beside.submit(lambda: finding.verdict)  # kept for the result
             outputs, entries, skipped = write_outputs(found, place, formats)
         result = _result(film, finding, skipped)
+        if self.bones:
+            areas = [_bone_area(film, name, mask) for name, mask in finding.bones.items()]
+            result = replace(result, bones=areas)
         measured = replace(
             result,
             input=str(one.name),
@@ -204,6 +228,11 @@ class _Batch:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._add(future, film)
         self.folder.close()
+
+
+def _bone_area(film: Radiograph, name: str, mask: NDArray[np.bool_]) -> BoneArea:
+    area = int(np.count_nonzero(mask))
+    return BoneArea(name, area, film.area_mm2(area))
 
 
 def _result(film: Radiograph, finding: Finding, skipped: dict[str, str]) -> Result:

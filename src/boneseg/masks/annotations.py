@@ -5,9 +5,10 @@
         merged(drawing.read((1024, 512)), path, (1024, 512))      # bool, H x W
 
 A file holds one film (LabelMe, YOLO, .seg.nrrd, NIfTI) or several (COCO, CVAT, Label Studio), or
-refers to the film by its UID (DICOM Segmentation). Each film has labelled regions. All of them are
-bone, or only those with the requested labels; a region labelled as a hole is subtracted from those
-drawn before it; a label that means "unknown" is refused.
+refers to the film by its UID (DICOM Segmentation); a folder can hold the mask of each bone of a
+film. Each film has labelled regions. All of them are bone, or only those with the requested labels;
+a region labelled as a hole is subtracted from those drawn before it; a label that means "unknown"
+is refused.
 
 An error in one film of a file does not affect the others: a film is parsed when it is read. Sizes
 in a header are compared with the film before anything is unpacked, and the unpacked pixels of one
@@ -30,7 +31,14 @@ from boneseg._util.files import read_bytes, read_json
 from boneseg._util.quiet import quiet
 from boneseg._util.text import listed, one_line
 from boneseg.errors import MaskError
-from boneseg.masks.formats import DICOM_READER, JSON_READERS, JSON_SUFFIX, READERS
+from boneseg.masks.formats import (
+    DICOM_READER,
+    FOLDER_READER,
+    JSON_READERS,
+    JSON_SUFFIX,
+    NAMED_FORMAT,
+    READERS,
+)
 from boneseg.masks.types import (
     MAX_PAINTED,
     STRAY,
@@ -57,14 +65,22 @@ _DOUBTFUL = frozenset(
 def suffix_of(path: Path) -> str:
     """The suffix of an annotation file, in lower case; "" for any other file.
 
-    The longest suffix that a format registers: ".seg.nrrd" rather than ".nrrd".
+    The longest suffix that a format registers: ".seg.nrrd" rather than ".nrrd". The ending of a
+    folder with the mask of each bone counts as one.
 
     >>> suffix_of(Path("knee.seg.nrrd")), suffix_of(Path("knee.png"))
     ('.seg.nrrd', '')
     """
+    if is_bones_folder(path):
+        return NAMED_FORMAT.suffix
     name = path.name.lower()
     fitting = (suffix for suffix in (JSON_SUFFIX, *READERS) if name.endswith(suffix))
     return max(fitting, key=len, default="")
+
+
+def is_bones_folder(path: Path) -> bool:
+    """Whether this is a folder with the mask of each bone of a film, by its name."""
+    return path.name.lower().endswith(NAMED_FORMAT.suffix) and path.is_dir()
 
 
 def is_annotation(path: Path) -> bool:
@@ -100,6 +116,24 @@ def read_annotation(
         return merged(drawing.read(shape), called(path, drawing), shape, labels)
     except MemoryError:
         raise _too_large(called(path, drawing)) from None
+
+
+def read_named(
+    path: Path, shape: Shape | None = None, *, film: str | None = None
+) -> dict[str, Mask]:
+    """The mask of each label of one film in a file, bool H x W, in alphabetical order.
+
+    Labels are in lower case, and those that differ only in that are one. Raises MaskError.
+    """
+    drawing = _chosen(path, film)
+    where = called(path, drawing)
+    try:
+        drawn = drawing.read(shape)
+        regions = [replace(one, label=one.label.lower()) for one in drawn.regions]
+        drawn = replace(drawn, regions=tuple(regions))
+        return {label: merged(drawn, where, shape, [label]) for label in labels_of(drawn)}
+    except MemoryError:
+        raise _too_large(where) from None
 
 
 def cut_off(path: Path, shape: Shape, *, film: str | None = None) -> float:
@@ -223,7 +257,8 @@ def _open(path: Path, changed: int, size: int) -> tuple[Drawing, ...]:
     if suffix == JSON_SUFFIX:
         name, drawings = _json_reader(path)
     else:
-        reader = READERS.get(suffix, DICOM_READER)
+        other = FOLDER_READER if suffix == NAMED_FORMAT.suffix else DICOM_READER
+        reader = READERS.get(suffix, other)
         name, drawings = reader.name, partial(reader.drawings, path)
     found = _explained(str(path), name, drawings)
     return tuple(_guarded(path, name, drawing) for drawing in found)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from boneseg._util.files import LAYOUTS, real_path, same_place, write_json
 from boneseg._util.text import printable
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
-from boneseg.masks.formats import DOCUMENT_FORMATS, FILM_FORMATS, FORMATS
+from boneseg.masks.formats import BONES, DOCUMENT_FORMATS, FILM_FORMATS, NAMED_FORMAT, FilmFormat
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.provenance import ReportEntry, name_key, read_report
 
@@ -185,8 +186,10 @@ class OutputFolder:
                 )
 
     def _is_unchanged(self, path: Path) -> bool:
-        """Whether a file is unchanged since the report was written."""
-        return path.stat().st_mtime_ns <= self.report.stat().st_mtime_ns
+        """Whether a file, or a folder of masks, is unchanged since the report was written."""
+        files = [path, *path.iterdir()] if path.is_dir() else [path]
+        changed = max(file.stat().st_mtime_ns for file in files)
+        return changed <= self.report.stat().st_mtime_ns
 
 
 def write_outputs(
@@ -207,7 +210,7 @@ def write_outputs(
         for kind in [*files, *documents(formats)]:
             try:
                 if kind in files:
-                    FILM_FORMATS[kind].write(out.with_name(files[kind]), found)
+                    _format_of(kind).write(out.with_name(files[kind]), found)
                     written[kind] = files[kind]
                 else:
                     entries[kind] = DOCUMENT_FORMATS[kind].entry(found)
@@ -217,15 +220,27 @@ def write_outputs(
             raise RadiographError(f"{found.name}: {next(iter(skipped.values()))}")
     except BaseException:
         for file in files.values() if written else ():  # else the old ones are complete
-            with suppress(OSError):
-                out.with_name(file).unlink()
+            _remove(out.with_name(file))
         raise
     return written | {kind: documents(formats)[kind] for kind in entries}, entries, skipped
 
 
 def files_of(stem: str, formats: Sequence[str]) -> dict[str, str]:
-    """The name of each format's file for a film."""
-    return {name: stem + form.suffix for name, form in FILM_FORMATS.items() if name in formats}
+    """The name of each format's file, or of its folder, for a film."""
+    names = [name for name in (*FILM_FORMATS, BONES) if name in formats]
+    return {name: stem + _format_of(name).suffix for name in names}
+
+
+def _format_of(name: str) -> FilmFormat:
+    return NAMED_FORMAT if name == BONES else FILM_FORMATS[name]
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or the folder of the masks of bones."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
 
 
 def documents(formats: Sequence[str]) -> dict[str, str]:
@@ -274,7 +289,7 @@ def _shortened(stem: str) -> str:
 def _stem(entry: ReportEntry) -> list[str]:
     """The stem of an entry's files, if it has any."""
     for kind, name in entry.outputs.items():
-        suffix = FORMATS[kind].suffix if kind in FORMATS else ""
+        suffix = _format_of(kind).suffix if kind in (*FILM_FORMATS, BONES) else ""
         if suffix and name.endswith(suffix):
             return [name.removesuffix(suffix)]
     return []

@@ -133,6 +133,8 @@ FILM_FORMATS = {
     "labelme": FilmFormat("LabelMe", ".json", labelme.write),
     "yolo": FilmFormat("YOLO", ".txt", yolo.write),
 }
+BONES = "bones"  # the masks of bones by name, which a call asks for in another way
+NAMED_FORMAT = FilmFormat("mask of each bone, PNG", "_bones", png.write_bones, drawn=False)
 DOCUMENT_FORMATS: dict[str, DocumentFormat[Any]] = {
     "coco": DocumentFormat(
         "COCO, run lengths", "coco.json", coco.entry, coco.write_document, coco.read_document
@@ -186,4 +188,5 @@ JSON_READERS = (
     JsonReader("COCO JSON", coco.claims, coco.drawings),
     JsonReader("Label Studio JSON", label_studio.claims, label_studio.drawings),
 )
+FOLDER_READER = Reader("a folder of masks", png.drawings)  # of `NAMED_FORMAT`
 DICOM_READER = Reader("DICOM SEG", dicom_seg.drawings)

@@ -26,13 +26,14 @@ from boneseg.masks.formats.pieces import Places, pieces, run_lengths
 from boneseg.masks.polygons import Outline, area, keyhole, outlines
 from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
+from boneseg.masks.terminology import CONCEPTS
 from boneseg.masks.types import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 
 _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
 
 class Entry(TypedDict):
-    """The entry of one film: an image and its annotations, without ids."""
+    """The entry of one film: an image and its annotations, with labels instead of ids."""
 
     image: dict[str, object]
     annotations: list[dict[str, object]]
@@ -40,16 +41,23 @@ class Entry(TypedDict):
 
 def entry(segmentation: Segmentation) -> Entry:
     """The image of one film and its annotations as run lengths, without ids."""
-    mask = segmentation.mask
-    shape = mask.shape[0], mask.shape[1]
-    found = [_packed_piece(piece, shape) for piece in pieces(mask, by_columns=True)]
+    shape = segmentation.mask.shape[0], segmentation.mask.shape[1]
+    found = [
+        _packed_piece(piece, shape) | {"label": layer.label}
+        for layer in segmentation.layers
+        for piece in pieces(layer.mask, by_columns=True)
+    ]
     return _film_entry(segmentation, found)
 
 
 def polygon_entry(segmentation: Segmentation) -> Entry:
     """The image of one film and its annotations as polygons, without ids."""
-    found = outlines(segmentation.mask, segmentation.tolerance)
-    return _film_entry(segmentation, [_polygon_piece(piece) for piece in found])
+    found = [
+        _polygon_piece(piece) | {"label": layer.label}
+        for layer in segmentation.layers
+        for piece in outlines(layer.mask, segmentation.tolerance)
+    ]
+    return _film_entry(segmentation, found)
 
 
 def _film_entry(segmentation: Segmentation, annotations: list[dict[str, object]]) -> Entry:
@@ -64,30 +72,52 @@ def write_document(path: Path, entries: Sequence[Entry]) -> None:
     """Write films and annotations, numbered from 1. Raises OutputError."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
+    numbers = _categories({str(one["label"]) for film in entries for one in film["annotations"]})
     for number, film in enumerate(entries, start=1):
         images.append({"id": number, **film["image"]})
         for annotation in film["annotations"]:
-            counted = {"id": len(annotations) + 1, "image_id": number, "category_id": 1}
-            annotations.append(counted | annotation | {"iscrowd": 0})
+            facts = {name: value for name, value in annotation.items() if name != "label"}
+            category = numbers[str(annotation["label"])]
+            counted = {"id": len(annotations) + 1, "image_id": number, "category_id": category}
+            annotations.append(counted | facts | {"iscrowd": 0})
     document = {
         "info": {"description": "Bones in radiographs, found by boneseg"},
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": 1, "name": BONE, "supercategory": ""}],
+        "categories": [
+            {"id": number, "name": name, "supercategory": "" if name == BONE else BONE}
+            for name, number in numbers.items()
+        ],
     }
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(document), encoding="utf-8")
 
 
+def _categories(labels: set[str]) -> dict[str, int]:
+    """The number of each category: 1 for bone without a name, then those of `CONCEPTS`, others.
+
+    A bone has the same number in every document.
+    """
+    numbers = {BONE: 1}
+    if not labels <= {BONE}:
+        numbers |= {name: number for number, name in enumerate(CONCEPTS, start=2)}
+    for label in sorted(labels - numbers.keys()):
+        numbers[label] = len(numbers) + 1
+    return numbers
+
+
 def read_document(path: Path) -> dict[str, Entry]:
     """The entries of a document by film title. Raises ValueError or KeyError."""
     document = as_object(read_json(read_bytes(path)))
+    kinds = map(as_object, as_list(document["categories"]))
+    labels = {as_integer(kind["id"]): as_text(kind["name"]) for kind in kinds}
     films: dict[int, Entry] = {}
     for image in map(as_object, as_list(document["images"])):
         facts = {name: image[name] for name in ("file_name", "width", "height")}
         films[as_integer(image["id"])] = {"image": facts, "annotations": []}
     for annotation in map(as_object, as_list(document["annotations"])):
         facts = {name: annotation[name] for name in ("segmentation", "area", "bbox")}
+        facts["label"] = labels[as_integer(annotation["category_id"])]
         films[as_integer(annotation["image_id"])]["annotations"].append(facts)
     return {as_text(film["image"]["file_name"]): film for film in films.values()}
 

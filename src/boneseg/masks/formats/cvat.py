@@ -3,7 +3,7 @@
 Written: the bones as brush masks, which keep every pixel
 (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/). A mask is a box and, within it,
 the lengths of runs row by row, the first of them outside the bone. The CVAT task must have the
-label "bone".
+labels that the file lists: "bone", and the names of bones where they are named.
 
 Read: polygons, brush masks and ellipses, in the order of their z_order; boxes, lines, points,
 cuboids and skeletons do not follow the outline of a bone.
@@ -46,8 +46,10 @@ def entry(segmentation: Segmentation) -> ElementTree.Element:
     facts = {"name": printable(segmentation.title), "width": str(width), "height": str(height)}
     image = ElementTree.Element("image", facts)
     source = "manual" if segmentation.model is None else "auto"
-    for piece in pieces(segmentation.mask):
-        ElementTree.SubElement(image, "mask", {"label": BONE, "source": source, **_runs(piece)})
+    for layer in segmentation.layers:
+        for piece in pieces(layer.mask):
+            facts = {"label": layer.label, "source": source, **_runs(piece)}
+            ElementTree.SubElement(image, "mask", facts)
     return image
 
 
@@ -60,8 +62,10 @@ def write_document(path: Path, entries: Sequence[ElementTree.Element]) -> None:
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
     for name, text in (("size", str(len(entries))), ("mode", "annotation")):
         ElementTree.SubElement(task, name).text = text
-    label = ElementTree.SubElement(ElementTree.SubElement(task, "labels"), "label")
-    ElementTree.SubElement(label, "name").text = BONE
+    labels = ElementTree.SubElement(task, "labels")
+    used = {mask.get("label", BONE) for image in entries for mask in image.iter("mask")}
+    for name in sorted(used | {BONE}):
+        ElementTree.SubElement(ElementTree.SubElement(labels, "label"), "name").text = name
     for number, image in enumerate(entries):
         image.set("id", str(number))
         root.append(image)

@@ -3,7 +3,7 @@
 Written: the bones as brush masks, which keep all pixels
 (https://labelstud.io/guide/predictions). Masks from a model are predictions, which a person
 accepts; masks drawn by a person are annotations. The labelling interface of the project must have
-these two tags:
+these two tags, with a Label for each name where bones are named:
 
     <Image name="image" value="$image"/>
     <BrushLabels name="bones" toName="image"><Label value="bone"/></BrushLabels>
@@ -33,7 +33,7 @@ from boneseg._util.json_values import as_integer, as_list, as_number, as_object,
 from boneseg.errors import MaskError
 from boneseg.masks.polygons import ellipse
 from boneseg.masks.regions import placed, png, polygon, refuse_fractions
-from boneseg.masks.segmentation import BONE, Segmentation
+from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.radiograph.sniff import SUFFIXES
 
@@ -54,17 +54,20 @@ Task = dict[str, object]
 def entry(segmentation: Segmentation) -> Task:
     """The task of one film."""
     height, width = segmentation.mask.shape
-    region = {
-        "id": "bone",
-        "type": "brushlabels",
-        "from_name": "bones",
-        "to_name": "image",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": packed(segmentation.mask), "brushlabels": [BONE]},
-    }
-    result = [region] if segmentation.mask.any() else []
+    result = [
+        {
+            "id": layer.label.replace(" ", "-"),
+            "type": "brushlabels",
+            "from_name": "bones",
+            "to_name": "image",
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "value": {"format": "rle", "rle": packed(layer.mask), "brushlabels": [layer.label]},
+        }
+        for layer in segmentation.layers
+        if layer.mask.any()
+    ]
     if segmentation.model is None:
         found: Task = {"annotations": [{"result": result}]}
     else:

@@ -25,7 +25,7 @@ from boneseg._util.files import whole_file
 from boneseg._util.json_values import as_integer, as_list, as_number, as_object, as_text
 from boneseg.masks.polygons import ellipse, keyhole, outlines
 from boneseg.masks.regions import coloured, placed, png, polygon, refuse_fractions
-from boneseg.masks.segmentation import BONE, Segmentation
+from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.simplification import Ring
 from boneseg.masks.types import Drawing, Drawn, Patch, Region, Shape
 from boneseg.preprocessing import Floats
@@ -39,11 +39,14 @@ def write(path: Path, segmentation: Segmentation) -> None:
     film = segmentation.film
     height, width = segmentation.mask.shape
     linked = film.frame == 1 and segmentation.name == film.source and not is_dicom(film.source)
-    pieces = outlines(segmentation.mask, segmentation.tolerance)
     document = {
         "version": VERSION,
         "flags": {},
-        "shapes": [_shape(keyhole(piece)) for piece in pieces],
+        "shapes": [
+            _shape(layer.label, keyhole(piece))
+            for layer in segmentation.layers
+            for piece in outlines(layer.mask, segmentation.tolerance)
+        ],
         "imagePath": _seen_from(path, film.source) if linked else segmentation.name.name,
         "imageData": None if linked else _picture(film.pixels),
         "imageHeight": height,
@@ -53,9 +56,9 @@ def write(path: Path, segmentation: Segmentation) -> None:
         temporary.write_text(json.dumps(document), encoding="utf-8")
 
 
-def _shape(ring: Ring) -> dict[str, object]:
+def _shape(label: str, ring: Ring) -> dict[str, object]:
     return {
-        "label": BONE,
+        "label": label,
         "points": ring.round(3).tolist(),
         "group_id": None,
         "description": "",

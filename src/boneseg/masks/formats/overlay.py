@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from boneseg._util.drawing.overlay import picture
+import numpy as np
+from numpy.typing import NDArray
+
+from boneseg._util.drawing.overlay import COLOUR, named_picture, picture
 from boneseg.masks.formats.png import save_png
-from boneseg.masks.segmentation import Segmentation
+from boneseg.masks.segmentation import BONE, Segmentation
+from boneseg.masks.terminology import colour_of
 from boneseg.preprocessing import reduced
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
-    """Write the film with its mask on it as a PNG with a palette. Raises OutputError.
+    """Write the film with its mask on it as a PNG; bones with names in colours. Raises OutputError.
 
     A film longer than `Segmentation.overlay_side` is reduced by the smallest whole factor.
     """
@@ -20,5 +24,18 @@ def write(path: Path, segmentation: Segmentation) -> None:
     factor = 1 if side is None else math.ceil(max(grey.shape) / side)
     factor = min(factor, *grey.shape)
     pixels = grey.pixels() if factor == 1 else reduced(grey, factor)
-    centres = mask[factor // 2 :: factor, factor // 2 :: factor]
-    save_png(path, picture(pixels, centres[: pixels.shape[0], : pixels.shape[1]]))
+
+    def small(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        centres = mask[factor // 2 :: factor, factor // 2 :: factor]
+        return centres[: pixels.shape[0], : pixels.shape[1]]
+
+    if segmentation.bones is None:
+        save_png(path, picture(pixels, small(mask)))
+        return
+    bones = [
+        ("", COLOUR, small(layer.mask))
+        if layer.label == BONE
+        else (layer.label, colour_of(layer.label), small(layer.mask))
+        for layer in segmentation.layers
+    ]
+    save_png(path, named_picture(pixels, bones))

@@ -1,8 +1,9 @@
 """Masks and probabilities as PNG.
 
     write_mask(Path("out/knee_mask.png"), mask)
+    write_bones(Path("out/knee_bones"), segmentation)      # out/knee_bones/femur.png, tibia.png
 
-Masks are read in `masks/picture.py`.
+Masks are read in `masks/picture.py`, and such a folder here: the name of a file is its label.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from boneseg._util.files import whole_file
-from boneseg.errors import MaskError
+from boneseg._util.files import folder_beside, replace_folder, whole_file
+from boneseg.errors import MaskError, OutputError
 from boneseg.masks.segmentation import Segmentation
-from boneseg.radiograph.provenance import SOFTWARE
+from boneseg.masks.types import Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.radiograph.provenance import SOFTWARE, is_result
 
 _STRIPE = 512  # rows that are encoded at once
 
@@ -34,6 +37,58 @@ def write_scores(path: Path, segmentation: Segmentation) -> None:
     """Write the probability of bone on a film, on the film's own grid. Raises OutputError."""
     assert segmentation.probability is not None  # `FilmFormat.drawn`
     write_probability(path, segmentation.probability)
+
+
+def write_bones(path: Path, segmentation: Segmentation) -> None:
+    """Write a folder with the mask of each bone that the film shows, and of bone without a name.
+
+    It replaces an earlier one. Raises OutputError, also where a folder of this name holds anything
+    that boneseg has not written.
+    """
+    with folder_beside(path) as building:
+        for layer in segmentation.layers:
+            (building / bone_file(layer.label)).write_bytes(encoded_mask(layer.mask))
+        if path.is_dir() and not all(map(_is_ours, path.iterdir())):
+            raise OutputError(
+                f"{path}: holds files that boneseg did not write, so it is not replaced; move it, "
+                "or choose another folder for --out"
+            )
+        replace_folder(path, building)
+
+
+def drawings(folder: Path) -> list[Drawing]:
+    """The one film of a folder of masks, which is read on demand."""
+    return [Drawing(partial(_read, folder))]
+
+
+def _read(folder: Path, shape: Shape | None) -> Drawn:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+    if shape is None and files:
+        with Image.open(files[0]) as first:
+            shape = fits((first.height, first.width), None)
+    return Drawn(
+        tuple(Region(bone_name(path), partial(_painted, path), "a mask") for path in files), shape
+    )
+
+
+def _painted(path: Path, shape: Shape) -> Patch:
+    from boneseg.masks.picture import read_picture
+
+    return Patch(read_picture(path, shape, formats=("PNG",)))
+
+
+def bone_file(name: str) -> str:
+    """The name of a bone's file in its folder: "hip_bone.png"."""
+    return f"{name.replace(' ', '_')}.png"
+
+
+def bone_name(path: Path) -> str:
+    """The name of the bone in a file, as `bone_file` called it."""
+    return path.stem.replace("_", " ")
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and is_result(path)
 
 
 def write_mask(path: Path | str, mask: NDArray[np.generic]) -> None:

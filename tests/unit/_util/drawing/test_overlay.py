@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from boneseg._util.drawing.overlay import COLOUR, overlay, picture
+from boneseg._util.drawing.overlay import COLOUR, named_picture, overlay, picture
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
@@ -42,3 +42,19 @@ def test_the_palette_image_shows_the_same(mask: np.ndarray) -> None:
     image = picture(pixels, mask)
     assert image.mode == "P"
     assert np.array_equal(np.asarray(image.convert("RGB")), overlay(pixels, mask))
+
+
+def test_each_bone_has_its_colour_and_its_name() -> None:
+    pixels, femur = np.zeros((90, 60), np.float32), np.zeros((90, 60), bool)
+    femur[10:80, 20:50] = True
+    red, blue = (255, 0, 0), (0, 0, 255)
+    plain, named = (
+        np.asarray(named_picture(pixels, [(name, red, femur), ("", blue, ~femur)]))
+        for name in ("", "femur")
+    )
+    assert tuple(plain[10, 30]) == red and tuple(plain[9, 30]) == blue
+    assert tuple(plain[20, 30]) == (76, 0, 0)  # the tint
+    changed = np.argwhere((named != plain).any(axis=2))
+    assert len(changed) and abs(changed.mean(axis=0) - (44.5, 34.5)).max() < 3
+    empty = named_picture(pixels, [("ribs", red, np.zeros_like(femur))])
+    assert not np.asarray(empty).any()

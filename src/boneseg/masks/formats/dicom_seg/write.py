@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import config
 from pydicom.charset import convert_encodings, default_encoding, python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -39,13 +40,15 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 from pydicom.uid import ComputedRadiographyImageStorage
 from pydicom.valuerep import DA, TM, validate_value
 
 from boneseg._util.files import whole_file
 from boneseg._util.quiet import quiet
 from boneseg.errors import RadiographError
-from boneseg.masks.segmentation import Model, Segmentation
+from boneseg.masks.segmentation import BONE, Layer, Model, Segmentation
+from boneseg.masks.terminology import colour_of, concept_of
 from boneseg.masks.verdict import Verdict
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import numbers_of, text_of, texts_of
@@ -112,20 +115,28 @@ def _segmentation(
 
     film, study, series = (text_of(source, f"{of}InstanceUID") for of in ("SOP", "Study", "Series"))
     frame, by = found.film.frame, found.model
-    uid = segmentation_uid(film, by, frame=frame, fractional=fractional)
+    layers = (Layer(BONE, found.mask),) if fractional else found.layers
+    named = found.bones is not None and not fractional
+    model, kind = _model(by), _kind(fractional=fractional, named=named)
+    uid = _uid(film, frame, model, kind)
     if by is None or corrected:  # a person may draw another mask each time
         uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
-    model, kind = _model(by), _kind(fractional)
     judged = None if corrected else found.verdict  # a verdict on the model's mask
     brief = f": {judged.verdict}, trust {judged.trust:.2f}" if judged else ""
-    pixels = found.probability if fractional else found.mask.astype(np.uint8)
-    assert pixels is not None  # `FilmFormat.drawn`: masks alone are not written as fractional
+    if fractional:
+        assert found.probability is not None  # `FilmFormat.drawn`: masks alone are not fractional
+        pixels: NDArray[np.generic] = found.probability
+    else:
+        pixels = np.stack([layer.mask for layer in layers], axis=-1)[None].astype(np.uint8)
     made: Dataset = highdicom.seg.Segmentation(
         source_images=[_anchor(source)],
         pixel_array=np.ascontiguousarray(pixels),
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
         fractional_type="PROBABILITY",
-        segment_descriptions=[_description(by, corrected, judged)],
+        segment_descriptions=[
+            _description(number, layer.label, by, corrected, judged)
+            for number, layer in enumerate(layers, start=1)
+        ],
         series_instance_uid=_uid(study, series, model, kind),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid,
@@ -147,8 +158,11 @@ def _segmentation(
 def segmentation_uid(
     film_uid: str, model: Model | None, *, frame: int = 1, fractional: bool = False
 ) -> str:
-    """The SOP Instance UID of a model's segmentation of a film, known before it is computed."""
-    return _uid(film_uid, frame, _model(model), _kind(fractional))
+    """The SOP Instance UID of a model's segmentation of a film, known before it is computed.
+
+    Of one without the names of bones.
+    """
+    return _uid(film_uid, frame, _model(model), _kind(fractional=fractional))
 
 
 def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
@@ -275,8 +289,9 @@ def _is_valid(source: Dataset, keyword: str) -> bool:
 
 
 def _description(
-    model: Model | None, corrected: bool, verdict: Verdict | None
+    number: int, label: str, model: Model | None, corrected: bool, verdict: Verdict | None
 ) -> SegmentDescription:
+    """The description of a segment; the verdict is on the whole mask."""
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -291,14 +306,19 @@ def _description(
             parameters={"threshold": f"{model.threshold:g}", "model_sha256": model.sha256},
         )
     kind = "MANUAL" if model is None else "SEMIAUTOMATIC" if corrected else "AUTOMATIC"
+    concept = concept_of(label)
+    colour = CIELabColor(*_COLOUR) if label == BONE else CIELabColor.from_rgb(*colour_of(label))
     described = SegmentDescription(
-        segment_number=1,
-        segment_label="Bone",
+        segment_number=number,
+        segment_label=label.capitalize(),
         segmented_property_category=codes.cid7150.AnatomicalStructure,
-        segmented_property_type=codes.SCT.Bone,
+        segmented_property_type=Code(concept.code, "SCT", concept.meaning),
         algorithm_type=kind,
         algorithm_identification=algorithm,
-        display_color=CIELabColor(*_COLOUR),
+        anatomic_regions=[Code(concept.region[0], "SCT", concept.region[1])]
+        if concept.region
+        else None,
+        display_color=colour,
     )
     if verdict is not None:
         described.SegmentDescription = f"{verdict.view}; {verdict}"  # (0062,0006), ST
@@ -324,8 +344,8 @@ def _model(model: Model | None) -> str:
     return model.sha256 if model is not None else "by hand"
 
 
-def _kind(fractional: bool) -> str:
-    return "probability" if fractional else "mask"
+def _kind(*, fractional: bool, named: bool = False) -> str:
+    return "probability" if fractional else "mask of each" if named else "mask"
 
 
 def _uid(*parts: object) -> str:
