@@ -2,6 +2,7 @@
 
 segment.py        one film in, its mask out
 films.py          the films of the data folder and what the model found on them
+bones.py          the bones on a film by name
 masks.py          suggested, saved and earlier masks; drafts; downloads
 export.py         all accepted masks
 retraining.py     runs of the retraining

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from boneseg.server.routes.dependencies import FILE_BODY, Box, uploaded_film
 from boneseg.server.routes.media_types import DICOM, JSON, PNG, accepted_type
 from boneseg.server.routes.responses import Json, as_json
-from boneseg.server.workers.tasks import SegmentUpload
+from boneseg.server.workers.bones import Bone
+from boneseg.server.workers.tasks import NameUpload, SegmentUpload
 
 router = APIRouter(tags=["bones"])
 
@@ -26,22 +27,30 @@ router = APIRouter(tags=["bones"])
         503: {"description": "The queue is full; retry after Retry-After seconds."},
     },
 )
-async def segment(request: Request, box: Box) -> Response:
+async def segment(request: Request, box: Box, bones: bool = False) -> Response:
     """Segment one film: multipart `file` in; PNG, JSON or DICOM SEG out, by Accept.
 
     PNG: the mask, 0/255, on the film's own grid; the header Boneseg-Facts holds the rest as JSON.
     JSON: area, spacing, body part, projection, verdict, reason, trust, model, and the mask as
     base64 PNG in `mask_png`.
     application/dicom: a Segmentation that references the film, which must be DICOM itself.
+
+    With `bones=true` the bones have names: in `bones` of the JSON the area and mask of each, in the
+    Segmentation a segment for each. 400 if the model does not name bones.
     """
     started = time.perf_counter()
     wanted = accepted_type(request, (PNG, JSON, DICOM))
     async with uploaded_film(request, box) as (name, path):
         form = "dicom-seg" if wanted == DICOM else "mask"
-        found, content = await box.run(SegmentUpload(path, name, form))
+        named: list[Bone] = []
+        if bones:
+            found, content, named = await box.run(NameUpload(path, name, form))
+        else:
+            found, content = await box.run(SegmentUpload(path, name, form))
     request.app.state.counts.add_segmentation(time.perf_counter() - started)
     facts = found.model_dump(exclude={"version"})
     if wanted == JSON:
         encoded = base64.b64encode(content).decode()
-        return Json({"name": name, **facts, "mask_png": encoded})
+        more = {"bones": named} if bones else {}
+        return Json({"name": name, **facts, **more, "mask_png": encoded})
     return Response(content, media_type=wanted, headers={"Boneseg-Facts": as_json(facts)})

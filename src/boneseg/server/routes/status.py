@@ -28,6 +28,7 @@ def health(request: Request, box: Box) -> dict[str, object]:
         "model": {
             "digest": box.digest,
             "threshold": card.threshold,
+            "bones": list(card.bones.names) if card.bones else [],
         },
         "api_model": box.api.card.card_sha256[:12],
         "training": run.state if run is not None else None,

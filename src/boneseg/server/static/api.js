@@ -46,6 +46,7 @@ export const film = (id, signal) => json(`/api/films/${id}`, { signal });
 export const pixels = async (id, signal) =>
   new Uint16Array((await bytes(`/api/films/${id}/pixels`, signal)).buffer);
 export const probability = (id, signal) => bytes(`/api/films/${id}/probability`, signal);
+export const bones = (id, signal) => json(`/api/films/${id}/bones`, { signal });
 export const suggestion = (id, signal) => bytes(`/api/films/${id}/suggestion`, signal);
 export const savedMask = (id, signal) => bytes(`/api/films/${id}/mask`, signal);
 export const draft = (id, signal) => bytes(`/api/films/${id}/draft`, signal);

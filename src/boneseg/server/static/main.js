@@ -1,6 +1,7 @@
 // The page's entry point: opening, leaving, saving and adding films.
 
 import * as api from "./api.js";
+import { Bones } from "./bones.js";
 import { keepFile, listenToFormats, offerFormats } from "./downloads.js";
 import { listenToDrops } from "./drop.js";
 import { Editor } from "./editor.js";
@@ -23,6 +24,7 @@ const view = new View($("film"), $("marks"));
 const editor = new Editor(view, notify);
 const tools = new Tools(editor, view, $("marks"));
 const panel = new Panel(editor, view, tools);
+const bones = new Bones(editor, view, notify);
 const list = new FilmList($("films"), $("count"), open);
 const training = new Training($("train"), notify, () => refresh(true));
 let server = null; // the last response of /api/health
@@ -224,6 +226,7 @@ async function refresh(force = false) {
     const health = await api.health();
     const old = server;
     server = health;
+    bones.offer(health.model.bones.length > 0);
     if (old?.model.digest !== health.model.digest || old.folder !== health.folder) showServer();
     if (old && old.model.digest !== health.model.digest) newModel();
     if (force || health.version !== version) await refreshFilms();

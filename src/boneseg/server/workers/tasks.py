@@ -54,6 +54,7 @@ from boneseg.server.storage.results import (
     Facts,
     StoredFacts,
 )
+from boneseg.server.workers.bones import Bone, check_names, drawn_bones, encoded_bones
 
 THUMBNAIL_SIDE = 160  # px, the longer side
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
@@ -126,6 +127,33 @@ class SegmentUpload(Task[tuple[Facts, bytes]]):
         facts = _facts(engine, film, finding, seconds)
         found = engine.segmentation(film, finding, self.name)
         return facts, _encoded(found, self.form, self.path.parent)
+
+
+@dataclass(frozen=True)
+class NameUpload(Task[tuple[Facts, bytes, list[Bone]]]):
+    """As `SegmentUpload`, with the names of the bones, and their masks. Raises UsageError."""
+
+    form: str
+    for_api: ClassVar[bool] = True
+
+    def run(self, engine: Engine) -> tuple[Facts, bytes, list[Bone]]:
+        check_names(engine)
+        film = read_radiograph(self.path, keep_names=True)
+        finding, seconds = _timed(engine, film)
+        facts = _facts(engine, film, finding, seconds)
+        found = engine.segmentation(film, finding, self.name, bones=True)
+        content = _encoded(found, self.form, self.path.parent)
+        return facts, content, encoded_bones(film, finding)
+
+
+@dataclass(frozen=True)
+class NameBones(Task[bytes]):
+    """The bones on a film as the page draws them: JSON. Raises UsageError."""
+
+    def run(self, engine: Engine) -> bytes:
+        check_names(engine)
+        film = read_radiograph(self.path, keep_names=True)
+        return json.dumps(drawn_bones(film, engine.find(film))).encode()
 
 
 @dataclass(frozen=True)
