@@ -66,7 +66,8 @@ def why_no_figure(held_out: int, scoring: int) -> str:
     reason = f"No figure: {counted(scoring, 'film')} with a corrected or independently drawn mask"
     reason += f" held out, and at least {FEWEST} are needed."
     if untouched:
-        reason += f" {counted(untouched, 'further mask')} held out is the model's own answer."
+        are = "is" if untouched == 1 else "are"
+        reason += f" {counted(untouched, 'further mask')} held out {are} the model's own."
     return reason + " Correct more films, or add films with masks drawn by hand."
 
 

@@ -5,16 +5,17 @@ import { Bones } from "./bones.js";
 import { keepFile, listenToFormats, offerFormats } from "./downloads.js";
 import { listenToDrops } from "./drop.js";
 import { Editor } from "./editor.js";
+import { Filters } from "./filters.js";
 import { fillSheet, listenToKeys } from "./keys.js";
 import { FilmList } from "./list.js";
 import { Panel } from "./panel.js";
-import { unpackBits } from "./raster.js";
 import { changeName, readerName, signedName } from "./reader.js";
 import { notify, attempt } from "./notify.js";
 import { shortcuts } from "./shortcuts.js";
 import { fillToolbar } from "./toolbar.js";
 import { TOOLS, Tools } from "./tools.js";
 import { Training } from "./train.js";
+import { Versions } from "./versions.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -26,6 +27,8 @@ const tools = new Tools(editor, view, $("marks"));
 const panel = new Panel(editor, view, tools);
 const bones = new Bones(editor, view, notify);
 const list = new FilmList($("films"), $("count"), open);
+const filters = new Filters(list);
+const versions = new Versions($("history"), editor);
 const training = new Training($("train"), notify, () => refresh(true));
 let server = null; // the last response of /api/health
 let version = null; // of the list of films
@@ -57,7 +60,7 @@ async function open(id, again = false) {
     list.replace(editor.row);
     panel.opened();
     offerFormats($("download"), formats, editor.row.dicom);
-    showHistory();
+    versions.show();
     $("marks").focus({ preventScroll: true });
   }
   if (wanted === id) stay();
@@ -108,7 +111,7 @@ async function save(state, onward = false) {
     if (!saved) return;
     list.replace(saved);
     notify(`${saved.name}: ${state === "accepted" ? "accepted" : "saved as corrected"}`, "good");
-    showHistory();
+    versions.show();
     if (onward) await openNext();
   } catch (error) {
     notify(error.message, "error");
@@ -178,24 +181,6 @@ async function remove() {
   refresh(true);
 }
 
-async function showHistory() {
-  const { row } = editor;
-  const select = $("history");
-  const versions = (await attempt(() => api.history(row.id))) ?? [];
-  if (editor.row !== row) return;
-  select.replaceChildren(new Option(versions.length ? "choose a version to restore…" : "none yet", ""));
-  for (const version of versions) select.append(new Option(versionWords(version), version.revision));
-}
-
-const versionWords = ({ saved, state, by }) =>
-  [new Date(saved).toLocaleString(), state && (by ? `${state} by ${by}` : state)].filter(Boolean).join(" · ");
-
-async function restore(revision) {
-  const { mask, row } = editor;
-  const bits = await attempt(() => api.earlier(row.id, revision));
-  if (bits && editor.mask === mask) editor.replaceBy(unpackBits(bits, mask.values.length), "earlier version");
-}
-
 async function download(form) {
   const { id } = editor.row;
   if (!(await leave())) return;
@@ -258,7 +243,7 @@ async function refreshFilms() {
   const known = list.rows.find((row) => row.id === shown?.id);
   version = now;
   list.update(films);
-  showParts();
+  filters.showParts();
   if (!known || editor.row !== shown) return;
   const row = films.find(({ id }) => id === shown.id);
   if (!row) notify(`${shown.name}: the film was removed from the folder`, "error");
@@ -268,17 +253,6 @@ async function refreshFilms() {
     reported = row.revision;
     savedElsewhere(shown);
   }
-}
-
-// Offer the body parts on the films; the chosen one stays.
-function showParts() {
-  const parts = list.parts();
-  const select = $("part");
-  if (parts.join() === [...select.options].slice(1).map((option) => option.value).join()) return;
-  const { value } = select;
-  select.replaceChildren(select.options[0], ...parts.map((part) => new Option(part)));
-  select.value = parts.includes(value) ? value : "all";
-  if (select.value !== value) chooseFilms();
 }
 
 function savedElsewhere({ id, name }) {
@@ -352,11 +326,6 @@ on("files", "change", () => {
   add($("files").files);
   $("files").value = "";
 });
-on("history", "change", () => $("history").value && restore($("history").value));
-const chooseFilms = () =>
-  list.choose({ order: $("order").value, state: $("filter").value, part: $("part").value, verdict: $("verdict").value, text: $("search").value });
-for (const which of ["order", "filter", "part", "verdict"]) on(which, "change", chooseFilms);
-on("search", "input", chooseFilms);
 on("reader-change", "click", () => changeName($("reader"), ask));
 addEventListener("beforeunload", (event) => {
   if (editor.kept) return;

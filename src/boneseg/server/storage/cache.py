@@ -47,6 +47,11 @@ class Cache:
         valid = found is not None and (found.stamp, found.model) == (stamp, model)
         return found if valid else None
 
+    def answers(self, film: str) -> tuple[str, ...]:
+        """The revisions of the masks that models have suggested for a film."""
+        found = self._facts(film)
+        return found.answers if found is not None else ()
+
     def has_thumbnail(self, film: str, stamp: str) -> bool:
         """Whether there is a thumbnail of this file state, which is the same for all models."""
         found = self._facts(film)

@@ -152,11 +152,13 @@ class Library:
     def is_drawn(self, entry: Entry) -> bool:
         """Whether a person drew the film's mask or changed it, rather than only accepting it.
 
-        A mask written by another program counts as drawn.
+        A mask written by another program counts as drawn, unless a model has answered the same.
         """
         revision = self.revision(entry)
         saved = self._states.of(entry.id, revision)
-        return revision != NO_MASK and (saved is None or saved.drawn is True)
+        if saved is None:
+            return revision != NO_MASK and revision not in self.cache.answers(entry.id)
+        return saved.drawn is True
 
     def accepted(self) -> list[Entry]:
         """The films whose mask is accepted."""

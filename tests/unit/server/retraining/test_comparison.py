@@ -59,7 +59,7 @@ def test_too_few_films_give_no_figure(drawn: int) -> None:
     scoring, today = scoring_films(films, [film.case.name for film in films[:drawn]], Whole(20))
     assert today is None and len(scoring) == drawn
     why = why_no_figure(len(films), len(scoring))
-    assert f"{drawn} film" in why and f"at least {FEWEST}" in why and "own answer" in why
+    assert f"{drawn} film" in why and f"at least {FEWEST}" in why and "the model's own" in why
 
 
 def test_a_model_better_on_each_of_six_films_is_shown_to_be_better() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
+from boneseg.server.light_box import LightBox
 from boneseg.server.retraining.supervisor import FEWEST_FILMS
 
 
@@ -42,3 +44,15 @@ def test_too_few_films_are_refused(client: TestClient) -> None:
 def test_a_run_that_is_not_there_is_not_found(client: TestClient, path: str) -> None:
     assert client.post(path).status_code in (404, 409)
     assert client.get("/api/train/1/report").status_code in (404, 409)
+
+
+def test_a_suggestion_copied_into_the_folder_does_not_count_as_drawn(
+    client: TestClient, box: LightBox, film: dict[str, Any]
+) -> None:
+    mask = box.library.masks / f"{film['name']}.png"
+    mask.write_bytes(client.get(f"/api/films/{film['id']}/suggestion").content)
+    found = client.get("/api/train").json()
+    assert (found["accepted"], found["drawn"]) == (1, 0)
+    Image.new("1", (film["width"], film["height"])).save(mask)
+    found = client.get("/api/train").json()
+    assert (found["accepted"], found["drawn"]) == (1, 1)
