@@ -148,7 +148,7 @@ def test_an_undone_change_is_not_a_correction(opened: Callable[..., Page], tmp_p
     assert np.array_equal(page.mask(), suggested)
     assert not page.tab.evaluate("lightbox.editor.dirty")
     other = {"hand": "knee", "knee": "hand"}[name]
-    page.tab.click(f"text={other}")
+    page.tab.click(f".film >> text={other}")
     page.ready(other)
     assert page.tab.evaluate("lightbox.list.rows.every((row) => row.state === 'suggested')")
     assert not (tmp_path / "films" / "masks" / f"{name}.png").exists()
@@ -180,7 +180,7 @@ def test_saving_twice_in_a_row_is_not_a_conflict(
         page.drag((50, y), (90, y))
         page.tab.keyboard.press("s")
         page.tab.keyboard.press("s")
-    page.tab.click("text=knee")  # what the last S did not take goes with the film
+    page.tab.click(".film >> text=knee")  # what the last S did not take goes with the film
     page.ready("knee")
     assert not page.tab.evaluate("document.getElementById('conflict').open")
     saved = on_disk(tmp_path, "hand")
@@ -205,7 +205,7 @@ def test_changes_made_while_another_film_loads_are_saved(
                 (path.endsWith("/pixels") ? late : ask)(path, ...how);
         }"""
     )
-    page.tab.click("text=knee")
+    page.tab.click(".film >> text=knee")
     page.wait("Boolean(window.arrive)")
     page.drag((50, 40), (90, 40))
     page.tab.mouse.move(*page.screen(50, 80))
@@ -228,5 +228,5 @@ def test_a_removed_film_can_be_left(opened: Callable[..., Page], tmp_path: Path)
     page.drag((50, 50), (90, 50))
     (tmp_path / "films" / "images" / "hand.png").unlink()
     page.wait(lambda: "hand: the film was removed" in page.notifications())
-    page.tab.click("text=knee")  # the question is answered with yes: see Page
+    page.tab.click(".film >> text=knee")  # the question is answered with yes: see Page
     page.ready("knee")
