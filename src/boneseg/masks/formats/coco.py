@@ -26,7 +26,6 @@ from boneseg.masks.formats.pieces import Places, pieces, run_lengths
 from boneseg.masks.polygons import Outline, area, keyhole, outlines
 from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
-from boneseg.masks.terminology import CONCEPTS
 from boneseg.masks.types import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 
 _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
@@ -100,6 +99,8 @@ def _categories(labels: set[str]) -> dict[str, int]:
     """
     numbers = {BONE: 1}
     if not labels <= {BONE}:
+        from boneseg.masks.terminology import CONCEPTS  # few calls need it
+
         numbers |= {name: number for number, name in enumerate(CONCEPTS, start=2)}
     for label in sorted(labels - numbers.keys()):
         numbers[label] = len(numbers) + 1

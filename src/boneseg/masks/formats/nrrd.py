@@ -34,7 +34,6 @@ from boneseg._util.json_values import as_integer, as_text
 from boneseg.errors import MaskError
 from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import BONE, Layer, Segmentation
-from boneseg.masks.terminology import colour_of, concept_of
 from boneseg.masks.types import Drawing, Drawn, Region, Shape, affordable, fits
 
 ALMOST = 1e-4  # of a pixel's side: rounding, not rotation
@@ -113,6 +112,8 @@ def _without_overlap(
 
 def _segment(layer: Layer) -> dict[str, str]:
     """The facts of a segment, by their keys without its number."""
+    from boneseg.masks.terminology import colour_of
+
     colour = COLOUR if layer.label == BONE else colour_of(layer.label)
     name = layer.label.capitalize()
     return {
@@ -128,6 +129,8 @@ def _segment(layer: Layer) -> dict[str, str]:
 
 def _terms(label: str) -> str:
     """Category, type and region in SNOMED CT, as Slicer's terminologies write them."""
+    from boneseg.masks.terminology import concept_of
+
     concept = concept_of(label)
     region = "^".join(("SCT", *concept.region)) if concept.region else "^^"
     return (

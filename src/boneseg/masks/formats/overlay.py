@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from boneseg._util.drawing.overlay import COLOUR, named_picture, picture
 from boneseg.masks.formats.png import save_png
 from boneseg.masks.segmentation import BONE, Segmentation
-from boneseg.masks.terminology import colour_of
 from boneseg.preprocessing import reduced
 
 
@@ -32,6 +31,8 @@ def write(path: Path, segmentation: Segmentation) -> None:
     if segmentation.bones is None:
         save_png(path, picture(pixels, small(mask)))
         return
+    from boneseg.masks.terminology import colour_of  # few calls need it
+
     bones = [
         ("", COLOUR, small(layer.mask))
         if layer.label == BONE
