@@ -62,7 +62,7 @@ export class Training {
     this.part("progress").hidden = run.state !== "running";
     if (last) this.part("progress").value = last.done;
     else this.part("progress").removeAttribute("value"); // indeterminate
-    this.part("detail").textContent = last
+    this.part("detail").textContent = last && run.state === "running"
       ? `agreement with the accepted masks ${last.dice.toFixed(3)} (to follow the training, not a measure of quality), loss ${last.loss?.toFixed(3) ?? "not finite"}`
       : "";
     this.#curves(run.checks);
