@@ -27,11 +27,12 @@ from boneseg.preprocessing import Preparation
 from boneseg.simulate.bones import NAMES
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.optimiser import update_average
-from scripts.finetune_bundled import EVERY, HIDDEN, SIDE, ZOOM
+from scripts.finetune_bundled import EVERY, HIDDEN, ZOOM
 from scripts.simulated_pools import Pools
 from scripts.train_bundled import RECIPE
 
 EMA = 0.997
+SIDE = 192  # px of the grid: names are coarser than outlines
 OUTSIDE = 0.1  # weight in the loss of what is no bone
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
@@ -41,16 +42,20 @@ WEIGHTS = {
 
 
 def bone_loss(logits: Tensor, bones: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of all bones, and Dice loss of those on the film.
+    """Cross-entropy of each bone and among the bones, and Dice loss of those on the film.
 
     logits N x 24 x h x w; bones (N x 24) and weight (N x 1) N x C x H x W of the film, averaged
-    down to h x w.
+    down to h x w. Which of the bones a pixel is of is learnt before how sure that is: hence the
+    cross-entropy among them.
     """
     logits = logits.float()
     target = functional.interpolate(bones, logits.shape[-2:], mode="area")
     weight = functional.interpolate(weight, logits.shape[-2:], mode="area")
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     entropy = (entropy.sum(1) * weight[:, 0]).sum() / weight.sum()
+    amount = target.sum(1)
+    among = -(target * functional.log_softmax(logits, 1)).sum(1) / amount.clamp_min(0.5)
+    entropy = entropy + (among * weight[:, 0]).sum() / weight.sum()
     share, truth = (logits.sigmoid() * weight).flatten(2), (target * weight).flatten(2)
     overlap = 2 * (share * target.flatten(2)).sum(2) + 1
     dice = 1 - overlap / (share.sum(2) + truth.sum(2) + 1)

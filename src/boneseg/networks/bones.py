@@ -5,7 +5,8 @@
 
 Bones overlap on a film, so each has its own logit. The encoder is that of the network that finds
 bone and stays as it is: naming bones does not change the mask. Which bone a piece is depends on the
-whole film, so every level of this decoder also sees a mean of the coarsest features.
+whole film: every level of this decoder also sees a mean of the coarsest features, and has
+batch norm: instance norm would remove what is the same all over a film.
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ class BoneDecoder(nn.Module):
         self.whole = nn.Conv2d(encoder[-1], widths[-1], 1)
         self.context = nn.ModuleList(nn.Linear(widths[-1], o) for o in widths)
         self.blocks = nn.ModuleList(
-            Block(o + coarser, o, "instance", "plain")
+            Block(o + coarser, o, "batch", "plain")
             for o, coarser in zip(widths, (*widths[1:], 0), strict=True)
         )
+        self.present = nn.Linear(widths[-1], bones)
         self.head = nn.Conv2d(widths[0], bones, 1)
         self.apply(initialise)
         nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.present.weight)
+        nn.init.zeros_(self.present.bias)
         nn.init.constant_(self.head.get_parameter("bias"), _RARE)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -59,7 +63,7 @@ class BoneDecoder(nn.Module):
                 below = functional.interpolate(below, x.shape[-2:], mode="bilinear")
                 x = torch.cat([x, below], dim=1)
             below = self.blocks[level](x)
-        logits: Tensor = self.head(below)
+        logits: Tensor = self.head(below) + self.present(whole)[..., None, None]
         return logits
 
 

@@ -105,7 +105,7 @@ class Head:
         air = np.zeros(self.depth.shape, bool)
 
         def ball(back: float, up: float, right: float, half: tuple[float, float, float]) -> None:
-            grow = size * float(rng.uniform(0.75, 1.15))
+            grow = size * float(rng.uniform(0.75, 1.3))
             far: Floats = np.zeros(())
             for axis, at, one in zip((x, y, z), (front - size * back, base + size * up,
                                                  size * right), half, strict=True):  # fmt: skip

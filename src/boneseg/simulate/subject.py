@@ -24,7 +24,6 @@ Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
 _LONG = 2.6  # length to width from which a bone has a shaft
-_HOLLOW = ("skull",)  # meshes of shells that contain no marrow
 _BELOW_KNEE = ("tibia", "talus", "calcn", "toes")
 _INFANT = 0.6  # of an adult's size: below it hips are largely cartilage
 _SOCKET = (-56.3, -78.5, 77.3)  # mm: the centre of the hip joint in the frame of the pelvis
@@ -136,8 +135,8 @@ def _inside(
     middle, and the ends of long bones a plate under the joint, thicker than their sides.
     """
     along, thick = surface.along, surface.thickness
-    if any(word in name for word in _HOLLOW):
-        return np.full(len(along), float(rng.uniform(3, 7))), np.zeros(len(along))
+    if "skull" in name:  # a shell that contains no marrow
+        return _skull(rng, surface), np.zeros(len(along))
     shaft = float(np.clip(surface.slenderness - _LONG, 0, 1))
     middle = 1 - np.abs(2 * along - 1) ** 3  # of the shaft: 1, of the ends: 0
     tube = shaft * np.clip(1.6 * middle - 0.4, 0, 1)
@@ -148,6 +147,15 @@ def _inside(
     # Meshes are too thick in the iliac wings and scapulae, where bone is a few mm thick.
     left = 1 - float(rng.uniform(0, 0.9)) * surface.flatness * (1 - shaft)
     return np.minimum(rim * cortex, 9.0) * left, full * left
+
+
+def _skull(rng: Rng, surface: Surface) -> Floats:
+    """The thickness (mm) of the walls of a skull: in the face they are thin, around sinuses."""
+    front, up, _ = surface.points.T
+    back, low = front.min() + 0.65 * np.ptp(front), up.min() + 0.62 * np.ptp(up)
+    face = np.clip((front - back) / 20, 0, 1) * np.clip((low - up) / 12, 0, 1)
+    vault, thin = float(rng.uniform(3, 7)), float(rng.uniform(0.4, 2.5))
+    return np.asarray(vault + (thin - vault) * face)
 
 
 def _with_growth_plates(rng: Rng, points: Points, surface: Surface) -> Points:

@@ -47,3 +47,14 @@ def test_a_femur_is_long_hollow_and_closed(skeletons: list[Skeleton]) -> None:
     assert femur.slenderness > 3
     shaft = femur.thickness[np.abs(femur.along - 0.5) < 0.1]
     assert 15 < np.median(shaft) < 36
+
+
+@needs_data
+def test_the_face_has_thinner_walls_than_the_vault(skeletons: list[Skeleton]) -> None:
+    subject = draw_subject(np.random.default_rng(1), skeletons[0], {"torso"}, {})
+    (skull,) = (part for part in subject.parts if "skull" in part.name)
+    wall = np.linalg.norm(skull.outer - skull.inner, axis=1) / subject.size
+    front, up = skull.outer[:, 0], skull.outer[:, 1]
+    vault = up > np.quantile(up, 0.9)
+    face = (front > front.max() - 30) & (up < up.min() + 0.4 * np.ptp(up))
+    assert np.median(wall[vault]) > 2.5 > np.median(wall[face])
