@@ -5,7 +5,8 @@
 
 `read_radiograph` applies it, so every command and the light box use the same millimetres. The
 table may also be in the folder above, beside `images/`; where both list a film, the nearer one is
-used. The name is that of the film's file, with or without its suffix.
+used. A film in the light box's DATA/.boneseg/inbox has the table of DATA. The name is that of the
+film's file, with or without its suffix.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from boneseg._util.files import LAYOUTS, plain_cell, read_bytes, write_table
+from boneseg._util.files import HIDDEN, LAYOUTS, plain_cell, read_bytes, write_table
 from boneseg.errors import RadiographError
 from boneseg.radiograph.film import SPACINGS
 
@@ -75,6 +76,8 @@ def _tables(film: Path) -> Iterable[Path]:
     yield film.parent / CALIBRATION
     if film.parent.name in {images for images, _ in LAYOUTS}:
         yield film.parent.parent / CALIBRATION
+    elif film.parent.parent.name == HIDDEN:
+        yield film.parent.parent.parent / CALIBRATION
 
 
 Row = tuple[str, Calibration]  # the name as written

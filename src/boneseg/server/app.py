@@ -31,7 +31,17 @@ from boneseg.server.middleware.access_control import AccessControl
 from boneseg.server.middleware.body_limits import BodyLimits
 from boneseg.server.middleware.methods import Methods
 from boneseg.server.middleware.request_counts import CountRequests, RequestCounts
-from boneseg.server.routes import bones, export, films, masks, models, retraining, segment, status
+from boneseg.server.routes import (
+    bones,
+    export,
+    films,
+    masks,
+    measures,
+    models,
+    retraining,
+    segment,
+    status,
+)
 from boneseg.server.routes.responses import Json
 
 MAX_BYTES = 256 * 2**20  # of a request; a 16-bit film of 100 megapixels has 200 MB
@@ -63,7 +73,7 @@ def create_app(box: LightBox, *, token: str | None = None, max_bytes: int = MAX_
         redoc_url=None,
     )
     app.state.box, app.state.counts, app.state.max_bytes = box, RequestCounts(), max_bytes
-    for module in (segment, films, bones, masks, export, retraining, models, status):
+    for module in (segment, films, bones, masks, measures, export, retraining, models, status):
         app.include_router(module.router)
     app.mount("/static", _Static(directory=STATIC))
 

@@ -18,6 +18,7 @@ from boneseg._util.logs import log
 from boneseg.bundle.card import CARD
 from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.errors import BonesegError
+from boneseg.radiograph.calibration import Calibration
 from boneseg.server.active_learning import Candidate, appearance, correction_order
 from boneseg.server.encoding import Mask, is_threshold_of, png_mask
 from boneseg.server.errors import BusyError, page_message
@@ -47,6 +48,7 @@ class FilmRow:
 
     entry: Entry
     facts: StoredFacts | None  # None where the film is not segmented by the current model
+    calibration: Calibration | None  # the user's
     thumbnail: str | None  # the stamp of the thumbnail, None where there is none
     state: State
     revision: str
@@ -56,6 +58,7 @@ class FilmRow:
     def to_json(self) -> dict[str, object]:
         return {
             **{name: getattr(self.facts, name, None) for name in _FACTS},
+            "calibration": self.calibration and self.calibration.how,
             "stamp": self.thumbnail,
             "id": self.entry.id,
             "name": self.entry.name,
@@ -206,15 +209,22 @@ class LightBox:
 
     def row(self, entry: Entry) -> FilmRow:
         """A film as the list shows it."""
-        facts = self.known_facts(entry)
+        facts, error = self.known_facts(entry), entry.fault or self.failure(entry)
+        calibration = None
+        try:
+            calibration = self.library.calibration(entry)
+        except BonesegError as damaged:
+            error = error or f"{entry.name}: {damaged}"
+        mm = None if calibration is None else calibration.mm
         return FilmRow(
             entry=entry,
-            facts=facts,
+            facts=facts and facts.calibrated(mm),
+            calibration=calibration,
             thumbnail=self.thumbnail_stamp(entry),
             state=self.library.state(entry, segmented=facts is not None),
             revision=self.library.revision(entry),
             has_draft=self.library.drafts.of(entry.id) is not None,
-            error=entry.fault or self.failure(entry),
+            error=error,
         )
 
     def rows(self) -> list[FilmRow]:

@@ -5,6 +5,7 @@ films.py          the films of the data folder and what the model found on them
 bones.py          the bones on a film by name
 masks.py          suggested, saved and earlier masks; drafts; downloads
 export.py         all accepted masks
+measures.py       lengths, angles and alignments of a film, and its calibration
 retraining.py     runs of the retraining
 models.py         the models, and which the page and the API use
 status.py         health and metrics (prometheus.py)

@@ -10,10 +10,11 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, TypeVar
 
 from fastapi import Depends, Request
 from fastapi import Path as PathParameter
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from boneseg.errors import OutputError
@@ -25,6 +26,8 @@ from boneseg.server.routes.responses import unzipped_mask
 from boneseg.server.storage.entry import Entry
 from boneseg.server.storage.results import Facts
 from boneseg.server.workers.tasks import ReadMask
+
+Model = TypeVar("Model", bound=BaseModel)
 
 LARGEST_JSON = 64 * 2**10  # bytes
 BYTES_PER_PIXEL, METADATA = 4, 2**20  # upper bounds of a mask as PNG: RGBA, and its metadata
@@ -169,6 +172,16 @@ async def json_document(request: Request) -> object:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BadRequestError(f"the body is not JSON: {reason[:200]}") from None
     return document
+
+
+async def validated(request: Request, model: type[Model]) -> Model:
+    """The JSON document in a request's body as a model. Raises as `json_document` does."""
+    try:
+        return model.model_validate(await json_document(request))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["body", *map(str, first["loc"])])
+        raise BadRequestError(f"{where}: {first['msg']}") from None
 
 
 def _refuse_constant(word: str) -> float:

@@ -172,12 +172,12 @@ async def export_arguments(
 ) -> tuple[Path, str, str, Path | bytes, Author, Path, Verdict | None]:
     """The fields of an `ExportMask` or `ExportEntry` for a film."""
     facts = await box.segment(entry)
-    newest, author = await asyncio.to_thread(_newest_mask, box, entry)
+    newest, author = await asyncio.to_thread(newest_mask, box, entry)
     verdict = facts.judgement() if author == "model" else None
     return entry.image, entry.name, form, newest, author, box.spool, verdict
 
 
-def _newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Author]:
+def newest_mask(box: LightBox, entry: Entry) -> tuple[Path | bytes, Author]:
     """A film's mask as a file or as gzipped bits, and who made it."""
     draft = None if box.keeps else box.library.drafts.of(entry.id)
     if draft is not None:

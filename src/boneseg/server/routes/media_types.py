@@ -9,7 +9,7 @@ from fastapi import Request
 from boneseg.server.errors import BadRequestError
 
 BITS, PNG, DICOM = "application/octet-stream", "image/png", "application/dicom"
-JSON, FORM = "application/json", "multipart/form-data"
+JSON, FORM, CSV = "application/json", "multipart/form-data", "text/csv"
 
 
 def content_type(request: Request) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from boneseg._util.files import same_place
-from boneseg.server.errors import BadRequestError, ConflictError, page_message
+from boneseg.server.errors import ConflictError, page_message
 from boneseg.server.light_box import LightBox
 from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.supervisor import FEWEST_FILMS
-from boneseg.server.routes.dependencies import Box, json_document
+from boneseg.server.routes.dependencies import Box, validated
 from boneseg.server.routes.media_types import JSON
 from boneseg.server.routes.responses import file_response
 
@@ -54,13 +54,7 @@ def training(box: Box) -> dict[str, object]:
 @router.post("", status_code=202, openapi_extra=_OPTIONS_BODY, response_model=None)
 async def start(request: Request, box: Box) -> dict[str, object]:
     """Retrain the current model on the accepted films."""
-    document = await json_document(request)
-    try:
-        options = Options.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(["body", *map(str, first["loc"])])
-        raise BadRequestError(f"{where}: {first['msg']}") from None
+    options = await validated(request, Options)
     if not box.keeps:
         raise ConflictError("no films to train on: this light box has no data folder")
     begin = box.retraining.start

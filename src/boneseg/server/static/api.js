@@ -100,4 +100,13 @@ export const startTraining = (minutes, settings) =>
 export const stopTraining = () => send("/api/train/stop", "POST");
 export const models = () => json("/api/models");
 export const useModel = (id, purpose = "page") => send(`/api/models/${id}/use?for=${purpose}`, "POST");
+
+export const measures = (id) => json(`/api/films/${id}/measures`);
+export const saveMeasures = (id, measures) => send(`/api/films/${id}/measures`, "PUT", { measures });
+export const alignment = (id) => json(`/api/films/${id}/alignment`);
+export const calibrate = (id, width, how) => send(`/api/films/${id}/calibration`, "PUT", { mm_per_pixel: width, how });
+export const removeCalibration = (id) => send(`/api/films/${id}/calibration`, "DELETE");
+export const downloadMeasures = async (id, form) =>
+  file(await ask(`/api/films/${id}/measures/download?form=${form}`));
+
 export const openapi = () => json("/openapi.json");

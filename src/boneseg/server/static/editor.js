@@ -6,7 +6,7 @@ import { grown, shrunk, smoothed } from "./morphology.js";
 import { boxOf, flood, packBits, smallRegions, unpackBits } from "./raster.js";
 
 // Where the spacing applies: see `radiograph.SpacingKind`.
-export const SPACINGS = { calibrated: "in the patient", detector: "on the detector", uncalibrated: "uncalibrated" };
+export const SPACINGS = { user: "as calibrated", calibrated: "in the patient", detector: "on the detector", uncalibrated: "uncalibrated" };
 const DRAFT_AFTER = 2000; // ms after the last change
 const FAINTEST = 26; // probability (of 256) from which a click finds a bone below the threshold,
 const DISTINCT = 0.6; // down to this share of the probability at the click
@@ -325,14 +325,6 @@ export class Editor {
       total += mine + reference[i];
     }
     return total ? (2 * common) / total : 1;
-  }
-
-  lengthOf([[x0, y0], [x1, y1]]) {
-    const [dx, dy] = [x1 - x0, y1 - y0];
-    const px = `${Math.hypot(dx, dy).toFixed(1)} px`;
-    const spacing = this.row?.spacing_mm;
-    if (!spacing) return px;
-    return `${Math.hypot(dx * spacing[1], dy * spacing[0]).toFixed(1)} mm ${SPACINGS[this.row.spacing_kind] ?? ""} (${px})`;
   }
 
   // Save; `conflict` decides where the mask was saved elsewhere in the meantime.

@@ -8,6 +8,7 @@ import { Editor } from "./editor.js";
 import { Filters } from "./filters.js";
 import { fillSheet, listenToKeys } from "./keys.js";
 import { FilmList } from "./list.js";
+import { Measures } from "./measures.js";
 import { Panel } from "./panel.js";
 import { changeName, readerName, signedName } from "./reader.js";
 import { notify, attempt } from "./notify.js";
@@ -23,7 +24,8 @@ const EVERY = 1500; // ms between polls of the server
 
 const view = new View($("film"), $("marks"));
 const editor = new Editor(view, notify);
-const tools = new Tools(editor, view, $("marks"));
+const measures = new Measures(editor, view, notify, $("measures"));
+const tools = new Tools(editor, view, $("marks"), measures);
 const panel = new Panel(editor, view, tools);
 const bones = new Bones(editor, view, notify);
 const list = new FilmList($("films"), $("count"), open);
@@ -60,6 +62,7 @@ async function open(id, again = false) {
     list.replace(editor.row);
     panel.opened();
     offerFormats($("download"), formats, editor.row.dicom);
+    measures.open(editor.row);
     versions.show();
     $("marks").focus({ preventScroll: true });
   }
@@ -177,6 +180,7 @@ async function remove() {
   if (editor.dirty && (await ask($("discard"))) !== "remove") return;
   if (!(await attempt(() => api.removeFilm(id)))) return;
   editor.close();
+  measures.open(null);
   notify(`${name}: removed`, "good");
   refresh(true);
 }
@@ -349,6 +353,12 @@ listenToFormats($("export"), exportAccepted);
 formats = (await attempt(api.formats)) ?? [];
 offerFormats($("export"), formats);
 tools.choose("brush");
+measures.onchange = () => tools.drawMarks();
+measures.onchosen = () => tools.choose("measure");
+measures.oncalibrated = (row) => {
+  list.replace(Object.assign(editor.row, row));
+  panel.show();
+};
 panel.showLayers();
 panel.show();
 await refresh(true);
@@ -359,4 +369,4 @@ for (const row of [before, ...list.sorted()].filter(Boolean).slice(0, 6)) {
 setInterval(refresh, EVERY);
 
 // For tests and debugging.
-window.lightbox = { editor, view, tools, list, training };
+window.lightbox = { editor, view, tools, measures, list, training };

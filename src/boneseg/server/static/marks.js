@@ -1,18 +1,15 @@
-// What the tools draw over the film: the brush outline, the polygon, the measured line and the crosshair.
+// What the tools draw over the film: the brush outline, the polygon, the measures and the crosshair.
 
 export const UNDER = "#000a"; // a dark edge keeps white lines visible on bone
 
-// tools: {tool, size, cursor, byKeys, points, shape, line, action, editor}
+// tools: {tool, size, cursor, byKeys, points, shape, action, measures}
 export function drawMarks(tools, view) {
   const context = view.marks.getContext("2d");
   context.clearRect(0, 0, view.marks.width, view.marks.height);
   if (!view.film) return;
   if (tools.points.length) polygonOf(tools, view, context);
   if (tools.shape?.isLast) tools.shape.drawOn(context);
-  if (tools.line) {
-    stroke(context, view, [[3.2, UNDER], [1.4, "#fff"]], () => path(context, view, tools.line));
-    label(context, view, tools.editor.lengthOf(tools.line), tools.line[1]);
-  }
+  tools.measures.draw(context, view, tools.tool === "measure" ? tools.cursor : null);
   if (!tools.cursor) return;
   if (tools.tool === "brush" || tools.tool === "eraser") ring(tools, view, context);
   if (tools.byKeys) crosshair(tools.cursor, view, context);

@@ -197,8 +197,8 @@ function factsOf(row, area, dirty) {
   const spacing = row.spacing_mm;
   return {
     Size: `${row.width} × ${row.height} px`,
-    Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : "spacing unknown",
-    Bone: `${area.toLocaleString()} px` + (spacing ? `, ${((area * spacing[0] * spacing[1]) / 100).toFixed(1)} cm²` : ""),
+    Pixel: spacing ? `${spacing[0].toFixed(3)} mm ${SPACINGS[row.spacing_kind] ?? ""}` : row.spacing_kind === "placeholder" ? "spacing of 1 mm is a placeholder; calibrate" : "spacing unknown",
+    Bone: `${area.toLocaleString()} px` + (spacing ? `, ${Math.round(area * spacing[0] * spacing[1]).toLocaleString()} mm²` : ""),
     Shows: row.part === null ? "–" : partOf(row),
     Verdict: row.verdict === null ? "–" : `${row.verdict}, trust ${row.trust?.toFixed(3) ?? "–"}`,
     ...(row.reason ? { "": row.reason } : {}),

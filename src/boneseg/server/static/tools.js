@@ -10,7 +10,7 @@ export const TOOLS = {
   polygon: { key: "p", name: "Polygon", help: "Click the corners, or drag around; Enter closes, Shift erases; corners can be moved afterwards" },
   fill: { key: "f", name: "Fill", help: "Click a hole to fill it; Shift removes the region" },
   bone: { key: "g", name: "Bone", help: "Click a bone to add it, or to remove it where it is drawn" },
-  measure: { key: "m", name: "Measure", help: "Drag a line to measure its length in px, and in mm where the spacing is known" },
+  measure: { key: "m", name: "Measure", help: "Drag a line for its length, in mm where the size of a pixel is known; the panel has angles" },
   window: { key: "w", name: "Window", help: "Drag horizontally for contrast, vertically for brightness" },
   hand: { key: "h", name: "Move", help: "Drag the film (or hold Space, or the middle button)" },
 };
@@ -19,8 +19,8 @@ const LARGEST = 1000; // film px of the brush
 const CLOSE = { mouse: 9, pen: 12, touch: 24 }; // screen px within which a polygon's first corner closes it
 
 export class Tools {
-  constructor(editor, view, canvas) {
-    Object.assign(this, { editor, view, canvas });
+  constructor(editor, view, canvas, measures) {
+    Object.assign(this, { editor, view, canvas, measures });
     this.tool = "brush";
     this.reach = 24; // of the brush, screen px: it covers the same on the screen however large the film is shown
     this.size = 12; // likewise, film px
@@ -29,7 +29,6 @@ export class Tools {
     this.byKeys = false;
     this.points = []; // of a polygon
     this.shape = null; // the polygon drawn last
-    this.line = null; // of a measurement
     this.pointer = "mouse";
     this.space = false;
     this.onchange = () => {};
@@ -49,7 +48,6 @@ export class Tools {
 
   choose(tool) {
     this.cancel();
-    if (tool !== "measure") this.line = null;
     this.tool = tool;
     this.canvas.dataset.tool = tool;
     this.drawMarks();
@@ -128,7 +126,7 @@ export class Tools {
     } else if (tool === "fill") editor.fillAt(x, y, erase);
     else if (tool === "bone") editor.boneAt(x, y, erase);
     else if (tool === "measure") {
-      this.line = [[x, y], [x, y]];
+      this.measures.press([x, y], this.byKeys ? "mouse" : this.pointer);
       this.action = { kind: "measure" };
       this.drawMarks();
     }
@@ -156,7 +154,7 @@ export class Tools {
       const events = event.getCoalescedEvents?.() ?? [];
       for (const each of events.length ? events : [event]) this.stroke(this.view.toFilm(...this.at(each)));
     } else if (this.action.kind === "lasso") this.lasso();
-    else if (this.action.kind === "measure") this.line[1] = this.cursor;
+    else if (this.action.kind === "measure") this.measures.move(this.cursor);
     else if (this.action.kind === "corner") this.shape.move(this.cursor);
     this.drawMarks();
   }
@@ -181,6 +179,7 @@ export class Tools {
     this.action = null;
     if (action?.kind === "stroke") this.editor.finish(action.bone ? "brush" : "eraser");
     if (action?.kind === "corner") this.shape.drop();
+    if (action?.kind === "measure") this.measures.release(this.cursor);
   }
 
   cancelled(event) {
@@ -260,13 +259,14 @@ export class Tools {
     this.points = [];
     this.shape = null;
     this.action = null;
-    this.line = null;
+    this.measures.cancel();
     this.drawMarks();
   }
 
   giveUpStroke() {
     if (this.action?.kind === "stroke") this.editor.takeBack();
     if (this.action?.kind === "lasso" && !this.action.dragged) this.points.pop();
+    if (this.action?.kind === "measure") this.measures.giveUp();
     this.action = null;
   }
 
@@ -283,7 +283,6 @@ export class Tools {
       clamp(Math.floor(y) + 0.5 + dy * step, film.height),
     ];
     this.byKeys = true;
-    if (this.action?.kind === "measure") this.line[1] = this.cursor;
     this.drawMarks();
   }
 
@@ -295,12 +294,8 @@ export class Tools {
       return;
     }
     if (!this.byKeys || !this.cursor) return;
-    if (this.action?.kind === "measure") {
-      this.action = null;
-      return;
-    }
     this.press(this.cursor, erase);
-    if (this.action?.kind !== "measure") this.settle();
+    this.settle();
   }
 
   same([x, y]) {
@@ -309,10 +304,11 @@ export class Tools {
 
   dropCorner() {
     this.points.pop();
+    this.measures.dropPoint();
     this.drawMarks();
   }
 
-  // Draw the brush outline, the polygon, the measured line and the crosshair.
+  // Draw the brush outline, the polygon, the measures and the crosshair.
   drawMarks() {
     drawMarks(this, this.view);
     this.onmove?.(this.cursor);

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from boneseg._util.files import LAYOUTS
+from boneseg._util.files import HIDDEN, LAYOUTS
 from boneseg._util.lock import held
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import OutputError, UsageError
@@ -14,8 +14,6 @@ from boneseg.masks.annotations import is_annotation
 from boneseg.masks.filenames import IMAGE_SUFFIXES
 from boneseg.radiograph.sniff import DICOM_SUFFIXES
 from boneseg.server.errors import ServerError
-
-HIDDEN = ".boneseg"
 
 
 @contextmanager

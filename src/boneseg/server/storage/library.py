@@ -3,6 +3,8 @@
 DATA/images/knee.dcm, DATA/masks/knee.png       the dataset, as every other verb reads it
 DATA/.boneseg/history/<film>/                   every mask ever saved: history.py
 DATA/.boneseg/drafts/                           unsaved changes: drafts.py
+DATA/.boneseg/measures/                         lengths and angles: measures.py
+DATA/calibration.csv                            widths of pixels: radiograph/calibration.py
 DATA/.boneseg/inbox/                            uploaded films, until they are saved
 DATA/.boneseg/states.json                       the states of masks: mask_states.py
 DATA/.boneseg/gone.json                         when films were removed: retention.py
@@ -15,20 +17,22 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from boneseg._util.files import real_path, same_place, sweep, whole_file
+from boneseg._util.files import HIDDEN, real_path, same_place, sweep, whole_file
 from boneseg.dataset.open import films_and_masks
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import DatasetError, OutputError, UsageError
 from boneseg.masks.filenames import stem_of
+from boneseg.radiograph.calibration import Calibration, calibration_of, set_calibration
 from boneseg.server.encoding import Mask, packed_mask, png_mask
 from boneseg.server.errors import ConflictError, NotFoundError
 from boneseg.server.storage.cache import Cache
 from boneseg.server.storage.drafts import Drafts
 from boneseg.server.storage.entry import Entry, State, film_id
 from boneseg.server.storage.filenames import free_name, safe_name
-from boneseg.server.storage.folder import HIDDEN, layout, make_private, refuse_annotations
+from boneseg.server.storage.folder import layout, make_private, refuse_annotations
 from boneseg.server.storage.history import History, Signature, digest
 from boneseg.server.storage.mask_states import NO_MASK, MaskStates, Revisions
+from boneseg.server.storage.measures import MeasureFiles
 from boneseg.server.storage.records import Saved, SavedMask
 from boneseg.server.storage.results import Author
 from boneseg.server.storage.retention import RemovedFilms
@@ -49,9 +53,13 @@ class Library:
         self.hidden = root / HIDDEN
         self.inbox = self.hidden / "inbox"
         self.drafts = Drafts(self.hidden / "drafts")
+        self.measures = MeasureFiles(self.hidden / "measures")
         self.cache = Cache(self.hidden / "cache")
         self.history = History(self.hidden / "history")
-        own = (self.hidden, self.inbox, self.drafts.root, self.cache.root)
+        own = (
+            *(self.hidden, self.inbox, self.drafts.root, self.cache.root),
+            self.measures.root,
+        )
         make_private(root, datasets=(self.images, self.masks), own=own)
         refuse_annotations(self.masks)
         self.version = secrets.randbelow(2**32)  # increases with every change
@@ -159,6 +167,16 @@ class Library:
         if saved is None:
             return revision != NO_MASK and revision not in self.cache.answers(entry.id)
         return saved.drawn is True
+
+    def calibration(self, entry: Entry) -> Calibration | None:
+        """The user's calibration of a film. Raises RadiographError for a damaged table."""
+        return calibration_of(entry.image)
+
+    def calibrate(self, entry: Entry, calibration: Calibration | None) -> None:
+        """Set or remove the calibration of a film. Raises RadiographError and OutputError."""
+        with self._lock:
+            set_calibration(entry.image, entry.name, calibration)
+            self.version += 1
 
     def accepted(self) -> list[Entry]:
         """The films whose mask is accepted."""
@@ -272,6 +290,7 @@ class Library:
     def _delete_masks(self, film: str) -> None:
         """Delete a film's draft and every version of its mask."""
         self.drafts.delete(film)
+        self.measures.delete(film)
         for name in self.history.films():
             if film_id(name) == film:
                 self.history.remove(name)

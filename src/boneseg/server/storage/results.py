@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import ConfigDict
 
@@ -28,6 +28,7 @@ class Facts(Document):
     threshold: float  # the model's
     area_px: int  # of the suggested mask
     area_mm2: float | None
+    aspect: float = 1.0  # height of a pixel by its width
     part: str  # body part, or "not a radiograph"
     part_confidence: float  # the probability of it
     projection: str | None  # frontal, lateral or oblique
@@ -39,6 +40,16 @@ class Facts(Document):
     tags: dict[str, str]  # of its header: see `radiograph.description`
     seconds: float  # in the engine
     model: str  # the bundle's digest
+
+    def calibrated(self, mm: float | None) -> Self:
+        """With the user's width of a pixel, where there is one, instead of the film's own."""
+        if mm is None:
+            return self
+        rows, columns = mm * self.aspect, mm
+        area = round(self.area_px * rows * columns, 2)
+        return self.model_copy(
+            update={"spacing_mm": (rows, columns), "spacing_kind": "user", "area_mm2": area}
+        )
 
     def judgement(self) -> Verdict:
         """The verdict on the suggested mask, for the writers of masks."""

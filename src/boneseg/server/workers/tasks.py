@@ -33,7 +33,7 @@ from boneseg.masks.verdict import Verdict
 from boneseg.radiograph.description import describe
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.privacy import public_name
-from boneseg.radiograph.read import read_radiograph
+from boneseg.radiograph.read import read_as_stored, read_radiograph
 from boneseg.radiograph.sniff import is_dicom
 from boneseg.server.encoding import (
     packed_film,
@@ -88,7 +88,7 @@ class SegmentFilm(Task[StoredFacts]):
     stamp: str  # of the film's file
 
     def run(self, engine: Engine) -> StoredFacts:
-        film = read_radiograph(self.path, keep_names=True)  # the worker replaces the path
+        film = read_as_stored(self.path, keep_names=True)  # the worker replaces the path
         finding, seconds = _timed(engine, film)
         found = _facts(engine, film, finding, seconds)
         answers = (*self._earlier_answers(), digest(png_mask(finding.mask)))
@@ -174,14 +174,15 @@ class _Export(Task[Result_co]):
         name = public_name(self.path)
         film = read_radiograph(self.path, keep_names=True)
         model = None if self.author == "person" else engine.bundle.card.model
-        mask = self._mask(film, name)
+        mask = drawn_mask(self.mask, film.shape, name)
         return Segmentation(film, mask, None, model, Path(name), judged=self.verdict)
 
-    def _mask(self, film: Radiograph, name: str) -> NDArray[np.bool_]:
-        height, width = film.shape
-        if isinstance(self.mask, Path):
-            return read_mask(self.mask, shape=(height, width))
-        return unpacked_mask(gzip.decompress(self.mask), (height, width), name)
+
+def drawn_mask(mask: Path | bytes, shape: tuple[int, int], name: str) -> NDArray[np.bool_]:
+    """A mask of (height, width) from its file or gzipped bits. Raises MaskError."""
+    if isinstance(mask, Path):
+        return read_mask(mask, shape=shape)
+    return unpacked_mask(gzip.decompress(mask), shape, name)
 
 
 @dataclass(frozen=True)
@@ -239,16 +240,17 @@ def _timed(engine: Engine, film: Radiograph) -> tuple[Finding, float]:
 
 
 def _facts(engine: Engine, film: Radiograph, finding: Finding, seconds: float) -> Facts:
-    area, spacing = int(np.count_nonzero(finding.mask)), film.spacing_mm
+    area = int(np.count_nonzero(finding.mask))
     verdict = finding.verdict.rounded()
     return Facts(
         height=film.shape[0],
         width=film.shape[1],
-        spacing_mm=spacing,
+        spacing_mm=film.spacing_mm,
         spacing_kind=film.spacing_kind,
         threshold=engine.bundle.card.threshold,
         area_px=area,
-        area_mm2=round(area * spacing[0] * spacing[1], 2) if spacing else None,
+        area_mm2=film.area_mm2(area),
+        aspect=film.aspect,
         **asdict(verdict),
         dicom=is_dicom(film.source),
         tags=describe(film.source),

@@ -1,0 +1,154 @@
+"""Measures and calibration of films: kept in the data folder, suggested, exported."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from boneseg.masks.filenames import stem_of
+from boneseg.masks.measures.geometry import Measure
+from boneseg.masks.measures.table import MeasuredFilm
+from boneseg.radiograph.calibration import Calibration
+from boneseg.radiograph.film import SPACINGS
+from boneseg.radiograph.privacy import public_name
+from boneseg.server.errors import BadRequestError
+from boneseg.server.light_box import LightBox
+from boneseg.server.routes.dependencies import Box, Film, validated
+from boneseg.server.routes.masks import newest_mask
+from boneseg.server.routes.media_types import CSV, DICOM, JSON
+from boneseg.server.routes.responses import attachment
+from boneseg.server.storage.entry import Entry
+from boneseg.server.storage.measures import MOST, DrawnMeasure
+from boneseg.server.workers.measuring import ReportMeasures, SuggestAlignment, encoded_table
+
+router = APIRouter(tags=["measures"])
+
+_FAR = 1e6  # px
+
+
+class Measures(BaseModel):
+    """All measures of a film."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    measures: list[DrawnMeasure] = Field(max_length=MOST)
+
+
+class Width(BaseModel):
+    """The width of a film's pixels, and how it was found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mm_per_pixel: float = Field(ge=SPACINGS[0], le=SPACINGS[1])
+    how: str = Field("", max_length=120)
+
+
+def _body(schema: dict[str, object]) -> dict[str, object]:
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+_MEASURES_BODY = _body(
+    {
+        "type": "object",
+        "properties": {"measures": {"type": "array", "items": DrawnMeasure.model_json_schema()}},
+    }
+)
+_WIDTH_BODY = _body(Width.model_json_schema())
+
+
+@router.get("/api/films/{film}/measures", response_model=None)
+def measures(box: Box, entry: Film) -> dict[str, object]:
+    """The measures of a film, in the order in which they were drawn."""
+    return _as_json(box.library.measures.of(entry.id))
+
+
+@router.put("/api/films/{film}/measures", openapi_extra=_MEASURES_BODY, response_model=None)
+async def save_measures(request: Request, box: Box, entry: Film) -> dict[str, object]:
+    """Replace the measures of a film.
+
+    `measures`: kind (length, angle, cobb or alignment), points (x, y in px), name, and suggested:
+    whether the points are still those of boneseg.
+    """
+    sent = await validated(request, Measures)
+    drawn = [_measure(one) for one in sent.measures]
+    await asyncio.to_thread(box.library.measures.write, entry.id, drawn)
+    return _as_json(drawn)
+
+
+@router.get("/api/films/{film}/alignment", response_model=None)
+async def alignment(box: Box, entry: Film) -> dict[str, object]:
+    """The alignment of each whole leg, as suggested from the film's mask; empty for other films."""
+    facts = await box.segment(entry)
+    mask, _ = await asyncio.to_thread(newest_mask, box, entry)
+    task = SuggestAlignment(entry.image, entry.name, mask, (facts.height, facts.width))
+    return _as_json(await box.run(task))
+
+
+@router.get("/api/films/{film}/measures/download", response_class=Response)
+async def download(
+    box: Box, entry: Film, form: Annotated[Literal["csv", "dicom-sr"], Query()] = "csv"
+) -> Response:
+    """The measures of a film: CSV, or a DICOM structured report (TID 1500)."""
+    drawn = box.library.measures.of(entry.id)
+    if form == "csv":
+        content = await asyncio.to_thread(encoded_table, [_measured(box, entry, drawn)])
+        name = await asyncio.to_thread(public_name, entry.image)
+        return _file(content, f"{stem_of(Path(name))}_measures.csv", CSV)
+    name, content = await box.run(ReportMeasures(entry.image, entry.name, tuple(drawn)))
+    return _file(content, f"{stem_of(Path(name))}.sr.dcm", DICOM)
+
+
+@router.get("/api/measures", response_class=Response)
+async def all_measures(box: Box) -> Response:
+    """The measures of all films, CSV."""
+
+    def content() -> bytes:
+        drawn = ((entry, box.library.measures.of(entry.id)) for entry in box.library.entries())
+        return encoded_table([_measured(box, entry, one) for entry, one in drawn if one])
+
+    return _file(await asyncio.to_thread(content), "measures.csv", CSV)
+
+
+@router.put("/api/films/{film}/calibration", openapi_extra=_WIDTH_BODY, response_model=None)
+async def calibrate(request: Request, box: Box, entry: Film) -> dict[str, object]:
+    """Set the width of the film's pixels in mm, in DATA/calibration.csv."""
+    sent = await validated(request, Width)
+    calibration = Calibration(sent.mm_per_pixel, sent.how)
+    await asyncio.to_thread(box.library.calibrate, entry, calibration)
+    return box.row(entry).to_json()
+
+
+@router.delete("/api/films/{film}/calibration", response_model=None)
+async def remove_calibration(box: Box, entry: Film) -> dict[str, object]:
+    """Return to the spacing that the film states, if any."""
+    await asyncio.to_thread(box.library.calibrate, entry, None)
+    return box.row(entry).to_json()
+
+
+def _measured(box: LightBox, entry: Entry, drawn: list[Measure]) -> MeasuredFilm:
+    facts = box.row(entry).facts
+    title = public_name(entry.image)
+    if facts is None:
+        return MeasuredFilm(title, drawn, None, "unknown")
+    return MeasuredFilm(title, drawn, facts.spacing_mm, facts.spacing_kind)
+
+
+def _as_json(drawn: list[Measure]) -> dict[str, object]:
+    return {"measures": [DrawnMeasure.of(one).model_dump(exclude={"version"}) for one in drawn]}
+
+
+def _measure(sent: DrawnMeasure) -> Measure:
+    if any(abs(side) > _FAR for point in sent.points for side in point):
+        raise BadRequestError("body.measures: a point is far from any film")
+    try:
+        return sent.measure()
+    except ValueError as error:
+        raise BadRequestError(f"body.measures: {error}") from None
+
+
+def _file(content: bytes, name: str, kind: str) -> Response:
+    return Response(content, media_type=kind, headers=attachment(name))

@@ -1,0 +1,342 @@
+// Measures on the film: lengths, angles, Cobb angles, leg alignments, and its calibration. The geometry is that
+// of `boneseg.masks.measures.geometry`.
+
+import * as api from "./api.js";
+import { keepFile } from "./downloads.js";
+import { label, path, stroke } from "./marks.js";
+
+export const KINDS = {
+  length: { name: "Length", points: 2, help: "Drag a line, or click its ends" },
+  angle: { name: "Angle", points: 3, help: "Click an end, the vertex, and the other end" },
+  cobb: { name: "Cobb angle", points: 4, help: "Drag two lines, along the end plates" },
+  alignment: { name: "Leg alignment", points: 3, help: "Click the centres of hip, knee and ankle" },
+  calibrate: { name: "Calibrate…", points: 2, help: "Drag a line over something of known size: a scale, or across a ball" },
+};
+const LINES = { length: [[0, 1]], angle: [[0, 1, 2]], cobb: [[0, 1], [2, 3]], alignment: [[0, 1, 2]], calibrate: [[0, 1]] };
+const PLACES = ["hip", "knee", "ankle"];
+const COLOUR = "#7fe0ff";
+const CHOSEN = "#ffe27a";
+const NEAR = { mouse: 9, pen: 12, touch: 24 }; // screen px
+const SAVE_AFTER = 400; // ms
+
+export class Measures {
+  constructor(editor, view, notify, element) {
+    Object.assign(this, { editor, view, notify, element });
+    this.film = null;
+    this.all = [];
+    this.kind = "length";
+    this.drawing = null; // {kind, points} of a measure that lacks points
+    this.held = null; // {measure, at} of a point that is dragged
+    this.onchange = () => {};
+    this.oncalibrated = () => {}; // (row)
+    this.#build();
+  }
+
+  // Load the measures of the film that was opened, or of none.
+  async open(row) {
+    await this.save();
+    this.film = row?.id ?? null;
+    this.all = [];
+    this.drawing = this.held = null;
+    this.show();
+    if (!row) return;
+    try {
+      const { measures } = await api.measures(row.id);
+      if (this.film === row.id) this.all = measures;
+    } catch (error) {
+      this.notify(error.message, "error");
+    }
+    this.show();
+  }
+
+  // -- drawing with the pointer ------------------------------------------------------------------
+
+  press(place, pointer = "mouse") {
+    const held = this.drawing ? null : this.#near(place, pointer);
+    if (held) {
+      this.held = held;
+      return;
+    }
+    this.drawing ??= { kind: this.kind, points: [] };
+    this.drawing.points.push(place);
+    this.from = place;
+  }
+
+  move(place) {
+    if (!this.held) return;
+    const { measure, at } = this.held;
+    measure.points[at] = place;
+    measure.suggested = false;
+    this.show();
+  }
+
+  // End of a press: a drag gives two points, a click one.
+  release(place) {
+    if (this.held) {
+      this.held = null;
+      this.changed();
+      return;
+    }
+    const { drawing } = this;
+    if (!drawing) return;
+    const needed = KINDS[drawing.kind].points;
+    const dragged = place && this.#distance(place, this.from) > 6;
+    if (dragged && drawing.points.length < needed) drawing.points.push(place);
+    if (drawing.points.length < needed) return;
+    this.drawing = null;
+    if (drawing.kind === "calibrate") this.#askSize(drawing.points);
+    else this.add({ kind: drawing.kind, points: drawing.points, name: "", suggested: false });
+  }
+
+  cancel() {
+    this.drawing = this.held = null;
+  }
+
+  // The press turned out to be a pinch.
+  giveUp() {
+    if (this.held) this.held = null;
+    else this.dropPoint();
+  }
+
+  dropPoint() {
+    this.drawing?.points.pop();
+    if (!this.drawing?.points.length) this.drawing = null;
+  }
+
+  #distance(a, b) {
+    return (Math.hypot(a[0] - b[0], a[1] - b[1]) * this.view.scale) / this.view.ratio;
+  }
+
+  #near(place, pointer) {
+    const found = this.all.flatMap((measure) => measure.points.map((point, at) => ({ measure, at, far: this.#distance(place, point) })));
+    found.sort((a, b) => a.far - b.far);
+    return found.length && found[0].far < (NEAR[pointer] ?? NEAR.mouse) ? found[0] : null;
+  }
+
+  // -- changing ------------------------------------------------------------------------------------
+
+  add(measure) {
+    this.all.push(measure);
+    this.changed();
+  }
+
+  remove(measure) {
+    this.all = this.all.filter((one) => one !== measure);
+    this.changed();
+  }
+
+  changed() {
+    clearTimeout(this.saving);
+    this.unsaved = this.film;
+    this.saving = setTimeout(() => this.save(), SAVE_AFTER);
+    this.show();
+  }
+
+  async save() {
+    clearTimeout(this.saving);
+    const id = this.unsaved;
+    if (!id) return;
+    this.unsaved = null;
+    try {
+      await api.saveMeasures(id, this.all);
+    } catch (error) {
+      this.unsaved ??= id;
+      this.notify(`The measures were not saved: ${error.message}`, "error");
+    }
+  }
+
+  async suggest() {
+    const id = this.film;
+    const { measures } = await api.alignment(id);
+    if (this.film !== id) return;
+    if (!measures.length) {
+      this.notify("The mask does not show a whole leg from hip to ankle; click the three centres instead", "info");
+      this.choose("alignment");
+      return;
+    }
+    this.all = [...this.all.filter((one) => !one.suggested), ...measures];
+    this.changed();
+    this.notify("Check the centres of hip, knee and ankle; drag them where they are wrong", "info");
+  }
+
+  #askSize(points) {
+    const dialog = this.dialog;
+    dialog.querySelector("[name=size]").value = "";
+    dialog.returnValue = "";
+    dialog.showModal();
+    dialog.addEventListener("close", () => dialog.returnValue === "set" && this.#calibrate(points), { once: true });
+  }
+
+  async #calibrate([[x0, y0], [x1, y1]]) {
+    const size = Number(this.dialog.querySelector("[name=size]").value);
+    const what = this.dialog.querySelector("[name=what]").value.trim() || "known size";
+    const px = Math.hypot(x1 - x0, (y1 - y0) * this.editor.row.aspect);
+    if (!(size > 0) || !(px > 0)) return;
+    await this.#send(() => api.calibrate(this.film, size / px, `${what} of ${size} mm over ${px.toFixed(1)} px`));
+  }
+
+  async #send(ask) {
+    try {
+      const row = await ask();
+      this.oncalibrated(row);
+      this.show();
+    } catch (error) {
+      this.notify(error.message, "error");
+    }
+  }
+
+  async download(form) {
+    await this.save();
+    try {
+      keepFile(await api.downloadMeasures(this.film, form));
+    } catch (error) {
+      this.notify(error.message, "error");
+    }
+  }
+
+  // -- the film --------------------------------------------------------------------------------------
+
+  // cursor: film px under the pointer, for the line being drawn
+  draw(context, view, cursor) {
+    for (const measure of this.all) this.#drawOne(context, view, measure, measure.points, measure === this.held?.measure);
+    if (!this.drawing) return;
+    const { kind, points } = this.drawing;
+    this.#drawOne(context, view, { kind, name: "" }, cursor && points.length < KINDS[kind].points ? [...points, cursor] : points, true);
+  }
+
+  #drawOne(context, view, measure, points, chosen) {
+    const colour = chosen ? CHOSEN : COLOUR;
+    const lines = LINES[measure.kind].map((line) => line.filter((at) => at < points.length).map((at) => points[at]));
+    for (const line of lines)
+      if (line.length > 1) stroke(context, view, [[3.6, "#000b"], [1.6, colour]], () => path(context, view, line));
+    if (measure.kind === "alignment" && points.length === 3) this.#axis(context, view, points);
+    for (const [x, y] of points) {
+      const [sx, sy] = view.toScreen(x, y);
+      stroke(context, view, [[3.6, "#000b"], [1.6, colour]], () => context.arc(sx, sy, 4 * view.ratio, 0, 2 * Math.PI));
+    }
+    if (points.length === KINDS[measure.kind].points) label(context, view, this.#words(measure, points), points[measure.kind === "alignment" ? 0 : points.length - 1]);
+  }
+
+  // The mechanical axis, from hip to ankle, dashed.
+  #axis(context, view, [hip, , ankle]) {
+    context.setLineDash([6 * view.ratio, 5 * view.ratio]);
+    stroke(context, view, [[1.4, "#fff"]], () => path(context, view, [hip, ankle]));
+    context.setLineDash([]);
+  }
+
+  #words(measure, points) {
+    const { row } = this.editor;
+    const [first] = Object.values(valuesOf(measure.kind, points, row?.spacing_mm));
+    return [measure.name, first].filter(Boolean).join(" ");
+  }
+
+  // -- the panel -------------------------------------------------------------------------------------
+
+  #build() {
+    this.element.innerHTML = `
+      <h2>Measures</h2>
+      <div class="row">
+        <select data-part="kind" aria-label="Kind of measure"></select>
+        <button data-part="suggest" type="button" title="Suggest hip, knee and ankle of a full-leg film from its mask">Suggest alignment</button>
+      </div>
+      <ol data-part="list"></ol>
+      <p data-part="calibration"></p>
+      <div class="row">
+        <button data-part="uncalibrate" type="button" hidden>Remove calibration</button>
+        <button data-part="csv" type="button">CSV</button>
+        <button data-part="sr" type="button">DICOM SR</button>
+      </div>`;
+    this.dialog = document.createElement("dialog");
+    this.dialog.id = "calibrate";
+    this.dialog.setAttribute("aria-labelledby", "calibrate-title");
+    this.dialog.innerHTML = `
+      <form method="dialog">
+        <h2 id="calibrate-title">Calibrate this film</h2>
+        <p>How long is the line in reality? For a ball, draw it across the widest part.</p>
+        <label class="inline">length <input name="size" type="number" min="0.1" max="2000" step="any" required autofocus> mm</label>
+        <label class="stack">of <input name="what" type="text" maxlength="60" placeholder="steel ball, ruler…"></label>
+        <div class="row end"><button value="set" class="primary">Calibrate</button><button value="" formnovalidate>Cancel</button></div>
+      </form>`;
+    document.body.append(this.dialog);
+    const part = (name) => this.element.querySelector(`[data-part=${name}]`);
+    for (const [kind, { name }] of Object.entries(KINDS)) part("kind").append(new Option(name, kind));
+    part("kind").addEventListener("change", () => this.choose(part("kind").value));
+    part("suggest").addEventListener("click", () => this.suggest().catch((error) => this.notify(error.message, "error")));
+    part("csv").addEventListener("click", () => this.download("csv"));
+    part("sr").addEventListener("click", () => this.download("dicom-sr"));
+    part("uncalibrate").addEventListener("click", () => this.#send(() => api.removeCalibration(this.film)));
+    this.part = part;
+    this.show();
+  }
+
+  // Choose the kind that the measure tool draws.
+  choose(kind) {
+    this.cancel();
+    this.kind = kind;
+    this.part("kind").value = kind;
+    this.onchosen?.();
+    this.notify(`${KINDS[kind].name}: ${KINDS[kind].help}`, "quiet");
+  }
+
+  show() {
+    const { row } = this.editor;
+    const calibrated = row?.spacing_kind === "user";
+    for (const name of ["kind", "suggest", "csv", "sr"]) this.part(name).disabled = !row;
+    this.part("csv").hidden = this.part("sr").hidden = !this.all.length;
+    this.part("sr").hidden ||= row?.dicom === false; // a report refers to a DICOM film
+    this.part("uncalibrate").hidden = !calibrated;
+    this.part("calibration").textContent = calibrated && row.calibration ? `Calibrated: ${row.calibration}` : "";
+    this.part("list").replaceChildren(...this.all.map((measure) => this.#item(measure, row)));
+    this.onchange();
+  }
+
+  #item(measure, row) {
+    const item = document.createElement("li");
+    const name = document.createElement("input");
+    name.value = measure.name;
+    name.maxLength = 60;
+    name.placeholder = KINDS[measure.kind].name;
+    name.setAttribute("aria-label", `Name of the ${KINDS[measure.kind].name.toLowerCase()}`);
+    name.addEventListener("change", () => {
+      measure.name = name.value.trim();
+      this.changed();
+    });
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.textContent = "✕";
+    remove.setAttribute("aria-label", `Delete the ${KINDS[measure.kind].name.toLowerCase()}`);
+    remove.addEventListener("click", () => this.remove(measure));
+    const values = document.createElement("output");
+    const found = Object.entries(valuesOf(measure.kind, measure.points, row?.spacing_mm));
+    values.textContent = found.map(([what, value]) => (found.length > 1 ? `${what} ${value}` : value)).join(" · ");
+    if (measure.suggested) values.textContent += ` · suggested, check ${PLACES.join(", ")}`;
+    item.append(name, remove, values);
+    return item;
+  }
+}
+
+// The values of a measure in words, by what they are; spacing: mm of (rows, columns), or null.
+export function valuesOf(kind, points, spacing) {
+  const [rows, columns] = spacing ?? [1, 1];
+  const unit = spacing ? "mm" : "px";
+  const at = points.map(([x, y]) => [x * columns, y * rows]);
+  const vector = ([ax, ay], [bx, by]) => [bx - ax, by - ay];
+  const length = (a, b) => `${Math.hypot(...vector(a, b)).toFixed(1)} ${unit}`;
+  const between = ([ax, ay], [bx, by]) => (Math.atan2(Math.abs(ax * by - ay * bx), ax * bx + ay * by) * 180) / Math.PI;
+  if (kind === "length" || kind === "calibrate") return { length: length(at[0], at[1]) };
+  if (kind === "angle") return { angle: `${between(vector(at[1], at[0]), vector(at[1], at[2])).toFixed(1)}°` };
+  if (kind === "cobb") {
+    const angle = between(vector(at[0], at[1]), vector(at[2], at[3]));
+    return { Cobb: `${Math.min(angle, 180 - angle).toFixed(1)}°` };
+  }
+  const [hip, knee, ankle] = at;
+  const [axis, aside] = [vector(hip, ankle), vector(hip, knee)];
+  const whole = Math.hypot(...axis);
+  const deviation = whole ? Math.abs(axis[0] * aside[1] - axis[1] * aside[0]) / whole : Math.hypot(...aside);
+  return {
+    HKA: `${between(vector(knee, hip), vector(knee, ankle)).toFixed(1)}°`,
+    "axis deviation": `${deviation.toFixed(1)} ${unit}`,
+    femur: length(hip, knee),
+    tibia: length(knee, ankle),
+  };
+}

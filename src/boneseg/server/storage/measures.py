@@ -1,0 +1,72 @@
+"""The measures of films: DATA/.boneseg/measures/<film>.json."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from boneseg._util.documents import Document
+from boneseg.masks.measures.geometry import Measure
+from boneseg.server.storage.records import Record
+
+MOST = 100  # measures of a film
+
+
+class DrawnMeasure(Document):
+    """A measure as the page and its file hold it: see `masks.measures.geometry.Measure`."""
+
+    kind: Literal["length", "angle", "cobb", "alignment"]
+    points: list[tuple[float, float]] = Field(min_length=2, max_length=4)
+    name: str = Field("", max_length=60)
+    suggested: bool = False
+
+    def measure(self) -> Measure:
+        """The measure. Raises ValueError for a wrong number of points."""
+        points = tuple((x, y) for x, y in self.points)
+        return Measure(self.kind, points, self.name, self.suggested)
+
+    @classmethod
+    def of(cls, measure: Measure) -> DrawnMeasure:
+        return cls(
+            kind=measure.kind,
+            points=list(measure.points),
+            name=measure.name,
+            suggested=measure.suggested,
+        )
+
+
+class FilmMeasures(Record):
+    """The measures of one film, in the order in which they were drawn."""
+
+    measures: list[DrawnMeasure] = Field(default_factory=list, max_length=MOST)
+
+
+@dataclass(frozen=True)
+class MeasureFiles:
+    """The measures of one data folder, by the film's id."""
+
+    root: Path
+
+    def of(self, film: str) -> list[Measure]:
+        """The measures of a film. Raises ServerError for a damaged file."""
+        record = FilmMeasures.found(self._path(film))
+        return [one.measure() for one in record.measures] if record is not None else []
+
+    def write(self, film: str, measures: list[Measure]) -> None:
+        """Replace the measures of a film. Raises OutputError."""
+        if not measures:
+            self.delete(film)
+            return
+        FilmMeasures(measures=[DrawnMeasure.of(one) for one in measures]).write(self._path(film))
+
+    def delete(self, film: str) -> None:
+        """Delete a film's measures, if there are any."""
+        with suppress(OSError):
+            self._path(film).unlink()
+
+    def _path(self, film: str) -> Path:
+        return self.root / f"{film}.json"

@@ -1,0 +1,58 @@
+"""The tasks of measures: suggest alignments, export tables and DICOM structured reports."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from boneseg.inference.engine import Engine
+from boneseg.masks.measures.alignment import suggested
+from boneseg.masks.measures.geometry import Measure
+from boneseg.masks.measures.table import MeasuredFilm, write_measures
+from boneseg.radiograph.privacy import public_name
+from boneseg.radiograph.read import read_radiograph
+from boneseg.server.workers.tasks import Task, drawn_mask
+
+
+@dataclass(frozen=True)
+class SuggestAlignment(Task[list[Measure]]):
+    """The alignment of each whole leg in a mask of `shape` (height, width).
+
+    mask: its file, or gzipped bits.
+    """
+
+    mask: Path | bytes
+    shape: tuple[int, int]
+
+    def run(self, engine: Engine) -> list[Measure]:
+        legs = suggested(drawn_mask(self.mask, self.shape, self.name))
+        return [Measure("alignment", points, suggested=True) for points in legs]
+
+
+@dataclass(frozen=True)
+class ReportMeasures(Task[tuple[str, bytes]]):
+    """The public name of a film, and its measures as a DICOM structured report."""
+
+    measures: tuple[Measure, ...]
+
+    def run(self, engine: Engine) -> tuple[str, bytes]:
+        from boneseg.masks.formats.dicom_seg.write import read_source
+        from boneseg.masks.measures.dicom_sr import dicom_sr  # slow to import
+
+        name = Path(public_name(self.path))
+        source = read_source(self.path, name)
+        film = read_radiograph(self.path, keep_names=True)
+        encoded = io.BytesIO()
+        dicom_sr(source, film, self.measures, name).save_as(encoded, enforce_file_format=True)
+        return str(name), encoded.getvalue()
+
+
+def encoded_table(films: Sequence[MeasuredFilm]) -> bytes:
+    """The measures of films as CSV. Raises OutputError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "measures.csv"
+        write_measures(path, films)
+        return path.read_bytes()

@@ -1,0 +1,123 @@
+"""Measures and calibration in a real browser: drawn, moved, named, kept, exported."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.support.films import bone, dicom
+from tests.support.light_box_page import Page
+from tests.support.lightbox import fill, served
+from tests.support.requirements import needs_browser
+from tests.unit.masks.measures.test_alignment import ANKLE, HIP, KNEE, leg
+
+pytestmark = needs_browser
+
+
+def words(page: Page) -> list[str]:
+    return list(page.tab.locator("#measures li output").all_inner_texts())
+
+
+def click(page: Page, *places: tuple[float, float]) -> None:
+    for place in places:
+        page.tab.mouse.click(*page.screen(*place))
+
+
+def kept(folder: Path) -> list[dict[str, Any]]:
+    """The measures in the data folder."""
+    files = list((folder / ".boneseg" / "measures").glob("*.json"))
+    return [one for file in files for one in json.loads(file.read_text())["measures"]]
+
+
+def test_measures_are_drawn_edited_kept_and_exported(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    kind = page.tab.locator("#measures [data-part=kind]")
+    page.tab.keyboard.press("m")
+    page.drag((50, 60), (80, 100))
+    assert abs(float(words(page)[0].split(" px")[0]) - 50) < 1.5
+    kind.select_option("cobb")
+    page.drag((20, 40), (120, 40))
+    page.drag((20, 100), (120, 120))
+    kind.select_option("angle")
+    click(page, (100, 150), (30, 150), (30, 200))
+    found = words(page)
+    assert abs(float(found[1].rstrip("°")) - 11.3) < 0.8
+    assert abs(float(found[2].rstrip("°")) - 90) < 1.5
+    page.drag((80, 100), (50, 160))  # the end of the first
+    assert abs(float(words(page)[0].split(" px")[0]) - 100) < 1.5
+    name = page.tab.locator("#measures li input").first
+    name.fill("humerus")
+    name.press("Enter")
+    folder = tmp_path / "films"
+    page.wait(lambda: [one["name"] for one in kept(folder)] == ["humerus", "", ""])
+    page.tab.locator("#measures li button").nth(2).click()
+    page.wait(lambda: len(kept(folder)) == 2)
+    page.tab.reload()
+    page.ready()
+    page.wait("lightbox.measures.all.length === 2")
+    assert words(page) == [words(page)[0], found[1]]
+    with page.tab.expect_download() as download:
+        page.tab.click("#measures [data-part=csv]")
+    with download.value.path().open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["name"], row["kind"], row["unit"]) for row in rows] == [
+        ("humerus", "length", "px"),
+        ("", "cobb", "deg"),
+    ]
+
+
+def test_two_clicks_on_a_known_size_calibrate_the_film(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.tab.keyboard.press("m")
+    page.drag((50, 60), (80, 100))
+    page.tab.locator("#measures [data-part=kind]").select_option("calibrate")
+    click(page, (20, 50), (70, 50))
+    page.tab.fill("#calibrate [name=size]", "25")
+    page.tab.fill("#calibrate [name=what]", "steel ball")
+    page.tab.click("#calibrate .primary")
+    page.wait("lightbox.editor.row.spacing_kind === 'user'")
+    assert abs(float(words(page)[0].split(" mm")[0]) - 25) < 1.5
+    facts = page.tab.inner_text("#facts")
+    assert "mm²" in facts and "cm²" not in facts and "as calibrated" in facts
+    assert "steel ball of 25 mm over" in page.tab.inner_text("#measures")
+    table = tmp_path / "films" / "calibration.csv"
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    assert abs(float(row["mm_per_pixel"]) - 0.5) < 0.02
+    page.tab.click("#measures [data-part=uncalibrate]")
+    page.wait("lightbox.editor.row.spacing_mm === null")
+    assert words(page)[0].endswith("px")
+
+
+def test_the_alignment_of_a_leg_is_suggested_and_corrected(browser: Any, tmp_path: Path) -> None:
+    mask = leg(pelvis=True)
+    folder = fill(tmp_path / "films")
+    dicom(folder / "images" / "leg.dcm", np.where(mask, 3000, 300) + bone(*mask.shape, top=1))
+    (folder / "masks").mkdir(exist_ok=True)
+    Image.fromarray(mask).save(folder / "masks" / "leg.png")
+    with served("--data", folder) as address:
+        page = Page(browser, address)
+        page.ready("leg")
+        page.tab.click("#measures [data-part=suggest]")
+        page.wait("lightbox.measures.all.length === 1")
+        points = np.array(page.tab.evaluate("lightbox.measures.all[0].points"))
+        assert np.abs(points - (HIP, KNEE, ANKLE)).max() < 8
+        assert "suggested, check hip, knee, ankle" in words(page)[0]
+        page.tab.keyboard.press("m")
+        page.drag(tuple(points[0]), HIP)
+        moved = np.array(page.tab.evaluate("lightbox.measures.all[0].points[0]"))
+        assert np.abs(moved - HIP).max() < 1.5
+        assert "suggested" not in words(page)[0] and "HKA" in words(page)[0]
+        page.wait(lambda: [one["suggested"] for one in kept(folder)] == [False])
+        page.close()

@@ -1,0 +1,93 @@
+"""Measures and calibration by the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from boneseg.server.light_box import LightBox
+
+LINE = {"kind": "length", "points": [[10, 10], [40, 50]], "name": "plate", "suggested": False}
+
+
+@pytest.fixture
+def place(client: TestClient, film: dict[str, Any]) -> str:
+    return f"/api/films/{film['id']}"
+
+
+def test_measures_are_kept_and_exported(client: TestClient, place: str, film: Any) -> None:
+    assert client.get(f"{place}/measures").json() == {"measures": []}
+    sent = {"measures": [LINE]}
+    assert client.put(f"{place}/measures", json=sent).json() == sent
+    assert client.get(f"{place}/measures").json() == sent
+    found = client.get(f"{place}/measures/download")
+    assert found.headers["content-type"].startswith("text/csv")
+    assert f"{film['name']}_measures.csv" in found.headers["content-disposition"]
+    (_, row) = found.text.splitlines()
+    assert row.startswith(f"{film['name']}.png,1,plate,length,length,50.0,px,unknown")
+    assert client.get("/api/measures").text == found.text
+    refused = client.get(f"{place}/measures/download?form=dicom-sr")
+    assert refused.status_code == 422 and "is not a DICOM film" in refused.json()["error"]
+    client.put(f"{place}/measures", json={"measures": []})
+    assert client.get("/api/measures").text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points": [[1, 2]]}, "measures.0.points: List should have at least 2"),
+        ({"points": [[1, 2], [3, 4], [5, 6]]}, "length takes 2 points"),
+        ({"points": [[1, 2], [3, 1e9]]}, "a point is far from any film"),
+        ({"kind": "area"}, "measures.0.kind"),
+        ({"name": "x" * 100}, "measures.0.name"),
+    ],
+)
+def test_a_wrong_measure_is_refused(
+    client: TestClient, place: str, change: dict[str, Any], message: str
+) -> None:
+    answer = client.put(f"{place}/measures", json={"measures": [LINE | change]})
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+
+
+def test_a_calibration_gives_mm_everywhere_and_can_be_removed(
+    client: TestClient, place: str, box: LightBox, film: Any
+) -> None:
+    row = client.put(f"{place}/calibration", json={"mm_per_pixel": 0.5, "how": "ball"}).json()
+    assert (row["spacing_mm"], row["spacing_kind"], row["calibration"]) == (
+        [0.5] * 2,
+        "user",
+        "ball",
+    )
+    assert row["area_mm2"] == row["area_px"] / 4
+    table = box.library.root / "calibration.csv"
+    assert table.read_text() == f"name,mm_per_pixel,how\n{film['name']},0.5,ball\n"
+    client.put(f"{place}/measures", json={"measures": [LINE]})
+    assert "length,25.0,mm,user" in client.get(f"{place}/measures/download").text
+    exported = client.get(f"{place}/download?form=measurements").text
+    assert ",user," in exported
+    row = client.delete(f"{place}/calibration").json()
+    assert (row["spacing_mm"], row["spacing_kind"], row["area_mm2"]) == (None, "unknown", None)
+    client.put(f"{place}/measures", json={"measures": []})
+
+
+@pytest.mark.parametrize("width", [0, -1, 100, "x"])
+def test_a_wrong_width_is_refused(client: TestClient, place: str, width: object) -> None:
+    answer = client.put(f"{place}/calibration", json={"mm_per_pixel": width})
+    assert answer.status_code == 400 and "body.mm_per_pixel" in answer.json()["error"]
+
+
+def test_a_damaged_table_is_reported_with_the_film(
+    client: TestClient, place: str, box: LightBox
+) -> None:
+    table = box.library.root / "calibration.csv"
+    table.write_text("nothing\n")
+    row = client.get(place).json()
+    assert "calibration.csv does not begin with the columns" in row["error"]
+    table.unlink()
+
+
+def test_a_film_of_a_hand_has_no_alignment(client: TestClient, place: str) -> None:
+    assert client.get(f"{place}/alignment").json() == {"measures": []}
