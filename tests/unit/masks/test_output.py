@@ -58,7 +58,7 @@ def inputs(report: list[dict[str, Any]]) -> list[str]:
 
 def titles(out: Path, kind: str) -> list[str]:
     path = out / FORMATS[kind].document
-    if kind == "measurements":
+    if path.suffix == ".csv":
         with path.open() as file:
             return list(dict.fromkeys(row["film"] for row in csv.DictReader(file)))
     if kind == "cvat":
@@ -381,5 +381,4 @@ def test_a_film_named_like_a_formula_is_measured_under_its_name(
         segmented(engine, out, path, formats=["measurements"])
     assert set(titles(out, "measurements")) == {"'=1+1.png"}
     with (out / "measurements.csv").open() as file:
-        pieces = [row["piece"] for row in csv.DictReader(file)]
-    assert len(pieces) == len(set(pieces))
+        assert len(list(csv.DictReader(file))) == 1  # the second call replaces the row
