@@ -41,6 +41,8 @@ def start() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     # Pydantic would search all installed packages for plugins, and run them.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Ray would post statistics of its use.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # OpenVINO's model converter, which boneseg does not use, takes half of the import time of
     # OpenVINO and sends telemetry on import.
     for name in ("openvino.tools.ovc", "openvino_telemetry"):

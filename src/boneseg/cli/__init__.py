@@ -25,6 +25,7 @@ EXTRAS = {  # the extra that installs an optional library
     "nncf": "int8",
     **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), "serve"),
     **dict.fromkeys(("pynetdicom", "httpx"), "pacs"),
+    **dict.fromkeys(("ray", "fsspec", "pyarrow"), "cluster"),
 }
 
 

@@ -12,7 +12,7 @@ from boneseg.errors import UsageError
 
 # Panels of --help.
 INPUT, OUTPUT, MODEL, TRAINING = "Input", "Output", "Model", "Training"
-SERVICE, ADVANCED = "Service", "Advanced"
+SERVICE, ADVANCED, CLUSTER = "Service", "Advanced", "Cluster"
 
 Data = Annotated[
     Path | None, Argument(help="Dataset folder with images/ and masks/; or use --images.")

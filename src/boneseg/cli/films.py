@@ -15,6 +15,7 @@ from boneseg._util.text import counted, one_line
 from boneseg.cli.arguments import Argument, Option
 from boneseg.cli.common import (
     ADVANCED,
+    CLUSTER,
     INPUT,
     MODEL,
     OUTPUT,
@@ -58,8 +59,16 @@ OverlaySize = Annotated[
 
 
 def segment(
-    inputs: Annotated[list[Path], Argument(help="Films or folders of films.")],
-    out: Annotated[Path, Option(help="Output folder for masks and overlays.", panel=OUTPUT)],
+    inputs: Annotated[
+        list[str],
+        Argument(help="Films or folders of films; with --cluster, also manifests, patterns, URLs."),
+    ],
+    out: Annotated[
+        str,
+        Option(
+            help="Output folder for masks and overlays; with --cluster, also a URL.", panel=OUTPUT
+        ),
+    ],
     model: Model = None,
     formats: Formats = "mask,overlay",
     overlay_size: OverlaySize = "2048",
@@ -99,25 +108,66 @@ def segment(
             panel=ADVANCED,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        Option(
+            help="Segment an archive on a Ray cluster: local, or HOST:PORT.",
+            panel=CLUSTER,
+            metavar="ADDRESS",
+        ),
+    ] = None,
+    worker_cores: Annotated[
+        int, Option("--worker-cores", help="Cores of each worker.", panel=CLUSTER, min=1)
+    ] = 2,
+    max_failures: Annotated[
+        int | None,
+        Option("--max-failures", help="Stop after more failed films.", panel=CLUSTER, min=0),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Segment bones in films; write a mask on each film's own pixel grid, and an overlay."""
-    from boneseg.bundle.shipped import bundled
-    from boneseg.bundle.store import load_bundle, without_names
-    from boneseg.inference.batch import segment_files
-    from boneseg.inference.engine import Engine
     from boneseg.radiograph.calibration import believable
-    from boneseg.radiograph.discovery import find_radiographs
     from boneseg.radiograph.film import SPACINGS
 
-    wanted, overlay_side = chosen_formats("--format", formats), _longest_side(overlay_size)
     if spacing is not None and not believable(spacing):
         least, most = SPACINGS
         raise UsageError(
             f"--spacing {spacing:g}: give the width of a pixel, {least} to {most:g} mm"
         )
-    films = find_radiographs(inputs, out)
-    _report_films_in(out, inputs, films)
+    wanted, overlay_side = chosen_formats("--format", formats), _longest_side(overlay_size)
+    if cluster is not None:
+        if bones:
+            raise UsageError("--bones: is not available with --cluster; omit one of them")
+        from boneseg.cli.cluster import segment_on_cluster
+
+        return segment_on_cluster(
+            inputs,
+            out,
+            cluster,
+            model=model,
+            formats=wanted,
+            cores=worker_cores,
+            invert=invert,
+            frame=frame,
+            spacing=spacing,
+            full_resolution=full_resolution,
+            backend=backend,
+            keep_names=keep_names,
+            overlay_side=overlay_side,
+            max_failures=max_failures,
+            as_json=as_json,
+        )
+    if max_failures is not None:
+        raise UsageError("--max-failures: needs --cluster")
+    from boneseg.bundle.shipped import bundled
+    from boneseg.bundle.store import load_bundle, without_names
+    from boneseg.inference.batch import segment_files
+    from boneseg.inference.engine import Engine
+    from boneseg.radiograph.discovery import find_radiographs
+
+    given, folder = [Path(one) for one in inputs], Path(out)
+    films = find_radiographs(given, folder)
+    _report_films_in(folder, given, films)
     bundle = load_bundle(model or bundled())
     if bones and bundle.card.bones is None:
         raise without_names(bundle)
@@ -139,7 +189,7 @@ def segment(
 
         results = segment_files(
             films,
-            out,
+            folder,
             engine,
             formats=wanted,
             invert=invert,

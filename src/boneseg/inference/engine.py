@@ -50,10 +50,10 @@ class Engine:
     Results are on the film's own grid. `backend` is one of `inference.backends.BACKENDS` (default:
     the best one for this machine). With `full_resolution`, films larger than the working grid get
     a second pass in tiles, at up to `inference.tiles.MAGNIFIED` times the scale. The engine is
-    thread-safe; `at_once` is the number of threads that will use it, limited to MOST. The verdict
-    on a mask expects every bone in it if `every_bone` (default: of the bundled model only). Raises
-    BundleError if the bundle cannot be read or run, UsageError for a backend that is not
-    installed.
+    thread-safe; `at_once` is the number of threads that will use it, limited to MOST. `threads`
+    limits those that OpenVINO and ONNX Runtime start (0: one a core). The verdict on a mask expects
+    every bone in it if `every_bone` (default: of the bundled model only). Raises BundleError if the
+    bundle cannot be read or run, UsageError for a backend that is not installed.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class Engine:
         backend: str | None = None,
         full_resolution: bool = False,
         at_once: int = 1,
+        threads: int = 0,
         every_bone: bool | None = None,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
-        self._network = open_backend(bundle, backend, self.at_once)
-        self._backend, self._naming = backend, Lock()
+        self._network = open_backend(bundle, backend, self.at_once, threads=threads)
+        self._backend, self._threads, self._naming = backend, threads, Lock()
         self._names: Backend | None = None  # opened when bones are first named
         self._full_resolution = full_resolution
         self._every = (
@@ -157,7 +158,9 @@ class Engine:
             raise without_names(self.bundle)
         with self._naming:
             if self._names is None:
-                self._names = open_backend(self.bundle, self._backend, self.at_once, names=True)
+                self._names = open_backend(
+                    self.bundle, self._backend, self.at_once, names=True, threads=self._threads
+                )
             return self._names
 
     def _bones(self, grid: Floats, place: Placement, mask: Mask) -> dict[str, Mask]:

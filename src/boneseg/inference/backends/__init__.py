@@ -19,25 +19,25 @@ from boneseg.inference.backends.base import Backend
 CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # on Linux, and on WSL
 
 
-def _openvino(bundle: Bundle, at_once: int, names: bool) -> Backend:
+def _openvino(bundle: Bundle, at_once: int, names: bool, threads: int) -> Backend:
     from boneseg.inference.backends.openvino import OpenVino
 
-    return OpenVino(bundle, at_once, names=names)
+    return OpenVino(bundle, at_once, names=names, threads=threads)
 
 
-def _onnxruntime(bundle: Bundle, at_once: int, names: bool) -> Backend:
+def _onnxruntime(bundle: Bundle, at_once: int, names: bool, threads: int) -> Backend:
     from boneseg.inference.backends.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(bundle, at_once, names=names)
+    return OnnxRuntime(bundle, at_once, names=names, threads=threads)
 
 
-def _torch(bundle: Bundle, at_once: int, names: bool) -> Backend:
+def _torch(bundle: Bundle, at_once: int, names: bool, threads: int) -> Backend:
     from boneseg.inference.backends.torch import Torch
 
     return Torch(bundle, at_once, names=names)
 
 
-BACKENDS: dict[str, Callable[[Bundle, int, bool], Backend]] = {
+BACKENDS: dict[str, Callable[[Bundle, int, bool, int], Backend]] = {
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
     "torch": _torch,
@@ -45,13 +45,19 @@ BACKENDS: dict[str, Callable[[Bundle, int, bool], Backend]] = {
 
 
 def open_backend(
-    bundle: Bundle, name: str | None = None, at_once: int = 1, *, names: bool = False
+    bundle: Bundle,
+    name: str | None = None,
+    at_once: int = 1,
+    *,
+    names: bool = False,
+    threads: int = 0,
 ) -> Backend:
     """Open the backend of this name, or the best one for this machine.
 
     at_once: the number of concurrent calls to optimise for. (Used by OpenVINO only, which splits
     the cores into as many streams.) names: open the bundle's network that names bones, which must
-    exist, instead of the one that finds bone.
+    exist, instead of the one that finds bone. threads: the most that OpenVINO and ONNX Runtime
+    start; 0: one a core.
 
     Raises UsageError if the backend is unknown or not installed, and BundleError if it cannot run
     the bundle's network.
@@ -61,7 +67,7 @@ def open_backend(
     chosen = name or suitable()
     if find_spec(chosen) is None:
         raise UsageError(f"--engine {chosen}: is not installed; pip install {chosen}")
-    return BACKENDS[chosen](bundle, at_once, names)
+    return BACKENDS[chosen](bundle, at_once, names, threads)
 
 
 def suitable() -> str:

@@ -13,11 +13,14 @@ from boneseg.preprocessing import Floats
 class OnnxRuntime:
     """ONNX Runtime on the CPU."""
 
-    def __init__(self, bundle: Bundle, at_once: int = 1, *, names: bool = False) -> None:
+    def __init__(
+        self, bundle: Bundle, at_once: int = 1, *, names: bool = False, threads: int = 0
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its errors are raised as BundleError
+        options.intra_op_num_threads = threads  # 0: one a core
         self._file = bundle.path / (NAMES_ONNX if names else ONNX)
         try:
             self._session = onnxruntime.InferenceSession(

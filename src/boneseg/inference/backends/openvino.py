@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 class OpenVino:
     """OpenVINO on the CPU; bfloat16 if the CPU supports it."""
 
-    def __init__(self, bundle: Bundle, at_once: int = 1, *, names: bool = False) -> None:
+    def __init__(
+        self, bundle: Bundle, at_once: int = 1, *, names: bool = False, threads: int = 0
+    ) -> None:
         openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
         self._at_once, self._begun = at_once, False
@@ -37,6 +39,8 @@ class OpenVino:
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
+        if threads:
+            self._settings["INFERENCE_NUM_THREADS"] = str(threads)
         release = str(openvino.__version__)
         self._kept = CompiledNetworks.of(bundle.card.card_sha256, release)
         self._networks: dict[Shape, _Requests] = {}

@@ -1,0 +1,228 @@
+"""Segment an archive on a cluster: exactly one result a film, however often it is started again.
+
+    segment_archive(["s3://hospital/films"], job, engine.bundle, "10.0.0.1:6379")
+
+    OUT/results/model=KEY/*.parquet     a row a film: see `results.py`
+    OUT/masks/KEY/, OUT/records/KEY/    see `worker.py`
+    OUT/job-KEY.json                    the settings of the job
+
+The driver, which this module is, lists the films, gives workers batches of them and writes rows.
+It holds no film, and its memory does not depend on their number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from boneseg._util.lock import sole_writer
+from boneseg.bundle.store import Bundle
+from boneseg.cluster.connection import connected
+from boneseg.cluster.crew import Batch, Crew, Member, cause
+from boneseg.cluster.ledger import Ledger, ledger
+from boneseg.cluster.manifest import list_films
+from boneseg.cluster.results import Results, Row
+from boneseg.cluster.storage import Storage, public_url
+from boneseg.cluster.worker import Job
+from boneseg.errors import BonesegError
+
+LARGEST = 32  # films of a batch
+DEATHS = 3  # workers that a film may cost
+
+
+@dataclass
+class Progress:
+    """How far a job is.
+
+    total: films to do. there: films that had their result before. repeated: rows of a manifest
+    that name a film again. began: when the first worker was ready.
+    """
+
+    total: int = 0
+    there: int = 0
+    repeated: int = 0
+    done: int = 0
+    failed: int = 0
+    workers: int = 0
+    engine: str = ""
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Films a second."""
+        return self.done / max(1e-9, time.monotonic() - self.began)
+
+    @property
+    def left(self) -> float:
+        """Seconds that the rest will take."""
+        return (self.total - self.done) / self.rate if self.done else float("inf")
+
+
+Report = Callable[[Progress, Row | None], None]
+
+
+def segment_archive(
+    inputs: Sequence[str],
+    job: Job,
+    bundle: Bundle,
+    address: str,
+    *,
+    max_failures: int | None = None,
+    workers: int | None = None,
+    report: Report | None = None,
+) -> Progress:
+    """Segment all films of `inputs` (see `list_films`) that have no result in `job.out` yet.
+
+    Films that failed before are tried again. workers: at most so many (default: as many as the
+    cluster has cores for). The rows that are known are written in any case, also where it is
+    interrupted. Raises UsageError and DatasetError for inputs, OutputError where a result cannot be
+    written, ServiceError for the cluster, and BonesegError above `max_failures`.
+    """
+    out = Storage(job.out)
+    guard: AbstractContextManager[None] = sole_writer(out.local) if out.local else nullcontext()
+    with guard, ledger() as films:
+        settings = asdict(job) | {"out": public_url(job.out)}
+        out.write(f"job-{job.key}.json", json.dumps(settings, indent=2).encode())
+        results, progress = Results(out, job.results), Progress()
+        _list(inputs, films, results, progress)
+        if not progress.total:
+            return progress
+        with connected(address, workers * job.cores if workers and address == "local" else None):
+            model = {file.name: file.read_bytes() for file in bundle.path.iterdir()}
+            crew = Crew(job, model, workers)
+            run = _Run(crew, films, results, progress, max_failures, report)
+            try:
+                run.run()
+            finally:
+                results.save()
+    return progress
+
+
+def _list(inputs: Sequence[str], films: Ledger, results: Results, progress: Progress) -> None:
+    """Fill the ledger with the films that have no result yet; bad rows of manifests have one."""
+    there = sum(map(films.done, results.resume()))
+    known = 0
+    for entry in list_films(inputs, results.out.url):
+        name = public_url(entry.source)
+        if entry.error is not None:
+            results.add(Row(name, error=entry.error))
+            progress.failed += 1
+            progress.done += 1
+        elif not films.add(name, entry.source):
+            known += 1
+    progress.total = films.count + progress.failed
+    progress.there = min(there, known)
+    progress.repeated = known - progress.there
+
+
+@dataclass
+class _Run:
+    """A job while it runs."""
+
+    crew: Crew
+    films: Ledger
+    results: Results
+    progress: Progress
+    max_failures: int | None
+    report: Report | None
+    pending: dict[ray.ObjectRef[list[Row]], tuple[Member, Batch]] = field(default_factory=dict)
+    again: deque[Batch] = field(default_factory=deque)  # of workers that died
+
+    def run(self) -> None:
+        fresh = self._batches()
+        following = next(fresh, None)
+        while self.pending or self.again or following:
+            self.crew.fill()
+            while batch := (self.again[0] if self.again else following):
+                if not self._give(batch):
+                    break
+                if self.again:
+                    self.again.popleft()
+                else:
+                    following = next(fresh, None)
+            self._wait()
+        self.crew.dismiss()
+
+    def _batches(self) -> Iterator[Batch]:
+        """The films in batches; of few films, small ones, so that all workers have some."""
+        size = max(1, min(LARGEST, self.films.count // 64))
+        sources: list[str] = []
+        for source in self.films.waiting():
+            sources.append(source)
+            if len(sources) == size:
+                yield Batch(tuple(sources))
+                sources = []
+        if sources:
+            yield Batch(tuple(sources))
+
+    def _give(self, batch: Batch) -> bool:
+        """Give a batch to a worker; returns whether one has room for it."""
+        member = self.crew.free(batch)
+        if member is None:
+            return False
+        member.batches.append(batch)
+        self.pending[member.actor.segment.remote(batch.sources)] = member, batch
+        return True
+
+    def _wait(self) -> None:
+        """Take what is finished, after a second at most."""
+        refs = [*self.pending, *self.crew.refs]
+        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0.05) if refs else ([], [])
+        if refs and not ready:
+            ready, _ = ray.wait(refs, num_returns=1, timeout=1.0)
+        for ref in ready:
+            if ref in self.pending:
+                self._take(ref, *self.pending.pop(ref))
+            else:
+                self.crew.answered(ref)
+        if self.crew.size and not self.progress.engine:
+            self.progress.engine, self.progress.began = self.crew.engine, time.monotonic()
+        self.progress.workers = self.crew.size
+        if self.report:
+            self.report(self.progress, None)
+
+    def _take(self, ref: ray.ObjectRef[list[Row]], member: Member, batch: Batch) -> None:
+        member.batches.remove(batch)
+        try:
+            rows = ray.get(ref)
+        except RayTaskError as error:
+            raise cause(error) from None
+        except RayError:  # the worker died, or its machine
+            self.crew.lost(member)
+            self._lost(batch)
+            return
+        for source, row in zip(batch.sources, rows, strict=True):
+            self._add(source, row)
+
+    def _lost(self, batch: Batch) -> None:
+        deaths = batch.deaths + 1
+        if len(batch.sources) > 1 and deaths >= 2:  # find the film that kills workers
+            self.again.extend(Batch((source,), deaths) for source in batch.sources)
+        elif deaths > DEATHS:
+            why = "workers die over this film, perhaps for lack of memory; reduce it"
+            self._add(batch.sources[0], Row(public_url(batch.sources[0]), error=why))
+        else:
+            self.again.append(Batch(batch.sources, deaths))
+
+    def _add(self, source: str, row: Row) -> None:
+        """Add a row, unless its film has one: of a name that is hidden, it shows only now."""
+        self.progress.done += 1
+        if row.source != public_url(source) and not self.films.done(row.source):
+            return
+        self.results.add(row)
+        self.progress.failed += row.error is not None
+        if self.report:
+            self.report(self.progress, row)
+        most = self.max_failures
+        if most is not None and self.progress.failed > most:
+            raise BonesegError(
+                f"{self.progress.failed} films failed, more than --max-failures {most}; see the "
+                f"column error of {self.results.place}"
+            )

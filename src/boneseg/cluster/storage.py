@@ -1,0 +1,164 @@
+"""Files at a URL, local or remote, by fsspec: s3://, gs://, http(s)://, or a path.
+
+    out = Storage("s3://bucket/masks")
+    out.put(Path("knee_mask.png"), "ab/knee_mask.png")
+
+Credentials are found by fsspec's own means (environment, configuration files, instance roles).
+Messages contain no URL with credentials, and no text of a library's error, which could quote them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import fsspec
+
+from boneseg._util.files import unwritable, whole_file
+from boneseg.errors import OutputError, RadiographError, UsageError
+
+T = TypeVar("T")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+_DENIED = ("NoCredentialsError", "PartialCredentialsError", "PermissionError", "RefreshError")
+
+
+def is_url(text: str) -> bool:
+    return bool(_URL.match(text))
+
+
+def absolute(text: str) -> str:
+    """A URL as it is; a path as an absolute one, which workers elsewhere understand."""
+    return text if is_url(text) else str(Path(text).absolute())
+
+
+def public_url(url: str) -> str:
+    """A URL as it may be printed: without user, password and query, which may be signed.
+
+    >>> public_url("https://me:word@host/knee.png?signature=1")
+    'https://host/knee.png?9bb8a90a'
+    """
+    if not is_url(url):
+        return url
+    place, mark, query = url.partition("?")
+    place = re.sub(r"://[^/@]*@", "://", place)
+    if not mark or "*" in place or not place.startswith("http"):  # elsewhere a pattern
+        return place + mark + query
+    return f"{place}?{hashlib.sha256(query.encode()).hexdigest()[:8]}"
+
+
+def reason(error: Exception) -> str:
+    """Why a storage refuses, in words of ours."""
+    kind = type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or bucket"
+    if kind in _DENIED:
+        return "access is denied: check the credentials"
+    if isinstance(error, ImportError):
+        return "its file system needs a further package: see fsspec's list of known protocols"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.partition("\n")[0][:100]
+    return f"storage error, {kind}"
+
+
+def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a URL, and the path in it. Raises UsageError for an unknown protocol."""
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError, OSError) as error:
+        why = reason(error) if isinstance(error, ImportError) else "no such file system"
+        raise UsageError(f"{public_url(url)}: cannot be opened ({why}); check the URL") from None
+    return system, str(path)
+
+
+def read_film(source: str) -> bytes:
+    """The content of a film. Raises RadiographError."""
+    try:
+        system, path = fsspec.core.url_to_fs(source)
+        content: bytes = system.cat_file(path)
+    except Exception as error:  # of the library of the storage
+        if isinstance(error, MemoryError):
+            raise
+        raise RadiographError(
+            f"{public_url(source)}: cannot be read ({reason(error)}); check the file"
+        ) from None
+    if not content:
+        raise RadiographError(f"{public_url(source)}: is empty (0 bytes); copy or export it again")
+    return content
+
+
+class Storage:
+    """A folder of results. All methods raise OutputError if the storage refuses."""
+
+    def __init__(self, url: str) -> None:
+        self.url = absolute(url).rstrip("/")
+        self._system, self._root = file_system(self.url)
+        protocol = self._system.protocol
+        self.local = Path(self._root) if "file" in (protocol, *protocol) else None
+
+    def place(self, name: str) -> str:
+        """The URL of a file."""
+        return f"{self.url}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if there is none."""
+
+        def content() -> bytes | None:
+            try:
+                return bytes(self._system.cat_file(f"{self._root}/{name}"))
+            except FileNotFoundError:
+                return None
+
+        return self._tried("read", name, content)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file as a whole: it is never seen in part."""
+        if self.local is not None:
+            with whole_file(self._made(name)) as temporary:
+                temporary.write_bytes(content)
+        else:
+            place = f"{self._root}/{name}"
+            self._tried("written", name, lambda: self._system.pipe_file(place, content))
+
+    def put(self, file: Path, name: str) -> None:
+        """Copy a local file, as a whole."""
+        if self.local is not None:
+            with whole_file(self._made(name)) as temporary:
+                shutil.copyfile(file, temporary)
+        else:
+            place = f"{self._root}/{name}"
+            self._tried("written", name, lambda: self._system.put_file(str(file), place))
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, sorted; none if there is no folder."""
+
+        def found() -> list[str]:
+            try:
+                self._system.invalidate_cache()
+                places = self._system.ls(f"{self._root}/{folder}", detail=False)
+            except FileNotFoundError:
+                return []
+            return sorted(str(place).rstrip("/").rpartition("/")[2] for place in places)
+
+        return self._tried("listed", folder, found)
+
+    def _made(self, name: str) -> Path:
+        """The path of a local file, in a folder that exists."""
+        path = Path(self._root) / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        return path
+
+    def _tried(self, verb: str, name: str, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except Exception as error:  # of the library of the storage
+            where = public_url(self.place(name))
+            raise OutputError(
+                f"{where}: cannot be {verb} ({reason(error)}); check --out and its free space"
+            ) from None

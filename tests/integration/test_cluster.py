@@ -1,0 +1,175 @@
+"""segment --cluster: one result a film, whatever is killed, from and to any storage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
+from boneseg.inference.batch import segment_files
+from boneseg.inference.engine import Engine
+from boneseg.masks.read import read_mask
+from tests.support.cluster import archive, cluster, masks, rows, s3_server
+
+pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
+
+from boneseg.cluster.archive import Progress, segment_archive
+from boneseg.cluster.results import Row
+from boneseg.cluster.worker import Job
+from boneseg.errors import BonesegError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with cluster() as address:
+        yield address
+
+
+def job(out: Path | str, **settings: object) -> Job:
+    model = load_bundle(bundled()).card.card_sha256
+    chosen = {"formats": ("mask",), "cores": 1, "every_bone": True} | settings
+    return Job(out=str(out), model=model, **chosen)  # type: ignore[arg-type]
+
+
+def boneseg(*words: object) -> subprocess.Popen[str]:
+    call = [sys.executable, "-m", "boneseg", *map(str, words)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_manifest_gives_one_row_a_film_and_the_masks_of_segment(
+    address: str, tmp_path: Path
+) -> None:
+    films = archive(tmp_path / "films", 6)
+    shutil.copy(films[0], tmp_path / "films" / "copy.png")
+    (tmp_path / "films" / "bad.png").write_text("not a picture")
+    names = [*(film.name for film in films), "copy.png", "bad.png", films[1].name, "none.png", ""]
+    text = "\n".join(["id,film", *(f"{n},{name}" for n, name in enumerate(names))])
+    (tmp_path / "films" / "list.csv").write_text(text)
+    words = [tmp_path / "films" / "list.csv", "--cluster", address, "--worker-cores", 1]
+    words += ["--out", tmp_path / "out", "--format", "mask,coco,nrrd"]
+    first = boneseg("segment", *words)
+    _, told = first.communicate()
+    assert first.returncode == 1, told
+    assert "7 films, 3 failed, 0 done before, 1 repeated" in told
+    found = {Path(str(row["source"])).name: row for row in rows(tmp_path / "out")}
+    assert len(found) == len(rows(tmp_path / "out")) == 10
+    assert {name for name, row in found.items() if row["error"]} == {
+        "bad.png", "none.png", "list.csv, row 11"}  # fmt: skip
+    assert "there is no such file" in str(found["none.png"]["error"])
+    assert "Traceback" not in told
+    assert found["copy.png"]["digest"] == found[films[0].name]["digest"]
+    segment_files(films, tmp_path / "alone", Engine(), formats=["mask"])
+    for name, mask in masks(tmp_path / "out").items():
+        if name != "copy.png":
+            alone = read_mask(tmp_path / "alone" / f"{Path(name).stem}_mask.png")
+            assert np.array_equal(mask > 0, alone)
+    assert all(len(dict(found[film.name]["outputs"])) == 3 for film in films)  # type: ignore[call-overload]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "masks").rglob("*.*")}
+    again = boneseg("segment", *words)
+    _, told = again.communicate()
+    assert "0 films, 3 failed, 7 done before, 1 repeated" in told
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(rows(tmp_path / "out")) == 10
+
+
+def test_a_killed_worker_costs_no_film_and_repeats_none(address: str, tmp_path: Path) -> None:
+    archive(tmp_path / "films", 24)
+    killed: list[int] = []
+
+    def kill(progress: Progress, row: Row | None) -> None:
+        if progress.done >= 6 and not killed:
+            killed.append(_worker())
+            os.kill(killed[0], signal.SIGKILL)
+
+    done = segment_archive(
+        [str(tmp_path / "films")], job(tmp_path / "out"), load_bundle(bundled()), address,
+        report=kill)  # fmt: skip
+    assert killed and done.failed == 0
+    sources = [row["source"] for row in rows(tmp_path / "out")]
+    assert len(sources) == len({*sources}) == 24
+
+
+def _worker() -> int:
+    """The process of a worker."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "cmdline").read_bytes().startswith(b"ray::Worker"):
+                return int(folder.name)
+        except OSError:
+            continue
+    raise AssertionError("there is no worker")
+
+
+def test_a_job_whose_driver_is_killed_goes_on_where_it_was(address: str, tmp_path: Path) -> None:
+    archive(tmp_path / "films", 16)
+    words = ["segment", tmp_path / "films", "--cluster", address, "--worker-cores", 1]
+    words += ["--out", tmp_path / "out", "--format", "mask"]
+    first = boneseg(*words)
+    until = time.monotonic() + 300
+    while len(list((tmp_path / "out").rglob("records/*/*/*.json"))) < 5:
+        assert time.monotonic() < until and first.poll() is None
+        time.sleep(0.02)
+    first.kill()
+    first.communicate()
+    done = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "records").rglob("*.json")
+    }
+    second = boneseg(*words)
+    _, told = second.communicate()
+    assert second.returncode == 0, told
+    sources = [row["source"] for row in rows(tmp_path / "out")]
+    assert len(sources) == len({*sources}) == 16
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_films_and_results_may_lie_in_a_bucket(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    archive(tmp_path / "films", 5)
+    with s3_server() as server:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "boneseg")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-the-test")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        bucket = s3fs.S3FileSystem(endpoint_url=server)
+        bucket.mkdir("hospital")
+        bucket.put(str(tmp_path / "films"), "hospital/films", recursive=True)
+        words = ["segment", "s3://hospital/films", "--cluster", "local", "--worker-cores", 1]
+        ran = boneseg(*words, "--out", "s3://hospital/out", "--format", "mask")
+        _, told = ran.communicate()
+        assert ran.returncode == 0, told
+        missing = boneseg(*words, "--out", "s3://other/out")
+        _, refused = missing.communicate()
+        assert missing.returncode == 1
+        assert "s3://other/out/job" in refused and len(refused.splitlines()) == 1
+        bucket.get("hospital/out", str(tmp_path / "out"), recursive=True)
+    assert "secret-of-the-test" not in told + refused
+    assert len(masks(tmp_path / "out")) == 5
+    assert all(
+        str(row["source"]).startswith("s3://hospital/films/") for row in rows(tmp_path / "out")
+    )
+
+
+def test_too_many_failures_end_a_job_and_keep_its_rows(address: str, tmp_path: Path) -> None:
+    archive(tmp_path / "films", 2)
+    for number in range(9):
+        (tmp_path / "films" / f"bad_{number}.png").write_text("not a picture")
+    with pytest.raises(BonesegError, match="more than --max-failures 2"):
+        segment_archive(
+            [str(tmp_path / "films")], job(tmp_path / "out"), load_bundle(bundled()), address,
+            max_failures=2)  # fmt: skip
+    assert sum(row["error"] is not None for row in rows(tmp_path / "out")) == 3

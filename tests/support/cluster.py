@@ -1,0 +1,82 @@
+"""A Ray cluster of two cores, archives of simple films, and an S3 server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.support.datasets import limb
+
+OBJECTS = 100_000_000  # bytes of the object store, the least that Ray allows is about 80 MB
+
+
+@contextmanager
+def cluster(cores: int = 2) -> Iterator[str]:
+    """The address of a cluster that ends with the block."""
+    from ray.cluster_utils import Cluster
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    settings = {"num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False}
+    running = Cluster(initialize_head=True, head_node_args=settings)
+    try:
+        yield running.address
+    finally:
+        running.shutdown()
+
+
+def archive(folder: Path, count: int, first: int = 0) -> list[Path]:
+    """A folder of films, no two of which are the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"limb_{number:04d}.png" for number in range(first, first + count)]
+    for number, path in enumerate(paths, first):
+        Image.fromarray(limb(number)[0]).save(path)
+    return paths
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    """All rows of the results in a folder."""
+    import pyarrow.parquet as pq
+
+    shards = sorted((out / "results").glob("model=*/*.parquet"))
+    return [row for shard in shards for row in pq.read_table(shard).to_pylist()]
+
+
+def masks(out: Path) -> dict[str, np.ndarray]:
+    """The mask of each film, by the name of the film."""
+    found = {}
+    for row in rows(out):
+        place = dict(row["outputs"]).get("mask")  # type: ignore[call-overload]
+        if place:
+            found[Path(str(row["source"])).name] = np.asarray(Image.open(out / place))
+    return found
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The URL of an S3 server, in a process of its own."""
+    words = (
+        "import sys, json; from moto.server import ThreadedMotoServer; "
+        "server = ThreadedMotoServer('127.0.0.1', 0); server.start(); "
+        "print(json.dumps(server.get_host_and_port()), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        assert server.stdout is not None
+        lines = iter(server.stdout.readline, b"")
+        host, port = json.loads(next(line for line in lines if line.startswith(b"[")))
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.kill()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
+
+from boneseg.cluster.archive import Progress, _list, _Run
+from boneseg.cluster.crew import Batch
+from boneseg.cluster.ledger import Ledger
+from boneseg.cluster.results import Results, Row
+from boneseg.cluster.storage import Storage
+from boneseg.errors import BonesegError
+
+
+def run(tmp_path: Path, max_failures: int | None = None) -> _Run:
+    """A job without workers."""
+    results = Results(Storage(str(tmp_path / "out")), "results/model=m")
+    return _Run(None, Ledger(), results, Progress(), max_failures, None)  # type: ignore[arg-type]
+
+
+def test_films_with_a_result_repeated_rows_and_bad_rows_are_told_apart(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    first.results.add(Row(f"{tmp_path}/a.png"))
+    first.results.add(Row(f"{tmp_path}/b.png", error="bad"))
+    first.results.save()
+    (tmp_path / "list.csv").write_text('film\na.png\nb.png\nb.png\n""\n')
+    again = run(tmp_path)
+    _list([str(tmp_path / "list.csv")], again.films, again.results, again.progress)
+    found = again.progress
+    assert (found.total, found.there, found.repeated, found.failed) == (2, 1, 1, 1)
+    assert list(again.films.waiting()) == [f"{tmp_path}/b.png"]
+
+
+def test_a_batch_that_kills_workers_is_split_and_only_the_guilty_film_fails(
+    tmp_path: Path,
+) -> None:
+    job = run(tmp_path)
+    job._lost(Batch(("a", "b")))
+    assert [batch.sources for batch in job.again] == [("a", "b")]
+    job._lost(job.again.popleft())
+    assert [batch.sources for batch in job.again] == [("a",), ("b",)]
+    assert all(batch.is_suspect for batch in job.again)
+    guilty = job.again.popleft()
+    for _ in range(2):
+        job._lost(guilty)
+        if job.again[-1].sources == ("a",):
+            guilty = job.again.pop()
+    assert (job.progress.failed, job.progress.done) == (1, 1)
+
+
+def test_a_film_with_a_hidden_name_has_one_row(tmp_path: Path) -> None:
+    job = run(tmp_path)
+    job.films.done("film-1.dcm")
+    job._add("Doe.dcm", Row("film-1.dcm"))
+    job._add("Doe_2.dcm", Row("film-2.dcm"))
+    job.results.save()
+    assert [*Results(job.results.out, "results/model=m").resume()] == ["film-2.dcm"]
+
+
+def test_failures_beyond_the_limit_are_an_error(tmp_path: Path) -> None:
+    job = run(tmp_path, max_failures=1)
+    job._add("a", Row("a", error="bad"))
+    with pytest.raises(BonesegError, match="2 films failed, more than --max-failures 1"):
+        job._add("b", Row("b", error="bad"))
