@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,14 +28,16 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import SPEED, machine, write_section
-from boneseg._util.drawing.overlay import picture
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends import open_backend
 from boneseg.inference.engine import MOST, Engine
-from boneseg.inference.plausibility import likeness
-from boneseg.masks.formats.png import save_png, write_mask
-from boneseg.preprocessing import Floats
+from boneseg.inference.plausibility import SIDE, likeness
+from boneseg.inference.restoring import restored_mask
+from boneseg.masks.formats import overlay
+from boneseg.masks.formats.png import write_mask
+from boneseg.preprocessing import Floats, Preparation
+from boneseg.preprocessing import resized as shrunk
 from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.read import read_radiograph
 
@@ -65,7 +68,8 @@ def main() -> None:
             f"Made by `python -m benchmarks.speed.scaling` on {machine()}:",
             "`boneseg segment` with the bundled model, mask and overlay; ms a film after the",
             "first, the peak memory of the process, and the rate of films relative to that of the",
-            "bare network on each film and its mirror image, with as many in parallel.",
+            "bare network on each film and its mirror image, on both grids, with as many in",
+            "parallel.",
             "",
             "| films | of | ms a film | peak MB | of the network's rate |",
             "|---|---|---|---|---|",
@@ -99,12 +103,18 @@ class Network:
         self.bundle = load_bundle(bundled())
         self.backend = open_backend(self.bundle, at_once=at_once)
 
-    def on(self, pixels: Floats) -> Callable[[], Floats]:
-        """Its views of a film, as in `Engine`: the film and its mirror image."""
-        grid, _ = self.bundle.preparation((pixels.shape[0], pixels.shape[1])).film(pixels)
-        looks = [grid, grid[:, ::-1]] if self.bundle.card.flips else [grid]
-        given = np.ascontiguousarray(np.stack(looks)[:, None])
-        return lambda: self.backend(given)
+    def on(self, pixels: Floats) -> Callable[[], list[Floats]]:
+        """Its views of a film on all grids, as in `Engine`: the film and its mirror image."""
+        given = []
+        for preparation in self.grids(pixels):
+            grid, _ = preparation.film(pixels)
+            looks = [grid, grid[:, ::-1]] if self.bundle.card.flips else [grid]
+            given.append(np.ascontiguousarray(np.stack(looks)[:, None]))
+        return lambda: [self.backend(films) for films in given]
+
+    def grids(self, pixels: Floats) -> list[Preparation]:
+        size = (pixels.shape[0], pixels.shape[1])
+        return [self.bundle.preparation(size), *self.bundle.further(size)]
 
 
 def bare(pixels: Floats) -> float:
@@ -150,27 +160,27 @@ def cost(folder: Path, out: Path) -> Cost:
 
 def stages(root: Path, film: Floats, sides: tuple[int, ...]) -> list[str]:
     """A row a size: the share of each stage."""
-    network = Network()
-    bundle = network.bundle
+    network, engine = Network(), Engine(bundled())
     rows: list[str] = []
     for side in dict.fromkeys((256, 1024, sides[-1])):
         path = films(root / f"stages-{side}", film, (side, side), 1) / "0.png"
-        pixels = read_radiograph(path).pixels
-        preparation = bundle.preparation((side, side))
-        _, place = preparation.film(pixels)
-        find = network.on(pixels)
-        found = find()[0, 0]
-        mask = preparation.restore(found, place) >= bundle.card.threshold
-        painted = picture(pixels, mask)
+        read = read_radiograph(path)
+        grids = network.grids(read.pixels)
+        places = [preparation.place((side, side)) for preparation in grids]
+        sizes = [(SIDE, SIDE), *(place.size for place in places)]
+        thumbnail, *_ = shrunk(read.grey, sizes)
+        find = network.on(read.pixels)
+        probability = find()[0][0, 0]
+        seen = engine.find(read)
+        drawn = engine.segmentation(read, seen, path)
         parts: dict[str, Callable[[], object]] = {
-            "read": lambda path=path: read_radiograph(path),
-            "prepare": lambda p=preparation, x=pixels: p.film(x),
-            "film check": lambda x=pixels: likeness(x),
+            "read": partial(read_radiograph, path),
+            "prepare": partial(shrunk, read.grey, sizes),
+            "film check": partial(likeness, thumbnail),
             "network": find,
-            "restore": lambda p=preparation, f=found, at=place: p.restore(f, at),
-            "write the mask": lambda m=mask: write_mask(root / "mask.png", m),
-            "draw the overlay": lambda x=pixels, m=mask: picture(x, m),
-            "write the overlay": lambda o=painted: save_png(root / "overlay.png", o),
+            "restore": partial(restored_mask, probability, places[0], 0.5),
+            "write the mask": partial(write_mask, root / "mask.png", seen.mask),
+            "write the overlay": partial(overlay.write, root / "overlay.png", drawn),
         }
         taken = {name: median(part) for name, part in parts.items()}
         whole = sum(taken.values())

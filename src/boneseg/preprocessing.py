@@ -266,36 +266,55 @@ class _Average:
     """
 
     def __init__(self, count: int, width: int, rows: int) -> None:
-        self._edges: list[float] = (np.arange(rows + 1) * count / rows).tolist()
-        self._count, self._part = count, 0
+        edges = np.arange(rows + 1) * count / rows
+        self._first = np.floor(edges[:-1]).astype(np.intp)  # row of each part
+        self._last = np.minimum(np.ceil(edges[1:]), count).astype(np.intp) - 1
+        self._head = (self._first + 1 - edges[:-1]).astype(np.float32)  # weight of the first row
+        self._tail = (edges[1:] - self._last).astype(np.float32)
+        self._most = int((self._last - self._first).max())  # rows of a part, but the last
+        self._weights = np.ones(self._most + 1, np.float32)
         self._sums = np.zeros((rows, width), np.float32)
-        self._weights = np.ones(math.ceil(count / rows) + 1, np.float32)
+        self._part, self._rows = 0, np.float32(count / rows)
 
     @property
     def total(self) -> Floats:
         """The average, after all rows."""
-        self._sums /= np.float32(self._count / len(self._sums))
+        self._sums /= self._rows
         return self._sums
 
     def add(self, block: Floats, start: int) -> None:
         """Add the rows from `start` on."""
-        end = start + len(block)
-        while self._part < len(self._sums):
-            above, below = self._edges[self._part : self._part + 2]
-            first, last = math.floor(above), min(math.ceil(below), self._count) - 1
-            if first >= end:
-                return
-            sums, rows = self._sums[self._part], block[max(first - start, 0) : last - start]
-            if first < start:  # begun in an earlier block
-                for row in rows:
-                    sums += row
-            else:
-                self._weights[0] = first + 1 - above
-                _sum(self._weights[: len(rows)], rows, sums)
-            if last >= end:
-                return
-            sums += block[last - start] * np.float32(below - last)
-            self._part += 1
+        part, end = self._part, start + len(block)
+        if self._first[part] < start:  # begun in an earlier block
+            for row in block[: self._last[part] - start]:
+                self._sums[part] += row
+            if self._last[part] < end:
+                self._sums[part] += block[self._last[part] - start] * self._tail[part]
+                part += 1
+        stop = max(part, int(np.searchsorted(self._last, end)))
+        if stop - part > self._most:
+            self._add_at_once(block, start, slice(part, stop))
+        else:
+            for one in range(part, stop):
+                self._begin(one, block[self._first[one] - start : self._last[one] - start])
+                self._sums[one] += block[self._last[one] - start] * self._tail[one]
+        if stop < len(self._sums) and start <= self._first[stop] < end:
+            self._begin(stop, block[self._first[stop] - start :])
+        self._part = min(stop, len(self._sums) - 1)
+
+    def _begin(self, part: int, rows: Floats) -> None:
+        """Set a part to the sum of its rows but the last, which can be those of one block."""
+        self._weights[0] = self._head[part]
+        _sum(self._weights[: len(rows)], rows, self._sums[part])
+
+    def _add_at_once(self, block: Floats, start: int, parts: slice) -> None:
+        """Sum parts that lie in a block, row for row: they are more than the rows of each."""
+        first, last, sums = self._first[parts] - start, self._last[parts] - start, self._sums[parts]
+        np.multiply(block[first], self._head[parts, None], out=sums)
+        for step in range(1, int((last - first).max())):
+            more = np.flatnonzero(first + step < last)
+            sums[more] += block[first[more] + step]
+        sums += block[last] * self._tail[parts, None]
 
 
 def _sum(weights: Floats, rows: Floats, sums: Floats) -> None:

@@ -97,7 +97,7 @@ class Engine:
         size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
         preparation, further = self.bundle.preparation(size), self.bundle.further(size)
         grids = [preparation, *further]
-        with ThreadPoolExecutor(1) as beside:  # loads a network while films are prepared
+        with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
             loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
             places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]
             thumbnail, *small = resized(pixels, [(SIDE, SIDE), *(place.size for place in places)])

@@ -35,7 +35,8 @@ class OpenVino:
         openvino = openvino_package()
         self._bundle, self._core = bundle, openvino.Core()
         self._at_once, self._begun = at_once, False
-        self._first, self._loading, self._listing = Lock(), Lock(), Lock()
+        self._first, self._listing = Lock(), Lock()
+        self._loading: dict[Shape, Lock] = {}
         self._settings = {"PERFORMANCE_HINT": "LATENCY"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
@@ -71,10 +72,12 @@ class OpenVino:
         self._network(shape)
 
     def _network(self, shape: Shape) -> _Requests:
-        """The network for inputs of a shape; loading one does not hold up the use of others."""
+        """The network for inputs of a shape; loading one does not hold up the others."""
         found = self._listed(shape)
         if found is None:
-            with self._loading:
+            with self._listing:
+                loading = self._loading.setdefault(shape, Lock())
+            with loading:
                 found = self._listed(shape)  # another thread may have loaded it
                 if found is None:
                     found = self._compiled(shape)

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
 from boneseg.bundle.store import Bundle
 from boneseg.inference.backends.openvino import OpenVino
 
 
 def test_it_says_what_it_runs_on(bundle: Bundle) -> None:
     assert OpenVino(bundle, at_once=2).name.startswith("OpenVINO ")
+
+
+def test_networks_of_several_grids_are_loaded_at_once(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, both = OpenVino(bundle), Barrier(2)
+    load = backend._compiled
+
+    def met(shape: tuple[int, ...]) -> object:
+        both.wait(timeout=30)
+        return load(shape)
+
+    monkeypatch.setattr(backend, "_compiled", met)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(backend.prepare, [(1, 1, 32, 32), (1, 1, 32, 64)]))
+    assert len(backend._networks) == 2
