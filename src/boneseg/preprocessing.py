@@ -17,7 +17,7 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
-_BLOCK = 2**17  # pixels converted and averaged at once: they fit into a processor's cache
+_BLOCK = 2**18  # pixels converted and averaged at once: they fit into a processor's cache
 _CELLS = 8  # along the longer side of a film, for contrast normalisation
 _FLOOR = 0.4  # added to the local standard deviation: limits noise in empty regions
 _MOST = 2.0  # largest magnification of a film for a fitted grid
