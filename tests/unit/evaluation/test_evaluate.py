@@ -245,3 +245,14 @@ def test_films_of_one_patient_make_one_patient_of_the_interval(tmp_path, data, p
     low, high = evaluation.summary.ci95["dice"]
     assert low == high == pytest.approx(evaluation.summary.mean["dice"])
     assert apart[0] < low < apart[1]
+
+
+def test_the_calibration_of_a_dataset_gives_distances_in_mm(tmp_path, data, predicted):
+    for name in ("ankle", "hip", "knee"):
+        write(predicted / f"{name}.png", square((7, 5)))
+    found = evaluate_masks(data, predicted)
+    assert {case.scores.hd_mm for case in found.summary.cases} == {None}
+    rows = "".join(f"{name},0.25,ruler\n" for name in ("ankle", "hip", "knee"))
+    (tmp_path / "data" / "calibration.csv").write_text(f"name,mm_per_pixel,how\n{rows}")
+    found = evaluate_masks(data, predicted)
+    assert {case.scores.hd_mm for case in found.summary.cases} == {0.5}
