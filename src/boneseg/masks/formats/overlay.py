@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.drawing.overlay import COLOUR, named_picture, picture
+from boneseg._util.drawing.overlay import named_picture, picture
 from boneseg.masks.formats.png import save_png
 from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.preprocessing import reduced
+
+_UNNAMED = (200, 200, 200)  # bone without a name, beside the colours of the others
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
@@ -34,7 +36,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
     from boneseg.masks.terminology import colour_of  # few calls need it
 
     bones = [
-        ("", COLOUR, small(layer.mask))
+        ("", _UNNAMED, small(layer.mask))
         if layer.label == BONE
         else (layer.label, colour_of(layer.label), small(layer.mask))
         for layer in segmentation.layers
