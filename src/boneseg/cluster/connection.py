@@ -68,6 +68,8 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if "ersion mismatch" in text:
         return "has another version of Ray or Python; install the same on all machines"
+    if "timed out during startup" in text:
+        return "Ray did not start in time, on a busy machine perhaps; try again"
     if "authentication" in text.lower() or "token" in text.lower():
         return "refuses this machine's token; copy ~/.ray/auth_token from the head node"
     return f"Ray cannot connect ({type(error).__name__}); check the cluster with ray status"

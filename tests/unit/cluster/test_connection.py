@@ -26,5 +26,6 @@ def test_where_no_cluster_answers_the_error_is_one_line_at_once() -> None:
 
 def test_another_version_and_a_wrong_token_have_words_of_their_own() -> None:
     assert "another version" in _reason(RuntimeError("Version mismatch: Ray 2.1"))
+    assert "busy" in _reason(Exception("The current node timed out during startup."))
     assert "token" in _reason(RuntimeError("Authentication failed"))
     assert "secret" not in _reason(RuntimeError("secret"))
