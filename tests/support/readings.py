@@ -15,7 +15,8 @@ from pydicom.uid import (
 
 from boneseg.bundle.card import Card
 from boneseg.masks.formats import FORMATS
-from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
+from boneseg.masks.formats.dicom_seg.source import read_source
+from boneseg.masks.formats.dicom_seg.write import dicom_seg
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.read import read_radiograph
 from tests.support.films import bone, dicom

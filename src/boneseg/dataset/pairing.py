@@ -259,7 +259,7 @@ def _names(mask: MaskFile) -> list[str]:
 
 def _uids(films: Sequence[Path]) -> dict[str, Path]:
     """The SOP Instance UID of each DICOM film."""
-    from boneseg.masks.formats.dicom_seg.write import read_source
+    from boneseg.masks.formats.dicom_seg.source import read_source
     from boneseg.radiograph.dicom.header import text_of
 
     found = {}

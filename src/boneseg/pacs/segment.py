@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.inference.engine import Engine
-from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
+from boneseg.masks.formats.dicom_seg.source import read_source
+from boneseg.masks.formats.dicom_seg.write import dicom_seg
 from boneseg.masks.verdict import Verdict
 from boneseg.radiograph.read import read_radiograph
 

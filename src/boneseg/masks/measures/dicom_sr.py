@@ -25,7 +25,12 @@ from pydicom.sr.coding import Code
 
 from boneseg._util.quiet import quiet
 from boneseg.errors import RadiographError
-from boneseg.masks.formats.dicom_seg.write import _UID, _anchor, _identify, _uid
+from boneseg.masks.formats.dicom_seg.source import (
+    anchor_of,
+    derived_uid,
+    identify,
+    missing_identifier,
+)
 from boneseg.masks.measures.geometry import Kind, Measure, Point, values
 from boneseg.radiograph.dicom.header import numbers_of, text_of
 from boneseg.radiograph.film import Radiograph
@@ -75,7 +80,7 @@ def dicom_sr(source: Dataset, film: Radiograph, measures: Sequence[Measure], nam
     _check(source, measures, name)
     with quiet():
         content = json.dumps([[asdict(one) for one in measures], film.spacing_mm])
-        uid = _uid(instance, film.frame, hashlib.sha256(content.encode()).hexdigest())
+        uid = derived_uid(instance, film.frame, hashlib.sha256(content.encode()).hexdigest())
         groups = [
             _group(source, film, measure, number) for number, measure in enumerate(measures, 1)
         ]
@@ -86,16 +91,16 @@ def dicom_sr(source: Dataset, film: Radiograph, measures: Sequence[Measure], nam
             title=codes.DCM.ImagingMeasurementReport,
         )
         made: Dataset = sr.ComprehensiveSR(
-            evidence=[_anchor(source)],
+            evidence=[anchor_of(source)],
             content=report[0],
-            series_instance_uid=_uid(series, "measures"),
+            series_instance_uid=derived_uid(series, "measures"),
             series_number=SERIES_NUMBER,
             sop_instance_uid=uid,
             instance_number=1,
             manufacturer="boneseg",
             series_description="Measures (boneseg)",
         )
-        _identify(made, source)
+        identify(made, source)
         _refer(made, text_of(source, "SOPClassUID"))
         return made
 
@@ -103,19 +108,18 @@ def dicom_sr(source: Dataset, film: Radiograph, measures: Sequence[Measure], nam
 def _check(source: Dataset, measures: Sequence[Measure], name: Path) -> None:
     if not measures:
         raise RadiographError(f"{name}: has no measures; draw one first")
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        if not _UID.fullmatch(text_of(source, keyword)):
-            raise RadiographError(
-                f"{name}: has no valid {keyword}, so a structured report cannot reference it; "
-                "download the measures as CSV"
-            )
+    if missing := missing_identifier(source):
+        raise RadiographError(
+            f"{name}: has no valid {missing}, so a structured report cannot reference it; "
+            "download the measures as CSV"
+        )
 
 
 def _device() -> ObserverContext:
     import highdicom.sr as sr
 
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=_uid("boneseg"),
+        uid=derived_uid("boneseg"),
         name="boneseg",
         manufacturer_name="boneseg",
         model_name=f"boneseg {version('boneseg')}",
@@ -133,7 +137,7 @@ def _group(
 
     lines = _LINES[measure.kind]
     tracking = sr.TrackingIdentifier(
-        uid=_uid(text_of(source, "SOPInstanceUID"), measure.kind, str(measure.points)),
+        uid=derived_uid(text_of(source, "SOPInstanceUID"), measure.kind, str(measure.points)),
         identifier=measure.name or f"{measure.kind} {number}",
     )
     found = values(measure, film.spacing_mm).items()
@@ -171,7 +175,7 @@ def _line(source: Dataset, film: Radiograph, points: Sequence[Point]) -> Coordin
 
 
 def _refer(report: Dataset, kind: str) -> None:
-    """Set the class of the film in the list of evidence, for which `_anchor` stands."""
+    """Set the class of the film in the list of evidence, for which `anchor_of` stands."""
     for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
         for study in report.get(keyword, ()):
             for series in study.ReferencedSeriesSequence:

@@ -39,7 +39,7 @@ class ReportMeasures(Task[tuple[str, bytes]]):
     measures: tuple[Measure, ...]
 
     def run(self, engine: Engine) -> tuple[str, bytes]:
-        from boneseg.masks.formats.dicom_seg.write import read_source
+        from boneseg.masks.formats.dicom_seg.source import read_source
         from boneseg.masks.measures.dicom_sr import dicom_sr  # slow to import
 
         name = Path(public_name(self.path))

@@ -284,7 +284,8 @@ def _encoded(found: Segmentation, form: str, spool: Path) -> bytes:
 
 def _corrected_seg(corrected: Segmentation) -> bytes:
     """A DICOM Segmentation marked as a prediction corrected by a person."""
-    from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source  # slow to import
+    from boneseg.masks.formats.dicom_seg.source import read_source  # slow to import
+    from boneseg.masks.formats.dicom_seg.write import dicom_seg
 
     source = read_source(corrected.film.source, corrected.name)
     encoded = io.BytesIO()

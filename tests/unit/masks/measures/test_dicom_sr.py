@@ -12,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from boneseg.errors import RadiographError
-from boneseg.masks.formats.dicom_seg.write import read_source
+from boneseg.masks.formats.dicom_seg.source import read_source
 from boneseg.masks.measures.dicom_sr import dicom_sr
 from boneseg.masks.measures.geometry import Measure
 from boneseg.radiograph.read import read_radiograph

@@ -13,7 +13,8 @@ from pydicom.datadict import tag_for_keyword
 
 from boneseg._util.quiet import quiet
 from boneseg.errors import BonesegError
-from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source
+from boneseg.masks.formats.dicom_seg.source import read_source
+from boneseg.masks.formats.dicom_seg.write import dicom_seg
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.read import read_radiograph
 from tests.support.readings import dicom_film, reading

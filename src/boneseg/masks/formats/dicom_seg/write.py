@@ -1,16 +1,13 @@
 """DICOM Segmentation (PS3.3 A.51): the bones as a PACS stores them, beside their film.
 
-    source = pydicom.dcmread("knee.dcm")
+    source = read_source(Path("knee.dcm"))
     dicom_seg(source, segmentation).save_as("knee.seg.dcm")
 
 The segmentation has the pixel matrix of its film, and references it. It has no Frame of Reference:
 a projection has no position in the patient, and without one the standard matches the two by their
 pixels (A.51.5).
 
-Patient and study are copied by design. Identifiers are copied byte for byte, even if they violate
-the standard (a backslash in Patient ID, 17 characters of Accession Number): with another
-identifier, or none, the segmentation would belong to another patient. Descriptions of the patient
-or the study are left empty if they are not valid.
+Patient and study are copied by design, see `source`.
 
 It carries the verdict on the mask: the Content Description has the verdict and its trust, the
 Segment Description also body part, projection and reason. Its Content Qualification is RESEARCH.
@@ -21,62 +18,39 @@ the same UIDs, and storing the result twice does not add a second one.
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import re
-import uuid
-from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import config
-from pydicom.charset import convert_encodings, default_encoding, python_encoding
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import ComputedRadiographyImageStorage
-from pydicom.valuerep import DA, TM, validate_value
 
 from boneseg._util.files import whole_file
 from boneseg._util.quiet import quiet
 from boneseg.errors import RadiographError
+from boneseg.masks.formats.dicom_seg.source import (
+    anchor_of,
+    derived_uid,
+    identify,
+    is_valid,
+    matrix_of,
+    missing_identifier,
+    read_source,
+)
 from boneseg.masks.segmentation import BONE, Layer, Model, Segmentation
 from boneseg.masks.terminology import colour_of, concept_of
 from boneseg.masks.verdict import Verdict
-from boneseg.radiograph.dicom.file import read_file
-from boneseg.radiograph.dicom.header import numbers_of, text_of, texts_of
-from boneseg.radiograph.sniff import is_dicom
+from boneseg.radiograph.dicom.header import numbers_of, text_of
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
 
 SERIES_NUMBER = 7100  # above the series numbers that modalities assign
-_NAMESPACE = uuid.UUID("c7a90b0e-3c51-5d0c-9d1d-7f6f3d0b6b52")  # of all UIDs generated here
 _COLOUR = (72.0, 18.0, 74.0)  # CIELab of the orange of overlays
-
-# Type 1 in every image, and so in every reference to one (PS3.3 C.12.1, C.7.2.1, C.7.3.1).
-_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-# Identifiers of the patient and the study (Patient and General Study modules).
-_IDENTIFIERS = (
-    *("PatientName", "PatientID", "IssuerOfPatientID"),
-    *("AccessionNumber", "StudyID", "StudyDescription", "ReferringPhysicianName"),
-)
-# Descriptions of them (also Patient Study module), copied where valid.
-_DESCRIPTIONS = (
-    *("PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
-    *("PatientIdentityRemoved", "DeidentificationMethod", "StudyDate", "StudyTime"),
-)
-_UID = re.compile(r"[!-\[\]-~]+")  # printable, and one value; archives hold more than the standard
-_SEXES = ("M", "F", "O", "")
-# 31 February and date ranges match the pattern, and fail only when converted to dates.
-_TIMES: dict[str, Callable[[str], object]] = {"DA": DA, "TM": TM}
 
 
 def dicom_seg(
@@ -99,9 +73,9 @@ def dicom_seg(
     with quiet():
         _check(source, found.mask.shape, str(found.name))
         segmentation = _segmentation(source, found, fractional, corrected)
-        _identify(segmentation, source)
+        identify(segmentation, source)
         # Patient Orientation is type 2C without a position in space (C.7.6.1.1.1).
-        known = _is_valid(source, "PatientOrientation")
+        known = is_valid(source, "PatientOrientation")
         segmentation.PatientOrientation = source.PatientOrientation if known else None
         _refer(segmentation, source, found.film.frame)
         return segmentation
@@ -118,9 +92,9 @@ def _segmentation(
     layers = (Layer(BONE, found.mask),) if fractional else found.layers
     named = found.bones is not None and not fractional
     model, kind = _model(by), _kind(fractional=fractional, named=named)
-    uid = _uid(film, frame, model, kind)
+    uid = derived_uid(film, frame, model, kind)
     if by is None or corrected:  # a person may draw another mask each time
-        uid = _uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
+        uid = derived_uid(uid, hashlib.sha256(np.packbits(found.mask).tobytes()).hexdigest())
     judged = None if corrected else found.verdict  # a verdict on the model's mask
     brief = f": {judged.verdict}, trust {judged.trust:.2f}" if judged else ""
     if fractional:
@@ -129,7 +103,7 @@ def _segmentation(
     else:
         pixels = np.stack([layer.mask for layer in layers], axis=-1)[None].astype(np.uint8)
     made: Dataset = highdicom.seg.Segmentation(
-        source_images=[_anchor(source)],
+        source_images=[anchor_of(source)],
         pixel_array=np.ascontiguousarray(pixels),
         segmentation_type="FRACTIONAL" if fractional else "BINARY",
         fractional_type="PROBABILITY",
@@ -137,7 +111,7 @@ def _segmentation(
             _description(number, layer.label, by, corrected, judged)
             for number, layer in enumerate(layers, start=1)
         ],
-        series_instance_uid=_uid(study, series, model, kind),
+        series_instance_uid=derived_uid(study, series, model, kind),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid,
         instance_number=_number(source) + frame - 1,
@@ -162,7 +136,7 @@ def segmentation_uid(
 
     Of one without the names of bones.
     """
-    return _uid(film_uid, frame, _model(model), _kind(fractional=fractional))
+    return derived_uid(film_uid, frame, _model(model), _kind(fractional=fractional))
 
 
 def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
@@ -173,119 +147,19 @@ def write(path: Path, found: Segmentation, *, fractional: bool = False) -> None:
         segmentation.save_as(temporary, enforce_file_format=True)
 
 
-def read_source(path: Path, name: Path | None = None) -> Dataset:
-    """The header of a DICOM film, without its pixels; errors call it `name`.
-
-    Raises RadiographError.
-    """
-    try:
-        if is_dicom(path):
-            with quiet():
-                return read_file(path, pixels=False)
-    except Exception:  # pydicom's message could quote the file
-        raise RadiographError(f"{name or path}: cannot be read as DICOM; export it again") from None
-    raise RadiographError(
-        f"{name or path}: is not a DICOM film, so a DICOM Segmentation cannot reference it; "
-        "omit dicom-seg, or give the DICOM file"
-    )
-
-
 def _check(source: Dataset, shape: tuple[int, ...], name: str) -> None:
-    missing = [keyword for keyword in _NEEDED if not _UID.fullmatch(text_of(source, keyword))]
-    if missing:
+    if missing := missing_identifier(source):
         raise RadiographError(
-            f"{name}: has no valid {missing[0]}, so a DICOM Segmentation cannot reference it; "
+            f"{name}: has no valid {missing}, so a DICOM Segmentation cannot reference it; "
             "export it again, or omit dicom-seg"
         )
-    stored = _matrix(source)
+    stored = matrix_of(source)
     if stored != shape:
         said = " x ".join(map(str, stored)) or "unknown"
         raise RadiographError(
             f"{name}: its pixel matrix is {said} but its bones were found on "
             f"{shape[0]} x {shape[1]} (height x width); omit dicom-seg"
         )
-
-
-def _matrix(source: Dataset) -> tuple[int, ...]:
-    """Height and width, which some archives return as text."""
-    sides = (numbers_of(source, keyword) for keyword in ("Rows", "Columns"))
-    return tuple(int(side[0]) for side in sides if side)
-
-
-def _anchor(source: Dataset) -> Dataset:
-    """The film as highdicom needs it: one frame, no position in space, valid values only.
-
-    Anything else in the source (several frames, half a Frame of Reference, an invalid date) would
-    make highdicom refuse it, or make the segmentation invalid. Its class is that of a CR film,
-    since those of XA and RF imply several frames; `_refer` restores the real one.
-    """
-    anchor = Dataset()
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(anchor, keyword, "")  # type 2: present, empty where unknown
-    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
-        setattr(anchor, keyword, "")
-    anchor.ReferringPhysicianName = ""
-    for keyword in _DESCRIPTIONS:
-        if _is_valid(source, keyword):
-            setattr(anchor, keyword, source[keyword].value)
-    if anchor.PatientSex not in _SEXES:
-        anchor.PatientSex = ""
-    for keyword in _NEEDED:
-        setattr(anchor, keyword, text_of(source, keyword))
-    anchor.Rows, anchor.Columns = _matrix(source)
-    anchor.SOPClassUID = ComputedRadiographyImageStorage
-    anchor.Modality = "OT"
-    return anchor
-
-
-def _identify(segmentation: Dataset, source: Dataset) -> None:
-    """Copy the identifiers of the film as they are, with their character set.
-
-    Text in an unknown character set is written as Unicode.
-    """
-    names = texts_of(source, "SpecificCharacterSet")
-    known = all(name in python_encoding for name in names)
-    for keyword in _IDENTIFIERS:
-        with suppress(Exception):  # a value that cannot be decoded
-            if not known:
-                source[keyword]  # decodes it
-            _copy(segmentation, source, keyword)
-    if any(names):
-        segmentation.SpecificCharacterSet = names if known else "ISO_IR 192"
-    else:
-        segmentation.pop("SpecificCharacterSet", None)
-    # pydicom writes bytes unchanged only in their declared encoding, and then no longer resolves
-    # the ambiguous VRs that highdicom leaves
-    correct_ambiguous_vr(segmentation, is_little_endian=True)
-    said = segmentation.get("SpecificCharacterSet")
-    encodings = convert_encodings(said) if said else default_encoding
-    segmentation.set_original_encoding(False, True, encodings)
-
-
-def _copy(segmentation: Dataset, source: Dataset, keyword: str) -> None:
-    """Copy an element with the bytes that the file has, or unchanged if it has been decoded."""
-    tag = tag_for_keyword(keyword)
-    element = source.get_item(tag) if tag is not None else None
-    if isinstance(element, RawDataElement) and element.value:
-        value = element.value + b" " * (len(element.value) % 2)
-        segmentation[keyword] = element._replace(
-            VR=dictionary_VR(keyword), length=len(value), value=value, is_implicit_VR=False
-        )
-    elif element is not None and not isinstance(element, RawDataElement):
-        segmentation[keyword] = copy.deepcopy(element)
-
-
-def _is_valid(source: Dataset, keyword: str) -> bool:
-    """Whether an element is present and valid in its standard VR."""
-    try:
-        element, vr = source[keyword], dictionary_VR(keyword)
-        values = element.value if element.VM > 1 else [element.value]
-        for value in values:
-            validate_value(vr, value, config.RAISE)
-            _TIMES.get(vr, str)(value)
-    except Exception:  # a value that pydicom cannot convert
-        return False
-    return element.VM <= 1 or keyword == "PatientOrientation"
 
 
 def _description(
@@ -346,11 +220,6 @@ def _model(model: Model | None) -> str:
 
 def _kind(*, fractional: bool, named: bool = False) -> str:
     return "probability" if fractional else "mask of each" if named else "mask"
-
-
-def _uid(*parts: object) -> str:
-    """A UID derived only from the parts (PS3.5 B.2: 2.25 and a UUID as one integer)."""
-    return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"
 
 
 def _number(source: Dataset) -> int:

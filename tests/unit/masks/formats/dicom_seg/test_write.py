@@ -31,7 +31,8 @@ from pydicom.uid import (
 
 from boneseg.errors import RadiographError
 from boneseg.masks.formats import FORMATS
-from boneseg.masks.formats.dicom_seg.write import dicom_seg, read_source, segmentation_uid, write
+from boneseg.masks.formats.dicom_seg.source import read_source
+from boneseg.masks.formats.dicom_seg.write import dicom_seg, segmentation_uid, write
 from boneseg.masks.verdict import Verdict
 from tests.support import orthanc
 from tests.support.films import DATA, PATIENT, dicom, needs_data
