@@ -20,7 +20,7 @@ from pathlib import Path
 from boneseg._util.files import HIDDEN, real_path, same_place, sweep, whole_file
 from boneseg.dataset.open import films_and_masks
 from boneseg.dataset.pairing import mask_files
-from boneseg.errors import DatasetError, OutputError, UsageError
+from boneseg.errors import DatasetError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
 from boneseg.radiograph.calibration import Calibration, calibration_of, set_calibration
 from boneseg.server.encoding import Mask, packed_mask, png_mask
@@ -128,7 +128,7 @@ class Library:
                 self._tidy(self.entries())
             expired = self._removed.expired()
             for film in expired:
-                self._delete_masks(film)
+                self._delete_drawn(film)
             return len(expired)
 
     def entry(self, film: str) -> Entry:
@@ -260,21 +260,23 @@ class Library:
             return Entry.of(target, None, inbox=True)
 
     def remove(self, film: str) -> None:
-        """Remove a film from the inbox, with its results and masks.
+        """Remove a film from the inbox, with its results, masks, measures and calibration.
 
-        Raises ConflictError for a film of the dataset.
+        Raises ConflictError for a film of the dataset, and OutputError.
         """
         with self._lock:
             entry = self.entry(film)
             if not entry.inbox:
                 raise ConflictError(f"{entry.name}: belongs to the dataset; remove its file there")
+            with suppress(RadiographError):  # a damaged table calibrates no film
+                set_calibration(entry.image, entry.name, None)  # not for the next of its name
             try:
                 entry.image.unlink(missing_ok=True)
             except OSError as error:
                 reason = f"cannot be removed ({error.strerror})"
                 raise OutputError(f"{entry.name}: {reason}; make its folder writable") from None
             self.cache.forget(film)
-            self._delete_masks(film)
+            self._delete_drawn(film)
             self.version += 1
 
     def _tidy(self, entries: list[Entry]) -> None:
@@ -284,11 +286,11 @@ class Library:
             for folder in self.cache.root.iterdir():
                 if folder.name not in present:
                     self.cache.forget(folder.name)
-        drawn = {film_id(name) for name in self.history.films()} | set(self.drafts.films())
-        self._removed.update(drawn, present)
+        drawn = {film_id(name) for name in self.history.films()}
+        self._removed.update(drawn.union(self.drafts.films(), self.measures.films()), present)
 
-    def _delete_masks(self, film: str) -> None:
-        """Delete a film's draft and every version of its mask."""
+    def _delete_drawn(self, film: str) -> None:
+        """Delete a film's draft, its measures and every version of its mask."""
         self.drafts.delete(film)
         self.measures.delete(film)
         for name in self.history.films():

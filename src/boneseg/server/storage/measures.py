@@ -68,5 +68,9 @@ class MeasureFiles:
         with suppress(OSError):
             self._path(film).unlink()
 
+    def films(self) -> list[str]:
+        """The ids of the films that have measures."""
+        return [path.stem for path in self.root.glob("[0-9a-f]*.json")]
+
     def _path(self, film: str) -> Path:
         return self.root / f"{film}.json"

@@ -1,8 +1,8 @@
 """Retention of data for films removed from the folder.
 
-The cached results of a film are deleted once its file is
-removed. Its masks and drafts are kept for DAYS, in case the film comes back, and deleted at the
-first start after that. Removing a film on the page deletes everything at once.
+The cached results of a film are deleted once its file is removed. Its masks, drafts and measures
+are kept for DAYS, in case the film comes back, and deleted at the first start after that. Removing
+a film on the page deletes everything at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DAYS = 30
 
 
 class RemovedFilms:
-    """The removed films with masks or drafts, recorded in the file `record`."""
+    """The removed films with masks, drafts or measures, recorded in the file `record`."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
@@ -32,9 +32,8 @@ class RemovedFilms:
             self._removals = Removals()
 
     def update(self, drawn: Iterable[str], present: Iterable[str]) -> None:
-        """Record what was removed: `drawn` are films with masks or drafts, `present` those there.
-
-        Films are given by their id.
+        """Record what was removed: `drawn` are films with masks, drafts or measures,
+        `present` those there, all by their id.
         """
         removed, now = set(drawn) - set(present), time.time()
         earlier = self._removals.since

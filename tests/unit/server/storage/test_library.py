@@ -17,6 +17,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from boneseg.errors import DatasetError, OutputError, UsageError
+from boneseg.masks.measures.geometry import Measure
+from boneseg.radiograph.calibration import Calibration
 from boneseg.server.light_box import LightBox
 from boneseg.server.storage.entry import Entry
 from boneseg.server.storage.library import Library
@@ -144,6 +146,8 @@ def test_a_film_removed_on_the_page_leaves_nothing(client: TestClient, box: Ligh
     row = drop(client, "Beeblebrox.png")
     film = row["id"]
     assert client.put(f"/api/films/{film}/draft", content=empty(row), headers=BITS).is_success
+    library.calibrate(library.entry(film), Calibration(0.5))
+    library.measures.write(film, [Measure("length", ((1, 2), (3, 4)))])
     library.history.add("Beeblebrox", "0" * 16, b"", ".png")  # of a save that failed midway
     library._states.set(film, "0" * 16, "corrected")
     (library.cache.folder(film) / ".0123456789abcdef.new").write_bytes(b"pixels")
@@ -151,6 +155,7 @@ def test_a_film_removed_on_the_page_leaves_nothing(client: TestClient, box: Ligh
     left = [path for path in library.root.rglob("*") if film in path.name or "Bee" in path.name]
     assert not left
     assert film not in (library.hidden / "states.json").read_text()
+    assert "Bee" not in (library.root / "calibration.csv").read_text()
     assert film not in box.failures
     for what in ("", "/thumbnail", "/pixels", "/draft", "/history", "/suggestion"):
         assert client.get(f"/api/films/{film}{what}").status_code == 404

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from boneseg.masks.measures.geometry import Measure
 from boneseg.server.storage import retention
 from boneseg.server.storage.library import Library
 from boneseg.server.storage.mask_states import NO_MASK
@@ -46,3 +47,19 @@ def test_masks_and_drafts_are_kept_for_thirty_days_after_their_film(tmp_path: Pa
     (library.hidden / "gone.json").write_text("{damaged")
     Library(library.root).begin()
     assert library.history.films() == ["knee"]
+
+
+def test_measures_without_a_mask_are_deleted_too(tmp_path: Path) -> None:
+    library = Library(fill(tmp_path / "films", "hand", "knee"))
+    hand, knee = library.entries()
+    for entry in (hand, knee):
+        library.measures.write(entry.id, [Measure("length", ((1, 2), (3, 4)))])
+    hand.image.unlink()
+    Library(library.root).begin()
+    assert set(library.measures.films()) == {hand.id, knee.id}
+    record = library.hidden / "gone.json"
+    since = json.loads(record.read_text())
+    since["since"][hand.id] -= (retention.DAYS + 1) * 86400
+    record.write_text(json.dumps(since))
+    Library(library.root).begin()
+    assert library.measures.films() == [knee.id]
