@@ -75,6 +75,31 @@ def test_measures_are_drawn_edited_kept_and_exported(
     ]
 
 
+def test_measures_that_could_not_be_saved_stay_with_their_film(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.wait("lightbox.measures.sheet.loaded")
+    first = page.tab.evaluate("lightbox.measures.film")
+
+    def fail(route: Any) -> None:
+        route.abort() if route.request.method == "PUT" else route.continue_()
+
+    page.tab.route("**/measures", fail)
+    page.tab.keyboard.press("m")
+    page.drag((50, 60), (80, 100))
+    page.tab.keyboard.press("PageDown")
+    page.wait(f"lightbox.measures.film !== '{first}' && lightbox.measures.sheet.loaded")
+    assert words(page) == [] and not page.tab.evaluate("lightbox.measures.kept")
+    page.tab.unroute("**/measures")
+    page.tab.evaluate("lightbox.measures.save()")
+    folder = tmp_path / "films"
+    page.wait(lambda: len(kept(folder)) == 1)
+    (file,) = (folder / ".boneseg" / "measures").glob("*.json")
+    assert file.stem == first
+
+
 def test_two_clicks_on_a_known_size_calibrate_the_film(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:

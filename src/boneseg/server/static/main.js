@@ -230,6 +230,7 @@ async function refresh(force = false) {
     $("train-open").classList.toggle("primary", health.training === "running");
     $("train-open").textContent = health.training === "running" ? "Training…" : "Retrain…";
     if (lastError && !editor.kept) editor.keepDraft(); // changes made while the server was unreachable
+    if (lastError) measures.save();
     lastError = null;
   } catch (error) {
     if (error.message !== lastError) notify(error.message, "error"); // not at every poll
@@ -332,8 +333,9 @@ on("files", "change", () => {
 });
 on("reader-change", "click", () => changeName($("reader"), ask));
 addEventListener("beforeunload", (event) => {
-  if (editor.kept) return;
-  editor.keepDraft();
+  if (editor.kept && measures.kept) return;
+  measures.save();
+  if (!editor.kept) editor.keepDraft();
   event.preventDefault();
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? editor.keepDraft() : refresh()));

@@ -22,8 +22,8 @@ const SAVE_AFTER = 400; // ms
 export class Measures {
   constructor(editor, view, notify, element) {
     Object.assign(this, { editor, view, notify, element });
-    this.film = null;
-    this.all = [];
+    this.sheet = sheetOf(null);
+    this.unsaved = new Set(); // sheets, also of films that were open before
     this.kind = "length";
     this.drawing = null; // {kind, points} of a measure that lacks points
     this.held = null; // {measure, at} of a point that is dragged
@@ -32,21 +32,46 @@ export class Measures {
     this.#build();
   }
 
+  get film() {
+    return this.sheet.film;
+  }
+
+  get all() {
+    return this.sheet.all;
+  }
+
+  set all(measures) {
+    this.sheet.all = measures;
+  }
+
+  // Whether every change is on the server, or on its way.
+  get kept() {
+    return !this.unsaved.size;
+  }
+
   // Load the measures of the film that was opened, or of none.
   async open(row) {
     await this.save();
-    this.film = row?.id ?? null;
-    this.all = [];
+    const film = row?.id ?? null;
+    this.sheet = [...this.unsaved].find((sheet) => sheet.film === film) ?? sheetOf(film);
     this.drawing = this.held = null;
     this.show();
     if (!row) return;
     try {
-      const { measures } = await api.measures(row.id);
-      if (this.film === row.id) this.all = measures;
+      await this.#load(this.sheet);
     } catch (error) {
       this.notify(error.message, "error");
     }
     this.show();
+  }
+
+  // The stored measures go before those that were drawn since the film was opened.
+  async #load(sheet) {
+    if (sheet.loaded) return;
+    const { measures } = await api.measures(sheet.film);
+    if (sheet.loaded) return; // by another call meanwhile
+    sheet.all = [...measures, ...sheet.all];
+    sheet.loaded = true;
   }
 
   // -- drawing with the pointer ------------------------------------------------------------------
@@ -127,21 +152,22 @@ export class Measures {
 
   changed() {
     clearTimeout(this.saving);
-    this.unsaved = this.film;
+    this.unsaved.add(this.sheet);
     this.saving = setTimeout(() => this.save(), SAVE_AFTER);
     this.show();
   }
 
   async save() {
     clearTimeout(this.saving);
-    const id = this.unsaved;
-    if (!id) return;
-    this.unsaved = null;
-    try {
-      await api.saveMeasures(id, this.all);
-    } catch (error) {
-      this.unsaved ??= id;
-      this.notify(`The measures were not saved: ${error.message}`, "error");
+    for (const sheet of [...this.unsaved]) {
+      this.unsaved.delete(sheet); // a change meanwhile adds it again
+      try {
+        await this.#load(sheet); // never over measures that were not loaded
+        await api.saveMeasures(sheet.film, sheet.all);
+      } catch (error) {
+        if (error.status !== 404) this.unsaved.add(sheet); // 404: the film was removed
+        this.notify(`The measures were not saved: ${error.message}`, "error");
+      }
     }
   }
 
@@ -314,6 +340,9 @@ export class Measures {
     return item;
   }
 }
+
+// The measures of a film; loaded: whether those that the server has are among them.
+const sheetOf = (film) => ({ film, all: [], loaded: film === null });
 
 // The values of a measure in words, by what they are; spacing: mm of (rows, columns), or null.
 export function valuesOf(kind, points, spacing) {
