@@ -12,6 +12,7 @@ film's file, with or without its suffix.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import unicodedata
 from collections.abc import Iterable
@@ -41,7 +42,7 @@ def calibration_of(film: Path) -> Calibration | None:
     Raises RadiographError, which does not name the film, for a table that cannot be used.
     """
     for table in _tables(film):
-        listed = _rows(table)
+        _, listed = _rows(table)
         for name in (film.name, film.stem):
             if (found := listed.get(_compared(name))) is not None:
                 return found[1]
@@ -49,21 +50,20 @@ def calibration_of(film: Path) -> Calibration | None:
 
 
 def set_calibration(film: Path, name: str, calibration: Calibration | None) -> None:
-    """List a film under a name in the table beside it, or remove it.
+    """List a film under a name in the table beside it, or remove it from every table.
 
-    A table that lists the film is changed, otherwise the farther one, beside `images/`. Raises
-    RadiographError for a table that cannot be used, and OutputError.
+    A table that lists the film is changed, otherwise the farther one, beside `images/`. Other films
+    and columns stay. Raises RadiographError for a table that cannot be used, and OutputError.
     """
     tables = list(_tables(film))
     names = {_compared(one) for one in (film.name, film.stem, name)}
-    table = next((one for one in tables if names & _rows(one).keys()), tables[-1])
-    rows = {key: row for key, row in _rows(table).items() if key not in names}
-    if calibration is not None:
-        rows[_compared(name)] = (name, calibration)
-    elif not names & _rows(table).keys():
-        return
-    cells = ([shown, repr(one.mm), one.how] for shown, one in rows.values())
-    write_table(table, COLUMNS, cells)
+    listing = [table for table in tables if names & _rows(table)[1].keys()]
+    for table in listing if calibration is None else [*listing, tables[-1]][:1]:
+        columns, rows = _rows(table)
+        cells = [row for key, (row, _) in rows.items() if key not in names]
+        if calibration is not None:
+            cells.append((name, repr(calibration.mm), calibration.how))
+        write_table(table, columns, cells)
 
 
 def believable(mm: float) -> bool:
@@ -80,30 +80,33 @@ def _tables(film: Path) -> Iterable[Path]:
         yield film.parent.parent.parent / CALIBRATION
 
 
-Row = tuple[str, Calibration]  # the name as written
+Cells = tuple[str, ...]
+Rows = dict[str, tuple[Cells, Calibration]]  # as written, by name
 
 
-def _rows(table: Path) -> dict[str, Row]:
+def _rows(table: Path) -> tuple[Cells, Rows]:
+    """The columns and rows of a table; none where it does not exist."""
     try:
         status = table.stat()
     except OSError:
-        return {}
+        return COLUMNS, {}
     return _read(table, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=16)
-def _read(table: Path, modified: int, size: int) -> dict[str, Row]:
-    """The rows of a table by name; cached by the state of its file."""
+def _read(table: Path, modified: int, size: int) -> tuple[Cells, Rows]:
+    """As `_rows`, cached by the state of its file."""
     try:
         text = read_bytes(table).decode("utf-8-sig")
         lines = [
-            [plain_cell(cell.strip()) for cell in row] for row in csv.reader(text.splitlines())
+            tuple(plain_cell(cell.strip()) for cell in row)
+            for row in csv.reader(io.StringIO(text, newline=None))
         ]
     except (OSError, UnicodeDecodeError, csv.Error):
         raise RadiographError(f"{CALIBRATION} cannot be read; save it as CSV in UTF-8") from None
-    if not lines or tuple(lines[0][:2]) != COLUMNS[:2]:
+    if not lines or lines[0][:2] != COLUMNS[:2]:
         raise RadiographError(f"{CALIBRATION} does not begin with the columns {','.join(COLUMNS)}")
-    rows: dict[str, Row] = {}
+    rows: Rows = {}
     for number, row in enumerate(lines[1:], start=2):
         if not any(row):
             continue
@@ -114,9 +117,9 @@ def _read(table: Path, modified: int, size: int) -> dict[str, Row]:
                 f"{where}: {mm[:20]!r} is not the width of a pixel in mm, {SPACINGS[0]} to "
                 f"{SPACINGS[1]:g}; correct it, or delete the line"
             )
-        if rows.setdefault(_compared(name), (name, Calibration(width, how)))[1].mm != width:
+        if rows.setdefault(_compared(name), (row, Calibration(width, how)))[1].mm != width:
             raise RadiographError(f"{where}: lists a film again, with another width; keep one")
-    return rows
+    return lines[0] + COLUMNS[len(lines[0]) :], rows
 
 
 def _number(text: str) -> float:

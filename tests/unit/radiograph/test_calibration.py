@@ -105,6 +105,28 @@ def test_a_table_that_lists_the_film_is_the_one_changed(tmp_path: Path) -> None:
     assert not (tmp_path / CALIBRATION).exists()
 
 
+def test_a_removed_film_is_in_no_table(tmp_path: Path) -> None:
+    film = tmp_path / "images" / "knee.png"
+    film.parent.mkdir()
+    table(film.parent, "knee.png,0.2,")
+    table(tmp_path, "knee,0.15,")
+    set_calibration(film, "knee", None)
+    assert calibration_of(film) is None
+
+
+def test_columns_and_words_of_the_user_stay(tmp_path: Path) -> None:
+    path = tmp_path / CALIBRATION
+    path.write_text("name,mm_per_pixel,how,date\nhip,0.1,ruler,2026-11-02\n")
+    film = tmp_path / "knee.png"
+    set_calibration(film, "knee", Calibration(0.15, "ball\u2028of 25 mm"))
+    assert calibration_of(film) == Calibration(0.15, "ball\u2028of 25 mm")
+    set_calibration(film, "knee", None)
+    assert path.read_text() == "name,mm_per_pixel,how,date\nhip,0.1,ruler,2026-11-02\n"
+    path.write_text("name,mm_per_pixel\r\nhip,0.1\r\n")
+    set_calibration(film, "knee", Calibration(0.15, "ball"))
+    assert calibration_of(film) == Calibration(0.15, "ball")
+
+
 @given(st.floats())
 def test_a_believable_width_is_within_the_range_of_detectors(mm: float) -> None:
     assert believable(mm) == (SPACINGS[0] <= mm <= SPACINGS[1])
