@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from boneseg.errors import RadiographError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.measures.geometry import Measure
 from boneseg.masks.measures.table import MeasuredFilm
 from boneseg.radiograph.calibration import Calibration
 from boneseg.radiograph.film import SPACINGS
 from boneseg.radiograph.privacy import public_name
-from boneseg.server.errors import BadRequestError
+from boneseg.server.errors import BadRequestError, NotFoundError
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.dependencies import Box, Film, validated
 from boneseg.server.routes.masks import newest_mask
@@ -95,7 +97,8 @@ async def download(
     """The measures of a film: CSV, or a DICOM structured report (TID 1500)."""
     drawn = box.library.measures.of(entry.id)
     if form == "csv":
-        content = await asyncio.to_thread(encoded_table, [_measured(box, entry, drawn)])
+        film = await _measured(box, entry, drawn)
+        content = await asyncio.to_thread(encoded_table, [film])
         name = await asyncio.to_thread(public_name, entry.image)
         return _file(content, f"{stem_of(Path(name))}_measures.csv", CSV)
     name, content = await box.run(ReportMeasures(entry.image, entry.name, tuple(drawn)))
@@ -105,12 +108,10 @@ async def download(
 @router.get("/api/measures", response_class=Response)
 async def all_measures(box: Box) -> Response:
     """The measures of all films, CSV."""
-
-    def content() -> bytes:
-        drawn = ((entry, box.library.measures.of(entry.id)) for entry in box.library.entries())
-        return encoded_table([_measured(box, entry, one) for entry, one in drawn if one])
-
-    return _file(await asyncio.to_thread(content), "measures.csv", CSV)
+    entries = await asyncio.to_thread(box.library.entries)
+    drawn = [(entry, box.library.measures.of(entry.id)) for entry in entries]
+    films = [await _measured(box, entry, measures) for entry, measures in drawn if measures]
+    return _file(await asyncio.to_thread(encoded_table, films), "measures.csv", CSV)
 
 
 @router.put("/api/films/{film}/calibration", openapi_extra=_WIDTH_BODY, response_model=None)
@@ -129,9 +130,15 @@ async def remove_calibration(box: Box, entry: Film) -> dict[str, object]:
     return box.row(entry).to_json()
 
 
-def _measured(box: LightBox, entry: Entry, drawn: list[Measure]) -> MeasuredFilm:
-    facts = box.row(entry).facts
-    title = public_name(entry.image)
+async def _measured(box: LightBox, entry: Entry, drawn: list[Measure]) -> MeasuredFilm:
+    """The measures of a film with its spacing, for which the film is read.
+
+    Raises BusyError, and RadiographError where the user's calibration cannot be read.
+    """
+    await asyncio.to_thread(box.library.calibration, entry)
+    with suppress(RadiographError, NotFoundError):  # damaged or removed since it was measured
+        await box.facts(entry)
+    facts, title = box.row(entry).facts, await asyncio.to_thread(public_name, entry.image)
     if facts is None:
         return MeasuredFilm(title, drawn, None, "unknown")
     return MeasuredFilm(title, drawn, facts.spacing_mm, facts.spacing_kind)

@@ -66,6 +66,8 @@ def test_a_calibration_gives_mm_everywhere_and_can_be_removed(
     assert table.read_text() == f"name,mm_per_pixel,how\n{film['name']},0.5,ball\n"
     client.put(f"{place}/measures", json={"measures": [LINE]})
     assert "length,25.0,mm,user" in client.get(f"{place}/measures/download").text
+    box.library.cache.forget(film["id"])  # as after a change of the model
+    assert "length,25.0,mm,user" in client.get("/api/measures").text
     exported = client.get(f"{place}/download?form=measurements").text
     assert ",user," in exported
     row = client.delete(f"{place}/calibration").json()
@@ -86,6 +88,8 @@ def test_a_damaged_table_is_reported_with_the_film(
     table.write_text("nothing\n")
     row = client.get(place).json()
     assert "calibration.csv does not begin with the columns" in row["error"]
+    refused = client.get(f"{place}/measures/download")  # with the mm of the file, if any
+    assert refused.status_code == 422 and "calibration.csv does not begin" in refused.text
     table.unlink()
 
 
