@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from boneseg.cli.films import NAMES
+from boneseg.cli.common import FORMAT_NAMES
 from boneseg.masks.formats import FILM_FORMATS, FORMATS
 from boneseg.masks.output import unique_stems, write_outputs
 from boneseg.masks.read import read_mask
@@ -24,7 +24,7 @@ from tests.support.readings import MASK, dicom_film, picture, reading
 
 
 def test_the_help_names_every_format() -> None:
-    assert NAMES.split(", ") == list(FORMATS)
+    assert FORMAT_NAMES.split(", ") == list(FORMATS)
 
 
 # --- the command line ---

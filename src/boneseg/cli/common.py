@@ -51,6 +51,25 @@ LogLines = Annotated[
     Option("--log-format", help="Format of log lines.", panel=OUTPUT),
 ]
 
+FORMAT_NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to import
+    "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
+    "coco, coco-polygons, cvat, label-studio, measurements, "
+    "fragments"
+)
+Formats = Annotated[
+    str,
+    Option("--format", help=f"Comma-separated formats: {FORMAT_NAMES}.", panel=OUTPUT),
+]
+SMALLEST_OVERLAY = 16  # px
+OverlaySize = Annotated[
+    str,
+    Option(
+        "--overlay-size",
+        help="Longest side of overlays in px, or full (the film's own size).",
+        panel=OUTPUT,
+    ),
+]
+
 
 def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
@@ -62,3 +81,27 @@ def refuse_other_ending(word: str, path: Path | None, ending: str) -> None:
         raise UsageError(
             f"{word} {path}: the file is written as {ending[1:].upper()}; use the suffix {ending}"
         )
+
+
+def longest_side(words: str) -> int | None:
+    """Parse --overlay-size: None is the film's own size. Raises UsageError."""
+    if words == "full":
+        return None
+    if not words.isdecimal() or int(words) < SMALLEST_OVERLAY:
+        raise UsageError(
+            f"--overlay-size {words}: give full, or a number of px from {SMALLEST_OVERLAY}"
+        )
+    return int(words)
+
+
+def chosen_formats(option: str, words: str) -> list[str]:
+    """Parse a comma-separated list of formats. Raises UsageError for an unknown or empty one."""
+    from boneseg.masks.formats import FORMATS
+
+    wanted = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
+    for name in wanted:
+        if name not in FORMATS:
+            raise UsageError(f"{option} {name}: unknown format; choose from {', '.join(FORMATS)}")
+    if not wanted:
+        raise UsageError(f"{option}: no format given; choose from {', '.join(FORMATS)}")
+    return wanted

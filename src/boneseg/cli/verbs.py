@@ -10,10 +10,16 @@ from collections.abc import Callable, Mapping
 from boneseg.cli.arguments import Verb
 
 
-def _films() -> Mapping[str, Verb]:
-    from boneseg.cli.films import check, convert, evaluate, segment
+def _segment() -> Mapping[str, Verb]:
+    from boneseg.cli.segment import segment
 
-    return {"segment": segment, "check": check, "evaluate": evaluate, "convert": convert}
+    return {"segment": segment}
+
+
+def _films() -> Mapping[str, Verb]:
+    from boneseg.cli.films import check, convert, evaluate
+
+    return {"check": check, "evaluate": evaluate, "convert": convert}
 
 
 def _training() -> Mapping[str, Verb]:
@@ -41,7 +47,7 @@ def _services() -> Mapping[str, Verb]:
 
 
 VERBS: dict[str, Callable[[], Mapping[str, Verb]]] = {  # by name: what imports its module
-    "segment": _films,
+    "segment": _segment,
     "check": _films,
     "train": _training,
     "crossval": _training,

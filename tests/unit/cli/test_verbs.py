@@ -33,4 +33,6 @@ def test_only_the_module_of_the_called_verb_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = set(json.loads(done.stdout))
     assert "boneseg.cli.training" in found
-    assert found.isdisjoint(f"boneseg.cli.{name}" for name in ("films", "services", "simulation"))
+    assert found.isdisjoint(
+        f"boneseg.cli.{name}" for name in ("films", "segment", "services", "simulation")
+    )

@@ -1,0 +1,212 @@
+"""Segment films, here or on a cluster."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from boneseg._util.console import say
+from boneseg._util.files import real_path
+from boneseg._util.text import counted
+from boneseg.cli.arguments import Argument, Option
+from boneseg.cli.common import (
+    ADVANCED,
+    CLUSTER,
+    INPUT,
+    OUTPUT,
+    Formats,
+    Json,
+    KeepNames,
+    Model,
+    OverlaySize,
+    chosen_formats,
+    longest_side,
+    print_json,
+)
+from boneseg.cli.progress import Progress
+from boneseg.errors import BonesegError, UsageError
+
+if TYPE_CHECKING:
+    from boneseg.inference.batch import Result
+
+
+def segment(
+    inputs: Annotated[
+        list[str],
+        Argument(help="Films or folders of films; with --cluster, also manifests, patterns, URLs."),
+    ],
+    out: Annotated[
+        str,
+        Option(
+            help="Output folder for masks and overlays; with --cluster, also a URL.", panel=OUTPUT
+        ),
+    ],
+    model: Model = None,
+    formats: Formats = "mask,overlay",
+    overlay_size: OverlaySize = "2048",
+    bones: Annotated[
+        bool,
+        Option(
+            help="Name the bones: a mask for each, and labels in formats that have them.",
+            panel=OUTPUT,
+        ),
+    ] = False,
+    invert: Annotated[bool, Option(help="Invert films that show bone dark.", panel=INPUT)] = False,
+    frame: Annotated[
+        int | None,
+        Option(help="Frame of multi-frame films, from 1.", panel=INPUT),
+    ] = None,
+    spacing: Annotated[
+        float | None,
+        Option(
+            help="Width of a pixel of all films in mm; replaces calibration.csv and DICOM values.",
+            panel=INPUT,
+        ),
+    ] = None,
+    keep_names: KeepNames = False,
+    full_resolution: Annotated[
+        bool,
+        Option(
+            "--full-resolution",
+            help="Refine large films in a second pass, in tiles at full resolution.",
+            panel=ADVANCED,
+        ),
+    ] = False,
+    backend: Annotated[
+        str | None,
+        Option(
+            "--engine",
+            help="Inference engine: openvino, onnxruntime or torch (default: automatic).",
+            panel=ADVANCED,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        Option(
+            help="Segment an archive on a Ray cluster: local, or HOST:PORT.",
+            panel=CLUSTER,
+            metavar="ADDRESS",
+        ),
+    ] = None,
+    worker_cores: Annotated[
+        int, Option("--worker-cores", help="Cores of each worker.", panel=CLUSTER, min=1)
+    ] = 2,
+    max_failures: Annotated[
+        int | None,
+        Option("--max-failures", help="Stop after more failed films.", panel=CLUSTER, min=0),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Segment bones in films; write a mask on each film's own pixel grid, and an overlay."""
+    from boneseg.radiograph.calibration import believable
+    from boneseg.radiograph.film import SPACINGS
+
+    if spacing is not None and not believable(spacing):
+        least, most = SPACINGS
+        raise UsageError(
+            f"--spacing {spacing:g}: give the width of a pixel, {least} to {most:g} mm"
+        )
+    wanted, overlay_side = chosen_formats("--format", formats), longest_side(overlay_size)
+    if cluster is not None:
+        if bones:
+            raise UsageError("--bones: is not available with --cluster; omit one of them")
+        from boneseg.cli.cluster import segment_on_cluster
+
+        return segment_on_cluster(
+            inputs,
+            out,
+            cluster,
+            model=model,
+            formats=wanted,
+            cores=worker_cores,
+            invert=invert,
+            frame=frame,
+            spacing=spacing,
+            full_resolution=full_resolution,
+            backend=backend,
+            keep_names=keep_names,
+            overlay_side=overlay_side,
+            max_failures=max_failures,
+            as_json=as_json,
+        )
+    if max_failures is not None:
+        raise UsageError("--max-failures: needs --cluster")
+    from boneseg.bundle.shipped import bundled
+    from boneseg.bundle.store import load_bundle, without_names
+    from boneseg.inference.batch import segment_files
+    from boneseg.inference.engine import Engine
+    from boneseg.radiograph.discovery import find_radiographs
+
+    given, folder = [Path(one) for one in inputs], Path(out)
+    films = find_radiographs(given, folder)
+    _report_films_in(folder, given, films)
+    bundle = load_bundle(model or bundled())
+    if bones and bundle.card.bones is None:
+        raise without_names(bundle)
+    engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
+    counter = itertools.count(1)
+    with Progress("segmenting") as progress:
+
+        def report(result: Result) -> None:
+            number = next(counter)
+            if number == 1:
+                progress.say(f"engine: {engine.name}")
+            if result.error:
+                progress.say(f"error: {result.error}")
+            if result.warning:
+                progress.say(f"warning: {result.input}: {result.warning}")
+            if result.verdict in ("review", "unsuitable") and result.reason != result.warning:
+                progress.say(f"{result.verdict}: {result.input}: {result.reason}")
+            progress.at(number / len(films), f"{result.input}: {_result(result)}")
+
+        results = segment_files(
+            films,
+            folder,
+            engine,
+            formats=wanted,
+            invert=invert,
+            frame=frame,
+            keep_names=keep_names,
+            overlay_side=overlay_side,
+            spacing=spacing,
+            bones=bones,
+            report=report,
+        )
+    hidden = sum(result.input != str(path) for result, path in zip(results, films, strict=True))
+    if hidden:
+        say(
+            f"{counted(hidden, 'film')} named by a hash of the content: the file name contains the "
+            "patient's name, ID, birth date or accession number; --keep-names keeps it"
+        )
+    if as_json:
+        print_json([asdict(result) for result in results])
+    return 1 if any(result.error for result in results) else 0
+
+
+def _result(result: Result) -> str:
+    """A result in a few words."""
+    if result.error:
+        return "failed"
+    view = f"{result.part}, {result.projection}" if result.projection else result.part
+    area = f"{result.area_px} px" if result.area_mm2 is None else f"{result.area_mm2:.0f} mm²"
+    names = "; " + ", ".join(one.name for one in result.bones) if result.bones else ""
+    return f"{area} of bone; {view}; {result.verdict}, trust {result.trust:.2f}{names}"
+
+
+def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:
+    """Report films skipped because they are in the output folder, unless from an earlier call."""
+    from boneseg.inference.batch import REPORT
+    from boneseg.radiograph.discovery import find_radiographs
+
+    parents = real_path(out).parents
+    if (out / REPORT).exists() or not any(real_path(path) in parents for path in inputs):
+        return
+    with suppress(BonesegError):  # the folder does not exist yet or holds no film
+        known = {real_path(film) for film in films}
+        left = [film for film in find_radiographs([out]) if real_path(film) not in known]
+        if left:
+            say(f"{counted(len(left), 'film')} in {out} skipped: it is the output folder")

@@ -1,0 +1,116 @@
+"""boneseg segment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from boneseg.bundle.shipped import sample_films
+from boneseg.bundle.store import load_bundle
+from tests.support.command_line import boneseg
+
+
+def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_path: Path) -> None:
+    done = boneseg("segment", films / "images", "--out", tmp_path, "--model", run, "--json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert len(results) == 12
+    for result in results:
+        mask = np.array(Image.open(tmp_path / result["outputs"]["mask"]))
+        assert mask.shape == (96, 80)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert (mask > 0).sum() == result["area_px"]
+        assert (tmp_path / result["outputs"]["overlay"]).is_file()
+
+
+def test_segment_tells_what_a_film_shows_and_what_its_mask_is_worth(tmp_path: Path) -> None:
+    Image.new("L", (300, 200), 90).save(tmp_path / "blank.png")
+    done = boneseg("segment", sample_films() / "hand.png", tmp_path / "blank.png", "--out",
+                   tmp_path / "out", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    hand, blank = json.loads(done.stdout)
+    assert (hand["part"], hand["verdict"], hand["reason"]) == ("hand", "good", "")
+    assert hand["trust"] > 0.9 and 0.5 < hand["part_confidence"] <= 1
+    assert hand["projection"] in ("frontal", "oblique") and hand["projection_confidence"] > 1 / 3
+    assert f"bone; hand, {hand['projection']}; good, trust {hand['trust']:.2f}" in done.stderr
+    assert (blank["part"], blank["verdict"]) == ("not a radiograph", "unsuitable")
+    assert blank["projection"] is None and blank["trust"] < 0.5
+    assert blank["reason"] in blank["warning"] and "does not look like" in blank["reason"]
+    assert "; not a radiograph; unsuitable, trust" in done.stderr
+
+
+def test_segment_reports_films_in_the_output_folder(tmp_path: Path) -> None:
+    out = tmp_path / "study" / "masks"
+    for name, folder in (("one", out.parent), ("two", out)):
+        folder.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(np.arange(96 * 80, dtype=np.uint16).reshape(96, 80)).save(
+            folder / f"{name}.png"
+        )
+    told = f"1 film in {out} skipped: it is the output folder"
+    assert told in boneseg("segment", out.parent, "--out", out).stderr
+    assert "skipped" not in boneseg("segment", out.parent, "--out", out).stderr
+
+
+def test_openvino_and_pytorch_give_the_same_masks(films: Path, run: Path) -> None:
+    import torch
+
+    from boneseg.bundle.store import load_network
+    from boneseg.inference.engine import Engine
+    from boneseg.radiograph.read import read_radiograph
+    from boneseg.training.collapse_guard import predict
+
+    bundle = load_bundle(run)
+    engine, network = Engine(bundle), load_network(bundle)
+    differing = []
+    for path in sorted((films / "images").glob("*.png")):
+        pixels = read_radiograph(path).pixels
+        preparation = bundle.preparation(pixels.shape)
+        grid, place = preparation.film(pixels)
+        found = predict(network, torch.from_numpy(grid)[None, None])[0, 0].numpy()
+        mask = preparation.restore(found, place) >= bundle.card.threshold
+        differing.append((mask != engine.segment(pixels)).mean())
+    assert (
+        np.mean(differing) < 5e-3
+    )  # bfloat16 and a network of ten epochs; sharper ones agree more
+
+
+def test_one_bad_film_does_not_stop_the_rest(films: Path, run: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "notes.png"
+    bad.write_text("not a picture")
+    good = films / "images" / "phantom_000003.png"
+    done = boneseg("segment", bad, good, "--out", tmp_path / "out", "--model", run)
+    assert done.returncode == 1
+    assert "notes.png" in done.stderr
+    assert "Traceback" not in done.stderr
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["phantom_000003_mask.png", "phantom_000003_overlay.png", "segment.json"]
+
+
+def test_a_flipped_byte_is_refused_by_name(run: Path, films: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(run / "bundle", copy)
+    weights = bytearray((copy / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "weights.safetensors").write_bytes(weights)
+    done = boneseg("segment", films / "images", "--out", tmp_path / "out", "--model", copy)
+    assert done.returncode == 1
+    assert "weights.safetensors" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_size_of_overlays_is_full_or_a_number_of_pixels(
+    films: Path, run: Path, tmp_path: Path
+) -> None:
+    film = next((films / "images").iterdir())
+    call = ("segment", film, "--model", run, "--out", tmp_path, "--format", "overlay")
+    for size, side in (("full", 96), ("48", 48)):
+        assert boneseg(*call, "--overlay-size", size).returncode == 0
+        assert max(Image.open(tmp_path / f"{film.stem}_overlay.png").size) == side
+    done = boneseg(*call, "--overlay-size", "large")
+    assert done.returncode == 2
+    assert "--overlay-size large: give full, or a number of px from 16" in done.stderr
