@@ -20,10 +20,12 @@ export class Bones {
     $("show-bones").addEventListener("change", () => this.draw());
   }
 
-  // Offer the switch where the model names bones.
-  offer(named) {
-    $("bones-switch").hidden = !named;
-    if (!named) $("show-bones").checked = false;
+  // Offer the switch where the model names bones; another model names them anew.
+  offer({ bones, digest }) {
+    if (digest !== this.model) this.#forget();
+    this.model = digest;
+    $("bones-switch").hidden = !bones.length;
+    if (!bones.length) $("show-bones").checked = false;
     this.draw();
   }
 

@@ -215,7 +215,7 @@ async function refresh(force = false) {
     const health = await api.health();
     const old = server;
     server = health;
-    bones.offer(health.model.bones.length > 0);
+    bones.offer(health.model);
     if (old?.model.digest !== health.model.digest || old.folder !== health.folder) showServer();
     if (old && old.model.digest !== health.model.digest) newModel();
     if (force || health.version !== version) await refreshFilms();
@@ -357,8 +357,11 @@ offerFormats($("export"), formats);
 tools.choose("brush");
 measures.onchange = () => tools.drawMarks();
 measures.onchosen = () => tools.choose("measure");
-measures.oncalibrated = (row) => {
-  list.replace(Object.assign(editor.row, row));
+// Only what the calibration changes: the revision stays that of the mask shown. If another film was opened
+// meanwhile, the next refresh of the list brings it.
+measures.oncalibrated = ({ id, spacing_mm, spacing_kind, area_mm2, calibration }) => {
+  if (editor.row?.id !== id) return;
+  list.replace(Object.assign(editor.row, { spacing_mm, spacing_kind, area_mm2, calibration }));
   panel.show();
 };
 panel.showLayers();

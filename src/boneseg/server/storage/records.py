@@ -74,7 +74,7 @@ class States(Record):
 
 
 class Removals(Record):
-    """When each film (by id) with masks or drafts was removed, in seconds since 1970.
+    """When each film (by id) that a person drew on was removed, in seconds since 1970.
 
     Version 1 was the mapping alone.
     """
