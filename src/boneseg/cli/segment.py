@@ -102,14 +102,10 @@ def segment(
     as_json: Json = False,
 ) -> int:
     """Segment bones in films; write a mask on each film's own pixel grid, and an overlay."""
-    from boneseg.radiograph.calibration import believable
-    from boneseg.radiograph.film import SPACINGS
+    from boneseg.radiograph.calibration import check_width
 
-    if spacing is not None and not believable(spacing):
-        least, most = SPACINGS
-        raise UsageError(
-            f"--spacing {spacing:g}: give the width of a pixel, {least} to {most:g} mm"
-        )
+    if spacing is not None:
+        check_width(spacing, "--spacing")
     wanted, overlay_side = chosen_formats("--format", formats), longest_side(overlay_size)
     if cluster is not None:
         if bones:

@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from boneseg._util.files import HIDDEN, LAYOUTS, plain_cell, read_bytes, write_table
-from boneseg.errors import RadiographError
+from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph.film import SPACINGS
 
 CALIBRATION = "calibration.csv"
@@ -69,6 +69,13 @@ def set_calibration(film: Path, name: str, calibration: Calibration | None) -> N
 def believable(mm: float) -> bool:
     """Whether a pixel of a film can be that wide: within `SPACINGS`, and a number."""
     return math.isfinite(mm) and SPACINGS[0] <= mm <= SPACINGS[1]
+
+
+def check_width(mm: float, word: str = "spacing") -> None:
+    """Raise UsageError for a width that is not `believable`; `word` is what gave it."""
+    if not believable(mm):
+        least, most = SPACINGS
+        raise UsageError(f"{word} {mm:g}: give the width of a pixel, {least} to {most:g} mm")
 
 
 def _tables(film: Path) -> Iterable[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from boneseg._util.quiet import quiet
 from boneseg.errors import BonesegError, RadiographError, UsageError
-from boneseg.radiograph.calibration import calibration_of
+from boneseg.radiograph.calibration import calibration_of, check_width
 from boneseg.radiograph.discovery import check_file
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.picture import read_picture
@@ -37,8 +37,11 @@ def read_radiograph(
     (`radiograph/calibration.py`), which replaces that of the file. The DPI of plain images is not
     trusted: their spacing is unknown. In errors a DICOM file name that identifies the patient is
     replaced by a hash, unless `keep_names`. Raises RadiographError if the file is not a readable
-    radiograph or the table cannot be used, UsageError if `frame` is below 1.
+    radiograph or the table cannot be used, UsageError if `frame` is below 1 or no pixel is as
+    wide as `spacing`.
     """
+    if spacing is not None:
+        check_width(spacing)
     film = read_as_stored(path, invert=invert, frame=frame, keep_names=keep_names)
     if spacing is None:
         spacing = _listed_spacing(Path(path), keep_names)

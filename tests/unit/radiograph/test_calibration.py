@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boneseg.errors import RadiographError
+from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph.calibration import (
     CALIBRATION,
     Calibration,
@@ -44,6 +44,13 @@ def test_the_argument_replaces_the_table(tmp_path: Path) -> None:
     film = films.dicom(tmp_path / "knee.dcm", films.bone())
     table(tmp_path, "knee,0.15,")
     assert read_radiograph(film, spacing=0.2).spacing_mm == (0.2, 0.2)
+
+
+@pytest.mark.parametrize("width", [0.0, -0.1, 143.0, float("nan")])
+def test_a_width_that_no_pixel_has_is_refused(tmp_path: Path, width: float) -> None:
+    film = films.dicom(tmp_path / "knee.dcm", films.bone())
+    with pytest.raises(UsageError, match=r"spacing .*: give the width of a pixel, 0\.001 to 10 mm"):
+        read_radiograph(film, spacing=width)
 
 
 def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
