@@ -325,7 +325,7 @@ def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> No
     assert page.tab.evaluate("lightbox.view.scale") > 1.5 * scale
     assert np.array_equal(page.mask(), before)
     touch("touchStart", (x, y))
-    touch("touchMove", (x + 40, y + 20))
+    touch("touchMove", (x + 300, y + 20))  # across the outline
     touch("touchEnd")
     assert (page.mask() ^ before).any()  # one finger draws
 
