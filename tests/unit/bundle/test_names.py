@@ -37,12 +37,13 @@ def test_every_backend_names_as_pytorch_does(named_bundle: Bundle) -> None:
         assert np.abs(found - expected).mean() < 0.02, name  # bfloat16 where the processor has it
 
 
-def test_its_weights_are_in_the_safetensors_files_alone(named_bundle: Bundle) -> None:
+def test_it_shares_weights_with_the_safetensors_files(named_bundle: Bundle) -> None:
     held = onnx.load(named_bundle.path / NAMES_ONNX, load_external_data=False).graph.initializer
     files = {entry.value for one in held for entry in one.external_data if entry.key == "location"}
     assert files == {WEIGHTS, NAMES_WEIGHTS}
-    inside = sum(len(one.raw_data) for one in held)
-    assert inside < (named_bundle.path / NAMES_WEIGHTS).stat().st_size / 4
+    # The exporter folds the batch norms of the decoder into its convolutions.
+    own = [one.name for one in held if not one.external_data and len(one.dims) > 1]
+    assert all(name.startswith("network.decoder.blocks.") for name in own)
 
 
 def test_the_card_lists_the_names_and_both_files(named_bundle: Bundle) -> None:
@@ -84,7 +85,8 @@ def test_weights_of_another_decoder_are_an_error(copied: Bundle) -> None:
 
 def test_weights_have_the_precision_of_the_bundle(named_bundle: Bundle) -> None:
     tensors = load_file(named_bundle.path / NAMES_WEIGHTS)
-    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
+    assert set(floating) == {torch.float16}
     assert set(tensors) == set(load_names(named_bundle).decoder.state_dict())
 
 

@@ -88,7 +88,7 @@ def test_bodies_of_other_content_types_are_refused(
                 assert answer.status_code == (415 if kind else answer.status_code), (path, kind)
                 assert 400 <= answer.status_code < 500
                 assert len(answer.json()["error"]) < 300
-    assert asked == 5  # two uploads, a mask, a draft, a training
+    assert asked == 7  # two uploads, a mask, a draft, measures, a calibration, a training
 
 
 def test_uploads_that_are_not_multipart_are_refused(client: TestClient) -> None:
