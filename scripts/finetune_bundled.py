@@ -4,7 +4,7 @@
         --steps 2000 --out runs/ninth/bones
 
 A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are read again every
-`EVERY` steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk. There more than
+50 steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk. There more than
 half of a region is bone (ribs over heart and liver), and a model that has to guess fills all of it.
 Elsewhere the visible outline implies the rest, and all bone counts. An interrupted call is resumed
 by repeating it. `scripts/train_bundled.py` trains from scratch, and `scripts/train_bones.py` the
@@ -14,12 +14,10 @@ decoder that names the bones, which `--freeze` leaves valid.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,16 +25,12 @@ from torch.nn import functional
 from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
 from boneseg.networks.unet import UNet
 from boneseg.preprocessing import Preparation
-from boneseg.training.augmentation import Augmenter
-from boneseg.training.optimiser import update_average
 from scripts.simulated_pools import Pools
-from scripts.train_bundled import RECIPE, between
+from scripts.steps import Steps, train_steps
+from scripts.train_bundled import between
 
-EVERY = 50  # steps between checkpoints
 HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
-EMA = 0.997
 SIDE = 320  # px of the working grid, as in inference
-ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
     "knee": 0.17, "full leg": 0.07, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.1,
@@ -97,41 +91,16 @@ def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
         for name, value in network.named_parameters()
         if not (asked.freeze and name.startswith(("stem", "encoder")))
     ]
-    optimiser = torch.optim.AdamW(trained, asked.rate, weight_decay=0.01, fused=True)
-    augment = Augmenter(RECIPE.augment.model_copy(update={"zoom": ZOOM}))
-    first, saved = 0, asked.work / "checkpoint.pt"
-    asked.work.mkdir(parents=True, exist_ok=True)
-    if saved.exists():
-        state = torch.load(saved, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
     network.train()
-    for step in range(first, asked.steps):
-        if step % EVERY == 0 or step == first:
-            count = pools.read_new()
-        films, targets = pools.batch(asked.batch, np.random.default_rng([0, step]))
-        films, targets = augment(films, targets, torch.Generator().manual_seed(step))
-        cosine = 0.1 + 0.45 * (1 + math.cos(math.pi * step / asked.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = asked.rate * min(1.0, (step + 1) / 50) * cosine
-        optimiser.zero_grad(set_to_none=True)
+
+    def loss_of(films: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(films.contiguous(memory_format=torch.channels_last))
+            outputs = network(films)
         weight = 1 - (1 - HIDDEN) * targets[:, 1:2]
-        loss = supervised_loss(outputs, targets[:, :1], weight)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 5.0)
-        optimiser.step()
-        update_average(average, network, step + 1, EMA)
-        if (step + 1) % EVERY == 0 or step + 1 == asked.steps:
-            print(f"{step + 1} steps, {count} films, loss {float(loss.detach()):.4f}", flush=True)
-            state = {"network": network.state_dict(), "average": average.state_dict()}
-            state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, saved.with_suffix(".new"))
-            saved.with_suffix(".new").replace(saved)
-    return average.eval()
+        return supervised_loss(outputs, targets[:, :1], weight)
+
+    steps = Steps(asked.work, asked.steps, asked.batch, asked.rate, floor=0.1, seed=0)
+    return train_steps(steps, pools, network, average, trained, loss_of)
 
 
 if __name__ == "__main__":

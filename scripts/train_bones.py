@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import copy
-import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -25,13 +23,10 @@ from boneseg.networks.bones import BoneDecoder
 from boneseg.networks.unet import UNet
 from boneseg.preprocessing import Preparation
 from boneseg.simulate.bones import NAMES
-from boneseg.training.augmentation import Augmenter
-from boneseg.training.optimiser import update_average
-from scripts.finetune_bundled import EVERY, HIDDEN, ZOOM
+from scripts.finetune_bundled import HIDDEN
 from scripts.simulated_pools import Pools
-from scripts.train_bundled import RECIPE
+from scripts.steps import Steps, train_steps
 
-EMA = 0.997
 SIDE = 192  # px of the grid: names are coarser than outlines
 OUTSIDE = 0.1  # weight in the loss of what is no bone
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
@@ -63,53 +58,25 @@ def bone_loss(logits: Tensor, bones: Tensor, weight: Tensor) -> Tensor:
     return entropy + (dice * present).sum() / present.sum().clamp_min(1)
 
 
-def trained(asked: argparse.Namespace, network: UNet) -> BoneDecoder:
+def trained(asked: argparse.Namespace, network: UNet) -> nn.Module:
     """Train; return the exponential moving average of the weights."""
     pools = Pools(asked.pools, Preparation(SIDE, SIDE), WEIGHTS, named=True)
-    network = network.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last).requires_grad_(False).train()  # type: ignore[call-overload]
     torch.manual_seed(0)
     decoder = BoneDecoder(network.widths, len(NAMES))
     average = copy.deepcopy(decoder)
     decoder = decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(decoder.parameters(), asked.rate, weight_decay=0.01, fused=True)
-    augment = Augmenter(RECIPE.augment.model_copy(update={"zoom": ZOOM}))
-    first, saved = 0, asked.work / "checkpoint.pt"
-    asked.work.mkdir(parents=True, exist_ok=True)
-    if saved.exists():
-        state = torch.load(saved, weights_only=True)
-        decoder.load_state_dict(state["decoder"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    network.train()
-    mean = 0.0
-    for step in range(first, asked.steps):
-        if step % EVERY == 0 or step == first:
-            count = pools.read_new()
-        films, targets = pools.batch(asked.batch, np.random.default_rng([1, step]))
-        films, targets = augment(films, targets, torch.Generator().manual_seed(step))
-        cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * step / asked.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = asked.rate * min(1.0, (step + 1) / 50) * cosine
-        optimiser.zero_grad(set_to_none=True)
+
+    def loss_of(films: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
-                features = network.encoded(films.contiguous(memory_format=torch.channels_last))
+                features = network.encoded(films)
             logits = decoder(features)
         seen = OUTSIDE + (1 - OUTSIDE) * targets[:, :1]
-        loss = bone_loss(logits, targets[:, 2:], seen * (1 - (1 - HIDDEN) * targets[:, 1:2]))
-        loss.backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
-        optimiser.step()
-        update_average(average, decoder, step + 1, EMA)
-        mean += max(0.02, 1 / (step - first + 1)) * (float(loss.detach()) - mean)
-        if (step + 1) % EVERY == 0 or step + 1 == asked.steps:
-            print(f"{step + 1} steps, {count} films, loss {mean:.4f}", flush=True)
-            state = {"decoder": decoder.state_dict(), "average": average.state_dict()}
-            state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, saved.with_suffix(".new"))
-            saved.with_suffix(".new").replace(saved)
-    return average.eval()
+        return bone_loss(logits, targets[:, 2:], seen * (1 - (1 - HIDDEN) * targets[:, 1:2]))
+
+    steps = Steps(asked.work, asked.steps, asked.batch, asked.rate, floor=0.02, seed=1)
+    return train_steps(steps, pools, decoder, average, list(decoder.parameters()), loss_of)
 
 
 def main() -> None:

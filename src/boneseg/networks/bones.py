@@ -77,7 +77,7 @@ class NamedBones(nn.Module):
 
     def forward(self, film: Tensor) -> Tensor:
         height, width = film.shape[-2:]
-        features = self.network.encoded(film)
-        padded = [side * self.network.stem_side for side in features[0].shape[-2:]]
-        logits = functional.interpolate(self.decoder(features), padded, mode="bilinear")
-        return logits[..., :height, :width]
+        stride = self.network.stride
+        padded = (height + -height % stride, width + -width % stride)  # as the encoder pads
+        logits = self.decoder(self.network.encoded(film))
+        return functional.interpolate(logits, padded, mode="bilinear")[..., :height, :width]

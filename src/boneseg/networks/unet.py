@@ -59,7 +59,6 @@ class UNet(nn.Module):
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
         self.widths = tuple(widths)
-        self.stem_side = stem
         self.stem, first = folding(in_channels, widths[0], stem)
         steps = list(zip([first, *widths], widths, strict=False))
         self.encoder = nn.ModuleList(Block(i, o, norm, block) for i, o in steps)

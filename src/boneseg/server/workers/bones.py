@@ -28,7 +28,7 @@ Bone = dict[str, object]
 def check_names(engine: Engine) -> None:
     """Raise UsageError if the model does not name bones."""
     if engine.bundle.card.bones is None:
-        raise UsageError("this model does not name bones; use the bundled model")
+        raise UsageError("this model does not name bones; choose one that does")
 
 
 def drawn_bones(film: Radiograph, finding: Finding) -> list[Bone]:

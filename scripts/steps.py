@@ -1,0 +1,89 @@
+"""The steps of a training on pools of simulated films, resumed from its checkpoint.
+
+Both `scripts/finetune_bundled.py` and `scripts/train_bones.py` are such trainings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from boneseg.training.augmentation import Augmenter
+from boneseg.training.optimiser import update_average
+from scripts.simulated_pools import Pools
+from scripts.train_bundled import RECIPE
+
+EVERY = 50  # steps between checkpoints
+WARM_UP = 50  # steps until the learning rate is at its highest
+EMA = 0.997
+ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How long a training is, and how it learns.
+
+    work: folder of the checkpoint. rate: of learning, at its highest. floor: the share of it that
+    is left at the end. seed: of the films that are drawn.
+    """
+
+    work: Path
+    count: int
+    batch: int
+    rate: float
+    floor: float
+    seed: int
+
+
+def train_steps(
+    steps: Steps,
+    pools: Pools,
+    network: nn.Module,
+    average: nn.Module,
+    trained: list[nn.Parameter],
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+) -> nn.Module:
+    """Train some parameters of a network; return `average`, the moving average of its weights.
+
+    loss_of: the loss of augmented films (N x 1 x H x W, channels last) and targets (N x C x H x W).
+    """
+    optimiser = torch.optim.AdamW(trained, steps.rate, weight_decay=0.01, fused=True)
+    augment = Augmenter(RECIPE.augment.model_copy(update={"zoom": ZOOM}))
+    first, saved = 0, steps.work / "checkpoint.pt"
+    steps.work.mkdir(parents=True, exist_ok=True)
+    if saved.exists():
+        state = torch.load(saved, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+    mean = 0.0
+    for step in range(first, steps.count):
+        if step % EVERY == 0 or step == first:
+            count = pools.read_new()
+        films, targets = pools.batch(steps.batch, np.random.default_rng([steps.seed, step]))
+        films, targets = augment(films, targets, torch.Generator().manual_seed(step))
+        cosine = (1 + math.cos(math.pi * step / steps.count)) / 2
+        for group in optimiser.param_groups:
+            rising = steps.rate * min(1.0, (step + 1) / WARM_UP)
+            group["lr"] = rising * (steps.floor + (1 - steps.floor) * cosine)
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(films.contiguous(memory_format=torch.channels_last), targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 5.0)
+        optimiser.step()
+        update_average(average, network, step + 1, EMA)
+        mean += max(0.02, 1 / (step - first + 1)) * (float(loss.detach()) - mean)
+        if (step + 1) % EVERY == 0 or step + 1 == steps.count:
+            print(f"{step + 1} steps, {count} films, loss {mean:.4f}", flush=True)
+            state = {"network": network.state_dict(), "average": average.state_dict()}
+            state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(state, saved.with_suffix(".new"))
+            saved.with_suffix(".new").replace(saved)
+    return average.eval()
