@@ -88,10 +88,10 @@ def segment_archive(
     out = Storage(job.out)
     guard: AbstractContextManager[None] = sole_writer(out.local) if out.local else nullcontext()
     with guard, ledger() as films:
-        settings = asdict(job) | {"out": public_url(job.out)}
-        out.write(f"job-{job.key}.json", json.dumps(settings, indent=2).encode())
         results, progress = Results(out, job.results), Progress()
         _list(inputs, films, results, progress)
+        settings = asdict(job) | {"out": public_url(job.out)}
+        out.write(f"job-{job.key}.json", json.dumps(settings, indent=2).encode())
         if not progress.total:
             return progress
         with connected(address, workers * job.cores if workers and address == "local" else None):

@@ -6,12 +6,15 @@ import pytest
 
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
-from boneseg.cluster.archive import Progress, _list, _Run
+from boneseg.bundle.shipped import bundled
+from boneseg.bundle.store import load_bundle
+from boneseg.cluster.archive import Progress, _list, _Run, segment_archive
 from boneseg.cluster.crew import Batch
 from boneseg.cluster.ledger import Ledger
 from boneseg.cluster.results import Results, Row
 from boneseg.cluster.storage import Storage
-from boneseg.errors import BonesegError
+from boneseg.cluster.worker import Job
+from boneseg.errors import BonesegError, UsageError
 
 
 def run(tmp_path: Path, max_failures: int | None = None) -> _Run:
@@ -64,3 +67,12 @@ def test_failures_beyond_the_limit_are_an_error(tmp_path: Path) -> None:
     job._add("a", Row("a", error="bad"))
     with pytest.raises(BonesegError, match="2 films failed, more than --max-failures 1"):
         job._add("b", Row("b", error="bad"))
+
+
+def test_inputs_that_cannot_be_listed_leave_nothing_behind(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="there is no such file"):
+        segment_archive(
+            [str(tmp_path / "none.csv")], Job(str(out), "m", ("mask",)), load_bundle(bundled()),
+            "local")  # fmt: skip
+    assert not out.exists()
