@@ -8,7 +8,7 @@ A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are
 half of a region is bone (ribs over heart and liver), and a model that has to guess fills all of it.
 Elsewhere the visible outline implies the rest, and all bone counts. An interrupted call is resumed
 by repeating it. `scripts/train_bundled.py` trains from scratch, and `scripts/train_bones.py` the
-decoder that names the bones, which `--freeze` leaves valid.
+network that names the bones.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from torch.nn import functional
 from boneseg.bundle.store import bundled, load_bundle, load_network, save_bundle
 from boneseg.networks.unet import UNet
 from boneseg.preprocessing import Preparation
+from boneseg.training.augmentation import Augmenter
 from scripts.simulated_pools import Pools
 from scripts.steps import Steps, train_steps
-from scripts.train_bundled import between
+from scripts.train_bundled import RECIPE, between
 
 HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
 SIDE = 320  # px of the working grid, as in inference
+ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
     "knee": 0.17, "full leg": 0.07, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.1,
@@ -93,13 +95,14 @@ def finetuned(asked: argparse.Namespace, network: UNet) -> nn.Module:
     ]
     network.train()
 
-    def loss_of(films: Tensor, targets: Tensor) -> Tensor:
+    def loss_of(films: Tensor, targets: Tensor, _: list[str]) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(films)
         weight = 1 - (1 - HIDDEN) * targets[:, 1:2]
         return supervised_loss(outputs, targets[:, :1], weight)
 
-    steps = Steps(asked.work, asked.steps, asked.batch, asked.rate, floor=0.1, seed=0)
+    augment = Augmenter(RECIPE.augment.model_copy(update={"zoom": ZOOM}))
+    steps = Steps(asked.work, asked.steps, asked.batch, asked.rate, 0.1, 0, augment)
     return train_steps(steps, pools, network, average, trained, loss_of)
 
 

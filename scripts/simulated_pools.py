@@ -115,15 +115,16 @@ class Pools:
             for name, mask in pairs
         }
 
-    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Films N x 1 x H x W; masks and hidden bone, and bones if `named`; all float32.
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        """Films N x 1 x H x W; masks and hidden bone, and bones if `named`; all float32; parts.
 
         The targets are N x 2 x H x W, or N x 26 x H x W.
         """
         parts = sorted(self.films)
         chances = np.array([self.chances.get(part, 0.03) for part in parts])
         films, targets = [], []
-        for part in rng.choice(parts, size, p=chances / chances.sum()):
+        drawn = [str(part) for part in rng.choice(parts, size, p=chances / chances.sum())]
+        for part in drawn:
             film = self.films[part][rng.integers(len(self.films[part]))]
             normalised = rng.random() < NORMALISED
             share, low, high = POWERS.get(part, OTHERS)
@@ -134,7 +135,7 @@ class Pools:
                 films.append(film.normalised if normalised else film.plain)
             targets.append(film.target(self.named))
         stacked = torch.from_numpy(np.stack(films).astype(np.float32))[:, None]
-        return stacked, torch.from_numpy(np.stack(targets))
+        return stacked, torch.from_numpy(np.stack(targets)), drawn
 
 
 def by_power(grid: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:

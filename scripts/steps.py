@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from boneseg.training.augmentation import Augmenter
 from boneseg.training.optimiser import update_average
 from scripts.simulated_pools import Pools
-from scripts.train_bundled import RECIPE
 
 EVERY = 50  # steps between checkpoints
 WARM_UP = 50  # steps until the learning rate is at its highest
 EMA = 0.997
-ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Steps:
     """How long a training is, and how it learns.
 
     work: folder of the checkpoint. rate: of learning, at its highest. floor: the share of it that
-    is left at the end. seed: of the films that are drawn.
+    is left at the end. seed: of the films that are drawn. augment: of films and targets.
     """
 
     work: Path
@@ -39,6 +37,7 @@ class Steps:
     rate: float
     floor: float
     seed: int
+    augment: Augmenter
 
 
 def train_steps(
@@ -47,14 +46,14 @@ def train_steps(
     network: nn.Module,
     average: nn.Module,
     trained: list[nn.Parameter],
-    loss_of: Callable[[Tensor, Tensor], Tensor],
+    loss_of: Callable[[Tensor, Tensor, list[str]], Tensor],
 ) -> nn.Module:
     """Train some parameters of a network; return `average`, the moving average of its weights.
 
-    loss_of: the loss of augmented films (N x 1 x H x W, channels last) and targets (N x C x H x W).
+    loss_of: the loss of augmented films (N x 1 x H x W, channels last), targets (N x C x H x W) and
+    the body part of each.
     """
     optimiser = torch.optim.AdamW(trained, steps.rate, weight_decay=0.01, fused=True)
-    augment = Augmenter(RECIPE.augment.model_copy(update={"zoom": ZOOM}))
     first, saved = 0, steps.work / "checkpoint.pt"
     steps.work.mkdir(parents=True, exist_ok=True)
     if saved.exists():
@@ -67,14 +66,14 @@ def train_steps(
     for step in range(first, steps.count):
         if step % EVERY == 0 or step == first:
             count = pools.read_new()
-        films, targets = pools.batch(steps.batch, np.random.default_rng([steps.seed, step]))
-        films, targets = augment(films, targets, torch.Generator().manual_seed(step))
+        films, targets, parts = pools.batch(steps.batch, np.random.default_rng([steps.seed, step]))
+        films, targets = steps.augment(films, targets, torch.Generator().manual_seed(step))
         cosine = (1 + math.cos(math.pi * step / steps.count)) / 2
         for group in optimiser.param_groups:
             rising = steps.rate * min(1.0, (step + 1) / WARM_UP)
             group["lr"] = rising * (steps.floor + (1 - steps.floor) * cosine)
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(films.contiguous(memory_format=torch.channels_last), targets)
+        loss = loss_of(films.contiguous(memory_format=torch.channels_last), targets, parts)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()

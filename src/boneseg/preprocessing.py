@@ -121,6 +121,19 @@ class Preparation:
         return grid
 
 
+@dataclass(frozen=True)
+class Stretched(Preparation):
+    """A working grid that every film fills: its aspect is not kept.
+
+    For what is told from where the bones lie to each other: a film of a whole leg would be a few
+    pixels wide.
+    """
+
+    def place(self, film: tuple[int, int], aspect: float = 1.0) -> Placement:
+        """The position of a film of (height, width) px on the working grid: all of it."""
+        return Placement(film, in_squares(film, aspect), 0, 0, self.height, self.width)
+
+
 def fitted(film: tuple[int, int], pixels: int) -> Preparation:
     """The working grid with about `pixels` pixels and the shape of a film (height, width).
 

@@ -87,4 +87,4 @@ def test_names_are_trained_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
         train_bones.main()
     assert torch.load(tmp_path / "work" / "checkpoint.pt", weights_only=True)["step"] == 2
     weights = load_file(tmp_path / "work" / "names.safetensors")
-    assert weights["head.weight"].shape == (24, 32, 1, 1) and weights["head.weight"].any()
+    assert weights["heads.0.weight"].shape == (24, 24, 2, 2)

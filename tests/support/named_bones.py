@@ -17,15 +17,15 @@ from boneseg.bundle.card import CardBones
 from boneseg.bundle.names import save_names
 from boneseg.bundle.store import Bundle, save_bundle
 from boneseg.networks import build
-from boneseg.networks.bones import BoneDecoder, NamedBones
-from boneseg.networks.unet import UNet
+from boneseg.networks.bones import bone_names
 from boneseg.preprocessing import standardised
 from boneseg.recipes.network import SettledNetwork
 from tests.support.readings import card
 
 NAMES = ("femur", "tibia")
-WIDTHS = (8, 8)
-STEPS = 120
+PARTS = ("knee", "hand")
+WIDTHS = (8, 16, 16, 16)
+STEPS, BATCH = 120, 4
 SIDE = 64  # px of the model's grid
 Mask = NDArray[np.bool_]
 
@@ -60,18 +60,20 @@ def _saved(path: Path) -> Bundle:
     torch.manual_seed(0)
     settings = SettledNetwork(widths=(8, 16), levels=2, norm="instance", deep_supervision=False)
     network = build(settings)
-    assert isinstance(network, UNet)
-    named = NamedBones(network, BoneDecoder(network.widths, len(NAMES), WIDTHS)).train()
-    optimiser = torch.optim.Adam(named.parameters(), 0.02)
+    named = bone_names(WIDTHS, len(NAMES), len(PARTS)).train()
+    optimiser = torch.optim.Adam([*network.parameters(), *named.parameters()], 0.02)
     rng = np.random.default_rng(0)
     for _ in range(STEPS):
-        film, *masks = knee(rng, SIDE, SIDE)
-        films = torch.from_numpy(standardised(film))[None, None]
-        bones = torch.from_numpy(np.stack(masks))[None].float()
+        knees = [knee(rng, SIDE, SIDE) for _ in range(BATCH)]
+        films = torch.from_numpy(np.stack([standardised(film) for film, *_ in knees]))[:, None]
+        bones = torch.from_numpy(np.stack([masks for _, *masks in knees])).float()
         logits = network(films)
         assert isinstance(logits, torch.Tensor)
-        loss = cross_entropy(logits, bones.amax(1, keepdim=True))
-        loss = loss + cross_entropy(named(films), bones)
+        mask = bones.amax(1, keepdim=True)
+        parts = torch.rand(BATCH, len(PARTS), 1, 1).expand(-1, -1, SIDE, SIDE)
+        names = named(torch.cat([films, 2 * mask - 1, parts], 1))
+        assert isinstance(names, torch.Tensor)
+        loss = cross_entropy(logits, mask) + cross_entropy(names, bones)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -79,4 +81,4 @@ def _saved(path: Path) -> Bundle:
         architecture=settings.model_dump(), height=SIDE, width=SIDE, fitted=True, flips=True
     )
     save_bundle(path, network.eval(), blank, half=True)
-    return save_names(path, named.eval().decoder, CardBones(NAMES, WIDTHS))
+    return save_names(path, named.eval(), CardBones(NAMES, PARTS, WIDTHS, SIDE))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boneseg.evaluation.scores import score
 from boneseg.preprocessing import (
     Preparation,
+    Stretched,
     cubic_weights,
     fitted,
     locally_normalised,
@@ -116,12 +117,16 @@ def test_a_film_is_reduced_to_the_means_of_squares(height: int, width: int, fact
     assert np.allclose(small[:height], resize(pixels[:-1], (height, width)), atol=1e-5)
 
 
-@settings(max_examples=40)
-@given(height=st.integers(60, 300), width=st.integers(60, 300))
-def test_there_and_back_moves_no_outline(height: int, width: int) -> None:
+@settings(max_examples=60)
+@given(
+    height=st.integers(60, 300),
+    width=st.integers(60, 300),
+    kind=st.sampled_from([Preparation, Stretched]),
+)
+def test_there_and_back_moves_no_outline(height: int, width: int, kind: type[Preparation]) -> None:
     """Scaling by up to three costs at most a working pixel at the outline."""
     truth = disc(height, width)
-    preparation = Preparation(128, 128)
+    preparation = kind(128, 128)
     place = preparation.place((height, width))
     there = preparation.mask(truth, place)
     back = preparation.restore(there.astype(np.float32), place) >= 0.5

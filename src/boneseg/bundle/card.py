@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 2  # the newest that is read; cards without named bones are written as 1
 MOST_MEMBERS = 1000
 MOST_SCALE = 4.0  # of a further grid
+MOST_SIDE = 1024  # px, of the grid on which bones are named
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
 NAMES_ONNX, NAMES_WEIGHTS = "names.onnx", "names.safetensors"
@@ -45,19 +46,25 @@ class CardData:
 class CardBones:
     """The network of a bundle that names bones: see `bundle/names.py`.
 
-    names: of the bones, in the order of its channels. widths: channels of the levels of its
-    decoder, finest first. metrics: by the name of the metric, for information.
+    names: of the bones, in the order of its output channels. parts: of the body, in the order of
+    its input channels after film and probability. widths: channels of its levels, finest first.
+    side: of its grid, px. metrics: by the name of the metric, for information.
     """
 
     names: tuple[str, ...]
+    parts: tuple[str, ...]
     widths: tuple[int, ...]
+    side: int
     metrics: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a name that is invalid or not unique, or widths that are."""
+        """Raise ValueError for a name that is invalid or not unique, or such widths or side."""
         valid = all(map(_BONE.fullmatch, self.names)) and len(set(self.names)) == len(self.names)
-        if not (self.names and valid and self.widths and min(self.widths) >= 1):
-            raise ValueError("a name of a bone is invalid, or a width of the decoder")
+        sizes = (*self.widths, self.side)
+        if not (
+            self.names and valid and self.widths and min(sizes) >= 1 and self.side <= MOST_SIDE
+        ):
+            raise ValueError("a name of a bone is invalid, or a size of their network")
 
 
 @dataclass(frozen=True, kw_only=True)

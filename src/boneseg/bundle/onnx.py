@@ -12,11 +12,10 @@ import torch
 from torch import nn
 
 from boneseg._util.quiet import muted, quiet, undecided_start_method
-from boneseg.bundle.card import Card
 
 
 class _Probability(nn.Module):
-    """Films float32 N x 1 x H x W to the probability of bone, float32 N x members x H x W."""
+    """Films float32 N x C x H x W to probabilities, float32 N x K x H x W, of logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -28,11 +27,14 @@ class _Probability(nn.Module):
         return logits.float().sigmoid()
 
 
-def export(network: nn.Module, path: Path, card: Card) -> None:
-    """Write the network as ONNX, for any number of films, and any size where it is fitted."""
-    example = torch.zeros(2, 1, card.height, card.width)
+def export(network: nn.Module, path: Path, shape: tuple[int, int, int], *, fitted: bool) -> None:
+    """Write the network as ONNX, for any number of films, and any size where it is fitted.
+
+    shape: of its input for a film, channels x height x width.
+    """
+    example = torch.zeros(2, *shape)
     free: dict[int, object] = {0: torch.export.Dim.DYNAMIC}
-    if card.fitted:  # working sizes are multiples of 32, and so the network never pads
+    if fitted:  # working sizes are multiples of 32, and so the network never pads
         free |= {
             2: 32 * torch.export.Dim("rows", min=1),
             3: 32 * torch.export.Dim("columns", min=1),

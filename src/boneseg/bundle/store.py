@@ -88,7 +88,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
         network = copy.deepcopy(network).half() if half else network
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_tensors(weights, building / WEIGHTS)
-        export(network, building / ONNX, card)
+        export(network, building / ONNX, (1, card.height, card.width), fitted=card.fitted)
         share_weights(building / ONNX, {"": WEIGHTS})
         card = sign(building, card)
         replace_folder(path, building)

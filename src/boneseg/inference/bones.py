@@ -1,6 +1,7 @@
 """The bones on a film by name: the mask of a film, divided by the probability of each bone.
 
-    named = named_masks(probabilities, place, mask, names)
+    views, where = namer_views((grid, place), (probability, at), parts, side=128, levels=True)
+    named = named_masks(probabilities, where, mask, names)
     named["femur"]          # bool H x W; bones overlap where they do on the film
 
 A bone is where its probability is at least `CLAIM`, within the mask. Its outline is therefore that
@@ -17,12 +18,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.inference.restoring import restored_mask
-from boneseg.preprocessing import Floats, Placement
+from boneseg.inference.scales import Seen, carried
+from boneseg.preprocessing import Floats, Placement, Stretched, locally_normalised, resize
 
 CLAIM = 0.5  # probability from which a pixel of the mask is of a bone
 LEAST = 0.1  # probability from which a pixel that no bone claims is of the most probable one
 
 Mask = NDArray[np.bool_]
+
+
+def namer_views(
+    film: Seen, probability: Seen, parts: Floats, side: int, *, levels: bool
+) -> tuple[Floats, Placement]:
+    """What the network that names bones is shown, and where the film lies on its grid.
+
+    film, probability: on working grids, with their placements. parts: the probability of each body
+    part. side: of the network's grid, px. levels: whether the contrast of the mirror image is
+    normalised. Returns float32 2 x (2 + parts) x side x side (see `networks/bones.py`): of the film
+    and of its mirror image.
+    """
+    grid, place = film
+    preparation = Stretched(side, side)
+    where = preparation.place(place.film)
+    seen = np.empty((2, 2 + len(parts), side, side), np.float32)
+    seen[0, 0] = preparation.laid(resize(place.window(grid), where.size), where)
+    seen[0, 1] = 2 * carried(*probability, where) - 1
+    second = locally_normalised(seen[0, 0]) if levels else seen[0, 0]
+    seen[1, 0] = second[:, ::-1]
+    seen[1, 1] = seen[0, 1][:, ::-1]
+    seen[:, 2:] = parts[:, None, None]
+    return seen, where
 
 
 def named_masks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
-from boneseg.inference.scales import averaged
+from boneseg.inference.scales import Seen, averaged
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.inference.verdict.evidence import Evidence, predictions
@@ -120,7 +121,7 @@ class Engine:
         probability = scaled(mean, card.temperature)
         mask = restored_mask(probability, at, card.threshold)
         scores = partial(preparation.restore, probability, at)
-        naming = partial(self._bones, grid, place, mask)
+        naming = partial(self._bones, (grid, place), (probability, at), evidence, mask)
         return Finding(scores, mask, pixels, evidence, self._every, thumbnail, naming)
 
     def segmentation(
@@ -163,17 +164,20 @@ class Engine:
                 )
             return self._names
 
-    def _bones(self, grid: Floats, place: Placement, mask: Mask) -> dict[str, Mask]:
-        """The mask of each bone by its name, found on the first working grid alone."""
-        from boneseg.inference.bones import named_masks  # few calls need it
+    def _bones(
+        self, film: Seen, probability: Seen, evidence: Callable[[], Evidence], mask: Mask
+    ) -> dict[str, Mask]:
+        """The mask of each bone by its name: of the film on its first working grid."""
+        from boneseg.inference.bones import named_masks, namer_views  # few calls need them
+        from boneseg.inference.verdict.judge import part_probabilities
 
-        network = self._namer()
-        assert self.bundle.card.bones is not None
-        names = self.bundle.card.bones.names
-        found = self._mirrored_back(
-            self._answer(network, self._films(grid), len(names), NAMES_ONNX)
-        )
-        return named_masks(found.mean(axis=0), place, mask, names)
+        network, bones = self._namer(), self.bundle.card.bones
+        assert bones is not None
+        parts = part_probabilities(evidence(), bones.parts, every=self._every)
+        levels = self.bundle.card.levels
+        views, place = namer_views(film, probability, parts, bones.side, levels=levels)
+        found = self._answer(network, views, len(bones.names), NAMES_ONNX)
+        return named_masks((found[0] + found[1, :, :, ::-1]) / 2, place, mask, bones.names)
 
     def _evidence(self, grid: Floats, place: Placement, views: Floats) -> Evidence:
         """What the verdict on the mask is based on, on the first grid alone."""

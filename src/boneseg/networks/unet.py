@@ -32,7 +32,7 @@ def build_unet(settings: SettledNetwork, channels: int) -> Network:
 
 
 class UNet(nn.Module):
-    """Films N x C x H x W of any size to logits N x 1 x H x W.
+    """Films N x C x H x W of any size to logits N x `outputs` x H x W.
 
     Args:
         widths: channels at each level, full resolution first; a level halves the resolution.
@@ -44,6 +44,7 @@ class UNet(nn.Module):
         attention: attention gates on the skip connections.
         stem: side of the patches, in pixels, that are folded into the channels of the first level
             and unfolded at the end; 1 means no folding.
+        outputs: channels of the logits.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class UNet(nn.Module):
         in_channels: int = 1,
         attention: bool = False,
         stem: int = 1,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision and len(widths) > 1
@@ -67,8 +69,8 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(Block(2 * o, o, norm, block) for _, o in pairs)
         self.gates = nn.ModuleList(AttentionGate(o, norm) for _, o in pairs if attention)
         heads = [o for _, o in pairs] if self.deep_supervision else [widths[0]]
-        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in heads[:-1])
-        self.heads.append(unfolding(widths[0], stem))
+        self.heads = nn.ModuleList(nn.Conv2d(width, outputs, 1) for width in heads[:-1])
+        self.heads.append(unfolding(widths[0], stem, outputs))
         self.stride = stem * 2 ** (len(widths) - 1)
         self.apply(initialise)
 
@@ -119,11 +121,11 @@ def folding(channels: int, width: int, stem: int) -> tuple[nn.Module, int]:
     return nn.Conv2d(channels, width, stem, stride=stem), width
 
 
-def unfolding(width: int, stem: int) -> nn.Module:
-    """Return the layer that gives the logit of every pixel of such patches."""
+def unfolding(width: int, stem: int, outputs: int = 1) -> nn.Module:
+    """Return the layer that gives the logits of every pixel of such patches."""
     if stem == 1:
-        return nn.Conv2d(width, 1, 1)
-    return nn.ConvTranspose2d(width, 1, stem, stride=stem)
+        return nn.Conv2d(width, outputs, 1)
+    return nn.ConvTranspose2d(width, outputs, stem, stride=stem)
 
 
 class UpConvolution(nn.ConvTranspose2d):

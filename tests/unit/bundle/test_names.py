@@ -12,14 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS, WEIGHTS, CardBones
+from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS, CardBones
 from boneseg.bundle.names import load_names, save_names
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import Bundle, load_bundle, sign
 from boneseg.errors import BundleError, UsageError
 from boneseg.inference.backends import BACKENDS, open_backend
-from boneseg.networks.bones import BoneDecoder
-from tests.support.named_bones import NAMES, WIDTHS
+from boneseg.networks.bones import bone_names
+from tests.support.named_bones import NAMES, PARTS, SIDE, WIDTHS
 
 
 @pytest.fixture
@@ -28,26 +28,23 @@ def copied(named_bundle: Bundle, tmp_path: Path) -> Bundle:
 
 
 def test_every_backend_names_as_pytorch_does(named_bundle: Bundle) -> None:
-    films = np.random.default_rng(0).standard_normal((2, 1, 64, 96), np.float32)
+    films = np.random.default_rng(0).standard_normal((2, 2 + len(PARTS), SIDE, SIDE), np.float32)
     with torch.inference_mode():
         expected = load_names(named_bundle)(torch.from_numpy(films)).sigmoid().numpy()
-    assert expected.shape == (2, len(NAMES), 64, 96)
+    assert expected.shape == (2, len(NAMES), SIDE, SIDE)
     for name in BACKENDS:
         found = open_backend(named_bundle, name, names=True)(films)
         assert np.abs(found - expected).mean() < 0.02, name  # bfloat16 where the processor has it
 
 
-def test_it_shares_weights_with_the_safetensors_files(named_bundle: Bundle) -> None:
+def test_it_shares_weights_with_the_safetensors_file(named_bundle: Bundle) -> None:
     held = onnx.load(named_bundle.path / NAMES_ONNX, load_external_data=False).graph.initializer
     files = {entry.value for one in held for entry in one.external_data if entry.key == "location"}
-    assert files == {WEIGHTS, NAMES_WEIGHTS}
-    # The exporter folds the batch norms of the decoder into its convolutions.
-    own = [one.name for one in held if not one.external_data and len(one.dims) > 1]
-    assert all(name.startswith("network.decoder.blocks.") for name in own)
+    assert files == {NAMES_WEIGHTS}
 
 
 def test_the_card_lists_the_names_and_both_files(named_bundle: Bundle) -> None:
-    assert named_bundle.card.bones == CardBones(NAMES, WIDTHS)
+    assert named_bundle.card.bones == CardBones(NAMES, PARTS, WIDTHS, SIDE)
     assert set(named_bundle.card.files) > {NAMES_ONNX, NAMES_WEIGHTS}
 
 
@@ -73,25 +70,32 @@ def test_a_missing_file_is_an_error(copied: Bundle, missing: str) -> None:
 )
 def test_a_name_is_a_word_or_some_and_is_there_once(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="name"):
-        CardBones(names, WIDTHS)
+        CardBones(names, PARTS, WIDTHS, SIDE)
 
 
-def test_weights_of_another_decoder_are_an_error(copied: Bundle) -> None:
-    other = replace(copied.card, bones=CardBones(("femur", "tibia", "ribs"), WIDTHS))
+@pytest.mark.parametrize(("widths", "side"), [((), 64), ((0, 8), 64), ((8, 16), 0), ((8,), 10**6)])
+def test_a_size_is_one_that_a_network_can_have(widths: tuple[int, ...], side: int) -> None:
+    with pytest.raises(ValueError, match="size"):
+        CardBones(NAMES, PARTS, widths, side)
+
+
+def test_weights_of_another_network_are_an_error(copied: Bundle) -> None:
+    other = replace(copied.card, bones=CardBones(("femur", "tibia", "ribs"), PARTS, WIDTHS, SIDE))
     sign(copied.path, other)
     with pytest.raises(BundleError, match="does not fit its card"):
         load_names(load_bundle(copied.path))
 
 
-def test_weights_have_the_precision_of_the_bundle(named_bundle: Bundle) -> None:
+def test_weights_are_halved(named_bundle: Bundle) -> None:
     tensors = load_file(named_bundle.path / NAMES_WEIGHTS)
     floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
     assert set(floating) == {torch.float16}
-    assert set(tensors) == set(load_names(named_bundle).decoder.state_dict())
+    assert set(tensors) == set(load_names(named_bundle).state_dict())
 
 
-def test_only_one_u_net_can_name_bones(tmp_path: Path, named_bundle: Bundle) -> None:
-    path = shutil.copytree(named_bundle.path, tmp_path / "bones")
-    sign(path, replace(named_bundle.card, members=2))
-    with pytest.raises(BundleError, match="do not fit"):
-        save_names(path, BoneDecoder((8, 16), 1, WIDTHS), CardBones(("femur",), WIDTHS))
+def test_an_ensemble_can_have_names_too(copied: Bundle) -> None:
+    sign(copied.path, replace(copied.card, members=2))
+    network = bone_names(WIDTHS, len(NAMES), len(PARTS))
+    saved = save_names(copied.path, network, CardBones(NAMES, PARTS, WIDTHS, SIDE))
+    assert saved.card.members == 2 and load_bundle(copied.path).card == saved.card
+    assert load_names(saved).state_dict().keys() == network.state_dict().keys()

@@ -90,7 +90,11 @@ def test_the_two_files_hold_a_weight_once(tmp_path: Path) -> None:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles without their ONNX, which takes long to write."""
-    monkeypatch.setattr("boneseg.bundle.onnx.export", lambda _, path, __: path.write_bytes(b""))
+
+    def export(_: object, path: Path, *_shape: object, **_fitted: object) -> None:
+        path.write_bytes(b"")
+
+    monkeypatch.setattr("boneseg.bundle.onnx.export", export)
     monkeypatch.setattr("boneseg.bundle.onnx.share_weights", lambda _, __: None)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from boneseg.inference.bones import CLAIM, LEAST, named_masks
-from boneseg.preprocessing import Placement
+from boneseg.inference.bones import CLAIM, LEAST, named_masks, namer_views
+from boneseg.preprocessing import Placement, fitted, locally_normalised, standardised
 
 NAMES = ("femur", "tibia", "ribs")
 HERE = Placement((8, 8), (8, 8), 0, 0, 8, 8)  # a film of the working grid's own size
@@ -63,3 +63,23 @@ def test_names_are_on_the_films_own_grid(side: int) -> None:
     together = found["femur"] | found["tibia"]
     assert together.all() and abs(found["femur"].mean() - 0.5) < 0.12
     assert found["femur"][0].all() and found["tibia"][-1].all()
+
+
+@pytest.mark.parametrize("film", [(400, 60), (90, 90)])
+def test_the_film_fills_the_grid_of_the_names_and_its_mirror_image_too(
+    film: tuple[int, int],
+) -> None:
+    pixels = np.random.default_rng(0).random(film).astype(np.float32)
+    preparation = fitted(film, 64 * 64)
+    grid, place = preparation.film(pixels)
+    bone = np.zeros_like(grid)
+    bone[: len(bone) // 2] = 1
+    parts = np.array([0.7, 0.3], np.float32)
+    for levels in (False, True):
+        views, where = namer_views((grid, place), (bone, place), parts, 32, levels=levels)
+        assert views.shape == (2, 4, 32, 32) and where.film == film and where.size == (32, 32)
+        second = locally_normalised(views[0, 0]) if levels else views[0, 0]
+        assert np.array_equal(views[1, 0], second[:, ::-1])
+        assert np.allclose(views[0, 0], standardised(views[0, 0]), atol=1e-5)
+        assert (views[:, 1, :15] > 0.9).all() and (views[:, 1, 17:] < -0.9).all()
+        assert np.array_equal(views[:, 2:], np.broadcast_to(parts[:, None, None], (2, 2, 32, 32)))

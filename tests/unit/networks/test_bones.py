@@ -1,54 +1,34 @@
-"""A decoder names the bones from the encoder's features, and leaves the mask as it is."""
+"""The network that names bones has a logit for each bone at every pixel."""
 
 import pytest
 import torch
 
-from boneseg.networks.bones import BoneDecoder, NamedBones
-from boneseg.networks.unet import UNet
+from boneseg.networks.bones import bone_names
 
 
-def named_bones(widths: tuple[int, ...], stem: int = 1) -> NamedBones:
-    network = UNet(widths, norm="instance", stem=stem)
-    return NamedBones(network, BoneDecoder(network.widths, 5)).eval()
-
-
-@pytest.mark.parametrize(("widths", "stem"), [((8, 16, 24), 1), ((8, 16, 24), 2), ((8,), 1)])
 @pytest.mark.parametrize("size", [(32, 48), (30, 41)])
-def test_every_bone_has_a_logit_at_every_pixel(
-    widths: tuple[int, ...], stem: int, size: tuple[int, int]
-) -> None:
-    assert named_bones(widths, stem)(torch.randn(2, 1, *size)).shape == (2, 5, *size)
+def test_every_bone_has_a_logit_at_every_pixel(size: tuple[int, int]) -> None:
+    network = bone_names((8, 16, 24), bones=5, parts=3).eval()
+    assert network(torch.randn(2, 2 + 3, *size)).shape == (2, 5, *size)
 
 
-def test_at_first_hardly_any_pixel_is_of_a_bone() -> None:
-    found = named_bones((8, 16, 24))(torch.randn(1, 1, 32, 32)).sigmoid()
-    assert torch.allclose(found, torch.tensor(0.018), atol=1e-4)
-
-
-def test_every_level_takes_part() -> None:
+def test_film_mask_and_part_each_change_the_names() -> None:
     torch.manual_seed(0)
-    named = named_bones((8, 16, 24))
-    torch.nn.init.normal_(named.decoder.head.weight)
-    named(torch.randn(1, 1, 32, 32)).square().sum().backward()
-    for layer in (*named.decoder.inputs, *named.decoder.context, named.decoder.whole):
-        assert layer.weight.grad.abs().max() > 0
-
-
-def test_what_lies_far_away_changes_the_names() -> None:
-    """The name of a piece of bone depends on the whole film."""
-    torch.manual_seed(0)
-    named = named_bones((8, 16))  # two levels: receptive field of some 30 px
-    torch.nn.init.normal_(named.decoder.head.weight)
-    film = torch.randn(1, 1, 16, 256)
-    other = film.clone()
-    other[..., 200:] = 0
+    network = bone_names((8, 16), bones=2, parts=3).eval()
+    seen = torch.randn(1, 5, 32, 32)
     with torch.inference_mode():
-        first, second = named(film), named(other)
-    assert not torch.allclose(first[..., :60], second[..., :60])
+        names = network(seen)
+        for channel in range(5):
+            other = seen.clone()
+            other[:, channel] = 0
+            assert not torch.allclose(network(other), names)
 
 
-def test_the_logits_of_bone_are_those_of_the_same_features() -> None:
-    network = UNet((8, 16, 24), deep_supervision=True).eval()
-    film = torch.randn(1, 1, 30, 41)  # not a multiple of the stride
-    logits = network.logits(network.features(film), film.shape[-2:])
-    assert torch.equal(logits, network(film))
+def test_the_part_is_known_at_every_pixel() -> None:
+    """However large the film is: it does not have to reach a pixel through the layers."""
+    network = bone_names((8,), bones=2, parts=2).eval()  # one level: receptive field of 10 px
+    seen = torch.zeros(1, 4, 64, 64)
+    other = seen.clone()
+    other[:, 2] = 1
+    with torch.inference_mode():
+        assert (network(seen) != network(other)).all()

@@ -1,7 +1,7 @@
 """Inference backends: OpenVINO on CPUs, PyTorch on CUDA, ONNX Runtime elsewhere.
 
     backend = open_backend(bundle)
-    backend(films)        # float32 N x 1 x H x W to the probability, float32 N x members x H x W
+    backend(films)        # float32 N x C x H x W to probabilities, float32 N x K x H x W
 
 All backends are thread-safe. A backend's module and library are imported when it is opened.
 """

@@ -8,6 +8,8 @@ that an image that does not look like a radiograph is unsuitable: see docs/expla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from boneseg.inference.plausibility import LEAST
@@ -63,6 +65,12 @@ def judge(seen: Evidence, *, every: bool, likeness: float) -> Verdict:
         projection,
         float(answer.projections.max()),
     )
+
+
+def part_probabilities(seen: Evidence, parts: Sequence[str], *, every: bool) -> Floats:
+    """The probability of each of these body parts; 0 of one that is not in PARTS."""
+    found = dict(zip(PARTS, _both_ways(verdict_network(), seen, every=every).parts, strict=True))
+    return np.array([found.get(part, 0.0) for part in parts], np.float32)
 
 
 def _both_ways(network: VerdictNetwork, seen: Evidence, *, every: bool) -> Answer:

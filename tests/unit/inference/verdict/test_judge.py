@@ -9,7 +9,7 @@ import pytest
 
 from boneseg.inference.verdict import judge as module
 from boneseg.inference.verdict.evidence import FACTS, MAPS, SIDE, Evidence
-from boneseg.inference.verdict.judge import judge
+from boneseg.inference.verdict.judge import judge, part_probabilities
 from boneseg.inference.verdict.network import PARTS, PROJECTIONS, Answer
 
 SEEN = Evidence(np.zeros((len(MAPS), SIDE, SIDE), np.float32), np.zeros(len(FACTS), np.float32))
@@ -83,3 +83,10 @@ def test_what_is_not_a_radiograph_is_unsuitable(monkeypatch: pytest.MonkeyPatch)
     )
     assert found.trust == pytest.approx(0.1) and found.part_confidence == pytest.approx(0.9)
     assert "does not look like a radiograph" in found.reason
+
+
+def test_the_probability_of_parts_is_in_the_order_asked_for() -> None:
+    found = part_probabilities(SEEN, PARTS[::-1], every=True)
+    assert found.sum() == pytest.approx(1) and found.dtype == np.float32
+    some = part_probabilities(SEEN, ["knee", "tail"], every=True)
+    assert some[0] == found[PARTS[::-1].index("knee")] and some[1] == 0
