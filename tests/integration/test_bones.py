@@ -225,9 +225,7 @@ def test_a_model_without_names_is_refused_in_one_line(
     where = [sample_films(), "--out", tmp_path / "out"] if verb == "segment" else [segmented]
     done = boneseg(verb, *where, "--model", bundle, "--bones")
     assert done.returncode == 2
-    assert done.stderr == (
-        f"error: {bundle}: does not name bones; give a model that does, or omit --bones\n"
-    )
+    assert done.stderr == (f"error: {bundle}: does not name bones; choose a model that does\n")
     assert not (tmp_path / "out").exists()
 
 

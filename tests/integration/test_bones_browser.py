@@ -22,6 +22,9 @@ DRAWN = """(() => {
     return data.reduce((sum, value, i) => sum + (i % 4 === 3 && value > 0), 0);
 })()"""
 
+# Whether there is bone in the middle of the tibia and of the femur.
+ROWS = """[100, 20].map((y) => Boolean(lightbox.editor.mask.values[y * 120 + 60] & 1))"""
+
 
 def test_a_switch_shows_the_bones_in_colours_with_a_legend(
     browser: Any, named_bundle: Bundle, tmp_path: Path
@@ -42,6 +45,13 @@ def test_a_switch_shows_the_bones_in_colours_with_a_legend(
         outlines = page.tab.evaluate(DRAWN)
         page.tab.hover("#bones-legend li")
         page.wait(f"{DRAWN} > {2 * outlines}")  # the bone is filled
+        page.tab.keyboard.press("g")  # the bones touch, but one of them can be removed by its name
+        page.tab.mouse.click(*page.screen(60, 20))
+        assert page.tab.evaluate(ROWS) == [True, False]
+        page.tab.mouse.click(*page.screen(60, 20))
+        assert page.tab.evaluate(ROWS) == [True, True]
+        page.tab.keyboard.press("z")
+        page.tab.keyboard.press("z")
         page.tab.keyboard.press("PageDown")  # the other film has bones of its own
         page.wait("document.querySelectorAll('#bones-legend i').length === 2")
         page.tab.uncheck("#show-bones")

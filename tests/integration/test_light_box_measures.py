@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from PIL import Image
 
+from boneseg.masks.measures.geometry import POINTS, Kind, Measure, values
 from tests.support.films import bone, dicom
 from tests.support.light_box_page import Page
 from tests.support.lightbox import fill, served
@@ -61,6 +63,12 @@ def test_measures_are_drawn_edited_kept_and_exported(
     page.wait(lambda: [one["name"] for one in kept(folder)] == ["humerus", "", ""])
     page.tab.locator("#measures li button").nth(2).click()
     page.wait(lambda: len(kept(folder)) == 2)
+    page.tab.keyboard.press("z")  # the angle is back, and gone again
+    page.wait(lambda: len(kept(folder)) == 3)
+    page.tab.keyboard.press("y")
+    page.wait(lambda: len(kept(folder)) == 2)
+    page.tab.keyboard.press("b")  # undo is that of the mask again
+    assert page.tab.is_disabled("#undo")
     page.tab.reload()
     page.ready()
     page.wait("lightbox.measures.all.length === 2")
@@ -73,6 +81,32 @@ def test_measures_are_drawn_edited_kept_and_exported(
         ("humerus", "length", "px"),
         ("", "cobb", "deg"),
     ]
+
+
+def test_the_page_and_the_tables_compute_the_same_values(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.ready()
+    rng = np.random.default_rng(0)
+    cases: list[tuple[Kind, list[list[float]], tuple[float, float] | None]] = [
+        (kind, rng.uniform(0, 400, (POINTS[kind], 2)).round(2).tolist(), spacing)
+        for kind in get_args(Kind)
+        for spacing in (None, (0.14, 0.14), (0.2, 0.1))
+        for _ in range(20)
+    ]
+    cases.append(("alignment", [[5, 5], [9, 9], [5, 5]], None))  # no axis
+    found = page.tab.evaluate(
+        """async (cases) => {
+            const { valuesOf } = await import("/static/measures.js");
+            return cases.map((one) => Object.values(valuesOf(...one)));
+        }""",
+        cases,
+    )
+    for (kind, points, spacing), shown in zip(cases, found, strict=True):
+        wanted = values(Measure(kind, tuple((x, y) for x, y in points)), spacing).values()
+        for value, words in zip(wanted, shown, strict=False):  # the page leaves out the leg
+            number, unit = re.fullmatch(r"([\d.]+) ?(\D+)", words).groups()  # type: ignore[union-attr]
+            assert abs(float(number) - value.number) <= 0.0501
+            assert unit == {"deg": "°"}.get(value.unit, value.unit)
 
 
 def test_measures_that_could_not_be_saved_stay_with_their_film(

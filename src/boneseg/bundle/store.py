@@ -173,9 +173,7 @@ def load_network(bundle: Bundle) -> nn.Module:
 
 def without_names(bundle: Bundle) -> UsageError:
     """The error for a bundle that is asked to name bones, and has no network for it."""
-    return UsageError(
-        f"{bundle.path}: does not name bones; give a model that does, or omit --bones"
-    )
+    return UsageError(f"{bundle.path}: does not name bones; choose a model that does")
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 // The bones by name: a coloured outline for each over the film, and a legend.
 
 import * as api from "./api.js";
+import { difference, inside } from "./raster.js";
 
 const $ = (id) => document.getElementById(id);
 const FILL = "40"; // opacity of the bone under the pointer in the legend, hexadecimal
@@ -27,6 +28,19 @@ export class Bones {
     $("bones-switch").hidden = !bones.length;
     if (!bones.length) $("show-bones").checked = false;
     this.draw();
+  }
+
+  // The bone with a name that is shown at a film position, the smallest of several: {name, spans}. Its spans leave
+  // out what is also of another bone.
+  at(x, y) {
+    const { width, height } = this.editor.mask;
+    const context = this.canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    const here = this.found.filter((bone) => context.isPointInPath(bone.path, x, y, "evenodd"));
+    if (!here.length) return null;
+    const [bone] = here.sort((a, b) => a.area_px - b.area_px);
+    const others = this.found.filter((one) => one !== bone).map((one) => inside(one.outlines));
+    return { name: bone.name, spans: difference(inside(bone.outlines), others, width, height) };
   }
 
   draw() {

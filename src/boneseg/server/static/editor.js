@@ -161,6 +161,14 @@ export class Editor {
     this.view.relayer(box);
   }
 
+  get canUndo() {
+    return Boolean(this.mask?.done.length);
+  }
+
+  get canRedo() {
+    return Boolean(this.mask?.undone.length);
+  }
+
   undo() {
     this.settle();
     this.#step(this.mask?.undo(), 0, "Undone", "Nothing to undo");
@@ -199,10 +207,15 @@ export class Editor {
     this.draw(spans, !remove, remove ? "remove region" : "fill");
   }
 
-  // Remove the bone that is drawn at a place, or add the one that the model suggests there.
-  boneAt(x, y, remove) {
+  // Remove the bone that is drawn at a place, or add the one that the model suggests there. named: the bone with
+  // a name that is shown there, {name, spans}, if there is one; else a bone is a connected region.
+  boneAt(x, y, remove, named) {
     const { width, height, values } = this.mask;
     const [px, py] = [Math.floor(x), Math.floor(y)];
+    if (named) {
+      const drawn = Boolean(values[py * width + px] & BONE);
+      if (drawn || !remove) return this.draw(named.spans, !drawn, `${drawn ? "remove" : "add"} ${named.name}`);
+    }
     const isBone = (i) => (values[i] & BONE) === BONE;
     const drawn = flood(width, height, px, py, isBone);
     if (drawn.length) return this.draw(drawn, false, "remove bone");

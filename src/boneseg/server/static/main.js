@@ -28,6 +28,7 @@ const measures = new Measures(editor, view, notify, $("measures"));
 const tools = new Tools(editor, view, $("marks"), measures);
 const panel = new Panel(editor, view, tools);
 const bones = new Bones(editor, view, notify);
+tools.namedAt = (x, y) => bones.at(x, y);
 const list = new FilmList($("films"), $("count"), open);
 const filters = new Filters(list);
 const versions = new Versions($("history"), editor);
@@ -292,7 +293,8 @@ const neighbour = (step) => () => {
   if (id) open(id);
 };
 const help = () => $("help").showModal();
-const actions = { save: saveAsItIs, accept: () => save("accepted", true), next: openMostInformative, neighbour, help };
+const [undo, redo] = [() => tools.undoable.undo(), () => tools.undoable.redo()];
+const actions = { undo, redo, save: saveAsItIs, accept: () => save("accepted", true), next: openMostInformative, neighbour, help };
 const KEYS = shortcuts({ editor, view, tools, panel, actions });
 
 const on = (id, name, act) => $(id).addEventListener(name, act);
@@ -301,8 +303,8 @@ const BUTTONS = {
   "empty-add": () => $("files").click(),
   accept: actions.accept,
   save: saveAsItIs,
-  undo: () => editor.undo(),
-  redo: () => editor.redo(),
+  undo: actions.undo,
+  redo: actions.redo,
   teaches: openMostInformative,
   previous: neighbour(-1),
   following: neighbour(1),
@@ -355,7 +357,10 @@ listenToFormats($("export"), exportAccepted);
 formats = (await attempt(api.formats)) ?? [];
 offerFormats($("export"), formats);
 tools.choose("brush");
-measures.onchange = () => tools.drawMarks();
+measures.onchange = () => {
+  tools.drawMarks();
+  panel.showUndo();
+};
 measures.onchosen = () => tools.choose("measure");
 // Only what the calibration changes: the revision stays that of the mask shown. If another film was opened
 // meanwhile, the next refresh of the list brings it.

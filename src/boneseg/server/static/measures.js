@@ -72,6 +72,8 @@ export class Measures {
     if (sheet.loaded) return; // by another call meanwhile
     sheet.all = [...measures, ...sheet.all];
     sheet.loaded = true;
+    sheet.now = copyOf(sheet.all);
+    sheet.done = sheet.undone = []; // copies from before lack what was stored
   }
 
   // -- drawing with the pointer ------------------------------------------------------------------
@@ -150,7 +152,43 @@ export class Measures {
     this.changed();
   }
 
+  // After a change of `all`: keep the state before it for undo, and save.
   changed() {
+    const { sheet } = this;
+    sheet.done = [...sheet.done, sheet.now];
+    sheet.undone = [];
+    this.#settle();
+  }
+
+  get canUndo() {
+    return Boolean(this.sheet.done.length);
+  }
+
+  get canRedo() {
+    return Boolean(this.sheet.undone.length);
+  }
+
+  undo() {
+    this.#step("done", "undone", "Undone: measure");
+  }
+
+  redo() {
+    this.#step("undone", "done", "Redone: measure");
+  }
+
+  #step(from, to, words) {
+    const { sheet } = this;
+    this.cancel();
+    if (!sheet[from].length) return this.notify(from === "done" ? "No measure to undo" : "No measure to redo", "quiet");
+    sheet[to] = [...sheet[to], sheet.now];
+    sheet.all = sheet[from].at(-1);
+    sheet[from] = sheet[from].slice(0, -1);
+    this.#settle();
+    this.notify(words, "quiet");
+  }
+
+  #settle() {
+    this.sheet.now = copyOf(this.all);
     clearTimeout(this.saving);
     this.unsaved.add(this.sheet);
     this.saving = setTimeout(() => this.save(), SAVE_AFTER);
@@ -341,8 +379,11 @@ export class Measures {
   }
 }
 
-// The measures of a film; loaded: whether those that the server has are among them.
-const sheetOf = (film) => ({ film, all: [], loaded: film === null });
+// The measures of a film. now: a copy as of the last change; done, undone: such copies to return to. loaded:
+// whether the measures that the server has are among them.
+const sheetOf = (film) => ({ film, all: [], now: [], done: [], undone: [], loaded: film === null });
+
+const copyOf = (measures) => structuredClone(measures);
 
 // The values of a measure in words, by what they are; spacing: mm of (rows, columns), or null.
 export function valuesOf(kind, points, spacing) {

@@ -86,8 +86,7 @@ export class Panel {
       $("dice").textContent = "";
       return;
     }
-    $("undo").disabled = !mask.done.length;
-    $("redo").disabled = !mask.undone.length;
+    this.showUndo();
     $("level").value = this.editor.level;
     this.#showLevel();
     const area = mask.area();
@@ -102,6 +101,13 @@ export class Panel {
     $("marks").setAttribute("aria-label", `${row.name}, ${row.width} by ${row.height} pixels, ${share} percent bone, ${row.state}`);
     this.#showGrey();
     this.#showDice();
+  }
+
+  // What undo acts on depends on the tool: the measures, or the mask.
+  showUndo() {
+    const { row } = this.editor;
+    $("undo").disabled = !row || !this.tools.undoable.canUndo;
+    $("redo").disabled = !row || !this.tools.undoable.canRedo;
   }
 
   // The film's name over the film, with its state.
@@ -138,6 +144,7 @@ export class Panel {
 
   showTool() {
     markTool($("tools"), this.tools.tool);
+    this.showUndo();
     $("size").value = Math.round(this.tools.reach);
     $("size-out").textContent = `${this.tools.size} px`;
     localStorage.setItem("brush", this.tools.reach);

@@ -23,20 +23,25 @@ export function disc(x, y, size) {
   return spans;
 }
 
-// The pixels whose centres lie inside a polygon of [x, y] points, by the even-odd rule.
-export function polygon(points) {
-  const ys = points.map((point) => point[1]);
-  const top = Math.floor(Math.min(...ys));
-  const bottom = Math.ceil(Math.max(...ys));
-  const spans = [];
-  for (let row = top; row < bottom; row++) {
-    const middle = row + 0.5;
-    const crossings = [];
+// The pixels whose centres lie inside a polygon of [x, y] points.
+export const polygon = (points) => inside([points]);
+
+// The pixels whose centres lie inside rings of [x, y] points, by the even-odd rule.
+export function inside(rings) {
+  const crossed = new Map(); // row: where edges cross the middle of its pixels
+  for (const points of rings) {
     for (let i = 0; i < points.length; i++) {
       const [x0, y0] = points[i];
       const [x1, y1] = points[(i + 1) % points.length];
-      if (y0 <= middle !== y1 <= middle) crossings.push(x0 + ((middle - y0) / (y1 - y0)) * (x1 - x0));
+      const [top, bottom] = y0 < y1 ? [y0, y1] : [y1, y0];
+      for (let row = Math.ceil(top - 0.5); row + 0.5 < bottom; row++) {
+        if (!crossed.has(row)) crossed.set(row, []);
+        crossed.get(row).push(x0 + ((row + 0.5 - y0) / (y1 - y0)) * (x1 - x0));
+      }
     }
+  }
+  const spans = [];
+  for (const [row, crossings] of [...crossed].sort(([a], [b]) => a - b)) {
     crossings.sort((a, b) => a - b);
     for (let i = 0; i + 1 < crossings.length; i += 2) {
       const from = Math.ceil(crossings[i] - 0.5);
@@ -45,6 +50,23 @@ export function polygon(points) {
     }
   }
   return spans;
+}
+
+// The spans of the pixels of a region that are in none of the others.
+export function difference(region, others, width, height) {
+  const gone = new Uint8Array(width * height);
+  for (const spans of others) for (let i = 0; i < spans.length; i += 3) gone.fill(1, spans[i] * width + spans[i + 1], spans[i] * width + spans[i + 2]);
+  const rest = [];
+  for (let i = 0; i < region.length; i += 3) {
+    const [row, end] = [region[i], region[i + 2]];
+    for (let x = region[i + 1]; x < end; x++) {
+      if (gone[row * width + x]) continue;
+      const from = x;
+      while (x < end && !gone[row * width + x]) x++;
+      rest.push(row, from, x);
+    }
+  }
+  return rest;
 }
 
 // The 4-connected region around (x, y) in which test(index) holds.

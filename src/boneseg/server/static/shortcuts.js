@@ -3,7 +3,7 @@
 import { TOOLS } from "./tools.js";
 
 // Rows of [keys as shown, description, KeyboardEvent keys, action] by group.
-// actions: {save, accept, next, neighbour, help}
+// actions: {undo, redo, save, accept, next, neighbour, help}
 export function shortcuts({ editor, view, tools, panel, actions }) {
   const toggle = (id) => () => panel.toggle(id);
   const slide = (id, step) => () => panel.slide(id, step);
@@ -18,8 +18,8 @@ export function shortcuts({ editor, view, tools, panel, actions }) {
       [null, null, ["."], slide("level", 3)],
       ["D", "Remove islands", ["d"], withFilm(() => editor.removeIslands(panel.small))],
       ["X", "Fill holes", ["x"], withFilm(() => editor.fillHoles(panel.small))],
-      ["Z  Ctrl Z", "Undo", ["z", "ctrl+z"], withFilm(() => editor.undo())],
-      ["Y  Ctrl Y", "Redo", ["y", "ctrl+y", "ctrl+shift+z"], withFilm(() => editor.redo())],
+      ["Z  Ctrl Z", "Undo; a measure while measuring", ["z", "ctrl+z"], withFilm(actions.undo)],
+      ["Y  Ctrl Y", "Redo", ["y", "ctrl+y", "ctrl+shift+z"], withFilm(actions.redo)],
       ["Esc", "Cancel the current action", ["escape"], () => tools.cancel()],
       ["Backspace", "Remove the polygon's last corner", ["backspace"], () => tools.dropCorner()],
     ],

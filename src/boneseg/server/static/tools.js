@@ -9,7 +9,7 @@ export const TOOLS = {
   eraser: { key: "e", name: "Eraser", help: "Erase bone" },
   polygon: { key: "p", name: "Polygon", help: "Click the corners, or drag around; Enter closes, Shift erases; corners can be moved afterwards" },
   fill: { key: "f", name: "Fill", help: "Click a hole to fill it; Shift removes the region" },
-  bone: { key: "g", name: "Bone", help: "Click a bone to add it, or to remove it where it is drawn" },
+  bone: { key: "g", name: "Bone", help: "Click a bone to add it, or to remove it where it is drawn; with the bones shown, one bone by its name" },
   measure: { key: "m", name: "Measure", help: "Drag a line for its length, in mm where the size of a pixel is known; the panel has angles" },
   window: { key: "w", name: "Window", help: "Drag horizontally for contrast, vertically for brightness" },
   hand: { key: "h", name: "Move", help: "Drag the film (or hold Space, or the middle button)" },
@@ -32,6 +32,7 @@ export class Tools {
     this.pointer = "mouse";
     this.space = false;
     this.onchange = () => {};
+    this.namedAt = () => null; // (x, y): the bone that is shown there with its name, for `Editor.boneAt`
     const on = (name, handler, options) => canvas.addEventListener(name, handler.bind(this), options);
     on("pointerdown", this.down);
     on("pointermove", this.move);
@@ -107,6 +108,11 @@ export class Tools {
     else this.press(this.cursor, erase);
   }
 
+  // What undo and redo act on.
+  get undoable() {
+    return this.tool === "measure" ? this.measures : this.editor;
+  }
+
   // Start the tool's action at a film position.
   press([x, y], erase) {
     const { editor, tool } = this;
@@ -124,7 +130,7 @@ export class Tools {
       }
       this.drawMarks();
     } else if (tool === "fill") editor.fillAt(x, y, erase);
-    else if (tool === "bone") editor.boneAt(x, y, erase);
+    else if (tool === "bone") editor.boneAt(x, y, erase, this.namedAt(x, y));
     else if (tool === "measure") {
       this.measures.press([x, y], this.byKeys ? "mouse" : this.pointer);
       this.action = { kind: "measure" };

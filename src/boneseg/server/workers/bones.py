@@ -12,8 +12,6 @@ import base64
 
 import numpy as np
 
-from boneseg.errors import UsageError
-from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
 from boneseg.masks.polygons import outlines, rings
 from boneseg.masks.terminology import colour_of
@@ -23,12 +21,6 @@ from boneseg.server.encoding import png_mask
 FINEST = 2000  # steps along the longer side of a film that outlines keep
 
 Bone = dict[str, object]
-
-
-def check_names(engine: Engine) -> None:
-    """Raise UsageError if the model does not name bones."""
-    if engine.bundle.card.bones is None:
-        raise UsageError("this model does not name bones; choose one that does")
 
 
 def drawn_bones(film: Radiograph, finding: Finding) -> list[Bone]:

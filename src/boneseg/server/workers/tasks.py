@@ -54,7 +54,7 @@ from boneseg.server.storage.results import (
     Facts,
     StoredFacts,
 )
-from boneseg.server.workers.bones import Bone, check_names, drawn_bones, encoded_bones
+from boneseg.server.workers.bones import Bone, drawn_bones, encoded_bones
 
 THUMBNAIL_SIDE = 160  # px, the longer side
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
@@ -137,7 +137,7 @@ class NameUpload(Task[tuple[Facts, bytes, list[Bone]]]):
     for_api: ClassVar[bool] = True
 
     def run(self, engine: Engine) -> tuple[Facts, bytes, list[Bone]]:
-        check_names(engine)
+        engine.check_names()
         film = read_radiograph(self.path, keep_names=True)
         finding, seconds = _timed(engine, film)
         facts = _facts(engine, film, finding, seconds)
@@ -151,7 +151,7 @@ class NameBones(Task[bytes]):
     """The bones on a film as the page draws them: JSON. Raises UsageError."""
 
     def run(self, engine: Engine) -> bytes:
-        check_names(engine)
+        engine.check_names()
         film = read_radiograph(self.path, keep_names=True)
         return json.dumps(drawn_bones(film, engine.find(film))).encode()
 

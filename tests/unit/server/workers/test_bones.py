@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from boneseg.bundle.store import Bundle
-from boneseg.errors import UsageError
-from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
 from boneseg.masks.polygons import fill
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.read import read_radiograph
-from boneseg.server.workers.bones import check_names, drawn_bones, encoded_bones
+from boneseg.server.workers.bones import drawn_bones, encoded_bones
 from tests.support.readings import MASK, dicom_film, picture
 
 BAR = np.zeros_like(MASK)
@@ -48,10 +43,3 @@ def test_masks_are_png_and_areas_in_mm_where_the_spacing_is_known(tmp_path: Path
     mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(str(femur["mask_png"]))))) > 0
     assert np.array_equal(mask, MASK)
     assert femur["area_mm2"] == round(0.1 * MASK.sum(), 2)
-
-
-def test_a_model_without_names_is_refused(engine: Engine, named_bundle: Bundle) -> None:
-    check_names(Engine(named_bundle))
-    plain = replace(named_bundle, card=replace(named_bundle.card, bones=None))
-    with pytest.raises(UsageError, match="does not name bones"):
-        check_names(Engine(plain))
