@@ -212,6 +212,8 @@ def _to_width(pixels: Floats, height: int, width: int) -> Floats:
     """Resize a film that has been averaged over its height, if that shrinks, to (height, width)."""
     if width < pixels.shape[1]:
         pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), [width])[0].T
+    if pixels.shape == (height, width):
+        return np.array(pixels, np.float32, order="C")
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     for axis_size in ((width, image.height), (width, height)):
         if axis_size != image.size:
@@ -236,23 +238,19 @@ def reduced(film: Film, factor: int) -> Floats:
     return small
 
 
-def cubic_weights(old: int, new: int) -> Floats:
-    """The weights of `resize` from `old` to more pixels: float32 new x old, each row's sum 1.
+def cubic_weights(old: int, new: int) -> tuple[NDArray[np.intp], Floats]:
+    """The 4 of `old` pixels that `resize` makes each of more pixels from, and their weights.
 
-    Cubic convolution with a = -0.5 (Keys, 1981). Pixels beyond the edge have no weight.
+    Both 4 x new; the sum of the weights is 1. Pixels beyond the edge (below 0, from `old` on) have
+    no weight. Cubic convolution with a = -0.5 (Keys, 1981).
     """
     centres = (np.arange(new) + 0.5) * (old / new) - 0.5
     taps = np.floor(centres).astype(np.intp) + np.arange(-1, 3)[:, None]
     distance = np.abs(taps - centres)
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
-    inside = (taps >= 0) & (taps < old)
-    weights = np.where(distance < 1, near, far) * inside
-    weights /= weights.sum(axis=0)
-    found = np.zeros((new, old), np.float32)
-    _, rows = np.nonzero(inside)
-    found[rows, taps[inside]] = weights[inside]
-    return found
+    weights = np.where(distance < 1, near, far) * ((taps >= 0) & (taps < old))
+    return taps, (weights / weights.sum(axis=0)).astype(np.float32)
 
 
 def _averaged(film: Film, heights: Sequence[int]) -> list[Floats]:
@@ -324,7 +322,10 @@ class _Average:
         """Sum parts that lie in a block, row for row: they are more than the rows of each."""
         first, last, sums = self._first[parts] - start, self._last[parts] - start, self._sums[parts]
         np.multiply(block[first], self._head[parts, None], out=sums)
-        for step in range(1, int((last - first).max())):
+        least, most = int((last - first).min()), int((last - first).max())
+        for step in range(1, least):
+            sums += block[first + step]
+        for step in range(max(1, least), most):
             more = np.flatnonzero(first + step < last)
             sums[more] += block[first[more] + step]
         sums += block[last] * self._tail[parts, None]

@@ -14,8 +14,9 @@ def agreement(views: Floats, threshold: float) -> float:
     if all masks are empty. The best predictor of a mask's true Dice in Roy et al., "Bayesian
     QuickNAT", 2019, under another name.
     """
-    masks = (views >= threshold).reshape(len(views), -1).astype(np.float32)
-    sizes, common = masks.sum(axis=1), masks @ masks.T
+    masks = (views >= threshold).reshape(len(views), -1)
+    sizes = np.count_nonzero(masks, axis=1)
+    common = np.array([np.count_nonzero(masks & one, axis=1) for one in masks])
     total = sizes[:, None] + sizes[None]
     dice = np.where(total > 0, 2 * common / np.maximum(total, 1), 1.0)
     return float(dice[np.triu_indices(len(views), 1)].mean())

@@ -26,10 +26,18 @@ def single_threaded() -> Iterator[None]:
 
 
 def convolved(features: Floats, weight: Floats, stride: int) -> Floats:
-    """Convolve C x H x W with O x C x 3 x 3 to O x H/stride x W/stride, zero-padded."""
-    padded = np.pad(features, ((0, 0), (1, 1), (1, 1)))
-    windows = sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
-    return np.tensordot(weight, windows, axes=([1, 2, 3], [0, 3, 4]))
+    """Convolve C x N x H x W with O x C x 3 x 3 to O x N x H/stride x W/stride, zero-padded."""
+    channels, count, height, width = features.shape
+    padded = np.zeros((channels, count, height + 2, width + 2), np.float32)
+    padded[:, :, 1:-1, 1:-1] = features
+    windows = sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::stride, ::stride]
+    return np.tensordot(weight, windows, axes=([1, 2, 3], [0, 4, 5]))
+
+
+def rectified(features: Floats, bias: Floats) -> Floats:
+    """Add the bias of each of the channels, the first axis, and cut off at 0; in place."""
+    features += bias[:, None, None, None]
+    return np.maximum(features, 0, out=features)
 
 
 @cache

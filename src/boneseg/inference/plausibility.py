@@ -20,7 +20,7 @@ import numpy as np
 
 from boneseg.bundle.shipped import film_check_weights
 from boneseg.errors import BundleError
-from boneseg.inference.convolution import convolved, single_threaded
+from boneseg.inference.convolution import convolved, rectified, single_threaded
 from boneseg.preprocessing import Film, Floats, resize
 
 SIDE = 128  # px; the aspect ratio is not kept
@@ -42,12 +42,12 @@ class FilmCheck:
         if small.std() < BLANK:
             return -math.inf
         with single_threaded():
-            return self._answer(2 * small[None] - 1)
+            return self._answer(2 * small[None, None] - 1)
 
     def _answer(self, features: Floats) -> float:
         for (weight, bias), stride in zip(self.layers, STRIDES, strict=True):
-            features = np.maximum(convolved(features, weight, stride) + bias[:, None, None], 0)
-        pooled = np.concatenate([features.mean(axis=(1, 2)), features.max(axis=(1, 2))])
+            features = rectified(convolved(features, weight, stride), bias)
+        pooled = np.concatenate([features.mean(axis=(1, 2, 3)), features.max(axis=(1, 2, 3))])
         weight, bias = self.head
         return float((weight @ pooled + bias).item())
 

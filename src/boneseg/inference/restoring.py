@@ -23,7 +23,7 @@ from boneseg.preprocessing import Floats, Placement, cubic_weights, resize
 # to -9/32 at most (half-way between pixels): by so much of their range values can be exceeded.
 _OVERSHOOT = 9 / 32
 _ROUNDING = 1e-4
-_ROWS, _COLUMNS = 4, 32  # cells interpolated at once, at most: too few for BLAS to start threads
+_ROWS, _COLUMNS = 4, 32  # cells of a group, interpolated at once: too few for BLAS to start threads
 
 
 def restored_mask(probability: Floats, place: Placement, threshold: float) -> NDArray[np.bool_]:
@@ -39,16 +39,14 @@ def restored_mask(probability: Floats, place: Placement, threshold: float) -> ND
         return resize(window, film) >= threshold
     bone, doubt = _decided(window, threshold)
     rows, columns = (_starts(new, old) for new, old in zip(film, window.shape, strict=True))
-    mask = np.empty(film, np.bool_)
-    for line, top, bottom in zip(bone, rows[:-1], rows[1:], strict=True):
-        mask[top:bottom] = np.repeat(line, np.diff(columns))
-    down, across = (cubic_weights(old, new) for old, new in zip(window.shape, film, strict=True))
-    across = np.ascontiguousarray(across.T)
+    mask = bone.repeat(np.diff(columns), axis=1).repeat(np.diff(rows), axis=0)
+    down, across = _weights(rows, _ROWS), _weights(columns, _COLUMNS)
     for top, bottom, left, right in _blocks(doubt):
-        near = np.s_[max(0, top - 2) : bottom + 1], np.s_[max(0, left - 2) : right + 1]
+        (above, vertical), (beside, horizontal) = down[top // _ROWS], across[left // _COLUMNS]
         part = np.s_[rows[top] : rows[bottom]], np.s_[columns[left] : columns[right]]
-        wide = window[near] @ across[near[1], part[1]]
-        mask[part] = down[part[0], near[0]] @ wide >= threshold
+        first = columns[left // _COLUMNS * _COLUMNS]
+        wide = window[above, beside] @ horizontal[part[1].start - first : part[1].stop - first].T
+        mask[part] = vertical @ wide >= threshold
     return mask
 
 
@@ -72,10 +70,9 @@ def _decided(window: Floats, threshold: float) -> tuple[NDArray[np.bool_], NDArr
 def _around(window: Floats, least: np.ufunc) -> Floats:
     """The least (or greatest) of the 4 x 4 pixels around each cell, (h + 1) x (w + 1)."""
     found = np.pad(window, 2, mode="edge")
-    for axis in (0, 1):
-        count = found.shape[axis] - 3
-        parts = [np.take(found, range(k, k + count), axis) for k in range(4)]
-        found = least.reduce(parts)
+    for step in (1, 2):  # of 2 adjacent pixels, then of 4
+        found = least(found[step:], found[:-step])
+        found = least(found[:, step:], found[:, :-step])
     return found
 
 
@@ -86,12 +83,34 @@ def _starts(length: int, pixels: int) -> NDArray[np.intp]:
     return np.searchsorted(cells, np.arange(pixels + 2))
 
 
+def _weights(starts: NDArray[np.intp], cells: int) -> list[tuple[slice, Floats]]:
+    """For each group of so many cells the pixels that it is made from, and their weights.
+
+    starts: as `_starts` finds them. Weights: the film's pixels in these cells x the window's.
+    """
+    count = len(starts) - 1
+    taps, weights = cubic_weights(count - 1, int(starts[-1]))
+    groups = []
+    for first in range(0, count, cells):
+        end = min(first + cells, count)
+        part, edge = slice(starts[first], starts[end]), first - 2
+        found = np.zeros((part.stop - part.start, end + 1 - edge), np.float32)
+        found[np.arange(len(found)), taps[:, part] - edge] = weights[:, part]
+        near = slice(max(0, edge), min(count - 1, end + 1))
+        groups.append((near, found[:, near.start - edge : near.stop - edge]))
+    return groups
+
+
 def _blocks(cells: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
-    """Blocks that cover the marked cells: the first row, the end, the first column, the end."""
-    for top in range(0, len(cells), _ROWS):
-        marked = np.pad(cells[top : top + _ROWS].any(axis=0), 1)
-        edges = np.flatnonzero(marked[1:] != marked[:-1])
-        bottom = min(top + _ROWS, len(cells))
-        for left, right in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            for start in range(left, right, _COLUMNS):
-                yield top, bottom, start, min(start + _COLUMNS, right)
+    """Blocks that cover the marked cells: the first row, the end, the first column, the end.
+
+    Each lies in one group of `_ROWS` and one of `_COLUMNS` cells.
+    """
+    marked = np.logical_or.reduceat(cells, range(0, len(cells), _ROWS), axis=0)
+    marked = np.pad(marked, ((0, 0), (1, 1)))
+    bands, edges = np.nonzero(marked[:, 1:] != marked[:, :-1])
+    runs = zip(bands[::2].tolist(), edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+    for band, left, right in runs:
+        top, bottom = band * _ROWS, min((band + 1) * _ROWS, len(cells))
+        for start in range(left // _COLUMNS * _COLUMNS, right, _COLUMNS):
+            yield top, bottom, max(left, start), min(start + _COLUMNS, right)

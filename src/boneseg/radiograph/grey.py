@@ -89,7 +89,8 @@ def levels_of(stored: NDArray[np.generic]) -> NDArray[np.integer]:
 
 def counts_of(values: NDArray[np.generic], levels: NDArray[np.integer]) -> NDArray[np.intp]:
     """How often each of `levels_of(...)` occurs among values."""
-    return np.bincount(values.ravel().astype(np.intp) - int(levels[0]), minlength=len(levels))
+    above = values.ravel() - levels[0]  # modulo 2^8 or 2^16
+    return np.bincount(_unsigned(above), minlength=len(levels))
 
 
 def _unsigned(values: NDArray[np.generic]) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -111,6 +111,8 @@ def sample(values: Values, ignore: NDArray[np.bool_] | None = None) -> Values:
     """Draw about a million evenly spaced finite values, enough for a percentile."""
     step = max(1, values.size // _SAMPLE) | 1  # odd, so that samples do not align with columns
     taken: Values = values.ravel()[::step]
+    if ignore is None and taken.dtype.kind in "ui":
+        return taken
     keep = np.isfinite(taken)
     if ignore is not None:
         keep &= ~ignore.ravel()[::step]

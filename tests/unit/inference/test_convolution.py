@@ -14,12 +14,12 @@ from boneseg.inference.convolution import convolved, single_threaded
 def test_a_convolution_is_that_of_torch(stride: int, size: tuple[int, int]) -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(3, *size)).astype(np.float32)
+    features = rng.normal(size=(3, 2, *size)).astype(np.float32)
     weight = rng.normal(size=(5, 3, 3, 3)).astype(np.float32)
-    expected = torch.conv2d(
-        torch.from_numpy(features)[None], torch.from_numpy(weight), None, stride, 1
-    )
-    assert np.abs(convolved(features, weight, stride) - expected[0].numpy()).max() < 1e-4
+    films = torch.from_numpy(features.swapaxes(0, 1))
+    expected = torch.conv2d(films, torch.from_numpy(weight), None, stride, 1).numpy()
+    found = convolved(features, weight, stride)
+    assert np.abs(found - expected.swapaxes(0, 1)).max() < 1e-4
 
 
 def test_threads_are_as_before_afterwards() -> None:

@@ -90,9 +90,12 @@ def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _painted(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Palette indices, uint8 H x W."""
-    index = (pixels * (_GREYS - 1) + 0.5).astype(np.uint8)
+    mask = np.ascontiguousarray(mask)
+    levels = pixels * (_GREYS - 1)
+    levels += 0.5
+    index = levels.astype(np.uint8)
     index += mask * np.uint8(_GREYS)
-    index[_edge(mask)] = 2 * _GREYS
+    np.copyto(index, 2 * _GREYS, where=_edge(mask))
     return index
 
 

@@ -75,9 +75,8 @@ def part_probabilities(seen: Evidence, parts: Sequence[str], *, every: bool) -> 
 
 def _both_ways(network: VerdictNetwork, seen: Evidence, *, every: bool) -> Answer:
     """The mean of the answers for a film and its mirror image."""
-    one = network.answer(seen, every=every)
-    mirrored = Evidence(np.ascontiguousarray(seen.maps[:, :, ::-1]), seen.facts)
-    other = network.answer(mirrored, every=every)
+    mirrored = Evidence(seen.maps[:, :, ::-1], seen.facts)
+    one, other = network.answers([seen, mirrored], every=every)
     half = np.float32(0.5)
     return Answer(
         half * (one.parts + other.parts),

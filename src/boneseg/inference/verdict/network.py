@@ -12,7 +12,7 @@ and needs only the base install.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 
 from boneseg.bundle.shipped import verdict_weights
 from boneseg.errors import BundleError
-from boneseg.inference.convolution import convolved, single_threaded
+from boneseg.inference.convolution import convolved, rectified, single_threaded
 from boneseg.inference.verdict.evidence import Evidence
 from boneseg.preprocessing import Floats, resize
 
@@ -61,20 +61,31 @@ class VerdictNetwork:
 
     def answer(self, seen: Evidence, *, every: bool) -> Answer:
         """The answer for a film and its mask; `every`: the mask should have every bone."""
-        facts = np.append(seen.facts, np.float32(every))
-        features = seen.maps
+        return self.answers([seen], every=every)[0]
+
+    def answers(self, seen: Sequence[Evidence], *, every: bool) -> list[Answer]:
+        """The answer for each film and its mask, found together in less time."""
+        features = np.stack([one.maps for one in seen], axis=1)
         with single_threaded():
             for index, ((weight, bias), stride) in enumerate(
                 zip(self.layers, STRIDES, strict=True)
             ):
-                features = np.maximum(convolved(features, weight, stride) + bias[:, None, None], 0)
+                features = rectified(convolved(features, weight, stride), bias)
                 if index + 1 == LOCAL:
                     local = features
+            return [
+                self._answer(one, local[:, number], features[:, number], every=every)
+                for number, one in enumerate(seen)
+            ]
+
+    def _answer(self, seen: Evidence, local: Floats, last: Floats, *, every: bool) -> Answer:
+        """From the features before the last layer and those of the last, channels x h x w."""
+        facts = np.append(seen.facts, np.float32(every))
         weight, bias = self.heads["errors"]
         known = weight[:, len(local) :] @ facts + bias
         logits = np.tensordot(weight[:, : len(local)], local, axes=1) + known[:, None, None]
         errors = _sigmoid(logits)
-        pooled = np.concatenate([features.mean(axis=(1, 2)), features.max(axis=(1, 2)), facts])
+        pooled = np.concatenate([last.mean(axis=(1, 2)), last.max(axis=(1, 2)), facts])
         cells = (errors.shape[1], errors.shape[2])
         mask = resize((seen.maps[_MASK] + 1) / 2, cells)
         every_fact = np.concatenate([pooled, totals(errors, mask)])

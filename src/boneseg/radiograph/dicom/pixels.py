@@ -86,7 +86,10 @@ def _left_justified(dataset: Dataset, index: int) -> NDArray[np.integer] | None:
 def _stored(dataset: Dataset, index: int) -> NDArray[np.integer]:
     """Raises DecodingError, and almost any error if the file is damaged."""
     if dataset.file_meta.TransferSyntaxUID not in KINDS:
-        return pixel_array(dataset, index=index, view_only=True)
+        stored = pixel_array(dataset, index=index, view_only=True, correct_unused_bits=False)
+        if _unused_bits_are_empty(stored, dataset):
+            return stored
+        return pixel_array(dataset, index=index)
     check_fragments(dataset.PixelData)
     frame = get_frame(
         dataset.PixelData,
@@ -95,6 +98,18 @@ def _stored(dataset: Dataset, index: int) -> NDArray[np.integer]:
         extended_offsets=_offsets(dataset),
     )
     return _decompressed(dataset, frame)
+
+
+def _unused_bits_are_empty(stored: NDArray[np.integer], dataset: Dataset) -> bool:
+    """Whether values need no correction by pydicom, which takes three passes: nearly all films.
+
+    Above the sign of signed values these bits repeat it.
+    """
+    bits = int(dataset.BitsStored)
+    if not dataset.PixelRepresentation:
+        return int(stored.max()) < 1 << bits
+    signed = stored.view(stored.dtype.str.replace("u", "i"))
+    return -(1 << bits - 1) <= int(signed.min()) and int(signed.max()) < 1 << bits - 1
 
 
 def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
@@ -130,7 +145,10 @@ def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[np.integer]:
         "pixel_keyword": "PixelData",
         "number_of_frames": 1,
     }
-    with decoded(codestream, header, _SECONDS + size) as options["unpacked"]:
+    with decoded(codestream, header, _SECONDS + size) as unpacked:
+        options["unpacked"] = unpacked
+        if _unused_bits_are_empty(unpacked, dataset):
+            options["correct_unused_bits"] = False
         pixels, _ = _decoder(syntax).as_array(  # a copy
             encapsulate([codestream.data[: codestream.head]]),  # the rest is decoded
             index=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +24,8 @@ class Fixed:
     def __init__(self, answer: Answer) -> None:
         self._answers = [answer, replace(answer, errors=answer.errors[:, :, ::-1])]
 
-    def answer(self, seen: Evidence, *, every: bool) -> Answer:
-        return self._answers.pop(0)
+    def answers(self, seen: Sequence[Evidence], *, every: bool) -> list[Answer]:
+        return self._answers[: len(seen)]
 
 
 def verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg.masks.formats.png import write_mask
+from boneseg.masks.formats.png import encoded_mask, encoded_picture, write_mask
 from tests.support.readings import MASK, card, picture, reading, written
 
 
@@ -31,3 +32,27 @@ def test_a_mask_png_has_8_bits_so_that_every_threshold_finds_the_bone(
     levels = np.asarray(Image.open(path))
     assert levels.dtype == np.uint8 and set(np.unique(levels)) <= {0, 255}
     assert np.array_equal(levels > 127, mask) and np.array_equal(levels > 0, mask)
+
+
+def test_a_large_mask_is_the_same_in_every_reader() -> None:
+    mask = np.zeros((1400, 1000), np.bool_)
+    mask[100:1300, 200:800] = True
+    mask[::7, ::13] ^= True
+    for large in (mask, mask[:50]):  # packed by different libraries
+        levels = np.asarray(Image.open(io.BytesIO(encoded_mask(large))))
+        assert np.array_equal(levels, large * np.uint8(255))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "I;16"])
+@pytest.mark.parametrize("size", [(9, 7), (1200, 1100)], ids=["small", "large"])
+def test_a_picture_is_stored_as_it_is(mode: str, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    shape = (*size, 3) if mode == "RGB" else size
+    levels = rng.integers(0, 65536 if mode == "I;16" else 200, shape)
+    image = Image.fromarray(levels.astype(np.uint16 if mode == "I;16" else np.uint8))
+    if mode == "P":
+        image.putpalette(bytes(rng.integers(0, 256, 600, np.uint8)))
+    with Image.open(io.BytesIO(encoded_picture(image))) as read:
+        assert read.mode == mode and read.info["Software"] == "boneseg"
+        assert np.array_equal(np.asarray(read), np.asarray(image))
+        assert np.array_equal(np.asarray(read.convert("RGB")), np.asarray(image.convert("RGB")))
