@@ -36,6 +36,8 @@ def main() -> None:
     runtime.start()
     if _verb() in TRAINING:
         runtime.keep_freed_memory()
+    elif _verb() == "segment":
+        runtime.share_freed_memory()
     with runtime.stopped_by("SIGTERM", "SIGHUP"):  # services install their own handlers
         status = _run()
     sys.exit(_flushed(status))

@@ -32,6 +32,7 @@ from boneseg.preprocessing import (
     Preparation,
     in_squares,
     locally_normalised,
+    resize,
     resized,
 )
 from boneseg.radiograph.film import Radiograph
@@ -71,6 +72,9 @@ class Engine:
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
         self._network = open_backend(bundle, backend, self.at_once, threads=threads)
         self._backend, self._threads, self._naming = backend, threads, Lock()
+        # Films are resized one at a time: threads in steps as short as these would hand Python's
+        # lock back and forth a thousand times a film.
+        self._resizing = Lock()
         self._names: Backend | None = None  # opened when bones are first named
         self._full_resolution = full_resolution
         self._every = (
@@ -101,7 +105,11 @@ class Engine:
         with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
             loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
             places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]
-            thumbnail, *small = resized(pixels, [(SIDE, SIDE), *(place.size for place in places)])
+            with self._resizing:
+                small = resized(pixels, [place.size for place in places])
+            # Of the first grid, if that shrinks both sides: it has fewer pixels than the film.
+            shown = small[0] if min(places[0].size) >= SIDE else pixels
+            thumbnail = resize(shown, (SIDE, SIDE))
             found = []
             for one, where, shrunk, loaded in zip(grids, places, small, loading, strict=True):
                 grid = one.laid(shrunk, where)
@@ -119,7 +127,8 @@ class Engine:
             )
             mean, at = merged(mean, at, tiles, finer), finer
         probability = scaled(mean, card.temperature)
-        mask = restored_mask(probability, at, card.threshold)
+        with self._resizing:
+            mask = restored_mask(probability, at, card.threshold)
         scores = partial(preparation.restore, probability, at)
         naming = partial(self._bones, (grid, place), (probability, at), evidence, mask)
         return Finding(scores, mask, pixels, evidence, self._every, thumbnail, naming)

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from boneseg.preprocessing import Floats
 
+_BLOCK = 2**18  # values that stay in a processor's cache
+
 
 @dataclass(frozen=True, eq=False)
 class Grey:
@@ -82,9 +84,17 @@ def has_levels(stored: NDArray[np.generic]) -> TypeGuard[NDArray[np.integer]]:
 
 def levels_of(stored: NDArray[np.generic]) -> NDArray[np.integer]:
     """Every value from the lowest to the highest of integers of 8 or 16 bits, ascending."""
-    low, high = int(stored.min()), int(stored.max())
+    low, high = extremes(stored)
     levels: NDArray[np.integer] = np.arange(low, high + 1).astype(stored.dtype)
     return levels
+
+
+def extremes(stored: NDArray[np.generic]) -> tuple[int, int]:
+    """The lowest and the highest value, in one pass over memory."""
+    rows = max(1, _BLOCK * len(stored) // stored.size)
+    blocks = [stored[start : start + rows] for start in range(0, len(stored), rows)]
+    ends = [(int(block.min()), int(block.max())) for block in blocks]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def counts_of(values: NDArray[np.generic], levels: NDArray[np.integer]) -> NDArray[np.intp]:

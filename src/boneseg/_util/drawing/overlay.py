@@ -20,7 +20,7 @@ COLOUR = (230, 159, 0)  # orange of the Okabe-Ito palette, safe for colour-blind
 _TINT = 0.3
 _SMALLEST, _LINES = 11, 50  # px of a letter's height; lines of text on the height of a film
 
-
+_STRIPE = 64  # rows whose levels stay in a processor's cache
 _GREYS = 127  # two grey ramps and the edge fit into one byte per pixel
 
 
@@ -91,9 +91,11 @@ def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
 def _painted(pixels: Floats, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Palette indices, uint8 H x W."""
     mask = np.ascontiguousarray(mask)
-    levels = pixels * (_GREYS - 1)
-    levels += 0.5
-    index = levels.astype(np.uint8)
+    index = np.empty(mask.shape, np.uint8)
+    for start in range(0, len(index), _STRIPE):
+        levels = pixels[start : start + _STRIPE] * (_GREYS - 1)
+        levels += 0.5
+        index[start : start + _STRIPE] = levels
     index += mask * np.uint8(_GREYS)
     np.copyto(index, 2 * _GREYS, where=_edge(mask))
     return index

@@ -29,6 +29,7 @@ from boneseg.radiograph.dicom.codestream import (
     open_codestream,
 )
 from boneseg.radiograph.dicom.decoder import DecodingError, EndedError, decoded
+from boneseg.radiograph.grey import extremes
 
 FRAME_BYTES = 600_000_000  # of a decompressed frame: 100 million pixels of three 16-bit samples
 
@@ -108,8 +109,8 @@ def _unused_bits_are_empty(stored: NDArray[np.integer], dataset: Dataset) -> boo
     bits = int(dataset.BitsStored)
     if not dataset.PixelRepresentation:
         return int(stored.max()) < 1 << bits
-    signed = stored.view(stored.dtype.str.replace("u", "i"))
-    return -(1 << bits - 1) <= int(signed.min()) and int(signed.max()) < 1 << bits - 1
+    low, high = extremes(stored.view(stored.dtype.str.replace("u", "i")))
+    return -(1 << bits - 1) <= low and high < 1 << bits - 1
 
 
 def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
