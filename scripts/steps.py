@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from boneseg.training.augmentation import Augmenter
+from boneseg.training.augmentation import Augmenter, film_seeds
 from boneseg.training.optimiser import update_average
 from scripts.simulated_pools import Pools
 
@@ -67,7 +67,8 @@ def train_steps(
         if step % EVERY == 0 or step == first:
             count = pools.read_new()
         films, targets, parts = pools.batch(steps.batch, np.random.default_rng([steps.seed, step]))
-        films, targets = steps.augment(films, targets, torch.Generator().manual_seed(step))
+        seeds = film_seeds(steps.batch, torch.Generator().manual_seed(step))
+        films, targets = steps.augment(films, targets, seeds)
         cosine = (1 + math.cos(math.pi * step / steps.count)) / 2
         for group in optimiser.param_groups:
             rising = steps.rate * min(1.0, (step + 1) / WARM_UP)

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import quantiles
 from unittest.mock import patch
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from benchmarks.common import write_section
 from boneseg.dataset.open import open_dataset
@@ -52,10 +52,10 @@ def shares(height: int, width: int, batch: int) -> list[float]:
     plain = Augmenter.__call__
 
     def timed(
-        augment: Augmenter, films: Tensor, masks: Tensor, generator: Generator
+        augment: Augmenter, films: Tensor, masks: Tensor, seeds: Tensor
     ) -> tuple[Tensor, Tensor]:
         began = time.perf_counter()
-        views = plain(augment, films, masks, generator)
+        views = plain(augment, films, masks, seeds)
         calls.append((began, time.perf_counter()))
         return views
 

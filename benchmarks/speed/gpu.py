@@ -23,7 +23,7 @@ from boneseg.bundle.store import load_bundle, load_network
 from boneseg.inference.backends import open_backend
 from boneseg.networks import build
 from boneseg.recipes.builtin import load_recipe
-from boneseg.training.augmentation import Augmenter
+from boneseg.training.augmentation import Augmenter, film_seeds
 from boneseg.training.device import record_cuda_graph
 from boneseg.training.losses import Objective
 from boneseg.training.optimiser import build_optimiser, update_average
@@ -57,8 +57,8 @@ class Step:
         return torch.autocast("cuda", torch.bfloat16, cache_enabled=False)
 
     def __call__(self) -> None:
-        generator = torch.Generator().manual_seed(self.done)
-        films, masks = self.augment(self.films, self.masks, generator)
+        seeds = film_seeds(len(self.films), torch.Generator().manual_seed(self.done))
+        films, masks = self.augment(self.films, self.masks, seeds)
         self.objective.train()
         self.optimiser.zero_grad(set_to_none=True)
         with self.arithmetic():

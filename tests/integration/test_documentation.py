@@ -37,7 +37,7 @@ from tests.support.requirements import CHROMIUM, needs_browser, needs_orthanc
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = documentation.pages()
-SHELL = ("pip", "apt-get", "chmod", "cd", "git", "make", "ray")
+SHELL = ("pip", "apt-get", "chmod", "cd", "git", "make", "ray", "srun", "torchrun")
 SMALL = {  # what an option of a page becomes here, so that its command takes a second
     "--minutes": ("--epochs", "1"),
     "--epochs": ("--epochs", "1"),
@@ -162,6 +162,8 @@ def _run(words: Sequence[str], *, parse_only: bool) -> None:
         subprocess.run(words, check=True)
     else:
         assert words[0] in SHELL, f"a page shows {words[0]}, which no test runs"
+        if "boneseg" in words:  # started by another command
+            _boneseg(words[words.index("boneseg") + 1 :], parse_only=True)
 
 
 def _boneseg(words: list[str], *, parse_only: bool) -> None:

@@ -32,11 +32,14 @@ _shared: Any = None  # in a worker: the argument that all its tasks share
 
 
 @contextmanager
-def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoolExecutor]:
+def workers(
+    count: int, out: Path, shared: object = None, option: str = "--parallel"
+) -> Iterator[ProcessPoolExecutor]:
     """A pool of `count` processes for the run in `out`; each gets `shared` once, pickled.
 
     They end with the block, and with this process, even by SIGKILL. Where the block is left by an
-    error, their work is aborted. Raises TrainingError where a worker is killed.
+    error, their work is aborted. Raises TrainingError where a worker is killed; it advises a
+    smaller value of `option`.
     """
     context = get_context("spawn")
     parent, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
@@ -49,7 +52,7 @@ def workers(count: int, out: Path, shared: object = None) -> Iterator[ProcessPoo
         if isinstance(error, BrokenProcessPool):
             raise TrainingError(
                 f"{out}: a worker was killed, perhaps for lack of memory; "
-                "continue with --resume, or use a smaller --parallel"
+                f"continue with --resume, or use a smaller {option}"
             ) from None
         raise
     finally:

@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -44,6 +45,8 @@ def start() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Ray would post statistics of its use.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # PyTorch would log each attempt to reach another process.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # OpenVINO's model converter, which boneseg does not use, takes half of the import time of
     # OpenVINO and sends telemetry on import.
     for name in ("openvino.tools.ovc", "openvino_telemetry"):
@@ -82,6 +85,14 @@ def train_beside_others(threads: int) -> None:
 
     keep_freed_memory()
     torch.set_num_threads(threads)
+
+
+def talk_on_loopback() -> None:
+    """Let the processes of a training on this machine alone talk where no other can listen."""
+    if hasattr(socket, "if_nameindex"):
+        for _, name in socket.if_nameindex():
+            if name in ("lo", "lo0"):  # Linux, macOS
+                os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
 
 
 def run_on(cores: Set[int]) -> None:

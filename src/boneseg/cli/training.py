@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from boneseg._util import runtime
 from boneseg._util.console import say, show
+from boneseg._util.cores import available_cores
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
 from boneseg.cli.arguments import Argument
@@ -22,12 +26,14 @@ from boneseg.cli.common import (
 )
 from boneseg.cli.progress import Progress
 from boneseg.cli.training_options import (
+    Devices,
     Epochs,
     FoldMinutes,
     Folds,
     HeldOutInit,
     Init,
     Minutes,
+    Nodes,
     ParallelFolds,
     ParallelTrials,
     Precision,
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
     from boneseg.dataset.open import Dataset
     from boneseg.recipes.recipe import Recipe
     from boneseg.training.history import Check
+    from boneseg.training.placement import Place
     from boneseg.training.run import TrainedRun
 
 PRECISIONS = ("float", "int8")
@@ -66,6 +73,8 @@ def train(
     epochs: Epochs = None,
     init: Init = None,
     resume: Resume = False,
+    devices: Devices = None,
+    nodes: Nodes = None,
     precision: Precision = "float",
     keep_names: KeepNames = False,
 ) -> int:
@@ -73,9 +82,13 @@ def train(
     _check_precision(precision)
     chosen = _chosen_recipe("train", recipe, settings, minutes, epochs)
     start = _warm_start(init, chosen, settings)
+    places = _places(devices, nodes)
     from boneseg.training.train import train as run_training
 
     dataset = _dataset(data, images, masks, labels, keep_names)
+    if not places[0].leads:
+        run_training(dataset, chosen, out, resume=resume, init=start, places=places)
+        return 0
     with sole_writer(out):
         with Progress("training") as progress:
 
@@ -86,7 +99,9 @@ def train(
                 else:
                     progress.at(check.done, f"{words}  {check.seconds:.0f} s")
 
-            run = run_training(dataset, chosen, out, resume=resume, init=start, report=report)
+            run = run_training(
+                dataset, chosen, out, resume=resume, init=start, report=report, places=places
+            )
         _save(run, out, precision)
     if run.depths:
         found = ", ".join(f"{depth}: {dice:.4f}" for depth, dice in run.depths.items())
@@ -286,6 +301,18 @@ def _check_precision(precision: str) -> None:
         raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
     if precision == "int8" and find_spec("nncf") is None:
         raise ModuleNotFoundError(name="nncf")
+
+
+def _places(devices: int | None, nodes: int | None) -> Sequence[Place]:
+    """The places of this process and of those that it starts, and settings for them."""
+    from boneseg.training.placement import places_of
+
+    places = places_of(os.environ, devices, nodes)
+    if len(places) > 1:
+        runtime.train_beside_others(max(1, available_cores() // len(places)))
+        if not places[0].meeting:
+            runtime.talk_on_loopback()
+    return places
 
 
 def _save(run: TrainedRun, out: Path, precision: str) -> None:

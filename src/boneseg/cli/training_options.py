@@ -68,6 +68,17 @@ ParallelFolds = Annotated[
 ParallelTrials = Annotated[
     int, Option("--parallel", help="Trials run in parallel.", panel=ADVANCED)
 ]
+Devices = Annotated[
+    int | None,
+    Option(
+        help="GPUs of this machine to train on, or shares of its CPU cores (default: 1).",
+        panel=ADVANCED,
+    ),
+]
+Nodes = Annotated[
+    int | None,
+    Option(help="Machines that run this command together (default: 1).", panel=ADVANCED),
+]
 Resume = Annotated[
     bool,
     Option("--resume", help="Resume an interrupted run.", panel=ADVANCED),

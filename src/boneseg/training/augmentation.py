@@ -1,12 +1,14 @@
-"""Training augmentation of a whole batch at a time, in torch, from one seeded generator.
+"""Training augmentation of a whole batch at a time, in torch, each film by a seed of its own.
 
 Geometric transforms are combined into one sampling grid per film, so that film and mask are
 resampled together and only once; intensity transforms follow, on the film only. Masks stay binary.
+A film is augmented in the same way in any batch, so that a batch may be divided among devices.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from string import ascii_uppercase
 
@@ -20,22 +22,28 @@ from boneseg.recipes.settings import AugmentSettings
 from boneseg.training.tensors import PreparedFilms
 
 
+def film_seeds(count: int, generator: Generator) -> Tensor:
+    """Draw a seed for the augmentation of each of `count` films: int64 N."""
+    return torch.randint(2**62, (count,), generator=generator)
+
+
 class Augmenter:
     """Random augmentation of a batch.
 
     >>> augment = Augmenter(AugmentSettings())
-    >>> films, masks = augment(films, masks, torch.Generator().manual_seed(7))
+    >>> seeds = film_seeds(len(films), torch.Generator().manual_seed(7))
+    >>> films, masks = augment(films, masks, seeds)
 
     Films are float32 N x 1 x H x W of mean 0 and standard deviation 1; masks are float32 of the
-    same shape, 0 or 1, on the same device. The generator is on the CPU, so that the draws do not
-    depend on the device. Both are padded with 0 beyond the film's edge.
+    same shape, 0 or 1, on the same device. Seeds are int64 N on the CPU, where the draws are made,
+    so that they do not depend on the device. Both are padded with 0 beyond the film's edge.
     """
 
     def __init__(self, settings: AugmentSettings) -> None:
         self.settings = settings
 
-    def __call__(self, films: Tensor, masks: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        draws = _Draws(generator, films.shape[0])
+    def __call__(self, films: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        draws = _Draws(seeds)
         films, masks = self._geometry(films, masks, draws)
         films = self._grey_values(films, draws)
         films = self._sharpness(films, draws)
@@ -46,13 +54,14 @@ class Augmenter:
         s, (height, width) = self.settings, films.shape[-2:]
         moved, deformed = draws.events(s.geometry), draws.events(s.elastic)
         mirrored, flipped = draws.events(s.flip_horizontal), draws.events(s.flip_vertical)
-        if not (moved | deformed | mirrored | flipped).any():
-            return films, masks
-
         angle = draws.uniform(-s.rotation, s.rotation) * moved * (math.pi / 180)
         scale = torch.exp(draws.uniform(-1, 1) * moved * math.log1p(s.zoom))
         shift_x = draws.uniform(-2 * s.shift, 2 * s.shift) * moved
         shift_y = draws.uniform(-2 * s.shift, 2 * s.shift) * moved
+        changed = moved | deformed | mirrored | flipped
+        if not changed.any():
+            return films, masks
+
         sine, cosine = angle.sin() * scale, angle.cos() * scale
         left_right, up_down = 1 - 2 * mirrored.float(), 1 - 2 * flipped.float()
         # In grid_sample's coordinates every side has length 2: rotation needs the aspect ratio.
@@ -65,30 +74,35 @@ class Augmenter:
         both = functional.grid_sample(
             torch.cat([films, masks], 1), grid, mode="bilinear", align_corners=False
         )
-        return both[:, :1], (both[:, 1:] >= 0.5).to(masks.dtype)
+        # Sampling blurs by rounding errors: a film that stays has its own values in any batch.
+        here = _each(changed).to(films.device)
+        films = torch.where(here, both[:, :1], films)
+        return films, torch.where(here, (both[:, 1:] >= 0.5).to(masks.dtype), masks)
 
     def _displacement(self, films: Tensor, deformed: Tensor, draws: _Draws) -> Tensor:
         """Smooth random displacement: a coarse grid of vectors, interpolated bicubically."""
         count, _, height, width = films.shape
         cell = min(height, width) / 4
-        coarse = (count, 2, max(2, round(height / cell)) + 1, max(2, round(width / cell)) + 1)
-        vectors = torch.randn(coarse, generator=draws.generator).to(films.device)
-        field = functional.interpolate(vectors, (height, width), mode="bicubic", align_corners=True)
+        coarse = (2, max(2, round(height / cell)) + 1, max(2, round(width / cell)) + 1)
+        vectors = torch.zeros(count, *coarse)
+        for index, generator in draws.chosen(deformed):
+            vectors[index] = torch.randn(coarse, generator=generator)
+        field = functional.interpolate(
+            vectors.to(films.device), (height, width), mode="bicubic", align_corners=True
+        )
         reach = 2 * self.settings.elastic_size * min(height, width)
         sides = torch.tensor([1 / width, 1 / height]).view(1, 2, 1, 1)
-        amount = (reach * sides * _each(deformed)).to(films.device)
-        return (field * amount).permute(0, 2, 3, 1)
+        return (field * (reach * sides).to(films.device)).permute(0, 2, 3, 1)
 
     def _grey_values(self, films: Tensor, draws: _Draws) -> Tensor:
         s = self.settings
         contrast = torch.where(draws.events(s.contrast), draws.uniform(0.7, 1.4), 1.0)
         brightness = torch.where(draws.events(s.contrast), draws.uniform(-0.4, 0.4), 0.0)
         sign = 1 - 2 * draws.events(s.invert).float()
-        curved = draws.events(s.gamma)
+        curved, exponent = draws.events(s.gamma), torch.exp(draws.uniform(-0.5, 0.5))
         if curved.any():
             films = films.clone()
-            exponent = torch.exp(draws.uniform(-0.5, 0.5))
-            for index in curved.nonzero().flatten().tolist():
+            for index, _ in draws.chosen(curved):
                 films[index] = _gamma(films[index], float(exponent[index]))
         return films * _each(contrast * sign).to(films.device) + _each(brightness).to(films.device)
 
@@ -98,7 +112,7 @@ class Augmenter:
         if not chosen.any():
             return films
         films = films.clone()
-        for index in chosen.nonzero().flatten().tolist():
+        for index, _ in draws.chosen(chosen):
             smooth = _blur(films[index], float(sigma[index]))
             # amount 1 gives the blurred film; below 0 is unsharp masking.
             films[index] += abs(float(amount[index])) ** 0.5 * (
@@ -107,14 +121,15 @@ class Augmenter:
         return films
 
     def _artefacts(self, films: Tensor, draws: _Draws) -> Tensor:
+        """Draws on films that are not the caller's, since `_grey_values` has made new ones."""
         s = self.settings
-        noisy = draws.events(s.noise).float() * draws.uniform(0.02, 0.25)
-        if noisy.any():
-            films = films + draws.noise(films) * _each(noisy).to(films.device)
-        for index in draws.events(s.dropout).nonzero().flatten().tolist():
-            _draw_rectangles(films[index, 0], draws.generator)
-        for index in draws.events(s.letter).nonzero().flatten().tolist():
-            _draw_letter(films[index, 0], draws.generator)
+        noisy, strength = draws.events(s.noise), draws.uniform(0.02, 0.25)
+        for index, generator in draws.chosen(noisy):
+            films[index] += float(strength[index]) * _noise(films[index], generator)
+        for index, generator in draws.chosen(draws.events(s.dropout)):
+            _draw_rectangles(films[index, 0], generator)
+        for index, generator in draws.chosen(draws.events(s.letter)):
+            _draw_letter(films[index, 0], generator)
         return films
 
 
@@ -123,10 +138,11 @@ def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) ->
 
     This is offline augmentation, as in the original.
     """
-    augment, generator = Augmenter(settings), torch.Generator().manual_seed(seed)
+    augment, generator = Augmenter(settings), Generator().manual_seed(seed)
     films, masks = [prepared.films], [prepared.masks]
     for _ in range(settings.views):
-        view, mask = augment(prepared.films, prepared.masks.float(), generator)
+        seeds = film_seeds(len(prepared), generator)
+        view, mask = augment(prepared.films, prepared.masks.float(), seeds)
         films.append(view)
         masks.append(mask > 0)
     return PreparedFilms(torch.cat(films), torch.cat(masks), prepared.places * (settings.views + 1))
@@ -135,23 +151,34 @@ def with_views(prepared: PreparedFilms, settings: AugmentSettings, seed: int) ->
 class _Draws:
     """Random draws for each film of a batch, always in the same order and number."""
 
-    def __init__(self, generator: Generator, count: int) -> None:
-        self.generator = generator
-        self.count = count
+    NUMBERS = 22  # `events` and `uniform` of an augmentation
+
+    def __init__(self, seeds: Tensor) -> None:
+        self.generators = [Generator().manual_seed(seed) for seed in seeds.tolist()]
+        numbers = [torch.rand(self.NUMBERS, generator=each) for each in self.generators]
+        self._columns: Iterator[Tensor] = iter(
+            torch.stack(numbers, 1) if numbers else torch.empty(self.NUMBERS, 0)
+        )
 
     def events(self, probability: float) -> Tensor:
-        return torch.rand(self.count, generator=self.generator) < probability
+        return next(self._columns) < probability
 
     def uniform(self, low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(self.count, generator=self.generator)
+        return low + (high - low) * next(self._columns)
 
-    def noise(self, films: Tensor) -> Tensor:
-        """Normal noise of the films' shape, drawn on their device: faster than on the CPU."""
-        if films.device.type == "cpu":
-            return torch.randn(films.shape, generator=self.generator)
-        seed = int(torch.randint(2**62, (), generator=self.generator))
-        there = Generator(films.device).manual_seed(seed)
-        return torch.randn(films.shape, generator=there, device=films.device)
+    def chosen(self, events: Tensor) -> Iterator[tuple[int, Generator]]:
+        """The films to which an event happens, with the generators of what else they need."""
+        for index in events.nonzero().flatten().tolist():
+            yield index, self.generators[index]
+
+
+def _noise(film: Tensor, generator: Generator) -> Tensor:
+    """Normal noise of a film's shape, drawn on its device: faster than on the CPU."""
+    if film.device.type == "cpu":
+        return torch.randn(film.shape, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    there = Generator(film.device).manual_seed(seed)
+    return torch.randn(film.shape, generator=there, device=film.device)
 
 
 def _each(values: Tensor) -> Tensor:

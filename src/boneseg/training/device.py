@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 
-def training_device() -> torch.device:
-    """Return CUDA where available, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def training_device(number: int | None = None) -> torch.device:
+    """Return CUDA where available, else the CPU. number: of the GPU, or None for the current."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda" if number is None else f"cuda:{number}")
 
 
 def training_dtype(asked: str, on: torch.device) -> torch.dtype:

@@ -12,6 +12,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -24,15 +25,17 @@ from boneseg.errors import TrainingError
 from boneseg.networks import build
 from boneseg.preprocessing import Preparation
 from boneseg.training import checkpoint
-from boneseg.training.augmentation import Augmenter, with_views
+from boneseg.training.augmentation import Augmenter, film_seeds, with_views
+from boneseg.training.batch_norm import replace_norms
 from boneseg.training.checkpoint import Checkpoint, State, Weights
-from boneseg.training.collapse_guard import collapse, constant_dice, mean_dice, predict
-from boneseg.training.device import (
-    move_if_it_fits,
-    record_cuda_graph,
-    training_device,
-    training_dtype,
+from boneseg.training.collapse_guard import (
+    collapse,
+    constant_dice,
+    film_figures,
+    mean_dice,
+    predict,
 )
+from boneseg.training.device import move_if_it_fits, record_cuda_graph, training_dtype
 from boneseg.training.history import Check, write_history
 from boneseg.training.losses import Objective
 from boneseg.training.optimiser import (
@@ -41,6 +44,7 @@ from boneseg.training.optimiser import (
     restore_optimiser_state,
     update_average,
 )
+from boneseg.training.ranks import Ranks
 from boneseg.training.run_folder import CHECKPOINT, TrainingPlan, check_unchanged
 from boneseg.training.sampler import balancing_weights, films_of_step
 from boneseg.training.schedule import rate
@@ -56,7 +60,10 @@ Report = Callable[[Check], None]
 
 
 class Loop:
-    """The training loop: the network and its state."""
+    """The training loop: the network and its state.
+
+    With several `ranks`, each of them runs the loop, and they hold the same state.
+    """
 
     def __init__(
         self,
@@ -66,11 +73,13 @@ class Loop:
         out: Path,
         weights: Weights | None,
         report: Report | None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.plan, self.recipe = plan, plan.recipe
         self.out, self.report, self.weights = out, report, weights
+        self.ranks = ranks or Ranks()
         prepared, self.validation = self._prepared(training, validation)
-        self.device = training_device()
+        self.device = self.ranks.device
         self.dtype = training_dtype(self.recipe.run.precision, self.device)
         self.films, self.masks = move_if_it_fits(self.device, prepared.films, prepared.masks)
         self.constant = constant_dice(self.validation.masks)
@@ -78,7 +87,8 @@ class Loop:
         self.clock = time.monotonic if self.recipe.run.clock == "wall" else time.process_time
         self.started = self.clock()
         self.saved_at = -math.inf
-        make_folder(out, "choose another folder for --out")
+        if self.ranks.leads:
+            make_folder(out, "choose another folder for --out")
         self._new_attempt()
         self.best = _copied(self.average)
 
@@ -101,6 +111,12 @@ class Loop:
         self.check_epochs = math.ceil(10 / self.epoch_steps)  # or checks would take too long
         return prepared, prepare_films(validation, preparation)
 
+    def check_equal(self) -> None:
+        """Raise TrainingError if another process has other films, settings or progress."""
+        if not self.ranks.alone:
+            progress = f"{self.state.attempt} {self.state.step} {version('boneseg')}"
+            self.ranks.check_equal(f"{self.plan.model_dump_json()} {progress}")
+
     def run(self) -> None:
         """Train from the current state to the end of the schedule."""
         self._attempt()
@@ -117,7 +133,7 @@ class Loop:
             loss = self._step()
             self.state.loss_sum += loss
             self.state.loss_count += 1
-            self.state.seconds = self.clock() - self.started
+            self.state.seconds = self._seconds()
             if not math.isfinite(loss):
                 self._restart("the loss is not finite")
             elif self._check_is_due():
@@ -157,11 +173,12 @@ class Loop:
         if self.weights is not None:
             network.load_state_dict(self.weights)
         network = network.to(self.device)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average: nn.Module = copy.deepcopy(network)
+        self.network = replace_norms(network, self.ranks)
         self.optimiser = build_optimiser(self.network, self.recipe.optimiser)
         self.objective = Objective(self.network, self.recipe.loss)
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.ranks.alone:
             with self._arithmetic():
                 record_cuda_graph(self.objective, (self.batch, *self.validation.films.shape[1:]))
 
@@ -176,6 +193,10 @@ class Loop:
     def _seed(self) -> int:
         return self.recipe.run.seed + 7919 * self.state.attempt
 
+    def _seconds(self) -> float:
+        """The time since the start, by the clock of the process that leads."""
+        return self.ranks.agreed(self.clock() - self.started)
+
     def _done(self) -> float:
         """The completed fraction of this attempt's schedule."""
         if self.recipe.run.minutes is None:
@@ -185,20 +206,22 @@ class Loop:
 
     def _step(self) -> float:
         """Train on one batch and return its loss."""
-        state = self.state
-        chosen = films_of_step(self._seed(), state.step, self.weights_of_films, self.batch)
+        state, share = self.state, self.ranks.share
+        chosen = share(films_of_step(self._seed(), state.step, self.weights_of_films, self.batch))
         generator = torch.Generator().manual_seed(self._seed() * 2**20 + state.step)
         films = self.films[chosen].to(self.device)
         masks = self.masks[chosen].to(self.device).float()
-        films, masks = self.augment(films, masks, generator)
+        films, masks = self.augment(films, masks, share(film_seeds(self.batch, generator)))
         films = films.contiguous(memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.objective.train()
         self.optimiser.zero_grad(set_to_none=True)
         with self._arithmetic():
-            loss = self.objective(films, masks)
+            loss = self.objective(films, masks) * (len(chosen) / self.batch)
         loss.backward()
+        gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
+        self.ranks.add([loss, *gradients])
         if self.recipe.optimiser.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
@@ -220,9 +243,12 @@ class Loop:
 
     def _check(self) -> None:
         state = self.state
-        probabilities = predict(self.average, self.validation.films.to(self.device))
-        dice = mean_dice(probabilities, self.validation.masks)
-        trouble = collapse(probabilities, dice, self.constant)
+        kept, share = self.validation, self.ranks.share
+        films, masks = share(kept.films), share(kept.masks)
+        figures = film_figures(predict(self.average, films.to(self.device)), masks)
+        figures = self.ranks.gathered(figures, len(kept))
+        dice = float(figures[:, 0].mean())
+        trouble = collapse(figures, self.constant)
         state.strikes = state.strikes + 1 if trouble else 0
         gave_up = self._guarded() and state.strikes >= STRIKES
         row = self._row(dice)
@@ -233,7 +259,7 @@ class Loop:
         state.sound = state.sound or not trouble
         if dice > state.best_dice and "finite" not in trouble:
             state.best_dice, self.best = dice, _copied(self.average)
-        state.seconds = state.checked_at = self.clock() - self.started
+        state.seconds = state.checked_at = self._seconds()
         if self.report:
             self.report(row)
         if gave_up:
@@ -266,7 +292,7 @@ class Loop:
         if late and old.sound:  # the best weights are from before the collapse
             return
         if late or not self.recipe.run.guard or old.attempt >= MAX_RESTARTS:
-            write_history(old.history, self.out / "history.csv")
+            self._write_history()
             advice = "increase run.minutes" if late else "check the masks, or try another recipe"
             times = counted(old.attempt + 1, "time")
             raise TrainingError(f"{self.out}: the run collapsed {times} ({reason}); {advice}")
@@ -282,7 +308,13 @@ class Loop:
         self._new_attempt()
         self._save()
 
+    def _write_history(self) -> None:
+        if self.ranks.leads:
+            write_history(self.state.history, self.out / "history.csv")
+
     def _save(self) -> None:
+        if not self.ranks.leads:
+            return
         saved = Checkpoint(
             plan=self.plan,
             state=self.state,
@@ -292,7 +324,7 @@ class Loop:
             optimiser=optimiser_state(self.optimiser),
         )
         checkpoint.save(self.out / CHECKPOINT, saved)
-        write_history(self.state.history, self.out / "history.csv")
+        self._write_history()
         self.saved_at = time.monotonic()
 
 

@@ -1,8 +1,9 @@
 """The losses by name, and weighted sums of them.
 
 A loss takes logits and a target of 0 or 1 (both float N x 1 x H x W), then its parameters, which
-are floats with defaults, and returns a scalar. It is computed in float32. In a recipe, `loss.NAME`
-is its weight and `loss.NAME_PARAMETER` a parameter.
+are floats with defaults, and returns a scalar: a mean over films, or it can be used on one device
+only. It is computed in float32. In a recipe, `loss.NAME` is its weight and `loss.NAME_PARAMETER` a
+parameter.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import cache
 from inspect import signature
 from typing import Concatenate
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,6 +75,23 @@ def total_loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor
             values = (settings.value(key, default) for key, default in parameters(name).items())
             total = total + weight * loss(logits, target, *values)
     return total
+
+
+def losses_of_whole_batches(settings: LossSettings) -> list[str]:
+    """The losses in use that are not a mean over films, so that no batch can be divided."""
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 1, 8, 8, generator=draw)
+    target = torch.rand(3, 1, 8, 8, generator=draw) < torch.tensor([0.1, 0.3, 0.8]).view(3, 1, 1, 1)
+    target = target.float()
+    found = []
+    for name, loss in LOSSES.items():
+        values = [settings.value(key, default) for key, default in parameters(name).items()]
+        if settings.value(name, 0.0):
+            whole = loss(logits, target, *values)
+            parts = [loss(logits[n : n + 1], target[n : n + 1], *values) for n in range(3)]
+            if not torch.allclose(whole, torch.stack(parts).mean(), rtol=1e-4):
+                found.append(name)
+    return found
 
 
 class Objective(nn.Module):

@@ -48,6 +48,13 @@ def test_films_and_masks_may_lie_in_folders_of_their_own(films: Path, run: Path)
     assert lost.stderr.count("\n") == 1
 
 
+def test_more_devices_than_there_are_is_one_line(films: Path, tmp_path: Path) -> None:
+    done = boneseg("train", films, "--out", tmp_path / "run", "--devices", 99_999)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--devices 99999: this machine has " in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_says_nothing_but_its_own(films: Path, tmp_path: Path) -> None:
     words = ("train", films, "--out", tmp_path / "run", "--recipe", "fast", "--epochs", 1)
     done = boneseg_process(*words)

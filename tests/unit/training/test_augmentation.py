@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from boneseg.preprocessing import Placement
 from boneseg.recipes.settings import AugmentSettings
-from boneseg.training.augmentation import Augmenter, with_views
+from boneseg.training.augmentation import Augmenter, film_seeds, with_views
 from boneseg.training.tensors import PreparedFilms
 
 OFF = AugmentSettings().off()
@@ -21,8 +21,9 @@ def bones(height: int = 96, width: int = 64) -> tuple[Tensor, Tensor]:
     return mask * 2 - 1, mask
 
 
-def seeded(seed: int = 0) -> Generator:
-    return torch.Generator().manual_seed(seed)
+def seeded(seed: int = 0, count: int = 6) -> Tensor:
+    """A seed for each of the films."""
+    return film_seeds(count, Generator().manual_seed(seed))
 
 
 def test_without_augmentation_nothing_changes() -> None:
@@ -38,6 +39,28 @@ def test_the_same_seed_gives_the_same_view() -> None:
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])
     assert not torch.equal(one[0], Augmenter(AugmentSettings())(films, masks, seeded(4))[0])
+
+
+def test_a_film_is_augmented_in_the_same_way_in_any_batch() -> None:
+    """So that a batch may be divided among devices."""
+    films, masks = bones()
+    films = films + 0.3 * torch.randn(films.shape, generator=Generator().manual_seed(9))
+    half = dict.fromkeys(AugmentSettings().off().model_dump(), 0.5)
+    settings = AugmentSettings.model_validate(
+        half | {"rotation": 20, "elastic_size": 0.02, "views": 0}
+    )
+    augment, seeds = Augmenter(settings), seeded(5)
+    together = augment(films, masks, seeds)
+    for part in (slice(0, 1), slice(1, 3), slice(3, 6)):
+        alone = augment(films[part], masks[part], seeds[part])
+        torch.testing.assert_close(alone[0], together[0][part])
+        assert torch.equal(alone[1], together[1][part])
+
+
+def test_an_empty_part_of_a_batch_is_augmented() -> None:
+    films, masks = bones()
+    views, drawn = Augmenter(AugmentSettings())(films[:0], masks[:0], seeded(count=0))
+    assert views.shape == drawn.shape == films[:0].shape
 
 
 def test_the_input_is_left_as_it_was() -> None:
@@ -68,7 +91,7 @@ def test_rotation_keeps_angles_on_films_that_are_not_square() -> None:
     rows, columns = torch.meshgrid(torch.arange(200), torch.arange(80), indexing="ij")
     disc = ((rows - 100) ** 2 + (columns - 40) ** 2 < 20**2).float().expand(8, 1, 200, 80)
     turn = OFF.model_copy(update={"geometry": 1.0, "zoom": 0.0, "shift": 0.0, "rotation": 90.0})
-    _, drawn = Augmenter(turn)(disc * 1.0, disc * 1.0, seeded())
+    _, drawn = Augmenter(turn)(disc * 1.0, disc * 1.0, seeded(count=8))
     assert (drawn.sum((1, 2, 3)) / disc.sum((1, 2, 3)) - 1).abs().max() < 0.03
     assert ((drawn != disc).float().sum((1, 2, 3)) / disc.sum((1, 2, 3))).max() < 0.1
 
@@ -78,7 +101,7 @@ def test_rotation_keeps_angles_on_films_that_are_not_square() -> None:
 )
 def test_grey_values_change_and_the_mask_does_not(name: str) -> None:
     films, masks = bones()
-    films = films + 0.3 * torch.randn(films.shape, generator=seeded(9))
+    films = films + 0.3 * torch.randn(films.shape, generator=Generator().manual_seed(9))
     views, drawn = Augmenter(OFF.model_copy(update={name: 1.0}))(films, masks, seeded())
     assert torch.equal(drawn, masks)
     assert torch.isfinite(views).all()

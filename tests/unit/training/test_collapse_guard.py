@@ -16,7 +16,7 @@ from boneseg.preprocessing import Preparation
 from boneseg.recipes.builtin import BUILT_IN
 from boneseg.simulate import simulate
 from boneseg.training import loop as training
-from boneseg.training.collapse_guard import collapse, mean_dice, predict
+from boneseg.training.collapse_guard import collapse, film_figures, mean_dice, predict
 from boneseg.training.tensors import prepare_films
 from boneseg.training.train import train
 from tests.support.training import SMALL, recipe
@@ -25,8 +25,18 @@ SMALL += ["network.levels=3"]
 
 
 def test_an_empty_prediction_without_bone_is_not_a_collapse() -> None:
-    assert collapse(torch.zeros(3, 1, 8, 8), 1.0, 1.0) == ""
-    assert collapse(torch.zeros(3, 1, 8, 8), 0.9, 0.9) == "all background"
+    nothing, bone = torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8, dtype=torch.bool)
+    assert collapse(film_figures(nothing, bone), 1.0) == ""
+    bone[0, 0, 0, 0] = True
+    assert collapse(film_figures(nothing, bone), 0.9) == "all background"
+
+
+def test_one_film_whose_prediction_is_not_finite_is_a_collapse() -> None:
+    bone = torch.rand(3, 1, 8, 8) > 0.5
+    found = bone.float()
+    found[1, 0, 2, 2] = math.nan
+    assert collapse(film_figures(found, bone), 0.5) == "predictions are not finite"
+    assert film_figures(found, bone)[:, 2].tolist() == [1, 0, 1]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from boneseg.training.losses import (
     bce_loss,
     dice_loss,
     focal_loss,
+    losses_of_whole_batches,
     supervised_loss,
     total_loss,
 )
@@ -99,3 +100,19 @@ def test_deep_supervision_weighs_coarse_levels_less() -> None:
     right = supervised_loss([fine, coarse], TARGET, settings)
     wrong = supervised_loss([torch.zeros_like(fine), coarse], TARGET, settings)
     assert supervised_loss([fine], TARGET, settings) < right < wrong
+
+
+def test_built_in_losses_are_means_over_films() -> None:
+    """So that several devices may divide a batch."""
+    settings = LossSettings(dice=1, bce=1, focal=1)
+    assert losses_of_whole_batches(settings) == []
+
+
+def test_a_loss_over_the_whole_batch_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def batch_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        found = logits.sigmoid()
+        return 1 - 2 * (found * target).sum() / (found.sum() + target.sum())
+
+    monkeypatch.setitem(LOSSES._entries, "batch_dice", batch_dice)
+    assert losses_of_whole_batches(LossSettings.model_validate({"batch_dice": 1})) == ["batch_dice"]
+    assert losses_of_whole_batches(LossSettings()) == []

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util import runtime
+from boneseg._util.cores import available_cores
 from boneseg._util.disposable import DiedError, Disposable, Room, answer_with
 from boneseg.radiograph.dicom.codestream import Codestream, Shape
 
@@ -204,14 +205,7 @@ def _jpeg(data: memoryview, out: Pixels) -> None:
 
 
 def _jpeg_2000(data: memoryview, out: Pixels) -> None:
-    _codec("jpeg2k")(data, numthreads=_cores(), out=out)
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    _codec("jpeg2k")(data, numthreads=available_cores(), out=out)
 
 
 def _jpeg_ls(data: memoryview, out: Pixels) -> None:

@@ -1,0 +1,87 @@
+"""Several processes train one network as one process does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from boneseg.dataset.open import Dataset
+from boneseg.errors import UsageError
+from boneseg.training import loop as training
+from boneseg.training.history import Check
+from boneseg.training.losses import LOSSES
+from boneseg.training.placement import Place
+from boneseg.training.train import train
+from tests.support.training import SMALL, recipe
+
+SMALL += ["network.levels=3"]
+TWO = (Place(0, 2), Place(1, 2, local=1))
+# The rate of the first steps of the default recipe, whose warm-up takes hundreds.
+QUICK = recipe("run.epochs=10", "run.batch=5", "optimiser.learning_rate=3e-4", "run.ema=0.9")
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The loss of each step, as it comes."""
+    kept: list[float] = []
+    step = training.Loop._step
+
+    def recorded(loop: training.Loop) -> float:
+        kept.append(step(loop))
+        return kept[-1]
+
+    monkeypatch.setattr(training.Loop, "_step", recorded)
+    return kept
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_and_resume(
+    phantoms: Dataset, tmp_path: Path, losses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same losses as one; after an interruption, the same weights, bit for bit; and a run that
+    two have begun, one goes on with."""
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    train(phantoms, QUICK, tmp_path / "one")
+    alone = list(losses)
+    losses.clear()
+
+    def copy(check: Check) -> None:
+        """Keep the run as it would be, had it been killed here."""
+        if 0.4 < check.done < 1:
+            for name in ("again", "other"):
+                shutil.copytree(tmp_path / "two", tmp_path / name, dirs_exist_ok=True)
+
+    whole = train(phantoms, QUICK, tmp_path / "two", places=TWO, report=copy)
+    assert len(losses) == len(alone) >= 20
+    assert losses[:20] == pytest.approx(alone[:20], abs=1e-5)
+    losses.clear()
+    again = train(phantoms, QUICK, tmp_path / "again", places=TWO, resume=True)
+    assert 0 < len(losses) < len(alone)
+    ours, theirs = again.network.state_dict(), whole.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    other = train(phantoms, QUICK, tmp_path / "other", resume=True)
+    assert other.history[-1].step == whole.history[-1].step
+    assert other.best_dice == pytest.approx(whole.best_dice, abs=0.02)
+
+
+def test_a_loss_that_is_not_a_mean_over_films_needs_one_device(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def largest(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (logits - target).square().amax()
+
+    monkeypatch.setitem(LOSSES._entries, "largest", largest)
+    with pytest.raises(UsageError, match=r"loss\.largest: is not a mean over the films"):
+        train(phantoms, QUICK.with_settings(["loss.largest=1"]), tmp_path / "run", places=TWO)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_step_with_fewer_films_than_processes_is_refused(
+    phantoms: Dataset, tmp_path: Path
+) -> None:
+    three = tuple(Place(rank, 3, local=rank) for rank in range(3))
+    with pytest.raises(UsageError, match="3 devices cannot share a step of 2 films"):
+        train(phantoms, recipe("run.batch=2", "run.epochs=1"), tmp_path / "run", places=three)
