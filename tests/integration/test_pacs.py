@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import threading
@@ -12,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from boneseg._util.scratch import scratch
 from boneseg.errors import ServiceError
 from boneseg.masks.formats.dicom_seg.write import segmentation_uid
 from boneseg.pacs.dicomweb.client import DicomWeb
@@ -83,6 +85,41 @@ def test_watch_finds_new_films_with_few_requests(tmp_path, server, engine, room)
         server.put(orthanc.study(tmp_path / "c", 1, StudyDate="20200101")[0])
         assert watch.round(since="20210101") == []
         assert [outcome.state for outcome in watch.round(since="20200101")] == ["stored"]
+
+
+@needs_orthanc
+def test_copies_leave_one_segmentation_a_film_though_one_is_killed(
+    tmp_path, server, engine, monkeypatch
+):
+    """Two at once, one of which ends over its second film; and neither trusts an old list."""
+    monkeypatch.setattr("boneseg.pacs.dicomweb.watch.FRESH", 0.0)
+    paths = [path for name in "abc" for path in orthanc.study(tmp_path / name, 2)]
+    for path in paths:
+        server.put(path)
+    killed, outcomes = threading.Event(), []
+
+    def ends(outcome):
+        killed.set()
+        raise SystemExit
+
+    def copy(report):
+        with (
+            DicomWeb(server.web, netrc=server.netrc) as web,
+            scratch(tmp_path / "scratch") as room,
+            contextlib.suppress(SystemExit),
+        ):
+            Watch(web, engine, room, report=report).round()
+
+    copies = [threading.Thread(target=copy, args=(one,)) for one in (ends, outcomes.append)]
+    for thread in copies:
+        thread.start()
+    for thread in copies:
+        thread.join()
+    assert killed.is_set()
+    assert {outcome.state for outcome in outcomes} <= {"stored", "there"}
+    films_there = [str(pydicom.dcmread(path).SOPInstanceUID) for path in paths]
+    found = sorted(str(found.SOPInstanceUID) for found in server.segmentations())
+    assert found == sorted(segmentation_uid(film, engine.bundle.card.model) for film in films_there)
 
 
 @needs_orthanc

@@ -7,12 +7,15 @@
 
 The UID of a segmentation is derived from those of its film and of the model, so the server is
 queried for it before anything is computed: an interrupted run loses nothing, and nothing is stored
-twice. A failed film is retried later and does not affect others.
+twice. A failed film is retried later and does not affect others. Several processes may watch one
+server: each takes studies and films in a random order, and looks again for a segmentation if its
+list is old, so that they rarely segment the same film.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -35,6 +38,7 @@ from boneseg.pacs.segment import segment
 MODALITIES = ("CR", "DX")
 MOST_CRASHES = 2  # over a film, before it is skipped
 LONGEST_PAUSE = 60.0  # seconds between two failing rounds
+FRESH = 2.0  # seconds for which a list of films counts as complete
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,12 @@ class Outcome:
 
 @dataclass
 class _Listing:
-    """The objects of a study by UID, the names of its series, and those that failed."""
+    """The objects of a study by UID, the names of its series, and those that failed.
+
+    time: when it was begun, by the clock of the watch.
+    """
+
+    time: float
 
     films: dict[str, Instance] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -129,7 +138,9 @@ class Watch:
         Raises ServiceError where the server is unreachable, refuses access, or cannot list studies.
         """
         outcomes: list[Outcome] = []
-        for study in list(self.web.studies(since)):
+        studies = list(self.web.studies(since))
+        random.shuffle(studies)
+        for study in studies:
             count, again = self._checked.get(study.uid, (None, -math.inf))
             if count != study.count:
                 self._stored.pop(study.uid, None)
@@ -149,7 +160,7 @@ class Watch:
         """The outcomes of a study; a refused study does not block others."""
         name = hashed("study", study.uid)
         try:
-            outcomes, names = self._study(study.uid)
+            outcomes, names = self._study(study.uid, shuffled=True)
         except (UnreachableError, AccessError):
             raise
         except Exception as error:
@@ -161,11 +172,14 @@ class Watch:
         self._checked[study.uid] = study.count, again
         return outcomes
 
-    def _study(self, uid: str) -> tuple[list[Outcome], list[str]]:
+    def _study(self, uid: str, *, shuffled: bool = False) -> tuple[list[Outcome], list[str]]:
         """The outcomes of a study's films, and the retry keys of its films and series."""
         listing = self._list(uid)
         outcomes, names = list(listing.failed), listing.names
-        for film in listing.films.values():
+        films = list(listing.films.values())
+        if shuffled:
+            random.shuffle(films)
+        for film in films:
             if film.modality in self.modalities:
                 names.append(film_name(film.uid))
                 if self._retries.is_due(names[-1]):
@@ -175,7 +189,7 @@ class Watch:
 
     def _list(self, uid: str) -> _Listing:
         """List the objects of a study; a series that cannot be listed is one of the outcomes."""
-        listing = _Listing()
+        listing = _Listing(self._clock())
         for series in list(self.web.series(uid)):
             name = hashed("series", series.uid)
             listing.names.append(name)
@@ -201,7 +215,8 @@ class Watch:
         try:
             if name in self._stored[film.study] or wanted in listing.films:
                 return Outcome(name, "there")
-            if listing.failed and self.web.has(film.study, wanted):  # not all objects are listed
+            is_incomplete = listing.failed or self._clock() - listing.time > FRESH
+            if is_incomplete and self.web.has(film.study, wanted):
                 return Outcome(name, "there")
             self._refuse_after_crashes(film.uid)
             with self.scratch.work(digest(film.uid)) as folder:
