@@ -11,11 +11,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 ORTHANC_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 STORESCU, ECHOSCU = shutil.which("storescu"), shutil.which("echoscu")
+POSTGRES = next((path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
 
 needs_browser = pytest.mark.browser
 needs_gpu = pytest.mark.gpu
 needs_orthanc = pytest.mark.pacs("orthanc")
 needs_dcmtk = pytest.mark.pacs("dcmtk")
+needs_postgres = pytest.mark.skipif(POSTGRES is None, reason="needs Debian's postgresql")
 
 
 def missing(mark: pytest.Mark) -> str | None:

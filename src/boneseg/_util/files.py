@@ -24,7 +24,7 @@ JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | Non
 
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # folders of films and of masks
 HIDDEN = ".boneseg"  # the light box's own folder in a folder of films
-RUNS = ("checkpoint.safetensors", "plan.json", "tune.db")  # of train, crossval and tune
+RUNS = ("checkpoint.safetensors", "plan.json", "tune.db", "study.json")  # of train, crossval, tune
 STALE = 3600.0  # seconds after which a temporary file counts as abandoned
 LARGEST = 2**30  # bytes of a file that is read at once, enough for a report of a million films
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(new|old)")  # the names that `_beside` gives

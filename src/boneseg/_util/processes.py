@@ -3,8 +3,8 @@
 with workers(2, out) as pool:
     pool.submit(train_one_fold, task)
 
-with workers(2, out, films) as pool:                  # each worker gets `films` once
-    pool.submit(with_shared, train_one_fold, task)    # train_one_fold(films, task)
+with workers(2, out, films) as pool:                       # each worker gets `films` once
+    pool.submit(with_shared, train_one_fold, task, out)    # train_one_fold(films, task, out)
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from boneseg._util import runtime
 from boneseg._util.quiet import undecided_start_method
 from boneseg.errors import TrainingError
 
 S = TypeVar("S")
-T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 _shared: Any = None  # in a worker: the argument that all its tasks share
@@ -61,9 +61,9 @@ def workers(
         parent.close()
 
 
-def with_shared(function: Callable[[S, T], R], task: T) -> R:
-    """In a worker: call a function with the shared argument and a task."""
-    return function(_shared, task)
+def with_shared(function: Callable[[S, *Ts], R], *rest: *Ts) -> R:
+    """In a worker: call a function with the shared argument and the rest."""
+    return function(_shared, *rest)
 
 
 def _start(parent: Connection, shared: object) -> None:

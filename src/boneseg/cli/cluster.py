@@ -1,8 +1,9 @@
-"""segment --cluster."""
+"""The option --cluster: archives of segment; folds and trials of crossval, compare and tune."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from boneseg._util.console import say
 from boneseg._util.text import counted
 from boneseg.cli.common import print_json
 from boneseg.cli.progress import Progress as Bar
+from boneseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from boneseg._util.pools import Pool
     from boneseg.cluster.archive import Progress
     from boneseg.cluster.results import Row
 
@@ -73,6 +76,26 @@ def segment_on_cluster(
         counts = ("done", "failed", "there", "repeated")
         print_json({name: getattr(done, name) for name in counts} | {"results": job.results})
     return 1 if done.failed else 0
+
+
+@contextmanager
+def task_pool(
+    address: str | None, parallel: int, cores: int, checkpoints: str | None
+) -> Iterator[Pool]:
+    """Where folds or trials run: on a cluster, or `parallel` at once on this machine."""
+    if address is None:
+        from boneseg._util.pools import local_pool
+
+        if checkpoints is not None:
+            raise UsageError("--checkpoints: needs --cluster")
+        yield local_pool(parallel)
+        return
+    if parallel != 1:
+        raise UsageError("--parallel: is for one machine; omit it with --cluster")
+    from boneseg.cluster.tasks import cluster_pool
+
+    with cluster_pool(address, cores, checkpoints) as pool:
+        yield pool
 
 
 def _words(progress: Progress) -> str:

@@ -60,6 +60,9 @@ Formats = Annotated[
     str,
     Option("--format", help=f"Comma-separated formats: {FORMAT_NAMES}.", panel=OUTPUT),
 ]
+WorkerCores = Annotated[
+    int, Option("--worker-cores", help="Cores of each worker.", panel=CLUSTER, min=1)
+]
 SMALLEST_OVERLAY = 16  # px
 OverlaySize = Annotated[
     str,

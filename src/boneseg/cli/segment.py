@@ -23,6 +23,7 @@ from boneseg.cli.common import (
     KeepNames,
     Model,
     OverlaySize,
+    WorkerCores,
     chosen_formats,
     longest_side,
     print_json,
@@ -92,9 +93,7 @@ def segment(
             metavar="ADDRESS",
         ),
     ] = None,
-    worker_cores: Annotated[
-        int, Option("--worker-cores", help="Cores of each worker.", panel=CLUSTER, min=1)
-    ] = 2,
+    worker_cores: WorkerCores = 2,
     max_failures: Annotated[
         int | None,
         Option("--max-failures", help="Stop after more failed films.", panel=CLUSTER, min=0),

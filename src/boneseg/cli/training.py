@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from boneseg._util.cores import available_cores
 from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
 from boneseg.cli.arguments import Argument
+from boneseg.cli.cluster import task_pool
 from boneseg.cli.common import (
     Data,
     Images,
@@ -22,10 +22,12 @@ from boneseg.cli.common import (
     KeepNames,
     Labels,
     Masks,
+    WorkerCores,
     print_json,
 )
 from boneseg.cli.progress import Progress
 from boneseg.cli.training_options import (
+    Checkpoints,
     Devices,
     Epochs,
     FoldMinutes,
@@ -44,9 +46,12 @@ from boneseg.cli.training_options import (
     RunsFolder,
     SearchSpace,
     Settings,
+    Storage,
+    TaskCluster,
     TrialMinutes,
     Trials,
     TrialsFolder,
+    asked_settings,
 )
 from boneseg.errors import UsageError
 
@@ -122,6 +127,9 @@ def crossval(
     epochs: Epochs = None,
     init: HeldOutInit = None,
     parallel: ParallelFolds = 1,
+    cluster: TaskCluster = None,
+    worker_cores: WorkerCores = 2,
+    checkpoints: Checkpoints = None,
     resume: Resume = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
@@ -133,7 +141,8 @@ def crossval(
     from boneseg.experiments.crossval_report import write_crossval_report
 
     dataset = _dataset(data, images, masks, labels, keep_names)
-    with sole_writer(out):
+    pools = task_pool(cluster, parallel, worker_cores, checkpoints)
+    with sole_writer(out), pools as pool:
         with Progress("cross-validating") as progress:
             behind: dict[int, float] = {}  # progress by fold; folds may finish in any order
 
@@ -151,7 +160,7 @@ def crossval(
                 out,
                 folds=folds,
                 resume=resume,
-                parallel=parallel,
+                pool=pool,
                 init=start,
                 report=report,
             )
@@ -177,19 +186,23 @@ def compare(
     minutes: FoldMinutes = None,
     epochs: Epochs = None,
     parallel: ParallelFolds = 1,
+    cluster: TaskCluster = None,
+    worker_cores: WorkerCores = 2,
+    checkpoints: Checkpoints = None,
     resume: Resume = False,
     labels: Labels = None,
     keep_names: KeepNames = False,
     as_json: Json = False,
 ) -> int:
     """Cross-validate recipes on the same folds and test their differences for significance."""
-    asked = _asked_settings("compare", settings, minutes, epochs)
+    asked = asked_settings("compare", settings, minutes, epochs)
     from boneseg.experiments.compare import compare_recipes
     from boneseg.experiments.comparison_report import write_compare_report
 
     data, names = (Path(names[0]), names[1:]) if images is None and masks is None else (None, names)
     dataset = _dataset(data, images, masks, labels, keep_names)
-    with sole_writer(out):
+    pools = task_pool(cluster, parallel, worker_cores, checkpoints)
+    with sole_writer(out), pools as pool:
         with Progress("comparing") as progress:
             behind: dict[tuple[str, int], float] = {}
 
@@ -205,7 +218,7 @@ def compare(
                 folds=folds,
                 settings=asked,
                 resume=resume,
-                parallel=parallel,
+                pool=pool,
                 report=report,
             )
         write_compare_report(out / "report.html", found)
@@ -230,6 +243,10 @@ def tune(
     minutes: TrialMinutes = None,
     epochs: Epochs = None,
     parallel: ParallelTrials = 1,
+    cluster: TaskCluster = None,
+    worker_cores: WorkerCores = 2,
+    checkpoints: Checkpoints = None,
+    storage: Storage = None,
     resume: Resume = False,
     keep_names: KeepNames = False,
     as_json: Json = False,
@@ -242,13 +259,16 @@ def tune(
     from boneseg.experiments.tune import tune_recipe
 
     dataset = _dataset(data, images, masks, labels, keep_names)
-    with Progress("tuning") as progress:
+    if cluster not in (None, "local") and storage is None:
+        raise UsageError(f"tune --cluster {cluster}: needs --storage, which the machines share")
+    pools = task_pool(cluster, parallel, worker_cores, checkpoints)
+    with sole_writer(out), pools as pool, Progress("tuning") as progress:
         ended: set[int] = set()
 
         def report(trial: int, check: Check) -> None:
             words = f"trial {trial} of {trials}  Dice {check.dice:.4f}"
             behind = trial + check.done
-            if trial and parallel > 1:  # reported when finished, in any order
+            if trial and not pool.in_process:  # reported when finished, in any order
                 ended.add(trial)
                 behind = 1 + len(ended)
             progress.at(min(1.0, behind / (trials + 1)), words)
@@ -260,7 +280,8 @@ def tune(
             trials=trials,
             space=asked,
             resume=resume,
-            parallel=parallel,
+            pool=pool,
+            storage=storage,
             report=report,
         )
     if as_json:
@@ -368,17 +389,4 @@ def _chosen_recipe(
 ) -> Recipe:
     from boneseg.recipes.builtin import load_recipe
 
-    return load_recipe(name).with_settings(_asked_settings(verb, settings, minutes, epochs))
-
-
-def _asked_settings(
-    verb: str, settings: list[str] | None, minutes: float | None, epochs: int | None
-) -> list[str]:
-    if minutes is not None and epochs is not None:
-        raise UsageError(f"{verb}: give either --minutes or --epochs")
-    if not (minutes is None or 0 < minutes < math.inf) or not (epochs is None or epochs > 0):
-        raise UsageError(f"{verb}: give --minutes or --epochs above 0")
-    asked = list(settings or [])
-    asked += [f"run.minutes={minutes}"] if minutes is not None else []
-    asked += [f"run.epochs={epochs}"] if epochs is not None else []
-    return asked
+    return load_recipe(name).with_settings(asked_settings(verb, settings, minutes, epochs))

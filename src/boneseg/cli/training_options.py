@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 from boneseg.cli.arguments import Argument, Option
-from boneseg.cli.common import ADVANCED, MODEL, OUTPUT, TRAINING
+from boneseg.cli.common import ADVANCED, CLUSTER, MODEL, OUTPUT, TRAINING
+from boneseg.errors import UsageError
 
 RecipeName = Annotated[
     str, Option("--recipe", help="Built-in recipe or TOML file.", panel=TRAINING)
@@ -79,6 +81,31 @@ Nodes = Annotated[
     int | None,
     Option(help="Machines that run this command together (default: 1).", panel=ADVANCED),
 ]
+TaskCluster = Annotated[
+    str | None,
+    Option(
+        "--cluster",
+        help="Train on a Ray cluster: local, or HOST:PORT.",
+        panel=CLUSTER,
+        metavar="ADDRESS",
+    ),
+]
+Checkpoints = Annotated[
+    str | None,
+    Option(
+        help="Folder or URL that all machines share, for checkpoints (default: --out).",
+        panel=CLUSTER,
+        metavar="URL",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    Option(
+        help="PostgreSQL database of the trials, which machines share (default: a file in --out).",
+        panel=CLUSTER,
+        metavar="URL",
+    ),
+]
 Resume = Annotated[
     bool,
     Option("--resume", help="Resume an interrupted run.", panel=ADVANCED),
@@ -93,3 +120,17 @@ RecipeNames = Annotated[
         help="Dataset folder (omit with --images), then two or more recipes.",
     ),
 ]
+
+
+def asked_settings(
+    verb: str, settings: list[str] | None, minutes: float | None, epochs: int | None
+) -> list[str]:
+    """The settings of --set, --minutes and --epochs. Raises UsageError."""
+    if minutes is not None and epochs is not None:
+        raise UsageError(f"{verb}: give either --minutes or --epochs")
+    if not (minutes is None or 0 < minutes < math.inf) or not (epochs is None or epochs > 0):
+        raise UsageError(f"{verb}: give --minutes or --epochs above 0")
+    asked = list(settings or [])
+    asked += [f"run.minutes={minutes}"] if minutes is not None else []
+    asked += [f"run.epochs={epochs}"] if epochs is not None else []
+    return asked

@@ -24,8 +24,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from boneseg._util.lock import sole_writer
 from boneseg.bundle.store import Bundle
-from boneseg.cluster.connection import connected
-from boneseg.cluster.crew import Batch, Crew, Member, cause
+from boneseg.cluster.connection import cause, connected
+from boneseg.cluster.crew import Batch, Crew, Member
 from boneseg.cluster.ledger import Ledger, ledger
 from boneseg.cluster.manifest import list_films
 from boneseg.cluster.results import Results, Row

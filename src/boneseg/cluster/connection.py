@@ -1,4 +1,4 @@
-"""Connect to a Ray cluster, or start one of this machine's cores.
+"""Connect to a Ray cluster, or start one of this machine's cores; and what machines it has.
 
 with connected("local"):
     ray.get(...)
@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+import ray._private.worker
+from ray.exceptions import RayTaskError
 
-from boneseg.errors import ServiceError, UsageError
+from boneseg.errors import BonesegError, ServiceError, UsageError
 
 WAIT = 5.0  # seconds for an answer at the address
+SLOW = "timed out during startup"  # Ray's words after 30 s, which a busy machine may need
+STARTS = 4  # of a local cluster
 OBJECTS = 200_000_000  # bytes of a local cluster's object store, which holds a model and few rows
 
 
@@ -31,7 +35,23 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     if address != "local":
         _check_address(address)
     try:
-        if address == "local":
+        _connect(address, cores)
+    except Exception as error:  # Ray has no common class for these
+        raise ServiceError(f"--cluster {address}: {_reason(error)}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str, cores: int | None) -> None:
+    # Ray would print its own lines about lost workers, to stdout, where a document may be.
+    ray._private.worker.print_worker_logs = lambda *_: None
+    if address != "local":
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        return
+    for tries in range(1, STARTS + 1):
+        try:
             ray.init(
                 "local",
                 num_cpus=cores or os.cpu_count(),
@@ -39,15 +59,13 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                _system_config={"worker_niceness": 0},  # 15 by default: starved beside other work
             )
-        else:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray has no common class for these
-        raise ServiceError(f"--cluster {address}: {_reason(error)}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+            return
+        except Exception as error:
+            ray.shutdown()
+            if SLOW not in str(error) or tries == STARTS:
+                raise
 
 
 def _check_address(address: str) -> None:
@@ -68,8 +86,58 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if "ersion mismatch" in text:
         return "has another version of Ray or Python; install the same on all machines"
-    if "timed out during startup" in text:
+    if SLOW in text:
         return "Ray did not start in time, on a busy machine perhaps; try again"
     if "authentication" in text.lower() or "token" in text.lower():
         return "refuses this machine's token; copy ~/.ray/auth_token from the head node"
     return f"Ray cannot connect ({type(error).__name__}); check the cluster with ray status"
+
+
+def machines() -> list[dict[str, float]]:
+    """The resources of each machine, such as CPU and GPU."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
+
+
+def room(cores: int) -> int:
+    """How many workers of so many cores there is room for, or one a GPU where there are any.
+
+    At least 1, also where machines have yet to join. Raises ServiceError if no machine is as large.
+    """
+    there = machines()
+    if devices := sum(int(one.get("GPU", 0)) for one in there):
+        return devices
+    most = max((int(one.get("CPU", 0)) for one in there), default=0)
+    if 0 < most < cores:
+        raise ServiceError(
+            f"no machine of the cluster has {cores} cores, the largest has {most}; "
+            f"give --worker-cores {most}"
+        )
+    return max(1, sum(int(one.get("CPU", 0)) // cores for one in there))
+
+
+def devices_of_worker() -> int:
+    """The number of GPUs of each worker."""
+    return 1 if any(one.get("GPU") for one in machines()) else 0
+
+
+def check_version(worker: str, command: str, where: str = "a worker") -> None:
+    """Raise ServiceError if a worker has another version of boneseg than the command."""
+    if worker != command:
+        raise ServiceError(
+            f"{where} has boneseg {worker}, the command has {command}; install the same version"
+        )
+
+
+def check_installed(words: str) -> None:
+    """Raise ServiceError if an error of a worker is that it has no boneseg."""
+    if "No module named" in words and "boneseg" in words:
+        raise ServiceError(
+            "a worker cannot import boneseg; pip install 'boneseg[cluster]' on every machine"
+        )
+
+
+def cause(error: RayTaskError) -> BaseException:
+    """The error that a worker raised: ours as it is; another is a bug."""
+    raised = error.cause
+    return raised if isinstance(raised, BonesegError) else error

@@ -10,8 +10,15 @@ from importlib.metadata import version
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from boneseg.cluster.connection import (
+    cause,
+    check_installed,
+    check_version,
+    devices_of_worker,
+    room,
+)
 from boneseg.cluster.worker import Job, Worker
-from boneseg.errors import BonesegError, ServiceError
+from boneseg.errors import ServiceError
 
 LOOK = 5.0  # seconds between looks for new cores
 IN_HAND = 2  # batches of a worker: one to work on, and the next
@@ -61,16 +68,13 @@ class Crew:
             self._start()
 
     def _wanted(self) -> int:
-        there = _resources()
-        devices = int(there.get("GPU", 0))
-        count = devices or max(1, int(there.get("CPU", 0)) // self.job.cores)
+        count = room(self.job.cores)
         return count if self.most is None else min(count, self.most)
 
     def _start(self) -> None:
-        devices = _resources().get("GPU", 0)
         kind = ray.remote(Worker).options(
             num_cpus=self.job.cores,
-            num_gpus=1 if devices else 0,
+            num_gpus=devices_of_worker(),
             max_concurrency=IN_HAND + 1,
             scheduling_strategy="SPREAD",
         )
@@ -102,18 +106,12 @@ class Crew:
             return
         if is_engine:
             member.ready, self.engine, self._deaths = True, answer, 0
-        elif answer != (own := version("boneseg")):
-            raise ServiceError(
-                f"a worker has boneseg {answer}, this is {own}; install the same version"
-            )
         else:
+            check_version(answer, version("boneseg"))
             self._starting[member.actor.start.remote(self.job, self._model)] = member, True
 
     def _lost_at_start(self, member: Member, words: str) -> None:
-        if "No module named" in words:
-            raise ServiceError(
-                "a worker cannot import boneseg; pip install 'boneseg[cluster]' on every machine"
-            )
+        check_installed(words)
         self._members.remove(member)
         self._deaths += 1
         if self._deaths >= PATIENCE:
@@ -136,15 +134,3 @@ class Crew:
     def dismiss(self) -> None:
         for member in self._members:
             ray.kill(member.actor)
-
-
-def _resources() -> dict[str, float]:
-    """The cores and devices of the cluster."""
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return there
-
-
-def cause(error: RayTaskError) -> BaseException:
-    """The error that a worker raised: ours as it is; another is a bug."""
-    raised = error.cause
-    return raised if isinstance(raised, BonesegError) else error

@@ -13,6 +13,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -138,12 +139,22 @@ class Storage:
         def found() -> list[str]:
             try:
                 self._system.invalidate_cache()
-                places = self._system.ls(f"{self._root}/{folder}", detail=False)
+                places = self._system.ls(f"{self._root}/{folder}", detail=True)
             except FileNotFoundError:
                 return []
-            return sorted(str(place).rstrip("/").rpartition("/")[2] for place in places)
+            files = (str(place["name"]) for place in places if place["type"] == "file")
+            return sorted(file.rpartition("/")[2] for file in files)
 
         return self._tried("listed", folder, found)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder with all that is in it, if it is there."""
+
+        def removed() -> None:
+            with suppress(FileNotFoundError):
+                self._system.rm(f"{self._root}/{name}", recursive=True)
+
+        self._tried("removed", name, removed)
 
     def _made(self, name: str) -> Path:
         """The path of a local file, in a folder that exists."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from boneseg._util.files import write_table
 from boneseg._util.lock import exclusive
+from boneseg._util.pools import Pool, local_pool
 from boneseg.dataset.load import IN_MEMORY, Films, load_films
 from boneseg.dataset.open import Dataset
 from boneseg.errors import TrainingError, UsageError
@@ -44,19 +45,21 @@ def compare_recipes(
     settings: Sequence[str] = (),
     resume: bool = False,
     parallel: int = 1,
+    pool: Pool | None = None,
     report: Report | None = None,
 ) -> Comparison:
     """Cross-validate recipes (names of built-in ones or TOML files) and compare them.
 
     `settings` ("section.key=value") apply to every recipe: equal training time, a seed. With
-    `resume`, finished recipes are not run again. Writes compare.json and compare.csv.
+    `resume`, finished recipes are not run again. `parallel` and `pool` are those of
+    `cross_validate`. Writes compare.json and compare.csv.
 
     Raises UsageError for fewer than two recipes, duplicates or equal names, and whatever
     `cross_validate` raises; a recipe whose folds all fail stops the comparison.
     """
-    out = Path(out)
+    out, pool = Path(out), pool or local_pool(parallel)
     recipes = _recipes(names, settings)
-    films = load_films(data, out, in_memory=IN_MEMORY if parallel == 1 else 0)
+    films = load_films(data, out, in_memory=0 if pool.shares_files else IN_MEMORY)
     results = []
     for name, recipe in recipes.items():
 
@@ -71,7 +74,7 @@ def compare_recipes(
                 out / name,
                 folds=folds,
                 resume=resume and (out / name / "plan.json").exists(),
-                parallel=parallel,
+                pool=pool,
                 report=report_recipe,
             )
         )

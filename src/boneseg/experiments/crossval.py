@@ -15,10 +15,9 @@ so that the model that predicts the held-out films has no information about them
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from pydantic import Field
 
 from boneseg._util.files import make_folder, own_folder, sweep, write_table
 from boneseg._util.lock import exclusive
-from boneseg._util.processes import with_shared, workers
+from boneseg._util.pools import Pool, local_pool
 from boneseg._util.text import listed
 from boneseg.bundle.card import CardData
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle, seen_by
@@ -34,7 +33,7 @@ from boneseg.dataset.fingerprint import joined
 from boneseg.dataset.load import IN_MEMORY, Films, fingerprint, load_films
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.splits import all_but, split_folds, units
-from boneseg.errors import DatasetError, TrainingError, UsageError
+from boneseg.errors import DatasetError, TrainingError
 from boneseg.evaluation.calibration import Calibration, calibrate
 from boneseg.evaluation.scores import Summary, by_part, summarise
 from boneseg.evaluation.trust import Trust, trust_quality
@@ -92,6 +91,7 @@ def cross_validate(
     folds: int = 5,
     resume: bool = False,
     parallel: int = 1,
+    pool: Pool | None = None,
     init: Bundle | None = None,
     report: Report | None = None,
 ) -> CrossValidation:
@@ -99,10 +99,11 @@ def cross_validate(
 
     `run.minutes` and `run.epochs` apply to each fold. With `parallel` above 1, that many folds
     train at once in separate processes that share the cores, and `report` is called once per fold,
-    with its last check, when the fold ends, as it is for folds already finished. A fold that keeps
-    collapsing is listed in `failed`, and the others are finished. `init` is a warm start of every
-    fold; its bundle must not have been trained on any of these films, and is refused where its card
-    lists one (older cards list none).
+    with its last check, when the fold ends, as it is for folds already finished. A `pool` runs the
+    folds elsewhere, such as on a cluster, instead. A fold that keeps collapsing is listed in
+    `failed`, and the others are finished. `init` is a warm start of every fold; its bundle must not
+    have been trained on any of these films, and is refused where its card lists one (older cards
+    list none).
 
     Raises UsageError for fewer than 2 folds, DatasetError for films that are too few, show no bone,
     or have the name of another film's mask in out_of_fold/, RecipeError for a network that cannot
@@ -110,13 +111,11 @@ def cross_validate(
     changed, a warm-start bundle that was trained on the films, a worker process that was killed, or
     if every fold fails.
     """
-    out = Path(out)
-    if parallel < 1:
-        raise UsageError(f"cannot run {parallel} folds at once; give 1 or more")
+    out, pool = Path(out), pool or local_pool(parallel)
     check_components(recipe)
     recipe = starting_from(recipe, init)
     _refuse_clashes(data)
-    films = load_films(data, out, in_memory=IN_MEMORY if parallel == 1 else 0)
+    films = load_films(data, out, in_memory=0 if pool.shares_files else IN_MEMORY)
     _refuse_seen(films, init)
     held_out = _folds(films, folds, recipe.run.seed)
     settled = recipe.settle(films.shapes)
@@ -128,12 +127,11 @@ def cross_validate(
         rows=_rows(films, held_out),
     )
     _start(plan, out, resume)
-    threads = max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
     tasks = [
-        FoldTask(number, tuple(indices), settled, out, threads, init)
+        FoldTask(number, tuple(indices), settled, pool.threads, init)
         for number, indices in enumerate(held_out, start=1)
     ]
-    failed = _run_all(films, tasks, parallel, report)
+    failed = _run_all(films, tasks, out, pool, report)
     result = _gather(films, settled, out, len(tasks), failed)
     result.document().write(out / "crossval.json")
     return result
@@ -210,25 +208,19 @@ def _start(plan: CrossvalPlan, out: Path, resume: bool) -> None:
 
 
 def _run_all(
-    films: Films, tasks: Sequence[FoldTask], parallel: int, report: Report | None
+    films: Films, tasks: Sequence[FoldTask], out: Path, pool: Pool, report: Report | None
 ) -> tuple[Failure, ...]:
-    """Run every fold and return those that failed."""
+    """Run the folds that are not done, and return those that failed."""
+    finished = [task for task in tasks if (out / task.record).exists()]
+    for task in finished:
+        report_end(task, out, report)
+    function = partial(run_fold, report=report) if pool.in_process else run_fold
     failed = []
-    if parallel == 1:
-        for task in tasks:
-            try:
-                run_fold(films, task, report)
-            except TrainingError as error:
-                failed.append((task.number, str(error)))
-        return tuple(failed)
-    with workers(parallel, tasks[0].out, films) as pool:
-        running = {pool.submit(with_shared, run_fold, task): task for task in tasks}
-        for done in as_completed(running):
-            try:
-                done.result()
-            except TrainingError as error:
-                failed.append((running[done].number, str(error)))
-            report_end(running[done], report)
+    for task, error in pool.run(function, films, [t for t in tasks if t not in finished], out):
+        if error is not None:
+            failed.append((task.number, str(error)))
+        if not pool.in_process:
+            report_end(task, out, report)
     return tuple(sorted(failed))
 
 

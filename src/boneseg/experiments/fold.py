@@ -13,6 +13,7 @@ from pathlib import Path
 
 from boneseg._util import runtime
 from boneseg._util.documents import Document
+from boneseg._util.files import make_folder
 from boneseg.bundle.store import Bundle, save_bundle
 from boneseg.dataset.load import Film, Films
 from boneseg.dataset.splits import all_but
@@ -39,13 +40,18 @@ class FoldTask:
     number: int  # from 1
     held_out: tuple[int, ...]
     recipe: SettledRecipe
-    out: Path  # of the cross-validation
     threads: int | None
     init: Bundle | None
 
     @property
-    def folder(self) -> Path:
-        return fold_folder(self.out, self.number)
+    def name(self) -> str:
+        """Its folder, below that of the cross-validation."""
+        return f"fold-{self.number}"
+
+    @property
+    def record(self) -> str:
+        """The file that is written last."""
+        return f"{self.name}/fold.json"
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,11 @@ def fold_folder(out: Path, number: int) -> Path:
     return out / f"fold-{number}"
 
 
-def run_fold(films: Films, task: FoldTask, report: Report | None = None) -> None:
-    """Train without the films of a fold and predict them, unless already done.
+def run_fold(films: Films, task: FoldTask, out: Path, report: Report | None = None) -> None:
+    """Train without the films of a fold, and predict them; `out` is of the cross-validation.
 
     Raises TrainingError where the training collapses.
     """
-    if (task.folder / "fold.json").exists():
-        report_end(task, report)
-        return
     if task.threads is not None:
         runtime.train_beside_others(task.threads)
 
@@ -100,31 +103,32 @@ def run_fold(films: Films, task: FoldTask, report: Report | None = None) -> None
         if report:
             report(task.number, check)
 
-    training = films.part(all_but(task.held_out, len(films)))
-    run = train(training, task.recipe, task.folder, resume=True, init=task.init, report=report_fold)
-    _record(run, films.part(task.held_out), task)
+    training, folder = films.part(all_but(task.held_out, len(films))), out / task.name
+    run = train(training, task.recipe, folder, resume=True, init=task.init, report=report_fold)
+    _record(run, films.part(task.held_out), task, out)
 
 
-def report_end(task: FoldTask, report: Report | None) -> None:
+def report_end(task: FoldTask, out: Path, report: Report | None) -> None:
     """Report the last check of a fold trained in another process or earlier."""
-    history = read_history(task.folder / "history.csv")
+    history = read_history(out / task.name / "history.csv")
     if report and history:
         report(task.number, history[-1])
 
 
-def _record(run: TrainedRun, held_out: Films, task: FoldTask) -> None:
+def _record(run: TrainedRun, held_out: Films, task: FoldTask, out: Path) -> None:
     """Save the bundle of a fold, the predictions of its films, and their scores."""
     mirrored = task.recipe.augment.flip_horizontal > 0  # otherwise not trained on mirrored films
     card = replace(run.assess().card, flips=mirrored)
-    engine = Engine(save_bundle(task.folder / "bundle", run.network, card))
+    engine = Engine(save_bundle(out / task.name / "bundle", run.network, card))
+    predicted = out / OUT_OF_FOLD
+    make_folder(predicted)
     cases, trust = [], []
     for film in held_out:
         found = engine.find(film.radiograph)
-        name, folder = film.case.name, task.out / OUT_OF_FOLD
-        write_probability(folder / f"{name}.png", found.probability)
-        write_mask(folder / f"{name}_mask.png", found.mask)
+        write_probability(predicted / f"{film.case.name}.png", found.probability)
+        write_mask(predicted / f"{film.case.name}_mask.png", found.mask)
         scores = score(found.mask, film.mask, film.radiograph.spacing_mm)
-        cases.append(CaseRecord(name, scores.to_json()))
+        cases.append(CaseRecord(film.case.name, scores.to_json()))
         trust.append(found.trust)
     FoldRecord(
         cases=tuple(cases),
@@ -133,7 +137,7 @@ def _record(run: TrainedRun, held_out: Films, task: FoldTask) -> None:
         restarts=run.restarts,
         seconds=run.history[-1].seconds if run.history else 0.0,
         parameters=sum(weights.numel() for weights in run.network.parameters()),
-    ).write(task.folder / "fold.json")
+    ).write(out / task.record)
 
 
 def read_fold(out: Path, number: int, films: Sequence[Film]) -> Fold:

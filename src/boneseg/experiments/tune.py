@@ -3,7 +3,8 @@
     found = tune_recipe(open_dataset(Path("knees")), load_recipe("default"), Path("runs/tuned"))
     print(found.table())
 
-    RUN/tune.db       every trial (SQLite, by Optuna), from which a search resumes
+    RUN/tune.db       every trial (SQLite, by Optuna), from which a search resumes; or study.json,
+                      the name of the study in another database
     RUN/trials/       one training run per trial; `base` is that of the base recipe
     RUN/tune.json     the trials, and the best against the base
     RUN/best.toml     the best recipe, for `boneseg train --recipe`
@@ -17,12 +18,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +31,7 @@ from numpy.typing import NDArray
 from boneseg._util import runtime
 from boneseg._util.files import whole_file
 from boneseg._util.lock import exclusive
-from boneseg._util.processes import with_shared, workers
-from boneseg._util.quiet import muted
+from boneseg._util.pools import Pool, local_pool
 from boneseg._util.text import counted
 from boneseg.bundle.store import save_bundle
 from boneseg.dataset.load import IN_MEMORY, Film, Films, load_films
@@ -46,9 +44,10 @@ from boneseg.experiments.tune_result import Setting, TrialResult, Tuned
 from boneseg.experiments.tune_storage import (
     PRUNING_CHECKS,
     SearchPlan,
+    StudyPlace,
     open_study,
+    place_of,
     storage_errors,
-    study,
 )
 from boneseg.inference.engine import Engine
 from boneseg.recipes.recipe import Recipe
@@ -56,12 +55,15 @@ from boneseg.recipes.search_space import SPACE, Choices, Range, Space, check_spa
 from boneseg.training.components import check_components
 from boneseg.training.history import Check
 from boneseg.training.run import TrainedRun
+from boneseg.training.run_folder import CHECKPOINT
 from boneseg.training.train import train
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
 
 Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
+Ending = tuple[float | None, Check | None]  # Dice, None where pruned; and the last check
 
 BASE = "base"  # the folder of the base recipe
 
@@ -76,24 +78,29 @@ def tune_recipe(
     space: Space = SPACE,
     resume: bool = False,
     parallel: int = 1,
+    pool: Pool | None = None,
+    storage: str | None = None,
     report: Report | None = None,
 ) -> Tuned:
     """Try `trials` recipes from a search space around `base`, with Optuna's TPE and median pruning.
 
     With `parallel` above 1, that many trials run at once in separate processes, and `report` is
-    called once per trial, with its last check, when it ends. `resume` continues an interrupted
-    search, including unfinished trials.
+    called once per trial, with its last check, when it ends. A `pool` runs the trials elsewhere,
+    such as on a cluster, instead; its machines share the database at `storage`, a URL of
+    PostgreSQL. `resume` continues an interrupted search, including unfinished trials. Trials are
+    drawn from the seed of `base`: one at a time, on one number of cores, a search is reproducible.
 
     Raises UsageError for fewer than one trial or worker, RecipeError for a space with invalid
     values, DatasetError for too few films, and TrainingError for a search that exists already or
     has other films, another recipe or another space, or for a worker process that was killed.
     """
-    if trials < 1 or parallel < 1:
-        raise UsageError("tune: trials and parallel trials must be one or more")
+    if trials < 1:
+        raise UsageError("tune: trials must be one or more")
     check_components(base)
     check_space(space, base, check_components)
-    out = Path(out)
-    films = load_films(data, out, in_memory=IN_MEMORY if parallel == 1 else 0)
+    out, pool = Path(out), pool or local_pool(parallel)
+    place = place_of(out, storage, resume)
+    films = load_films(data, out, in_memory=0 if pool.shares_files else IN_MEMORY)
     check_space(space, base, lambda recipe: recipe.settle(films.shapes))
     searched, held_out = _split(films, base.run.seed)
     plan = SearchPlan(
@@ -102,30 +109,45 @@ def tune_recipe(
         space=dict(space),
         held_out=tuple(sorted(case.name for case in held_out.cases)),
     )
-    with storage_errors(out):
-        open_study(out, plan, resume)
-        search = _Search(base, out, dict(space), trials, _threads(parallel))
-        base_run = _train(
-            searched, search, BASE, base, lambda check: report(0, check) if report else None
-        )
-        _run_all(searched, search, parallel, report)
-        found = _conclude(searched, search, base_run, held_out)
+    with storage_errors(place):
+        study = open_study(out, place, plan, resume)
+        search = _Search(base, dict(space), trials, study, place, pool.threads)
+        _run_all(searched, search, out, pool, report)
+        found = _conclude(searched, search, held_out, out)
     _write(found, out)
     return found
-
-
-def _threads(parallel: int) -> int | None:
-    """Threads of each of several processes; None for one process."""
-    return max(1, (os.cpu_count() or 1) // parallel) if parallel > 1 else None
 
 
 @dataclass(frozen=True)
 class _Search:
     base: Recipe
-    out: Path
     space: dict[str, Range | Choices]
     trials: int
+    study: Study
+    place: StudyPlace
     threads: int | None
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """A recipe to try. trial: ID of Optuna's trial; None for the base, which is never pruned."""
+
+    number: int  # from 1; 0: the base
+    folder: str  # of its training run
+    recipe: Recipe
+    threads: int | None
+    place: StudyPlace
+    trial: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its folder, below that of the search."""
+        return f"trials/{self.folder}"
+
+    @property
+    def record(self) -> str:
+        """The file that is written last."""
+        return f"{self.name}/{CHECKPOINT}"
 
 
 def _split(films: Films, seed: int) -> tuple[Films, Films]:
@@ -137,79 +159,95 @@ def _split(films: Films, seed: int) -> tuple[Films, Films]:
     return films.part(all_but(held_out, len(films))), films.part(held_out)
 
 
-def _run_all(films: Films, search: _Search, parallel: int, report: Report | None) -> None:
-    """Run the remaining trials."""
+def _run_all(films: Films, search: _Search, out: Path, pool: Pool, report: Report | None) -> None:
+    """Train the base recipe, and run the remaining trials."""
     from optuna.trial import TrialState
 
-    done = study(search.out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
-    remaining = range(search.trials - len(done))
-    if parallel == 1:
-        for _ in remaining:
-            _run_trial(films, search, report)
-        return
-    with workers(parallel, search.out, films) as pool:
-        running = [pool.submit(with_shared, _run_trial, search) for _ in remaining]
-        for ended in as_completed(running):
-            last = ended.result()
-            if report and last is not None:
-                report(*last)
+    function = partial(run_trial, report=report) if pool.in_process else run_trial
+    for task, ending in pool.run(function, films, _tasks(search), out):
+        if isinstance(ending, TrainingError):  # repeated collapse: the trial has no score
+            if task.trial is None:
+                raise ending
+            ending = None, None
+        dice, last = ending
+        if task.trial is not None:
+            state = TrialState.PRUNED if dice is None else TrialState.COMPLETE
+            search.study.tell(task.number - 1, dice, state)
+        if report and last is not None and not pool.in_process:
+            report(task.number, last)
 
 
-def _run_trial(
-    films: Films, search: _Search, report: Report | None = None
-) -> tuple[int, Check] | None:
-    """Run one trial; return its number and its last check, if any."""
-    if search.threads is not None:
-        runtime.train_beside_others(search.threads)
-    last: tuple[int, Check] | None = None
+def _tasks(search: _Search) -> Iterator[TrialTask]:
+    """The base, and the remaining trials; each is drawn when it is asked for."""
+    from optuna.samplers import TPESampler
+    from optuna.trial import TrialState
 
-    def report_trial(number: int, check: Check) -> None:
-        nonlocal last
-        last = number, check
-        if report:
-            report(number, check)
-
-    trials = study(search.out)
-    with muted("optuna", logging.ERROR):
-        trials.optimize(lambda trial: _try(films, search, trial, report_trial), n_trials=1)
-    return last
-
-
-def _try(films: Films, search: _Search, trial: Trial, report: Report) -> float:
-    """Return the validation Dice of one recipe. Raises TrialPruned where it falls behind."""
-    from optuna import TrialPruned
-
-    settings = {name: _suggest(trial, name, one) for name, one in search.space.items()}
-    checks = 0
-
-    def prune(check: Check) -> None:
-        nonlocal checks
-        report(trial.number + 1, check)
-        if int(check.done * PRUNING_CHECKS) > checks and check.done < 1:
-            checks = int(check.done * PRUNING_CHECKS)
-            trial.report(check.dice, checks)
-            if trial.should_prune():
-                raise TrialPruned
-
-    name = _folder(settings)
-    try:
-        run = _train(films, search, name, varied(search.base, settings), prune)
-    except (TrainingError, RecipeError):
-        # Repeated collapse, or incompatible settings: the trial has no score.
-        raise TrialPruned from None
-    except TrialPruned:
-        shutil.rmtree(search.out / "trials" / name, ignore_errors=True)
-        raise
-    return run.assess().summary.mean["dice"]
+    study, base = search.study, search.base
+    yield TrialTask(0, BASE, base, search.threads, search.place)
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    distributions = {name: _distribution(one) for name, one in search.space.items()}
+    for _ in range(search.trials - len(done)):
+        study.sampler = TPESampler(
+            seed=base.run.seed + 7919 * len(study.get_trials(deepcopy=False))
+        )
+        trial = study.ask(distributions)
+        try:
+            recipe = varied(base, trial.params)
+        except RecipeError:  # incompatible settings: the trial has no score
+            study.tell(trial.number, state=TrialState.PRUNED)
+            continue
+        folder = _folder(trial.params)
+        yield TrialTask(
+            trial.number + 1, folder, recipe, search.threads, search.place, trial._trial_id
+        )
 
 
-def _suggest(trial: Trial, name: str, one: Range | Choices) -> Setting:
+def _distribution(one: Range | Choices) -> BaseDistribution:
+    from optuna import distributions
+
     if isinstance(one, Choices):
-        choice: Setting = trial.suggest_categorical(name, one.choices)
-        return choice
+        return distributions.CategoricalDistribution(one.choices)
     if isinstance(one.low, int) and isinstance(one.high, int):
-        return trial.suggest_int(name, one.low, one.high, log=one.log)
-    return trial.suggest_float(name, one.low, one.high, log=one.log)
+        return distributions.IntDistribution(one.low, one.high, log=one.log)
+    return distributions.FloatDistribution(one.low, one.high, log=one.log)
+
+
+def run_trial(films: Films, task: TrialTask, out: Path, report: Report | None = None) -> Ending:
+    """Return the validation Dice of a recipe, None where it falls behind; and its last check.
+
+    `out` is the folder of the search. Raises TrainingError where the training collapses, and
+    OutputError for the database.
+    """
+    from optuna import TrialPruned
+    from optuna.trial import Trial
+
+    if task.threads is not None:
+        runtime.train_beside_others(task.threads)
+    last: Check | None = None
+    passed = 0
+
+    with storage_errors(task.place):
+        trial = Trial(task.place.study(), task.trial) if task.trial is not None else None
+
+        def prune(check: Check) -> None:
+            nonlocal last, passed
+            last = check
+            if report:
+                report(task.number, check)
+            if trial and int(check.done * PRUNING_CHECKS) > passed and check.done < 1:
+                passed = int(check.done * PRUNING_CHECKS)
+                trial.report(check.dice, passed)
+                if trial.should_prune():
+                    raise TrialPruned
+
+        try:
+            run = _train(films, task.recipe, out / task.name, prune)
+        except RecipeError:  # incompatible settings
+            return None, last
+        except TrialPruned:
+            shutil.rmtree(out / task.name, ignore_errors=True)
+            return None, last
+    return run.assess().summary.mean["dice"], last
 
 
 def _folder(settings: Mapping[str, Setting]) -> str:
@@ -219,20 +257,16 @@ def _folder(settings: Mapping[str, Setting]) -> str:
 
 
 def _train(
-    films: Films,
-    search: _Search,
-    name: str,
-    recipe: Recipe,
-    report: Callable[[Check], None] | None,
+    films: Films, recipe: Recipe, folder: Path, report: Callable[[Check], None] | None = None
 ) -> TrainedRun:
-    return train(films, recipe, search.out / "trials" / name, resume=True, report=report)
+    return train(films, recipe, folder, resume=True, report=report)
 
 
-def _trials(out: Path) -> tuple[TrialResult, ...]:
+def _trials(study: Study) -> tuple[TrialResult, ...]:
     """The finished trials."""
     from optuna.trial import TrialState
 
-    finished = study(out).get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    finished = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
     return tuple(
         TrialResult(
             number=trial.number + 1,
@@ -244,11 +278,10 @@ def _trials(out: Path) -> tuple[TrialResult, ...]:
     )
 
 
-def _conclude(
-    films: Films, search: _Search, base_run: TrainedRun, held_out: Sequence[Film]
-) -> Tuned:
+def _conclude(films: Films, search: _Search, held_out: Sequence[Film], out: Path) -> Tuned:
     """Compare the best trial with the base on the held-out films."""
-    trials = _trials(search.out)
+    trials, folder = _trials(search.study), out / "trials"
+    base_run = _train(films, search.base, folder / BASE)
     base = base_run.assess()
     settings: dict[str, Setting] = {}
     best_dice = base.summary.mean["dice"]
@@ -257,12 +290,10 @@ def _conclude(
             settings, best_dice = trial.settings, trial.dice
     best, best_run = base, base_run
     if settings:
-        recipe = varied(search.base, settings)
-        best_run = _train(films, search, _folder(settings), recipe, None)
+        best_run = _train(films, varied(search.base, settings), folder / _folder(settings))
         best = best_run.assess()
-    bundle = save_bundle(search.out / "bundle", best_run.network, best.card)
-    base_folder = search.out / "trials" / BASE / "bundle"
-    base_bundle = save_bundle(base_folder, base_run.network, base.card)
+    bundle = save_bundle(out / "bundle", best_run.network, best.card)
+    base_bundle = save_bundle(folder / BASE / "bundle", base_run.network, base.card)
     base_scores, best_scores = (_scores(Engine(one), held_out) for one in (base_bundle, bundle))
     groups = [film.case.group for film in held_out]
     return Tuned(

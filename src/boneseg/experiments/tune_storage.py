@@ -1,25 +1,36 @@
-"""The storage of a search: RUN/tune.db, an SQLite database of Optuna."""
+"""The storage of a search: RUN/tune.db, an SQLite database of Optuna, or one that machines share.
+
+RUN/study.json names the study in a shared database. Messages contain neither the password of its
+URL nor the text of a library's error, which could quote it.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from boneseg._util.documents import Document
 from boneseg._util.files import make_folder, own_folder
 from boneseg._util.quiet import muted
-from boneseg.errors import OutputError, TrainingError, UsageError
+from boneseg.errors import OutputError, ServiceError, TrainingError, UsageError
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import Choices, Range
 from boneseg.training.run_folder import Plan, check_unchanged
 
 if TYPE_CHECKING:
     from optuna import Study
+    from sqlalchemy.engine import URL
 
+DATABASE, STUDY = "tune.db", "study.json"
+TIMEOUT = 60  # seconds for an answer of the database
 PRUNING_CHECKS = 20  # evenly spaced checks at which a trial may be pruned
 
 
@@ -37,9 +48,106 @@ class SearchPlan(Plan):
         return content
 
 
+class StudyDocument(Document):
+    """The content of study.json."""
+
+    study: str
+    storage: str  # URL without the password
+
+
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study is. url: with the password. shown: for messages."""
+
+    url: str = field(repr=False)
+    name: str
+    shown: str
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is in a database of its own server."""
+        return not self.url.startswith("sqlite:")
+
+    def study(self, create: bool = False) -> Study:
+        """Open the study. Raises TrainingError where there is none, and errors of the database."""
+        import optuna
+        from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+        url = self.url.replace("{", "{{").replace("}", "}}")  # Optuna formats it as a template
+        connect = {"connect_args": {"timeout": TIMEOUT}, "pool_pre_ping": self.is_shared}
+        open_or_create = optuna.create_study if create else optuna.load_study
+        options = {"direction": "maximize", "load_if_exists": True} if create else {}
+        try:
+            with muted("optuna", logging.ERROR):
+                found: Study = open_or_create(
+                    study_name=self.name,
+                    storage=optuna.storages.RDBStorage(url, connect),
+                    sampler=optuna.samplers.TPESampler(),
+                    pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
+                    **options,
+                )
+        except (SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
+            if isinstance(error, DBAPIError if self.is_shared else OperationalError):
+                raise  # not of SQLite: a file that is no database is a DatabaseError
+            raise self.no_search() from None
+        return found
+
+    def no_search(self) -> TrainingError:
+        """The error for a database without this search."""
+        return TrainingError(f"{self.shown}: is not a search of boneseg; choose another --out")
+
+
+def place_of(out: Path, storage: str | None, resume: bool) -> StudyPlace:
+    """The place of a search: RUN/tune.db, or a study in the database at `storage`.
+
+    Raises UsageError for a URL that is not one of PostgreSQL, and TrainingError for a study.json
+    that is damaged or of another database.
+    """
+    from sqlalchemy.engine import URL
+
+    if storage is None:
+        path = out / DATABASE
+        if "?" in str(path.absolute()):  # a ? would end the database URL
+            raise UsageError(f"{out}: a path of a search cannot contain a ?; choose another --out")
+        if resume and (out / STUDY).exists():
+            raise TrainingError(f"{out / STUDY}: the study is in a database; give its --storage")
+        url = URL.create("sqlite", database=str(path.absolute())).render_as_string()
+        return StudyPlace(url, "boneseg", str(path))
+    address = _postgresql(storage)
+    place = address.username, None, address.host, address.port, address.database
+    shown = URL.create("postgresql", *place).render_as_string()
+    name = f"boneseg-{secrets.token_hex(8)}"
+    if resume and (out / STUDY).exists():
+        try:
+            before = StudyDocument.read(out / STUDY)
+        except (OSError, ValueError):
+            raise TrainingError(f"{out / STUDY}: is damaged; start a new run") from None
+        if before.storage != shown:
+            raise TrainingError(
+                f"{out / STUDY}: was started with --storage {before.storage}; use that one"
+            )
+        name = before.study
+    return StudyPlace(address.render_as_string(hide_password=False), name, shown)
+
+
+def _postgresql(storage: str) -> URL:
+    """The URL of a database, with the driver and with PGPASSWORD. Raises UsageError."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(storage)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.get_backend_name() != "postgresql" or not url.host or not url.database:
+        raise UsageError("--storage: give a URL as postgresql://USER@HOST:5432/DATABASE") from None
+    password = url.password or os.environ.get("PGPASSWORD")
+    return url.set(drivername="postgresql+pg8000", password=password)
+
+
 @contextmanager
-def storage_errors(out: Path) -> Iterator[None]:
-    """Turn database errors, such as a full disk, into a one-line OutputError."""
+def storage_errors(place: StudyPlace) -> Iterator[None]:
+    """Turn database errors, such as a full disk, into a one-line OutputError or ServiceError."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -47,69 +155,68 @@ def storage_errors(out: Path) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         known = error if isinstance(error, SQLAlchemyError) else error.__cause__
-        reason = getattr(known, "orig", None) or type(error).__name__
+        cause = getattr(known, "orig", None)
+        if place.is_shared:
+            raise ServiceError(f"--storage {place.shown}: {_refusal(cause)}") from None
         raise OutputError(
-            f"{out / 'tune.db'}: cannot be read or written ({reason}); free disk space or make the "
-            "folder writable, then add --resume"
+            f"{place.shown}: cannot be read or written ({cause or type(error).__name__}); free "
+            "disk space or make the folder writable, then add --resume"
         ) from None
 
 
-def open_study(out: Path, plan: SearchPlan, resume: bool) -> None:
-    """Create the storage, or check that an existing one has the same settings.
+_REFUSALS = {  # by the code of PostgreSQL
+    "28P01": "the database refuses the password; set PGPASSWORD",
+    "28000": "the database refuses the user; check its pg_hba.conf",
+    "3D000": "there is no such database; create it with createdb",
+    "42501": "the user may not create tables; make the user own the database",
+    "53100": "the disk of the database is full; free space, then add --resume",
+}
 
-    Raises UsageError, OutputError and TrainingError.
+
+def _refusal(cause: BaseException | None) -> str:
+    """Why the database fails, in words of ours."""
+    details = cause.args[0] if cause is not None and cause.args else None
+    code = str(details.get("C")) if isinstance(details, dict) else ""
+    if code in _REFUSALS:
+        return _REFUSALS[code]
+    if "password" in str(details):  # none was given
+        return _REFUSALS["28P01"]
+    if code and not code.startswith("57"):  # of the statement; 57: the server shuts down
+        return f"the database refuses a request (code {code}); check its log"
+    return "the database does not answer; start it, or check the URL, then add --resume"
+
+
+def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> Study:
+    """Create the study, or check that an existing one has the same settings.
+
+    Raises OutputError, TrainingError, and errors of the database.
     """
     from optuna.trial import TrialState
 
-    path = out / "tune.db"
-    if "?" in str(path.absolute()):  # a ? would end the database URL
-        raise UsageError(f"{out}: a path of a search cannot contain a ?; choose another --out")
+    path = out / (STUDY if place.is_shared else DATABASE)
     known = path.exists()
     own_folder(out, path.name, resume)
     make_folder(out / "trials", "choose another folder for --out")
-    found = study(out, create=True)
+    try:
+        found = place.study(create=not (known and place.is_shared))
+    except Exception:
+        if not known:
+            path.unlink(missing_ok=True)  # SQLite could not write it
+        raise
     if known:
-        check_unchanged(plan, _plan_of(found, path), path)
+        check_unchanged(plan, _plan_of(found, place), path)
+    elif place.is_shared:
+        StudyDocument(study=place.name, storage=place.shown).write(path)
     for name, value in plan.model_dump(mode="json").items():
         found.set_user_attr(name, value)
     for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of an interrupted search
         found.tell(trial.number, state=TrialState.FAIL)
         found.enqueue_trial(trial.params)
+    return found
 
 
-def _plan_of(found: Study, path: Path) -> SearchPlan:
+def _plan_of(found: Study, place: StudyPlace) -> SearchPlan:
     try:
         return SearchPlan.model_validate(found.user_attrs)
     except ValueError:
-        raise TrainingError(f"{path}: is not a search of boneseg; choose another --out") from None
-
-
-def study(out: Path, create: bool = False) -> Study:
-    """Open the study in RUN/tune.db. Raises TrainingError where the file is not one."""
-    import optuna
-    from sqlalchemy.engine import URL
-    from sqlalchemy.exc import OperationalError, SQLAlchemyError
-
-    path = out / "tune.db"
-    known = path.exists()
-    try:
-        address = URL.create("sqlite", database=str(path.absolute())).render_as_string()
-        url = address.replace("{", "{{").replace("}", "}}")  # Optuna formats it as a template
-        storage = optuna.storages.RDBStorage(url, {"connect_args": {"timeout": 60}})
-        open_or_create = optuna.create_study if create else optuna.load_study
-        options = {"direction": "maximize", "load_if_exists": True} if create else {}
-        with muted("optuna", logging.ERROR):
-            found: Study = open_or_create(
-                study_name="boneseg",
-                storage=storage,
-                sampler=optuna.samplers.TPESampler(),
-                pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
-                **options,
-            )
-        return found
-    except OperationalError as error:  # of the disk; of a file that is not SQLite: DatabaseError
-        if create and not known:
-            path.unlink(missing_ok=True)
-        raise error
-    except (SQLAlchemyError, RuntimeError, KeyError, ValueError):
-        raise TrainingError(f"{path}: is not a search of boneseg; choose another --out") from None
+        raise place.no_search() from None

@@ -10,7 +10,8 @@ from boneseg.cli import common, training_options
 from boneseg.cli.arguments import Argument, Option
 from tests.support.command_line import boneseg
 
-PANELS = {common.INPUT, common.OUTPUT, common.MODEL, common.TRAINING, common.ADVANCED}
+PANELS = {common.INPUT, common.OUTPUT, common.MODEL, common.TRAINING, common.ADVANCED,
+          common.CLUSTER}  # fmt: skip
 OPTIONS: dict[str, Argument | Option] = {
     name: get_args(option)[1]
     for name, option in vars(training_options).items()

@@ -6,8 +6,11 @@ import pytest
 
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
-from boneseg.cluster.connection import _reason, connected
-from boneseg.errors import ServiceError, UsageError
+import ray
+from ray.exceptions import RayTaskError
+
+from boneseg.cluster.connection import _reason, cause, connected, devices_of_worker, room
+from boneseg.errors import OutputError, ServiceError, UsageError
 
 
 @pytest.mark.parametrize("address", ["", "here", "host:", "host:99999", "http://host:1"])
@@ -29,3 +32,38 @@ def test_another_version_and_a_wrong_token_have_words_of_their_own() -> None:
     assert "busy" in _reason(Exception("The current node timed out during startup."))
     assert "token" in _reason(RuntimeError("Authentication failed"))
     assert "secret" not in _reason(RuntimeError("secret"))
+
+
+def has(monkeypatch: pytest.MonkeyPatch, *machines: dict[str, float]) -> None:
+    """Let the cluster have these machines, and one that is lost."""
+    nodes = [{"Alive": True, "Resources": one} for one in machines]
+    nodes.append({"Alive": False, "Resources": {"CPU": 99.0}})
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+
+
+def test_a_worker_lies_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, {"CPU": 3.0}, {"CPU": 5.0}, {})
+    assert (room(1), room(2), room(4), devices_of_worker()) == (8, 3, 1, 0)
+    with pytest.raises(ServiceError, match="no machine of the cluster has 6 cores, the largest"):
+        room(6)
+    has(monkeypatch, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0})
+    assert (room(2), devices_of_worker()) == (2, 1)
+
+
+def test_there_is_room_on_machines_that_have_yet_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, {"memory": 1e9})
+    assert room(4) == 1
+
+
+def test_an_error_of_ours_keeps_its_words_and_another_stays_a_bug() -> None:
+    ours, other = OutputError("out: full"), ValueError("bug")
+    assert cause(RayTaskError("f", "", ours)) is ours
+    wrapped = RayTaskError("f", "", other)
+    assert cause(wrapped) is wrapped
+
+
+def test_rays_own_lines_about_lost_workers_can_be_dropped() -> None:
+    """The function that `connected` replaces still is the one that prints them."""
+    from ray._private import worker
+
+    assert "print_worker_logs" in worker.print_to_stdstream.__code__.co_names

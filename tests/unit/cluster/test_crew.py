@@ -5,19 +5,25 @@ import pytest
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
 import ray
-from ray.exceptions import RayTaskError
 
 from boneseg.cluster import crew as module
-from boneseg.cluster.crew import Batch, Crew, Member, cause
+from boneseg.cluster.crew import Batch, Crew, Member
 from boneseg.cluster.worker import Job
-from boneseg.errors import OutputError, ServiceError
+from boneseg.errors import ServiceError
+
+
+def has(monkeypatch: pytest.MonkeyPatch, *machines: dict[str, float]) -> None:
+    """Let the cluster have these machines."""
+    monkeypatch.setattr(
+        ray, "nodes", lambda: [{"Alive": True, "Resources": one} for one in machines]
+    )
 
 
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     """Workers that are not started."""
     monkeypatch.setattr(ray, "put", lambda _: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+    has(monkeypatch, {"CPU": 8.0})
     return Crew(Job("out", "m", ("mask",), cores=2), {})
 
 
@@ -31,7 +37,7 @@ def test_there_are_as_many_workers_as_cores_or_devices_allow(
     assert crew._wanted() == 4
     crew.most = 3
     assert crew._wanted() == 3
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 2.0})
+    has(monkeypatch, {"CPU": 8.0, "GPU": 2.0})
     assert crew._wanted() == 2
 
 
@@ -69,10 +75,3 @@ def test_workers_that_die_before_they_start_end_the_job_in_the_end(crew: Crew) -
         crew._lost_at_start(one, "died")
     with pytest.raises(ServiceError, match="die before they start"):
         crew._lost_at_start(crew._members[0], "died")
-
-
-def test_an_error_of_ours_keeps_its_words_and_another_stays_a_bug() -> None:
-    ours, other = OutputError("out: full"), ValueError("bug")
-    assert cause(RayTaskError("f", "", ours)) is ours
-    wrapped = RayTaskError("f", "", other)
-    assert cause(wrapped) is wrapped

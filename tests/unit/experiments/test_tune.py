@@ -109,7 +109,7 @@ def ended(*_: object) -> None:
 def test_a_worker_ended_from_outside_is_named_in_one_line(
     phantoms: Dataset, base: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boneseg.experiments.tune._run_trial", ended)
+    monkeypatch.setattr("boneseg.experiments.tune.run_trial", ended)
     with pytest.raises(TrainingError, match=rf"{tmp_path}: a worker was killed"):
         tune_recipe(phantoms, base, tmp_path, trials=2, space=SPACE, parallel=2)
 

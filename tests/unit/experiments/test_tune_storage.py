@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.experiments.tune_storage import SearchPlan, open_study
+from boneseg.errors import ServiceError, TrainingError, UsageError
+from boneseg.experiments.tune_storage import (
+    SearchPlan,
+    StudyDocument,
+    open_study,
+    place_of,
+    storage_errors,
+)
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import Choices, Range
 from tests.support import ROOT
@@ -18,7 +25,7 @@ def test_a_search_is_kept_under_any_name(name: str, tmp_path: Path) -> None:
     out = tmp_path / name
     plan = SearchPlan(films={}, recipe=Recipe(), space={}, held_out=())
     for resume in (False, True):
-        open_study(out, plan, resume)
+        open_study(out, place_of(out, None, resume), plan, resume)
     assert list(tmp_path.rglob("*.db")) == [out / "tune.db"]
 
 
@@ -31,3 +38,59 @@ def test_a_search_of_the_first_version_is_read() -> None:
     assert plan.recipe.network.width == 6
     assert plan.space["optimiser.learning_rate"] == Range(low=3e-4, high=1e-2, log=True)
     assert plan.space["network.width"] == Choices(choices=(12, 16, 24))
+
+
+SECRET = "word-of-the-test"
+URL = f"postgresql://me:{SECRET}@localhost:5432/trials"
+
+
+@pytest.mark.parametrize(
+    "url", ["trials", "mysql://host/trials", "postgresql:///x", f"postgresql://a:{SECRET}@h:p/x"]
+)
+def test_a_url_that_is_not_of_a_database_is_a_wrong_call(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--storage: give a URL as postgresql://") as caught:
+        place_of(tmp_path, url, False)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_password_is_read_from_the_environment_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    place = place_of(tmp_path, "postgresql://me@localhost:5432/trials", False)
+    assert place.url == f"postgresql+pg8000://me:{SECRET}@localhost:5432/trials"
+    assert SECRET not in repr(place) + place.shown
+
+
+def test_a_search_resumes_the_study_that_it_began_in_the_same_database(tmp_path: Path) -> None:
+    assert place_of(tmp_path, URL, False).name != place_of(tmp_path, URL, False).name
+    shown = "postgresql://me@localhost:5432/trials"
+    StudyDocument(study="boneseg-1", storage=shown).write(tmp_path / "study.json")
+    assert place_of(tmp_path, URL, True).name == "boneseg-1"
+    with pytest.raises(TrainingError, match=f"was started with --storage {shown}; use that one"):
+        place_of(tmp_path, URL.replace("localhost", "elsewhere"), True)
+    with pytest.raises(TrainingError, match="give its --storage"):
+        place_of(tmp_path, None, True)
+
+
+@pytest.mark.parametrize(
+    ("details", "answer"),
+    [
+        ({"C": "28P01", "M": SECRET}, "refuses the password"),
+        ({"C": "3D000"}, "no such database"),
+        ({"C": "42501"}, "may not create tables"),
+        ({"C": "57P01"}, "does not answer; start it"),
+        ({"C": "22000"}, "code 22000"),
+        (f"Can't create a connection, {SECRET}", "does not answer; start it"),
+    ],
+)
+def test_a_refusal_of_the_database_has_words_of_its_own(
+    details: object, answer: str, tmp_path: Path
+) -> None:
+    from sqlalchemy.exc import InterfaceError
+
+    place = place_of(tmp_path, URL, False)
+    with pytest.raises(ServiceError, match=answer) as caught, storage_errors(place):
+        raise InterfaceError("SELECT", {}, Exception(details))
+    assert str(caught.value).startswith("--storage postgresql://me@localhost:5432/trials: ")
+    assert SECRET not in str(caught.value)
