@@ -48,7 +48,7 @@ def save_names(path: Path | str, network: nn.Module, bones: CardBones) -> Bundle
         shutil.copytree(bundle.path, building, dirs_exist_ok=True)
         save_tensors(weights, building / NAMES_WEIGHTS)
         export(network, building / NAMES_ONNX, shape, fitted=False)
-        share_weights(building / NAMES_ONNX, {"": NAMES_WEIGHTS})
+        share_weights(building / NAMES_ONNX, NAMES_WEIGHTS)
         card = sign(building, replace(bundle.card, format=FORMAT, bones=bones))
         replace_folder(bundle.path, building)
     return Bundle(bundle.path, card)

@@ -1,9 +1,15 @@
-"""The ONNX file of a model: its export, and its weights shared with the safetensors file."""
+"""The ONNX file of a model: its export, and its weights shared with the safetensors file.
+
+The graph is that of the network as it is, not optimised for its weights: engines do that when they
+load it. So it is the same for every network of one architecture, and the exporter, which takes
+seconds, runs once for all folds of a cross-validation.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +18,9 @@ import torch
 from torch import nn
 
 from boneseg._util.quiet import muted, quiet, undecided_start_method
+
+KEPT = 16  # graphs of the most recent architectures, without their weights
+_graphs: OrderedDict[str, bytes] = OrderedDict()
 
 
 class _Probability(nn.Module):
@@ -32,6 +41,38 @@ def export(network: nn.Module, path: Path, shape: tuple[int, int, int], *, fitte
 
     shape: of its input for a film, channels x height x width.
     """
+    probability = _Probability(network).eval()
+    key = repr((_architecture(probability), shape, fitted))
+    if key not in _graphs:
+        _graphs[key] = _exported(probability, shape, fitted)
+    _graphs.move_to_end(key)
+    while len(_graphs) > KEPT:
+        _graphs.popitem(last=False)
+    model = onnx.load_from_string(_graphs[key])
+    weights = probability.state_dict()
+    for tensor in model.graph.initializer:
+        if tensor.name in weights:
+            tensor.raw_data = weights[tensor.name].detach().cpu().contiguous().numpy().tobytes()
+    path.write_bytes(model.SerializeToString())
+
+
+def _architecture(network: nn.Module) -> list[object]:
+    """What a network computes, but for the values of its weights."""
+    settings = [
+        (name, type(module).__qualname__, module.extra_repr(), _plain(vars(module)))
+        for name, module in network.named_modules()
+    ]
+    weights = [(name, value.shape, value.dtype) for name, value in network.state_dict().items()]
+    return [settings, weights]
+
+
+def _plain(attributes: Mapping[str, object]) -> list[tuple[str, object]]:
+    kinds = (bool, int, float, str, tuple, torch.dtype)
+    return [(name, value) for name, value in attributes.items() if isinstance(value, kinds)]
+
+
+def _exported(probability: nn.Module, shape: tuple[int, int, int], fitted: bool) -> bytes:
+    """The ONNX file of a network, without its weights."""
     example = torch.zeros(2, *shape)
     free: dict[int, object] = {0: torch.export.Dim.DYNAMIC}
     if fitted:  # working sizes are multiples of 32, and so the network never pads
@@ -41,38 +82,37 @@ def export(network: nn.Module, path: Path, shape: tuple[int, int, int], *, fitte
         }
     # The exporter warns that torchvision, which is not needed, is not installed.
     with quiet(), muted("torch.onnx", logging.ERROR), undecided_start_method():
-        torch.onnx.export(
-            _Probability(network).eval(),
+        program = torch.onnx.export(
+            probability,
             (example,),
-            path,
             input_names=["film"],
             output_names=["probability"],
             dynamic_shapes={"film": free},
             dynamo=True,
-            external_data=False,
+            optimize=False,
             verbose=False,
         )
-
-
-def share_weights(path: Path, files: Mapping[str, str]) -> None:
-    """Replace weights in an ONNX file by references to identical bytes in safetensors files.
-
-    files: those beside it, by the beginning of the names of the network's modules that they hold;
-    a file has these names without it. Weights that the export has changed (batch norms folded into
-    convolutions) stay in the ONNX file.
-    """
-    model = onnx.load(path)
-    held = {start: (file, *_table(path.with_name(file))) for start, file in files.items()}
+    assert program is not None
+    model = program.model_proto
+    weights = probability.state_dict()
     for tensor in model.graph.initializer:
-        name = tensor.name.removeprefix("network.")
-        for start, (file, data, places) in held.items():
-            first, last = places.get(name.removeprefix(start), (0, 0))
-            if name.startswith(start) and last > first and data[first:last] == tensor.raw_data:
-                onnx.external_data_helper.set_external_data(
-                    tensor, file, offset=first, length=last - first
-                )
-                tensor.ClearField("raw_data")
-                break
+        if tensor.name in weights:
+            tensor.ClearField("raw_data")
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def share_weights(path: Path, file: str) -> None:
+    """Replace the weights in an ONNX file by references to the safetensors file beside it."""
+    model = onnx.load(path)
+    data, places = _table(path.with_name(file))
+    for tensor in model.graph.initializer:
+        first, last = places.get(tensor.name.removeprefix("network."), (0, 0))
+        if last > first and data[first:last] == tensor.raw_data:
+            onnx.external_data_helper.set_external_data(
+                tensor, file, offset=first, length=last - first
+            )
+            tensor.ClearField("raw_data")
     path.write_bytes(model.SerializeToString())
 
 

@@ -89,7 +89,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_tensors(weights, building / WEIGHTS)
         export(network, building / ONNX, (1, card.height, card.width), fitted=card.fitted)
-        share_weights(building / ONNX, {"": WEIGHTS})
+        share_weights(building / ONNX, WEIGHTS)
         card = sign(building, card)
         replace_folder(path, building)
     return Bundle(path, card)
