@@ -5,10 +5,11 @@
 The floor of a film is what no program that does this can omit: decoding it with the fastest
 permissively licensed decoder, the network on the film and its mirror image (on all grids of a
 large film), and writing a 1-bit mask. Floor, `segment_files` and the ways of nnU-Net and MONAI take
-turns on the same files, each with as many threads as `segment_files` uses. Shares are of the floor,
-by the clock and by processor time of all processes; where other programs run, only the latter says
-much. Peak memory is that of `boneseg segment` on one film, summed over its processes. `--full`
-takes all sizes and syntaxes.
+turns on the same files, each with as many threads as `segment_files` uses; the other programs' ways
+take two films at each turn. Shares are of the floor, by the clock and by processor time of all
+processes; where other programs run, only the latter says much. By the clock a folder of few films
+is slow: at its end threads have no film left. Peak memory is that of `boneseg segment` on one film,
+summed over its processes. `--full` takes all sizes and syntaxes.
 
 The other programs' ways have the same network on the first grid. MONAI's is MONAI: LoadImage,
 Resize, and SaveImage (it stores films as columns first, so masks are transposed back). nnU-Net's is
@@ -52,6 +53,7 @@ from boneseg.radiograph.read import read_radiograph
 SIZES = (2, 4, 8, 12, 24, 48)  # megapixels
 QUICK = ((2, 12), ("uncompressed", "JPEG-LS", "JPEG 2000"))
 FILMS = {2: 16, 4: 12, 8: 12, 12: 12, 24: 8, 48: 6}  # in a folder, by megapixels
+FEW = 2  # of them for the ways of other programs, and to warm up
 ROUNDS, WARM = 5, 1
 _TICKS = os.sysconf("SC_CLK_TCK")
 WAYS = ("floor", "mask", "overlay", "nnU-Net", "MONAI")
@@ -104,18 +106,18 @@ class Ways:
         for path in self.folder.out.iterdir():
             path.unlink()
 
-    def run(self, way: str) -> None:
-        """Take all films of the folder this way."""
+    def run(self, way: str, count: int) -> None:
+        """Take so many films of the folder this way."""
         if way in ("mask", "overlay"):
             formats = ("mask", "overlay") if way == "overlay" else ("mask",)
             results = segment_files(
-                self.folder.paths, self.folder.out, self.engine, formats=formats
+                self.folder.paths[:count], self.folder.out, self.engine, formats=formats
             )
             assert not any(result.error for result in results), results[0].error
             return
         ways = {"floor": self.floor, "nnU-Net": self.nnunet, "MONAI": self.monai}
         with ThreadPoolExecutor(self.engine.at_once + 1) as pool:
-            list(pool.map(ways[way], range(len(self.folder.paths))))
+            list(pool.map(ways[way], range(count)))
 
     def probability(self, grid: Floats) -> Floats:
         """The network's mean probability of a film on the working grid."""
@@ -185,6 +187,7 @@ def main() -> None:
     words.add_argument("--syntax", action="append", choices=SYNTAXES, help="syntaxes to take")
     words.add_argument("--rounds", type=int, default=ROUNDS)
     words.add_argument("--ours", action="store_true", help="without the other programs' ways")
+    words.add_argument("--films", type=int, help="in a folder")
     asked = words.parse_args()
     warnings.filterwarnings("ignore", module="monai")  # a film has no orientation in a patient
     runtime.share_freed_memory()  # as `boneseg segment` does
@@ -204,15 +207,15 @@ def main() -> None:
     print("\n".join(lines), flush=True)
     for megapixels in sizes:
         for name in names:
-            lines.append(row(name, megapixels, ways, asked.rounds))
+            lines.append(row(name, megapixels, ways, asked.rounds, asked.films))
             print(lines[-1], flush=True)
     if asked.full:
         write_section("Films of real size", lines, SPEED)
 
 
-def row(name: str, megapixels: float, ways: Sequence[str], rounds: int) -> str:
+def row(name: str, megapixels: float, ways: Sequence[str], rounds: int, films: int | None) -> str:
     """The figures of one size and syntax, as a row of the table."""
-    count = FILMS.get(round(megapixels), 6)
+    count = films or FILMS.get(round(megapixels), 6)
     with tempfile.TemporaryDirectory() as place:
         folder = Folder(Path(place), SYNTAXES[name], megapixels, count)
         spent = in_turn(Ways(folder), ways, rounds, count)
@@ -232,10 +235,11 @@ def in_turn(ways: Ways, names: Sequence[str], rounds: int, count: int) -> dict[s
     times: dict[str, list[Spent]] = {name: [] for name in names}
     for turn in range(WARM + rounds):
         for name in list(times):
+            films = count if turn >= WARM and name in WAYS[:3] else FEW
             ways.clear()
             clock, core = time.perf_counter(), processor_time()
             try:
-                ways.run(name)
+                ways.run(name, films)
             except Exception as error:  # another program's, on a syntax that it does not read
                 if name in WAYS[:3]:
                     raise
@@ -244,7 +248,7 @@ def in_turn(ways: Ways, names: Sequence[str], rounds: int, count: int) -> dict[s
                 continue
             if turn >= WARM:
                 spent = time.perf_counter() - clock, processor_time() - core
-                times[name].append(Spent(spent[0] / count, spent[1] / count))
+                times[name].append(Spent(spent[0] / films, spent[1] / films))
     return {
         name: Spent(median(one.clock for one in all_), median(one.core for one in all_))
         for name, all_ in times.items()
