@@ -29,6 +29,7 @@ UNNEEDED = frozenset(
             "xml",
             "sqlite3",
             "importlib.metadata",
+            "PIL.TiffImagePlugin",
         ),
     )
 )

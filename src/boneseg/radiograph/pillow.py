@@ -12,53 +12,34 @@ ignores that 8-bit ones may be signed and 32-bit ones unsigned.
 
 from __future__ import annotations
 
-import struct
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from boneseg.errors import RadiographError
 from boneseg.radiograph.film import MAX_SCANS
 from boneseg.radiograph.sniff import TIFF_SIGNATURES
 
+if TYPE_CHECKING:
+    from boneseg.radiograph.tiff import Tags
+
 # TIFF tags (TIFF 6.0, section 8 onwards)
-_BITS, _WHITE, _FILL_ORDER, _PLANES, _OPACITY, _FORMAT = 258, 262, 266, 284, 338, 339
+_BITS, _WHITE, _PLANES, _OPACITY, _FORMAT = 258, 262, 284, 338, 339
 _SCAN, _BLOCK = b"\xff\xda", 2**20  # the marker of a JPEG scan; bytes read at once
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # byte order of samples from libtiff
 _OTHER = {"L": "B", "B": "L"}
 
 
-class _Tiff(TiffImagePlugin.TiffImageFile):
-    """A TIFF, also one of 16 bits, big-endian, with 0 as white, as ImageJ writes it.
-
-    Pillow 13 supports those in the other byte order only. The samples are the same with 0 as black.
-    """
-
-    def _setup(self) -> None:
-        tags = self.tag_v2
-        known = (tags.get(_BITS), tags.get(_FORMAT, (1,)), tags.get(_FILL_ORDER, 1))
-        odd = tags.prefix == b"MM" and tags.get(_WHITE) == 0 and known == ((16,), (1,), 1)
-        if odd:
-            tags[_WHITE] = 1
-        try:
-            super()._setup()
-        finally:
-            if odd:
-                tags[_WHITE] = 0
-
-
 def open_image(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     """Open an image in one of these formats (Pillow's names). Raises what `Image.open` does."""
     if "TIFF" in formats and file.read(4) in TIFF_SIGNATURES:
-        file.seek(0)
-        try:
-            return _Tiff(file)
-        except (SyntaxError, IndexError, TypeError, struct.error):
-            raise UnidentifiedImageError("unsupported TIFF") from None
+        from boneseg.radiograph.tiff import open_tiff  # imports more than any other format
+
+        return open_tiff(file)
     file.seek(0)
     return Image.open(file, formats=formats)
 
@@ -82,11 +63,13 @@ def check_scans(image: Image.Image, path: Path) -> None:
         )
 
 
-def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
+def _tags(image: Image.Image) -> Tags:
     """The tags of a TIFF; none for other formats."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return image.tag_v2
-    return TiffImagePlugin.ImageFileDirectory_v2()
+    if image.format != "TIFF":
+        return {}
+    from boneseg.radiograph.tiff import tags_of
+
+    return tags_of(image)
 
 
 def is_white_zero(image: Image.Image) -> bool:

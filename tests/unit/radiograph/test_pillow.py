@@ -25,19 +25,6 @@ def test_white_zero_is_inverted(tmp_path, packing):
         np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_white_zero_is_inverted_in_either_byte_order(tmp_path, order, zipped):
-    path = films.tiff(tmp_path / "a.tif", films.bone(), order, zipped=zipped, photometric=0)
-    np.testing.assert_allclose(read_radiograph(path).pixels, 1 - films.bone() / 4095, atol=1e-6)
-
-
-def test_a_tiff_that_is_not_read_is_not_asked_for_again(tmp_path):
-    path = films.tiff(tmp_path / "a.tif", films.bone().astype(np.float64))
-    with pytest.raises(RadiographError, match="is an unsupported or truncated TIFF"):
-        read_radiograph(path)
-
-
 @pytest.mark.parametrize("top", [4095, 65535])
 @pytest.mark.parametrize("mode", BANDS)
 def test_deep_colours_keep_their_depth(tmp_path, mode, top):
