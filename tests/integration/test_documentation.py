@@ -37,7 +37,19 @@ from tests.support.requirements import CHROMIUM, needs_browser, needs_orthanc
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = documentation.pages()
-SHELL = ("pip", "apt-get", "chmod", "cd", "git", "make", "ray", "srun", "torchrun")
+SHELL = (
+    "pip",
+    "apt-get",
+    "chmod",
+    "cd",
+    "git",
+    "make",
+    "ray",
+    "srun",
+    "torchrun",
+    "docker",
+    "kubectl",
+)
 SMALL = {  # what an option of a page becomes here, so that its command takes a second
     "--minutes": ("--epochs", "1"),
     "--epochs": ("--epochs", "1"),

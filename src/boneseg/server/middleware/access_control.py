@@ -25,6 +25,7 @@ from boneseg.server.middleware.body_limits import too_large
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE = "boneseg-token"
+PROBES = frozenset(("/livez", "/readyz"))  # of Kubernetes, which has no token
 LOGIN_FORM = b"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -92,6 +93,8 @@ class AccessControl:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """(status, reason), or None where the request is admitted."""
+        if scope["path"] in PROBES and scope["method"] in SAFE_METHODS:
+            return None
         if self.token is None:
             host = _host_name(headers.get("host", ""))
             if not is_this_machine(host):

@@ -13,6 +13,20 @@ from boneseg.server.routes.prometheus import metrics_text
 router = APIRouter(tags=["server"])
 
 
+@router.get("/livez", response_class=PlainTextResponse)
+def alive() -> str:
+    """Whether the server responds; without a token, for probes."""
+    return "ok"
+
+
+@router.get("/readyz", response_class=PlainTextResponse)
+def ready(box: Box) -> PlainTextResponse:
+    """Whether a worker is there to segment films, status 503 if not; without a token."""
+    if box.jobs.ready:
+        return PlainTextResponse("ok")
+    return PlainTextResponse("no worker is running", 503)
+
+
 @router.get("/api/health", response_model=None)
 def health(request: Request, box: Box) -> dict[str, object]:
     """Health of the server, and the state that the page polls: versions, queue, training."""

@@ -119,6 +119,11 @@ class JobQueue:
         return not self._busy and self._queue.empty()
 
     @property
+    def ready(self) -> bool:
+        """Whether a worker is running."""
+        return not self._closed and bool(self.pids)
+
+    @property
     def pids(self) -> list[int]:
         return [pid for worker in self.workers for pid in worker.pids]
 

@@ -73,3 +73,13 @@ def test_cookies_of_other_programs_do_not_prevent_access(box: LightBox, theirs: 
         cookie = {"cookie": f"{theirs}; boneseg-token={token}; z=1"}
         assert client.get("/api/health", headers=cookie).status_code == status
     assert client.get("/api/health", headers={"cookie": theirs}).status_code == 401
+
+
+def test_probes_need_neither_token_nor_host_name(box: LightBox) -> None:
+    """Kubernetes asks by the address of the pod. They say nothing about films or versions."""
+    app = create_app(box, token="s3cret")
+    client = TestClient(app, base_url="http://10.1.2.3:8000")
+    for path in ("/livez", "/readyz"):
+        assert (client.get(path).status_code, client.get(path).text) == (200, "ok")
+        assert client.post(path).status_code == 401
+    assert client.get("/livez/../api/health").status_code == 401

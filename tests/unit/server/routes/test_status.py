@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 import boneseg
 from boneseg.masks.formats import FILM_FORMATS, FORMATS
 from boneseg.server.light_box import LightBox
+from boneseg.server.workers.job_queue import JobQueue
 
 
 def test_health_tells_version_folder_queue_and_model(client: TestClient, box: LightBox) -> None:
@@ -49,3 +50,12 @@ def test_the_formats_of_downloads_are_those_registered(
 def test_metrics_are_plain_text(client: TestClient) -> None:
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_a_server_is_ready_while_a_worker_runs(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/readyz").text == "ok"
+    monkeypatch.setattr(JobQueue, "pids", [])
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/livez").text == "ok"
