@@ -35,7 +35,12 @@ def pages() -> list[Path]:
     """Every page that a person wrote."""
     docs = ROOT / "docs"
     generated = {docs / name for name in GENERATED}
-    top = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    top = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "CHANGELOG.md",
+    ]
     written = {page for page in docs.rglob("*.md") if page.parent.name != ".generated"}
     return top + sorted(written - generated)
 

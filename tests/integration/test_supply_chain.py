@@ -1,0 +1,110 @@
+"""What boneseg runs and installs: no code from data, and permissive licences only."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import boneseg
+
+SOURCE = Path(boneseg.__file__).parent
+# Modules and functions that run what they read. Light-box workers exchange pickles with their own
+# server process, over a pipe that nothing else can write to.
+RUNNING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
+RUNNING_CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
+OWN_PIPES = {"server/workers/worker.py", "server/workers/process.py"}
+COPYLEFT = re.compile(r"\b[AL]?GPL|GNU (Lesser |Affero )?General Public", re.IGNORECASE)
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield path.relative_to(SOURCE).as_posix(), ast.parse(path.read_bytes())
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The top-level packages that a module imports."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_no_module_runs_what_it_reads() -> None:
+    found = {
+        name: sorted(
+            imported(tree) & RUNNING
+            | {
+                node.func.id
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in RUNNING_CALLS
+            }
+        )
+        for name, tree in trees()
+    }
+    assert {name: words for name, words in found.items() if words} == {
+        name: ["pickle"] for name in OWN_PIPES
+    }
+
+
+def test_numpy_and_torch_load_no_pickles() -> None:
+    """`np.load` refuses them unless asked; `torch.load` has to be told."""
+    for name, tree in trees():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            words = {word.arg: ast.unparse(word.value) for word in call.keywords}
+            assert words.get("allow_pickle", "False") == "False", name
+            if ast.unparse(call.func) in ("torch.load", "load_state_dict_from_url"):
+                assert words.get("weights_only") == "True", name
+
+
+def installed() -> dict[str, Distribution]:
+    """boneseg and everything that it and its extras require, as far as installed."""
+    found: dict[str, Distribution] = {}
+    seen = set()
+    todo = [("boneseg", ("all", "dev", "docs", "gdcm"))]
+    while todo:
+        name, extras = todo.pop()
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if (key, extras) in seen:
+            continue
+        seen.add((key, extras))
+        try:
+            found[key] = distribution(name)
+        except PackageNotFoundError:  # of another platform
+            continue
+        for words in found[key].requires or []:
+            one = Requirement(words)
+            if one.marker is None or any(
+                one.marker.evaluate({"extra": extra}) for extra in ("", *extras)
+            ):
+                todo.append((one.name, tuple(sorted(one.extras))))
+    return found
+
+
+def licence(one: Distribution) -> str:
+    """The licence that a distribution declares, in whichever field it does."""
+    words = [one.metadata.get("License-Expression"), (one.metadata.get("License") or "")[:200]]
+    kinds = one.metadata.get_all("Classifier") or []
+    return "; ".join(filter(None, [*words, *(one for one in kinds if one.startswith("License"))]))
+
+
+def test_every_installed_distribution_declares_a_permissive_licence() -> None:
+    declared = {name: licence(one) for name, one in installed().items()}
+    assert len(declared) > 20
+    assert [name for name, words in declared.items() if not words] == []
+    assert {name: words for name, words in declared.items() if COPYLEFT.search(words)} == {}
+
+
+@pytest.mark.parametrize("words", ["GPL-3.0-or-later", "LGPLv3", "GNU Affero General Public"])
+def test_copyleft_is_recognised(words: str) -> None:
+    assert COPYLEFT.search(words)
