@@ -26,6 +26,7 @@ from pathlib import Path
 
 _QUOTING = ("pydicom", "highdicom", "pynetdicom")  # their messages quote DICOM elements
 # From glibc's malloc.h.
+_SIOCGIFADDR = 0x8915  # from Linux's sockios.h: the address of an interface
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 
 
@@ -87,12 +88,23 @@ def train_beside_others(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def talk_on_loopback() -> None:
-    """Let the processes of a training on this machine alone talk where no other can listen."""
-    if hasattr(socket, "if_nameindex"):
-        for _, name in socket.if_nameindex():
-            if name in ("lo", "lo0"):  # Linux, macOS
-                os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+def talk_to(host: str) -> None:
+    """Let PyTorch's processes talk by the network interface that leads to a host, on Linux.
+
+    They would take that of this machine's name, which is often loopback; and, where all run here,
+    often one on which others can listen.
+    """
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, 9))  # sends nothing
+            ours = socket.inet_aton(probe.getsockname()[0])
+            for _, name in socket.if_nameindex():
+                with suppress(OSError):  # an interface without an address
+                    request = name.encode().ljust(40, b"\0")
+                    if fcntl.ioctl(probe, _SIOCGIFADDR, request)[20:24] == ours:
+                        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
 
 
 def run_on(cores: Set[int]) -> None:

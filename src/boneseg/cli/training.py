@@ -331,8 +331,8 @@ def _places(devices: int | None, nodes: int | None) -> Sequence[Place]:
     places = places_of(os.environ, devices, nodes)
     if len(places) > 1:
         runtime.train_beside_others(max(1, available_cores() // len(places)))
-        if not places[0].meeting:
-            runtime.talk_on_loopback()
+    if places[0].count > 1:
+        runtime.talk_to(places[0].host)
     return places
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from boneseg._util.cores import available_cores
 from boneseg._util.text import counted
@@ -41,6 +42,11 @@ class Place:
     @property
     def leads(self) -> bool:
         return self.rank == 0
+
+    @property
+    def host(self) -> str:
+        """The machine where the processes meet; this one if no other takes part."""
+        return urlsplit(self.meeting).hostname or "127.0.0.1"
 
     def check_batch(self, batch: int) -> None:
         """Raise UsageError if a step has fewer films than there are processes."""

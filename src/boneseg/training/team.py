@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
@@ -119,9 +120,11 @@ def joined(place: Place, *, quiet: bool = False) -> Iterator[Ranks]:
             timeout=timedelta(seconds=STEP),
         )
     try:
-        with _watch(quiet) as lost, torch.cuda.device(device) if cuda else nullcontext():
-            if not place.meeting.startswith("file:"):
-                Thread(target=_exchange_signs, args=(place, lost), daemon=True).start()
+        with (
+            _watch(quiet) as lost,
+            nullcontext() if place.meeting.startswith("file:") else _signs(place, lost),
+            torch.cuda.device(device) if cuda else nullcontext(),
+        ):
             yield Ranks(place.rank, place.count, device)
             with collective():
                 distributed.barrier()
@@ -183,27 +186,49 @@ def _call_the_roll(store: Store, place: Place) -> None:
         raise TrainingError(missing) from None
 
 
-def _exchange_signs(place: Place, lost: Lost) -> None:
+@contextmanager
+def _signs(place: Place, lost: Lost) -> Iterator[None]:
     """Show other machines that this process is alive, and watch theirs.
 
     The kernel closes the connections of a killed process, but not those of a lost machine, and a
     GPU waits for another forever.
     """
+    heard = [time.monotonic()] * place.count  # when each last gave a sign
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(BEAT):
+            if time.monotonic() - min(heard) > SILENCE:
+                lost(LOST)
+                return
+
+    threads = [
+        Thread(target=watch, daemon=True),
+        Thread(target=_give_signs, args=(place, heard, over), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:  # the store must not be in use when Python ends
+            thread.join(GRACE)
+
+
+def _give_signs(place: Place, heard: list[float], over: Event) -> None:
+    """Count signs of life in the store, which blocks if its machine is lost."""
     names = [f"alive/{rank}" for rank in range(place.count)]
     with suppress(RuntimeError, TrainingError):
         store = _store(replace(place, serves=False))
-        for name in names:
-            store.add(name, 0)
-        before, silent = [0] * len(names), [0.0] * len(names)
-        pause = Event()
-        while max(silent) < SILENCE:
+        before = [-1] * place.count
+        while not over.wait(BEAT):
             store.add(names[place.rank], 1)
             found = [store.add(name, 0) for name in names]
-            for rank, same in enumerate(a == b for a, b in zip(before, found, strict=True)):
-                silent[rank] = silent[rank] + BEAT if same else 0.0
+            for rank, count in enumerate(found):
+                if count != before[rank]:
+                    heard[rank] = time.monotonic()
             before = found
-            pause.wait(BEAT)
-    lost(LOST)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 from torch._C._distributed_c10d import FileStore
@@ -120,25 +120,21 @@ def test_a_first_process_that_cannot_be_reached_is_one_line(
 def test_a_machine_that_falls_silent_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though its connections stay open, as those of a machine without power do."""
     monkeypatch.setattr(team, "BEAT", 0.05)
-    monkeypatch.setattr(team, "SILENCE", 0.5)
+    monkeypatch.setattr(team, "SILENCE", 1.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     first = Place(0, 2, meeting=f"tcp://127.0.0.1:{free}", serves=True)
     store = team._store(first)
-    heard, said = Event(), []
-
-    def lost(reason: str) -> None:
-        said.append(reason)
-        heard.set()
-
-    watching = Thread(target=team._exchange_signs, args=(first, lost), daemon=True)
-    watching.start()
-    for _ in range(16):
-        store.add("alive/1", 1)
-        assert not heard.wait(0.05)
-    assert heard.wait(10)
+    said: list[str] = []
+    with team._signs(first, said.append):
+        for _ in range(40):
+            store.add("alive/1", 1)
+            time.sleep(0.05)
+        assert said == []
+        given_up = time.monotonic() + 10
+        while not said and time.monotonic() < given_up:
+            time.sleep(0.05)
     assert said == [LOST]
-    watching.join(10)
 
 
 def test_a_process_that_waits_for_a_lost_one_is_ended(
