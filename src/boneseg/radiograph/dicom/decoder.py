@@ -34,6 +34,7 @@ Pixels = NDArray[np.integer]
 _OVERHEAD = 192 * 2**20  # bytes that a decoder may use for any frame
 _WORKING = 8  # further bytes that it may use per byte of pixels
 _RLE_PADDING = 15  # bytes after a segment; a wrong size differs by MIN_SIDE or more
+_BLOCK = 2**18  # pixels that stay in a processor's cache
 _LINE = 1024  # bytes; the header of a request is shorter
 _WALL = 4.0  # multiple of the CPU time, for busy machines
 _DONE, _FAILED, _FULL, _OTHER, _LACKING = b"\0", b"\1", b"\2", b"\3", b"\4"
@@ -228,9 +229,11 @@ def _rle(data: memoryview, out: Pixels) -> None:
         sample, byte = divmod(place, width)
         if byte == 0:
             values[:, sample] = unpacked[:pixels]
-        else:
-            values[:, sample] <<= 8
-            values[:, sample] |= unpacked[:pixels]
+            continue
+        for start in range(0, pixels, _BLOCK):
+            part = values[start : start + _BLOCK, sample]
+            part <<= 8
+            part |= unpacked[start : start + len(part)]
 
 
 def _jpeg_16(data: memoryview, out: Pixels) -> None:
