@@ -42,6 +42,8 @@ class OpenVino:
             self._settings["NUM_STREAMS"] = str(at_once)
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = str(threads)
+            # Each process would pin its threads to the first cores, and so all to the same ones.
+            self._settings["ENABLE_CPU_PINNING"] = "NO"
         release = str(openvino.__version__)
         self._kept = CompiledNetworks.of(bundle.card.card_sha256, release)
         self._networks: dict[Shape, _Requests] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import numpy as np
 import pytest
 
 from boneseg.bundle.store import Bundle
@@ -29,3 +30,12 @@ def test_networks_of_several_grids_are_loaded_at_once(
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(backend.prepare, [(1, 1, 32, 32), (1, 1, 32, 64)]))
     assert len(backend._networks) == 2
+
+
+def test_processes_that_share_the_cores_do_not_pin_their_threads_to_the_same_ones(
+    bundle: Bundle,
+) -> None:
+    shared = OpenVino(bundle, threads=1)
+    shared(np.zeros((1, 1, 64, 64), np.float32))
+    assert shared._settings["ENABLE_CPU_PINNING"] == "NO"
+    assert "ENABLE_CPU_PINNING" not in OpenVino(bundle)._settings

@@ -1,0 +1,98 @@
+"""An archive in a bucket of an S3 server: films a second, and what the bucket is asked.
+
+    python -m benchmarks.scale.bucket --films 2000
+
+moto's server runs in a process of its own, so that its requests are those of a network. The last
+line is the count of each kind of request per film.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import s3fs
+
+from benchmarks.scale.common import check, make_films, segment, show, small_model
+
+SERVER = (
+    "import sys, json; from moto.server import ThreadedMotoServer; "
+    "server = ThreadedMotoServer('127.0.0.1', 0, verbose=True); server.start(); "
+    "print(json.dumps(server.get_host_and_port()), flush=True); sys.stdin.read()"
+)
+
+
+@contextmanager
+def s3_server(log: Path) -> Iterator[str]:
+    """The URL of a server, which logs each request."""
+    with log.open("w") as lines, subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=lines
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        host, port = json.loads(next(line for line in server.stdout if line.startswith(b"[")))
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.kill()
+
+
+def requests(log: Path) -> Counter[str]:
+    """Requests by method and kind of object."""
+    found: Counter[str] = Counter()
+    for method, path in re.findall(r'"(\w+) (\S+) HTTP', log.read_text(errors="replace")):
+        place = path.partition("?")[0].removeprefix("/hospital").strip("/").split("/")
+        kind = next((part for part in place if part in KINDS), "list")
+        found[f"{method} {kind}"] += 1
+    return found
+
+
+KINDS = ("films", "masks", "records", "results")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--films", type=int, default=2000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, log = Path(name), Path(name) / "requests"
+        make_films(folder / "films", asked.films, 96)
+        model = small_model(folder)
+        with s3_server(log) as server:
+            env = {
+                "AWS_ACCESS_KEY_ID": "boneseg",
+                "AWS_SECRET_ACCESS_KEY": "boneseg",
+                "AWS_ENDPOINT_URL": server,
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+            bucket = s3fs.S3FileSystem(key="boneseg", secret="boneseg", endpoint_url=server)
+            bucket.mkdir("hospital")
+            started = time.monotonic()
+            bucket.put(str(folder / "films"), "hospital/films", recursive=True)
+            put, before = time.monotonic() - started, requests(log)
+            show(films=asked.films, put_s=round(put))
+            words = ["s3://hospital/films", "--out", "s3://hospital/out", "--cluster", "local"]
+            words += ["--worker-cores", "1", "--format", "mask", "--model", str(model)]
+            ran = segment(words, env=env)
+            assert ran.status == 0, ran.told
+            during = requests(log) - before
+            again = segment(words, env=env)
+            assert f"0 films, 0 failed, {asked.films} done before" in again.told, again.told
+            bucket.get("hospital/out", str(folder / "out"), recursive=True)
+        check(folder / "out", asked.films)
+        show(films=asked.films, seconds=round(ran.seconds),
+             films_per_s=round(asked.films / ran.seconds, 1), again_s=round(again.seconds),
+             driver_mb=round(max(ran.usage.driver)))  # fmt: skip
+        show(**{kind: round(count / asked.films, 3) for kind, count in sorted(during.items())})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Two machines, one of which is lost in the middle: exactly one result a film.
+
+    python -m benchmarks.scale.machines --films 300 --lose kill      # or cut: the cable is pulled
+
+Each machine is a network namespace with an address, a Ray node and one core of its own; a veth pair
+is the cable between them. Needs root and Debian's iproute2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.scale.common import check, make_films, records, segment, show, small_model
+
+HEAD, OTHER = "boneseg-head", "boneseg-other"
+ADDRESSES = {HEAD: "10.77.0.1", OTHER: "10.77.0.2"}
+SETTINGS = {"RAY_AUTH_MODE": "disabled"}  # nobody else is on this network
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+@contextmanager
+def network() -> Iterator[None]:
+    """The two machines, connected."""
+    for machine in ADDRESSES:
+        ip("netns", "add", machine)
+    try:
+        ip("link", "add", "eth0", "netns", HEAD, "type", "veth", "peer", "eth0", "netns", OTHER)
+        for machine, address in ADDRESSES.items():
+            ip("-n", machine, "addr", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", machine, "link", "set", "eth0", "up")
+            ip("-n", machine, "link", "set", "lo", "up")
+        yield
+    finally:
+        for machine in ADDRESSES:
+            kill(machine)
+            ip("netns", "del", machine)
+
+
+def kill(machine: str) -> None:
+    """End all processes of a machine at once, as a loss of power does."""
+    found = subprocess.run(
+        ["ip", "netns", "pids", machine], capture_output=True, text=True, check=True
+    )
+    for pid in found.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def start(machine: str, *words: str) -> None:
+    """Start the Ray node of a machine."""
+    common = [f"--node-ip-address={ADDRESSES[machine]}", "--num-cpus=1", "--disable-usage-stats"]
+    call = [RAY, "start", *words, *common, "--object-store-memory=100000000"]
+    env = {**os.environ, **SETTINGS, "RAY_worker_niceness": "0"}
+    subprocess.run(
+        ["ip", "netns", "exec", machine, *call], check=True, env=env, stdout=subprocess.DEVNULL
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--films", type=int, default=300)
+    parser.add_argument("--lose", choices=("kill", "cut"), default="kill")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, out, lost = Path(name), Path(name) / "out", [0.0, 0]
+        make_films(folder / "films", asked.films, 96)
+        model = small_model(folder)
+        with network():
+            address = f"{ADDRESSES[HEAD]}:6379"
+            temporary = f"--temp-dir={folder / 'ray'}"
+            start(HEAD, "--head", "--port=6379", "--include-dashboard=false", temporary)
+            start(OTHER, f"--address={address}")
+            began = time.monotonic()
+
+            def watch(done: int, seconds: float) -> None:
+                if not lost[0] and done >= asked.films // 3:
+                    lost[:] = [seconds, done]
+                    if asked.lose == "kill":
+                        kill(OTHER)
+                    else:
+                        ip("-n", OTHER, "link", "set", "eth0", "down")
+
+            words = [folder / "films", "--cluster", address, "--worker-cores", 1, "--out", out]
+            words += ["--format", "mask", "--model", model]
+            before = ["ip", "netns", "exec", HEAD]
+            ran = segment(words, before=before, env=SETTINGS, count=lambda: records(out),
+                          watch=watch, every=0.2)  # fmt: skip
+            assert ran.status == 0, ran.told
+            assert lost[0], "the job ended before the machine was lost"
+            seconds = time.monotonic() - began
+        check(out, asked.films)
+        workers = max(map(int, re.findall(r"(\d+) workers?,", ran.told)))
+        assert workers == 2, ran.told
+        show(films=asked.films, lose=asked.lose, lost_at_s=round(lost[0], 1), done_then=lost[1],
+             seconds=round(seconds, 1), rows=asked.films, repeated=0)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
