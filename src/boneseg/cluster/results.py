@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import pyarrow as pa
@@ -100,7 +100,7 @@ class Results:
         self._kept: list[pa.Buffer] = []  # of the last shard, packed
         self._rows = 0  # in these
         self._new: list[Row] = []  # not yet packed
-        self._saved = time.monotonic()
+        self._saved = -EVERY  # the first row is written at once
 
     def resume(self) -> Iterator[str]:
         """The sources of the rows that are there, except failed ones: their rows are removed."""
@@ -113,7 +113,7 @@ class Results:
                 self._kept = [_packed(batch) for batch in good.to_batches(PACKED)]
                 self._rows = len(good)
             elif len(good) < len(table):
-                self._write(name, good)
+                self._write(name, good.to_batches())
             yield from good["source"].to_pylist()
             self._full = number + 1 if not is_last or len(good) >= SHARD else number
 
@@ -135,11 +135,16 @@ class Results:
 
     def save(self) -> None:
         """Write the last shard."""
-        batches = [pa.ipc.open_stream(packed).read_next_batch() for packed in self._kept]
-        batches += [_batch(self._new)] if self._new else []
-        if batches:
-            self._write(f"part-{self._full:05d}.parquet", pa.Table.from_batches(batches, SCHEMA))
+        if self._kept or self._new:
+            self._write(f"part-{self._full:05d}.parquet", self._batches())
         self._saved = time.monotonic()
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the last shard, of which only a part is unpacked at a time."""
+        for packed in self._kept:
+            yield pa.ipc.open_stream(packed).read_next_batch()
+        if self._new:
+            yield _batch(self._new)
 
     def _read(self, name: str) -> pa.Table:
         content = self.out.read(f"{self.folder}/{name}")
@@ -151,9 +156,11 @@ class Results:
                 "damaged; move it away, or choose another --out"
             ) from None
 
-    def _write(self, name: str, table: pa.Table) -> None:
+    def _write(self, name: str, batches: Iterable[pa.RecordBatch]) -> None:
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
+        with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as file:
+            for batch in batches:
+                file.write_batch(batch)
         self.out.write(f"{self.folder}/{name}", buffer.getvalue())
 
 

@@ -10,6 +10,7 @@ Messages contain no URL with credentials, and no text of a library's error, whic
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import fsspec
+from fsspec.registry import known_implementations
 
 from boneseg._util.files import unwritable, whole_file
 from boneseg.errors import OutputError, RadiographError, UsageError
 
 T = TypeVar("T")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+_FULL = {"QuotaExceeded", "QuotaExceededException", "InsufficientStorage", "XMinioStorageFull", 507}
 _DENIED = ("NoCredentialsError", "PartialCredentialsError", "PermissionError", "RefreshError")
 
 
@@ -52,26 +55,45 @@ def public_url(url: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why a storage refuses, in words of ours."""
-    kind = type(error).__name__
+    """Why a storage refuses, in words of ours: those of a library could quote a credential."""
+    kind, codes = type(error).__name__, _codes(error)
     if isinstance(error, FileNotFoundError):
         return "there is no such file or bucket"
-    if kind in _DENIED:
+    if codes & _FULL:
+        return "the bucket is full, or its quota is used up"
+    if kind in _DENIED or codes & {401, 403}:
         return "access is denied: check the credentials"
     if isinstance(error, ImportError):
-        return "its file system needs a further package: see fsspec's list of known protocols"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.partition("\n")[0][:100]
+        return "its file system needs a further package"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return f"storage error, {kind}"
+
+
+def _codes(error: Exception) -> set[object]:
+    """The HTTP status and the code of a service, of an error and its cause."""
+    found: set[object] = set()
+    for one in (error, error.__cause__):
+        found.add(getattr(one, "status", None) or getattr(one, "code", None))
+        response = getattr(one, "response", None)  # of botocore
+        if isinstance(response, dict):
+            found.add(response.get("Error", {}).get("Code"))
+            found.add(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    return found - {None}
 
 
 def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a URL, and the path in it. Raises UsageError for an unknown protocol."""
     try:
         system, path = fsspec.core.url_to_fs(url)
-    except (ValueError, ImportError, OSError) as error:
-        why = reason(error) if isinstance(error, ImportError) else "no such file system"
-        raise UsageError(f"{public_url(url)}: cannot be opened ({why}); check the URL") from None
+    except ImportError:
+        known = known_implementations.get(url.partition(":")[0], {})
+        advice = known.get("err", "see fsspec's list of known protocols")
+        raise UsageError(f"{public_url(url)}: needs a further package: {advice}") from None
+    except (ValueError, OSError):
+        raise UsageError(
+            f"{public_url(url)}: cannot be opened (no such file system); check the URL"
+        ) from None
     return system, str(path)
 
 

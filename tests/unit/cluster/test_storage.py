@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import errno
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 pytest.importorskip("fsspec", reason="needs fsspec: pip install 'boneseg[cluster]'")
 
-from boneseg.cluster.storage import Storage, public_url, read_film, reason
+from boneseg.cluster.storage import Storage, file_system, public_url, read_film, reason
 from boneseg.errors import OutputError, RadiographError, UsageError
 
 
@@ -40,3 +45,64 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="out/a"):
         Storage(str(tmp_path / "out")).write("a/b", b"")
+
+
+class RefusalError(Exception):
+    """An error of a service, as botocore, gcsfs and aiohttp raise them."""
+
+    def __init__(self, **facts: object) -> None:
+        super().__init__("secret")
+        vars(self).update(facts)
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (RefusalError(response={"Error": {"Code": "QuotaExceeded"}}), "the bucket is full"),
+        (RefusalError(response={"ResponseMetadata": {"HTTPStatusCode": 507}}), "is full"),
+        (RefusalError(code=507), "the bucket is full"),
+        (RefusalError(status=403), "access is denied"),
+        (RefusalError(code=401), "access is denied"),
+        (OSError(errno.EIO, "secret of the library"), "Input/output error"),
+        (OSError(errno.ENOSPC, "secret"), "No space left on device"),
+    ],
+)
+def test_a_service_that_refuses_has_a_reason_of_its_own(error: Exception, answer: str) -> None:
+    assert answer in reason(error) and "secret" not in reason(error)
+    behind = OSError(errno.EIO, "secret")
+    behind.__cause__ = error
+    if isinstance(error, RefusalError):  # s3fs wraps them
+        assert answer in reason(behind)
+
+
+def test_a_protocol_whose_package_is_missing_names_it() -> None:
+    if find_spec("gcsfs") is not None:
+        pytest.skip("gcsfs is installed")
+    with pytest.raises(UsageError, match=r"^gs://hospital/films: needs .*install gcsfs"):
+        file_system("gs://hospital/films")
+
+
+def test_films_are_read_from_a_web_server_and_its_refusals_have_words(tmp_path: Path) -> None:
+    (tmp_path / "knee.png").write_bytes(b"film")
+    (tmp_path / "empty.png").write_bytes(b"")
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if "private" in self.path:
+                self.send_error(403)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        assert read_film(f"{root}/knee.png") == b"film"
+        for name, answer in [("none.png", "no such file"), ("private?key=secret", "is denied"),
+                             ("empty.png", "is empty")]:  # fmt: skip
+            with pytest.raises(RadiographError, match=answer) as caught:
+                read_film(f"{root}/{name}")
+            assert "secret" not in str(caught.value)
+        server.shutdown()
