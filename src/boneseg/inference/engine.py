@@ -32,7 +32,6 @@ from boneseg.preprocessing import (
     Preparation,
     in_squares,
     locally_normalised,
-    resize,
     resized,
 )
 from boneseg.radiograph.film import Radiograph
@@ -106,10 +105,8 @@ class Engine:
             loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
             places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]
             with self._resizing:
-                small = resized(pixels, [place.size for place in places])
-            # Of the first grid, if that shrinks both sides: it has fewer pixels than the film.
-            shown = small[0] if min(places[0].size) >= SIDE else pixels
-            thumbnail = resize(shown, (SIDE, SIDE))
+                sizes = [(SIDE, SIDE), *(place.size for place in places)]
+                thumbnail, *small = resized(pixels, sizes)
             found = []
             for one, where, shrunk, loaded in zip(grids, places, small, loading, strict=True):
                 grid = one.laid(shrunk, where)
