@@ -174,7 +174,7 @@ def _run(words: Sequence[str], *, parse_only: bool) -> None:
         subprocess.run(words, check=True)
     else:
         assert words[0] in SHELL, f"a page shows {words[0]}, which no test runs"
-        if "boneseg" in words:  # started by another command
+        if "boneseg" in words[:-1]:  # started by another command
             _boneseg(words[words.index("boneseg") + 1 :], parse_only=True)
 
 
