@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from boneseg._util.scratch import Scratch, scratch
+from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS
 from boneseg.inference.engine import Engine
 from tests.support.requirements import missing
 
@@ -80,6 +83,17 @@ def named_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     from tests.support.named_bones import save_named_bundle
 
     return save_named_bundle(tmp_path_factory.mktemp("named") / "bones")
+
+
+@pytest.fixture(scope="session")
+def nameless_bundle(named_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same model without the network that names bones."""
+    from boneseg.bundle.store import Bundle, sign
+
+    path = shutil.copytree(named_bundle.path, tmp_path_factory.mktemp("nameless") / "bones")
+    for name in (NAMES_ONNX, NAMES_WEIGHTS):
+        (path / name).unlink()
+    return Bundle(path, sign(path, replace(named_bundle.card, bones=None)))
 
 
 @pytest.fixture

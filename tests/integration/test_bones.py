@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.bundle.shipped import sample_films
-from boneseg.bundle.store import Bundle, sign
+from boneseg.bundle.store import Bundle
 from boneseg.masks.annotations import read_named
 from boneseg.masks.formats import NAMED_FORMAT
 from boneseg.masks.formats.png import write_bones, write_mask
@@ -216,12 +216,9 @@ def test_a_film_cannot_take_the_folder_of_another(named_bundle: Bundle, tmp_path
 
 @pytest.mark.parametrize("verb", ["segment", "evaluate"])
 def test_a_model_without_names_is_refused_in_one_line(
-    verb: str, named_bundle: Bundle, segmented: Path, tmp_path: Path
+    verb: str, nameless_bundle: Bundle, segmented: Path, tmp_path: Path
 ) -> None:
-    bundle = shutil.copytree(named_bundle.path, tmp_path / "plain")
-    for name in ("names.onnx", "names.safetensors"):
-        (bundle / name).unlink()
-    sign(bundle, replace(named_bundle.card, bones=None))
+    bundle = nameless_bundle.path
     where = [sample_films(), "--out", tmp_path / "out"] if verb == "segment" else [segmented]
     done = boneseg(verb, *where, "--model", bundle, "--bones")
     assert done.returncode == 2

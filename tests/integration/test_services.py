@@ -83,6 +83,12 @@ def in_hand(tmp_path):
     return list((tmp_path / "tmp").rglob("*.response"))
 
 
+@pytest.fixture(autouse=True)
+def in_order(monkeypatch):
+    """A watch takes films in the order in which the server lists them."""
+    monkeypatch.setattr("boneseg.pacs.dicomweb.watch.random.shuffle", lambda films: None)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

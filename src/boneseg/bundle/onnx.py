@@ -94,12 +94,24 @@ def _exported(probability: nn.Module, shape: tuple[int, int, int], fitted: bool)
         )
     assert program is not None
     model = program.model_proto
+    _remove_notes(model)
     weights = probability.state_dict()
     for tensor in model.graph.initializer:
         if tensor.name in weights:
             tensor.ClearField("raw_data")
     data: bytes = model.SerializeToString()
     return data
+
+
+def _remove_notes(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of its calls: they contain the paths of this machine."""
+    graphs = [model.graph, *model.functions]
+    noted = [model, *graphs, *model.graph.initializer, *model.graph.input, *model.graph.output]
+    for graph in graphs:
+        noted += [*graph.node, *graph.value_info]
+    for one in noted:
+        one.ClearField("metadata_props")
+        one.ClearField("doc_string")
 
 
 def share_weights(path: Path, file: str) -> None:

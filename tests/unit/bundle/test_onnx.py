@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from boneseg.bundle import onnx as module
-from boneseg.bundle.card import ONNX, WEIGHTS
+from boneseg.bundle.card import NAMES_ONNX, ONNX, WEIGHTS
 from boneseg.bundle.onnx import export
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle, load_network
@@ -45,6 +45,11 @@ def test_weights_that_both_files_have_stand_in_one(copied: Path) -> None:
     assert (copied / ONNX).stat().st_size < (copied / WEIGHTS).stat().st_size
 
 
+def test_no_file_contains_paths_of_the_machine_that_exported_it(copied: Path) -> None:
+    for name in (ONNX, NAMES_ONNX):
+        assert b".py" not in (copied / name).read_bytes()
+
+
 class Filter(torch.nn.Module):
     """A convolution, of which an attribute changes what it computes."""
 
@@ -61,6 +66,7 @@ class Filter(torch.nn.Module):
 def answers(network: Filter, path: Path) -> bool:
     """Whether the ONNX file of a network answers as it does."""
     export(network, path, (1, 8, 8), fitted=False)
+    assert b".py" not in path.read_bytes()
     films = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
     (found,) = onnxruntime.InferenceSession(path).run(None, {"film": films})
     with torch.no_grad():

@@ -74,10 +74,15 @@ def test_a_dicom_film_gets_a_segment_for_each_bone(naming: TestClient, tmp_path:
     assert [one.SegmentLabel for one in segments][:2] == ["Femur", "Tibia"]
 
 
-def test_a_model_without_names_is_refused_in_one_line(client: TestClient) -> None:
-    if client.get("/api/health").json()["model"]["bones"]:
-        pytest.skip("the bundled model names bones")
-    answer = post(client, "knee.png", encoded(), "/api/segment?bones=true")
-    assert answer.status_code == 400
-    assert "does not name bones" in answer.json()["error"]
-    assert client.get(f"/api/films/{film_of(client, 'knee')['id']}/bones").status_code == 400
+def test_a_model_without_names_is_refused_in_one_line(
+    nameless_bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "knee.png").write_bytes(encoded())
+    box = LightBox(Library(tmp_path), nameless_bundle.path, workers=1)
+    with TestClient(create_app(box), base_url=HERE) as client:
+        assert client.get("/api/health").json()["model"]["bones"] == []
+        answer = post(client, "knee.png", encoded(), "/api/segment?bones=true")
+        assert answer.status_code == 400
+        assert "does not name bones" in answer.json()["error"]
+        assert client.get(f"/api/films/{film_of(client, 'knee')['id']}/bones").status_code == 400
