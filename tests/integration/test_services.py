@@ -84,9 +84,11 @@ def in_hand(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def in_order(monkeypatch):
+def in_order():
     """A watch takes films in the order in which the server lists them."""
-    monkeypatch.setattr("boneseg.pacs.dicomweb.watch.random.shuffle", lambda films: None)
+    with pytest.MonkeyPatch.context() as own:  # tests undo the fixture's
+        own.setattr("boneseg.pacs.dicomweb.watch.random.shuffle", lambda films: None)
+        yield
 
 
 @pytest.mark.parametrize(
