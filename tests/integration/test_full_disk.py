@@ -100,6 +100,7 @@ def test_a_disk_that_fills_up_leaves_each_film_all_its_outputs_or_none(
     (line,) = answer.lines
     assert "No space left" in line
     names = {path.name for path in everything(disk / "out")}
+    names.discard("segment.json")  # fits where the third film's files are gone by then
     masks, overlays = (
         {name.removesuffix(end) for name in names if name.endswith(end)}
         for end in ("_mask.png", "_overlay.png")
