@@ -40,6 +40,33 @@ class Steps:
     augment: Augmenter
 
 
+def resumed(
+    saved: Path, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+) -> int:
+    """Restore a training from its checkpoint; return the steps it has had, 0 without one."""
+    if not saved.exists():
+        return 0
+    state = torch.load(saved, weights_only=True)
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def keep_checkpoint(
+    saved: Path,
+    step: int,
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Write the checkpoint of a training after so many steps, complete or not at all."""
+    state = {"network": network.state_dict(), "average": average.state_dict()}
+    state |= {"optimiser": optimiser.state_dict(), "step": step}
+    torch.save(state, saved.with_suffix(".new"))
+    saved.with_suffix(".new").replace(saved)
+
+
 def train_steps(
     steps: Steps,
     pools: Pools,
@@ -54,14 +81,9 @@ def train_steps(
     the body part of each.
     """
     optimiser = torch.optim.AdamW(trained, steps.rate, weight_decay=0.01, fused=True)
-    first, saved = 0, steps.work / "checkpoint.pt"
+    saved = steps.work / "checkpoint.pt"
     steps.work.mkdir(parents=True, exist_ok=True)
-    if saved.exists():
-        state = torch.load(saved, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
+    first = resumed(saved, network, average, optimiser)
     mean = 0.0
     for step in range(first, steps.count):
         if step % EVERY == 0 or step == first:
@@ -82,8 +104,5 @@ def train_steps(
         mean += max(0.02, 1 / (step - first + 1)) * (float(loss.detach()) - mean)
         if (step + 1) % EVERY == 0 or step + 1 == steps.count:
             print(f"{step + 1} steps, {count} films, loss {mean:.4f}", flush=True)
-            state = {"network": network.state_dict(), "average": average.state_dict()}
-            state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, saved.with_suffix(".new"))
-            saved.with_suffix(".new").replace(saved)
+            keep_checkpoint(saved, step + 1, network, average, optimiser)
     return average.eval()

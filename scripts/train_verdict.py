@@ -39,6 +39,7 @@ from boneseg.inference.verdict.network import (
     VerdictNetwork,
     verdict_network,
 )
+from scripts.steps import keep_checkpoint, resumed
 from scripts.verdict_films import Source, keep, sources
 from scripts.verdict_views import Example, example, read_maps
 
@@ -207,17 +208,12 @@ def trained(examples: Examples, asked: argparse.Namespace) -> Network:
     network, average = Network().to(memory_format=torch.channels_last), Network()  # type: ignore[call-overload]
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), asked.rate, weight_decay=0.03, fused=True)
-    first, saved = 0, asked.work / f"checkpoint-{asked.out.stem}-{steps}.pt"
+    saved = asked.work / f"checkpoint-{asked.out.stem}-{steps}.pt"
     if asked.init is not None:
         begun = torch.load(asked.init, weights_only=True)["average"]
         network.load_state_dict(begun)
         average.load_state_dict(begun)
-    if saved.exists():
-        state = torch.load(saved, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
+    first = resumed(saved, network, average, optimiser)
     counts = Counter(examples.names)
     weights = np.array([counts[name] ** -0.6 for name in examples.names])
     weights /= weights.sum()
@@ -242,10 +238,7 @@ def trained(examples: Examples, asked: argparse.Namespace) -> Network:
         mean_loss += max(0.01, 1 / (step - first + 1)) * (loss.item() - mean_loss)
         if (step + 1) % EVERY == 0 or step + 1 == steps:
             print(f"{step + 1} of {steps} steps, loss {mean_loss:.4f}", flush=True)
-            state = {"network": network.state_dict(), "average": average.state_dict()}
-            state |= {"optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, saved.with_suffix(".new"))
-            saved.with_suffix(".new").replace(saved)
+            keep_checkpoint(saved, step + 1, network, average, optimiser)
     return average.eval()
 
 

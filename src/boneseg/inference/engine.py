@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 
@@ -116,7 +116,7 @@ class Engine:
         grid, place, views = found[0]
         seen = [(several.mean(axis=0), where) for _, where, several in found]
         mean, at = averaged(seen)
-        evidence = partial(self._evidence, grid, place, views)  # few need the verdict
+        evidence = cache(partial(self._evidence, grid, place, views))  # few need the verdict
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
             close, finer = large.film(pixels, aspect)
             tiles = tiled(
