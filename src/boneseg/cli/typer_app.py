@@ -23,7 +23,6 @@ app = typer.Typer(
     name="boneseg",
     help="Segment bones in X-ray radiographs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
