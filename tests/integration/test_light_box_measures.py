@@ -46,6 +46,9 @@ def test_measures_are_drawn_edited_kept_and_exported(
     page.tab.keyboard.press("m")
     page.drag((50, 60), (80, 100))
     assert abs(float(words(page)[0].split(" px")[0]) - 50) < 1.5
+    page.drag((80, 100), (-30, 100))  # past the edge of the film: it ends there
+    assert page.tab.evaluate("lightbox.measures.all[0].points[1][0]") == 0
+    page.drag((0, 100), (80, 100))
     kind.select_option("cobb")
     page.drag((20, 40), (120, 40))
     page.drag((20, 100), (120, 120))

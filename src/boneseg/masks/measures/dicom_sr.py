@@ -3,9 +3,10 @@
     source = read_source(Path("knee.dcm"))
     dicom_sr(source, film, measures, Path("knee.dcm")).save_as("knee.sr.dcm")
 
-Each measure is a group (TID 1501) with its values and the lines they were measured on. The patient
-and the study are copied by design, as in DICOM Segmentations; the measures are those of a person,
-with boneseg as the device. A film whose spacing is unknown has lengths in px ({pixels}).
+Each measure is a group (TID 1501) with its values and the lines they were measured on, and what
+its mm are: a Calibration Method (122422, DCM), as in TID 3205, and the user's words for it. The
+patient and the study are copied by design, as in DICOM Segmentations; the measures are those of a
+person, with boneseg as the device. A film whose spacing is unknown has lengths in px ({pixels}).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from boneseg.masks.formats.dicom_seg.source import (
 )
 from boneseg.masks.measures.geometry import Kind, Measure, Point, values
 from boneseg.radiograph.dicom.header import numbers_of, text_of
-from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.film import Radiograph, SpacingKind
 
 if TYPE_CHECKING:
     from highdicom.sr import (
@@ -59,6 +60,14 @@ _UNITS = {
     "deg": codes.UCUM.Degree,
     "px": Code("{pixels}", "UCUM", "pixels"),
 }
+_SPACINGS: dict[SpacingKind, Code] = {
+    "user": Code("USER", _SCHEME, "Pixel spacing given by the user"),
+    "calibrated": Code("PATIENT", _SCHEME, "In the patient, corrected for magnification"),
+    "detector": codes.DCM.InDetectorPlane,
+    "uncalibrated": Code("UNCALIBRATED", _SCHEME, "In the patient or on the detector, not stated"),
+    "placeholder": Code("PLACEHOLDER", _SCHEME, "None: pixel spacing of 1 mm is a placeholder"),
+    "unknown": Code("UNKNOWN", _SCHEME, "None: pixel spacing unknown"),
+}
 _LINES: dict[Kind, tuple[tuple[int, ...], ...]] = {  # the points of each line
     "length": ((0, 1),),
     "angle": ((0, 1, 2),),
@@ -67,22 +76,26 @@ _LINES: dict[Kind, tuple[tuple[int, ...], ...]] = {  # the points of each line
 }
 
 
-def dicom_sr(source: Dataset, film: Radiograph, measures: Sequence[Measure], name: Path) -> Dataset:
+def dicom_sr(
+    source: Dataset, film: Radiograph, measures: Sequence[Measure], name: Path, how: str = ""
+) -> Dataset:
     """The measures of a film as a structured report, in memory.
 
-    source: the film as pydicom reads it (`read_source`). name: of the film in errors. The same
-    film and measures always give the same UIDs. Raises RadiographError if there is no measure, or
-    the film lacks a required identifier.
+    source: the film as pydicom reads it (`read_source`). name: of the film in errors. how: the
+    user's words for how the film was calibrated. The same film and measures always give the same
+    UIDs. Raises RadiographError if there is no measure, one is not within the film, as a report
+    requires (PS3.3 C.18.6.1.1), or the film lacks a required identifier.
     """
     import highdicom.sr as sr
 
     instance, series = text_of(source, "SOPInstanceUID"), text_of(source, "SeriesInstanceUID")
-    _check(source, measures, name)
+    _check(source, film, measures, name)
     with quiet():
-        content = json.dumps([[asdict(one) for one in measures], film.spacing_mm])
+        facts = film.spacing_mm, film.spacing_kind, how
+        content = json.dumps([[asdict(one) for one in measures], *facts])
         uid = derived_uid(instance, film.frame, hashlib.sha256(content.encode()).hexdigest())
         groups = [
-            _group(source, film, measure, number) for number, measure in enumerate(measures, 1)
+            _group(source, film, measure, number, how) for number, measure in enumerate(measures, 1)
         ]
         report = sr.MeasurementReport(
             observation_context=sr.ObservationContext(observer_device_context=_device()),
@@ -105,7 +118,7 @@ def dicom_sr(source: Dataset, film: Radiograph, measures: Sequence[Measure], nam
         return made
 
 
-def _check(source: Dataset, measures: Sequence[Measure], name: Path) -> None:
+def _check(source: Dataset, film: Radiograph, measures: Sequence[Measure], name: Path) -> None:
     if not measures:
         raise RadiographError(f"{name}: has no measures; draw one first")
     if missing := missing_identifier(source):
@@ -113,6 +126,13 @@ def _check(source: Dataset, measures: Sequence[Measure], name: Path) -> None:
             f"{name}: has no valid {missing}, so a structured report cannot reference it; "
             "download the measures as CSV"
         )
+    height, width = film.shape
+    for number, measure in enumerate(measures, 1):
+        if not all(0 <= x <= width and 0 <= y <= height for x, y in measure.points):
+            raise RadiographError(
+                f"{name}: {_title(measure, number)} has a point outside the film, which a "
+                "structured report cannot hold; move it onto the film, or download the CSV"
+            )
 
 
 def _device() -> ObserverContext:
@@ -129,8 +149,12 @@ def _device() -> ObserverContext:
     )
 
 
+def _title(measure: Measure, number: int) -> str:
+    return measure.name or f"{measure.kind} {number}"
+
+
 def _group(
-    source: Dataset, film: Radiograph, measure: Measure, number: int
+    source: Dataset, film: Radiograph, measure: Measure, number: int, how: str
 ) -> MeasurementsAndQualitativeEvaluations:
     """A measure as TID 1501; each of its values refers to the lines that it was measured on."""
     import highdicom.sr as sr
@@ -138,11 +162,15 @@ def _group(
     lines = _LINES[measure.kind]
     tracking = sr.TrackingIdentifier(
         uid=derived_uid(text_of(source, "SOPInstanceUID"), measure.kind, str(measure.points)),
-        identifier=measure.name or f"{measure.kind} {number}",
+        identifier=_title(measure, number),
     )
     found = values(measure, film.spacing_mm).items()
-    return sr.MeasurementsAndQualitativeEvaluations(
+    calibration = sr.QualitativeEvaluation(
+        codes.DCM.CalibrationMethod, _SPACINGS[film.spacing_kind]
+    )
+    group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
+        qualitative_evaluations=[calibration],
         measurements=[
             sr.Measurement(
                 name=_NAMES[what],
@@ -155,17 +183,19 @@ def _group(
             for what, value in found
         ],
     )
+    if how:
+        words = sr.TextContentItem(codes.DCM.Comment, how, sr.RelationshipTypeValues.CONTAINS)
+        group[0].ContentSequence.append(words)
+    return group
 
 
 def _line(source: Dataset, film: Radiograph, points: Sequence[Point]) -> CoordinatesForMeasurement:
     import highdicom.sr as sr
 
     several = int((numbers_of(source, "NumberOfFrames") or [1])[0]) > 1
-    height, width = film.shape
-    inside = np.clip(np.array(points, np.float64), 0, (width, height))
     return sr.CoordinatesForMeasurement(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=inside,
+        graphic_data=np.array(points, np.float64),
         source_image=sr.SourceImageForRegion(
             referenced_sop_class_uid=text_of(source, "SOPClassUID"),
             referenced_sop_instance_uid=text_of(source, "SOPInstanceUID"),

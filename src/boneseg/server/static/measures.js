@@ -78,7 +78,8 @@ export class Measures {
 
   // -- drawing with the pointer ------------------------------------------------------------------
 
-  press(place, pointer = "mouse") {
+  press(there, pointer = "mouse") {
+    const place = this.#onFilm(there);
     const held = this.drawing ? null : this.#near(place, pointer);
     if (held) {
       this.held = held;
@@ -92,13 +93,14 @@ export class Measures {
   move(place) {
     if (!this.held) return;
     const { measure, at } = this.held;
-    measure.points[at] = place;
+    measure.points[at] = this.#onFilm(place);
     measure.suggested = false;
     this.show();
   }
 
   // End of a press: a drag gives two points, a click one.
-  release(place) {
+  release(there) {
+    const place = there && this.#onFilm(there);
     if (this.held) {
       this.held = null;
       this.changed();
@@ -128,6 +130,12 @@ export class Measures {
   dropPoint() {
     this.drawing?.points.pop();
     if (!this.drawing?.points.length) this.drawing = null;
+  }
+
+  // The nearest place on the film: a structured report cannot hold a point beside it.
+  #onFilm([x, y]) {
+    const { width, height } = this.view.film;
+    return [Math.min(width, Math.max(0, x)), Math.min(height, Math.max(0, y))];
   }
 
   #distance(a, b) {
@@ -265,7 +273,7 @@ export class Measures {
     for (const measure of this.all) this.#drawOne(context, view, measure, measure.points, measure === this.held?.measure);
     if (!this.drawing) return;
     const { kind, points } = this.drawing;
-    this.#drawOne(context, view, { kind, name: "" }, cursor && points.length < KINDS[kind].points ? [...points, cursor] : points, true);
+    this.#drawOne(context, view, { kind, name: "" }, cursor && points.length < KINDS[kind].points ? [...points, this.#onFilm(cursor)] : points, true);
   }
 
   #drawOne(context, view, measure, points, chosen) {

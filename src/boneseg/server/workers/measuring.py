@@ -12,6 +12,7 @@ from boneseg.inference.engine import Engine
 from boneseg.masks.measures.alignment import suggested
 from boneseg.masks.measures.geometry import Measure
 from boneseg.masks.measures.table import MeasuredFilm, write_measures
+from boneseg.radiograph.calibration import calibration_of
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
 from boneseg.server.workers.tasks import Task, drawn_mask
@@ -44,9 +45,11 @@ class ReportMeasures(Task[tuple[str, bytes]]):
 
         name = Path(public_name(self.path))
         source = read_source(self.path, name)
-        film = read_radiograph(self.path, keep_names=True)
+        film, calibration = read_radiograph(self.path, keep_names=True), calibration_of(self.path)
+        how = calibration.how if calibration else ""
         encoded = io.BytesIO()
-        dicom_sr(source, film, self.measures, name).save_as(encoded, enforce_file_format=True)
+        report = dicom_sr(source, film, self.measures, name, how)
+        report.save_as(encoded, enforce_file_format=True)
         return str(name), encoded.getvalue()
 
 

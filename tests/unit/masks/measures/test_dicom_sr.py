@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import pydicom
@@ -26,8 +27,8 @@ MEASURES = [
 ]
 
 
-def report(path: Path, measures: list[Measure] = MEASURES) -> Dataset:
-    return dicom_sr(read_source(path), read_radiograph(path), measures, path)
+def report(path: Path, measures: list[Measure] = MEASURES, how: str = "") -> Dataset:
+    return dicom_sr(read_source(path), read_radiograph(path), measures, path, how)
 
 
 def found(made: Dataset) -> list[tuple[str, str, float, str]]:
@@ -38,6 +39,12 @@ def found(made: Dataset) -> list[tuple[str, str, float, str]]:
         for group in groups
         for one in group.get_measurements()
     ]
+
+
+def lines_of(group: Any) -> list[list[float]]:
+    """The lines of a group's first measurement."""
+    (measurement,) = group.get_measurements()[0]
+    return [item.GraphicData for item in measurement.ContentSequence if "GraphicData" in item]
 
 
 def test_highdicom_reads_the_values_and_the_lines(tmp_path: Path) -> None:
@@ -57,9 +64,8 @@ def test_highdicom_reads_the_values_and_the_lines(tmp_path: Path) -> None:
         "Length from hip to ankle",
     ]
     assert read.PatientName == "A^B"
-    lines = read.content.get_image_measurement_groups()[2].get_measurements()[0]
-    drawn = [item.GraphicData for item in lines[0].ContentSequence if "GraphicData" in item]
-    assert drawn == [[10, 10, 60, 12], [10, 40, 60, 50]]
+    cobb = read.content.get_image_measurement_groups()[2]
+    assert lines_of(cobb) == [[10, 10, 60, 12], [10, 40, 60, 50]]
 
 
 def test_lengths_of_a_film_without_spacing_are_in_px(tmp_path: Path) -> None:
@@ -67,6 +73,69 @@ def test_lengths_of_a_film_without_spacing_are_in_px(tmp_path: Path) -> None:
     report(path).save_as(tmp_path / "knee.sr.dcm", enforce_file_format=True)
     read = highdicom.sr.srread(tmp_path / "knee.sr.dcm")
     assert found(read)[0] == ("plate", "Length", 50.0, "{pixels}")
+
+
+def spacings(made: Dataset) -> set[tuple[str, str, str]]:
+    """What is said of the mm of each group: a code's value and meaning, and the user's words."""
+    found = set()
+    for group in made.content.get_image_measurement_groups():
+        (said,) = group.get_qualitative_evaluations()
+        assert (said.name.value, said.name.scheme_designator) == ("122422", "DCM")
+        words = [item.TextValue for item in group[0].ContentSequence if is_comment(item)]
+        found.add((said.value.value, said.value.meaning, " ".join(words)))
+    return found
+
+
+def is_comment(item: Dataset) -> bool:
+    return item.ValueType == "TEXT" and item.ConceptNameCodeSequence[0].CodeValue == "121106"
+
+
+@pytest.mark.parametrize(
+    ("header", "table", "value"),
+    [
+        ({"ImagerPixelSpacing": [0.5, 0.5]}, "", ("113941", "In Detector Plane", "")),
+        (
+            {"PixelSpacing": [0.5, 0.5], "PixelSpacingCalibrationType": "FIDUCIAL"},
+            "",
+            ("PATIENT", "In the patient, corrected for magnification", ""),
+        ),
+        (
+            {"PixelSpacing": [0.5, 0.5]},
+            "",
+            ("UNCALIBRATED", "In the patient or on the detector, not stated", ""),
+        ),
+        (
+            {"PixelSpacing": [1, 1]},
+            "",
+            ("PLACEHOLDER", "None: pixel spacing of 1 mm is a placeholder", ""),
+        ),
+        ({}, "", ("UNKNOWN", "None: pixel spacing unknown", "")),
+        (
+            {"ImagerPixelSpacing": [0.5, 0.5]},
+            "knee,0.25,steel ball of 25 mm",
+            ("USER", "Pixel spacing given by the user", "steel ball of 25 mm"),
+        ),
+    ],
+)
+def test_each_group_says_what_its_mm_are(
+    tmp_path: Path, header: dict[str, object], table: str, value: tuple[str, str, str]
+) -> None:
+    path = dicom_film(tmp_path / "knee.dcm", **header)
+    if table:
+        (tmp_path / "calibration.csv").write_text(f"name,mm_per_pixel,how\n{table}\n")
+    report(path, how=value[2]).save_as(tmp_path / "knee.sr.dcm", enforce_file_format=True)
+    assert spacings(highdicom.sr.srread(tmp_path / "knee.sr.dcm")) == {value}
+
+
+def test_points_outside_the_film_are_refused_by_name(tmp_path: Path) -> None:
+    path = dicom_film(tmp_path / "knee.dcm", height=60, width=80)
+    past = Measure("length", ((10, 10), (80.5, 50)))
+    with pytest.raises(RadiographError, match=r"knee\.dcm: length 2 has a point outside the film"):
+        report(path, [MEASURES[0], past])
+    edge = Measure("length", ((0, 0), (80, 60)))
+    report(path, [edge]).save_as(tmp_path / "knee.sr.dcm", enforce_file_format=True)
+    (group,) = highdicom.sr.srread(tmp_path / "knee.sr.dcm").content.get_image_measurement_groups()
+    assert lines_of(group) == [[0, 0, 80, 60]]
 
 
 def test_the_same_measures_have_the_same_uid(tmp_path: Path) -> None:
@@ -93,7 +162,8 @@ def test_no_report_without_measures_or_identifiers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spacing", [{}, {"ImagerPixelSpacing": [0.2, 0.2]}])
 def test_dciodvfy_finds_no_error(tmp_path: Path, spacing: dict[str, list[float]]) -> None:
     path = dicom_film(tmp_path / "knee.dcm", **spacing)
-    report(path).save_as(tmp_path / "knee.sr.dcm", enforce_file_format=True)
+    made = report(path, how="ball of 25 mm")
+    made.save_as(tmp_path / "knee.sr.dcm", enforce_file_format=True)
     done = subprocess.run(
         ["dciodvfy", tmp_path / "knee.sr.dcm"], capture_output=True, text=True, check=False
     )

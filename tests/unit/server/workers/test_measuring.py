@@ -37,7 +37,7 @@ def test_a_report_has_the_calibration_of_its_film(tmp_path: Path) -> None:
     report = pydicom.dcmread(io.BytesIO(content))
     assert (name, report.Modality) == ("knee.dcm", "SR")
     words = str(report)
-    assert "'25.0'" in words and "'mm'" in words and "{pixels}" not in words
+    assert "'ball'" in words and "'25.0'" in words and "'mm'" in words and "{pixels}" not in words
 
 
 def test_a_table_is_csv() -> None:
