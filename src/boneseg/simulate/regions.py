@@ -59,12 +59,12 @@ _HAND = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (45.0, 0.0), (180.0, 0.0), (90.0, 0
 
 REGIONS: tuple[Region, ...] = (
     Region("full leg", ("pelvis", "femur_r", "tibia_r", "patella_r", "talus_r", "calcn_r"),
-           "femur_r", (0, -400, 0), (820, 1050), (FRONT,), 8, {**_KNEE, **_STANDING},
-           weight=0.8, aspect=(0.15, 0.35)),
+           "femur_r", (0, -380, 0), (820, 1250), (FRONT,), 8, {**_KNEE, **_STANDING},
+           weight=1.8, offset_spread=0.05, aspect=(0.11, 0.35)),
     Region("full leg", ("pelvis", *_LEG), "femur_r", (0, -130, 0), (280, 560), (FRONT,), 8,
-           {**_KNEE, **_STANDING}, weight=1.4, aspect=(0.22, 0.55)),
+           {**_KNEE, **_STANDING}, weight=0.8, aspect=(0.22, 0.55)),
     Region("full leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -120, 0), (280, 560),
-           (FRONT,), 8, _KNEE, weight=0.8, aspect=(0.22, 0.55)),
+           (FRONT,), 8, _KNEE, weight=0.4, aspect=(0.22, 0.55)),
     Region("hip", ("pelvis", "femur_r", "femur_l"), "femur_r", (0, -30, -10), (170, 340),
            (FRONT, FRONT, SIDE), 12, {"hip_flexion_r": (-0.1, 0.6), "hip_rotation_r": (-0.6, 0.6),
                                       "hip_adduction_r": (-0.6, 0.1)}, weight=1.5),

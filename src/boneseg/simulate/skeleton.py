@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +24,7 @@ from boneseg.simulate.surface import SUFFIXES, Surface, read_surface
 Matrix = NDArray[np.float64]
 _METRE = 1000.0  # OpenSim writes metres
 _LEAST = 5.0  # mm; a smaller skeleton has its lengths in metres
+_FIBULA_BELOW = 15.0  # mm: how far an adult's fibula begins below the top of the tibia
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,21 @@ def _bones(root: ElementTree.Element, files: Mapping[str, Path]) -> list[Bone]:
                     Surface(surface.points * scale, surface.triangles),
                 )
             )
-    return bones
+    return [_raised(bone, bones) if "fibula" in bone.name else bone for bone in bones]
+
+
+def _raised(fibula: Bone, bones: list[Bone]) -> Bone:
+    """A fibula whose head is beside the tibia's: the models' meshes have it 39 mm below its top."""
+    tops = [
+        float(bone.surface.points[:, 1].max())
+        for bone in bones
+        if bone.body == fibula.body and "tibia" in bone.name
+    ]
+    if not tops:
+        return fibula
+    points = fibula.surface.points.copy()
+    points[:, 1] += max(tops) - _FIBULA_BELOW - points[:, 1].max()
+    return replace(fibula, surface=Surface(points, fibula.surface.triangles))
 
 
 def _joint(element: ElementTree.Element) -> Joint:

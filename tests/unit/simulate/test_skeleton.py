@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from boneseg.errors import UsageError
 from boneseg.simulate import SkeletonSource
@@ -31,6 +32,24 @@ def test_a_stretched_body_takes_its_joints_along(folder: Path) -> None:
     leg = read_skeleton(folder, folder / "leg.osim")
     long = leg.pose({}, {"thigh": np.array([1, 1.5, 1])})["shank"]
     assert long[:3, 3] == pytest.approx([0, -700, 0])
+
+
+@pytest.mark.parametrize("top", [-0.040, 0.012])
+def test_the_head_of_a_fibula_is_15_mm_below_the_top_of_the_tibia(folder: Path, top: float) -> None:
+    for name, height, middle in (("r_tibia", 0.4, -0.2), ("r_fibula", 0.3, top - 0.15)):
+        bone = trimesh.creation.box((0.03, height, 0.03))
+        bone.apply_translation((0, middle, 0))
+        bone.export(folder / f"{name}.stl")
+    both = "".join(
+        f"<Mesh><scale_factors>1 1 1</scale_factors><mesh_file>{name}.stl</mesh_file></Mesh>"
+        for name in ("r_fibula", "r_tibia")
+    )
+    body = f'<Body name="leg"><attached_geometry>{both}</attached_geometry></Body>'
+    model = MODEL.replace("</objects></BodySet>", f"{body}</objects></BodySet>")
+    (folder / "leg.osim").write_text(model)
+    bones = {bone.name: bone for bone in read_skeleton(folder, folder / "leg.osim").bones}
+    tops = {name: float(bone.surface.points[:, 1].max()) for name, bone in bones.items()}
+    assert tops["r_fibula"] == pytest.approx(tops["r_tibia"] - 15)
 
 
 def test_meshes_in_metres_without_a_model_are_refused(folder: Path) -> None:
