@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from PIL import Image
 
-from boneseg.masks.measures.geometry import POINTS, Kind, Measure, values
+from boneseg.masks.measures.geometry import POINTS, Kind, Measure, Side, values
 from tests.support.films import bone, dicom
 from tests.support.light_box_page import Page
 from tests.support.lightbox import fill, served
@@ -90,23 +90,27 @@ def test_the_page_and_the_tables_compute_the_same_values(opened: Callable[..., P
     page = opened()
     page.ready()
     rng = np.random.default_rng(0)
-    cases: list[tuple[Kind, list[list[float]], tuple[float, float] | None]] = [
-        (kind, rng.uniform(0, 400, (POINTS[kind], 2)).round(2).tolist(), spacing)
+    sides: tuple[Side | None, ...] = (None, "left", "right")
+    cases: list[tuple[Kind, list[list[float]], tuple[float, float] | None, Side | None]] = [
+        (kind, rng.uniform(0, 400, (POINTS[kind], 2)).round(2).tolist(), spacing, side)
         for kind in get_args(Kind)
         for spacing in (None, (0.14, 0.14), (0.2, 0.1))
+        for side in (sides if kind == "alignment" else sides[:1])
         for _ in range(20)
     ]
-    cases.append(("alignment", [[5, 5], [9, 9], [5, 5]], None))  # no axis
+    cases.append(("alignment", [[5, 5], [9, 9], [5, 5]], None, "left"))  # no axis
     found = page.tab.evaluate(
         """async (cases) => {
-            const { valuesOf } = await import("/static/measures.js");
-            return cases.map((one) => Object.values(valuesOf(...one)));
+            const { valuesOf } = await import("/static/geometry.js");
+            return cases.map((one) => Object.entries(valuesOf(...one)));
         }""",
         cases,
     )
-    for (kind, points, spacing), shown in zip(cases, found, strict=True):
-        wanted = values(Measure(kind, tuple((x, y) for x, y in points)), spacing).values()
-        for value, words in zip(wanted, shown, strict=False):  # the page leaves out the leg
+    for (kind, points, spacing, side), shown in zip(cases, found, strict=True):
+        drawn = Measure(kind, tuple((x, y) for x, y in points), medial=side)
+        wanted = values(drawn, spacing).items()
+        for (what, value), (name, words) in zip(wanted, shown, strict=False):  # without the leg
+            assert ("valgus" in what, "varus" in what) == ("valgus" in name, "varus" in name)
             number, unit = re.fullmatch(r"([\d.]+) ?(\D+)", words).groups()  # type: ignore[union-attr]
             assert abs(float(number) - value.number) <= 0.0501
             assert unit == {"deg": "°"}.get(value.unit, value.unit)
@@ -176,10 +180,22 @@ def test_the_alignment_of_a_leg_is_suggested_and_corrected(browser: Any, tmp_pat
         points = np.array(page.tab.evaluate("lightbox.measures.all[0].points"))
         assert np.abs(points - (HIP, KNEE, ANKLE)).max() < 8
         assert "suggested, check hip, knee, ankle" in words(page)[0]
+        assert "varus" in words(page)[0] and "valgus" not in words(page)[0]
         page.tab.keyboard.press("m")
         page.drag(tuple(points[0]), HIP)
         moved = np.array(page.tab.evaluate("lightbox.measures.all[0].points[0]"))
         assert np.abs(moved - HIP).max() < 1.5
         assert "suggested" not in words(page)[0] and "HKA" in words(page)[0]
         page.wait(lambda: [one["suggested"] for one in kept(folder)] == [False])
+        page.tab.locator("#measures li button").click()
+        page.tab.locator("#measures [data-part=kind]").select_option("alignment")
+        click(page, HIP, KNEE, ANKLE)  # by hand: the mask tells which side is medial
+        side = page.tab.locator("#measures li select")
+        page.wait(lambda: side.input_value() == "right" and "varus" in words(page)[0])
+        angle = float(words(page)[0].split("°")[0][4:])
+        assert angle < 180
+        side.select_option("left")
+        page.wait(lambda: [one["medial"] for one in kept(folder)] == ["left"])
+        mirrored = words(page)[0]
+        assert "valgus" in mirrored and abs(float(mirrored.split("°")[0][4:]) + angle - 360) < 0.11
         page.close()

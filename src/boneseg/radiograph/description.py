@@ -1,6 +1,7 @@
-"""What the header of a DICOM film says it shows: body part, view and laterality.
+"""What the header of a DICOM film says it shows: body part, view, laterality and medial side.
 
     describe(Path("knee.dcm"))      # {"part": "KNEE", "view": "AP", "laterality": "L"}
+    stated_medial_side(Path("knee.dcm"))        # "left", of the film
 
 Nothing that could identify a patient is returned: only words of the code string repertoire (PS3.5
 6.2, CS), none of which is an identifier in the same header.
@@ -11,10 +12,11 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from boneseg._util.quiet import quiet
 from boneseg.radiograph.dicom.file import read_file
-from boneseg.radiograph.dicom.header import text_of
+from boneseg.radiograph.dicom.header import text_of, texts_of
 from boneseg.radiograph.privacy import gives_away
 from boneseg.radiograph.sniff import is_dicom
 
@@ -45,3 +47,17 @@ def describe(path: Path) -> dict[str, str]:
             if _CODE.fullmatch(word) and not gives_away(word, path)
         }
     return {}
+
+
+def stated_medial_side(path: Path) -> Literal["left", "right"] | None:
+    """The side of the film that is medial for its only leg or arm, None where no header says it.
+
+    From the laterality and the direction of the film's rows (Patient Orientation, PS3.3
+    C.7.6.1.1.1). Never raises.
+    """
+    side = describe(path).get("laterality")
+    with quiet(), suppress(Exception):  # as above
+        rows = texts_of(read_file(path, pixels=False), "PatientOrientation")[0][:1]
+        if side in ("L", "R") and rows in ("L", "R"):
+            return "left" if rows == side else "right"
+    return None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneseg.radiograph.description import describe
+from boneseg.radiograph.description import describe, stated_medial_side
 from tests.support.films import dicom
 
 PIXELS = np.zeros((32, 32), np.uint16)
@@ -29,7 +29,30 @@ def test_a_patient_is_never_named(tmp_path: Path, word: str) -> None:
     assert describe(film) == {"view": "PA"}
 
 
+@pytest.mark.parametrize(
+    ("laterality", "rows", "side"),
+    [
+        ("R", "L", "right"),  # as a film is usually displayed
+        ("L", "L", "left"),
+        ("L", "R", "right"),  # mirrored
+        ("R", "LF", "right"),
+        ("B", "L", None),
+        ("", "L", None),
+        ("L", "", None),
+        ("L", "A", None),  # a lateral film
+    ],
+)
+def test_the_medial_side_is_that_of_the_laterality_and_the_direction_of_the_rows(
+    tmp_path: Path, laterality: str, rows: str, side: str | None
+) -> None:
+    orientation = [rows, "F"] if rows else []
+    header = {"Laterality": laterality, "PatientOrientation": orientation}
+    assert stated_medial_side(dicom(tmp_path / "leg.dcm", PIXELS, **header)) == side
+
+
 def test_other_files_say_nothing(tmp_path: Path) -> None:
     Image.new("L", (32, 32)).save(tmp_path / "knee.png")
     (tmp_path / "damaged.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 40)
+    assert stated_medial_side(tmp_path / "knee.png") is None
+    assert stated_medial_side(tmp_path / "damaged.dcm") is None
     assert describe(tmp_path / "knee.png") == describe(tmp_path / "damaged.dcm") == {}

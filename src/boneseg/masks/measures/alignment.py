@@ -11,6 +11,8 @@
 - ankle: on the midline of the tibia's shaft, at the length of the tibia.
 
 A leg whose hip or ankle is not on the film has no suggestion.
+
+    medial_side(mask, hip, knee)         # "left" or "right" of the film: tells varus from valgus
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.masks.measures.geometry import Point
+from boneseg.masks.measures.geometry import Point, Side
 
 Mask = NDArray[np.bool_]
 
@@ -31,6 +33,7 @@ _HEAD = 0.457 + 0.525j  # from the lower to the upper notch, in units of the nec
 _TIBIA = 0.98  # from the condyles' centre to the ankle, by the distance of hip and condyles
 _NECK = (0.85, 1.65)  # width of the neck by that of the shaft
 _OFFSET = (0.9, 2.15)  # of the head from the axis of the shaft, by the width of the shaft
+_ASIDE = (0.015, 0.12)  # of the shaft from the line of hip and knee, by its length; median .047
 _STEP = 12  # px by which the medial outline of the shaft may step outwards, such as at a trochanter
 
 
@@ -49,6 +52,36 @@ def suggested(mask: Mask) -> list[tuple[Point, Point, Point]]:
             hip, knee, ankle = (((x + left) * step, y * step) for x, y in points)
             found.append((hip, knee, ankle))
     return found
+
+
+def medial_side(mask: Mask, hip: Point, knee: Point) -> Side | None:
+    """The side of the film that is medial for a leg, whose femur is in a mask (bool, H x W).
+
+    The neck carries the head medially of the shaft, so the shaft is lateral of the line from hip to
+    knee. None where the mask shows no shaft, or one that is too close to that line or too far.
+    """
+    (hip_x, hip_y), (knee_x, knee_y) = hip, knee
+    aside = []
+    for share in np.linspace(0.3, 0.7, 41):
+        x, row = hip_x + share * (knee_x - hip_x), int(hip_y + share * (knee_y - hip_y))
+        if 0 <= row < len(mask) and (middle := _nearest_middle(mask[row], x)) is not None:
+            aside.append(middle - x)
+    if len(aside) < 30:
+        return None
+    away = float(np.median(aside)) / float(np.hypot(knee_x - hip_x, knee_y - hip_y) or 1)
+    if not _ASIDE[0] < abs(away) < _ASIDE[1]:
+        return None
+    return "left" if away > 0 else "right"
+
+
+def _nearest_middle(line: NDArray[np.bool_], x: float) -> float | None:
+    """The middle of the run of bone in a row that is nearest to x, None where there is no bone."""
+    ends = np.flatnonzero(np.diff(np.pad(line, 1).astype(np.int8)))
+    if not len(ends):
+        return None
+    starts, stops = ends[::2], ends[1::2]
+    nearest = int(np.maximum(starts - x, x - stops).argmin())
+    return float(starts[nearest] + stops[nearest]) / 2
 
 
 def _leg(mask: Mask) -> tuple[Point, Point, Point] | None:

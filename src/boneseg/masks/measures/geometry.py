@@ -14,6 +14,7 @@ from typing import Literal
 Point = tuple[float, float]
 Kind = Literal["length", "angle", "cobb", "alignment"]
 Unit = Literal["px", "mm", "deg"]
+Side = Literal["left", "right"]  # of the film
 
 POINTS: dict[Kind, int] = {"length": 2, "angle": 3, "cobb": 4, "alignment": 3}
 
@@ -24,13 +25,15 @@ class Measure:
 
     points: of a length, its ends; of an angle, an end, the vertex and the other end; of a Cobb
     angle, two lines; of an alignment, the centres of hip, knee and ankle. name: in words, may be
-    empty. suggested: whether the points are still those that boneseg suggested.
+    empty. suggested: whether the points are still those that boneseg suggested. medial: of an
+    alignment, the side of the film that is medial, None where it is not known.
     """
 
     kind: Kind
     points: tuple[Point, ...]
     name: str = ""
     suggested: bool = False
+    medial: Side | None = None
 
     def __post_init__(self) -> None:
         if len(self.points) != POINTS[self.kind]:
@@ -50,8 +53,10 @@ def values(measure: Measure, spacing_mm: tuple[float, float] | None) -> dict[str
 
     length: of the line. angle: of the vertex, 0 to 180 degrees; of a Cobb angle, between the two
     lines, 0 to 90 degrees. An alignment has the hip-knee-ankle angle (180 degrees in a straight
-    leg), the mechanical axis deviation (distance of the knee from the line of hip and ankle) and
-    the lengths of femur, tibia and leg.
+    leg, below in varus, above in valgus), the varus or valgus that this is, the mechanical axis
+    deviation (distance of the knee from the line of hip and ankle) and the lengths of femur, tibia
+    and leg. Where it is not known which side is medial, the hip-knee-ankle angle is 180 degrees at
+    most, and the deviation from that is called "varus or valgus".
     """
     rows, columns = spacing_mm or (1.0, 1.0)
     unit: Unit = "mm" if spacing_mm else "px"
@@ -65,8 +70,10 @@ def values(measure: Measure, spacing_mm: tuple[float, float] | None) -> dict[str
         angle = _between(_vector(points[0], points[1]), _vector(points[2], points[3]))
         return {"cobb angle": Value(min(angle, 180 - angle), "deg")}
     hip, knee, ankle = points
+    word, bend = _bend(signed_deviation(points), measure.medial)
     return {
-        "hip-knee-ankle angle": Value(_between(_vector(knee, hip), _vector(knee, ankle)), "deg"),
+        "hip-knee-ankle angle": Value(180 + bend if word == "valgus" else 180 - bend, "deg"),
+        word: Value(bend, "deg"),
         "mechanical axis deviation": Value(distance_to_line(knee, hip, ankle), unit),
         "femur": Value(math.dist(hip, knee), unit),
         "tibia": Value(math.dist(knee, ankle), unit),
@@ -81,7 +88,16 @@ def signed_deviation(points: Sequence[Point]) -> float:
     """
     hip, knee, ankle = points
     (ux, uy), (vx, vy) = _vector(hip, knee), _vector(knee, ankle)
-    return math.degrees(math.atan2(ux * vy - uy * vx, ux * vx + uy * vy))
+    right = math.copysign(1, ankle[1] - hip[1])  # of the way from hip to ankle, down or up the film
+    return math.degrees(math.atan2(right * (ux * vy - uy * vx), ux * vx + uy * vy))
+
+
+def _bend(deviation: float, medial: Side | None) -> tuple[str, float]:
+    """Whether a knee deviates laterally (varus) or medially (valgus), and by how many degrees."""
+    if medial is None:
+        return "varus or valgus", abs(deviation)
+    lateral = (deviation > 0) == (medial == "left")
+    return "varus" if lateral or not deviation else "valgus", abs(deviation)
 
 
 def distance_to_line(point: Point, start: Point, end: Point) -> float:

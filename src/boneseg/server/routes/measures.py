@@ -25,11 +25,18 @@ from boneseg.server.routes.media_types import CSV, DICOM, JSON
 from boneseg.server.routes.responses import attachment
 from boneseg.server.storage.entry import Entry
 from boneseg.server.storage.measures import MOST, DrawnMeasure
-from boneseg.server.workers.measuring import ReportMeasures, SuggestAlignment, encoded_table
+from boneseg.server.workers.measuring import (
+    FindMedialSide,
+    ReportMeasures,
+    SuggestAlignment,
+    encoded_table,
+)
 
 router = APIRouter(tags=["measures"])
 
 _FAR = 1e6  # px
+
+Place = Annotated[float, Query(ge=-_FAR, le=_FAR)]
 
 
 class Measures(BaseModel):
@@ -72,8 +79,9 @@ def measures(box: Box, entry: Film) -> dict[str, object]:
 async def save_measures(request: Request, box: Box, entry: Film) -> dict[str, object]:
     """Replace the measures of a film.
 
-    `measures`: kind (length, angle, cobb or alignment), points (x, y in px), name, and suggested:
-    whether the points are still those of boneseg.
+    `measures`: kind (length, angle, cobb or alignment), points (x, y in px), name, suggested:
+    whether the points are still those of boneseg, and medial: of an alignment, the side of the film
+    that is medial (left, right or null), which tells varus from valgus.
     """
     sent = await validated(request, Measures)
     drawn = [_measure(one) for one in sent.measures]
@@ -88,6 +96,22 @@ async def alignment(box: Box, entry: Film) -> dict[str, object]:
     mask, _ = await asyncio.to_thread(newest_mask, box, entry)
     task = SuggestAlignment(entry.image, entry.name, mask, (facts.height, facts.width))
     return _as_json(await box.run(task))
+
+
+@router.get("/api/films/{film}/medial", response_model=None)
+async def medial(
+    box: Box, entry: Film, hip_x: Place, hip_y: Place, knee_x: Place, knee_y: Place
+) -> dict[str, object]:
+    """The side of the film that is medial for a leg: left, right, or null where it is not known.
+
+    From the shaft of the femur in the film's mask, or else from its header.
+    """
+    facts = await box.segment(entry)
+    mask, _ = await asyncio.to_thread(newest_mask, box, entry)
+    shape, hip, knee = (facts.height, facts.width), (hip_x, hip_y), (knee_x, knee_y)
+    return {
+        "medial": await box.run(FindMedialSide(entry.image, entry.name, mask, shape, hip, knee))
+    }
 
 
 @router.get("/api/films/{film}/measures/download", response_class=Response)

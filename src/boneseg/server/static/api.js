@@ -104,6 +104,8 @@ export const useModel = (id, purpose = "page") => send(`/api/models/${id}/use?fo
 export const measures = (id) => json(`/api/films/${id}/measures`);
 export const saveMeasures = (id, measures) => send(`/api/films/${id}/measures`, "PUT", { measures });
 export const alignment = (id) => json(`/api/films/${id}/alignment`);
+export const medialSide = async (id, [[hip_x, hip_y], [knee_x, knee_y]]) =>
+  (await json(`/api/films/${id}/medial?${new URLSearchParams({ hip_x, hip_y, knee_x, knee_y })}`)).medial;
 export const calibrate = (id, width, how) => send(`/api/films/${id}/calibration`, "PUT", { mm_per_pixel: width, how });
 export const removeCalibration = (id) => send(`/api/films/${id}/calibration`, "DELETE");
 export const downloadMeasures = async (id, form) =>

@@ -1,19 +1,12 @@
-// Measures on the film: lengths, angles, Cobb angles, leg alignments, and its calibration. The geometry is that
-// of `boneseg.masks.measures.geometry`.
+// Measures on the film: lengths, angles, Cobb angles, leg alignments, and its calibration.
 
 import * as api from "./api.js";
 import { keepFile } from "./downloads.js";
+import { KINDS, valuesOf } from "./geometry.js";
 import { label, path, stroke } from "./marks.js";
+import { itemOf } from "./measurelist.js";
 
-export const KINDS = {
-  length: { name: "Length", points: 2, help: "Drag a line, or click its ends" },
-  angle: { name: "Angle", points: 3, help: "Click an end, the vertex, and the other end" },
-  cobb: { name: "Cobb angle", points: 4, help: "Drag two lines, along the end plates" },
-  alignment: { name: "Leg alignment", points: 3, help: "Click the centres of hip, knee and ankle" },
-  calibrate: { name: "Calibrate…", points: 2, help: "Drag a line over something of known size: a scale, or across a ball" },
-};
 const LINES = { length: [[0, 1]], angle: [[0, 1, 2]], cobb: [[0, 1], [2, 3]], alignment: [[0, 1, 2]], calibrate: [[0, 1]] };
-const PLACES = ["hip", "knee", "ankle"];
 const COLOUR = "#7fe0ff";
 const CHOSEN = "#ffe27a";
 const NEAR = { mouse: 9, pen: 12, touch: 24 }; // screen px
@@ -114,7 +107,7 @@ export class Measures {
     if (drawing.points.length < needed) return;
     this.drawing = null;
     if (drawing.kind === "calibrate") this.#askSize(drawing.points);
-    else this.add({ kind: drawing.kind, points: drawing.points, name: "", suggested: false });
+    else this.add({ kind: drawing.kind, points: drawing.points, name: "", suggested: false, medial: null });
   }
 
   cancel() {
@@ -153,6 +146,19 @@ export class Measures {
   add(measure) {
     this.all.push(measure);
     this.changed();
+    if (measure.kind === "alignment") this.#findMedialSide(measure);
+  }
+
+  // Without it varus cannot be told from valgus.
+  async #findMedialSide(measure) {
+    try {
+      const medial = await api.medialSide(this.film, measure.points);
+      if (!medial || measure.medial || !this.all.includes(measure)) return;
+      measure.medial = medial;
+      this.#settle();
+    } catch (error) {
+      this.notify(error.message, "error");
+    }
   }
 
   remove(measure) {
@@ -297,9 +303,8 @@ export class Measures {
   }
 
   #words(measure, points) {
-    const { row } = this.editor;
-    const [first] = Object.values(valuesOf(measure.kind, points, row?.spacing_mm));
-    return [measure.name, first].filter(Boolean).join(" ");
+    const [[, first], [bend] = []] = Object.entries(valuesOf(measure.kind, points, this.editor.row?.spacing_mm, measure.medial));
+    return [measure.name, first, measure.kind === "alignment" && bend].filter(Boolean).join(" ");
   }
 
   // -- the panel -------------------------------------------------------------------------------------
@@ -358,32 +363,8 @@ export class Measures {
     this.part("sr").hidden ||= row?.dicom === false; // a report refers to a DICOM film
     this.part("uncalibrate").hidden = !calibrated;
     this.part("calibration").textContent = calibrated && row.calibration ? `Calibrated: ${row.calibration}` : "";
-    this.part("list").replaceChildren(...this.all.map((measure) => this.#item(measure, row)));
+    this.part("list").replaceChildren(...this.all.map((measure) => itemOf(this, measure, row)));
     this.onchange();
-  }
-
-  #item(measure, row) {
-    const item = document.createElement("li");
-    const name = document.createElement("input");
-    name.value = measure.name;
-    name.maxLength = 60;
-    name.placeholder = KINDS[measure.kind].name;
-    name.setAttribute("aria-label", `Name of the ${KINDS[measure.kind].name.toLowerCase()}`);
-    name.addEventListener("change", () => {
-      measure.name = name.value.trim();
-      this.changed();
-    });
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.textContent = "✕";
-    remove.setAttribute("aria-label", `Delete the ${KINDS[measure.kind].name.toLowerCase()}`);
-    remove.addEventListener("click", () => this.remove(measure));
-    const values = document.createElement("output");
-    const found = Object.entries(valuesOf(measure.kind, measure.points, row?.spacing_mm));
-    values.textContent = found.map(([what, value]) => (found.length > 1 ? `${what} ${value}` : value)).join(" · ");
-    if (measure.suggested) values.textContent += ` · suggested, check ${PLACES.join(", ")}`;
-    item.append(name, remove, values);
-    return item;
   }
 }
 
@@ -392,29 +373,3 @@ export class Measures {
 const sheetOf = (film) => ({ film, all: [], now: [], done: [], undone: [], loaded: film === null });
 
 const copyOf = (measures) => structuredClone(measures);
-
-// The values of a measure in words, by what they are; spacing: mm of (rows, columns), or null.
-export function valuesOf(kind, points, spacing) {
-  const [rows, columns] = spacing ?? [1, 1];
-  const unit = spacing ? "mm" : "px";
-  const at = points.map(([x, y]) => [x * columns, y * rows]);
-  const vector = ([ax, ay], [bx, by]) => [bx - ax, by - ay];
-  const length = (a, b) => `${Math.hypot(...vector(a, b)).toFixed(1)} ${unit}`;
-  const between = ([ax, ay], [bx, by]) => (Math.atan2(Math.abs(ax * by - ay * bx), ax * bx + ay * by) * 180) / Math.PI;
-  if (kind === "length" || kind === "calibrate") return { length: length(at[0], at[1]) };
-  if (kind === "angle") return { angle: `${between(vector(at[1], at[0]), vector(at[1], at[2])).toFixed(1)}°` };
-  if (kind === "cobb") {
-    const angle = between(vector(at[0], at[1]), vector(at[2], at[3]));
-    return { Cobb: `${Math.min(angle, 180 - angle).toFixed(1)}°` };
-  }
-  const [hip, knee, ankle] = at;
-  const [axis, aside] = [vector(hip, ankle), vector(hip, knee)];
-  const whole = Math.hypot(...axis);
-  const deviation = whole ? Math.abs(axis[0] * aside[1] - axis[1] * aside[0]) / whole : Math.hypot(...aside);
-  return {
-    HKA: `${between(vector(knee, hip), vector(knee, ankle)).toFixed(1)}°`,
-    "axis deviation": `${deviation.toFixed(1)} ${unit}`,
-    femur: length(hip, knee),
-    tibia: length(knee, ankle),
-  };
-}

@@ -23,11 +23,12 @@ class DrawnMeasure(Document):
     points: list[tuple[float, float]] = Field(min_length=2, max_length=4)
     name: str = Field("", max_length=60)
     suggested: bool = False
+    medial: Literal["left", "right"] | None = None
 
     def measure(self) -> Measure:
         """The measure. Raises ValueError for a wrong number of points."""
         points = tuple((x, y) for x, y in self.points)
-        return Measure(self.kind, points, self.name, self.suggested)
+        return Measure(self.kind, points, self.name, self.suggested, self.medial)
 
     @classmethod
     def of(cls, measure: Measure) -> DrawnMeasure:
@@ -36,6 +37,7 @@ class DrawnMeasure(Document):
             points=list(measure.points),
             name=measure.name,
             suggested=measure.suggested,
+            medial=measure.medial,
         )
 
 

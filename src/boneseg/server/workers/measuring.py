@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg.inference.engine import Engine
-from boneseg.masks.measures.alignment import suggested
-from boneseg.masks.measures.geometry import Measure
+from boneseg.masks.measures.alignment import medial_side, suggested
+from boneseg.masks.measures.geometry import Measure, Point, Side
 from boneseg.masks.measures.table import MeasuredFilm, write_measures
 from boneseg.radiograph.calibration import calibration_of
+from boneseg.radiograph.description import stated_medial_side
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_radiograph
 from boneseg.server.workers.tasks import Task, drawn_mask
@@ -29,8 +30,28 @@ class SuggestAlignment(Task[list[Measure]]):
     shape: tuple[int, int]
 
     def run(self, engine: Engine) -> list[Measure]:
-        legs = suggested(drawn_mask(self.mask, self.shape, self.name))
-        return [Measure("alignment", points, suggested=True) for points in legs]
+        mask = drawn_mask(self.mask, self.shape, self.name)
+        return [
+            Measure("alignment", points, suggested=True, medial=medial_side(mask, *points[:2]))
+            for points in suggested(mask)
+        ]
+
+
+@dataclass(frozen=True)
+class FindMedialSide(Task[Side | None]):
+    """The side of a film that is medial for the leg with this hip and knee; None if not known.
+
+    mask: as in `SuggestAlignment`; where it shows no femur, the film's header may say it.
+    """
+
+    mask: Path | bytes
+    shape: tuple[int, int]
+    hip: Point
+    knee: Point
+
+    def run(self, engine: Engine) -> Side | None:
+        mask = drawn_mask(self.mask, self.shape, self.name)
+        return medial_side(mask, self.hip, self.knee) or stated_medial_side(self.path)
 
 
 @dataclass(frozen=True)

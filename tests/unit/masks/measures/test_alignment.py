@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from boneseg.masks.measures.alignment import suggested
+from boneseg.masks.measures.alignment import medial_side, suggested
 from boneseg.masks.measures.geometry import signed_deviation
 
 HIP, KNEE, ANKLE = (160.0, 130.0), (112.0, 420.0), (104.0, 705.0)
@@ -55,6 +55,23 @@ def test_the_centres_of_a_leg_are_found_on_either_side(pelvis: bool, flip: bool)
     assert abs(ankle[0] - ANKLE[0]) < 2
     expected = signed_deviation((HIP, KNEE, ANKLE))
     assert signed_deviation((hip, knee, ankle)) == pytest.approx(expected, abs=1.5)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("pelvis", [False, True])
+def test_the_side_opposite_the_shaft_is_medial(pelvis: bool, flip: bool) -> None:
+    mask, hip, knee = leg(pelvis=pelvis), HIP, KNEE
+    if flip:
+        mask = mask[:, ::-1]
+        hip, knee = (SHAPE[1] - HIP[0], HIP[1]), (SHAPE[1] - KNEE[0], KNEE[1])
+    assert medial_side(mask, hip, knee) == ("left" if flip else "right")
+
+
+def test_the_medial_side_is_not_known_where_no_shaft_is_aside() -> None:
+    mask = leg(pelvis=True)
+    assert medial_side(np.zeros(SHAPE, bool), HIP, KNEE) is None
+    assert medial_side(mask, (118.0, 165.0), KNEE) is None  # along the shaft
+    assert medial_side(mask, (160.0, -900.0), (112.0, -500.0)) is None  # beside the film
 
 
 def test_a_large_film_has_the_same_centres() -> None:

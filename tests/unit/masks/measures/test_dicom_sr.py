@@ -23,7 +23,7 @@ MEASURES = [
     Measure("length", ((10, 10), (40, 50)), "plate"),
     Measure("angle", ((10, 10), (10, 40), (40, 40))),
     Measure("cobb", ((10, 10), (60, 12), (10, 40), (60, 50)), "T5 to T12"),
-    Measure("alignment", ((30, 5), (32, 30), (28, 58)), suggested=True),
+    Measure("alignment", ((30, 5), (32, 30), (28, 58)), suggested=True, medial="left"),
 ]
 
 
@@ -58,6 +58,7 @@ def test_highdicom_reads_the_values_and_the_lines(tmp_path: Path) -> None:
     ]
     assert [name for _, name, _, _ in found(read)[3:]] == [
         "Hip-knee-ankle angle",
+        "Varus angle",
         "Mechanical axis deviation",
         "Length from hip to knee",
         "Length from knee to ankle",

@@ -12,6 +12,7 @@ from boneseg.masks.measures.geometry import (
     POINTS,
     Kind,
     Measure,
+    Side,
     distance_to_line,
     signed_deviation,
     values,
@@ -76,6 +77,28 @@ def test_a_straight_leg_has_180_degrees_and_a_bent_one_a_side() -> None:
         > 0
         > signed_deviation(((0, 0), (-5, 50), (0, 100)))
     )
+
+
+@pytest.mark.parametrize("flip", [1, -1])  # a leg shown upside down
+@pytest.mark.parametrize(
+    ("knee", "medial", "word", "angle"),
+    [
+        (5, "left", "varus", 168.6),
+        (-5, "left", "valgus", 191.4),
+        (5, "right", "valgus", 191.4),
+        (-5, "right", "varus", 168.6),
+        (5, None, "varus or valgus", 168.6),
+        (-5, None, "varus or valgus", 168.6),
+    ],
+)
+def test_varus_is_told_from_valgus_where_the_medial_side_is_known(
+    knee: float, medial: Side | None, word: str, angle: float, flip: int
+) -> None:
+    points = (0.0, 0.0), (knee, 50.0 * flip), (0.0, 100.0 * flip)
+    found = values(Measure("alignment", points, medial=medial), (0.2, 0.2))
+    assert found["hip-knee-ankle angle"].number == pytest.approx(angle, abs=0.05)
+    assert list(found)[1] == word
+    assert found[word].number == pytest.approx(11.4, abs=0.05)
 
 
 def test_points_that_coincide_have_values() -> None:

@@ -28,8 +28,9 @@ def test_a_value_is_a_row_with_its_unit(tmp_path: Path) -> None:
     ]
     assert first["name"] == "'=plate"  # not a formula
     assert (first["points"], first["suggested"]) == ("0.00 0.00; 30.00 40.00", "no")
-    assert [(row["value"], row["number"]) for row in rows[1:3]] == [
+    assert [(row["value"], row["number"]) for row in rows[1:4]] == [
         ("hip-knee-ankle angle", "180.0"),
+        ("varus or valgus", "0.0"),
         ("mechanical axis deviation", "0.0"),
     ]
     assert rows[1]["suggested"] == "yes"

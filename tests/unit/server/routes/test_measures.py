@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 
 from boneseg.server.light_box import LightBox
 
-LINE = {"kind": "length", "points": [[10, 10], [40, 50]], "name": "plate", "suggested": False}
+LINE = {"kind": "length", "points": [[10, 10], [40, 50]], "name": "plate"}
+LINE |= {"suggested": False, "medial": None}
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_measures_are_kept_and_exported(client: TestClient, place: str, film: An
         ({"points": [[1, 2], [3, 4], [5, 6]]}, "length takes 2 points"),
         ({"points": [[1, 2], [3, 1e9]]}, "a point is far from any film"),
         ({"kind": "area"}, "measures.0.kind"),
+        ({"medial": "up"}, "measures.0.medial"),
         ({"name": "x" * 100}, "measures.0.name"),
     ],
 )
@@ -95,3 +97,10 @@ def test_a_damaged_table_is_reported_with_the_film(
 
 def test_a_film_of_a_hand_has_no_alignment(client: TestClient, place: str) -> None:
     assert client.get(f"{place}/alignment").json() == {"measures": []}
+
+
+def test_the_medial_side_of_a_hand_is_not_known(client: TestClient, place: str) -> None:
+    centres = {"hip_x": 10, "hip_y": 1, "knee_x": 10, "knee_y": 60}
+    assert client.get(f"{place}/medial", params=centres).json() == {"medial": None}
+    refused = client.get(f"{place}/medial", params=centres | {"hip_x": "nan"})
+    assert refused.status_code == 400 and "hip_x" in refused.json()["error"]
