@@ -75,13 +75,25 @@ def write_document(path: Path, entries: Sequence[ElementTree.Element]) -> None:
 
 
 def read_document(path: Path) -> dict[str, ElementTree.Element]:
-    """The image element of each film of a document, by title. Raises ParseError or KeyError."""
-    from xml.etree import ElementTree
+    """The image element of each film of a document, by title.
 
-    root = ElementTree.parse(path).getroot()
+    Raises ParseError, ValueError, LookupError or OSError.
+    """
+    root = _root(path)
     if root.tag != "annotations":
         raise ValueError("another document")
     return {image.attrib["name"]: image for image in root.findall("image")}
+
+
+def _root(path: Path) -> ElementTree.Element:
+    """The outermost element of a file. Raises ParseError, ValueError, LookupError or OSError."""
+    from xml.etree import ElementTree
+
+    text = read_bytes(path)
+    # Entities could expand a line to a gigabyte; other encodings could hide them.
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
+        raise ValueError("has entities")
+    return ElementTree.fromstring(text)
 
 
 def _runs(piece: Places) -> dict[str, str]:
@@ -104,12 +116,8 @@ def drawings(path: Path) -> list[Drawing]:
     """A drawing for each film that is listed. Raises MaskError for other XML."""
     from xml.etree import ElementTree
 
-    text = read_bytes(path)
     try:
-        # Entities could expand a line to a gigabyte; other encodings could hide them.
-        if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
-            raise ValueError
-        root = ElementTree.fromstring(text)
+        root = _root(path)
     except (ElementTree.ParseError, ValueError, LookupError):  # LookupError: of an encoding
         raise MaskError("is damaged, or is not XML; export it again") from None
     if root.tag != "annotations":
