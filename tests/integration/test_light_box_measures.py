@@ -161,6 +161,10 @@ def test_two_clicks_on_a_known_size_calibrate_the_film(
     table = tmp_path / "films" / "calibration.csv"
     (row,) = csv.DictReader(table.read_text().splitlines())
     assert abs(float(row["mm_per_pixel"]) - 0.5) < 0.02
+    table.write_text(table.read_text().replace(row["mm_per_pixel"], "0.25"))  # by hand
+    page.wait("lightbox.editor.row.spacing_mm[0] === 0.25")
+    assert abs(float(words(page)[0].split(" mm")[0]) - 12.5) < 0.8
+    assert "its calibration has changed" in page.tab.inner_text("#notifications")
     page.tab.click("#measures [data-part=uncalibrate]")
     page.wait("lightbox.editor.row.spacing_mm === null")
     assert words(page)[0].endswith("px")

@@ -245,6 +245,7 @@ let reported = null; // the last revision from another tab that was reported
 
 async function refreshFilms() {
   const { row: shown, writing } = editor;
+  const calibration = calibrationOf(shown);
   const { films, version: now } = await api.films();
   const known = list.rows.find((row) => row.id === shown?.id);
   version = now;
@@ -252,13 +253,24 @@ async function refreshFilms() {
   filters.showParts();
   if (!known || editor.row !== shown) return;
   const row = films.find(({ id }) => id === shown.id);
-  if (!row) notify(`${shown.name}: the film was removed from the folder`, "error");
-  else if (row.revision === shown.revision || row.revision === reported) return;
-  else if (writing || editor.writing) version = null; // it may be our own: check again
+  if (!row) return notify(`${shown.name}: the film was removed from the folder`, "error");
+  if (calibration === calibrationOf(shown)) followCalibration(row); // else this page has just changed it
+  if (row.revision === shown.revision || row.revision === reported) return;
+  if (writing || editor.writing) version = null; // it may be our own: check again
   else {
     reported = row.revision;
     savedElsewhere(shown);
   }
+}
+
+const calibrationOf = (row) => JSON.stringify([row?.spacing_mm, row?.spacing_kind, row?.calibration]);
+
+// The table may have been edited by hand, or from another tab.
+function followCalibration(row) {
+  if (row.spacing_kind === null || calibrationOf(row) === calibrationOf(editor.row)) return; // null: not segmented yet
+  measures.oncalibrated(row);
+  measures.show();
+  notify(row.error ?? `${row.name}: its calibration has changed, and its measures with it`, row.error ? "error" : "info");
 }
 
 function savedElsewhere({ id, name }) {

@@ -22,7 +22,12 @@ from boneseg.dataset.open import films_and_masks
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import DatasetError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
-from boneseg.radiograph.calibration import Calibration, calibration_of, set_calibration
+from boneseg.radiograph.calibration import (
+    CALIBRATION,
+    Calibration,
+    calibration_of,
+    set_calibration,
+)
 from boneseg.server.encoding import Mask, packed_mask, png_mask
 from boneseg.server.errors import ConflictError, NotFoundError
 from boneseg.server.storage.cache import Cache
@@ -54,6 +59,7 @@ class Library:
         self.inbox = self.hidden / "inbox"
         self.drafts = Drafts(self.hidden / "drafts")
         self.measures = MeasureFiles(self.hidden / "measures")
+        self._calibrated = root, self.images, self.inbox  # folders that may have a table
         self.cache = Cache(self.hidden / "cache")
         self.history = History(self.hidden / "history")
         own = (
@@ -69,7 +75,7 @@ class Library:
         self._removed = RemovedFilms(self.hidden / "gone.json")
         self._entries: list[Entry] = []
         self._listed: tuple[int, ...] = ()  # version and folder times of `_entries`
-        self._mask_times: list[int] = []
+        self._file_times: list[int] = []
         self._tidied = -1  # the version that `notice` cleaned up last
 
     @property
@@ -101,16 +107,19 @@ class Library:
         return [entry for entry in uploaded if entry.id not in dataset] + list(dataset.values())
 
     def notice(self) -> None:
-        """Detect masks rewritten in place, which does not change the folder's modification time.
+        """Detect masks and tables of calibrations that another program rewrote in place.
+
+        That does not change the folder's modification time.
 
         Raises DatasetError as `entries` does.
         """
         with self._lock:
             entries = self.entries()
             times = [_modified(entry.mask) for entry in entries if entry.mask is not None]
-            if times != self._mask_times:
+            times += [_modified(folder / CALIBRATION) for folder in self._calibrated]
+            if times != self._file_times:
                 self.version += 1
-                self._mask_times = times
+                self._file_times = times
             if self.version != self._tidied:
                 self._tidied = self.version
                 self._tidy(entries)

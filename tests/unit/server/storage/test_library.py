@@ -43,6 +43,20 @@ def test_changes_by_other_programs_are_noticed(tmp_path: Path) -> None:
     assert library.version == seen[-1]
 
 
+@pytest.mark.parametrize("where", [".", "images", ".boneseg/inbox"])
+def test_a_table_of_calibrations_rewritten_in_place_is_noticed(tmp_path: Path, where: str) -> None:
+    library = Library(fill(tmp_path / "films", "hand"))
+    table = library.root / where / "calibration.csv"
+    table.write_text("name,mm_per_pixel,how\nhand,0.2,\n")
+    library.notice()
+    before = library.version
+    table.write_text("name,mm_per_pixel,how\nhand,0.25,\n")
+    library.notice()
+    assert library.version > before
+    library.notice()
+    assert library.version == before + 1
+
+
 @pytest.mark.parametrize(
     ("film", "mask", "dropped"),
     [
