@@ -3,7 +3,8 @@
     python -m benchmarks.scale.bucket --films 2000
 
 moto's server runs in a process of its own, so that its requests are those of a network. The last
-line is the count of each kind of request per film.
+lines are the count of each kind of request per film, and what the server does alone: the processor
+time that it took of the job, and how many films a second it gives to a client that only reads.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import s3fs
 
 from benchmarks.scale.common import check, make_films, segment, show, small_model
@@ -32,15 +34,15 @@ SERVER = (
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[str]:
-    """The URL of a server, which logs each request."""
+def s3_server(log: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The URL of a server, which logs each request, and its process."""
     with log.open("w") as lines, subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=lines
     ) as server:  # fmt: skip
         assert server.stdout is not None
         host, port = json.loads(next(line for line in server.stdout if line.startswith(b"[")))
         try:
-            yield f"http://{host}:{port}"
+            yield f"http://{host}:{port}", psutil.Process(server.pid)
         finally:
             server.kill()
 
@@ -55,7 +57,13 @@ def requests(log: Path) -> Counter[str]:
     return found
 
 
-KINDS = ("films", "masks", "records", "results")
+KINDS = ("films", "masks", "journal", "results")
+
+
+def cpu(process: psutil.Process) -> float:
+    """Seconds of processor time that a process has taken."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def main() -> None:
@@ -64,9 +72,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, log = Path(name), Path(name) / "requests"
-        make_films(folder / "films", asked.films, 96)
+        make_films(folder / "films", asked.films, 128)
         model = small_model(folder)
-        with s3_server(log) as server:
+        with s3_server(log) as (server, process):
             env = {
                 "AWS_ACCESS_KEY_ID": "boneseg",
                 "AWS_SECRET_ACCESS_KEY": "boneseg",
@@ -81,17 +89,23 @@ def main() -> None:
             show(films=asked.films, put_s=round(put))
             words = ["s3://hospital/films", "--out", "s3://hospital/out", "--cluster", "local"]
             words += ["--worker-cores", "1", "--format", "mask", "--model", str(model)]
+            busy = cpu(process)
             ran = segment(words, env=env)
             assert ran.status == 0, ran.told
-            during = requests(log) - before
+            during, busy = requests(log) - before, cpu(process) - busy
             again = segment(words, env=env)
             assert f"0 films, 0 failed, {asked.films} done before" in again.told, again.told
             bucket.get("hospital/out", str(folder / "out"), recursive=True)
+            started = time.monotonic()
+            bucket.cat(bucket.ls("hospital/films", detail=False)[:500])
+            reads = 500 / (time.monotonic() - started)
         check(folder / "out", asked.films)
         show(films=asked.films, seconds=round(ran.seconds),
              films_per_s=round(asked.films / ran.seconds, 1), again_s=round(again.seconds),
              driver_mb=round(max(ran.usage.driver)))  # fmt: skip
         show(**{kind: round(count / asked.films, 3) for kind, count in sorted(during.items())})
+        show(requests_per_film=round(sum(during.values()) / asked.films, 3),
+             server_cpu_s=round(busy), server_reads_per_s=round(reads))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -112,9 +112,9 @@ def _sample(pid: int, done: int, usage: Usage) -> None:
     usage.worker.append(max(workers) / 1e6)
 
 
-def records(out: Path) -> int:
+def done_films(out: Path) -> int:
     """Films that are done."""
-    return sum(1 for _ in out.glob("records/*/*/*.json"))
+    return sum(1 for _ in out.glob("masks/*/*/*_mask.png"))
 
 
 def check(out: Path, films: int) -> None:

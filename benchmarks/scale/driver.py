@@ -22,7 +22,8 @@ from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.cluster import crew
 from boneseg.cluster.archive import Progress, segment_archive
-from boneseg.cluster.results import Row
+from boneseg.cluster.ledger import Digests
+from boneseg.cluster.row import Row
 from boneseg.cluster.worker import Job
 
 
@@ -34,7 +35,7 @@ class Stub:
 
         return version("boneseg")
 
-    def start(self, job: Job, model: Mapping[str, bytes]) -> str:
+    def start(self, job: Job, model: Mapping[str, bytes], known: Digests) -> str:
         return "no engine"
 
     def segment(self, sources: Sequence[str]) -> list[Row]:

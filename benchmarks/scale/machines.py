@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.scale.common import check, make_films, records, segment, show, small_model
+from benchmarks.scale.common import check, done_films, make_films, segment, show, small_model
 
 HEAD, OTHER = "boneseg-head", "boneseg-other"
 ADDRESSES = {HEAD: "10.77.0.1", OTHER: "10.77.0.2"}
@@ -96,7 +96,7 @@ def main() -> None:
             words = [folder / "films", "--cluster", address, "--worker-cores", 1, "--out", out]
             words += ["--format", "mask", "--model", model]
             before = ["ip", "netns", "exec", HEAD]
-            ran = segment(words, before=before, env=SETTINGS, count=lambda: records(out),
+            ran = segment(words, before=before, env=SETTINGS, count=lambda: done_films(out),
                           watch=watch, every=0.2)  # fmt: skip
             assert ran.status == 0, ran.told
             assert lost[0], "the job ended before the machine was lost"

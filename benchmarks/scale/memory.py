@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.scale.common import check, make_films, records, segment, show, small_model
+from benchmarks.scale.common import check, done_films, make_films, segment, show, small_model
 
 FIRST = 1000  # films, after which memory is flat
 
@@ -38,7 +38,7 @@ def main() -> None:
 
         words = [folder / "films", "--cluster", "local", "--worker-cores", 1, "--out", out]
         words += ["--format", "mask", "--model", model]
-        ran = segment(words, count=lambda: records(out), watch=watch)
+        ran = segment(words, count=lambda: done_films(out), watch=watch)
         assert ran.status == 0, ran.told
         check(out, asked.films)
         driver, worker = ran.usage.after(min(FIRST, asked.films // 10))

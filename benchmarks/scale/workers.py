@@ -22,7 +22,7 @@ from boneseg._util import runtime
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.cluster.archive import Progress, segment_archive
-from boneseg.cluster.results import Row
+from boneseg.cluster.row import Row
 from boneseg.cluster.worker import Job
 
 

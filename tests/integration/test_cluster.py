@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from tests.support.cluster import archive, cluster, masks, rows, s3_server
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
 from boneseg.cluster.archive import Progress, segment_archive
-from boneseg.cluster.results import Row
+from boneseg.cluster.row import Row
 from boneseg.cluster.worker import Job
 from boneseg.errors import BonesegError
 
@@ -77,11 +78,13 @@ def test_a_manifest_gives_one_row_a_film_and_the_masks_of_segment(
             assert np.array_equal(mask > 0, alone)
     assert all(len(dict(found[film.name]["outputs"])) == 3 for film in films)  # type: ignore[call-overload]
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "masks").rglob("*.*")}
+    shutil.move(films[2], films[2].with_name("moved.png"))  # what was done is known by its content
+    words[0].write_text(text.replace(films[2].name, "moved.png"))
     again = boneseg("segment", *words)
     _, told = again.communicate()
-    assert "0 films, 3 failed, 7 done before, 1 repeated" in told
+    assert "1 film, 3 failed, 6 done before, 1 repeated" in told
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert len(rows(tmp_path / "out")) == 10
+    assert len(rows(tmp_path / "out")) == 11
 
 
 def test_a_killed_worker_costs_no_film_and_repeats_none(address: str, tmp_path: Path) -> None:
@@ -118,20 +121,21 @@ def test_a_job_whose_driver_is_killed_goes_on_where_it_was(address: str, tmp_pat
     words += ["--out", tmp_path / "out", "--format", "mask"]
     first = boneseg(*words)
     until = time.monotonic() + 300
-    while len(list((tmp_path / "out").rglob("records/*/*/*.json"))) < 5:
+    while len(list((tmp_path / "out").rglob("journal/*/*.json"))) < 5:
         assert time.monotonic() < until and first.poll() is None
         time.sleep(0.02)
     first.kill()
     first.communicate()
-    done = {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "records").rglob("*.json")
-    }
+    journals = (tmp_path / "out").rglob("journal/*/*.json")
+    kept = [row["outputs"]["mask"] for path in journals for row in json.loads(path.read_text())]
+    done = {tmp_path / "out" / name: (tmp_path / "out" / name).stat().st_mtime_ns for name in kept}
     second = boneseg(*words)
     _, told = second.communicate()
     assert second.returncode == 0, told
     sources = [row["source"] for row in rows(tmp_path / "out")]
     assert len(sources) == len({*sources}) == 16
-    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert len(done) >= 5 and {path: path.stat().st_mtime_ns for path in done} == done
+    assert not list((tmp_path / "out").rglob("journal/*/*.json"))
 
 
 def test_films_and_results_may_lie_in_a_bucket(

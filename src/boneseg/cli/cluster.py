@@ -16,7 +16,7 @@ from boneseg.errors import UsageError
 if TYPE_CHECKING:
     from boneseg._util.pools import Pool
     from boneseg.cluster.archive import Progress
-    from boneseg.cluster.results import Row
+    from boneseg.cluster.row import Row
 
 
 def segment_on_cluster(

@@ -3,7 +3,8 @@
     segment_archive(["s3://hospital/films"], job, engine.bundle, "10.0.0.1:6379")
 
     OUT/results/model=KEY/*.parquet     a row a film: see `results.py`
-    OUT/masks/KEY/, OUT/records/KEY/    see `worker.py`
+    OUT/masks/KEY/                      see `worker.py`
+    OUT/journal/KEY/                    rows of the last seconds: see `journal.py`
     OUT/job-KEY.json                    the settings of the job
 
 The driver, which this module is, lists the films, gives workers batches of them and writes rows.
@@ -16,8 +17,8 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -26,9 +27,11 @@ from boneseg._util.lock import sole_writer
 from boneseg.bundle.store import Bundle
 from boneseg.cluster.connection import cause, connected
 from boneseg.cluster.crew import Batch, Crew, Member
-from boneseg.cluster.ledger import Ledger, ledger
+from boneseg.cluster.journal import Journal
+from boneseg.cluster.ledger import Known, Ledger, ledger
 from boneseg.cluster.manifest import list_films
-from boneseg.cluster.results import Results, Row
+from boneseg.cluster.results import Results
+from boneseg.cluster.row import Copy, Row
 from boneseg.cluster.storage import Storage, public_url
 from boneseg.cluster.worker import Job
 from boneseg.errors import BonesegError
@@ -65,6 +68,7 @@ class Progress:
         return (self.total - self.done) / self.rate if self.done else float("inf")
 
 
+Answers = ray.ObjectRef[list[Row | Copy]]
 Report = Callable[[Progress, Row | None], None]
 
 
@@ -80,23 +84,27 @@ def segment_archive(
 ) -> Progress:
     """Segment all films of `inputs` (see `list_films`) that have no result in `job.out` yet.
 
-    Films that failed before are tried again. workers: at most so many (default: as many as the
-    cluster has cores for). The rows that are known are written in any case, also where it is
-    interrupted. Raises UsageError and DatasetError for inputs, OutputError where a result cannot be
-    written, ServiceError for the cluster, and BonesegError above `max_failures`.
+    Films that failed before are tried again, and so are those that lack one of the formats; formats
+    of earlier jobs are written as well, so that all rows have the same. workers: at most so many
+    (default: as many as the cluster has cores for). The rows that are known are written in any
+    case, also where it is interrupted. Raises UsageError and DatasetError for inputs, OutputError
+    where a result cannot be written, ServiceError for the cluster, and BonesegError above
+    `max_failures`.
     """
     out = Storage(job.out)
     guard: AbstractContextManager[None] = sole_writer(out.local) if out.local else nullcontext()
     with guard, ledger() as films:
-        results, progress = Results(out, job.results), Progress()
-        _list(inputs, films, results, progress)
+        job = _with_formats_before(job, out)
+        results, progress = Results(out, job.results, Journal(out, job.key)), Progress()
+        _list(inputs, job.formats, films, results, progress)
         settings = asdict(job) | {"out": public_url(job.out)}
-        out.write(f"job-{job.key}.json", json.dumps(settings, indent=2).encode())
+        out.write(job.settings_file, json.dumps(settings, indent=2).encode())
         if not progress.total:
+            results.save()
             return progress
         with connected(address, workers * job.cores if workers and address == "local" else None):
             model = {file.name: file.read_bytes() for file in bundle.path.iterdir()}
-            crew = Crew(job, model, workers)
+            crew = Crew(job, model, films.digests(), workers)
             run = _Run(crew, films, results, progress, max_failures, report)
             try:
                 run.run()
@@ -105,21 +113,40 @@ def segment_archive(
     return progress
 
 
-def _list(inputs: Sequence[str], films: Ledger, results: Results, progress: Progress) -> None:
+def _with_formats_before(job: Job, out: Storage) -> Job:
+    """The job with the formats of earlier ones as well."""
+    before: list[str] = []
+    with suppress(ValueError, LookupError, TypeError):  # another's file is replaced
+        before = [str(kind) for kind in json.loads(out.read(job.settings_file) or b"")["formats"]]
+    return replace(job, formats=tuple(dict.fromkeys([*before, *job.formats])))
+
+
+def _list(
+    inputs: Sequence[str],
+    formats: Sequence[str],
+    films: Ledger,
+    results: Results,
+    progress: Progress,
+) -> None:
     """Fill the ledger with the films that have no result yet; bad rows of manifests have one."""
-    there = sum(map(films.done, results.resume()))
-    known = 0
+    for source, digest in results.resume(formats):
+        films.done(source)
+        films.found_in(results.shard, digest)
+    for row in results.unsaved(formats):
+        if row.digest and films.done(row.source):
+            films.found_in(results.shard, row.digest)
+            results.add(row)
     for entry in list_films(inputs, results.out.url):
         name = public_url(entry.source)
         if entry.error is not None:
             results.add(Row(name, error=entry.error))
             progress.failed += 1
             progress.done += 1
-        elif not films.add(name, entry.source):
-            known += 1
+            continue
+        known = films.add(name, entry.source)
+        progress.there += known is Known.DONE
+        progress.repeated += known is Known.ADDED
     progress.total = films.count + progress.failed
-    progress.there = min(there, known)
-    progress.repeated = known - progress.there
 
 
 @dataclass
@@ -132,7 +159,9 @@ class _Run:
     progress: Progress
     max_failures: int | None
     report: Report | None
-    pending: dict[ray.ObjectRef[list[Row]], tuple[Member, Batch]] = field(default_factory=dict)
+    pending: dict[ray.ObjectRef[list[Row | Copy]], tuple[Member, Batch]] = field(
+        default_factory=dict
+    )
     again: deque[Batch] = field(default_factory=deque)  # of workers that died
 
     def run(self) -> None:
@@ -188,18 +217,20 @@ class _Run:
         if self.report:
             self.report(self.progress, None)
 
-    def _take(self, ref: ray.ObjectRef[list[Row]], member: Member, batch: Batch) -> None:
+    def _take(self, ref: Answers, member: Member, batch: Batch) -> None:
         member.batches.remove(batch)
         try:
-            rows = ray.get(ref)
+            answers = ray.get(ref)
         except RayTaskError as error:
             raise cause(error) from None
         except RayError:  # the worker died, or its machine
             self.crew.lost(member)
             self._lost(batch)
             return
-        for source, row in zip(batch.sources, rows, strict=True):
-            self._add(source, row)
+        for source, answer in zip(batch.sources, answers, strict=True):
+            self._add(source, answer)
+        if any(isinstance(answer, Row) and answer.error is None for answer in answers):
+            self.results.added(batch.sources)
 
     def _lost(self, batch: Batch) -> None:
         deaths = batch.deaths + 1
@@ -211,11 +242,12 @@ class _Run:
         else:
             self.again.append(Batch(batch.sources, deaths))
 
-    def _add(self, source: str, row: Row) -> None:
+    def _add(self, source: str, answer: Row | Copy) -> None:
         """Add a row, unless its film has one: of a name that is hidden, it shows only now."""
         self.progress.done += 1
-        if row.source != public_url(source) and not self.films.done(row.source):
+        if answer.source != public_url(source) and not self.films.done(answer.source):
             return
+        row = answer if isinstance(answer, Row) else self._copied(answer)
         self.results.add(row)
         self.progress.failed += row.error is not None
         if self.report:
@@ -226,3 +258,6 @@ class _Run:
                 f"{self.progress.failed} films failed, more than --max-failures {most}; see the "
                 f"column error of {self.results.place}"
             )
+
+    def _copied(self, copy: Copy) -> Row:
+        return self.results.copied(copy, self.films.shard_of(copy.digest))

@@ -17,6 +17,7 @@ from boneseg.cluster.connection import (
     devices_of_worker,
     room,
 )
+from boneseg.cluster.ledger import Digests
 from boneseg.cluster.worker import Job, Worker
 from boneseg.errors import ServiceError
 
@@ -48,12 +49,14 @@ class Batch:
 
 
 class Crew:
-    """The workers of a job. most: how many at most, or None."""
+    """The workers of a job. known: contents with a result. most: how many at most, or None."""
 
-    def __init__(self, job: Job, model: Mapping[str, bytes], most: int | None = None) -> None:
+    def __init__(
+        self, job: Job, model: Mapping[str, bytes], known: Digests, most: int | None = None
+    ) -> None:
         self.job, self.most = job, most
         self.engine = ""  # name of the engine
-        self._model = ray.put(dict(model))
+        self._model, self._known = ray.put(dict(model)), ray.put(known)
         self._members: list[Member] = []
         self._starting: dict[ray.ObjectRef[str], tuple[Member, bool]] = {}  # True: the engine
         self._looked = -LOOK
@@ -108,7 +111,10 @@ class Crew:
             member.ready, self.engine, self._deaths = True, answer, 0
         else:
             check_version(answer, version("boneseg"))
-            self._starting[member.actor.start.remote(self.job, self._model)] = member, True
+            engine: ray.ObjectRef[str] = member.actor.start.remote(
+                self.job, self._model, self._known
+            )
+            self._starting[engine] = member, True
 
     def _lost_at_start(self, member: Member, words: str) -> None:
         check_installed(words)

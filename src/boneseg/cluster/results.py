@@ -1,24 +1,25 @@
-"""The result of each film as a row, and the rows of a job as shards of Parquet.
+"""The rows of a job as shards of Parquet.
 
     OUT/results/model=KEY/part-00000.parquet
 
 Readers of partitioned Parquet take the folder as one table. A shard is full at `SHARD` rows;
-only the last one grows: it is replaced as a whole every `EVERY` seconds.
+only the last one grows: it is replaced as a whole every `EVERY` seconds. Rows that are not in it
+yet are in the journal (`journal.py`).
 """
 
 from __future__ import annotations
 
 import io
-import json
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import fields
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from boneseg._util.json_fields import from_json
+from boneseg.cluster.journal import Journal
+from boneseg.cluster.row import Copy, Row
 from boneseg.cluster.storage import Storage, public_url
 from boneseg.errors import OutputError
 
@@ -50,72 +51,42 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """The result of a film.
-
-    source: its path or URL; a hash where that identifies the patient. digest: SHA-256 of its
-    content. size: of the file, bytes. seconds: of inference. outputs: the files by format, below
-    OUT. skipped: formats that the film cannot have, with the reason. error: why it failed; then
-    little else is known.
-    """
-
-    source: str
-    digest: str | None = None
-    size: int | None = None
-    width: int | None = None
-    height: int | None = None
-    part: str | None = None
-    part_confidence: float | None = None
-    projection: str | None = None
-    verdict: str | None = None
-    reason: str | None = None
-    trust: float | None = None
-    area_px: int | None = None
-    area_mm2: float | None = None
-    spacing: str | None = None
-    seconds: float | None = None
-    outputs: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    error: str | None = None
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def of(cls, content: bytes, source: str) -> Row | None:
-        """The row of a record, for a film at `source`; None if it is not one."""
-        try:
-            return replace(from_json(cls, json.loads(content)), source=source)
-        except ValueError:
-            return None
-
-
 class Results:
     """The shards of a job. Raises OutputError if they cannot be read or written."""
 
-    def __init__(self, out: Storage, folder: str) -> None:
-        self.folder, self.out = folder, out
-        self._full = 0  # shards that are full
+    def __init__(self, out: Storage, folder: str, journal: Journal) -> None:
+        self.folder, self.out, self._journal = folder, out, journal
+        self.shard = 0  # the number of the last shard
+        self._taken: list[str] = []  # batches whose rows are here
+        self._looked: tuple[int, pa.Table] | None = None  # the shard that a row was copied from
         self._kept: list[pa.Buffer] = []  # of the last shard, packed
         self._rows = 0  # in these
         self._new: list[Row] = []  # not yet packed
         self._saved = -EVERY  # the first row is written at once
 
-    def resume(self) -> Iterator[str]:
-        """The sources of the rows that are there, except failed ones: their rows are removed."""
+    def resume(self, formats: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The source and digest of the rows that are there; failed ones are removed.
+
+        So are those that lack one of the formats. While a row is given, `shard` is that of it.
+        """
         names = [name for name in self.out.names(self.folder) if name.endswith(".parquet")]
         for number, name in enumerate(names):
-            table = self._read(name)
-            good = table.filter(pc.is_null(table["error"]))
-            is_last = number == len(names) - 1
-            if is_last and len(good) < SHARD:
+            table, self.shard = self._read(name), number
+            good = table.filter(pc.and_(pc.is_null(table["error"]), _has(table, formats)))
+            is_open = number == len(names) - 1 and len(good) < SHARD
+            if is_open:
                 self._kept = [_packed(batch) for batch in good.to_batches(PACKED)]
                 self._rows = len(good)
             elif len(good) < len(table):
                 self._write(name, good.to_batches())
-            yield from good["source"].to_pylist()
-            self._full = number + 1 if not is_last or len(good) >= SHARD else number
+            yield from zip(good["source"].to_pylist(), good["digest"].to_pylist(), strict=True)
+            self.shard = number if is_open else number + 1
+
+    def unsaved(self, formats: Collection[str]) -> Iterator[Row]:
+        """The rows of the journal, of which some may be in a shard. To be added before the next."""
+        for batch, rows in self._journal.read():
+            yield from (row for row in rows if {*formats} <= {*row.outputs, *row.skipped})
+            self._taken.append(batch)
 
     @property
     def place(self) -> str:
@@ -129,15 +100,33 @@ class Results:
             self._rows, self._new = self._rows + len(self._new), []
         if self._rows + len(self._new) >= SHARD:
             self.save()
-            self._full, self._kept, self._rows, self._new = self._full + 1, [], 0, []
+            self.shard, self._kept, self._rows, self._new = self.shard + 1, [], 0, []
         elif time.monotonic() - self._saved > EVERY:
             self.save()
 
+    def added(self, batch: Sequence[str]) -> None:
+        """Note that all rows of a batch were added: its journal is not needed for long."""
+        self._taken.append(self._journal.name(batch))
+
+    def copied(self, copy: Copy, shard: int) -> Row:
+        """The row of a film whose content has one in a shard."""
+        if self._looked is None or self._looked[0] != shard:
+            is_open = shard == self.shard
+            table = pa.Table.from_batches(self._batches(), SCHEMA) if is_open else None
+            self._looked = shard, table or self._read(f"part-{shard:05d}.parquet")
+        table = self._looked[1]
+        (found,) = table.filter(pc.equal(table["digest"], copy.digest)).slice(0, 1).to_pylist()
+        maps = {name: dict(found[name]) for name in ("outputs", "skipped")}
+        return Row(**{**found, **maps, "source": copy.source})
+
     def save(self) -> None:
-        """Write the last shard."""
+        """Write the last shard, and remove the journal of its rows."""
         if self._kept or self._new:
-            self._write(f"part-{self._full:05d}.parquet", self._batches())
+            self._write(f"part-{self.shard:05d}.parquet", self._batches())
         self._saved = time.monotonic()
+        taken, self._taken = self._taken, []
+        if taken:
+            self._journal.remove(taken)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of the last shard, of which only a part is unpacked at a time."""
@@ -162,6 +151,15 @@ class Results:
             for batch in batches:
                 file.write_batch(batch)
         self.out.write(f"{self.folder}/{name}", buffer.getvalue())
+
+
+def _has(table: pa.Table, formats: Collection[str]) -> pa.Array:
+    """Which rows have all formats, or the reason why not."""
+    has = pa.scalar(True)
+    for kind in formats:
+        places = [pc.map_lookup(table[name], kind, "first") for name in ("outputs", "skipped")]
+        has = pc.and_(has, pc.is_valid(pc.coalesce(*places)))
+    return has
 
 
 def _batch(rows: list[Row]) -> pa.RecordBatch:

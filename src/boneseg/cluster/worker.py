@@ -2,11 +2,11 @@
 
 Films pass reading, finding and writing in threads of the worker: as many find at once as it has
 cores, and a few more read or write meanwhile, so that there are never more films in memory than
-threads. The result of a film is named by the digest of its content and that of the job; its record
-is written last, and a film that has one is not segmented again.
+threads. The files of a film are named by the digest of its content and that of the job; content
+that had its result at the start of the job is not segmented again. In a bucket a film costs a GET,
+and a PUT for each file; a batch, one more for its journal.
 
     OUT/masks/KEY/ab/DIGEST_mask.png
-    OUT/records/KEY/ab/DIGEST.json
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ import numpy as np
 
 from boneseg._util import runtime
 from boneseg.bundle.store import load_bundle
-from boneseg.cluster.results import Row
+from boneseg.cluster.journal import Journal
+from boneseg.cluster.ledger import Digests, holds
+from boneseg.cluster.row import Copy, Row
 from boneseg.cluster.storage import Storage, is_url, public_url, read_film
 from boneseg.errors import BonesegError, OutputError, unexpected
 from boneseg.inference.engine import Engine
@@ -74,6 +76,11 @@ class Job:
         """The folder of the rows, below OUT."""
         return f"results/model={self.key}"
 
+    @property
+    def settings_file(self) -> str:
+        """The name of the file with these settings, below OUT."""
+        return f"job-{self.key}.json"
+
 
 class Worker:
     """An engine and its threads."""
@@ -85,9 +92,13 @@ class Worker:
     def version(self) -> str:
         return version("boneseg")
 
-    def start(self, job: Job, model: Mapping[str, bytes]) -> str:
-        """Open the engine on a model, given by the content of its files; returns its name."""
-        self._job, self._out = job, Storage(job.out)
+    def start(self, job: Job, model: Mapping[str, bytes], known: Digests) -> str:
+        """Open the engine on a model, given by the content of its files; returns its name.
+
+        known: the contents that have their result already.
+        """
+        self._job, self._out, self._known = job, Storage(job.out), known
+        self._journal = Journal(self._out, job.key)
         self._folder = tempfile.TemporaryDirectory(prefix="boneseg-")
         bundle = Path(self._folder.name) / "bundle"
         bundle.mkdir()
@@ -105,11 +116,13 @@ class Worker:
         self._films = ThreadPoolExecutor(self._engine.at_once + AHEAD)
         return self._engine.name
 
-    def segment(self, sources: Sequence[str]) -> list[Row]:
+    def segment(self, sources: Sequence[str]) -> list[Row | Copy]:
         """The row of each film. Raises OutputError if a result cannot be written."""
-        return list(self._films.map(self._row, sources))
+        answers = list(self._films.map(self._row, sources))
+        self._journal.write(sources, (row for row in answers if isinstance(row, Row)))
+        return answers
 
-    def _row(self, source: str) -> Row:
+    def _row(self, source: str) -> Row | Copy:
         name = public_url(source)
         try:
             with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
@@ -121,7 +134,7 @@ class Worker:
         except Exception as error:  # from a library: its message could quote the file
             return Row(name, error=unexpected("film", error).removeprefix("film: "))
 
-    def _segmented(self, source: str, name: str, folder: Path) -> Row:
+    def _segmented(self, source: str, name: str, folder: Path) -> Row | Copy:
         content = read_film(source)
         digest = hashlib.sha256(content).hexdigest()
         film, size = Path(source), len(content)
@@ -131,22 +144,16 @@ class Worker:
         del content
         if not self._job.keep_names and is_dicom(film) and gives_away(source, film):
             name = f"film-{digest[:12]}.dcm"
-        record = f"records/{self._job.key}/{digest[:2]}/{digest}.json"
-        known = Row.of(self._out.read(record) or b"", name)
-        if known is not None and {*self._job.formats} <= {*known.outputs, *known.skipped}:
-            return known
+        if holds(self._known, digest):
+            return Copy(name, digest)
         before = Row(name, digest, size)
         try:
-            row = self._found(film, before, folder)
+            return self._found(film, before, folder)
         except BonesegError as error:
             if isinstance(error, OutputError):
                 raise
             words = str(error).removeprefix(f"{film}: ").removeprefix(f"{name}: ")
             return replace(before, error=words.replace(str(film), name))
-        if known is not None:  # of a job with other formats, whose files stay
-            row = replace(row, outputs=known.outputs | row.outputs)
-        self._out.write(record, row.to_json())
-        return row
 
     def _found(self, path: Path, row: Row, folder: Path) -> Row:
         """Segment a film and write its files. Raises BonesegError."""

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
+import numpy as np
 import ray
 
 from boneseg.cluster import crew as module
@@ -24,7 +25,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     """Workers that are not started."""
     monkeypatch.setattr(ray, "put", lambda _: None)
     has(monkeypatch, {"CPU": 8.0})
-    return Crew(Job("out", "m", ("mask",), cores=2), {})
+    return Crew(Job("out", "m", ("mask",), cores=2), {}, np.zeros((2, 0), np.uint64))
 
 
 def member(*batches: Batch) -> Member:

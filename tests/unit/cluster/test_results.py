@@ -7,14 +7,17 @@ import pytest
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
 from boneseg.cluster import results as module
-from boneseg.cluster.results import Results, Row
+from boneseg.cluster.journal import Journal
+from boneseg.cluster.results import Results
+from boneseg.cluster.row import Row
 from boneseg.cluster.storage import Storage
 from boneseg.errors import OutputError
 from tests.support.cluster import rows
 
 
 def results(out: Path) -> Results:
-    return Results(Storage(str(out)), "results/model=m")
+    storage = Storage(str(out))
+    return Results(storage, "results/model=m", Journal(storage, "m"))
 
 
 def test_rows_survive_a_restart_and_failed_ones_make_room(
@@ -27,7 +30,7 @@ def test_rows_survive_a_restart_and_failed_ones_make_room(
     first.save()
     assert len(rows(tmp_path)) == 10
     second = results(tmp_path)
-    assert len(list(second.resume())) == 9
+    assert len(list(second.resume(()))) == 9
     second.add(Row("1.png"))
     second.add(Row("10.png"))
     second.save()
@@ -37,14 +40,27 @@ def test_rows_survive_a_restart_and_failed_ones_make_room(
     assert shards == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
 
 
-def test_a_record_gives_its_row_to_a_copy_of_the_film() -> None:
-    row = Row("a.png", "0f", 5, area_px=7, outputs={"mask": "m.png"})
-    assert Row.of(row.to_json(), "b.png") == Row("b.png", "0f", 5, area_px=7, outputs=row.outputs)
-    assert Row.of(b"", "b.png") is None and Row.of(b"[1]", "b.png") is None
+def test_rows_that_lack_a_format_make_room_too(tmp_path: Path) -> None:
+    first = results(tmp_path)
+    first.add(Row("a.png", "0a", outputs={"mask": "m"}))
+    first.add(Row("b.png", "0b", outputs={"mask": "m"}, skipped={"coco": "no bone"}))
+    first.save()
+    assert list(results(tmp_path).resume(("mask", "coco"))) == [("b.png", "0b")]
+    assert len(list(results(tmp_path).resume(("mask",)))) == 2
+
+
+def test_a_journal_is_removed_once_its_rows_are_in_a_shard(tmp_path: Path) -> None:
+    journal, kept = Journal(Storage(str(tmp_path)), "m"), results(tmp_path)
+    for name in ("a", "b"):
+        journal.write([name], [Row(name)])
+    kept.add(Row("a"))
+    kept.added(["a"])
+    kept.save()
+    assert [rows for _, rows in journal.read()] == [[Row("b")]]
 
 
 def test_a_shard_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results" / "model=m").mkdir(parents=True)
     (tmp_path / "results" / "model=m" / "part-00000.parquet").write_text("other")
     with pytest.raises(OutputError, match="was not written by boneseg"):
-        list(results(tmp_path).resume())
+        list(results(tmp_path).resume(()))
