@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from pathlib import Path
 
@@ -71,19 +73,57 @@ def test_the_stages_of_a_cold_start_are_timed_one_by_one(
 
 
 def test_films_of_real_size_are_compared_with_their_floor(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(import_module("benchmarks.speed.real_size"), "FILMS", {0: 2})
-    words = ("--megapixels", "0.05", "--syntax", "RLE", "--rounds", "1", "--ours")
-    call("benchmarks.speed.real_size", monkeypatch, *words)
+    words = ("--megapixels", "0.05", "--syntax", "RLE", "--rounds", "1", "--ours", "--films", "2")
+    with pytest.MonkeyPatch.context() as patch:
+        call("benchmarks.speed.real_size", patch, *words)
     row = re.search(
-        r"\| 0.05 \| RLE \| (\d+) \| (\d+) \| (\d+) \| (\d+)%, (\d+)% .*\| (\d+) \| (\d+) \|$",
+        r"\| 0.05 \| RLE \| (\d+) \| (\d+) \| (\d+) \| (\d+)%, (\d+)% .*\| (\d+) \| (\d+) "
+        r"\|  \|  \|$",
         capsys.readouterr().out,
         re.MULTILINE,
     )
     assert row is not None and all(int(figure) > 0 for figure in row.groups())
     share = int(row[1]) / int(row[2])
     assert int(row[4]) == pytest.approx(100 * share, abs=100 * share)
+
+
+def test_a_row_of_films_of_real_size_that_fails_costs_only_itself(
+    sections: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, kept, pools = import_module("benchmarks.speed.real_size"), {}, []
+    measured: list[tuple[float, str, bool]] = []
+
+    def pool(*_: object) -> ThreadPoolExecutor:
+        pools.append(ThreadPoolExecutor(1))
+        return pools[-1]
+
+    def measure(_: Path, name: str, size: float, ways: list[str], *__: int) -> dict[str, object]:
+        measured.append((size, name, "mask" in ways))
+        if measured[-1] == (24, "RLE", True):
+            raise BrokenProcessPool("a process ended")
+        costs = {way: [0.1, 0.2, 0.5, 0.25] for way in ways}
+        peers = {"nnU-Net": "ImportError: no module | named nnunetv2"}
+        return costs | ({"peaks": [200, 250]} if "mask" in ways else peers)
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(module, "measured", measure)
+    monkeypatch.setattr(module, "known", kept.get)
+    monkeypatch.setattr(module, "keep", lambda name, figures: kept.update({name: dict(figures)}))
+    words = ("--full", "--resume", "--syntax", "RLE", "--syntax", "JPEG-LS")
+    call("benchmarks.speed.real_size", monkeypatch, *words)
+    assert measured[:2] == [(12, "RLE", True), (12, "JPEG-LS", True)]
+    ours = [row[2] for row in measured]
+    assert ours == sorted(ours, reverse=True) and len(ours) == 2 * 2 * len(module.SIZES)
+    assert len(pools) == 3  # a new one after the one that broke, and one for the other programs
+    rows = sections["Films of real size"][-len(ours) // 2 :]
+    failed = "fails: ImportError: no module / named nnunetv2 | 100, 50%, 25% |"
+    assert rows[0] == f"| 12 | RLE | 100 | 100 | 100 | 50%, 25% | 50%, 25% | 200 | 250 | {failed}"
+    broken = "fails: BrokenProcessPool: a process ended"
+    assert rows[2].startswith(f"| 24 | RLE | 100 | {broken} | {broken} |")
+    call("benchmarks.speed.real_size", monkeypatch, *words)
+    assert len(measured) == len(ours), "rows that are stored are not measured again"
 
 
 @pytest.mark.parametrize("name", SYNTAXES)
