@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -106,7 +105,7 @@ def temporary_path(folder: Path) -> Path:
 
 def _beside(path: Path, suffix: str) -> Path:
     """A unique hidden name; short, so that it is valid beside a long name."""
-    return path.with_name(f".{secrets.token_hex(8)}.{suffix}")
+    return path.with_name(f".{os.urandom(8).hex()}.{suffix}")
 
 
 def sweep(folder: Path, *, older_than: float = -math.inf) -> None:

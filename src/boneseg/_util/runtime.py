@@ -14,9 +14,7 @@ import io
 import logging
 import os
 import signal
-import socket
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -96,6 +94,7 @@ def talk_to(host: str) -> None:
     """
     with suppress(ImportError, OSError):
         import fcntl
+        import socket  # slow to import, as tempfile
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((host, 9))  # sends nothing
@@ -242,6 +241,8 @@ def end_after(seconds: float) -> None:
 @contextmanager
 def received_to_files(folder: Path) -> Iterator[None]:
     """Let pynetdicom write what it receives to files in `folder`, not to memory, until the end."""
+    import tempfile
+
     from pynetdicom import _config, dimse_messages
 
     names = vars(dimse_messages)

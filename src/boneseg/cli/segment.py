@@ -132,17 +132,21 @@ def segment(
         raise UsageError("--max-failures: needs --cluster")
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import load_bundle, without_names
-    from boneseg.inference.batch import segment_files
     from boneseg.inference.engine import Engine
     from boneseg.radiograph.discovery import find_radiographs
+    from boneseg.radiograph.picture import shape_of
 
     given, folder = [Path(one) for one in inputs], Path(out)
     films = find_radiographs(given, folder)
-    _report_films_in(folder, given, films)
     bundle = load_bundle(model or bundled())
     if bones and bundle.card.bones is None:
         raise without_names(bundle)
     engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
+    if shape := shape_of(films[0]) if films else None:
+        engine.expect(shape)
+    from boneseg.inference.batch import segment_files  # meanwhile
+
+    _report_films_in(folder, given, films)
     counter = itertools.count(1)
     with Progress("segmenting") as progress:
 

@@ -91,6 +91,21 @@ class Engine:
         """The shape of the network's input: N x 1 x height x width."""
         return 2 if self.bundle.card.flips else 1, 1, preparation.height, preparation.width
 
+    def _grids(self, film: tuple[int, int]) -> list[Preparation]:
+        """The grids of a film of (height, width) square pixels; the first is the working grid."""
+        return [self.bundle.preparation(film), *self.bundle.further(film)]
+
+    def expect(self, film: tuple[int, int]) -> None:
+        """Load the networks for a film of (height, width) square pixels beside what comes next.
+
+        Loading holds no lock of Python's: imports can go on meanwhile. Errors are left to `find`.
+        """
+        grids = self._grids(film)
+        beside = ThreadPoolExecutor(len(grids))
+        for one in grids:
+            beside.submit(self._network.prepare, self._shape(one))
+        beside.shutdown(wait=False)
+
     def find(self, film: Radiograph | Floats) -> Finding:
         """Segment a film.
 
@@ -98,9 +113,8 @@ class Engine:
         """
         pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
-        preparation, further = self.bundle.preparation(size), self.bundle.further(size)
-        grids = [preparation, *further]
+        grids = self._grids(in_squares((pixels.shape[0], pixels.shape[1]), aspect))
+        preparation = grids[0]
         with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
             loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
             places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]

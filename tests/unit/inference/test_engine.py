@@ -90,3 +90,20 @@ def test_a_large_film_is_refined_in_a_second_pass(bundle: Bundle) -> None:
 
 def test_a_bundle_is_given_by_path_and_defaults_to_the_bundled_model() -> None:
     assert Engine().bundle.card == Engine(str(bundled())).bundle.card == load_bundle("bundled").card
+
+
+def test_the_networks_of_an_expected_film_are_loaded_once(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, film = Engine(bundle), read_radiograph(min(sample_films().glob("*.png")))
+    loaded: list[object] = []
+    compile_network = type(engine._network)._compiled
+
+    def compiled(network: object, shape: object) -> object:
+        loaded.append(shape)
+        return compile_network(network, shape)
+
+    monkeypatch.setattr(type(engine._network), "_compiled", compiled)
+    engine.expect(film.shape)
+    engine.find(film)
+    assert len(loaded) == len(set(loaded)) == 1 + len(bundle.further(film.shape))

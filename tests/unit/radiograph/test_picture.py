@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph.greyscale import stretch, to_unit
+from boneseg.radiograph.picture import shape_of
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.pictures import GREY, saved
@@ -186,3 +188,17 @@ def test_a_too_elongated_image_is_refused_by_its_header(tmp_path, width, height)
     path.write_bytes(empty_png(width, height))
     with pytest.raises(RadiographError, match="is too elongated for a film"):
         read_radiograph(path)
+
+
+def test_the_header_of_a_film_says_its_shape(tmp_path):
+    assert shape_of(saved(tmp_path / "a.png", GREY)) == GREY.shape
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    assert shape_of(tmp_path / "cut.png") == GREY.shape
+
+
+def test_what_is_no_film_has_no_shape(tmp_path):
+    (tmp_path / "text.png").write_text("no film")
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
+    thin = saved(tmp_path / "thin.png", np.zeros((16, 4000), np.uint8))
+    for path in (thin, tmp_path / "text.png", tmp_path / "pipe.png", tmp_path, tmp_path / "none"):
+        assert shape_of(path) is None
