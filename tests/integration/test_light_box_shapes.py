@@ -65,22 +65,23 @@ def test_growing_shrinking_and_smoothing_are_scipys(opened: Callable[..., Page])
     page.ready()
     code = """async ([width, height, bits, radius]) => {
         const { grown, shrunk, smoothed } = await import("/static/morphology.js");
-        const isBone = (i) => bits[i] === 1;
+        const values = Uint8Array.from(bits);
         const painted = (spans) => {
             const out = new Array(bits.length).fill(0);
             for (let i = 0; i < spans.length; i += 3)
                 for (let x = spans[i + 1]; x < spans[i + 2]; x++) out[spans[i] * width + x] = 1;
             return out;
         };
-        const { added, removed } = smoothed(width, height, isBone, radius);
-        const all = [grown(width, height, isBone, radius), shrunk(width, height, isBone, radius)];
+        const { added, removed } = smoothed(values, width, height, radius);
+        const all = [grown(values, width, height, radius), shrunk(values, width, height, radius)];
         return [...all, added, removed].map(painted);
     }"""
     rng = np.random.default_rng(1)
     for radius in (1, 2, 3, 5):
         mask = ndimage.gaussian_filter(rng.random((31, 42)), 1.5) > 0.5
         mask[:4] = mask[:, -3:] = False
-        asked = [42, 31, mask.astype(int).ravel().tolist(), radius]
+        touched = 2 * rng.integers(0, 2, mask.shape)  # by the user: the other bit of a mask
+        asked = [42, 31, (mask + touched).ravel().tolist(), radius]
         found = [
             np.array(each, bool).reshape(mask.shape) for each in page.tab.evaluate(code, asked)
         ]

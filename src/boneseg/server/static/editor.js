@@ -241,18 +241,18 @@ export class Editor {
 
   grow(radius) {
     const { width, height, values } = this.mask;
-    this.draw(grown(width, height, (i) => (values[i] & BONE) === 1, radius), true, "grow");
+    this.draw(grown(values, width, height, radius), true, "grow");
   }
 
   shrink(radius) {
     const { width, height, values } = this.mask;
-    this.draw(shrunk(width, height, (i) => (values[i] & BONE) === 1, radius), false, "shrink");
+    this.draw(shrunk(values, width, height, radius), false, "shrink");
   }
 
   smooth(radius) {
     const { mask } = this;
     this.settle();
-    const { added, removed } = smoothed(mask.width, mask.height, (i) => (mask.values[i] & BONE) === 1, radius);
+    const { added, removed } = smoothed(mask.values, mask.width, mask.height, radius);
     mask.begin();
     mask.set(added, true);
     mask.set(removed, false);

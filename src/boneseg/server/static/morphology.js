@@ -1,104 +1,98 @@
 // Growing, shrinking and smoothing of masks, independent of the page.
 //
-// Only the box around the bone is looked at, as bytes (1 bone, 0 other). Results are spans: see raster.js.
+// A mask is a byte per pixel, whose lowest bit is bone. Work is done on runs, the pixels of one value that follow each
+// other in a row, since a mask has far fewer of them than pixels. Results are spans: see raster.js.
+
+const BONE = 1;
 
 // The pixels that become bone (grow) or stop being it (shrink) where the bone, or what is around it, spreads by a
 // disc of `radius` px.
-export function grown(width, height, isBone, radius) {
-  const box = cropped(width, height, isBone, radius);
-  return box ? spread(box, 1, radius) : [];
-}
+export const grown = (values, width, height, radius) => spread(runsOf(values, width, height, BONE), width, height, radius);
 
-export function shrunk(width, height, isBone, radius) {
-  const box = cropped(width, height, isBone, radius);
-  return box ? spread(box, 0, radius) : [];
-}
+export const shrunk = (values, width, height, radius) => spread(runsOf(values, width, height, 0), width, height, radius);
 
 // The pixels to add and to remove so that each is what most of the square of 2 `radius` + 1 px around it is; a tie
 // leaves it as it is. Beyond the film, the square is smaller.
-export function smoothed(width, height, isBone, radius) {
-  const box = cropped(width, height, isBone, 2 * radius); // whole squares, as far as they can hold bone
-  if (!box) return { added: [], removed: [] };
-  const [w, h] = [box.width, box.height];
-  const sums = integral(box);
-  const change = new Int8Array(w * h);
-  for (let y = 0, i = 0; y < h; y++) {
-    const [y0, y1] = [Math.max(0, y - radius), Math.min(h, y + radius + 1)];
-    const [top, bottom] = [y0 * (w + 1), y1 * (w + 1)];
-    for (let x = 0; x < w; x++, i++) {
-      const x0 = x > radius ? x - radius : 0;
-      const x1 = x + radius + 1 < w ? x + radius + 1 : w;
-      const bone = sums[bottom + x1] - sums[top + x1] - sums[bottom + x0] + sums[top + x0];
-      const excess = 2 * bone - (x1 - x0) * (y1 - y0);
-      if (box.bone[i] ? excess < 0 : excess > 0) change[i] = box.bone[i] ? -1 : 1;
+export function smoothed(values, width, height, radius) {
+  const rows = runsOf(values, width, height, BONE);
+  const side = 2 * radius + 1;
+  const [added, removed] = [[], []];
+  const columns = new Uint16Array(width + side); // bone in the square's rows, by column from -radius - 1
+  const count = (y, one) => {
+    for (let run = rows.first[y]; run < rows.first[y + 1]; run += 2)
+      for (let x = rows.ends[run], end = rows.ends[run + 1]; x < end; x++) columns[x + radius + 1] += one;
+  };
+  const from = Math.max(0, rows.left - radius);
+  const to = Math.min(width, rows.right + radius);
+  for (let y = 0; y < Math.min(radius, height); y++) count(y, 1);
+  for (let y = 0; y < height; y++) {
+    if (y + radius < height) count(y + radius, 1);
+    if (y > radius) count(y - radius - 1, -1);
+    const tall = Math.min(height, y + radius + 1) - Math.max(0, y - radius);
+    const full = side * tall;
+    let bone = 0;
+    for (let x = from - radius; x < from + radius; x++) bone += columns[x + radius + 1];
+    let [change, start] = [0, 0];
+    for (let x = from, at = y * width + from; x < to; x++, at++) {
+      bone += columns[x + side] - columns[x];
+      let now = 0;
+      if (bone && bone !== full) {
+        const wide = x >= radius && x < width - radius ? side : Math.min(width, x + radius + 1) - Math.max(0, x - radius);
+        const excess = 2 * bone - wide * tall;
+        if (values[at] & BONE ? excess < 0 : excess > 0) now = Math.sign(excess);
+      }
+      if (now === change) continue;
+      if (change) (change > 0 ? added : removed).push(y, start, x);
+      change = now;
+      start = x;
     }
+    if (change) (change > 0 ? added : removed).push(y, start, to);
   }
-  return { added: spansOf(box, change, 1), removed: spansOf(box, change, -1) };
+  return { added, removed };
 }
 
-// The bone with `room` px around it; null where there is none.
-function cropped(width, height, isBone, room) {
-  let [x0, y0, x1, y1] = [width, height, 0, 0];
-  for (let y = 0, i = 0; y < height; y++)
-    for (let x = 0; x < width; x++, i++) {
-      if (!isBone(i)) continue;
-      if (x < x0) x0 = x;
-      if (x >= x1) x1 = x + 1;
-      if (y < y0) y0 = y;
-      y1 = y + 1;
+// The runs of a value. ends: [x0, x1) of each, flat; first: where those of a row begin, and after the last row; left,
+// right: the columns between which they all are.
+function runsOf(values, width, height, value) {
+  const ends = [];
+  const first = new Uint32Array(height + 1);
+  let [left, right] = [width, 0];
+  for (let y = 0, at = 0; y < height; y++) {
+    first[y] = ends.length;
+    let inside = false;
+    for (let x = 0; x < width; x++, at++) {
+      if (((values[at] & BONE) === value) === inside) continue;
+      inside = !inside;
+      ends.push(x);
     }
-  if (!y1) return null;
-  [x0, y0] = [Math.max(0, x0 - room), Math.max(0, y0 - room)];
-  [x1, y1] = [Math.min(width, x1 + room), Math.min(height, y1 + room)];
-  const bone = new Uint8Array((x1 - x0) * (y1 - y0));
-  for (let y = y0, i = 0; y < y1; y++) for (let x = x0; x < x1; x++, i++) bone[i] = isBone(y * width + x) ? 1 : 0;
-  return { x0, y0, width: x1 - x0, height: y1 - y0, bone };
-}
-
-// The spans of the pixels of another value within `radius` of one of this value: the nearest in each column, then
-// the nearest column.
-function spread(box, value, radius) {
-  const { width, height, bone } = box;
-  const far = radius + 1;
-  const down = new Uint8Array(width * height);
-  for (let i = 0; i < down.length; i++)
-    down[i] = bone[i] === value ? 0 : i < width ? far : Math.min(far, down[i - width] + 1);
-  for (let i = down.length - width - 1; i >= 0; i--) if (down[i] > down[i + width] + 1) down[i] = down[i + width] + 1;
-  const reached = new Int8Array(width * height);
-  for (let y = 0, i = 0; y < height; y++)
-    for (let x = 0; x < width; x++, i++) {
-      if (!down[i]) continue;
-      const [left, right] = [Math.min(radius, x), Math.min(radius, width - 1 - x)];
-      for (let step = -left; step <= right; step++)
-        if (down[i + step] ** 2 + step ** 2 <= radius * radius) {
-          reached[i] = 1;
-          break;
-        }
-    }
-  return spansOf(box, reached, 1);
-}
-
-function integral({ width, height, bone }) {
-  const sums = new Uint32Array((width + 1) * (height + 1));
-  for (let y = 0, i = 0; y < height; y++) {
-    let row = 0;
-    for (let x = 0, at = (y + 1) * (width + 1) + 1; x < width; x++, i++, at++) {
-      row += bone[i];
-      sums[at] = sums[at - width - 1] + row;
-    }
+    if (inside) ends.push(width);
+    if (first[y] === ends.length) continue;
+    left = Math.min(left, ends[first[y]]);
+    right = Math.max(right, ends.at(-1));
   }
-  return sums;
+  first[height] = ends.length;
+  return { ends, first, left, right };
 }
 
-function spansOf({ x0, y0, width, height }, values, value) {
+// The spans of the pixels within `radius` of a run that are not in one: each row takes the runs of the rows around it,
+// as much wider as the disc is there.
+function spread({ ends, first }, width, height, radius) {
+  const reaches = Array.from({ length: 2 * radius + 1 }, (_, at) => Math.floor(Math.sqrt(radius ** 2 - (at - radius) ** 2)));
+  const line = new Uint8Array(width);
   const spans = [];
   for (let y = 0; y < height; y++) {
-    const base = y * width;
-    for (let x = 0; x < width; x++) {
-      if (values[base + x] !== value) continue;
-      const from = x;
-      while (x < width && values[base + x] === value) x++;
-      spans.push(y0 + y, x0 + from, x0 + x);
+    const [top, bottom] = [Math.max(0, y - radius), Math.min(height, y + radius + 1)];
+    if (first[top] === first[bottom]) continue;
+    line.fill(0);
+    for (let row = top; row < bottom; row++) {
+      const reach = reaches[row - y + radius];
+      for (let run = first[row]; run < first[row + 1]; run += 2) line.fill(1, Math.max(0, ends[run] - reach), ends[run + 1] + reach);
+    }
+    for (let run = first[y]; run < first[y + 1]; run += 2) line.fill(0, ends[run], ends[run + 1]);
+    for (let x = line.indexOf(1); x >= 0; ) {
+      const end = line.indexOf(0, x);
+      spans.push(y, x, end < 0 ? width : end);
+      x = end < 0 ? -1 : line.indexOf(1, end);
     }
   }
   return spans;
