@@ -37,8 +37,9 @@ RARE = -4.0  # initial logit: few bones of the body are on a film
 UNSURE = 0.08  # share of films whose part is not told
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
-    "knee": 0.14, "full leg": 0.3, "hand": 0.06, "chest": 0.06, "skull": 0.05, "pelvis": 0.06,
+    "knee": 0.14, "full leg": 0.25, "hand": 0.07, "chest": 0.06, "skull": 0.05, "pelvis": 0.06,
     "lumbar spine": 0.05, "foot": 0.05, "shoulder": 0.05, "hip": 0.05, "whole body": 0.05,
+    "forearm": 0.05, "wrist": 0.05,
 }  # fmt: skip
 
 

@@ -82,6 +82,7 @@ class Card:
     flips: bool = False  # test-time augmentation with the mirrored film
     levels: bool = False  # with contrast normalisation of the mirrored film
     temperature: float = 1.0  # logits are divided by it: Guo et al., 2017
+    biases: dict[str, float] = field(default_factory=dict)  # then added to them, by body part
     metrics: dict[str, float]  # on the validation films, on their own grids
     restarts: int  # how often training collapsed and restarted
     data: CardData = CardData()  # the films it was trained on

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from boneseg.inference.restoring import restored_mask
 from boneseg.inference.scales import Seen, averaged
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
-from boneseg.inference.verdict.evidence import Evidence, predictions
+from boneseg.inference.verdict.evidence import predictions
 from boneseg.masks.segmentation import Segmentation
 from boneseg.preprocessing import (
     Floats,
@@ -35,6 +36,9 @@ from boneseg.preprocessing import (
     resized,
 )
 from boneseg.radiograph.film import Radiograph
+
+if TYPE_CHECKING:
+    from boneseg.inference.verdict.network import Answer
 
 Mask = NDArray[np.bool_]
 
@@ -130,19 +134,20 @@ class Engine:
         grid, place, views = found[0]
         seen = [(several.mean(axis=0), where) for _, where, several in found]
         mean, at = averaged(seen)
-        evidence = cache(partial(self._evidence, grid, place, views))  # few need the verdict
+        answer = cache(partial(self._judged, grid, place, views))  # not every call needs it
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
             close, finer = large.film(pixels, aspect)
             tiles = tiled(
                 lambda tile: self._views(self._films(tile)).mean(axis=0), close, preparation
             )
             mean, at = merged(mean, at, tiles, finer), finer
-        probability = scaled(mean, card.temperature)
+        bias = self._bias(answer) if card.biases else 0.0
+        probability = scaled(mean, card.temperature, bias)
         with self._resizing:
             mask = restored_mask(probability, at, card.threshold)
         scores = partial(preparation.restore, probability, at)
-        naming = partial(self._bones, (grid, place), (probability, at), evidence, mask)
-        return Finding(scores, mask, pixels, evidence, self._every, thumbnail, naming)
+        naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
+        return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
 
     def segmentation(
         self,
@@ -185,7 +190,7 @@ class Engine:
             return self._names
 
     def _bones(
-        self, film: Seen, probability: Seen, evidence: Callable[[], Evidence], mask: Mask
+        self, film: Seen, probability: Seen, answer: Callable[[], Answer], mask: Mask
     ) -> dict[str, Mask]:
         """The mask of each bone by its name: of the film on its first working grid."""
         from boneseg.inference.bones import named_masks, namer_views  # few calls need them
@@ -193,18 +198,26 @@ class Engine:
 
         network, bones = self._namer(), self.bundle.card.bones
         assert bones is not None
-        parts = part_probabilities(evidence(), bones.parts, every=self._every)
+        parts = part_probabilities(answer(), bones.parts)
         levels = self.bundle.card.levels
         views, place = namer_views(film, probability, parts, bones.side, levels=levels)
         found = self._answer(network, views, len(bones.names), NAMES_ONNX)
         return named_masks((found[0] + found[1, :, :, ::-1]) / 2, place, mask, bones.names)
 
-    def _evidence(self, grid: Floats, place: Placement, views: Floats) -> Evidence:
-        """What the verdict on the mask is based on, on the first grid alone."""
+    def _judged(self, grid: Floats, place: Placement, views: Floats) -> Answer:
+        """What the verdict network says of the first grid."""
+        from boneseg.inference.verdict.judge import answered
+
         card = self.bundle.card
         calibrated = scaled(views, card.temperature)
         seen = predictions(grid, place, calibrated, card.threshold)
-        return seen.evidence(place.width / place.height)
+        return answered(seen.evidence(place.width / place.height), every=self._every)
+
+    def _bias(self, answer: Callable[[], Answer]) -> float:
+        """What is added to the logits of a film of this body part."""
+        from boneseg.inference.verdict.judge import likely_part
+
+        return self.bundle.card.biases.get(likely_part(answer()), 0.0)
 
     def _films(self, grid: Floats) -> Floats:
         """The network's input, N x 1 x height x width: a film, and its test-time augmentation."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.errors import UsageError
 from boneseg.inference.plausibility import likeness
-from boneseg.inference.verdict.evidence import Evidence, Predictions
 from boneseg.masks.verdict import NO_RADIOGRAPH, Verdict
 from boneseg.preprocessing import Floats
 from boneseg.radiograph.grey import Grey
+
+if TYPE_CHECKING:
+    from boneseg.inference.verdict.network import Answer
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Finding:
     """The result of a model on one film.
 
     scores: the probability on the film's own grid, or what makes it: few need more than the mask.
-    evidence: makes what the verdict is based on (default: the film, its probability and its mask).
+    answer: that of the verdict network, or from the film, its probability and its mask if None.
     every: whether the model should find every bone, as the bundled one.
     thumbnail: the film as the film check sees it, if it has been resized.
     naming: divides the mask into bones with names; None if no bundle has found it.
@@ -31,7 +34,7 @@ class Finding:
     scores: Floats | Callable[[], Floats]
     mask: NDArray[np.bool_]  # H x W, True where there is bone
     film: Grey | Floats  # its grey values, H x W
-    evidence: Callable[[], Evidence] | None = None
+    answer: Callable[[], Answer] | None = None
     every: bool = False
     thumbnail: Floats | None = None
     naming: Callable[[], dict[str, NDArray[np.bool_]]] | None = None
@@ -70,7 +73,7 @@ class Finding:
         """
         from boneseg.inference.verdict.judge import judge
 
-        return judge(self._seen(), every=self.every, likeness=self.likeness)
+        return judge(self._answer(), every=self.every, likeness=self.likeness)
 
     @property
     def trust(self) -> float:
@@ -82,12 +85,16 @@ class Finding:
         """A reason not to use the mask at all, or None."""
         return self.verdict.reason if self.verdict.part == NO_RADIOGRAPH else None
 
-    def _seen(self) -> Evidence:
-        if self.evidence is not None:
-            return self.evidence()
+    def _answer(self) -> Answer:
+        from boneseg.inference.verdict.evidence import Predictions
+        from boneseg.inference.verdict.judge import answered
+
+        if self.answer is not None:
+            return self.answer()
         height, width = self.mask.shape
         mask = self.mask.astype(np.float32)
-        return Predictions(self.pixels, self.probability, mask, None).evidence(width / height)
+        seen = Predictions(self.pixels, self.probability, mask, None).evidence(width / height)
+        return answered(seen, every=self.every)
 
     def __repr__(self) -> str:
         height, width = self.mask.shape

@@ -17,6 +17,7 @@ from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.evaluation.scores import score
 from boneseg.inference.backends import BACKENDS
 from boneseg.inference.engine import Engine
+from boneseg.inference.finding import Finding
 from boneseg.inference.tiles import merged
 from boneseg.preprocessing import Preparation, locally_normalised
 from boneseg.radiograph.discovery import find_radiographs
@@ -67,6 +68,25 @@ def test_the_second_view_is_the_mirrored_film_with_normalised_contrast(
     off = np.abs(both - preparation.restore(mean, place)).mean()
     plain = engine(flips=True, levels=False).probability(film)
     assert off < 0.2 * np.abs(both - plain).mean()
+
+
+def test_a_bias_moves_the_logits_of_films_of_its_body_part_alone(bundle: Bundle) -> None:
+    film = read_radiograph(find_radiographs([sample_films()])[0])
+
+    def found(biases: dict[str, float]) -> Finding:
+        card = replace(bundle.card, temperature=1.0, biases=biases)
+        return Engine(replace(bundle, card=card)).find(film)
+
+    plain = found({})
+    part = plain.verdict.part
+    assert np.array_equal(found({"tail": -2.0}).probability, plain.probability)
+    sure = np.clip(plain.probability, 1e-6, 1 - 1e-6)
+    odds = sure / (1 - sure) / np.e
+    expected = odds / (1 + odds)  # but for interpolation at outlines
+    assert np.abs(found({part: -1.0}).probability - expected).mean() < 2e-3
+    assert np.abs(plain.probability - expected).mean() > 5e-3
+    assert found({part: -1.0}).mask.sum() < plain.mask.sum() < found({part: 1.0}).mask.sum()
+    assert found({part: -1.0}).verdict == plain.verdict
 
 
 def test_where_the_first_pass_is_certain_the_second_changes_nothing() -> None:

@@ -1,6 +1,7 @@
 """Reach the verdict on a mask from the evidence.
 
-    judge(seen, every=True, likeness=0.99)     # Verdict('review', trust=0.81, part='chest', ...)
+    found = answered(seen, every=True)
+    judge(found, every=True, likeness=0.99)    # Verdict('review', trust=0.81, part='chest', ...)
 
 `trust` is the balanced score that the network predicts. The verdict depends on it alone, except
 that an image that does not look like a radiograph is unsuitable: see docs/explanation/verdict.md.
@@ -19,7 +20,6 @@ from boneseg.inference.verdict.network import (
     PROJECTIONS,
     QUALITIES,
     Answer,
-    VerdictNetwork,
     verdict_network,
 )
 from boneseg.masks.verdict import NO_RADIOGRAPH, Grade, Verdict
@@ -40,21 +40,36 @@ _OFTEN = {
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
-def judge(seen: Evidence, *, every: bool, likeness: float) -> Verdict:
-    """The verdict on a mask.
+def answered(seen: Evidence, *, every: bool) -> Answer:
+    """What the network says of a film and its mask: the mean with that of their mirror image.
 
     every: whether the model should find every bone, as the bundled one; otherwise bones that are
-    missing as a whole do not count. likeness: of the film to a radiograph, in [0, 1].
+    missing as a whole do not count.
     """
-    network = verdict_network()
-    answer = _both_ways(network, seen, every=every)
+    mirrored = Evidence(seen.maps[:, :, ::-1], seen.facts)
+    one, other = verdict_network().answers([seen, mirrored], every=every)
+    half = np.float32(0.5)
+    return Answer(
+        half * (one.parts + other.parts),
+        half * (one.projections + other.projections),
+        half * (one.qualities + other.qualities),
+        half * (one.errors + other.errors[:, :, ::-1]),
+    )
+
+
+def judge(answer: Answer, *, every: bool, likeness: float) -> Verdict:
+    """The verdict on a mask.
+
+    every: whether the model should find every bone. likeness: of the film to a radiograph, in
+    [0, 1].
+    """
     trust = float(answer.qualities[QUALITIES.index("balanced")])
     if likeness < LEAST:
         reason = f"does not look like a radiograph (likeness {likeness:.2f}); check the film"
         return Verdict("unsuitable", reason, min(trust, likeness), NO_RADIOGRAPH, 1 - likeness)
-    part = PARTS[int(answer.parts.argmax())]
+    part = likely_part(answer)
     projection = PROJECTIONS[int(answer.projections.argmax())]
-    review, unsuitable = network.thresholds
+    review, unsuitable = verdict_network().thresholds
     grade: Grade = "unsuitable" if trust < unsuitable else "review" if trust < review else "good"
     return Verdict(
         grade,
@@ -67,23 +82,15 @@ def judge(seen: Evidence, *, every: bool, likeness: float) -> Verdict:
     )
 
 
-def part_probabilities(seen: Evidence, parts: Sequence[str], *, every: bool) -> Floats:
+def likely_part(answer: Answer) -> str:
+    """The most probable body part."""
+    return PARTS[int(answer.parts.argmax())]
+
+
+def part_probabilities(answer: Answer, parts: Sequence[str]) -> Floats:
     """The probability of each of these body parts; 0 of one that is not in PARTS."""
-    found = dict(zip(PARTS, _both_ways(verdict_network(), seen, every=every).parts, strict=True))
+    found = dict(zip(PARTS, answer.parts, strict=True))
     return np.array([found.get(part, 0.0) for part in parts], np.float32)
-
-
-def _both_ways(network: VerdictNetwork, seen: Evidence, *, every: bool) -> Answer:
-    """The mean of the answers for a film and its mirror image."""
-    mirrored = Evidence(seen.maps[:, :, ::-1], seen.facts)
-    one, other = network.answers([seen, mirrored], every=every)
-    half = np.float32(0.5)
-    return Answer(
-        half * (one.parts + other.parts),
-        half * (one.projections + other.projections),
-        half * (one.qualities + other.qualities),
-        half * (one.errors + other.errors[:, :, ::-1]),
-    )
 
 
 def _reason(answer: Answer, part: str, *, every: bool) -> str:

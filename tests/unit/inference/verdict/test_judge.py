@@ -10,7 +10,7 @@ import pytest
 
 from boneseg.inference.verdict import judge as module
 from boneseg.inference.verdict.evidence import FACTS, MAPS, SIDE, Evidence
-from boneseg.inference.verdict.judge import judge, part_probabilities
+from boneseg.inference.verdict.judge import answered, judge, likely_part, part_probabilities
 from boneseg.inference.verdict.network import PARTS, PROJECTIONS, Answer
 
 SEEN = Evidence(np.zeros((len(MAPS), SIDE, SIDE), np.float32), np.zeros(len(FACTS), np.float32))
@@ -43,7 +43,7 @@ def verdict(
     projections = np.eye(len(PROJECTIONS), dtype=np.float32)[0]
     answer = Answer(parts, projections, np.array(qualities, np.float32), errors)
     monkeypatch.setattr(module, "verdict_network", lambda: Fixed(answer))
-    return judge(SEEN, every=every, likeness=likeness)
+    return judge(answered(SEEN, every=every), every=every, likeness=likeness)
 
 
 def test_the_verdict_depends_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,9 @@ def test_what_is_not_a_radiograph_is_unsuitable(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_probability_of_parts_is_in_the_order_asked_for() -> None:
-    found = part_probabilities(SEEN, PARTS[::-1], every=True)
+    answer = answered(SEEN, every=True)
+    found = part_probabilities(answer, PARTS[::-1])
+    assert PARTS[::-1][int(found.argmax())] == likely_part(answer)
     assert found.sum() == pytest.approx(1) and found.dtype == np.float32
-    some = part_probabilities(SEEN, ["knee", "tail"], every=True)
+    some = part_probabilities(answer, ["knee", "tail"])
     assert some[0] == found[PARTS[::-1].index("knee")] and some[1] == 0
