@@ -165,6 +165,12 @@ def test_two_clicks_on_a_known_size_calibrate_the_film(
     page.wait("lightbox.editor.row.spacing_mm[0] === 0.25")
     assert abs(float(words(page)[0].split(" mm")[0]) - 12.5) < 0.8
     assert "its calibration has changed" in page.tab.inner_text("#notifications")
+    content = table.read_text()
+    table.write_text(content.replace("0.25", "wide"))
+    page.wait("lightbox.editor.row.spacing_mm === null")
+    assert "'wide' is not the width of a pixel" in page.tab.inner_text("#measures")
+    table.write_text(content)
+    page.wait("lightbox.editor.row.spacing_mm !== null")
     page.tab.click("#measures [data-part=uncalibrate]")
     page.wait("lightbox.editor.row.spacing_mm === null")
     assert words(page)[0].endswith("px")
@@ -185,8 +191,7 @@ def test_the_alignment_of_a_leg_is_suggested_and_corrected(browser: Any, tmp_pat
         assert np.abs(points - (HIP, KNEE, ANKLE)).max() < 8
         assert "suggested, check hip, knee, ankle" in words(page)[0]
         assert "varus" in words(page)[0] and "valgus" not in words(page)[0]
-        page.tab.keyboard.press("m")
-        page.drag(tuple(points[0]), HIP)
+        page.drag(tuple(points[0]), HIP)  # the measure tool is chosen
         moved = np.array(page.tab.evaluate("lightbox.measures.all[0].points[0]"))
         assert np.abs(moved - HIP).max() < 1.5
         assert "suggested" not in words(page)[0] and "HKA" in words(page)[0]

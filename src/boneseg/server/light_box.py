@@ -49,6 +49,7 @@ class FilmRow:
     entry: Entry
     facts: StoredFacts | None  # None where the film is not segmented by the current model
     calibration: Calibration | None  # the user's
+    damaged_table: str | None  # why the user's calibration cannot be read
     thumbnail: str | None  # the stamp of the thumbnail, None where there is none
     state: State
     revision: str
@@ -59,6 +60,7 @@ class FilmRow:
         return {
             **{name: getattr(self.facts, name, None) for name in _FACTS},
             "calibration": self.calibration and self.calibration.how,
+            "calibration_error": self.damaged_table,
             "stamp": self.thumbnail,
             "id": self.entry.id,
             "name": self.entry.name,
@@ -210,16 +212,17 @@ class LightBox:
     def row(self, entry: Entry) -> FilmRow:
         """A film as the list shows it."""
         facts, error = self.known_facts(entry), entry.fault or self.failure(entry)
-        calibration = None
+        calibration, damaged = None, None
         try:
             calibration = self.library.calibration(entry)
-        except BonesegError as damaged:
-            error = error or f"{entry.name}: {damaged}"
+        except BonesegError as reason:  # the film is shown, and says so
+            damaged = str(reason)
         mm = None if calibration is None else calibration.mm
         return FilmRow(
             entry=entry,
             facts=facts and facts.calibrated(mm),
             calibration=calibration,
+            damaged_table=damaged,
             thumbnail=self.thumbnail_stamp(entry),
             state=self.library.state(entry, segmented=facts is not None),
             revision=self.library.revision(entry),

@@ -263,14 +263,15 @@ async function refreshFilms() {
   }
 }
 
-const calibrationOf = (row) => JSON.stringify([row?.spacing_mm, row?.spacing_kind, row?.calibration]);
+const calibrationOf = (row) => JSON.stringify([row?.spacing_mm, row?.spacing_kind, row?.calibration, row?.calibration_error]);
 
 // The table may have been edited by hand, or from another tab.
 function followCalibration(row) {
   if (row.spacing_kind === null || calibrationOf(row) === calibrationOf(editor.row)) return; // null: not segmented yet
   measures.oncalibrated(row);
   measures.show();
-  notify(row.error ?? `${row.name}: its calibration has changed, and its measures with it`, row.error ? "error" : "info");
+  const wrong = row.calibration_error;
+  notify(wrong ?? `${row.name}: its calibration has changed, and its measures with it`, wrong ? "error" : "info");
 }
 
 function savedElsewhere({ id, name }) {
@@ -376,9 +377,9 @@ measures.onchange = () => {
 measures.onchosen = () => tools.choose("measure");
 // Only what the calibration changes: the revision stays that of the mask shown. If another film was opened
 // meanwhile, the next refresh of the list brings it.
-measures.oncalibrated = ({ id, spacing_mm, spacing_kind, area_mm2, calibration }) => {
+measures.oncalibrated = ({ id, spacing_mm, spacing_kind, area_mm2, calibration, calibration_error }) => {
   if (editor.row?.id !== id) return;
-  list.replace(Object.assign(editor.row, { spacing_mm, spacing_kind, area_mm2, calibration }));
+  list.replace(Object.assign(editor.row, { spacing_mm, spacing_kind, area_mm2, calibration, calibration_error }));
   panel.show();
 };
 panel.showLayers();

@@ -234,6 +234,7 @@ export class Measures {
     }
     this.all = [...this.all.filter((one) => !one.suggested), ...measures];
     this.changed();
+    this.onchosen?.(); // the tool that drags them
     this.notify("Check the centres of hip, knee and ankle; drag them where they are wrong", "info");
   }
 
@@ -362,7 +363,8 @@ export class Measures {
     this.part("csv").hidden = this.part("sr").hidden = !this.all.length;
     this.part("sr").hidden ||= row?.dicom === false; // a report refers to a DICOM film
     this.part("uncalibrate").hidden = !calibrated;
-    this.part("calibration").textContent = calibrated && row.calibration ? `Calibrated: ${row.calibration}` : "";
+    this.part("calibration").textContent = row?.calibration_error ?? (calibrated && row.calibration ? `Calibrated: ${row.calibration}` : "");
+    this.part("calibration").classList.toggle("warn", Boolean(row?.calibration_error));
     this.part("list").replaceChildren(...this.all.map((measure) => itemOf(this, measure, row)));
     this.onchange();
   }

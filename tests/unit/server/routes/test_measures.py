@@ -89,7 +89,8 @@ def test_a_damaged_table_is_reported_with_the_film(
     table = box.library.root / "calibration.csv"
     table.write_text("nothing\n")
     row = client.get(place).json()
-    assert "calibration.csv does not begin with the columns" in row["error"]
+    assert row["calibration_error"].startswith("calibration.csv does not begin with the columns")
+    assert row["error"] is None  # the film and its mask are as good as before
     refused = client.get(f"{place}/measures/download")  # with the mm of the file, if any
     assert refused.status_code == 422 and "calibration.csv does not begin" in refused.text
     table.unlink()
