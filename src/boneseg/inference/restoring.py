@@ -13,6 +13,7 @@ probability, on a finer grid, to `restored_mask`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +39,9 @@ def restored_mask(probability: Floats, place: Placement, threshold: float) -> ND
     if film[0] < place.height or film[1] < place.width:  # averaged: the film is small
         return resize(window, film) >= threshold
     bone, doubt = _decided(window, threshold)
-    rows, columns = (_starts(new, old) for new, old in zip(film, window.shape, strict=True))
+    rows, down = _axis(film[0], window.shape[0], _ROWS)
+    columns, across = _axis(film[1], window.shape[1], _COLUMNS)
     mask = bone.repeat(np.diff(columns), axis=1).repeat(np.diff(rows), axis=0)
-    down, across = _weights(rows, _ROWS), _weights(columns, _COLUMNS)
     for top, bottom, left, right in _blocks(doubt):
         (above, vertical), (beside, horizontal) = down[top // _ROWS], across[left // _COLUMNS]
         part = np.s_[rows[top] : rows[bottom]], np.s_[columns[left] : columns[right]]
@@ -83,11 +84,15 @@ def _starts(length: int, pixels: int) -> NDArray[np.intp]:
     return np.searchsorted(cells, np.arange(pixels + 2))
 
 
-def _weights(starts: NDArray[np.intp], cells: int) -> list[tuple[slice, Floats]]:
-    """For each group of so many cells the pixels that it is made from, and their weights.
+@lru_cache(maxsize=8)  # the films of a folder are often of one size
+def _axis(
+    length: int, pixels: int, cells: int
+) -> tuple[NDArray[np.intp], list[tuple[slice, Floats]]]:
+    """The `_starts` of the cells along an axis, and how each group of so many cells is made.
 
-    starts: as `_starts` finds them. Weights: the film's pixels in these cells x the window's.
+    That is from which pixels of the window, with which weights: the film's pixels x the window's.
     """
+    starts = _starts(length, pixels)
     count = len(starts) - 1
     taps, weights = cubic_weights(count - 1, int(starts[-1]))
     groups = []
@@ -98,7 +103,7 @@ def _weights(starts: NDArray[np.intp], cells: int) -> list[tuple[slice, Floats]]
         found[np.arange(len(found)), taps[:, part] - edge] = weights[:, part]
         near = slice(max(0, edge), min(count - 1, end + 1))
         groups.append((near, found[:, near.start - edge : near.stop - edge]))
-    return groups
+    return starts, groups
 
 
 def _blocks(cells: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
