@@ -5,23 +5,27 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BASE := .venv-base
 
-.PHONY: setup base demo test check docs clean
+.PHONY: setup base demo test check docs figures lock release clean
 
 setup: $(READY)
 
 # A marker, so that set-up runs once, and again when what it depends on changes.
-$(READY): pyproject.toml constraints.txt
+# Each file is compared with its SHA-256 in locks/. The second call adds what depends on the machine:
+# PyTorch and, where its build has them, the libraries of the GPU.
+$(READY): pyproject.toml constraints.txt locks/development.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement locks/development.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $@
 
 # What `pip install boneseg` gives, without torch: the tests segment with it.
 base: $(BASE)/.ready
 
-$(BASE)/.ready: pyproject.toml constraints.txt
+$(BASE)/.ready: pyproject.toml constraints.txt locks/base.txt
 	$(PYTHON) -m venv $(BASE)
 	$(BASE)/bin/python -m pip install --quiet --upgrade pip
+	$(BASE)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement locks/base.txt
 	$(BASE)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
@@ -48,5 +52,31 @@ docs: setup
 	$(BIN)/python -m scripts.reference docs
 	$(BIN)/zensical build --clean --strict
 
+# Figures of the documentation that take little time, measured again and compared.
+figures: setup
+	$(BIN)/python -m scripts.figures
+
+# What a release needs besides: uv, pip-audit and others.
+RELEASE := $(VENV)/.release
+$(RELEASE): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[release]'
+	touch $@
+
+lock: $(RELEASE)
+	$(BIN)/python -m scripts.lock
+
+# Wheel and source distribution, tried in clean environments, with SBOMs; see docs/contributing/release.md.
+# TRY: options of scripts/try_release.py.
+TRY ?=
+SBOM := $(BIN)/cyclonedx-py
+VERSION = $$($(BIN)/python -m hatchling version)
+release: $(RELEASE) base
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	$(SBOM) environment $(BASE) --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-base.cdx.json
+	$(SBOM) requirements locks/container.txt --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-container.cdx.json
+	-$(BIN)/pip-audit --disable-pip --requirement locks/development.txt
+	$(BIN)/python -m scripts.try_release dist/*.whl $(TRY)
+
 clean:
-	rm -rf $(VENV) $(BASE) site
+	rm -rf $(VENV) $(BASE) site dist

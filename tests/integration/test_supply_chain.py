@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import boneseg
+from scripts.lock import ENVIRONMENTS, LOCKS, OF_TORCH
+from tests.support import ROOT
 
 SOURCE = Path(boneseg.__file__).parent
 # Modules and functions that run what they read. Light-box workers exchange pickles with their own
@@ -67,14 +69,18 @@ def test_numpy_and_torch_load_no_pickles() -> None:
                 assert words.get("weights_only") == "True", name
 
 
-def installed() -> dict[str, Distribution]:
-    """boneseg and everything that it and its extras require, as far as installed."""
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def installed(extras: tuple[str, ...]) -> dict[str, Distribution]:
+    """boneseg and everything that it and these extras require, as far as installed."""
     found: dict[str, Distribution] = {}
     seen = set()
-    todo = [("boneseg", ("all", "dev", "docs", "gdcm"))]
+    todo = [("boneseg", extras)]
     while todo:
         name, extras = todo.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
+        key = normal(name)
         if (key, extras) in seen:
             continue
         seen.add((key, extras))
@@ -99,7 +105,9 @@ def licence(one: Distribution) -> str:
 
 
 def test_every_installed_distribution_declares_a_permissive_licence() -> None:
-    declared = {name: licence(one) for name, one in installed().items()}
+    declared = {
+        name: licence(one) for name, one in installed(("all", "dev", "docs", "gdcm")).items()
+    }
     assert len(declared) > 20
     assert [name for name, words in declared.items() if not words] == []
     assert {name: words for name, words in declared.items() if COPYLEFT.search(words)} == {}
@@ -108,3 +116,43 @@ def test_every_installed_distribution_declares_a_permissive_licence() -> None:
 @pytest.mark.parametrize("words", ["GPL-3.0-or-later", "LGPLv3", "GNU Affero General Public"])
 def test_copyleft_is_recognised(words: str) -> None:
     assert COPYLEFT.search(words)
+
+
+def locked(name: str) -> dict[str, str]:
+    """The version of each distribution of a lock, whose lines are all pins or hashes."""
+    found = {}
+    for line in (LOCKS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        pin = re.fullmatch(r"([a-z0-9.-]+)==(\S+)(?: ; .*)? \\", line)
+        assert pin or re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}(?: \\)?|#.*", line), line
+        if pin:
+            found[normal(pin[1])] = pin[2]
+    return found
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_a_lock_has_the_versions_of_the_constraints(name: str) -> None:
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = {normal(one): version for one, version in re.findall(r"^(\S+?)==(\S+)$", text, re.M)}
+    found = locked(name)
+    assert len(found) > 20
+    assert {one: found[one] for one in found.keys() & pinned} == {
+        one: pinned[one] for one in found.keys() & pinned
+    }
+
+
+def test_every_distribution_that_is_installed_for_the_tests_is_locked() -> None:
+    """Those that depend on the build of PyTorch are not, as the lock says."""
+    found = locked("development")
+    there = {name: one.version for name, one in installed(("all", "dev", "docs")).items()}
+    unlocked = {name for name in there if OF_TORCH.match(f"{name}==")}
+    assert "torch" in unlocked and not unlocked & found.keys()
+    expected = {name: there[name] for name in there.keys() - unlocked - {"boneseg"}}
+    assert {name: found.get(name) for name in expected} == expected
+
+
+def test_the_locks_of_the_basic_installation_and_the_container_are_parts_of_it() -> None:
+    whole = locked("development")
+    assert locked("base").items() <= whole.items()
+    assert {name: whole.get(name) for name in ("fastapi", "ray", "pynetdicom")} == {
+        name: locked("container").get(name) for name in ("fastapi", "ray", "pynetdicom")
+    }
