@@ -31,6 +31,14 @@ def click(page: Page, *places: tuple[float, float]) -> None:
         page.tab.mouse.click(*page.screen(*place))
 
 
+def downloaded(page: Page, part: str) -> list[dict[str, str]]:
+    """The rows of the table that a button gives."""
+    with page.tab.expect_download() as download:
+        page.tab.click(f"#measures [data-part={part}]")
+    with download.value.path().open() as file:
+        return list(csv.DictReader(file))
+
+
 def kept(folder: Path) -> list[dict[str, Any]]:
     """The measures in the data folder."""
     files = list((folder / ".boneseg" / "measures").glob("*.json"))
@@ -76,10 +84,8 @@ def test_measures_are_drawn_edited_kept_and_exported(
     page.ready()
     page.wait("lightbox.measures.all.length === 2")
     assert words(page) == [words(page)[0], found[1]]
-    with page.tab.expect_download() as download:
-        page.tab.click("#measures [data-part=csv]")
-    with download.value.path().open() as file:
-        rows = list(csv.DictReader(file))
+    rows, everything = (downloaded(page, part) for part in ("csv", "all"))
+    assert rows == everything  # no other film has measures
     assert [(row["name"], row["kind"], row["unit"]) for row in rows] == [
         ("humerus", "length", "px"),
         ("", "cobb", "deg"),

@@ -110,5 +110,6 @@ export const calibrate = (id, width, how) => send(`/api/films/${id}/calibration`
 export const removeCalibration = (id) => send(`/api/films/${id}/calibration`, "DELETE");
 export const downloadMeasures = async (id, form) =>
   file(await ask(`/api/films/${id}/measures/download?form=${form}`));
+export const downloadAllMeasures = async () => file(await ask("/api/measures"));
 
 export const openapi = () => json("/openapi.json");

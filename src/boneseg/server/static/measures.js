@@ -264,10 +264,10 @@ export class Measures {
     }
   }
 
-  async download(form) {
+  async download(ask) {
     await this.save();
     try {
-      keepFile(await api.downloadMeasures(this.film, form));
+      keepFile(await ask());
     } catch (error) {
       this.notify(error.message, "error");
     }
@@ -322,6 +322,7 @@ export class Measures {
       <div class="row">
         <button data-part="uncalibrate" type="button" hidden>Remove calibration</button>
         <button data-part="csv" type="button">CSV</button>
+        <button data-part="all" type="button" title="The measures of every film, in one table">CSV, all films</button>
         <button data-part="sr" type="button">DICOM SR</button>
       </div>`;
     this.dialog = document.createElement("dialog");
@@ -340,8 +341,9 @@ export class Measures {
     for (const [kind, { name }] of Object.entries(KINDS)) part("kind").append(new Option(name, kind));
     part("kind").addEventListener("change", () => this.choose(part("kind").value));
     part("suggest").addEventListener("click", () => this.suggest().catch((error) => this.notify(error.message, "error")));
-    part("csv").addEventListener("click", () => this.download("csv"));
-    part("sr").addEventListener("click", () => this.download("dicom-sr"));
+    part("csv").addEventListener("click", () => this.download(() => api.downloadMeasures(this.film, "csv")));
+    part("sr").addEventListener("click", () => this.download(() => api.downloadMeasures(this.film, "dicom-sr")));
+    part("all").addEventListener("click", () => this.download(api.downloadAllMeasures));
     part("uncalibrate").addEventListener("click", () => this.#send(() => api.removeCalibration(this.film)));
     this.part = part;
     this.show();
@@ -360,7 +362,7 @@ export class Measures {
     const { row } = this.editor;
     const calibrated = row?.spacing_kind === "user";
     for (const name of ["kind", "suggest", "csv", "sr"]) this.part(name).disabled = !row;
-    this.part("csv").hidden = this.part("sr").hidden = !this.all.length;
+    for (const name of ["csv", "sr", "all"]) this.part(name).hidden = !this.all.length;
     this.part("sr").hidden ||= row?.dicom === false; // a report refers to a DICOM film
     this.part("uncalibrate").hidden = !calibrated;
     this.part("calibration").textContent = row?.calibration_error ?? (calibrated && row.calibration ? `Calibrated: ${row.calibration}` : "");
