@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,16 +28,22 @@ from benchmarks.scale.common import check, make_films, segment, show, small_mode
 
 SERVER = (
     "import sys, json; from moto.server import ThreadedMotoServer; "
-    "server = ThreadedMotoServer('127.0.0.1', 0, verbose=True); server.start(); "
+    "server = ThreadedMotoServer(sys.argv[1], 0, verbose=True); server.start(); "
     "print(json.dumps(server.get_host_and_port()), flush=True); sys.stdin.read()"
 )
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The URL of a server, which logs each request, and its process."""
+def s3_server(
+    log: Path, host: str = "127.0.0.1", before: Sequence[str] = ()
+) -> Iterator[tuple[str, psutil.Process]]:
+    """The URL of a server, which logs each request, and its process.
+
+    before: the words of a program that runs it.
+    """
+    call = [*before, sys.executable, "-c", SERVER, host]
     with log.open("w") as lines, subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=lines
+        call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=lines
     ) as server:  # fmt: skip
         assert server.stdout is not None
         host, port = json.loads(next(line for line in server.stdout if line.startswith(b"[")))
@@ -45,6 +51,16 @@ def s3_server(log: Path) -> Iterator[tuple[str, psutil.Process]]:
             yield f"http://{host}:{port}", psutil.Process(server.pid)
         finally:
             server.kill()
+
+
+def credentials(server: str) -> dict[str, str]:
+    """The environment in which S3 is this server."""
+    return {
+        "AWS_ACCESS_KEY_ID": "boneseg",
+        "AWS_SECRET_ACCESS_KEY": "boneseg",
+        "AWS_ENDPOINT_URL": server,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 def requests(log: Path) -> Counter[str]:
@@ -75,12 +91,7 @@ def main() -> None:
         make_films(folder / "films", asked.films, 128)
         model = small_model(folder)
         with s3_server(log) as (server, process):
-            env = {
-                "AWS_ACCESS_KEY_ID": "boneseg",
-                "AWS_SECRET_ACCESS_KEY": "boneseg",
-                "AWS_ENDPOINT_URL": server,
-                "AWS_DEFAULT_REGION": "us-east-1",
-            }
+            env = credentials(server)
             bucket = s3fs.S3FileSystem(key="boneseg", secret="boneseg", endpoint_url=server)
             bucket.mkdir("hospital")
             started = time.monotonic()

@@ -1,6 +1,7 @@
 """Two machines, one of which is lost in the middle: exactly one result a film.
 
     python -m benchmarks.scale.machines --films 300 --lose kill      # or cut: the cable is pulled
+    python -m benchmarks.scale.machines --films 300 --lose head      # then the job is started again
 
 Each machine is a network namespace with an address, a Ray node and one core of its own; a veth pair
 is the cable between them. Needs root and Debian's iproute2.
@@ -15,8 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from benchmarks.scale.common import check, done_films, make_films, segment, show
 
 HEAD, OTHER = "boneseg-head", "boneseg-other"
 ADDRESSES = {HEAD: "10.77.0.1", OTHER: "10.77.0.2"}
+ADDRESS = f"{ADDRESSES[HEAD]}:6379"
 SETTINGS = {"RAY_AUTH_MODE": "disabled"}  # nobody else is on this network
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -59,51 +60,67 @@ def kill(machine: str) -> None:
         os.kill(int(pid), signal.SIGKILL)
 
 
-def start(machine: str, *words: str) -> None:
+def start(machine: str, *words: str, settings: Mapping[str, str] | None = None) -> None:
     """Start the Ray node of a machine."""
     common = [f"--node-ip-address={ADDRESSES[machine]}", "--num-cpus=1", "--disable-usage-stats"]
     call = [RAY, "start", *words, *common, "--object-store-memory=100000000"]
-    env = {**os.environ, **SETTINGS, "RAY_worker_niceness": "0"}
+    env = {**os.environ, **SETTINGS, **(settings or {}), "RAY_worker_niceness": "0"}
     subprocess.run(
         ["ip", "netns", "exec", machine, *call], check=True, env=env, stdout=subprocess.DEVNULL
     )
 
 
+@contextmanager
+def nodes(temporary: Path, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Ray on both machines, at `ADDRESS`. settings: of the environment."""
+    head = ["--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={temporary}"]
+    try:
+        start(HEAD, *head, settings=settings)
+        start(OTHER, f"--address={ADDRESS}", settings=settings)
+        yield
+    finally:
+        for machine in ADDRESSES:
+            kill(machine)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, default=300)
-    parser.add_argument("--lose", choices=("kill", "cut"), default="kill")
+    parser.add_argument("--lose", choices=("kill", "cut", "head"), default="kill")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, out, lost = Path(name), Path(name) / "out", [0.0, 0]
         make_films(folder / "films", asked.films, 96)
         model = small_model(folder)
+        command, victim = (OTHER, HEAD) if asked.lose == "head" else (HEAD, OTHER)
         with network():
-            address = f"{ADDRESSES[HEAD]}:6379"
-            temporary = f"--temp-dir={folder / 'ray'}"
-            start(HEAD, "--head", "--port=6379", "--include-dashboard=false", temporary)
-            start(OTHER, f"--address={address}")
-            began = time.monotonic()
 
             def watch(done: int, seconds: float) -> None:
                 if not lost[0] and done >= asked.films // 3:
                     lost[:] = [seconds, done]
-                    if asked.lose == "kill":
-                        kill(OTHER)
-                    else:
+                    if asked.lose == "cut":
                         ip("-n", OTHER, "link", "set", "eth0", "down")
+                    else:
+                        kill(victim)
 
-            words = [folder / "films", "--cluster", address, "--worker-cores", 1, "--out", out]
+            words = [folder / "films", "--cluster", ADDRESS, "--worker-cores", 1, "--out", out]
             words += ["--format", "mask", "--model", model]
-            before = ["ip", "netns", "exec", HEAD]
-            ran = segment(words, before=before, env=SETTINGS, count=lambda: done_films(out),
-                          watch=watch, every=0.2)  # fmt: skip
-            assert ran.status == 0, ran.told
+            before = ["ip", "netns", "exec", command]
+            with nodes(folder / "ray"):
+                ran = segment(words, before=before, env=SETTINGS, count=lambda: done_films(out),
+                              watch=watch, every=0.2)  # fmt: skip
+            told, seconds = ran.told, ran.seconds
             assert lost[0], "the job ended before the machine was lost"
-            seconds = time.monotonic() - began
+            if asked.lose == "head":
+                lines = [line for line in told.splitlines() if not line.startswith("segmenting")]
+                show(status=ran.status, seconds=round(seconds - lost[0], 1), lines=lines)
+                with nodes(folder / "ray-again"):
+                    ran = segment(words, before=before, env=SETTINGS)
+                show(again=ran.told.splitlines()[-1])
+            assert ran.status == 0, ran.told
         check(out, asked.films)
-        workers = max(map(int, re.findall(r"(\d+) workers?,", ran.told)))
-        assert workers == 2, ran.told
+        workers = max(map(int, re.findall(r"(\d+) workers?,", told)))
+        assert workers == 2 or asked.lose == "head", told
         show(films=asked.films, lose=asked.lose, lost_at_s=round(lost[0], 1), done_then=lost[1],
              seconds=round(seconds, 1), rows=asked.films, repeated=0)  # fmt: skip
 

@@ -10,8 +10,9 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import ray
 import ray._private.worker
@@ -20,6 +21,7 @@ from ray.exceptions import RayTaskError
 from boneseg.errors import BonesegError, ServiceError, UsageError
 
 WAIT = 5.0  # seconds for an answer at the address
+TRIES, PAUSE = 3, 1.0  # to reach the head node, and seconds between them
 SLOW = "timed out during startup"  # Ray's words after 30 s, which a busy machine may need
 STARTS = 4  # of a local cluster
 OBJECTS = 200_000_000  # bytes of a local cluster's object store, which holds a model and few rows
@@ -91,6 +93,21 @@ def _reason(error: Exception) -> str:
     if "authentication" in text.lower() or "token" in text.lower():
         return "refuses this machine's token; copy ~/.ray/auth_token from the head node"
     return f"Ray cannot connect ({type(error).__name__}); check the cluster with ray status"
+
+
+def check_head() -> None:
+    """Raise ServiceError if the head node is gone: Ray would wait for it, and end the process."""
+    address = ray.get_runtime_context().gcs_address
+    host, _, port = address.rpartition(":")
+    for _ in range(TRIES):
+        with suppress(OSError):
+            socket.create_connection((host.strip("[]"), int(port)), WAIT).close()
+            return
+        time.sleep(PAUSE)
+    raise ServiceError(
+        f"the head node of the cluster at {address} no longer answers; what is done is kept: "
+        "start the cluster and the command again"
+    )
 
 
 def machines() -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from boneseg.cluster.connection import (
     cause,
+    check_head,
     check_installed,
     check_version,
     devices_of_worker,
@@ -63,10 +64,11 @@ class Crew:
         self._deaths = 0  # in succession, before one has started
 
     def fill(self) -> None:
-        """Start workers on cores that have none."""
+        """Start workers on cores that have none. Raises ServiceError if the head node is gone."""
         if time.monotonic() - self._looked < LOOK:
             return
         self._looked = time.monotonic()
+        check_head()
         for _ in range(self._wanted() - len(self._members)):
             self._start()
 

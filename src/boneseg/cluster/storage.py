@@ -94,6 +94,8 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         raise UsageError(
             f"{public_url(url)}: cannot be opened (no such file system); check the URL"
         ) from None
+    if is_url(url) and not path.strip("/"):
+        raise UsageError(f"{public_url(url)}: names no bucket, host or folder; check the URL")
     return system, path
 
 
@@ -124,8 +126,8 @@ class Storage:
     """A folder of results. All methods raise OutputError if the storage refuses."""
 
     def __init__(self, url: str) -> None:
+        self._system, self._root = file_system(absolute(url))
         self.url = absolute(url).rstrip("/")
-        self._system, self._root = file_system(self.url)
         protocol = self._system.protocol
         self.local = Path(self._root) if "file" in (protocol, *protocol) else None
 

@@ -35,6 +35,7 @@ from boneseg.bundle.store import Bundle, load_bundle
 from boneseg.cluster.checkpoints import kept_in
 from boneseg.cluster.connection import (
     cause,
+    check_head,
     check_installed,
     check_version,
     connected,
@@ -78,7 +79,7 @@ class ClusterPool:
     def run(
         self, function: Callable[[S, T, Path], R], shared: S, tasks: Iterable[T], out: Path
     ) -> Iterator[tuple[T, R | TrainingError]]:
-        """Raises ServiceError for a worker that cannot be used."""
+        """Raises ServiceError for a worker that cannot be used, and if the head node is gone."""
         kept = Storage(self.checkpoints or str(out))
         run = _Run(function, ray.put(shared), iter(tasks), out, kept, self.threads)
         try:
@@ -114,6 +115,7 @@ class _Run(Generic[S, T, R]):
 
     def results(self) -> Iterator[tuple[T, R | TrainingError]]:
         while True:
+            check_head()
             while len(self.running) < room(self.cores) and (job := self._next()):
                 self._start(job)
             if not self.running:

@@ -153,6 +153,8 @@ def storage_errors(place: StudyPlace) -> Iterator[None]:
 
     try:
         yield
+    except (TimeoutError, ConnectionError):  # which pg8000 does not make errors of its own
+        raise ServiceError(f"--storage {place.shown}: {_refusal(None)}") from None
     except (StorageInternalError, SQLAlchemyError) as error:
         known = error if isinstance(error, SQLAlchemyError) else error.__cause__
         cause = getattr(known, "orig", None)

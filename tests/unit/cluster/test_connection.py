@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,15 @@ pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 import ray
 from ray.exceptions import RayTaskError
 
-from boneseg.cluster.connection import _reason, cause, connected, devices_of_worker, room
+from boneseg.cluster import connection
+from boneseg.cluster.connection import (
+    _reason,
+    cause,
+    check_head,
+    connected,
+    devices_of_worker,
+    room,
+)
 from boneseg.errors import OutputError, ServiceError, UsageError
 
 
@@ -25,6 +34,16 @@ def test_where_no_cluster_answers_the_error_is_one_line_at_once() -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(ServiceError, match="no cluster answers"), connected(address):
         pass
+
+
+def test_a_head_node_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PAUSE", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        context = SimpleNamespace(gcs_address=f"127.0.0.1:{head.getsockname()[1]}")
+        monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+        check_head()
+    with pytest.raises(ServiceError, match="no longer answers; what is done is kept"):
+        check_head()
 
 
 def test_another_version_and_a_wrong_token_have_words_of_their_own() -> None:

@@ -39,6 +39,8 @@ def test_errors_are_in_words_of_ours_and_quote_no_library() -> None:
         read_film("memory://none.png")
     with pytest.raises(UsageError, match="no such file system"):
         Storage("nothing://bucket")
+    with pytest.raises(UsageError, match="memory://: names no bucket"):
+        Storage("memory://")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

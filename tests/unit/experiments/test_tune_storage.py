@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from boneseg.errors import ServiceError, TrainingError, UsageError
+from boneseg.experiments import tune_storage
 from boneseg.experiments.tune_storage import (
     SearchPlan,
     StudyDocument,
@@ -94,3 +96,15 @@ def test_a_refusal_of_the_database_has_words_of_its_own(
         raise InterfaceError("SELECT", {}, Exception(details))
     assert str(caught.value).startswith("--storage postgresql://me@localhost:5432/trials: ")
     assert SECRET not in str(caught.value)
+
+
+def test_a_server_that_is_no_database_and_never_answers_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pg8000", reason="needs pg8000: pip install 'boneseg[cluster]'")
+    monkeypatch.setattr(tune_storage, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://me:{SECRET}@127.0.0.1:{silent.getsockname()[1]}/trials"
+        place = place_of(tmp_path, url, False)
+        with pytest.raises(ServiceError, match="does not answer; start it"), storage_errors(place):
+            place.study()
