@@ -38,6 +38,7 @@ from boneseg.radiograph.read import read_radiograph
 OURS, PEERS = ("floor", "mask", "overlay"), ("nnU-Net", "MONAI")
 FEW = 2  # films for the ways of other programs, and to warm up
 WARM = 1
+MEMORY = 10 * 2**30  # bytes that the process of a row may take: a way that needs more fails
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 # Of a way, medians: seconds by the clock, of processor time, and the floor's share of each. Or an
@@ -125,10 +126,11 @@ class Ways:
             film, _ = images.read_images([str(path)])
         film = schemes.ZScoreNormalization(False, {}).run(film[0])[None]
         size, spacing = (1, self.preparation.height, self.preparation.width), (999, 1, 1)
-        small = resampled(film, size, spacing, spacing, is_seg=False, order=3, order_z=0)
+        plan = {"is_seg": False, "order_z": 0, "force_separate_z": None}  # as its plans have it
+        small = resampled(film, size, spacing, spacing, order=3, **plan)
         bone = self.probability(np.asarray(small[0, 0], np.float32))
         both, size = np.stack([1 - bone, bone])[:, None], (1, *self.folder.shape)
-        both = resampled(both, size, spacing, spacing, is_seg=False, order=1, order_z=0)
+        both = resampled(both, size, spacing, spacing, order=1, **plan)
         mask = np.asarray(both).argmax(0)
         images.write_seg(mask, str(self.folder.out / f"{number}_nnunet.png"), {"spacing": spacing})
 
@@ -228,6 +230,7 @@ def prepare_process() -> None:
     """Set up a process as `boneseg segment` does."""
     runtime.start()
     runtime.share_freed_memory()
+    runtime.bound_memory(MEMORY)
     gc.freeze()  # modules that only the benchmark imports
     warnings.filterwarnings("ignore", module="monai")  # a film has no orientation in a patient
     logging.disable()  # MONAI reports each time that it has no GPU to decode on
