@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,20 @@ def unpacked_mask(bits: bytes, shape: tuple[int, int], name: str) -> Mask:
     return flat.reshape(height, width).view(np.bool_)
 
 
-def is_threshold_of(mask: Mask, packed: bytes) -> bool:
-    """Whether a mask is what some threshold makes of a gzipped `packed_probability`."""
-    values = np.frombuffer(gzip.decompress(packed), np.uint8).reshape(mask.shape)
+def unzipped_mask(packed: bytes, shape: tuple[int, int], name: str) -> Mask:
+    """A `packed_mask` of `shape` (height, width). Raises MaskError for a damaged or other one."""
+    return unpacked_mask(_unzipped(packed, shape[0] * shape[1], name), shape, name)
+
+
+def is_threshold_of(mask: Mask, packed: bytes, name: str) -> bool:
+    """Whether a mask is what some threshold makes of a `packed_probability`.
+
+    Raises MaskError for a damaged one; `name` is the film's.
+    """
+    content = _unzipped(packed, mask.size, name)
+    if len(content) != mask.size:
+        raise MaskError(f"{name}: its probability is of another size; segment it again")
+    values = np.frombuffer(content, np.uint8).reshape(mask.shape)
     if mask.all() or not mask.any():
         return True
     return int(values[~mask].max()) < int(values[mask].min())
@@ -67,6 +79,15 @@ def png(image: Image.Image) -> bytes:
     encoded = io.BytesIO()
     image.save(encoded, "PNG", compress_level=1)
     return encoded.getvalue()
+
+
+def _unzipped(packed: bytes, most: int, name: str) -> bytes:
+    """Gzipped bytes; at most one more than `most` are unpacked."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            return file.read(most + 1)
+    except (OSError, EOFError, zlib.error):
+        raise MaskError(f"{name}: what is stored of it is damaged; segment it again") from None
 
 
 def _zipped(values: NDArray[np.generic]) -> bytes:

@@ -17,7 +17,7 @@ from boneseg._util.files import real_path
 from boneseg._util.logs import log
 from boneseg.bundle.card import CARD
 from boneseg.bundle.store import Bundle, load_bundle
-from boneseg.errors import BonesegError
+from boneseg.errors import BonesegError, MaskError
 from boneseg.radiograph.calibration import Calibration
 from boneseg.server.active_learning import Candidate, appearance, correction_order
 from boneseg.server.encoding import Mask, is_threshold_of, png_mask
@@ -274,9 +274,9 @@ class LightBox:
             return False
         if digest(png_mask(mask)) in facts.answers:
             return True
-        with suppress(OSError):  # evicted from the cache
+        with suppress(OSError, MaskError):  # evicted from the cache, or damaged there
             packed = self.library.cache.file(entry.id, PROBABILITY).read_bytes()
-            return is_threshold_of(mask, packed)
+            return is_threshold_of(mask, packed, entry.name)
         return False
 
     # -- changing -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ simulate(Path("films"), 1000, source=SkeletonSource(Path("meshes"), (Path("model
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -223,6 +224,7 @@ class _Done:
 
     def begin(self) -> list[list[str]]:
         """Start with no rows. Raises OutputError where there are films already."""
+        sweep(self.path.parent)
         for folder in (self.path.parent / "images", self.path.parent / "masks"):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
@@ -231,32 +233,30 @@ class _Done:
                 raise OutputError(
                     f"{folder} already contains files: {advice}choose another folder for --out"
                 )
-        self._write("w", [self.asked])
+        with whole_file(self.path) as temporary:
+            self._write("w", [self.asked], temporary)
         return []
 
     def rows(self) -> list[list[str]]:
         """Read the rows of finished films. Raises UsageError where the settings differ."""
-        for folder in ("images", "masks", "hidden", "bones"):
+        for folder in ("", "images", "masks", "hidden", "bones"):
             sweep(self.path.parent / folder)
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]  # an interruption can leave half a line
-        first, *rows = csv.reader(StringIO(whole)) if whole else ([""],)
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]  # an interruption can leave half a line
+        first, *rows = _cells(whole) or [[]]
         if first != [self.asked]:
             raise UsageError(
                 f"{self.path.parent}: was started with other options, listed in the first line "
                 f"of its {self.path.name}; give the same options or choose another folder for --out"
             )
-        self.path.write_text(whole, encoding="utf-8")
+        os.truncate(self.path, len(whole))
         return rows
 
     def is_finished(self) -> bool:
         """Return whether all films are finished. Raises UsageError where the settings differ."""
         if self.path.exists() or not self.finished.exists():
             return False
-        rows = list(
-            csv.reader(StringIO(self.finished.read_text(encoding="utf-8", errors="replace")))
-        )
-        if rows != [[self.asked]]:
+        if _cells(self.finished.read_bytes()) != [[self.asked]]:
             raise UsageError(
                 f"{self.path.parent}: contains a set made with other options, listed in its "
                 f"{self.finished.name}; give the same options, or choose another folder"
@@ -276,6 +276,14 @@ class _Done:
     def _write(self, mode: str, row: Sequence[str], path: Path | None = None) -> None:
         with (path or self.path).open(mode, newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row)
+
+
+def _cells(content: bytes) -> list[list[str]]:
+    """The rows of a CSV file; none where it is damaged."""
+    try:
+        return list(csv.reader(StringIO(content.decode("utf-8", errors="replace"))))
+    except csv.Error:
+        return []
 
 
 @dataclass(frozen=True)

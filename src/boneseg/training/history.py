@@ -42,7 +42,7 @@ def read_history(path: Path) -> list[Check]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [Check(**{name: kind(row[name]) for name, kind in columns.items()}) for row in rows]
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, KeyError, ValueError, TypeError, csv.Error):
         return []
 
 

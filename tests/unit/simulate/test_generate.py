@@ -102,6 +102,27 @@ def test_nothing_resumes_without_the_option_or_with_other_arguments(tmp_path: Pa
         simulate(tmp_path, 6, size=(64, 64), seed=1, resume=True)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"a" * 200_000 + b"\n", b'"a\rb\n', b"\xff\xfe\n"], ids=str
+)
+@pytest.mark.parametrize("name", ["unfinished.csv", "simulated.csv"])
+def test_a_damaged_record_is_not_continued(name: str, content: bytes, tmp_path: Path) -> None:
+    stopped(tmp_path, after=2)
+    (tmp_path / "unfinished.csv").rename(tmp_path / name)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"other options, listed .*{name}"):
+        simulate(tmp_path, 6, size=(64, 64), resume=True)
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_temporary_files_of_a_kill_are_removed(tmp_path: Path) -> None:
+    stopped(tmp_path, after=2)
+    left = tmp_path / ".0123456789abcdef.new"
+    left.touch()
+    simulate(tmp_path, 6, size=(64, 64), resume=True)
+    assert not left.exists()
+
+
 def test_resume_of_nothing_begins_and_of_a_finished_set_changes_nothing(tmp_path: Path) -> None:
     simulate(tmp_path, 2, size=(64, 64), resume=True)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}

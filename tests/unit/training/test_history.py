@@ -41,7 +41,9 @@ def test_it_is_read_as_it_was_written(
     assert read_curve(path) == [(check.seconds, check.dice) for check in history]
 
 
-@pytest.mark.parametrize("text", ["", "attempt,epoch\n1,2\n", "x", "\xff\xfe", "attempt\nx\n"])
+@pytest.mark.parametrize(
+    "text", ["", "attempt,epoch\n1,2\n", "x", "\xff\xfe", "attempt\nx\n", "x" * 200_000]
+)
 def test_a_damaged_or_missing_history_is_empty(tmp_path: Path, text: str) -> None:
     path = tmp_path / "history.csv"
     assert read_history(path) == []

@@ -18,11 +18,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from boneseg.errors import OutputError
-from boneseg.server.encoding import Mask, unpacked_mask
+from boneseg.server.encoding import Mask, unpacked_mask, unzipped_mask
 from boneseg.server.errors import BadRequestError, MediaTypeError, TooLargeError
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.media_types import BITS, FORM, JSON, PNG, content_type
-from boneseg.server.routes.responses import unzipped_mask
 from boneseg.server.storage.entry import Entry
 from boneseg.server.storage.results import Facts
 from boneseg.server.workers.tasks import ReadMask
@@ -130,7 +129,7 @@ async def uploaded_mask(request: Request, box: LightBox, entry: Entry, facts: Fa
             bits = await asyncio.to_thread(path.read_bytes)
             return await asyncio.to_thread(unpacked_mask, bits, shape, entry.name)
         packed = await box.run(ReadMask(path, entry.name, shape, uploaded=True))
-        return await asyncio.to_thread(unzipped_mask, packed, facts, entry.name)
+        return await asyncio.to_thread(unzipped_mask, packed, shape, entry.name)
     except OSError as error:
         raise OutputError(f"{entry.name}: cannot be stored ({error.strerror})") from None
     finally:

@@ -13,7 +13,7 @@ from boneseg._util.text import one_line
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.verdict import Verdict
-from boneseg.server.encoding import png_mask
+from boneseg.server.encoding import png_mask, unzipped_mask
 from boneseg.server.errors import BadRequestError, ConflictError, NotFoundError
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.dependencies import MASK_BODY, Box, Film, uploaded_mask
@@ -23,7 +23,6 @@ from boneseg.server.routes.responses import (
     attachment,
     mask_response,
     packed_file,
-    unzipped_mask,
 )
 from boneseg.server.storage.entry import Entry
 from boneseg.server.storage.mask_states import NO_MASK
@@ -47,7 +46,7 @@ async def suggestion(request: Request, box: Box, entry: Film) -> Response:
 
     def encoded() -> bytes:
         packed = box.library.cache.file(entry.id, SUGGESTION).read_bytes()
-        return png_mask(unzipped_mask(packed, facts, entry.name))
+        return png_mask(unzipped_mask(packed, (facts.height, facts.width), entry.name))
 
     return Response(await asyncio.to_thread(encoded), media_type=PNG)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import math
 import os
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from fastapi import Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from boneseg.server.encoding import Mask, png_mask, unpacked_mask
+from boneseg.server.encoding import png_mask, unzipped_mask
 from boneseg.server.errors import NotFoundError
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.media_types import BITS, PNG
@@ -79,13 +78,8 @@ async def mask_response(
     packed = await box.run(ReadMask(path, name, (facts.height, facts.width), uploaded=False))
     if wanted == BITS:
         return Response(packed, media_type=BITS, headers={"Content-Encoding": "gzip"})
-    mask = await asyncio.to_thread(unzipped_mask, packed, facts, name)
+    mask = await asyncio.to_thread(unzipped_mask, packed, (facts.height, facts.width), name)
     return Response(await asyncio.to_thread(png_mask, mask), media_type=PNG)
-
-
-def unzipped_mask(packed: bytes, facts: Facts, name: str) -> Mask:
-    """A mask of a film from gzipped bits. Raises MaskError for the wrong size."""
-    return unpacked_mask(gzip.decompress(packed), (facts.height, facts.width), name)
 
 
 def attachment(name: str) -> dict[str, str]:

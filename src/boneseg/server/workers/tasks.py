@@ -6,7 +6,6 @@ pickled. Errors contain the display name, not the path of the upload.
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import secrets
@@ -41,7 +40,7 @@ from boneseg.server.encoding import (
     packed_probability,
     png,
     png_mask,
-    unpacked_mask,
+    unzipped_mask,
 )
 from boneseg.server.storage.history import digest
 from boneseg.server.storage.results import (
@@ -182,7 +181,7 @@ def drawn_mask(mask: Path | bytes, shape: tuple[int, int], name: str) -> NDArray
     """A mask of (height, width) from its file or gzipped bits. Raises MaskError."""
     if isinstance(mask, Path):
         return read_mask(mask, shape=shape)
-    return unpacked_mask(gzip.decompress(mask), shape, name)
+    return unzipped_mask(mask, shape, name)
 
 
 @dataclass(frozen=True)
