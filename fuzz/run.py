@@ -2,7 +2,8 @@
 
 Each target runs in a process of its own. An input that raises anything but a BonesegError, that
 takes more than SECONDS, that leaves the process above MEMORY or ends it, is kept under
-fuzz/findings/TARGET with a text that says why; the run goes on. See README.md.
+fuzz/findings/TARGET with a text that says why; the run goes on. Inputs that reach new code, and the
+figures of all runs, are kept under fuzz/corpus, so that a later run continues. See README.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import logging
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,19 +23,23 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mutations import mutate
+
 HERE = Path(__file__).parent
-FINDINGS = HERE / "findings"
+FINDINGS, CORPUS = HERE / "findings", HERE / "corpus"
 SECONDS = 10  # for an input
 MEMORY = 2**30  # bytes that the process, or its decoder, may have resident
+START = 180.0  # seconds until a process begins to read
 HUNG = 30.0  # seconds without news after which a process in native code is killed
-NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-WORDS = (
-    *(b"", b"0", b"-1", b"1e999", b"NaN", b"Infinity", b"null", b"[]", b"{}", b"true", b'"'),
-    *(b"9" * 30, b"0.5", b"[" * 2000, b"\\u0000", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"&amp;"),
-)
+REPORTED = 0.5  # seconds between reports of a process
+LARGEST = 1_000_000  # bytes of an input
+SHARED_MEMORY = Path("/dev/shm")  # files are written and read thousands of times a second
+FIGURES = ("inputs", "read", "refused", "findings")
+CHECKED = 8  # of so many inputs, all but one get their check sums and digests repaired
 
 
 class SlowError(BaseException):
@@ -55,25 +59,43 @@ class Subject:
         made = folder / "seeds"
         made.mkdir(exist_ok=True)
         self.seeds = self.target.seeds(made)
-        self.path = folder / self.target.name
-        self.figures = {"inputs": 0, "read": 0, "refused": 0, "findings": 0}
+        self.path = folder / "input" / self.target.name
+        self.path.parent.mkdir(exist_ok=True)
+        self.figures = dict.fromkeys(FIGURES, 0)
         self.seen: set[str] = set()
+        self.report()
 
     def check(self, data: bytes, timed: bool = True) -> None:
         """Read one input, and keep it if it is a finding."""
+        if self.target.repair is not None and hashlib.md5(data).digest()[0] % CHECKED:
+            data = self.target.repair(data)
         self.path.write_bytes(data)
-        (self.folder / "current").write_bytes(data)
-        outcome = "read"
+        try:
+            outcome = self._read(data, timed)
+        except SlowError:  # perhaps because of other work of this machine
+            try:
+                outcome = self._read(data, timed)
+            except SlowError:
+                outcome = "read"
+                self.keep(data, "slow", "".join(traceback.format_stack()))
+        self.figures["inputs"] += 1
+        self.figures[outcome] += 1
+        if resident() > MEMORY:
+            self.keep(data, "memory", f"{resident() / 2**20:.0f} MB resident")
+            self.report()
+            os._exit(3)
+        if time.monotonic() > self.reported + REPORTED:
+            self.report()
+
+    def _read(self, data: bytes, timed: bool) -> str:
         if timed:
             signal.alarm(SECONDS)
         try:
             self.target.read(self.path)
         except self.expected as error:
-            outcome = "refused"
             if len(str(error).splitlines()) != 1:
                 self.keep(data, "lines", str(error))
-        except SlowError:
-            self.keep(data, "slow", "".join(traceback.format_stack()))
+            return "refused"
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if "boneseg" in frame.filename] or frames
@@ -81,14 +103,7 @@ class Subject:
             self.keep(data, place, traceback.format_exc())
         finally:
             signal.alarm(0)
-        self.figures["inputs"] += 1
-        self.figures[outcome] += 1
-        if self.figures["inputs"] % 20 == 1 and resident() > MEMORY:
-            self.keep(data, "memory", f"{resident() / 2**20:.0f} MB resident, by the last 20")
-            self.report()
-            os._exit(3)
-        if self.figures["inputs"] % 20 == 1:
-            self.report()
+        return "read"
 
     def keep(self, data: bytes, kind: str, text: str) -> None:
         if kind in self.seen:
@@ -101,6 +116,7 @@ class Subject:
         new = self.folder / "figures.new"
         new.write_text(json.dumps(self.figures))
         new.replace(self.folder / "figures.json")
+        self.reported = time.monotonic()
 
 
 def resident() -> int:
@@ -120,146 +136,192 @@ def keep(target: str, data: bytes, name: str, kind: str, text: str) -> None:
     (folder / f"{stem}.txt").write_text(text, encoding="utf-8")
 
 
-def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:
-    """A seed with some bytes set, numbers put in, parts cut, doubled or taken from another."""
-    data = bytearray(rng.choice(seeds))
-    for _ in range(rng.choice((1, 1, 2, 4, 8))):
-        if not data:
-            break
-        reach = rng.choice((64, 512, len(data)))  # headers are at the front
-        at = rng.randrange(min(reach, len(data)))
-        length = rng.choice((1, 2, 4, 8, rng.randrange(1, 1 + max(1, len(data) // 4))))
-        action = rng.randrange(8)
-        if action == 0:
-            data[at] ^= 1 << rng.randrange(8)
-        elif action == 1:
-            data[at] = rng.randrange(256)
-        elif action == 2:
-            size, order = rng.choice((1, 2, 4)), rng.choice(("little", "big"))
-            number = rng.choice(NUMBERS) & (256**size - 1)
-            data[at : at + size] = number.to_bytes(size, order)  # type: ignore[arg-type]
-        elif action == 3:
-            del data[at : at + length]
-        elif action == 4:
-            data[at:at] = data[at : at + length] * rng.choice((1, 1, 2, 50))
-        elif action == 5:
-            other = rng.choice(seeds)
-            start = rng.randrange(len(other))
-            data[at : at + length] = other[start : start + length]
-        elif action == 6:
-            data[at : at + rng.choice((0, length))] = rng.choice(WORDS)
-        else:
-            del data[rng.randrange(len(data)) :]
-    return bytes(data[:1_000_000])
+# -- in the process of a target -------------------------------------------------------------------
 
 
-def work(name: str, folder: Path, seconds: float, seed: int, engine: str) -> None:
-    """In the process of a target: read inputs until the time is up."""
+def work(name: str, folder: Path, corpus: Path, seconds: float, seed: int, engine: str) -> None:
+    """Read inputs until the time is up."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
     signal.signal(signal.SIGALRM, _late)
     if engine == "atheris":
-        import atheris
-
-        with atheris.instrument_imports(include=["boneseg"]):
-            subject = Subject(name, folder)
-        corpus = folder / "corpus"
-        corpus.mkdir()
-        for number, content in enumerate(subject.seeds):
-            (corpus / str(number)).write_bytes(content)
-        flags = ["-timeout=60", "-rss_limit_mb=0", "-max_len=1000000", "-verbosity=0"]
-        words = [sys.argv[0], f"-max_total_time={int(seconds)}", f"-seed={seed + 1}", *flags]
-        atheris.Setup([*words, str(corpus)], subject.check)
-        atheris.Fuzz()
+        _guided(name, folder, corpus, seconds, seed)
         return
     subject = Subject(name, folder)
+    known = [path.read_bytes() for path in corpus.iterdir()]
     rng, end = random.Random(seed), time.monotonic() + seconds
     for content in subject.seeds:
         subject.check(content)
     if subject.figures["read"] < len(subject.seeds):
         subject.keep(b"", "seed", "a seed is refused, so little can be found")
     while time.monotonic() < end:
-        subject.check(mutate(rng, subject.seeds))
+        subject.check(mutate(rng, subject.seeds + known)[:LARGEST])
     subject.report()
+
+
+def _guided(name: str, folder: Path, corpus: Path, seconds: float, seed: int) -> None:
+    """With atheris: its own mutations and ours in equal parts."""
+    import atheris
+
+    with atheris.instrument_imports(include=["boneseg"]):
+        subject = Subject(name, folder)
+    for number, content in enumerate(subject.seeds):
+        (corpus / f"seed-{number}").write_bytes(content)
+
+    def mutated(data: bytes, most: int, number: int) -> bytes:
+        rng = random.Random(number)
+        if rng.random() < 0.5:
+            return bytes(atheris.Mutate(data, most))
+        return mutate(rng, [data, rng.choice(subject.seeds)], first=0.8)[:most]
+
+    flags = ["-timeout=60", "-rss_limit_mb=0", f"-max_len={LARGEST}", "-verbosity=0"]
+    flags += [
+        f"-max_total_time={max(1, int(seconds))}",
+        f"-seed={seed + 1}",
+        f"-artifact_prefix={folder}/",
+    ]
+    atheris.Setup([sys.argv[0], *flags, str(corpus)], subject.check, custom_mutator=mutated)
+    atheris.Fuzz()
 
 
 def _late(*_: Any) -> None:
     raise SlowError
 
 
-def fuzz(name: str, seconds: float, seed: int, engine: str) -> dict[str, int]:
+# -- over the targets -----------------------------------------------------------------------------
+
+
+def fuzz(name: str, seconds: float, seed: int, engine: str, corpus: Path) -> dict[str, float]:
     """Run a target for so long, in as many processes as it takes. Returns the figures."""
-    total: dict[str, int] = {}
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 1:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            words = [name, str(folder), str(left), str(seed), engine]
+    total: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
+    corpus.mkdir(parents=True, exist_ok=True)
+    before, left = _used(), seconds
+    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    while left > min(1, seconds / 2):
+        with tempfile.TemporaryDirectory(dir=place) as temporary:
+            folder = Path(temporary)
+            words = [name, str(folder), str(corpus), str(left), str(seed), engine]
             call = [sys.executable, __file__, "--work", *words]
             with (folder / "stderr").open("wb") as stderr:  # no pipe: libtiff writes a lot
                 child = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=stderr)
-                ended = _wait(child, folder, left)
+                began, ended = _wait(child, folder, left)
             if child.returncode not in (0, 3) and ended != "time":
-                current = folder / "current"
                 said = (folder / "stderr").read_bytes()[-4000:].decode(errors="replace")
-                data = current.read_bytes() if current.exists() else b""
-                keep(name, data, "input", ended or f"exit {child.returncode}", said)
-                total["findings"] = total.get("findings", 0) + 1
-            figures = folder / "figures.json"
-            for word, count in json.loads(
-                figures.read_text() if figures.exists() else "{}"
-            ).items():
-                total[word] = total.get(word, 0) + count
+                for current in folder.glob("input/*"):
+                    if current.is_file():
+                        kind = ended or f"exit {child.returncode}"
+                        keep(name, current.read_bytes(), current.name, kind, said)
+                total["findings"] += 1
+                if began is None:
+                    print(said, file=sys.stderr)
+                    return total
+            for figures in folder.glob("figures.json"):
+                for word, count in json.loads(figures.read_text()).items():
+                    total[word] += count
+        left -= time.monotonic() - (began or 0)
         seed += 1
+    total["seconds"] = _used() - before
     return total
 
 
-def _wait(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
-    """Wait for a process; kill it if it is silent for too long."""
-    end, current = time.monotonic() + seconds + HUNG, folder / "current"
+def _used() -> float:
+    """Seconds of a processor that finished child processes took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _wait(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> tuple[float | None, str]:
+    """Wait for a process; kill it if it is silent for too long. Returns when it began to read."""
+    began, figures = None, folder / "figures.json"
+    end = time.monotonic() + START
     while child.poll() is None:
         time.sleep(0.1)
-        age = time.time() - current.stat().st_mtime if current.exists() else 0
-        if age > HUNG or time.monotonic() > end:
+        if began is None and figures.exists():
+            began = time.monotonic()
+            end = began + seconds + HUNG
+        hung = began is not None and time.time() - figures.stat().st_mtime > HUNG
+        if hung or time.monotonic() > end:
             child.kill()
             child.wait()
-            return "hung" if age > HUNG else "time"
-    return ""
+            return began, "hung" if hung or began is None else "time"
+    return began, ""
+
+
+class Tally:
+    """The figures of all runs of a target, kept beside its corpus."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name, self.corpus, self.path = name, root / name, root / f"{name}.json"
+        self.figures: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
+        if self.path.exists():
+            self.figures |= json.loads(self.path.read_text())
+
+    def add(self, figures: dict[str, float]) -> None:
+        for word, count in figures.items():
+            self.figures[word] += count
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.figures))
+
+    @property
+    def row(self) -> str:
+        counts = " | ".join(f"{int(self.figures[word]):,}" for word in FIGURES)
+        rate = self.figures["inputs"] / max(self.figures["seconds"], 1e-9)
+        return f"| {self.name} | {counts} | {rate:,.0f} |"
+
+
+HEAD = "| target | inputs | read | refused | findings | a second |\n|---|---:|---:|---:|---:|---:|"
+
+
+def run(names: Sequence[str], asked: argparse.Namespace, engine: str) -> int:
+    """Run the targets in turn, each until it has its inputs. Returns the number of findings."""
+    found = 0
+    for turn in range(asked.turns):
+        due = [Tally(asked.corpus, name) for name in names]
+        due = [one for one in due if one.figures["inputs"] < (asked.inputs or float("inf"))]
+        if not due:
+            break
+        print(HEAD, flush=True)
+        for tally in due:
+            seed = asked.seed + 1000 * turn
+            figures = fuzz(tally.name, asked.seconds, seed, engine, tally.corpus)
+            tally.add(figures)
+            found += int(figures["findings"])
+            print(tally.row, flush=True)
+    return found
 
 
 def main() -> None:
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
     if sys.argv[1:2] == ["--work"]:
-        name, folder, seconds, seed, engine = sys.argv[2:]
-        work(name, Path(folder), float(seconds), int(seed), engine)
+        name, folder, corpus, seconds, seed, engine = sys.argv[2:]
+        work(name, Path(folder), Path(corpus), float(seconds), int(seed), engine)
         return
     from targets import targets
 
     installed = importlib.util.find_spec("atheris") is not None
     parser = argparse.ArgumentParser(description="Fuzz the readers of boneseg.")
     parser.add_argument("targets", nargs="*", help="names of targets; none: all of them")
-    parser.add_argument("--seconds", type=float, default=60, help="for each target")
+    parser.add_argument("--seconds", type=float, default=60, help="for each target in a turn")
+    parser.add_argument("--turns", type=int, default=1, help="over the targets")
+    parser.add_argument("--inputs", type=int, help="leave out targets that have had so many")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder to continue")
     parser.add_argument("--seed", type=int, default=0, help="of the mutations")
     parser.add_argument("--engine", choices=("atheris", "mutate"), help="default: what there is")
     parser.add_argument("--list", action="store_true", help="list the targets and stop")
+    parser.add_argument("--table", action="store_true", help="print the figures so far and stop")
     asked = parser.parse_args()
     known = list(targets())
     if unknown := set(asked.targets) - set(known):
         parser.error(f"no target {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    names = asked.targets or known
     if asked.list:
         print("\n".join(known))
-        return
-    engine = asked.engine or ("atheris" if installed else "mutate")
-    print("| target | inputs | read | refused | findings |\n|---|---:|---:|---:|---:|")
-    found = 0
-    for name in asked.targets or known:
-        shutil.rmtree(FINDINGS / name, ignore_errors=True)
-        figures = fuzz(name, asked.seconds, asked.seed, engine)
-        row = [figures.get(word, 0) for word in ("inputs", "read", "refused", "findings")]
-        found += row[-1]
-        print(f"| {name} | " + " | ".join(f"{count:,}" for count in row) + " |", flush=True)
-    sys.exit(found > 0)
+    elif asked.table:
+        print(HEAD, *(Tally(asked.corpus, name).row for name in names), sep="\n")
+    else:
+        engine = asked.engine or ("atheris" if installed else "mutate")
+        sys.exit(run(names, asked, engine) > 0)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from tests.support import ROOT
 sys.path.append(str(ROOT / "fuzz"))
 
 import run
+from mutations import mutate, png_checked
 from targets import Target, targets
 
 TARGETS = targets()
+TARGETS_A_DAY, SECONDS = 4, 0.8  # which CI has time for
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -26,6 +30,47 @@ def test_seeds_are_read(name: str, tmp_path: Path) -> None:
     for content in target.seeds(made):
         path.write_bytes(content)
         target.read(path)
+
+
+def test_damaged_files_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some targets a day; `fuzz/run.py` repeats a finding with the seed that the error names."""
+    monkeypatch.setattr(run, "FINDINGS", tmp_path / "findings")
+    monkeypatch.setattr(run, "MEMORY", 2**40)  # of a process that has run other tests
+    today = datetime.datetime.now(datetime.UTC).date().toordinal()
+    rng = random.Random(today)
+    for name in rng.sample(sorted(TARGETS), TARGETS_A_DAY):
+        folder = tmp_path / name
+        folder.mkdir()
+        subject, end = run.Subject(name, folder), time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            subject.check(mutate(rng, subject.seeds), timed=False)
+        found = [path.read_text() for path in (tmp_path / "findings").rglob("*.txt")]
+        assert not found, (name, today)
+        assert subject.figures["refused"] or subject.figures["read"]
+
+
+def test_a_corpus_and_its_figures_are_continued(tmp_path: Path) -> None:
+    tally = run.Tally(tmp_path, "history")
+    tally.add({"inputs": 5, "read": 4, "refused": 1, "findings": 0, "seconds": 2.0})
+    again = run.Tally(tmp_path, "history")
+    again.add({"inputs": 5, "read": 5, "refused": 0, "findings": 1, "seconds": 0.5})
+    assert run.Tally(tmp_path, "history").row == "| history | 10 | 9 | 1 | 1 | 4 |"
+
+
+def test_check_sums_of_a_png_are_corrected() -> None:
+    content = bytearray(TARGETS["film-png"].seeds(Path("unused"))[0])
+    assert png_checked(bytes(content)) == bytes(content)
+    content[20] ^= 1  # the width
+    assert png_checked(bytes(content)) != bytes(content)
+    assert png_checked(b"other") == b"other"
+
+
+def test_values_within_a_document_are_replaced() -> None:
+    rng, document = random.Random(0), b'{"a": [1, {"b": "c"}], "d": null}'
+    found = {mutate(rng, [document]) for _ in range(200)}
+    assert sum(one.startswith(b"{") and one.endswith(b"}") for one in found) > 50
 
 
 def test_a_foreign_exception_and_two_lines_are_findings(
@@ -52,7 +97,7 @@ def test_a_foreign_exception_and_two_lines_are_findings(
 def test_mutations_are_those_of_their_seed() -> None:
     def some(seed: int) -> list[bytes]:
         rng = random.Random(seed)
-        return [run.mutate(rng, [b"a seed of some length", b"another"]) for _ in range(50)]
+        return [mutate(rng, [b"a seed of some length", b"another"]) for _ in range(50)]
 
     assert some(1) == some(1) != some(2)
     assert len(set(some(1))) > 30

@@ -1,0 +1,173 @@
+"""Models on disk: the card, and the other files with the digests that their author would give.
+
+The model is a small one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from boneseg.bundle.card import (
+    CARD,
+    NAMES_ONNX,
+    NAMES_WEIGHTS,
+    ONNX,
+    WEIGHTS,
+    CardBones,
+    card_digest,
+)
+from boneseg.bundle.store import Bundle, load_bundle, sign
+from targets.target import Target
+from tests.support.readings import card
+
+LEVELS = (8, 16)  # channels of the networks
+
+
+@cache
+def _making() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="boneseg-fuzz-")
+
+
+@cache
+def small() -> Path:
+    """A bundle of networks that were never trained, and that are not what their graphs compute."""
+    from safetensors.torch import save_file
+
+    from boneseg.networks import build
+    from boneseg.networks.bones import bone_names
+    from boneseg.recipes.network import SettledNetwork
+
+    folder = Path(_making().name) / "bundle"
+    folder.mkdir()
+    settings = SettledNetwork(widths=LEVELS, levels=2, norm="instance", deep_supervision=False)
+    bones = CardBones(("femur", "tibia"), ("knee", "hand"), LEVELS, 64)
+    save_file(build(settings).state_dict(), folder / WEIGHTS)
+    save_file(bone_names(LEVELS, 2, 2).state_dict(), folder / NAMES_WEIGHTS)
+    (folder / ONNX).write_bytes(_graph(1, 1, WEIGHTS))
+    (folder / NAMES_ONNX).write_bytes(_graph(4, 2, NAMES_WEIGHTS))
+    architecture = settings.model_dump()
+    sign(folder, card(architecture=architecture, height=64, width=64, fitted=True, bones=bones))
+    return folder
+
+
+def _graph(inputs: int, outputs: int, weights: str) -> bytes:
+    """A network of two convolutions; the weights of the first are in another file of the bundle."""
+    from onnx import TensorProto, helper
+
+    def tensor(name: str, *shape: int) -> TensorProto:
+        return helper.make_tensor(name, TensorProto.FLOAT, shape, [0.1] * math.prod(shape))
+
+    first = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=(LEVELS[0], inputs, 3, 3))
+    first.data_location = TensorProto.EXTERNAL
+    length = 4 * math.prod(first.dims)
+    for key, value in (("location", weights), ("offset", "8"), ("length", str(length))):
+        first.external_data.add(key=key, value=value)
+    nodes = [
+        helper.make_node("Conv", ["film", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("InstanceNormalization", ["a", "scale", "shift"], ["b"]),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("Conv", ["c", "v"], ["d"]),
+        helper.make_node("Sigmoid", ["d"], ["probability"]),
+    ]
+    known = [first, tensor("scale", 8), tensor("shift", 8), tensor("v", outputs, 8, 1, 1)]
+    size = ["n", None, "h", "w"]
+    places = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [size[0], count, *size[2:]])
+        for name, count in (("film", inputs), ("probability", outputs))
+    ]
+    graph = helper.make_graph(nodes, "small", places[:1], places[1:], known)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def _seed(name: str) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [(small() / name).read_bytes()]
+
+
+def _with(path: Path) -> Path:
+    """A bundle with `path` in place of the file of that name, and its digest."""
+    folder = path.parent / "bundle"
+    if not folder.exists():
+        shutil.copytree(small(), folder)
+    shutil.copy(path, folder / path.name)
+    facts = json.loads((small() / CARD).read_text())
+    facts["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    facts["card_sha256"] = card_digest(facts)
+    (folder / CARD).write_text(json.dumps(facts))
+    return folder
+
+
+def _signed(data: bytes) -> bytes:
+    """A card with its own digest."""
+    try:
+        facts = json.loads(data)
+        facts["card_sha256"] = card_digest(facts)
+        return json.dumps(facts).encode()
+    except (ValueError, TypeError, RecursionError):
+        return data
+
+
+def _read_card(path: Path) -> None:
+    folder = path.parent / "bundle"
+    if not folder.exists():
+        shutil.copytree(small(), folder)
+    shutil.copy(path, folder / CARD)
+    bundle = load_bundle(folder)
+    bundle.further((400, 300))
+    bundle.preparation((400, 300))
+
+
+def _read_network(path: Path) -> None:
+    """A card whose network is built, as for `--init` and for PyTorch."""
+    from boneseg.bundle.store import load_network
+
+    folder = path.parent / "bundle"
+    if not folder.exists():
+        shutil.copytree(small(), folder)
+    shutil.copy(path, folder / CARD)
+    load_network(load_bundle(folder))
+
+
+def _read_weights(path: Path) -> None:
+    from boneseg.bundle.store import load_network
+
+    load_network(load_bundle(_with(path)))
+
+
+def _read_names(path: Path) -> None:
+    from boneseg.bundle.names import load_names
+
+    load_names(load_bundle(_with(path)))
+
+
+def _prepared(bundle: Bundle, folder: Path, names: bool) -> None:
+    from boneseg.inference.backends import open_backend
+
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    channels = 4 if names else 1
+    backend = open_backend(bundle, "openvino", names=names, threads=1)
+    backend.prepare((2, channels, 64, 64))
+
+
+def _read_onnx(path: Path) -> None:
+    _prepared(load_bundle(_with(path)), path.parent, names=path.name == NAMES_ONNX)
+    shutil.rmtree(path.parent / "cache", ignore_errors=True)
+
+
+def targets() -> dict[str, Target]:
+    return {
+        "bundle-card": Target(CARD, _read_card, _seed(CARD), _signed),
+        "bundle-network": Target(CARD, _read_network, _seed(CARD), _signed),
+        "bundle-weights": Target(WEIGHTS, _read_weights, _seed(WEIGHTS)),
+        "bundle-names": Target(NAMES_WEIGHTS, _read_names, _seed(NAMES_WEIGHTS)),
+        "bundle-onnx": Target(ONNX, _read_onnx, _seed(ONNX)),
+        "bundle-names-onnx": Target(NAMES_ONNX, _read_onnx, _seed(NAMES_ONNX)),
+    }
