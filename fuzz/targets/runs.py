@@ -17,11 +17,12 @@ from targets.target import Target
 from tests.support.datasets import decoded
 
 if TYPE_CHECKING:
+    from boneseg.cluster.results import Results
     from boneseg.experiments.crossval import CrossvalPlan
 
 CHECK = Check(1, 0.5, 10, 2.5, 0.1, 1e-3, 0.7, 0.8, "a note")
 PROGRESS = b"phantom 2 64 64 8\nphantom_000000,knee\nphantom_000001,hand\n"
-ROW = b'{"source": "a.png", "digest": "ab", "outputs": {"mask": "a_mask.png"}, "error": null}'
+ROWS = b'[{"source": "a.png", "digest": "ab", "outputs": {"mask": "a_mask.png"}, "error": null}]'
 
 
 def _history(folder: Path) -> list[bytes]:
@@ -140,17 +141,30 @@ def _read_progress(path: Path, finished: bool = False) -> None:
     ).rows()
 
 
-def _read_row(path: Path) -> None:
-    from boneseg.cluster.results import Row
+def _read_journal(path: Path) -> None:
+    from boneseg.cluster.journal import Journal
+    from boneseg.cluster.storage import Storage
 
-    Row.of(path.read_bytes(), "a.png")
+    place = path.parent / "journal" / "key"
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, place / "ab.json")
+    for _ in Journal(Storage(str(path.parent)), "key").read():
+        pass
+
+
+def _results(out: Path) -> Results:
+    from boneseg.cluster.journal import Journal
+    from boneseg.cluster.results import Results
+    from boneseg.cluster.storage import Storage
+
+    storage = Storage(str(out))
+    return Results(storage, "results", Journal(storage, "key"))
 
 
 def _shard(folder: Path) -> list[bytes]:
-    from boneseg.cluster.results import Results, Row
-    from boneseg.cluster.storage import Storage
+    from boneseg.cluster.row import Row
 
-    results = Results(Storage(str(folder)), "results")
+    results = _results(folder)
     results.add(Row("a.png", outputs={"mask": "a_mask.png"}, width=3))
     results.add(Row("b.png", error="b.png: is damaged"))
     results.save()
@@ -158,10 +172,10 @@ def _shard(folder: Path) -> list[bytes]:
 
 
 def _read_shard(path: Path) -> None:
-    from boneseg.cluster.results import Results
-    from boneseg.cluster.storage import Storage
-
-    for _ in Results(Storage(str(path.parent.parent)), path.parent.name).resume():
+    place = path.parent / "results"
+    place.mkdir(exist_ok=True)
+    shutil.copy(path, place / "part-00000.parquet")
+    for _ in _results(path.parent).resume(["mask"]):
         pass
 
 
@@ -178,6 +192,6 @@ def targets() -> dict[str, Target]:
         "simulate-finished": Target(
             "films.csv", partial(_read_progress, finished=True), these(PROGRESS.splitlines(True)[0])
         ),
-        "archive-record": Target("ab.json", _read_row, these(ROW)),
+        "archive-journal": Target("ab.json", _read_journal, these(ROWS)),
         "archive-shard": Target("part-00000.parquet", _read_shard, _shard),
     }

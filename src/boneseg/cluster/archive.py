@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from boneseg._util.files import read_json
 from boneseg._util.lock import sole_writer
 from boneseg.bundle.store import Bundle
 from boneseg.cluster.connection import cause, connected
@@ -117,7 +118,7 @@ def _with_formats_before(job: Job, out: Storage) -> Job:
     """The job with the formats of earlier ones as well."""
     before: list[str] = []
     with suppress(ValueError, LookupError, TypeError):  # another's file is replaced
-        before = [str(kind) for kind in json.loads(out.read(job.settings_file) or b"")["formats"]]
+        before = [str(kind) for kind in read_json(out.read(job.settings_file) or b"")["formats"]]
     return replace(job, formats=tuple(dict.fromkeys([*before, *job.formats])))
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
+from boneseg._util.files import read_json
 from boneseg._util.json_fields import from_json
 from boneseg.cluster.row import Row
 from boneseg.cluster.storage import Storage
@@ -34,7 +35,7 @@ class Journal:
         """The rows of each batch, by its name; a damaged file has none."""
         for file in self._out.names(self._folder):
             try:
-                kept = json.loads(self._out.read(f"{self._folder}/{file}") or b"[]")
+                kept = read_json(self._out.read(f"{self._folder}/{file}") or b"[]")
                 rows = [from_json(Row, row) for row in kept]
             except (ValueError, TypeError):
                 rows = []
