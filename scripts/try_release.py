@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -145,13 +144,16 @@ def version() -> str:
     return str(tomllib.loads(text)["project"]["version"])
 
 
-def interpreter(python: str) -> str | None:
-    """The path of a Python of this version on this machine."""
-    found = subprocess.run(
-        [*UV, "python", "find", "--no-python-downloads", python], capture_output=True, text=True
-    )
-    path = found.stdout.strip() if not found.returncode else shutil.which(f"python{python}")
-    return path or None
+def interpreter(python: str) -> tuple[str, str] | None:
+    """The path and the exact version of a Python of this machine, by its version or path."""
+    call = [*UV, "python", "find", "--no-python-downloads", python]
+    path = subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
+    script = "import platform, sys; print(sys.executable, platform.python_version(), sep='\\n')"
+    try:
+        path, exact = run(path, "-c", script).splitlines()
+    except (FailedError, OSError):  # none, or a stand-in for one that is not chosen
+        return None
+    return path, exact
 
 
 def named(extra: str) -> str:
@@ -170,16 +172,19 @@ def outcome(trial: Callable[[], object]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--python", action="append", help=f"default: {', '.join(PYTHONS)}")
+    parser.add_argument(
+        "--python", action="append", help=f"version or path; default: {', '.join(PYTHONS)}"
+    )
     parser.add_argument("--without", action="append", default=[], help="an extra not to install")
     asked = parser.parse_args()
     wheel, failed = asked.wheel.resolve(), False
     print("| Python | installed as | |\n|---|---|---|")
-    for python in asked.python or PYTHONS:
-        path = interpreter(python)
-        if path is None:
-            print(f"| {python} | | not on this machine |", flush=True)
+    for name in asked.python or PYTHONS:
+        there = interpreter(name)
+        if there is None:
+            print(f"| {name} | | not on this machine |", flush=True)
             continue
+        path, python = there
         extras = [one for one in TRIALS if one not in asked.without]
         rows = [
             (
@@ -188,11 +193,11 @@ def main() -> int:
             )
             for extra in extras
         ]
-        rows += [(f"`{name} boneseg`", call) for name, call in try_runners(wheel, path)]
-        for name, call in rows:
+        rows += [(f"`{how} boneseg`", call) for how, call in try_runners(wheel, path)]
+        for how, call in rows:
             said = outcome(call)
             failed |= said.startswith("FAILED")
-            print(f"| {python} | {name} | {said} |", flush=True)
+            print(f"| {python} | {how} | {said} |", flush=True)
         for extra in asked.without:
             print(f"| {python} | {named(extra)} | not tried |", flush=True)
     return int(failed)
