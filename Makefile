@@ -70,10 +70,13 @@ lock: $(RELEASE)
 TRY ?=
 SBOM := $(BIN)/cyclonedx-py
 VERSION = $$($(BIN)/python -m hatchling version)
-release: $(RELEASE) base
+release: $(RELEASE)
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
-	$(SBOM) environment $(BASE) --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-base.cdx.json
+	$(BIN)/uv venv --quiet dist/base
+	$(BIN)/uv pip install --quiet --python dist/base --no-deps --require-hashes --requirement locks/base.txt
+	$(SBOM) environment dist/base --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-base.cdx.json
+	rm -rf dist/base
 	$(SBOM) requirements locks/container.txt --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-container.cdx.json
 	-$(BIN)/pip-audit --disable-pip --requirement locks/development.txt
 	$(BIN)/python -m scripts.try_release dist/*.whl $(TRY)
