@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from boneseg.cluster.archive import Progress
     from boneseg.cluster.row import Row
 
+CORES = 2  # of a worker
+
 
 def segment_on_cluster(
     inputs: Sequence[str],
@@ -26,7 +28,7 @@ def segment_on_cluster(
     *,
     model: Path | None,
     formats: Sequence[str],
-    cores: int,
+    cores: int | None,
     invert: bool,
     frame: int | None,
     spacing: float | None,
@@ -49,7 +51,7 @@ def segment_on_cluster(
         out=out,
         model=bundle.card.card_sha256,
         formats=tuple(formats),
-        cores=cores,
+        cores=cores or CORES,
         invert=invert,
         frame=frame,
         spacing=spacing,
@@ -80,21 +82,22 @@ def segment_on_cluster(
 
 @contextmanager
 def task_pool(
-    address: str | None, parallel: int, cores: int, checkpoints: str | None
+    address: str | None, parallel: int, cores: int | None, checkpoints: str | None
 ) -> Iterator[Pool]:
     """Where folds or trials run: on a cluster, or `parallel` at once on this machine."""
     if address is None:
         from boneseg._util.pools import local_pool
 
-        if checkpoints is not None:
-            raise UsageError("--checkpoints: needs --cluster")
+        for word, given in (("--checkpoints", checkpoints), ("--worker-cores", cores)):
+            if given is not None:
+                raise UsageError(f"{word}: needs --cluster")
         yield local_pool(parallel)
         return
     if parallel != 1:
         raise UsageError("--parallel: is for one machine; omit it with --cluster")
     from boneseg.cluster.tasks import cluster_pool
 
-    with cluster_pool(address, cores, checkpoints) as pool:
+    with cluster_pool(address, cores or CORES, checkpoints) as pool:
         yield pool
 
 

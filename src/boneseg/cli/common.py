@@ -61,7 +61,8 @@ Formats = Annotated[
     Option("--format", help=f"Comma-separated formats: {FORMAT_NAMES}.", panel=OUTPUT),
 ]
 WorkerCores = Annotated[
-    int, Option("--worker-cores", help="Cores of each worker.", panel=CLUSTER, min=1)
+    int | None,
+    Option("--worker-cores", help="Cores of each worker (default: 2).", panel=CLUSTER, min=1),
 ]
 SMALLEST_OVERLAY = 16  # px
 OverlaySize = Annotated[

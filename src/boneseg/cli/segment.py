@@ -93,7 +93,7 @@ def segment(
             metavar="ADDRESS",
         ),
     ] = None,
-    worker_cores: WorkerCores = 2,
+    worker_cores: WorkerCores = None,
     max_failures: Annotated[
         int | None,
         Option("--max-failures", help="Stop after more failed films.", panel=CLUSTER, min=0),
@@ -128,8 +128,9 @@ def segment(
             max_failures=max_failures,
             as_json=as_json,
         )
-    if max_failures is not None:
-        raise UsageError("--max-failures: needs --cluster")
+    for word, number in (("--max-failures", max_failures), ("--worker-cores", worker_cores)):
+        if number is not None:
+            raise UsageError(f"{word}: needs --cluster")
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import load_bundle, without_names
     from boneseg.inference.engine import Engine

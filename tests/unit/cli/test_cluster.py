@@ -39,7 +39,7 @@ def test_a_wrong_call_is_one_line(words: list[str], status: int, told: str, tmp_
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (["crossval", "--checkpoints", "kept"], 2, "--checkpoints: needs --cluster"),
+        (["crossval", "--worker-cores", "3"], 2, "--worker-cores: needs --cluster"),
         (["crossval", "--cluster", "local", "--parallel", "2"], 2, "--parallel: is for one"),
         (["crossval", "--cluster", "nowhere"], 2, "--cluster nowhere: is no address"),
         (["tune", "--cluster", "127.0.0.1:9"], 2, "needs --storage, which the machines share"),
