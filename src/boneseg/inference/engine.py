@@ -125,16 +125,19 @@ class Engine:
             with self._resizing:
                 sizes = [(SIDE, SIDE), *(place.size for place in places)]
                 thumbnail, *small = resized(pixels, sizes)
-            found = []
+            found: list[tuple[Floats, Placement, Floats]] = []
             for one, where, shrunk, loaded in zip(grids, places, small, loading, strict=True):
                 grid = one.laid(shrunk, where)
                 films = self._films(grid)
                 loaded.result()
                 found.append((grid, where, self._views(films)))
-        grid, place, views = found[0]
+                if len(found) == 1:  # not every call needs it
+                    answer = cache(partial(self._judged, *found[0]))
+                    if card.biases:
+                        beside.submit(answer)  # while the network is on the next grid
+        grid, place, _ = found[0]
         seen = [(several.mean(axis=0), where) for _, where, several in found]
         mean, at = averaged(seen)
-        answer = cache(partial(self._judged, grid, place, views))  # not every call needs it
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
             close, finer = large.film(pixels, aspect)
             tiles = tiled(
