@@ -92,7 +92,10 @@ def _column(names: Sequence[str], shown: str) -> str:
 def _csv_column(file: Iterable[bytes], shown: str) -> Iterator[tuple[int, str | None]]:
     """The number of each row, from 1, and its film; None for a row that cannot be read."""
     reader = csv.reader(line.decode("utf-8-sig", "replace").replace("\0", "�") for line in file)
-    names = next(reader, [])
+    try:
+        names = next(reader, [])
+    except csv.Error:
+        names = []
     at = names.index(_column(names, shown))
     number = 0
     while True:
@@ -120,7 +123,7 @@ def _parquet_column(file: object, shown: str) -> Iterator[tuple[int, object]]:
             for value in batch.column(0).to_pylist():
                 number += 1
                 yield number, value
-    except (ArrowException, OSError):
+    except (ArrowException, OSError, UnicodeDecodeError):
         raise DatasetError(
             f"{shown}: cannot be read as Parquet after row {number}; write it again"
         ) from None

@@ -39,10 +39,17 @@ def test_a_row_that_names_no_film_is_an_error_of_its_own(tmp_path: Path) -> None
 def test_a_manifest_without_films_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name,age\n")
     (tmp_path / "b.parquet").write_text("no Parquet")
+    (tmp_path / "d.csv").write_bytes(b"path\rname\na\n")
+    damaged = pa.table({"path": pa.array([b"knee\xff.png"]).view(pa.string())})
+    pq.write_table(damaged, tmp_path / "e.parquet")
     with pytest.raises(UsageError, match="has no column of films"):
         films(tmp_path / "a.csv")
     with pytest.raises(DatasetError, match="cannot be read as Parquet"):
         films(tmp_path / "b.parquet")
+    with pytest.raises(UsageError, match="has no column of films"):
+        films(tmp_path / "d.csv")
+    with pytest.raises(DatasetError, match="cannot be read as Parquet"):
+        films(tmp_path / "e.parquet")
     with pytest.raises(UsageError, match="there is no such file"):
         films(tmp_path / "c.csv")
 

@@ -54,6 +54,10 @@ class EndedError(DecodingError):
     """The child process died or was stopped while decoding."""
 
 
+class StartError(DecodingError):
+    """The system could not start a child process, which is no fault of the film."""
+
+
 @contextmanager
 def decoded(codestream: Codestream, shape: Shape, seconds: float) -> Iterator[Pixels]:
     """Decode a frame: rows x columns, or rows x columns x samples, uint8, uint16 or uint32.
@@ -126,14 +130,22 @@ def _taken() -> Disposable:
         with _lock:
             child = _idle.pop() if _idle else None
         if child is None:
-            return Disposable(
-                "boneseg.radiograph.dicom.decoder:serve",
-                quiet=True,
-                environment={"OPENBLAS_NUM_THREADS": "1"},
-            )
+            return _started()
         if child.is_alive():
             return child
         child.end()
+
+
+def _started() -> Disposable:
+    """A new child process. Raises StartError, as for too many open files or processes."""
+    try:
+        return Disposable(
+            "boneseg.radiograph.dicom.decoder:serve",
+            quiet=True,
+            environment={"OPENBLAS_NUM_THREADS": "1"},
+        )
+    except OSError as error:
+        raise StartError(f"has no decoder: {error.strerror or error}") from None
 
 
 def _give_back(child: Disposable) -> None:

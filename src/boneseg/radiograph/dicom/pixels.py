@@ -20,7 +20,7 @@ from pydicom.pixels.decoders.base import Decoder, DecodeRunner
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEG2000TransferSyntaxes
 
-from boneseg.errors import DecoderDiedError, RadiographError
+from boneseg.errors import BonesegError, DecoderDiedError, OutputError, RadiographError
 from boneseg.radiograph.dicom.codestream import (
     KINDS,
     Codestream,
@@ -28,7 +28,7 @@ from boneseg.radiograph.dicom.codestream import (
     check_fragments,
     open_codestream,
 )
-from boneseg.radiograph.dicom.decoder import DecodingError, EndedError, decoded
+from boneseg.radiograph.dicom.decoder import DecodingError, EndedError, StartError, decoded
 from boneseg.radiograph.grey import extremes
 
 FRAME_BYTES = 600_000_000  # of a decompressed frame: 100 million pixels of three 16-bit samples
@@ -41,7 +41,8 @@ _SECONDS_PER_BYTE = 1.5e-6  # ten times what JPEG 2000, the slowest, takes
 def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[np.integer]:
     """The stored values of one frame: height x width, or height x width x 3 (RGB).
 
-    path: the name of the film in messages. Raises RadiographError.
+    path: the name of the film in messages. Raises RadiographError, and OutputError
+    where the system cannot start a decoder.
     """
     try:
         stored = _left_justified(dataset, index)
@@ -54,7 +55,10 @@ def decode(dataset: FileDataset, index: int, path: Path) -> NDArray[np.integer]:
         raise _failure(dataset, path, error) from None
 
 
-def _failure(dataset: Dataset, path: Path, error: Exception) -> RadiographError:
+def _failure(dataset: Dataset, path: Path, error: Exception) -> BonesegError:
+    if isinstance(error, StartError):
+        advice = "close other programs, or raise the limits on open files and processes"
+        return OutputError(f"{path}: {error}; {advice}")
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     name = syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
     if isinstance(error, DecodingError):

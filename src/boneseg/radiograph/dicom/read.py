@@ -19,7 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from boneseg.errors import RadiographError
+from boneseg.errors import BonesegError, RadiographError
 from boneseg.radiograph.dicom.display import display
 from boneseg.radiograph.dicom.file import InflationError, read_file
 from boneseg.radiograph.dicom.header import (
@@ -88,7 +88,7 @@ def read_dicom(
     """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
 
     `path` is the name of the file in messages. Raises RadiographError if the file is damaged, of
-    another kind, or has no image.
+    another kind, or has no image, and OutputError if the system cannot start a decoder for it.
     """
     dataset = _parse(source, path)
     try:
@@ -103,7 +103,7 @@ def read_dicom(
         spacing, kind = spacing_of(dataset)
         aspect = _aspect(spacing or ratio_of(dataset))
         grey = display(stored, dataset, path, aspect=aspect, invert=invert)
-    except (RadiographError, MemoryError, OSError):
+    except (BonesegError, MemoryError, OSError):
         raise
     except Exception:  # invalid values, which the message could quote
         raise RadiographError(

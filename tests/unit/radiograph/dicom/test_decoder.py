@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -34,7 +35,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from boneseg.errors import RadiographError
+from boneseg.errors import OutputError, RadiographError
 from boneseg.radiograph.dicom import decoder
 from boneseg.radiograph.dicom import pixels as pixel_data
 from boneseg.radiograph.film import Radiograph
@@ -233,6 +234,16 @@ def test_one_killed_between_two_films_costs_none(film):
     child._process.wait(10)
     assert isinstance(read_radiograph(film), Radiograph)
     assert decoder._idle[0].pid != child.pid
+
+
+def test_a_system_without_room_for_a_child_is_not_the_fault_of_the_film(film, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    decoder._end_all()
+    monkeypatch.setattr(decoder, "Disposable", full)
+    with pytest.raises(OutputError, match=r"has no decoder: Too many open files; close other .*$"):
+        read_radiograph(film)
 
 
 def test_one_that_hangs_is_replaced(film, monkeypatch):
