@@ -20,6 +20,7 @@ from pydantic import Field
 from boneseg._util.documents import Document
 from boneseg._util.files import make_folder, own_folder
 from boneseg._util.quiet import muted
+from boneseg._util.text import one_line
 from boneseg.errors import OutputError, ServiceError, TrainingError, UsageError
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import Choices, Range
@@ -123,9 +124,8 @@ def place_of(out: Path, storage: str | None, resume: bool) -> StudyPlace:
         except (OSError, ValueError):
             raise TrainingError(f"{out / STUDY}: is damaged; start a new run") from None
         if before.storage != shown:
-            raise TrainingError(
-                f"{out / STUDY}: was started with --storage {before.storage}; use that one"
-            )
+            other = one_line(before.storage)
+            raise TrainingError(f"{out / STUDY}: was started with --storage {other}; use that one")
         name = before.study
     return StudyPlace(address.render_as_string(hide_password=False), name, shown)
 

@@ -71,6 +71,9 @@ def test_a_search_resumes_the_study_that_it_began_in_the_same_database(tmp_path:
     assert place_of(tmp_path, URL, True).name == "boneseg-1"
     with pytest.raises(TrainingError, match=f"was started with --storage {shown}; use that one"):
         place_of(tmp_path, URL.replace("localhost", "elsewhere"), True)
+    StudyDocument(study="boneseg-1", storage="a\nb").write(tmp_path / "study.json")
+    with pytest.raises(TrainingError, match=r"started with --storage a\S+b; use that one$"):
+        place_of(tmp_path, URL, True)
     with pytest.raises(TrainingError, match="give its --storage"):
         place_of(tmp_path, None, True)
 
