@@ -3,12 +3,15 @@
     for points in suggested(mask):
         hip, knee, ankle = points        # (x, y), px
 
-- knee: the centre of the largest disc in the condyles of the femur;
+- knee: at the height of the largest disc in the condyles of the femur, on the midline of the bone
+  around it;
 - hip: the centre of the femoral head. In a mask of all bones its outline is hidden by the pelvis,
   so it is found from the neck: the shortest line between the notch below the neck, where the femur
-  meets the ischium, and the notch above it. The head is `_HEAD` from there, in units of that line.
+  meets the ischium, and the notch above it. The head is `_HEAD` from there, in units of that line,
+  and its offset from the shaft is averaged with one that follows from the shaft's width.
   In a mask of the femur alone it is the largest disc at the medial end;
-- ankle: on the midline of the tibia's shaft, at the length of the tibia.
+- ankle: on the midline of the tibia's shaft where it is narrow, so that the fibula does not touch
+  it, at the length of the tibia.
 
 A leg whose hip or ankle is not on the film has no suggestion.
 
@@ -30,6 +33,8 @@ Mask = NDArray[np.bool_]
 SIDE = 1024  # px; the longest side on which a leg is examined
 _BOTH = 0.45  # width by height of a film from which it shows two legs
 _HEAD = 0.457 + 0.525j  # from the lower to the upper notch, in units of the neck's width
+_REGRESSED = (0.64, 0.56)  # the head's offset from the shaft: by that of the neck, by the width
+_KNEE = (0.1, 0.06)  # above and below the largest disc, where the knee's midline is, by its length
 _TIBIA = 0.98  # from the condyles' centre to the ankle, by the distance of hip and condyles
 _NECK = (0.85, 1.65)  # width of the neck by that of the shaft
 _OFFSET = (0.9, 2.15)  # of the head from the axis of the shaft, by the width of the shaft
@@ -94,12 +99,13 @@ def _leg(mask: Mask) -> tuple[Point, Point, Point] | None:
     if not heads:
         return None
     head, leg, flip = max(heads, key=lambda one: one[0].votes)
-    ankle = leg.ankle(head.centre)
+    knee = leg.knee(head.centre)
+    ankle = leg.ankle(head.centre, knee)
     if ankle is None:
         return None
     width = mask.shape[1]
-    hip, knee, end = ((width - x if flip else x, y) for x, y in (head.centre, leg.knee, ankle))
-    return hip, knee, end
+    hip, middle, end = ((width - x if flip else x, y) for x, y in (head.centre, knee, ankle))
+    return hip, middle, end
 
 
 def _flipped(mask: Mask, flip: bool) -> Mask:
@@ -143,9 +149,14 @@ class _Leg:
         row = low + int(along[low:high].argmax())
         return cls(mask, depth, middle, row, top, bottom)
 
-    @property
-    def knee(self) -> Point:
-        return _disc(self.depth, self.row, int(self.middle[self.row]))
+    def knee(self, hip: Point) -> Point:
+        """The knee: its midline is steadier than the largest disc where an edge is missed."""
+        x, y = _disc(self.depth, self.row, int(self.middle[self.row]))
+        length = float(np.hypot(hip[0] - x, hip[1] - y))
+        first, last = self.row - _KNEE[0] * length, self.row + _KNEE[1] * length
+        rows = range(max(int(first), self.top), min(int(last) + 1, self.bottom))
+        middles = [(run[0] + run[1]) / 2 for row in rows if (run := self.run(row))]
+        return float(np.mean(middles)) if middles else x, y
 
     @property
     def shaft(self) -> float:
@@ -189,14 +200,16 @@ class _Leg:
         if not _NECK[0] * self.shaft < width < _NECK[1] * self.shaft:
             return None
         centre = low + _HEAD * (high - low)
-        if not _OFFSET[0] * self.shaft < self._aside(centre.real, centre.imag) < limit:
+        aside = self._aside(centre.real, centre.imag)
+        if not _OFFSET[0] * self.shaft < aside < limit:
             return None
         rows, columns = np.ogrid[: self.mask.shape[0], : self.mask.shape[1]]
         away = np.hypot(rows + 0.5 - centre.imag, columns + 0.5 - centre.real)
         disc = self.mask[away < 0.62 * width]
         if not disc.size or disc.mean() < 0.93:
             return None
-        return centre.real, centre.imag
+        regressed = _REGRESSED[0] * aside + _REGRESSED[1] * self.shaft
+        return centre.real - aside + regressed, centre.imag
 
     def _aside(self, x: float, y: float) -> float:
         """How far a place above the knee is medial of the axis of the femur's shaft, px."""
@@ -204,14 +217,20 @@ class _Leg:
         axis = self._midline(int(self.row - 0.7 * length), int(self.row - 0.3 * length))
         return x - float(np.polyval(axis, y)) if axis is not None else 0.0
 
-    def _midline(self, first: int, last: int) -> NDArray[np.float64] | None:
-        """Slope and start of the line x(y) in the middle of the bone between two rows."""
+    def _midline(
+        self, first: int, last: int, typical: float = 0.5, slack: float = 1.2
+    ) -> NDArray[np.float64] | None:
+        """Slope and start of the line x(y) in the middle of the bone between two rows.
+
+        Rows where another bone touches it are left out: those wider than `slack` times the quantile
+        `typical` of the widths.
+        """
         rows = range(max(first, self.top), min(last, self.bottom))
         runs = [(row + 0.5, *run) for row in rows if (run := self.run(row))]
         if len(runs) < 10 or len(runs) < 0.8 * (last - first):
             return None
         centres, left, right = np.array(runs).T
-        alone = (right - left) <= 1.2 * np.median(right - left)  # not touched by another bone
+        alone = (right - left) <= slack * np.quantile(right - left, typical)
         return np.asarray(np.polyfit(centres[alone], (left + right)[alone] / 2, 1))
 
     def _free_head(self) -> _Head | None:
@@ -234,12 +253,12 @@ class _Leg:
             return None
         return _Head(_disc(self.depth, row, column), (1, float(row)))
 
-    def ankle(self, hip: Point) -> Point | None:
+    def ankle(self, hip: Point, knee: Point) -> Point | None:
         """The ankle on the midline of the tibia's shaft; None where it is not on the film."""
-        (x, y), height = self.knee, self.mask.shape[0]
+        (x, y), height = knee, self.mask.shape[0]
         length = _TIBIA * float(np.hypot(hip[0] - x, hip[1] - y))
         end = y + length
-        axis = self._midline(int(y + 0.45 * length), int(y + 0.75 * length))
+        axis = self._midline(int(y + 0.25 * length), int(y + 0.75 * length), 0.3, 1.05)
         if axis is None or end >= height or end > self.bottom + 0.08 * length:
             return None
         return float(np.polyval(axis, end)), end
