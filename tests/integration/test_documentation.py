@@ -39,6 +39,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PAGES = documentation.pages()
 SHELL = (
     "pip",
+    "python3",
+    "source",
     "apt-get",
     "chmod",
     "cd",

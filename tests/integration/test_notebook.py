@@ -10,7 +10,8 @@ import pytest
 nbformat = pytest.importorskip("nbformat", reason="nbformat is missing: make setup")
 
 from boneseg.dataset.open import open_dataset  # noqa: E402
-from boneseg.evaluation.evaluate import evaluate_predictions, summaries_table  # noqa: E402
+from boneseg.evaluation.evaluate import evaluate_predictions  # noqa: E402
+from boneseg.evaluation.tables import summaries_table  # noqa: E402
 from boneseg.inference.finding import Finding  # noqa: E402
 from boneseg.radiograph.film import Radiograph  # noqa: E402
 from boneseg.simulate import simulate  # noqa: E402

@@ -112,7 +112,7 @@ def evaluate(
     """Evaluate a model, or a folder of masks, against the masks of a dataset."""
     from boneseg.dataset.open import open_dataset
     from boneseg.evaluation.bones import BonesEvaluation, write_bones_csv
-    from boneseg.evaluation.evaluate import write_cases_csv
+    from boneseg.evaluation.tables import write_cases_csv
 
     if (model is None) == (masks is None):
         raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")

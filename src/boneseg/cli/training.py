@@ -172,6 +172,7 @@ def crossval(
     else:
         show(result.table())
     say(f"ensemble: {result.bundle.path}")
+    say(f"tables: {out / 'metrics.csv'}, {out / 'cases.csv'}")
     say(f"report: {out / 'report.html'}")
     return 1 if result.failed else 0
 
@@ -226,6 +227,7 @@ def compare(
         print_json(found.document().model_dump())
     else:
         show(found.table())
+    say(f"table: {out / 'compare.csv'}")
     say(f"report: {out / 'report.html'}")
     return 1 if any(row.failed_folds for row in found.rows) else 0
 

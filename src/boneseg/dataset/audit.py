@@ -182,13 +182,12 @@ def _mask_warnings(
     if share == 1:
         return [("full mask", f"{case.mask_name}: every pixel is bone")]
     if share > _INVERTED:
-        detail = f"{case.mask_name}: {share:.0%} is bone; the mask may be inverted"
+        detail = f"{case.mask_name}: {share:.0%} is bone; if it shows bone as 0, invert it"
         return [("maybe inverted", detail)]
     if small is not None and _contrast(small, mask) < _DARKER:
-        detail = (
-            f"{case.image_name}: bone is darker than its surroundings; the film may be a negative"
-        )
-        return [("maybe inverted", f"{detail}, or the mask inverted")]
+        detail = f"{case.image_name}: bone is darker than its surroundings"
+        advice = "if the film is a negative, or the mask shows bone as 0, invert it"
+        return [("maybe inverted", f"{detail}; {advice}")]
     return []
 
 

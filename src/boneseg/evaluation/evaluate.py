@@ -17,15 +17,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.drawing.html import frame, table
-from boneseg._util.files import JSON, write_table
+from boneseg._util.drawing.html import frame
+from boneseg._util.files import JSON
 from boneseg._util.text import counted, listed
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import is_among
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.pairing import MaskFile, as_compared, masks_in, may_be_mask
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
-from boneseg.evaluation.metrics import columns
 from boneseg.evaluation.scores import (
     CaseScores,
     Scores,
@@ -36,6 +35,7 @@ from boneseg.evaluation.scores import (
     summarise,
 )
 from boneseg.evaluation.statistics import Groups
+from boneseg.evaluation.tables import metrics_text, summaries_table
 from boneseg.masks.annotations import is_annotation
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.read import read_mask
@@ -89,23 +89,14 @@ class Evaluation:
         return document
 
     def table(self) -> str:
-        """Format each metric with its interval, then each body part, for a terminal."""
+        """Format the summary of each metric, then the Dice of each body part, for a terminal."""
         if not self.summary.cases:
             return self.nothing_scored
-        mean, ci95 = self.summary.mean, self.summary.ci95
-        several = len(self.summary.cases) > 1
-        width = max(10, *map(len, (*mean, *self.parts)))
         lines = [
-            f"{name:<{width}} {value:8.4f}   "
-            + (f"95 % {ci95[name][0]:.4f} to {ci95[name][1]:.4f}" if several else "one film")
-            for name, value in mean.items()
-        ]
-        lines += [
-            f"{part:<{width}} {found.mean['dice']:8.4f}   Dice of {films}"
+            f"{part:<10} {found.mean['dice']:8.4f}   Dice of {counted(len(found.cases), 'film')}"
             for part, found in self.parts.items()
-            for films in (counted(len(found.cases), "film"),)
         ]
-        return "\n".join(lines)
+        return "\n".join([metrics_text(self.summary), *lines])
 
 
 def evaluate_predictions(pairs: Iterable[Pair], groups: Groups | None = None) -> Summary:
@@ -178,16 +169,6 @@ def evaluate_model(
         return scores
 
     return replace(_evaluate(dataset, score_case), seen=tuple(known))
-
-
-def write_cases_csv(summary: Summary, path: Path) -> None:
-    """Write one row per case: its name and every score; unknown mm values are empty.
-
-    Raises OutputError where the file cannot be written.
-    """
-    heads = ["name", *columns(), "empty_prediction", "empty_truth"]
-    rows = (case.to_json() for case in summary.cases)
-    write_table(path, heads, ([row[name] for name in heads] for row in rows))
 
 
 def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluation:
@@ -317,23 +298,3 @@ def _prediction_names(case: Case) -> tuple[str, ...]:
     called = dict.fromkeys((case.name, stem_of(case.image)))  # two where the film's name is hidden
     names = (f"{name}{ending}" for name in called for ending in ("_mask", "", ".seg"))
     return tuple(map(as_compared, names))
-
-
-def summaries_table(rows: Sequence[tuple[str, Summary]]) -> str:
-    """Return the HTML of a table with one row per named summary."""
-    heads = ("", "films", "Dice", "95 %", "std", "HD95, px", "IoU")
-    cells = [
-        (
-            escape(name),
-            str(len(found.cases)),
-            f"{found.mean['dice']:.4f}",
-            f"{found.ci95['dice'][0]:.4f} to {found.ci95['dice'][1]:.4f}"
-            if len(found.cases) > 1
-            else "one film",
-            f"{found.std['dice']:.4f}",
-            f"{found.mean['hd95_px']:.2f}",
-            f"{found.mean['iou']:.4f}",
-        )
-        for name, found in rows
-    ]
-    return table(heads, cells)

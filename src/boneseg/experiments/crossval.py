@@ -7,6 +7,8 @@
     RUN/fold-N/            a training run without fold N, its bundle, and fold.json
     RUN/out_of_fold/       the probability (16 bit) and mask of each film from that bundle
     RUN/crossval.json      the metrics
+    RUN/metrics.csv        the mean, standard deviation and 95 % interval of each metric
+    RUN/cases.csv          every score of every film
     RUN/bundle/            the ensemble
 
 The best weights and the threshold of a fold are chosen on validation films from its training part,
@@ -36,6 +38,7 @@ from boneseg.dataset.splits import all_but, split_folds, units
 from boneseg.errors import DatasetError, TrainingError
 from boneseg.evaluation.calibration import Calibration, calibrate
 from boneseg.evaluation.scores import Summary, by_part, summarise
+from boneseg.evaluation.tables import write_cases_csv, write_metrics_csv
 from boneseg.evaluation.trust import Trust, trust_quality
 from boneseg.experiments.crossval_result import CrossValidation, Fold
 from boneseg.experiments.fold import (
@@ -134,6 +137,8 @@ def cross_validate(
     failed = _run_all(films, tasks, out, pool, report)
     result = _gather(films, settled, out, len(tasks), failed)
     result.document().write(out / "crossval.json")
+    write_metrics_csv(result.summary, out / "metrics.csv")
+    write_cases_csv(result.summary, out / "cases.csv")
     return result
 
 

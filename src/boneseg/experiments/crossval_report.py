@@ -14,6 +14,7 @@ from boneseg._util.drawing.charts import bars, curve, histogram, linear, scatter
 from boneseg._util.drawing.style import STYLE
 from boneseg._util.drawing.thumbnails import thumbnails
 from boneseg._util.text import counted
+from boneseg.evaluation.tables import metrics_table
 from boneseg.masks.read import read_mask
 from boneseg.training.history import read_curve
 from boneseg.training.report import (
@@ -39,6 +40,7 @@ def write_crossval_report(path: Path, result: CrossValidation) -> None:
         f"<h1>{escape(title)}</h1>",
         _headline(result),
         _caveats(result),
+        f'<h2>Scores of all films</h2><div class="scroll">{metrics_table(result.summary)}</div>',
         _folds(result),
         _charts(result),
         f"<h2>Worst films</h2>{legend()}",

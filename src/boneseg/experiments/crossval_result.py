@@ -14,8 +14,8 @@ from boneseg.bundle.store import Bundle
 from boneseg.dataset.case import Case
 from boneseg.dataset.load import Film
 from boneseg.evaluation.calibration import Calibration
-from boneseg.evaluation.evaluate import summaries_table
 from boneseg.evaluation.scores import CaseScores, Summary, summarise
+from boneseg.evaluation.tables import metrics_text, summaries_table
 from boneseg.evaluation.trust import Trust
 from boneseg.recipes.recipe import SettledRecipe
 from boneseg.training.history import read_curve
@@ -160,7 +160,7 @@ class CrossValidation:
         return self.document().model_dump()
 
     def table(self) -> str:
-        """Format folds, body parts and all films, one line each, for a terminal."""
+        """Format folds, body parts and all films, then each metric, for a terminal."""
         rows = [("", "films", "Dice", "std", "HD95 px", "restarts")]
         for fold in self.folds:
             rows.append(_row(f"fold {fold.number}", fold.summary, str(fold.restarts)))
@@ -171,9 +171,7 @@ class CrossValidation:
         lines = [
             f"{a:<12} {b:>6} {c:>8} {d:>8} {e:>8} {f:>9}".rstrip() for a, b, c, d, e, f in rows
         ]
-        low, high = self.summary.ci95["dice"]
-        lines.append(f"95 % interval of the mean Dice: {low:.4f} to {high:.4f}")
-        return "\n".join(lines)
+        return "\n".join([*lines, "", metrics_text(self.summary)])
 
 
 def _fold_summary(fold: Fold) -> FoldSummary:

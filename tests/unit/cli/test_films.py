@@ -77,7 +77,7 @@ def test_findings_are_printed_even_if_their_file_cannot_be_written(
     nowhere = tmp_path / "nowhere"
     for words, told in (
         (("check", films, "--sheet", nowhere / "sheet.png"), "12 pairs"),
-        (("evaluate", films, "--model", run, "--out", nowhere / "cases.csv"), "dice"),
+        (("evaluate", films, "--model", run, "--out", nowhere / "cases.csv"), "Dice"),
     ):
         done = boneseg(*words)
         assert done.returncode == 1

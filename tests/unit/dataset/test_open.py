@@ -13,7 +13,8 @@ from PIL import Image
 from boneseg.dataset.load import fingerprint, read_films
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, UsageError
-from boneseg.evaluation.evaluate import evaluate_masks, write_cases_csv
+from boneseg.evaluation.evaluate import evaluate_masks
+from boneseg.evaluation.tables import write_cases_csv
 from tests.support.datasets import folder, paired
 
 

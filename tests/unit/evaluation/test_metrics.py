@@ -12,9 +12,10 @@ from numpy.testing import assert_allclose
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from boneseg.errors import MaskError, UsageError
-from boneseg.evaluation.evaluate import Evaluation, write_cases_csv
+from boneseg.evaluation.evaluate import Evaluation
 from boneseg.evaluation.metrics import DIAGONAL, METRICS, MaskPair, columns, metric
 from boneseg.evaluation.scores import CaseScores, score, summarise
+from boneseg.evaluation.tables import write_cases_csv
 from boneseg.training.report import case_table
 
 OVERLAPS = ("dice", "iou", "precision", "recall")

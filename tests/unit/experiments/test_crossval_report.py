@@ -14,6 +14,7 @@ def test_the_report_shows_folds_and_worst_films(done: CrossValidation, tmp_path:
     page = (tmp_path / "report.html").read_text()
     assert all(f"fold {number}" in page for number in (1, 2, 3))
     assert page.count('class="case"') == 10
+    assert all(f"<tr><th>{name}</th>" in page for name in ("IoU", "HD95, px", "NSD"))
     assert "http" not in page.replace("http-equiv", "")
 
 

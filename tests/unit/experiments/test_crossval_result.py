@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -34,3 +35,12 @@ def test_crossval_json_holds_its_figures(done: CrossValidation) -> None:
     assert document["mean"]["dice"] == pytest.approx(done.summary.mean["dice"])
     assert [fold["films"] for fold in document["folds"]] == [len(f.cases) for f in done.folds]
     assert document["failed_folds"] == []
+
+
+def test_its_tables_hold_the_figures_of_all_films(done: CrossValidation) -> None:
+    with (done.out / "metrics.csv").open() as file:
+        metrics = {row["metric"]: row for row in csv.DictReader(file)}
+    assert float(metrics["iou"]["mean"]) == done.summary.mean["iou"]
+    with (done.out / "cases.csv").open() as file:
+        assert [row["name"] for row in csv.DictReader(file)] == sorted(done.films)
+    assert f"{done.summary.std['hd95_px']:.2f}" in done.table().partition("HD95, px")[2]

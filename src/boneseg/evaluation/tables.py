@@ -1,0 +1,84 @@
+"""Tables of scores, for a terminal, a page and a spreadsheet program.
+
+print(metrics_text(summary))
+write_metrics_csv(summary, Path("metrics.csv"))  # a row a metric
+write_cases_csv(summary, Path("cases.csv"))      # a row a film
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from boneseg._util.drawing.html import table
+from boneseg._util.files import write_table
+from boneseg.evaluation.metrics import METRICS, columns
+from boneseg.evaluation.scores import Summary
+
+METRIC_HEADS = ("metric", "mean", "std", "95 % interval of the mean")
+
+
+def metrics_text(summary: Summary) -> str:
+    """Format mean, standard deviation and 95 % interval of each metric, for a terminal."""
+    rows = [METRIC_HEADS, *_metric_rows(summary)]
+    width = max(len(name) for name, *_ in rows)
+    return "\n".join(f"{name:<{width}} {a:>8} {b:>8}   {c}" for name, a, b, c in rows)
+
+
+def metrics_table(summary: Summary) -> str:
+    """The HTML of the table of `metrics_text`."""
+    rows = [(escape(name), *cells) for name, *cells in _metric_rows(summary)]
+    return table(METRIC_HEADS, rows)
+
+
+def _metric_rows(summary: Summary) -> list[tuple[str, str, str, str]]:
+    """Title, mean, standard deviation and 95 % interval of each metric, as text."""
+    several, rows = len(summary.cases) > 1, []
+    for name, mean in summary.mean.items():
+        digits = METRICS[name].digits
+        low, high = (f"{end:.{digits}f}" for end in summary.ci95[name])
+        std = f"{summary.std[name]:.{digits}f}" if several else "–"
+        interval = f"{low} to {high}" if several else "one film"
+        rows.append((METRICS[name].title, f"{mean:.{digits}f}", std, interval))
+    return rows
+
+
+def summaries_table(rows: Sequence[tuple[str, Summary]]) -> str:
+    """Return the HTML of a table with one row per named summary."""
+    heads = ("", "films", "Dice", "95 %", "std", "HD95, px", "IoU")
+    cells = [
+        (
+            escape(name),
+            str(len(found.cases)),
+            f"{found.mean['dice']:.4f}",
+            f"{found.ci95['dice'][0]:.4f} to {found.ci95['dice'][1]:.4f}"
+            if len(found.cases) > 1
+            else "one film",
+            f"{found.std['dice']:.4f}",
+            f"{found.mean['hd95_px']:.2f}",
+            f"{found.mean['iou']:.4f}",
+        )
+        for name, found in rows
+    ]
+    return table(heads, cells)
+
+
+def write_metrics_csv(summary: Summary, path: Path) -> None:
+    """Write one row per metric: mean, sample standard deviation, ends of the 95 % interval.
+
+    Raises OutputError where the file cannot be written.
+    """
+    heads = ["metric", "mean", "std", "ci95_low", "ci95_high"]
+    rows = ([name, m, summary.std[name], *summary.ci95[name]] for name, m in summary.mean.items())
+    write_table(path, heads, rows)
+
+
+def write_cases_csv(summary: Summary, path: Path) -> None:
+    """Write one row per case: its name and every score; unknown mm values are empty.
+
+    Raises OutputError where the file cannot be written.
+    """
+    heads = ["name", *columns(), "empty_prediction", "empty_truth"]
+    rows = (case.to_json() for case in summary.cases)
+    write_table(path, heads, ([row[name] for name in heads] for row in rows))
