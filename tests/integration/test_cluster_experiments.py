@@ -48,7 +48,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterPool]:
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("films")
-    simulate(folder, 12, seed=3, size=(64, 64))
+    simulate(folder, 20, seed=3, size=(64, 64))
     return open_dataset(folder)
 
 
