@@ -37,11 +37,10 @@ def _document(rng: random.Random, document: Any) -> bytes:
     """A JSON document with some of its values replaced, removed, moved or repeated."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         places: list[tuple[Any, Any]] = []
-        stack = [document]
+        stack = [document] if isinstance(document, dict | list) else []
         while stack and len(places) < 5000:
             one = stack.pop()
-            keys = one.keys() if isinstance(one, dict) else range(len(one))
-            for key in keys if isinstance(one, dict | list) else ():
+            for key in one.keys() if isinstance(one, dict) else range(len(one)):
                 places.append((one, key))
                 if isinstance(one[key], dict | list):
                     stack.append(one[key])

@@ -27,7 +27,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -379,7 +379,9 @@ class Honest:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(
+    folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The address of a server on a folder, and its process; its log goes to a file beside."""
     (folder / "images").mkdir(parents=True)
     for name in ("hand", "knee"):
@@ -388,7 +390,7 @@ def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         film.save(folder / "images" / f"{name}.png")
     log = folder / "log.txt"
     with log.open("wb") as lines:
-        server = subprocess.Popen([*COMMAND, "--data", str(folder)], stderr=lines)
+        server = subprocess.Popen([*COMMAND, "--data", str(folder)], stderr=lines, env=env)
     try:
         while "the light box: " not in log.read_text():
             if server.poll() is not None:

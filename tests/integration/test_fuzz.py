@@ -71,6 +71,7 @@ def test_values_within_a_document_are_replaced() -> None:
     rng, document = random.Random(0), b'{"a": [1, {"b": "c"}], "d": null}'
     found = {mutate(rng, [document]) for _ in range(200)}
     assert sum(one.startswith(b"{") and one.endswith(b"}") for one in found) > 50
+    assert len({mutate(rng, [b"[]"]) for _ in range(200)}) > 20
 
 
 def test_a_foreign_exception_and_two_lines_are_findings(
