@@ -22,6 +22,18 @@ DRAWN = """(() => {
     return data.reduce((sum, value, i) => sum + (i % 4 === 3 && value > 0), 0);
 })()"""
 
+# Whether a long name and its area are within their line of the legend.
+HELD = """(() => {
+    const line = document.querySelector("#bones-legend li").cloneNode(true);
+    line.childNodes[1].textContent = "cervical spine";
+    line.querySelector("span").textContent = "1234567 mm²";
+    document.getElementById("bones-legend").append(line);
+    const bottom = (one) => one.getBoundingClientRect().bottom;
+    const held = bottom(line.querySelector("span")) <= bottom(line) + 1;
+    line.remove();
+    return held;
+})()"""
+
 # Whether there is bone in the middle of the tibia and of the femur.
 ROWS = """[100, 20].map((y) => Boolean(lightbox.editor.mask.values[y * 120 + 60] & 1))"""
 
@@ -41,6 +53,7 @@ def test_a_switch_shows_the_bones_in_colours_with_a_legend(
         page.wait("document.querySelectorAll('#bones-legend i').length === 2")
         lines = page.tab.locator("#bones-legend li").all_inner_texts()
         assert [line.split()[0] for line in lines] == ["femur", "tibia"]
+        assert page.tab.evaluate(HELD)
         page.wait(f"{DRAWN} > 100")
         outlines = page.tab.evaluate(DRAWN)
         page.tab.hover("#bones-legend li")

@@ -155,7 +155,7 @@ def test_two_clicks_on_a_known_size_calibrate_the_film(
     page.tab.keyboard.press("m")
     page.drag((50, 60), (80, 100))
     page.tab.locator("#measures [data-part=kind]").select_option("calibrate")
-    click(page, (20, 50), (70, 50))
+    click(page, (50, 60), (80, 100))  # along the length, whose ends stay
     page.tab.fill("#calibrate [name=size]", "25")
     page.tab.fill("#calibrate [name=what]", "steel ball")
     page.tab.click("#calibrate .primary")

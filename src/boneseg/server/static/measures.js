@@ -73,7 +73,8 @@ export class Measures {
 
   press(there, pointer = "mouse") {
     const place = this.#onFilm(there);
-    const held = this.drawing ? null : this.#near(place, pointer);
+    const draws = this.drawing || this.kind === "calibrate"; // often along a length that is there already
+    const held = draws ? null : this.#near(place, pointer);
     if (held) {
       this.held = held;
       return;
