@@ -18,6 +18,7 @@ Code = tuple[str, str]  # value and meaning in SNOMED CT
 
 _HAND, _FOOT = ("85562004", "Hand"), ("56459004", "Foot")
 _HUES, _STEP, _FIRST = 12, 5, 3  # of the colour wheel: from one bone to the next, of the first one
+_TURN = 10  # of the hues of the second twelve bones, so that no two bones that touch share one
 _LIGHTNESS = (0.65, 0.42)
 
 
@@ -68,8 +69,7 @@ def concept_of(name: str) -> Concept:
 def colour_of(name: str) -> tuple[int, int, int]:
     """The colour of a bone, always the same: red, green and blue, 0 to 255."""
     place = _PLACES.get(name, len(CONCEPTS))
-    lightness = _LIGHTNESS[place // _HUES % len(_LIGHTNESS)]
-    red, green, blue = colorsys.hls_to_rgb(
-        (place * _STEP + _FIRST) % _HUES / _HUES, lightness, 0.75
-    )
+    lap = place // _HUES
+    hue = (place * _STEP + lap * _TURN + _FIRST) % _HUES / _HUES
+    red, green, blue = colorsys.hls_to_rgb(hue, _LIGHTNESS[lap % len(_LIGHTNESS)], 0.75)
     return round(255 * red), round(255 * green), round(255 * blue)

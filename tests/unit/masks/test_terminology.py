@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
+from itertools import pairwise
+
 import pytest
 from pydicom.sr.codedict import codes
 
@@ -62,6 +65,28 @@ def test_phalanges_of_hand_and_foot_differ_by_region() -> None:
 
 def test_another_name_is_bone() -> None:
     assert concept_of("os cordis") == BONE == Concept(codes.SCT.Bone.value, codes.SCT.Bone.meaning)
+
+
+TOUCHING = (
+    ("skull", "mandible", "cervical spine", "thoracic spine", "lumbar spine", "sacrum", "hip bone"),
+    ("lumbar spine", "hip bone", "femur", "sacrum"),
+    ("thoracic spine", "ribs", "sternum", "clavicle", "scapula", "humerus", "ribs", "scapula"),
+    ("humerus", "radius", "ulna", "humerus"),
+    ("ulna", "carpals", "radius"),
+    ("carpals", "metacarpals", "phalanges"),
+    ("femur", "patella", "tibia", "femur", "fibula", "tibia", "tarsals", "fibula"),
+    ("tarsals", "metatarsals", "toes"),
+)
+
+
+def test_bones_that_touch_differ_in_hue() -> None:
+    def hue(name: str) -> float:
+        red, green, blue = colour_of(name)
+        return colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)[0]
+
+    for one, other in (pair for chain in TOUCHING for pair in pairwise(chain)):
+        apart = abs(hue(one) - hue(other))
+        assert min(apart, 1 - apart) > 0.15, (one, other)
 
 
 def test_no_two_bones_have_the_same_colour() -> None:

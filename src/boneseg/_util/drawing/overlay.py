@@ -74,8 +74,9 @@ def named_picture(
         if name and mask.any():
             row, column = _inside(mask)
             at = min(max(column, len(name) * size // 4), pixels.shape[1] - len(name) * size // 4)
+            pale = tuple((255 + value) // 2 for value in colour)  # dark letters could not be read
             pen.text(
-                (at, row), name, colour, font, "mm", stroke_width=max(1, size // 8), stroke_fill=0
+                (at, row), name, pale, font, "mm", stroke_width=max(1, size // 8), stroke_fill=0
             )
     return image
 

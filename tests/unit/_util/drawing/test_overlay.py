@@ -56,5 +56,7 @@ def test_each_bone_has_its_colour_and_its_name() -> None:
     assert tuple(plain[20, 30]) == (76, 0, 0)  # the tint
     changed = np.argwhere((named != plain).any(axis=2))
     assert len(changed) and abs(changed.mean(axis=0) - (44.5, 34.5)).max() < 3
+    letters = named[(named != plain).any(axis=2)]
+    assert letters[:, 1].max() > 100  # paler than the bone
     empty = named_picture(pixels, [("ribs", red, np.zeros_like(femur))])
     assert not np.asarray(empty).any()
