@@ -39,7 +39,7 @@ Call = Callable[..., Answer]
 
 
 def without_progress(stderr: str) -> list[str]:
-    progress = ("engine: ", "segmenting ", "train", "review: ", "unsuitable: ")
+    progress = ("engine: ", "segmenting ", "segmented ", "train", "review: ", "unsuitable: ")
     return [line for line in stderr.splitlines() if not line.startswith(progress)]
 
 

@@ -14,8 +14,11 @@ from boneseg._util.console import say
 from boneseg._util.text import one_line
 
 if TYPE_CHECKING:  # slow to import
+    from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
+
+_WIDTH = 16  # of the bar, in characters: half of a narrow terminal is left for the note
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -32,7 +35,9 @@ class Progress(AbstractContextManager["Progress"]):
 
     def __enter__(self) -> Self:
         if sys.stderr is not None and sys.stderr.isatty():
-            bar = _bar()
+            from rich.console import Console
+
+            bar = _bar(Console(stderr=True))
             bar.start()
             self._shown = bar, bar.add_task(self.title, total=1.0, note="")
         return self
@@ -65,15 +70,17 @@ class Progress(AbstractContextManager["Progress"]):
             self._shown[0].stop()
 
 
-def _bar() -> Bar:
-    from rich.console import Console
+def _bar(console: Console) -> Bar:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # cut, instead of the bar
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(_WIDTH),
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-        console=Console(stderr=True),
+        TextColumn("{task.fields[note]}", markup=False, table_column=rest),
+        console=console,
+        expand=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -182,9 +183,19 @@ def segment(
             f"{counted(hidden, 'film')} named by a hash of the content: the file name contains the "
             "patient's name, ID, birth date or accession number; --keep-names keeps it"
         )
+    if len(results) > 1:
+        say(_summary(results, folder))
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0
+
+
+def _summary(results: Sequence[Result], folder: Path) -> str:
+    """What all results come to: which verdicts, what failed, and where the output is."""
+    verdicts = Counter(result.verdict for result in results if not result.error)
+    found = [f"{verdicts[one]} {one}" for one in ("good", "review", "unsuitable") if verdicts[one]]
+    words = f": {', '.join(found)}; see {folder}" if found else ""
+    return f"segmented {verdicts.total()} of {counted(len(results), 'film')}{words}"
 
 
 def _result(result: Result) -> str:

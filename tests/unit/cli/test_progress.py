@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
-from boneseg.cli.progress import Progress
+import pytest
+from rich.console import Console
+
+from boneseg.cli.progress import Progress, _bar
 
 
 def test_progress_in_a_log_is_short_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,6 +21,14 @@ def test_progress_in_a_log_is_short_and_complete(capsys: pytest.CaptureFixture[s
     assert 50 < len(lines) <= 102
     assert "100%  step 5000" in lines[-2]
     assert lines[-1] == "error: one film is damaged"
+
+
+def test_a_narrow_terminal_shows_bar_and_share_beside_a_long_note() -> None:
+    written = io.StringIO()
+    with _bar(Console(width=80, file=written, force_terminal=True, color_system=None)) as bar:
+        bar.add_task("segmenting", total=2, completed=1, note="film " * 30)
+    line = next(one for one in written.getvalue().splitlines() if "segmenting" in one)
+    assert "segmenting ━━━" in line and " 50% " in line and "film film film" in line
 
 
 def test_restarted_work_is_reported_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,8 @@ def test_segment_tells_what_a_film_shows_and_what_its_mask_is_worth(tmp_path: Pa
     assert blank["projection"] is None and blank["trust"] < 0.5
     assert blank["reason"] in blank["warning"] and "does not look like" in blank["reason"]
     assert "; not a radiograph; unsuitable, trust" in done.stderr
+    last = f"segmented 2 of 2 films: 1 good, 1 unsuitable; see {tmp_path / 'out'}"
+    assert done.stderr.splitlines()[-1] == last
 
 
 def test_segment_reports_films_in_the_output_folder(tmp_path: Path) -> None:
