@@ -55,7 +55,7 @@ def test_a_verb_without_its_libraries_names_the_extra(tmp_path: Path) -> None:
         call = [BASE, "-c", "from boneseg.cli import main; main()", *words]
         ended = subprocess.run(call, capture_output=True, text=True)
         assert ended.returncode == 1
-        assert ended.stderr.splitlines()[-1].endswith(f"pip install 'boneseg[{extra}]'")
+        assert ended.stderr.splitlines()[-1].endswith(f'pip install "boneseg[{extra}]"')
         assert "Traceback" not in ended.stderr
 
 

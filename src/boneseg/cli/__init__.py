@@ -52,7 +52,7 @@ def _run() -> int:
         status = error.exit_status
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(error.name or "")
-        advice = f"{error.name} is not installed; pip install 'boneseg[{extra}]'"
+        advice = f'{error.name} is not installed; pip install "boneseg[{extra}]"'
         logs.error(advice if extra else unexpected("boneseg", error))
         status = 1
     except BrokenPipeError:  # the reader of stdout has closed it

@@ -150,7 +150,7 @@ def check_installed(words: str) -> None:
     """Raise ServiceError if an error of a worker is that it has no boneseg."""
     if "No module named" in words and "boneseg" in words:
         raise ServiceError(
-            "a worker cannot import boneseg; pip install 'boneseg[cluster]' on every machine"
+            'a worker cannot import boneseg; pip install "boneseg[cluster]" on every machine'
         )
 
 

@@ -60,7 +60,7 @@ def test_a_missing_library_is_named_with_its_extra(missing: str) -> None:
     call = [sys.executable, "-c", code, "serve"]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"error: {missing} is not installed; pip install 'boneseg[serve]'\n"
+    assert done.stderr == f'error: {missing} is not installed; pip install "boneseg[serve]"\n'
 
 
 def test_addresses_other_than_loopback_require_a_token() -> None:
