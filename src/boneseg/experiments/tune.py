@@ -61,6 +61,7 @@ from boneseg.training.train import train
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
 Report = Callable[[int, Check], None]  # the trial, from 1; 0 is the base
 Ending = tuple[float | None, Check | None]  # Dice, None where pruned; and the last check
@@ -187,9 +188,7 @@ def _tasks(search: _Search) -> Iterator[TrialTask]:
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     distributions = {name: _distribution(one) for name, one in search.space.items()}
     for _ in range(search.trials - len(done)):
-        study.sampler = TPESampler(
-            seed=base.run.seed + 7919 * len(study.get_trials(deepcopy=False))
-        )
+        study.sampler = TPESampler(seed=base.run.seed + 7919 * len(_kept(study)))
         trial = study.ask(distributions)
         try:
             recipe = varied(base, trial.params)
@@ -200,6 +199,14 @@ def _tasks(search: _Search) -> Iterator[TrialTask]:
         yield TrialTask(
             trial.number + 1, folder, recipe, search.threads, search.place, trial._trial_id
         )
+
+
+def _kept(study: Study) -> list[FrozenTrial]:
+    """All trials but the interrupted ones, which are tried again as further trials."""
+    from optuna.trial import TrialState
+
+    states = [state for state in TrialState if state != TrialState.FAIL]
+    return study.get_trials(deepcopy=False, states=states)
 
 
 def _distribution(one: Range | Choices) -> BaseDistribution:
@@ -269,12 +276,12 @@ def _trials(study: Study) -> tuple[TrialResult, ...]:
     finished = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
     return tuple(
         TrialResult(
-            number=trial.number + 1,
+            number=number,
             settings=trial.params,
             dice=trial.value if trial.state == TrialState.COMPLETE else None,
             state=trial.state.name.lower(),
         )
-        for trial in finished
+        for number, trial in enumerate(finished, start=1)
     )
 
 

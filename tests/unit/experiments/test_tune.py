@@ -63,7 +63,7 @@ class KilledError(BaseException):
     """As a kill would: it passes by every handler of errors."""
 
 
-def test_a_killed_search_resumes_its_unfinished_trial(
+def test_a_killed_search_ends_as_if_it_had_not_been_killed(
     phantoms: Dataset, base: Recipe, tmp_path: Path
 ) -> None:
     def kill(trial: int, check: Check) -> None:
@@ -71,9 +71,11 @@ def test_a_killed_search_resumes_its_unfinished_trial(
             raise KilledError
 
     with pytest.raises(KilledError):
-        tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, report=kill)
-    found = tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, resume=True)
-    assert len(found.trials) == 3
+        tune_recipe(phantoms, base, tmp_path / "killed", trials=3, space=SPACE, report=kill)
+    found = tune_recipe(phantoms, base, tmp_path / "killed", trials=3, space=SPACE, resume=True)
+    undisturbed = tune_recipe(phantoms, base, tmp_path / "undisturbed", trials=3, space=SPACE)
+    assert found.trials == undisturbed.trials
+    assert [trial.number for trial in found.trials] == [1, 2, 3]
 
 
 def test_too_few_films_to_hold_some_back_are_refused(
