@@ -21,6 +21,7 @@ A leg whose hip or ankle is not on the film has no suggestion.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,17 @@ def suggested(mask: Mask) -> list[tuple[Point, Point, Point]]:
             hip, knee, ankle = (((x + left) * step, y * step) for x, y in points)
             found.append((hip, knee, ankle))
     return found
+
+
+def without_fibula(mask: Mask, bones: Mapping[str, Mask]) -> Mask:
+    """A mask without the named fibula, which widens the tibia's shaft where it touches it.
+
+    bones: masks by name of the same film, or none; all bool, H x W.
+    """
+    if (fibula := bones.get("fibula")) is None:
+        return mask
+    others = [bone for name, bone in bones.items() if name in ("femur", "tibia")]
+    return np.asarray(mask & ~(fibula & ~np.any([np.zeros_like(mask), *others], axis=0)))
 
 
 def medial_side(mask: Mask, hip: Point, knee: Point) -> Side | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg.inference.engine import Engine
-from boneseg.masks.measures.alignment import medial_side, suggested
+from boneseg.masks.measures.alignment import medial_side, suggested, without_fibula
 from boneseg.masks.measures.geometry import Measure, Point, Side
 from boneseg.masks.measures.table import MeasuredFilm, write_measures
 from boneseg.radiograph.calibration import calibration_of
@@ -23,7 +23,7 @@ from boneseg.server.workers.tasks import Task, drawn_mask
 class SuggestAlignment(Task[list[Measure]]):
     """The alignment of each whole leg in a mask of `shape` (height, width).
 
-    mask: its file, or gzipped bits.
+    mask: its file, or gzipped bits. The fibula that the model names is left out of it.
     """
 
     mask: Path | bytes
@@ -31,9 +31,13 @@ class SuggestAlignment(Task[list[Measure]]):
 
     def run(self, engine: Engine) -> list[Measure]:
         mask = drawn_mask(self.mask, self.shape, self.name)
+        legs = suggested(mask)
+        if legs and engine.bundle.card.bones is not None:
+            bones = engine.find(read_radiograph(self.path)).bones
+            legs = suggested(without_fibula(mask, bones)) or legs
         return [
             Measure("alignment", points, suggested=True, medial=medial_side(mask, *points[:2]))
-            for points in suggested(mask)
+            for points in legs
         ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from boneseg.masks.measures.alignment import medial_side, suggested
+from boneseg.masks.measures.alignment import medial_side, suggested, without_fibula
 from boneseg.masks.measures.geometry import signed_deviation
 
 HIP, KNEE, ANKLE = (160.0, 130.0), (112.0, 420.0), (104.0, 705.0)
@@ -101,3 +101,14 @@ def test_what_is_no_leg_has_no_suggestion() -> None:
     assert suggested(np.ones((300, 200), bool)) == []
     rng = np.random.default_rng(0)
     assert suggested(rng.random((400, 100)) > 0.5) == []
+
+
+def test_a_named_fibula_does_not_move_the_ankle() -> None:
+    alone = leg(pelvis=True)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
+    fibula = (np.abs(columns - 88) < 7) & (rows > 560) & (rows < 715)
+    touching = alone | fibula
+    bones = {"fibula": fibula, "tibia": alone & (rows > 450), "femur": alone & (rows < 450)}
+    assert np.array_equal(without_fibula(touching, bones), alone)
+    assert suggested(without_fibula(touching, bones)) == suggested(alone)
+    assert without_fibula(touching, {"femur": alone}) is touching
