@@ -90,6 +90,7 @@ class Card:
     versions: dict[str, str]  # of Python and the libraries
     licence: str = "as its training data allow"  # of the weights
     bones: CardBones | None = None  # the network that names bones, if there is one
+    made: str = ""  # ISO 8601 date, of models that are published: a training is the same every day
     files: dict[str, str] = field(default_factory=dict)  # name: SHA-256
     card_sha256: str = ""  # of this card, except this field
 

@@ -28,7 +28,7 @@ BUNDLED, GIVEN = "bundled", "given"
 class Model:
     """A model that can be chosen, with its figures.
 
-    id: BUNDLED, GIVEN, or the number of its retraining. made: UTC, ISO 8601; None where unknown.
+    id: BUNDLED, GIVEN, or the number of its retraining. made: ISO 8601, UTC; None where unknown.
     films: that it was trained with. dice: on `scoring` held-out films of this folder, drawn or
     corrected by a person; `before`: of the model that it was trained from. All None where unknown.
     """
@@ -59,7 +59,8 @@ class Models:
         found = [self._trained(run) for run in self.runs.finished()]
         if self.given is not None and not any(model.is_at(self.given) for model in found):
             found.append(Model(GIVEN, "given at the start", self.given, films=_films(self.given)))
-        return [*found, Model(BUNDLED, "bundled", bundled(), films=_films(bundled()))]
+        made = load_bundle(bundled()).card.made or None
+        return [*found, Model(BUNDLED, "bundled", bundled(), made, _films(bundled()))]
 
     def find(self, model: str) -> Model:
         """The model with an id. Raises NotFoundError."""

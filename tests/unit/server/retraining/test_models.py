@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_the_newest_retraining_is_first_and_the_bundled_model_last(runs: Runs) -
     assert (first.id, first.films, first.dice) == ("1", 10, None)
     assert third.made is not None and third.made.endswith("+00:00")
     assert (last.id, last.path) == ("bundled", bundled())
+    assert last.made is not None and date.fromisoformat(last.made) > date(2026, 1, 1)
     assert third.is_at(runs.root / "0003" / "bundle") and not third.is_at(bundled())
 
 
