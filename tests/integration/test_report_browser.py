@@ -48,8 +48,9 @@ def drawn(shot: np.ndarray) -> float:
 
 
 def test_the_report_is_drawn_in_light_and_dark(page: Path, tmp_path: Path) -> None:
-    light = picture(page, tmp_path)
-    dark = picture(page, tmp_path, "--blink-settings=preferredColorScheme=0")
+    whole = "--window-size=1000,2600"  # the curves are below the tables
+    light = picture(page, tmp_path, whole)
+    dark = picture(page, tmp_path, whole, "--blink-settings=preferredColorScheme=0")
     assert light[2, 2].min() > 230
     assert dark[2, 2].max() < 60
     for shot in (light, dark):
