@@ -242,10 +242,14 @@ def prepare_process() -> None:
 def descendants(process: int) -> Iterator[int]:
     """A process and all below it."""
     yield process
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
+    try:
+        threads = list(Path(f"/proc/{process}/task").iterdir())
+    except OSError:  # it has just ended
+        return
+    for thread in threads:
         try:
-            below = children.read_text().split()
-        except OSError:  # the thread has ended
+            below = (thread / "children").read_text().split()
+        except OSError:
             continue
         for child in below:
             yield from descendants(int(child))
