@@ -36,8 +36,8 @@ demo: setup
 # Coverage adds half to the CPU time of Python code; `make test COVERAGE=` omits it. Files go to the
 # workers in the order of tests/conftest.py, and not those with most tests first.
 COVERAGE ?= --cov --cov-report=term
-# Two more than there are cores: tests wait for servers, browsers and processes.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# One more than there are cores: tests wait for servers, browsers and processes.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: setup base
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE)
 
