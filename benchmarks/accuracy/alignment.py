@@ -20,8 +20,9 @@ from boneseg.bundle.store import load_bundle
 from boneseg.dataset.open import open_dataset
 from boneseg.evaluation.statistics import bootstrap_ci95
 from boneseg.inference.engine import Engine
-from boneseg.masks.measures.alignment import suggested, without_fibula
-from boneseg.masks.measures.geometry import signed_deviation
+from boneseg.inference.finding import Finding
+from boneseg.masks.measures.alignment import suggested, suggested_by_names
+from boneseg.masks.measures.geometry import Point, signed_deviation
 from boneseg.radiograph.read import read_radiograph
 
 
@@ -34,9 +35,7 @@ def main() -> None:
     for case in dataset.cases:
         film = read_radiograph(case.image)
         drawn, finding = suggested(case.read_mask(film.shape)), engine.find(film)
-        found = suggested(finding.mask)
-        if found:
-            found = suggested(without_fibula(finding.mask, finding.bones)) or found
+        found = suggested_in(finding)
         lacking["drawn"] += not drawn
         lacking["suggested"] += not found and bool(drawn)
         if drawn and found:
@@ -49,6 +48,10 @@ def main() -> None:
     print(f"median {np.median(size):.2f}, 90 % below {np.quantile(size, 0.9):.2f}")
     print(f"bias {np.mean(errors):+.2f}; up to 1 degree: {np.mean(size <= 1):.0%}")
     print("mean distance across the leg, px: hip {:.1f}, knee {:.1f}, ankle {:.1f}".format(*aside))
+
+
+def suggested_in(finding: Finding) -> list[tuple[Point, Point, Point]]:
+    return suggested_by_names(finding.mask, lambda: finding.bones)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from boneseg._util.console import say
 from boneseg._util.text import counted
-from boneseg.cli.common import print_json
+from boneseg.cli.common import check_without_cluster, print_json
 from boneseg.cli.progress import Progress as Bar
 from boneseg.errors import UsageError
 
@@ -88,9 +88,7 @@ def task_pool(
     if address is None:
         from boneseg._util.pools import local_pool
 
-        for word, given in (("--checkpoints", checkpoints), ("--worker-cores", cores)):
-            if given is not None:
-                raise UsageError(f"{word}: needs --cluster")
+        check_without_cluster({"--checkpoints": checkpoints, "--worker-cores": cores})
         yield local_pool(parallel)
         return
     if parallel != 1:

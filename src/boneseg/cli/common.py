@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +78,13 @@ OverlaySize = Annotated[
 
 def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
+
+
+def check_without_cluster(options: Mapping[str, object]) -> None:
+    """Raise UsageError for an option, by its name, that was given and only serves a cluster."""
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{option}: needs --cluster")
 
 
 def refuse_other_ending(word: str, path: Path | None, ending: str) -> None:

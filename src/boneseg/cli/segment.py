@@ -25,6 +25,7 @@ from boneseg.cli.common import (
     Model,
     OverlaySize,
     WorkerCores,
+    check_without_cluster,
     chosen_formats,
     longest_side,
     print_json,
@@ -129,9 +130,7 @@ def segment(
             max_failures=max_failures,
             as_json=as_json,
         )
-    for word, number in (("--max-failures", max_failures), ("--worker-cores", worker_cores)):
-        if number is not None:
-            raise UsageError(f"{word}: needs --cluster")
+    check_without_cluster({"--max-failures": max_failures, "--worker-cores": worker_cores})
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import load_bundle, without_names
     from boneseg.inference.engine import Engine

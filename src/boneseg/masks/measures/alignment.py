@@ -21,7 +21,7 @@ A leg whose hip or ankle is not on the film has no suggestion.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,17 @@ def suggested(mask: Mask) -> list[tuple[Point, Point, Point]]:
             hip, knee, ankle = (((x + left) * step, y * step) for x, y in points)
             found.append((hip, knee, ankle))
     return found
+
+
+def suggested_by_names(
+    mask: Mask, bones: Callable[[], Mapping[str, Mask]]
+) -> list[tuple[Point, Point, Point]]:
+    """As `suggested`, but without the named fibula where that leaves a leg.
+
+    bones: gives the masks of `without_fibula`; it is called only if the mask shows a whole leg.
+    """
+    legs = suggested(mask)
+    return (suggested(without_fibula(mask, bones())) or legs) if legs else []
 
 
 def without_fibula(mask: Mask, bones: Mapping[str, Mask]) -> Mask:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from boneseg.inference.engine import Engine
-from boneseg.masks.measures.alignment import medial_side, suggested, without_fibula
+from boneseg.masks.measures.alignment import medial_side, suggested_by_names
 from boneseg.masks.measures.geometry import Measure, Point, Side
 from boneseg.masks.measures.table import MeasuredFilm, write_measures
 from boneseg.radiograph.calibration import calibration_of
@@ -31,14 +34,16 @@ class SuggestAlignment(Task[list[Measure]]):
 
     def run(self, engine: Engine) -> list[Measure]:
         mask = drawn_mask(self.mask, self.shape, self.name)
-        legs = suggested(mask)
-        if legs and engine.bundle.card.bones is not None:
-            bones = engine.find(read_radiograph(self.path)).bones
-            legs = suggested(without_fibula(mask, bones)) or legs
+        legs = suggested_by_names(mask, lambda: self._bones(engine))
         return [
             Measure("alignment", points, suggested=True, medial=medial_side(mask, *points[:2]))
             for points in legs
         ]
+
+    def _bones(self, engine: Engine) -> Mapping[str, NDArray[np.bool_]]:
+        if engine.bundle.card.bones is None:
+            return {}
+        return engine.find(read_radiograph(self.path)).bones
 
 
 @dataclass(frozen=True)
