@@ -24,6 +24,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ class Subject:
         self.path.parent.mkdir(exist_ok=True)
         self.figures = dict.fromkeys(FIGURES, 0)
         self.seen: set[str] = set()
+        with suppress(Exception):  # imports what the reader needs, before anything is timed
+            self.path.write_bytes(self.seeds[0])
+            self.target.read(self.path)
         self.report()
 
     def check(self, data: bytes, timed: bool = True) -> None:

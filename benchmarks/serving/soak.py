@@ -13,6 +13,7 @@ with status 1 where memory grew by more than FLAT, anything is left, or a good c
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import statistics
@@ -20,21 +21,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
+from PIL import Image
 
 from benchmarks.serving import hostile_load, node_load
 from benchmarks.serving.hostile_load import MIB, Attacker, Honest, Tally, serving
 from benchmarks.serving.node_load import BadSender, GoodSender, NodeTally, archive, node, spooled
+from boneseg.inference.backends.base import KEPT
 
 FLAT = 1.05  # of the median memory of the last sixth of the time to that of the second sixth
 EVERY = 30.0  # seconds between measurements
 IDLE = 90.0  # seconds in which all is given back: connections time out after 30
 WARM = 75.0  # seconds of clients before anything is counted
+SHAPES = 2 * KEPT  # of films with which all networks that a worker keeps are loaded
 PAUSE = 0.5  # seconds between the attacks of a client, so that the clients leave some of the core
 
 
@@ -197,14 +201,23 @@ def _warm(address: str, good: Sequence[GoodSender]) -> list[str]:
         films = [row["id"] for row in client.get("/api/films").json()["films"]]
         for film in films:
             client.get(f"/api/films/{film}").raise_for_status()
-        content = (hostile_load.sample_films() / "hand.png").read_bytes()
-        for _ in range(8):
-            client.post("/api/segment", files={"file": ("hand.png", content)}).raise_for_status()
+        for film in _shapes(hostile_load.sample_films() / "hand.png"):
+            client.post("/api/segment", files={"file": ("hand.png", film)}).raise_for_status()
     for pixels in good[0].films:
         for syntax in node_load.SYNTAXES:
             good[0]._send(node_load.good_film(pixels, syntax))
     time.sleep(5)
     return films
+
+
+def _shapes(path: Path) -> Iterator[bytes]:
+    """A film in SHAPES shapes: a worker keeps a network for each of the last ones in memory."""
+    film = Image.open(path)
+    for number in range(SHAPES):
+        ratio = 5 ** (2 * number / (SHAPES - 1) - 1)  # from 1 : 5 to 5 : 1
+        content = io.BytesIO()
+        film.resize((round(300 * ratio**0.5), round(300 / ratio**0.5))).save(content, "PNG")
+        yield content.getvalue()
 
 
 Client = GoodSender | BadSender | Honest | Attacker
