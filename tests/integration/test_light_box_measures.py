@@ -213,4 +213,13 @@ def test_the_alignment_of_a_leg_is_suggested_and_corrected(browser: Any, tmp_pat
         page.wait(lambda: [one["medial"] for one in kept(folder)] == ["left"])
         mirrored = words(page)[0]
         assert "valgus" in mirrored and abs(float(mirrored.split("°")[0][4:]) + angle - 360) < 0.11
+        other_side = (70, HIP[1])  # of the shaft, as the hip of the other leg is
+        page.drag(HIP, other_side)  # the chosen side stays
+        page.wait("lightbox.measures.following.then(() => true)")
+        assert side.input_value() == "left"
+        page.drag(other_side, HIP)
+        side.select_option("right")  # as the mask shows it: the side follows
+        page.drag(HIP, other_side)
+        page.wait(lambda: side.input_value() == "left")
+        page.wait(lambda: [one["medial"] for one in kept(folder)] == ["left"])
         page.close()

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from pydicom.dataset import Dataset
+
 from boneseg._util.quiet import quiet
 from boneseg.radiograph.dicom.file import read_file
 from boneseg.radiograph.dicom.header import text_of, texts_of
@@ -34,13 +36,8 @@ def describe(path: Path) -> dict[str, str]:
     Empty for a file that is not DICOM or is damaged; never raises.
     """
     with quiet(), suppress(Exception):  # a header may be damaged anywhere
-        if not is_dicom(path):
-            return {}
-        header = read_file(path, pixels=False)
-        found = {
-            name: next((word for keyword in keywords if (word := text_of(header, keyword))), "")
-            for name, keywords in _KEYWORDS.items()
-        }
+        header = _header(path)
+        found = {name: _stated(header, name) for name in _KEYWORDS}
         return {
             name: word
             for name, word in found.items()
@@ -55,9 +52,19 @@ def stated_medial_side(path: Path) -> Literal["left", "right"] | None:
     From the laterality and the direction of the film's rows (Patient Orientation, PS3.3
     C.7.6.1.1.1). Never raises.
     """
-    side = describe(path).get("laterality")
     with quiet(), suppress(Exception):  # as above
-        rows = texts_of(read_file(path, pixels=False), "PatientOrientation")[0][:1]
+        header = _header(path)
+        side, rows = _stated(header, "laterality"), texts_of(header, "PatientOrientation")[0][:1]
         if side in ("L", "R") and rows in ("L", "R"):
             return "left" if rows == side else "right"
     return None
+
+
+def _header(path: Path) -> Dataset:
+    """The header of a DICOM film, empty of another; raises what reading it raises."""
+    return read_file(path, pixels=False) if is_dicom(path) else Dataset()
+
+
+def _stated(header: Dataset, name: str) -> str:
+    """What a header says first of a part, a view or a laterality, "" where nothing."""
+    return next((word for keyword in _KEYWORDS[name] if (word := text_of(header, keyword))), "")

@@ -98,7 +98,7 @@ class LightBox:
             self.model.path, self.api.path, most_waiting=most_waiting, workers=workers
         )
         self.retraining = Retraining(library)
-        self.models = Models(self.retraining.runs, given)
+        self.models = Models(self.retraining.runs, given and load_bundle(given).path)
         self.failures: dict[str, tuple[str, str]] = {}  # film: (stamp, reason)
         self._appearances: dict[str, tuple[str, NDArray[np.float32]]] = {}  # film: (stamp, ...)
         self._in_progress: dict[str, asyncio.Task[StoredFacts]] = {}  # segmentations
@@ -118,6 +118,11 @@ class LightBox:
     def digest(self) -> str:
         """The digest of the page's model, for the cache."""
         return self.model.card.card_sha256[:12]
+
+    @property
+    def model_name(self) -> str:
+        """The name of the page's model, as the list of models has it."""
+        return self.models.name_of(self.model.path)
 
     # -- segmenting ---------------------------------------------------------------------------
 

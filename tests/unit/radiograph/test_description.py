@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boneseg.radiograph import description
 from boneseg.radiograph.description import describe, stated_medial_side
 from tests.support.films import dicom
 
@@ -48,6 +49,17 @@ def test_the_medial_side_is_that_of_the_laterality_and_the_direction_of_the_rows
     orientation = [rows, "F"] if rows else []
     header = {"Laterality": laterality, "PatientOrientation": orientation}
     assert stated_medial_side(dicom(tmp_path / "leg.dcm", PIXELS, **header)) == side
+
+
+def test_the_medial_side_takes_one_reading_of_the_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = dicom(tmp_path / "leg.dcm", PIXELS, Laterality="R", PatientOrientation=["L", "F"])
+    read, readings = description.read_file, []
+    monkeypatch.setattr(
+        description, "read_file", lambda path, **how: readings.append(path) or read(path, **how)
+    )
+    assert stated_medial_side(film) == "right" and readings == [film]
 
 
 def test_other_files_say_nothing(tmp_path: Path) -> None:

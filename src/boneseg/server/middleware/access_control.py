@@ -98,11 +98,13 @@ class AccessControl:
         if self.token is None:
             host = _host_name(headers.get("host", ""))
             if not is_this_machine(host):
-                return 421, f"{host or 'no host'}: host is not served here; use 127.0.0.1"
+                known = "use 127.0.0.1, or start the server with --token-file to serve other names"
+                return 421, f"{host or 'no host'}: host is not served here; {known}"
         elif not (self._has_token_in_headers(headers) or self._has_token_in_url(scope)):
             return 401, "token required: open /?token=TOKEN, or send Authorization: Bearer TOKEN"
         if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
-            return 403, "cross-site request refused; open the light box itself"
+            advice = "open the light box itself; a proxy has to pass on the Host header"
+            return 403, f"cross-site request refused; {advice}"
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length[:20]) > self.max_bytes:
             return 413, too_large(self.max_bytes)

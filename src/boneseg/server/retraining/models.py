@@ -22,6 +22,7 @@ from boneseg.server.retraining.records import Run
 from boneseg.server.retraining.runs import Runs
 
 BUNDLED, GIVEN = "bundled", "given"
+_GIVEN = "given at the start"
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Models:
         """Every model, the newest retraining first, the bundled model last."""
         found = [self._trained(run) for run in self.runs.finished()]
         if self.given is not None and not any(model.is_at(self.given) for model in found):
-            found.append(Model(GIVEN, "given at the start", self.given, films=_films(self.given)))
+            found.append(Model(GIVEN, _GIVEN, self.given, films=_films(self.given)))
         made = load_bundle(bundled()).card.made or None
-        return [*found, Model(BUNDLED, "bundled", bundled(), made, _films(bundled()))]
+        return [*found, Model(BUNDLED, BUNDLED, bundled(), made, _films(bundled()))]
 
     def find(self, model: str) -> Model:
         """The model with an id. Raises NotFoundError."""
@@ -69,12 +70,25 @@ class Models:
                 return each
         raise NotFoundError(f"{model[:40]}: no such model; reload the list of models")
 
+    def name_of(self, path: Path) -> str:
+        """The name of the model at a bundle's folder, as in `all`; else its last two folders.
+
+        Reads no file, since the page asks for it every second.
+        """
+        if same_place(path, bundled()):
+            return BUNDLED
+        if self.given is not None and same_place(path, self.given):
+            return _GIVEN
+        if same_place(path.parent.parent, self.runs.root) and path.parent.name.isdigit():
+            return _title(int(path.parent.name))
+        return "/".join(path.parts[-2:])
+
     def _trained(self, run: Run) -> Model:
         path = self.runs.bundle(run)
         before, after = (run.before, run.after) if run.outcome != "unknown" else (None, None)
         return Model(
             id=str(run.number),
-            name=f"retraining {run.number}",
+            name=_title(run.number),
             path=path,
             made=_made(path),
             films=run.films,
@@ -82,6 +96,10 @@ class Models:
             before=before.dice if before is not None else None,
             scoring=run.scoring,
         )
+
+
+def _title(number: int) -> str:
+    return f"retraining {number}"
 
 
 def _made(bundle: Path) -> str | None:

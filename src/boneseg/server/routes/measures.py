@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from boneseg.errors import RadiographError
 from boneseg.masks.filenames import stem_of
-from boneseg.masks.measures.geometry import Measure
+from boneseg.masks.measures.geometry import Measure, Point, Side
 from boneseg.masks.measures.table import MeasuredFilm
 from boneseg.radiograph.calibration import Calibration
 from boneseg.radiograph.film import SPACINGS
@@ -81,10 +82,15 @@ async def save_measures(request: Request, box: Box, entry: Film) -> dict[str, ob
 
     `measures`: kind (length, angle, cobb or alignment), points (x, y in px), name, suggested:
     whether the points are still those of boneseg, and medial: of an alignment, the side of the film
-    that is medial (left, right or null), which tells varus from valgus.
+    that is medial (left, right, or null for not known), which tells varus from valgus. Where it is
+    left out, it is found as by `medial`: leave it out of points that were moved.
     """
     sent = await validated(request, Measures)
     drawn = [_measure(one) for one in sent.measures]
+    for at, one in enumerate(sent.measures):
+        if one.kind == "alignment" and "medial" not in one.model_fields_set:
+            side = await _medial_side(box, entry, *drawn[at].points[:2])
+            drawn[at] = replace(drawn[at], medial=side)
     await asyncio.to_thread(box.library.measures.write, entry.id, drawn)
     return _as_json(drawn)
 
@@ -106,12 +112,7 @@ async def medial(
 
     From the shaft of the femur in the film's mask, or else from its header.
     """
-    facts = await box.segment(entry)
-    mask, _ = await asyncio.to_thread(newest_mask, box, entry)
-    shape, hip, knee = (facts.height, facts.width), (hip_x, hip_y), (knee_x, knee_y)
-    return {
-        "medial": await box.run(FindMedialSide(entry.image, entry.name, mask, shape, hip, knee))
-    }
+    return {"medial": await _medial_side(box, entry, (hip_x, hip_y), (knee_x, knee_y))}
 
 
 @router.get("/api/films/{film}/measures/download", response_class=Response)
@@ -152,6 +153,13 @@ async def remove_calibration(box: Box, entry: Film) -> dict[str, object]:
     """Return to the spacing that the film states, if any."""
     await asyncio.to_thread(box.library.calibrate, entry, None)
     return box.row(entry).to_json()
+
+
+async def _medial_side(box: LightBox, entry: Entry, hip: Point, knee: Point) -> Side | None:
+    facts = await box.segment(entry)
+    mask, _ = await asyncio.to_thread(newest_mask, box, entry)
+    shape = facts.height, facts.width
+    return await box.run(FindMedialSide(entry.image, entry.name, mask, shape, hip, knee))
 
 
 async def _measured(box: LightBox, entry: Entry, drawn: list[Measure]) -> MeasuredFilm:

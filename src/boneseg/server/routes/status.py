@@ -40,6 +40,7 @@ def health(request: Request, box: Box) -> dict[str, object]:
         "deaths": box.jobs.deaths,
         "upload_bytes": request.app.state.max_bytes,
         "model": {
+            "name": box.model_name,
             "digest": box.digest,
             "threshold": card.threshold,
             "bones": list(card.bones.names) if card.bones else [],

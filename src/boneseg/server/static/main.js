@@ -295,7 +295,8 @@ function showServer() {
   $("folder").textContent = server.folder ?? "Nothing is saved: this light box has no data folder";
   $("folder").classList.toggle("warn", !panel.keeps);
   $("train-open").hidden = !panel.keeps;
-  $("model").textContent = `model ${server.model.digest.slice(0, 6)}`;
+  $("model").textContent = `model: ${server.model.name}`;
+  $("model").title = `its card begins with SHA-256 ${server.model.digest}`;
   panel.show();
 }
 

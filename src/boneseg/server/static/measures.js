@@ -20,6 +20,7 @@ export class Measures {
     this.kind = "length";
     this.drawing = null; // {kind, points} of a measure that lacks points
     this.held = null; // {measure, at} of a point that is dragged
+    this.following = null; // the last request for a medial side: the next waits for it
     this.onchange = () => {};
     this.oncalibrated = () => {}; // (row)
     this.#build();
@@ -96,8 +97,11 @@ export class Measures {
   release(there) {
     const place = there && this.#onFilm(there);
     if (this.held) {
+      const { measure } = this.held;
+      const before = this.sheet.now[this.all.indexOf(measure)]?.points;
       this.held = null;
       this.changed();
+      this.#followLeg(measure, before);
       return;
     }
     const { drawing } = this;
@@ -147,19 +151,23 @@ export class Measures {
   add(measure) {
     this.all.push(measure);
     this.changed();
-    if (measure.kind === "alignment") this.#findMedialSide(measure);
+    this.#followLeg(measure, null);
   }
 
-  // Without it varus cannot be told from valgus.
-  async #findMedialSide(measure) {
-    try {
-      const medial = await api.medialSide(this.film, measure.points);
-      if (!medial || measure.medial || !this.all.includes(measure)) return;
-      measure.medial = medial;
+  // The medial side of the leg that an alignment is on now, without which varus cannot be told from valgus. One
+  // that a person has chosen, against what the film shows, stays. before: the points until now, null if it is new.
+  #followLeg(measure, before) {
+    if (measure.kind !== "alignment") return;
+    const { film } = this;
+    const side = async (points) => points && (await api.medialSide(film, points));
+    const sides = Promise.all([side(before), side(measure.points)]);
+    const follow = ([was, now]) => {
+      if (measure.medial !== was || was === now || !this.all.includes(measure)) return;
+      measure.medial = now;
       this.#settle();
-    } catch (error) {
-      this.notify(error.message, "error");
-    }
+    };
+    const inOrder = Promise.allSettled([this.following, sides]).then(() => sides.then(follow));
+    this.following = inOrder.catch((error) => this.notify(error.message, "error"));
   }
 
   remove(measure) {

@@ -36,7 +36,7 @@ class SuggestAlignment(Task[list[Measure]]):
         mask = drawn_mask(self.mask, self.shape, self.name)
         legs = suggested_by_names(mask, lambda: self._bones(engine))
         return [
-            Measure("alignment", points, suggested=True, medial=medial_side(mask, *points[:2]))
+            Measure("alignment", points, suggested=True, medial=_side(mask, self.path, *points[:2]))
             for points in legs
         ]
 
@@ -50,7 +50,7 @@ class SuggestAlignment(Task[list[Measure]]):
 class FindMedialSide(Task[Side | None]):
     """The side of a film that is medial for the leg with this hip and knee; None if not known.
 
-    mask: as in `SuggestAlignment`; where it shows no femur, the film's header may say it.
+    mask: as in `SuggestAlignment`.
     """
 
     mask: Path | bytes
@@ -60,7 +60,12 @@ class FindMedialSide(Task[Side | None]):
 
     def run(self, engine: Engine) -> Side | None:
         mask = drawn_mask(self.mask, self.shape, self.name)
-        return medial_side(mask, self.hip, self.knee) or stated_medial_side(self.path)
+        return _side(mask, self.path, self.hip, self.knee)
+
+
+def _side(mask: NDArray[np.bool_], film: Path, hip: Point, knee: Point) -> Side | None:
+    """The medial side by the mask; where it shows no femur, the film's header may say it."""
+    return medial_side(mask, hip, knee) or stated_medial_side(film)
 
 
 @dataclass(frozen=True)

@@ -63,3 +63,17 @@ def test_a_model_that_is_not_there_is_refused(runs: Runs) -> None:
     assert Models(runs).find("1").name == "retraining 1"
     with pytest.raises(NotFoundError, match="2: no such model"):
         Models(runs).find("2")
+
+
+def test_a_model_in_use_has_the_name_of_the_list_without_reading_it(
+    runs: Runs, tmp_path: Path
+) -> None:
+    listed = Models(runs, tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    paths = [bundled(), tmp_path / "other", runs.root / "0003" / "bundle"]
+    assert [listed.name_of(path) for path in paths] == [
+        "bundled",
+        "given at the start",
+        "retraining 3",
+    ]
+    assert listed.name_of(tmp_path / "first" / "bundle") == "first/bundle"  # of an earlier start

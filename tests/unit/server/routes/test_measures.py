@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -105,3 +106,25 @@ def test_the_medial_side_of_a_hand_is_not_known(client: TestClient, place: str) 
     assert client.get(f"{place}/medial", params=centres).json() == {"medial": None}
     refused = client.get(f"{place}/medial", params=centres | {"hip_x": "nan"})
     assert refused.status_code == 400 and "hip_x" in refused.json()["error"]
+
+
+def test_a_medial_side_that_is_left_out_is_that_of_the_leg_with_the_points(
+    client: TestClient, box: LightBox
+) -> None:
+    film = client.get(f"/api/films/{client.get('/api/films').json()['films'][1]['id']}").json()
+    place, height, width = f"/api/films/{film['id']}", film["height"], film["width"]
+    legs = np.zeros((height, width), bool)
+    legs[:, [5, width - 5]] = True  # the outer shafts of both legs, 5 % of a femur from its axis
+    bits = np.packbits(legs).tobytes()
+    headers = {"content-type": "application/octet-stream", "if-match": film["revision"]}
+    assert client.put(f"{place}/mask", content=bits, headers=headers).is_success
+    length = 100
+    found = []
+    for x in (10, width - 10):
+        leg = {"kind": "alignment", "points": [[x, 5], [x, 5 + length], [x, 6 + length]]}
+        answer = client.put(f"{place}/measures", json={"measures": [leg]})
+        found.append(answer.json()["measures"][0]["medial"])
+        stated = client.put(f"{place}/measures", json={"measures": [leg | {"medial": None}]})
+        assert stated.json()["measures"][0]["medial"] is None
+    assert found == ["right", "left"]
+    client.put(f"{place}/measures", json={"measures": []})

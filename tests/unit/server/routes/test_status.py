@@ -19,7 +19,7 @@ def test_health_tells_version_folder_queue_and_model(client: TestClient, box: Li
     assert health["folder"] == box.library.name
     assert (health["waiting"], health["deaths"]) == (0, 0)
     assert health["upload_bytes"] == 4 * 2**20
-    assert health["model"]["digest"] == box.digest
+    assert (health["model"]["digest"], health["model"]["name"]) == (box.digest, "bundled")
     assert health["training"] is None
 
 
