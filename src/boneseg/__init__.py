@@ -6,7 +6,8 @@
     film = boneseg.read_radiograph("knee.dcm")
     mask = engine.segment(film)                 # bool, height x width, True = bone
 
-Names are imported on first use, so `import boneseg` is fast and does not need torch.
+Names are imported on first use, so `import boneseg` is fast and does not need torch. Those of an
+extra that is not installed raise ModuleNotFoundError, which says what to install.
 """
 
 from __future__ import annotations
@@ -101,7 +102,14 @@ def __getattr__(name: str) -> object:
         return version("boneseg")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'boneseg' has no attribute {name!r}")
-    return getattr(import_module(f"boneseg.{_HOME_OF[name]}"), name)
+    try:
+        return getattr(import_module(f"boneseg.{_HOME_OF[name]}"), name)
+    except ModuleNotFoundError as error:
+        from boneseg._util.extras import advice
+
+        if (words := advice(error)) is None:
+            raise
+        raise ModuleNotFoundError(words, name=error.name) from None
 
 
 def __dir__() -> list[str]:

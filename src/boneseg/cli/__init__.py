@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from boneseg._util import logs, runtime
+from boneseg._util import extras, logs, runtime
 from boneseg.cli.arguments import plain_arguments
 from boneseg.cli.verbs import VERBS, verb
 from boneseg.errors import BonesegError, unexpected
@@ -19,14 +19,6 @@ ADDRESS_SPACE = {
     **dict.fromkeys(TRAINING, 3_000_000_000),
 }
 STOPPED = 130  # exit status after Ctrl-C
-EXTRAS = {  # the extra that installs an optional library
-    **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), "train"),
-    "trimesh": "simulate",
-    "nncf": "int8",
-    **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), "serve"),
-    **dict.fromkeys(("pynetdicom", "httpx"), "pacs"),
-    **dict.fromkeys(("ray", "fsspec", "pyarrow"), "cluster"),
-}
 
 
 def main() -> None:
@@ -51,9 +43,7 @@ def _run() -> int:
         logs.error(str(error))
         status = error.exit_status
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(error.name or "")
-        advice = f'{error.name} is not installed; pip install "boneseg[{extra}]"'
-        logs.error(advice if extra else unexpected("boneseg", error))
+        logs.error(extras.advice(error) or unexpected("boneseg", error))
         status = 1
     except BrokenPipeError:  # the reader of stdout has closed it
         status = 1

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from boneseg._util.logs import log
+from boneseg.pacs.identifiers import film_name
 from boneseg.pacs.node.listener import TIMEOUT, disconnect, limit_connection
 from boneseg.pacs.node.peer import Peer
 from boneseg.pacs.node.spool import Spool
@@ -89,10 +92,11 @@ class Sender:
             return "is out of resources"
         if status == SUCCESS or status in WARNINGS:
             self._spool.done(path)
+            log.info(f"{_film_of(found)}: {self._to} has accepted its segmentation")
         else:
             log.error(
-                f"{self._to}: rejected a segmentation ({status:04X}H); moved to "
-                f"{self._spool.folder / 'failed'}"
+                f"{_film_of(found)}: {self._to} rejected its segmentation ({status:04X}H); "
+                f"moved to {self._spool.folder / 'failed'}"
             )
             self._spool.fail(path)
         return None
@@ -103,3 +107,11 @@ class Sender:
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         self._stopped.wait(pause)  # not shortened by a new film
         return 0
+
+
+def _film_of(segmentation: Dataset) -> str:
+    """The name in messages of the film that was segmented."""
+    with suppress(AttributeError, IndexError):
+        (film,) = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        return film_name(str(film.ReferencedSOPInstanceUID))
+    return "a film"

@@ -6,6 +6,7 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 
+from boneseg.pacs.identifiers import film_name
 from boneseg.pacs.node.node import Node
 from boneseg.pacs.node.peer import Peer
 from boneseg.pacs.node.spool import Spool
@@ -16,10 +17,10 @@ from tests.support.node import until
 @pytest.mark.parametrize(
     ("statuses", "words", "left"),
     [
-        ([0x0000], None, []),
-        ([0xB000], None, []),  # a warning: it is stored
+        ([0x0000], "has accepted its segmentation", []),
+        ([0xB000], "has accepted its segmentation", []),  # a warning: it is stored
         ([0xA700, 0x0000], "is out of resources; trying again in 1 s", []),
-        ([0xC000], "rejected a segmentation (C000H)", ["failed"]),
+        ([0xC000], "rejected its segmentation (C000H)", ["failed"]),
     ],
 )
 def test_every_response_of_an_archive_is_handled(tmp_path, engine, lines, statuses, words, left):
@@ -40,6 +41,8 @@ def test_every_response_of_an_archive_is_handled(tmp_path, engine, lines, status
     finally:
         server.shutdown()
     assert next(answers, None) is None
-    assert words is None or any(words in line for line in lines)
+    assert any(words in line for line in lines)
+    sent = film_name(str(pydicom.dcmread(film).SOPInstanceUID))
+    assert any(sent in line and "its segmentation" in line for line in lines)
     kept = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
     assert [path.parent.name for path in kept] == left
