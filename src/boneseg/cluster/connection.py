@@ -13,8 +13,10 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from traceback import walk_tb
 
 import ray
+import ray._private.node
 import ray._private.worker
 from ray.exceptions import RayTaskError
 
@@ -54,20 +56,34 @@ def _connect(address: str, cores: int | None) -> None:
         return
     for tries in range(1, STARTS + 1):
         try:
-            ray.init(
-                "local",
-                num_cpus=cores or os.cpu_count(),
-                object_store_memory=OBJECTS,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _system_config={"worker_niceness": 0},  # 15 by default: starved beside other work
-            )
+            with started_or_ended():
+                ray.init(
+                    "local",
+                    num_cpus=cores or os.cpu_count(),
+                    object_store_memory=OBJECTS,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _system_config={"worker_niceness": 0},  # 15 by default: starved by other work
+                )
             return
         except Exception as error:
             ray.shutdown()
             if SLOW not in str(error) or tries == STARTS:
                 raise
+
+
+@contextmanager
+def started_or_ended() -> Iterator[None]:
+    """End the processes of a node that fails to start, such as its gcs_server: Ray leaves them."""
+    try:
+        yield
+    except Exception as error:
+        for frame, _ in walk_tb(error.__traceback__):
+            node = frame.f_locals.get("self")
+            if isinstance(node, ray._private.node.Node):
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
+        raise
 
 
 def _check_address(address: str) -> None:

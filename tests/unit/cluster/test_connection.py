@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +36,26 @@ def test_where_no_cluster_answers_the_error_is_one_line_at_once() -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(ServiceError, match="no cluster answers"), connected(address):
         pass
+
+
+def test_nothing_is_left_of_a_cluster_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+
+    def fail(_: object) -> None:
+        found.extend(children())
+        raise OSError("of Ray")
+
+    monkeypatch.setattr("ray._private.node.Node.start_ray_processes", fail)
+    with pytest.raises(ServiceError, match="Ray cannot connect"), connected("local", 1):
+        pass
+    assert any("gcs_server" in one for one in found)
+    assert not any("gcs_server" in one for one in children())
+
+
+def children() -> list[str]:
+    """The programs that this process has started and that run."""
+    numbers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [Path(f"/proc/{number}/cmdline").read_text() for number in numbers]
 
 
 def test_a_head_node_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
