@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,13 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec import AbstractFileSystem
 
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.batch import segment_files
 from boneseg.inference.engine import Engine
 from boneseg.masks.read import read_mask
-from tests.support.cluster import archive, cluster, masks, rows, s3_server
+from tests.support.cluster import archive, cluster, masks, rows
+from tests.support.s3 import Server, s3_server
 
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
@@ -33,7 +36,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def server() -> Iterator[Server]:
+    """What S3 is in this process, and in those that it starts."""
+    with s3_server() as server, pytest.MonkeyPatch.context() as changed:
+        for name, value in server.environment.items():
+            changed.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def address(server: Server) -> Iterator[str]:
     with cluster() as address:
         yield address
 
@@ -138,34 +150,51 @@ def test_a_job_whose_driver_is_killed_goes_on_where_it_was(address: str, tmp_pat
     assert not list((tmp_path / "out").rglob("journal/*/*.json"))
 
 
-def test_films_and_results_may_lie_in_a_bucket(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_films_and_results_may_lie_in_a_bucket_which_fills_in_the_middle_of_a_job(
+    address: str, server: Server, tmp_path: Path
 ) -> None:
     import s3fs
 
-    archive(tmp_path / "films", 5)
-    with s3_server() as server:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "boneseg")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-the-test")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        bucket = s3fs.S3FileSystem(endpoint_url=server)
-        bucket.mkdir("hospital")
-        bucket.put(str(tmp_path / "films"), "hospital/films", recursive=True)
-        words = ["segment", "s3://hospital/films", "--cluster", "local", "--worker-cores", 1]
-        ran = boneseg(*words, "--out", "s3://hospital/out", "--format", "mask")
-        _, told = ran.communicate()
-        assert ran.returncode == 0, told
-        missing = boneseg(*words, "--out", "s3://other/out")
-        _, refused = missing.communicate()
-        assert missing.returncode == 1
-        assert "s3://other/out/job" in refused and len(refused.splitlines()) == 1
-        bucket.get("hospital/out", str(tmp_path / "out"), recursive=True)
-    assert "secret-of-the-test" not in told + refused
-    assert len(masks(tmp_path / "out")) == 5
+    archive(tmp_path / "films", 8)
+    bucket = s3fs.S3FileSystem(endpoint_url=server.url)
+    bucket.mkdir("hospital")
+    bucket.put(str(tmp_path / "films"), "hospital/films", recursive=True)
+    words = ["segment", "s3://hospital/films", "--worker-cores", 1, "--format", "mask"]
+    missing = boneseg(*words, "--cluster", address, "--out", "s3://other/out")
+    _, refused = missing.communicate()
+    assert missing.returncode == 1
+    assert "s3://other/out/job" in refused and len(refused.splitlines()) == 1
+    words += ["--out", "s3://hospital/out"]
+    server.room(8)
+    first = boneseg(*words, "--cluster", address)
+    _, filled = first.communicate()
+    server.room(None)
+    errors = [line for line in filled.splitlines() if not line.startswith("segmenting")]
+    assert first.returncode == 1 and len(errors) == 1, filled
+    assert "s3://hospital/out/" in errors[0]
+    assert "cannot be written (the bucket is full, or its quota is used up)" in errors[0]
+    kept = versions(bucket)
+    second = boneseg(*words, "--cluster", "local")
+    _, told = second.communicate()
+    assert second.returncode == 0, told
+    before = int(re.findall(r"(\d+) done before", told)[0])
+    assert before >= 2 and f"{8 - before} films, 0 failed" in told
+    unchanged = [mask for mask, version in versions(bucket).items() if kept.get(mask) == version]
+    assert len(unchanged) >= before
+    bucket.get("hospital/out", str(tmp_path / "out"), recursive=True)
+    assert "secret-of-the-test" not in refused + filled + told
+    assert len(rows(tmp_path / "out")) == len(masks(tmp_path / "out")) == 8
     assert all(
         str(row["source"]).startswith("s3://hospital/films/") for row in rows(tmp_path / "out")
     )
+    assert not list((tmp_path / "out").rglob("journal/*/*.json"))
+
+
+def versions(bucket: AbstractFileSystem) -> dict[str, object]:
+    """When each mask in the bucket was written."""
+    bucket.invalidate_cache()
+    places = bucket.find("hospital/out/masks", detail=True)
+    return {name: facts["LastModified"] for name, facts in places.items()}
 
 
 def test_too_many_failures_end_a_job_and_keep_its_rows(address: str, tmp_path: Path) -> None:

@@ -1,11 +1,8 @@
-"""A Ray cluster of two cores, archives of simple films, and an S3 server."""
+"""A Ray cluster of two cores, and archives of simple films."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +21,8 @@ def cluster(cores: int = 2) -> Iterator[str]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
+    from boneseg.cluster.connection import started_or_ended
+
     settings = {
         "num_cpus": cores,
         "object_store_memory": OBJECTS,
@@ -32,7 +31,8 @@ def cluster(cores: int = 2) -> Iterator[str]:
     }
     for tries in range(4):
         try:
-            running = Cluster(initialize_head=True, head_node_args=settings)
+            with started_or_ended():
+                running = Cluster(initialize_head=True, head_node_args=settings)
             break
         except Exception as error:  # after 30 s, which a busy machine may need
             if "timed out during startup" not in str(error) or tries == 3:
@@ -68,26 +68,3 @@ def masks(out: Path) -> dict[str, np.ndarray]:
         if place:
             found[Path(str(row["source"])).name] = np.asarray(Image.open(out / place))
     return found
-
-
-@contextmanager
-def s3_server() -> Iterator[str]:
-    """The URL of an S3 server, in a process of its own."""
-    words = (
-        "import sys, json; from moto.server import ThreadedMotoServer; "
-        "server = ThreadedMotoServer('127.0.0.1', 0); server.start(); "
-        "print(json.dumps(server.get_host_and_port()), flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        assert server.stdout is not None
-        lines = iter(server.stdout.readline, b"")
-        host, port = json.loads(next(line for line in lines if line.startswith(b"[")))
-        try:
-            yield f"http://{host}:{port}"
-        finally:
-            server.kill()

@@ -26,7 +26,14 @@ from boneseg.errors import OutputError, RadiographError, UsageError
 
 T = TypeVar("T")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
-_FULL = {"QuotaExceeded", "QuotaExceededException", "InsufficientStorage", "XMinioStorageFull", 507}
+_FULL = {  # codes of AWS and Ceph, of MinIO, and the HTTP status
+    "QuotaExceeded",
+    "QuotaExceededException",
+    "InsufficientStorage",
+    "XMinioStorageFull",
+    "XMinioAdminBucketQuotaExceeded",
+    507,
+}
 _DENIED = ("NoCredentialsError", "PartialCredentialsError", "PermissionError", "RefreshError")
 
 

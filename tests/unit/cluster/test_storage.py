@@ -63,6 +63,7 @@ class RefusalError(Exception):
         (RefusalError(response={"Error": {"Code": "QuotaExceeded"}}), "the bucket is full"),
         (RefusalError(response={"ResponseMetadata": {"HTTPStatusCode": 507}}), "is full"),
         (RefusalError(code=507), "the bucket is full"),
+        (RefusalError(response={"Error": {"Code": "XMinioAdminBucketQuotaExceeded"}}), "is full"),
         (RefusalError(status=403), "access is denied"),
         (RefusalError(code=401), "access is denied"),
         (OSError(errno.EIO, "secret of the library"), "Input/output error"),
