@@ -111,8 +111,11 @@ def _reason(error: Exception) -> str:
     return f"Ray cannot connect ({type(error).__name__}); check the cluster with ray status"
 
 
-def check_head() -> None:
-    """Raise ServiceError if the head node is gone: Ray would wait for it, and end the process."""
+def check_head(again: str = "the command again") -> None:
+    """Raise ServiceError if the head node is gone: Ray would wait for it, and end the process.
+
+    again: what to start after the cluster, for the message.
+    """
     address = ray.get_runtime_context().gcs_address
     host, _, port = address.rpartition(":")
     for _ in range(TRIES):
@@ -122,7 +125,7 @@ def check_head() -> None:
         time.sleep(PAUSE)
     raise ServiceError(
         f"the head node of the cluster at {address} no longer answers; what is done is kept: "
-        "start the cluster and the command again"
+        f"start the cluster, and {again}"
     )
 
 

@@ -115,7 +115,7 @@ class _Run(Generic[S, T, R]):
 
     def results(self) -> Iterator[tuple[T, R | TrainingError]]:
         while True:
-            check_head()
+            check_head("the command again with --resume")
             while len(self.running) < room(self.cores) and (job := self._next()):
                 self._start(job)
             if not self.running:
