@@ -51,6 +51,9 @@ SHELL = (
     "torchrun",
     "docker",
     "kubectl",
+    "openssl",
+    "useradd",
+    "install",
 )
 SMALL = {  # what an option of a page becomes here, so that its command takes a second
     "--minutes": ("--epochs", "1"),
@@ -172,10 +175,10 @@ def _run(words: Sequence[str], *, parse_only: bool) -> None:
                 assert set(extras) <= PROJECT["optional-dependencies"].keys()
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    elif words[0] == "chmod":
+    elif words[0] == "chmod" and not parse_only:
         subprocess.run(words, check=True)
     else:
-        assert words[0] in SHELL, f"a page shows {words[0]}, which no test runs"
+        assert Path(words[0]).name in SHELL, f"a page shows {words[0]}, which no test runs"
         if "boneseg" in words[:-1]:  # started by another command
             _boneseg(words[words.index("boneseg") + 1 :], parse_only=True)
 
