@@ -14,6 +14,8 @@ import boneseg
 from scripts.reference.fields import annotation, fields
 from scripts.reference.markdown import code, escaped, joined, table
 
+_LONGEST = 60  # characters of a default value that a signature shows
+
 PUBLIC = (  # headings of the Python page, and the exported names below them
     ("Segment", ("Engine", "Finding", "Radiograph", "read_radiograph")),
     ("Masks and scores", ("read_mask", "write_mask", "score", "Scores")),
@@ -104,7 +106,8 @@ def _signature(name: str, function: object) -> str:
         if parameter.annotation is not parameter.empty:
             word += f": {annotation(parameter.annotation)}"
         if parameter.default is not parameter.empty:
-            word += f" = {parameter.default!r}"
+            value = repr(parameter.default)
+            word += f" = {value if len(value) <= _LONGEST else '...'}"
         words.append(word)
     returned = signature.return_annotation
     arrow = f" -> {annotation(returned)}"
