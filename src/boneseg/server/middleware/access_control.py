@@ -4,7 +4,7 @@
     origin    requests that change something are accepted from the light box itself and from
               programs, not from other sites (Fetch Metadata, Origin header)
     token     required on every address except loopback, and everywhere if one is set: a cookie for
-              the page, "Authorization: Bearer" for programs
+              the page, set by its form or by /?token=..., "Authorization: Bearer" for programs
     size      a request whose Content-Length is too large is refused; body_limits.py has the rest
 
 Every response carries a content security policy that lets the page reach only this server.
@@ -12,6 +12,7 @@ Every response carries a content security policy that lets the page reach only t
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -25,13 +26,14 @@ from boneseg.server.middleware.body_limits import too_large
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE = "boneseg-token"
+LOGIN_BYTES, LOGIN_SECONDS = 4 * 2**10, 10.0
 PROBES = frozenset(("/livez", "/readyz"))  # of Kubernetes, which has no token
 LOGIN_FORM = b"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>boneseg light box</title>
 <h1>boneseg light box</h1>
-<form action="/">
+<form action="/" method="post">
 <label>Token <input type="password" name="token" autofocus required></label>
 <button>Open</button>
 </form>
@@ -82,11 +84,12 @@ class AccessControl:
                 sent.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refusal = self._refusal(scope, headers)
+        admitted = self._is_login(scope) and await self._has_token_in_form(receive)
+        refusal = None if admitted else self._refusal(scope, headers)
         if refusal is not None:
             page = scope["path"] == "/" and "text/html" in headers.get("accept", "")
             await _refuse(guarded_send, *refusal, form=page)
-        elif self._has_token_in_url(scope):
+        elif admitted or self._has_token_in_url(scope):
             await self._store_token(guarded_send)
         else:
             await self.app(scope, receive, guarded_send)
@@ -124,6 +127,22 @@ class AccessControl:
         if self.token is None or scope["path"] != "/" or scope["method"] != "GET":
             return False
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
+        return self._is_token(given[0])
+
+    def _is_login(self, scope: Scope) -> bool:
+        """Whether a request is that of the form, which keeps the token out of logs of addresses."""
+        return self.token is not None and scope["path"] == "/" and scope["method"] == "POST"
+
+    async def _has_token_in_form(self, receive: Receive) -> bool:
+        """Whether the body is a form with the token; no more is read than such a form has."""
+        body, more = b"", True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOGIN_SECONDS):
+                while more and len(body) <= LOGIN_BYTES:
+                    message = await receive()
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+        given = parse_qs(body.decode("latin-1")).get("token", [""])
         return self._is_token(given[0])
 
     def _is_token(self, given: str) -> bool:

@@ -75,6 +75,21 @@ def test_cookies_of_other_programs_do_not_prevent_access(box: LightBox, theirs: 
     assert client.get("/api/health", headers={"cookie": theirs}).status_code == 401
 
 
+def test_the_form_sends_the_token_outside_the_address(box: LightBox) -> None:
+    client = TestClient(create_app(box, token="s3&ret"), base_url="https://films.example")
+    assert (
+        '<form action="/" method="post">' in client.get("/", headers={"accept": "text/html"}).text
+    )
+    sent = {"origin": "null", "accept": "text/html"}  # as browsers send it without a referrer
+    for wrong in ("other", "", "s3&ret" + 9000 * "x"):
+        refused = client.post("/", data={"token": wrong}, headers=sent)
+        assert refused.status_code == 401 and "<form" in refused.text
+    welcome = client.post("/", data={"token": "s3&ret"}, headers=sent, follow_redirects=False)
+    assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
+    assert client.get("/api/health").status_code == 200  # by the cookie
+    assert client.post("/", headers=sent).status_code == 403  # any other is as before
+
+
 def test_probes_need_neither_token_nor_host_name(box: LightBox) -> None:
     """Kubernetes asks by the address of the pod. They say nothing about films or versions."""
     app = create_app(box, token="s3cret")
