@@ -78,7 +78,7 @@ release: $(RELEASE)
 	$(SBOM) environment dist/base --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-base.cdx.json
 	rm -rf dist/base
 	$(SBOM) requirements locks/container.txt --pyproject pyproject.toml --output-file dist/boneseg-$(VERSION)-container.cdx.json
-	-$(BIN)/pip-audit --disable-pip --requirement locks/development.txt
+	-$(BIN)/pip-audit --strict --disable-pip --requirement locks/development.txt
 	$(BIN)/python -m scripts.try_release dist/*.whl $(TRY)
 
 clean:

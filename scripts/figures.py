@@ -107,8 +107,9 @@ def output_of(command: str) -> str | None:
         return None
     _, *words = shlex.split(command)  # python
     started = time.monotonic()
+    print(f"{command}: ", end="", flush=True)  # some take minutes
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
-    print(f"{command}: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{time.monotonic() - started:.0f} s", flush=True)
     if done.returncode:
         print(done.stderr[-2000:], file=sys.stderr)
     return done.stdout
