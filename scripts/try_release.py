@@ -102,16 +102,20 @@ TRIALS: dict[str, Callable[[Installed], None]] = {
 
 
 def run(*words: object, status: int = 0) -> str:
-    """Run a command outside the repository; what it printed. Raises FailedError."""
-    done = subprocess.run(
-        list(map(str, words)),
-        cwd=tempfile.gettempdir(),
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    """Run a command in an empty folder; what it printed. Raises FailedError.
+
+    Modules beside it would be imported instead of those that are installed.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=empty,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
     if done.returncode != status:
         raise FailedError((done.stdout.strip().splitlines() or ["it printed nothing"])[-1])
     return done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -90,7 +91,9 @@ def test_a_token_file_has_one_line(tmp_path: Path, content: bytes) -> None:
         chosen_token(None, tmp_path, {})
 
 
-def test_a_conflict_of_tokens_has_status_2(tmp_path: Path) -> None:
-    done = refused("--port", 0, "--token", "a", "--token-file", secret_file(tmp_path))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+def test_a_conflict_of_tokens_has_status_2_and_is_a_record_of_the_log(tmp_path: Path) -> None:
+    tokens = ("--token", "a", "--token-file", secret_file(tmp_path))
+    done = refused("--port", 0, *tokens, "--log-format", "json")
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["level"] == "ERROR"
     assert "s3cret" not in done.stderr
