@@ -126,8 +126,8 @@ def simulated(engine: Engine, data: Path, count: int) -> dict[str, list[float]]:
     groups = {part: [part] for part in sorted(scores)}
     groups |= {"arms and legs": [*ARMS & set(scores), *LEGS & set(scores)], "all": list(scores)}
     for name, parts in groups.items():
-        values = [dice for part in parts for dice in scores[part]]
-        print(f"| {name} | {len(values)} | {np.mean(values):.3f} | {np.median(values):.3f} |")
+        if values := [dice for part in parts for dice in scores[part]]:
+            print(f"| {name} | {len(values)} | {np.mean(values):.3f} | {np.median(values):.3f} |")
     return scores
 
 
