@@ -51,10 +51,10 @@ class Installed:
             raise FailedError("segment wrote no mask")
 
     def train(self, *words: str) -> None:
-        settings = [word for setting in (*TINY, *words) for word in ("--set", setting)]
+        settings = [word for setting in TINY for word in ("--set", setting)]
         self.run("boneseg", "simulate", "--out", self.work / "data", "--count", "6", "--size", "64")
         data = (self.work / "data", "--out", self.work / "run")
-        self.run("boneseg", "train", *data, "--epochs", "1", *settings)
+        self.run("boneseg", "train", *data, "--epochs", "1", *settings, *words)
 
     def serve(self) -> None:
         call = [self.bin / "boneseg", "serve", "--data", self.work, "--port", "0"]
@@ -97,7 +97,7 @@ TRIALS: dict[str, Callable[[Installed], None]] = {
     "cluster": lambda one: one.segment("--cluster", "local"),
     "gdcm": lambda one: print(end=one.run("python", "-c", "import gdcm")),
     "int8": lambda one: print(end=one.run("python", "-c", "import nncf")),
-    "all": lambda one: one.train("run.precision=int8"),
+    "all": lambda one: one.train("--precision", "int8"),
 }
 
 

@@ -14,7 +14,13 @@ from boneseg.inference.engine import Engine
 from boneseg.masks.measures.geometry import Measure
 from boneseg.masks.measures.table import MeasuredFilm
 from boneseg.server.encoding import packed_mask
-from boneseg.server.workers.measuring import ReportMeasures, SuggestAlignment, encoded_table
+from boneseg.server.workers.measuring import (
+    FindMedialSide,
+    ReportMeasures,
+    SuggestAlignment,
+    encoded_table,
+)
+from tests.support.films import dicom
 from tests.support.readings import dicom_film
 
 NO_ENGINE = cast("Engine", None)  # a mask is enough
@@ -28,6 +34,14 @@ def test_a_mask_without_a_leg_has_no_alignment(tmp_path: Path) -> None:
     assert gzip.decompress(packed)
     task = SuggestAlignment(tmp_path / "hand.png", "hand", packed, (60, 80))
     assert task.run(NO_ENGINE) == []
+
+
+def test_the_header_says_which_side_is_medial_where_the_mask_shows_no_femur(tmp_path: Path) -> None:
+    header = {"Laterality": "R", "PatientOrientation": ["L", "F"]}
+    film = dicom(tmp_path / "leg.dcm", np.zeros((60, 80), np.uint16), **header)
+    blank = packed_mask(np.zeros((60, 80), bool))
+    task = FindMedialSide(film, "leg", blank, (60, 80), (40, 5), (40, 50))
+    assert task.run(NO_ENGINE) == "right"
 
 
 def test_a_report_has_the_calibration_of_its_film(tmp_path: Path) -> None:
