@@ -81,6 +81,7 @@ def test_a_manifest_gives_one_row_a_film_and_the_masks_of_segment(
     assert {name for name, row in found.items() if row["error"]} == {
         "bad.png", "none.png", "list.csv, row 11"}  # fmt: skip
     assert "there is no such file" in str(found["none.png"]["error"])
+    assert "list.csv, row 11: the row names no film" in told
     assert "Traceback" not in told
     assert found["copy.png"]["digest"] == found[films[0].name]["digest"]
     segment_files(films, tmp_path / "alone", Engine(), formats=["mask"])

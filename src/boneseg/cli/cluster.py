@@ -66,7 +66,8 @@ def segment_on_cluster(
         def report(progress: Progress, row: Row | None) -> None:
             if row is not None and row.error:
                 bar.say(f"error: {row.source}: {row.error}")
-            bar.at(progress.done / progress.total, _words(progress))
+            if progress.total:  # 0 while films are listed
+                bar.at(progress.done / progress.total, _words(progress))
 
         done = segment_archive(
             inputs, job, bundle, address, max_failures=max_failures, report=report

@@ -25,6 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from boneseg._util.files import read_json
 from boneseg._util.lock import sole_writer
+from boneseg._util.text import counted
 from boneseg.bundle.store import Bundle
 from boneseg.cluster.connection import cause, connected
 from boneseg.cluster.crew import Batch, Crew, Member
@@ -97,7 +98,7 @@ def segment_archive(
     with guard, ledger() as films:
         job = _with_formats_before(job, out)
         results, progress = Results(out, job.results, Journal(out, job.key)), Progress()
-        _list(inputs, job.formats, films, results, progress)
+        _list(inputs, job.formats, films, results, progress, report)
         settings = asdict(job) | {"out": public_url(job.out)}
         out.write(job.settings_file, json.dumps(settings, indent=2).encode())
         if not progress.total:
@@ -128,6 +129,7 @@ def _list(
     films: Ledger,
     results: Results,
     progress: Progress,
+    report: Report | None = None,
 ) -> None:
     """Fill the ledger with the films that have no result yet; bad rows of manifests have one."""
     for source, digest in results.resume(formats):
@@ -140,9 +142,12 @@ def _list(
     for entry in list_films(inputs, results.out.url):
         name = public_url(entry.source)
         if entry.error is not None:
-            results.add(Row(name, error=entry.error))
+            row = Row(name, error=entry.error)
+            results.add(row)
             progress.failed += 1
             progress.done += 1
+            if report:
+                report(progress, row)
             continue
         known = films.add(name, entry.source)
         progress.there += known is Known.DONE
@@ -166,6 +171,7 @@ class _Run:
     again: deque[Batch] = field(default_factory=deque)  # of workers that died
 
     def run(self) -> None:
+        self._check_failures()  # of the manifest
         fresh = self._batches()
         following = next(fresh, None)
         while self.pending or self.again or following:
@@ -253,11 +259,16 @@ class _Run:
         self.progress.failed += row.error is not None
         if self.report:
             self.report(self.progress, row)
+        self._check_failures()
+
+    def _check_failures(self) -> None:
+        """Raise BonesegError if more films failed than may."""
         most = self.max_failures
         if most is not None and self.progress.failed > most:
+            failed = counted(self.progress.failed, "film")
             raise BonesegError(
-                f"{self.progress.failed} films failed, more than --max-failures {most}; see the "
-                f"column error of {self.results.place}"
+                f"{failed} failed, more than --max-failures {most}; see the column error of "
+                f"{self.results.place}"
             )
 
     def _copied(self, copy: Copy) -> Row:

@@ -212,7 +212,6 @@ class Storage:
         try:
             return act()
         except Exception as error:  # of the library of the storage
-            where = public_url(self.place(name))
-            raise OutputError(
-                f"{where}: cannot be {verb} ({reason(error)}); check --out and its free space"
-            ) from None
+            where, why = public_url(self.place(name)), reason(error)
+            what = "--out and its free space" if verb == "written" else "--out"
+            raise OutputError(f"{where}: cannot be {verb} ({why}); check {what}") from None

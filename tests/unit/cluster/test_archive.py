@@ -41,9 +41,13 @@ def test_films_with_a_result_repeated_rows_and_bad_rows_are_told_apart(tmp_path:
     first.results.add(Row(f"{tmp_path}/b.png", error="bad"))
     first.results.save()
     (tmp_path / "list.csv").write_text('film\na.png\nb.png\nb.png\n""\n')
-    again = run(tmp_path)
-    _list([str(tmp_path / "list.csv")], (), again.films, again.results, again.progress)
+    again, named = run(tmp_path, max_failures=0), []
+    _list([str(tmp_path / "list.csv")], (), again.films, again.results, again.progress,
+          lambda _, row: named.append(row and row.source))  # fmt: skip
     found = again.progress
+    assert named == [f"{tmp_path}/list.csv, row 4"]
+    with pytest.raises(BonesegError, match="1 film failed, more than --max-failures 0"):
+        again.run()
     assert (found.total, found.there, found.repeated, found.failed) == (2, 1, 1, 1)
     assert list(again.films.waiting()) == [f"{tmp_path}/b.png"]
 
