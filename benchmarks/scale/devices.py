@@ -1,10 +1,12 @@
 """One training on one, two and three devices: the same losses, and the same Dice.
 
-    python -m benchmarks.scale.devices
+    python -m benchmarks.scale.devices                         # a small network to its end
+    python -m benchmarks.scale.devices --first 200 2000        # the default recipe, 20 steps
 
 A device is a process on one CPU core; with fewer cores than devices they share them. Three seeds
 each, on simulated films: the first 20 losses at the learning rate at which a training begins, and
-Dice of the best check of a short training.
+Dice of the best check of a short training. With `--first`, only the first 20 losses, of the default
+recipe in float32, at the learning rates of so many films: its warm-up is a part of the whole run.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import fmean, stdev
 from unittest.mock import patch
@@ -21,6 +23,7 @@ from benchmarks.common import machine, write_section
 from boneseg._util import runtime
 from boneseg.dataset.load import Films, load_films
 from boneseg.dataset.open import open_dataset
+from boneseg.errors import TrainingError
 from boneseg.recipes.builtin import load_recipe
 from boneseg.simulate import simulate
 from boneseg.training.loop import Loop
@@ -35,6 +38,11 @@ RECIPE = (
 )
 # The rates of the first 20 steps of 100 epochs of 500 films: at higher ones, rounding grows faster.
 BEGINNING = ("optimiser.learning_rate=4.8e-4", "optimiser.warmup=0.99", "run.epochs=6")
+SIDE, SIMULATED = 256, 200  # films of `--first`: px, and how many there are in fact
+
+
+class EnoughError(TrainingError):
+    """All losses that are compared have been recorded."""
 
 
 def main() -> None:
@@ -43,9 +51,57 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--first", type=int, nargs="+", help="learning rates of so many films")
     asked = parser.parse_args()
     runtime.start()
     runtime.talk_to("127.0.0.1")
+    if asked.first:
+        first_losses(asked.first, asked.seeds, asked.devices)
+    else:
+        small_network(asked)
+
+
+def first_losses(counts: list[int], seeds: int, devices: list[int]) -> None:
+    """The first losses of the default recipe, and how far they are from those of one device."""
+    lines = [
+        f"`python -m benchmarks.scale.devices --first {' '.join(map(str, counts))}`, {machine()}, "
+        "shared with other work: the default recipe",
+        f"in float32 on {SIMULATED} simulated films of {SIDE} x {SIDE}, in batches of 4 (2, 1, 1 "
+        "on three devices); the",
+        "largest difference of the first losses from those of one device, by seed.",
+        "",
+        "| films that the warm-up is of | devices | first 5 losses | first 10 | first 20 |",
+        "|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        simulate(Path(folder) / "films", SIMULATED, seed=1, size=(SIDE, SIDE))
+        films = load_films(open_dataset(Path(folder) / "films"), Path(folder), in_memory=0)
+        for count in counts:
+            epochs = f"run.epochs={100 * count // SIMULATED}"
+            losses: dict[int, list[list[float]]] = {device: [] for device in devices}
+            for seed in range(seeds):
+                for device in devices:
+                    out = Path(folder) / f"{count}-{device}-{seed}"
+                    words = ("run.precision=fp32", f"run.seed={seed}", epochs)
+                    losses[device].append(beginning(films, out, device, *words))
+            for device in devices[1:]:
+                cells = [differences(losses[device], losses[devices[0]], n) for n in (5, 10, FIRST)]
+                lines.append(f"| {count:,} | {device} | {' | '.join(cells)} |")
+    print("\n".join(lines))
+    write_section("The first losses of the default recipe on several devices", lines, PAGE)
+
+
+def differences(ours: list[list[float]], theirs: list[list[float]], first: int) -> str:
+    """The largest difference of the first losses, by seed."""
+    found = []
+    for mine, other in zip(ours, theirs, strict=True):
+        pairs = zip(mine[:first], other[:first], strict=True)
+        found.append(max(abs(one - two) for one, two in pairs))
+    return ", ".join(f"{one:.0e}" for one in found)
+
+
+def small_network(asked: argparse.Namespace) -> None:
+    """The first losses and Dice of a small network."""
     with tempfile.TemporaryDirectory() as folder:
         simulate(Path(folder) / "films", asked.films, seed=1, size=(192, 144))
         films = load_films(open_dataset(Path(folder) / "films"), Path(folder), in_memory=0)
@@ -91,13 +147,26 @@ def trained(films: Films, out: Path, count: int, *settings: str) -> tuple[list[f
     return losses, dice
 
 
+def beginning(films: Films, out: Path, count: int, *settings: str) -> list[float]:
+    """The first losses of the default recipe on so many devices."""
+    runtime.train_beside_others(1)
+    places = [Place(rank, count, rank) for rank in range(count)]
+    with recorded(FIRST) as losses, suppress(TrainingError):
+        train(films, load_recipe("default").with_settings(settings), out, places=places)
+    assert len(losses) == FIRST
+    print(f"{count} devices, {', '.join(settings)}: {losses[-1]:.6f}", flush=True)
+    return losses
+
+
 @contextmanager
-def recorded() -> Iterator[list[float]]:
-    """Keep the loss of each step of this process."""
+def recorded(most: int | None = None) -> Iterator[list[float]]:
+    """Keep the loss of each step of this process, which ends the training after `most`."""
     losses: list[float] = []
     step = Loop._step
 
     def keep(loop: Loop) -> float:
+        if len(losses) == most:
+            raise EnoughError
         losses.append(step(loop))
         return losses[-1]
 

@@ -3,8 +3,9 @@
     python -m benchmarks.scale.machines --films 300 --lose kill      # or cut: the cable is pulled
     python -m benchmarks.scale.machines --films 300 --lose head      # then the job is started again
 
-Each machine is a network namespace with an address, a Ray node and one core of its own; a veth pair
-is the cable between them. Needs root and Debian's iproute2.
+Each machine has a network namespace with an address, a process namespace (Ray looks for the nodes
+of its machine among the processes), a Ray node and one core of its own; a veth pair is the cable
+between them. Needs root, and iproute2 and util-linux of Debian.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 from benchmarks.scale.common import check, done_films, make_films, segment, show, small_model
 
@@ -27,6 +29,7 @@ ADDRESSES = {HEAD: "10.77.0.1", OTHER: "10.77.0.2"}
 ADDRESS = f"{ADDRESSES[HEAD]}:6379"
 SETTINGS = {"RAY_AUTH_MODE": "disabled"}  # nobody else is on this network
 RAY = str(Path(sys.executable).with_name("ray"))
+_first: dict[str, int] = {}  # the first process of each machine
 
 
 def ip(*words: str) -> None:
@@ -51,6 +54,21 @@ def network() -> Iterator[None]:
             ip("netns", "del", machine)
 
 
+def power_up(machine: str) -> None:
+    """Give a machine processes of its own."""
+    call = ["ip", "netns", "exec", machine, "unshare", "--pid", "--fork", "--mount-proc"]
+    shown = subprocess.Popen([*call, "sh", "-c", "echo; exec sleep infinity"], stdout=PIPE)
+    assert shown.stdout is not None
+    shown.stdout.readline()
+    children = Path(f"/proc/{shown.pid}/task/{shown.pid}/children").read_text()
+    _first[machine] = int(children)
+
+
+def on(machine: str) -> list[str]:
+    """The words of a program that runs another one on a machine."""
+    return ["nsenter", f"--target={_first[machine]}", "--net", "--mount", "--pid"]
+
+
 def kill(machine: str) -> None:
     """End all processes of a machine at once, as a loss of power does."""
     found = subprocess.run(
@@ -65,9 +83,7 @@ def start(machine: str, *words: str, settings: Mapping[str, str] | None = None) 
     common = [f"--node-ip-address={ADDRESSES[machine]}", "--num-cpus=1", "--disable-usage-stats"]
     call = [RAY, "start", *words, *common, "--object-store-memory=100000000"]
     env = {**os.environ, **SETTINGS, **(settings or {}), "RAY_worker_niceness": "0"}
-    subprocess.run(
-        ["ip", "netns", "exec", machine, *call], check=True, env=env, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*on(machine), *call], check=True, env=env, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -75,6 +91,8 @@ def nodes(temporary: Path, settings: Mapping[str, str] | None = None) -> Iterato
     """Ray on both machines, at `ADDRESS`. settings: of the environment."""
     head = ["--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={temporary}"]
     try:
+        for machine in ADDRESSES:
+            power_up(machine)
         start(HEAD, *head, settings=settings)
         start(OTHER, f"--address={ADDRESS}", settings=settings)
         yield
@@ -105,17 +123,16 @@ def main() -> None:
 
             words = [folder / "films", "--cluster", ADDRESS, "--worker-cores", 1, "--out", out]
             words += ["--format", "mask", "--model", model]
-            before = ["ip", "netns", "exec", command]
             with nodes(folder / "ray"):
-                ran = segment(words, before=before, env=SETTINGS, count=lambda: done_films(out),
-                              watch=watch, every=0.2)  # fmt: skip
+                ran = segment(words, before=on(command), env=SETTINGS, watch=watch, every=0.2,
+                              count=lambda: done_films(out))  # fmt: skip
             told, seconds = ran.told, ran.seconds
             assert lost[0], "the job ended before the machine was lost"
             if asked.lose == "head":
                 lines = [line for line in told.splitlines() if not line.startswith("segmenting")]
                 show(status=ran.status, seconds=round(seconds - lost[0], 1), lines=lines)
                 with nodes(folder / "ray-again"):
-                    ran = segment(words, before=before, env=SETTINGS)
+                    ran = segment(words, before=on(command), env=SETTINGS)
                 show(again=ran.told.splitlines()[-1])
             assert ran.status == 0, ran.told
         check(out, asked.films)
