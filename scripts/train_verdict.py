@@ -54,7 +54,8 @@ RATE = 3e-3
 AVERAGE = 0.998  # decay of the average of the weights
 EVERY = 250  # steps between checkpoints
 GOOD, POOR, BAD = 0.97, 0.9, 0.8  # balanced scores of masks that are to be told apart
-FALSE_ALARMS = 0.1  # share of the good masks that may be flagged
+CAUGHT = 0.95  # share of the poor masks that are to be flagged,
+FALSE_ALARMS = 0.1  # unless more of the good ones would be
 
 
 class Network(nn.Module):
@@ -305,7 +306,11 @@ def judged(
         print(f"{name}: rank correlation {spearmanr(true[ok], trust[ok]).statistic:.3f}, "
               f"mean error {error.mean():.3f}, bias {(trust - true)[ok].mean():+.3f}")  # fmt: skip
     balanced, trust = table[:, 1], table[:, 5]
-    review = float(np.quantile(trust[balanced > GOOD], FALSE_ALARMS))
+    limits = (
+        np.quantile(trust[balanced > GOOD], FALSE_ALARMS),
+        np.quantile(trust[balanced < POOR], CAUGHT),
+    )
+    review = float(min(limits))
     unsuitable = float(np.quantile(trust[balanced < BAD], 0.5))
     for limit, name in ((review, "review"), (unsuitable, "unsuitable")):
         bad, worst, good = (
