@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 from kill import Outcome, Runs, last_line, temporary
@@ -51,7 +52,7 @@ def kill_light_box(zygote: Zygote, place: Path, rng: random.Random) -> Runs:
         group, address = _listening(zygote, words, log, "the light box: ")
         try:
             with httpx.Client(base_url=address, timeout=120) as client:
-                film = client.get("/api/films").raise_for_status().json()["films"][0]
+                film = _first(client)
                 outcome.wrong += _lost_masks(client, film, saved, last)
                 outcome.wrong += [f"left {name}" for name in _half_written(data)]
                 timer = threading.Timer(rng.uniform(0.05, 4), os.killpg, (group, signal.SIGKILL))
@@ -81,8 +82,16 @@ def kill_light_box(zygote: Zygote, place: Path, rng: random.Random) -> Runs:
         yield outcome
 
 
+def _first(client: httpx.Client) -> dict[str, Any]:
+    """The first film of the list; it is opened, because only then its size is known."""
+    film = client.get("/api/films").raise_for_status().json()["films"][0]
+    client.get(f"/api/films/{film['id']}").raise_for_status()
+    films = client.get("/api/films").raise_for_status().json()["films"]
+    return {one["id"]: one for one in films}[film["id"]]
+
+
 def _lost_masks(
-    client: httpx.Client, film: dict[str, str], saved: list[tuple[str, bytes]], last: bytes
+    client: httpx.Client, film: dict[str, Any], saved: list[tuple[str, bytes]], last: bytes
 ) -> list[str]:
     """The acknowledged masks that are neither the current one nor in the history."""
     if not saved:

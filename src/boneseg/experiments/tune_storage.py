@@ -11,14 +11,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from boneseg._util.documents import Document
-from boneseg._util.files import make_folder, own_folder
+from boneseg._util.files import make_folder, own_folder, whole_file
 from boneseg._util.quiet import muted
 from boneseg._util.text import one_line
 from boneseg.errors import OutputError, ServiceError, TrainingError, UsageError
@@ -112,8 +112,7 @@ def place_of(out: Path, storage: str | None, resume: bool) -> StudyPlace:
             raise UsageError(f"{out}: a path of a search cannot contain a ?; choose another --out")
         if resume and (out / STUDY).exists():
             raise TrainingError(f"{out / STUDY}: the study is in a database; give its --storage")
-        url = URL.create("sqlite", database=str(path.absolute())).render_as_string()
-        return StudyPlace(url, "boneseg", str(path))
+        return StudyPlace(_sqlite(path), "boneseg", str(path))
     address = _postgresql(storage)
     place = address.username, None, address.host, address.port, address.database
     shown = URL.create("postgresql", *place).render_as_string()
@@ -128,6 +127,12 @@ def place_of(out: Path, storage: str | None, resume: bool) -> StudyPlace:
             raise TrainingError(f"{out / STUDY}: was started with --storage {other}; use that one")
         name = before.study
     return StudyPlace(address.render_as_string(hide_password=False), name, shown)
+
+
+def _sqlite(path: Path) -> str:
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
 
 
 def _postgresql(storage: str) -> URL:
@@ -199,22 +204,27 @@ def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> 
     known = path.exists()
     own_folder(out, path.name, resume)
     make_folder(out / "trials", "choose another folder for --out")
-    try:
-        found = place.study(create=not (known and place.is_shared))
-    except Exception:
-        if not known:
-            path.unlink(missing_ok=True)  # SQLite could not write it
-        raise
     if known:
+        found = place.study()
         check_unchanged(plan, _plan_of(found, place), path)
+        _describe(found, plan)
     elif place.is_shared:
+        found = place.study(create=True)
+        _describe(found, plan)
         StudyDocument(study=place.name, storage=place.shown).write(path)
-    for name, value in plan.model_dump(mode="json").items():
-        found.set_user_attr(name, value)
+    else:
+        with whole_file(path) as temporary:  # Optuna makes its tables one by one
+            _describe(replace(place, url=_sqlite(temporary)).study(create=True), plan)
+        found = place.study()
     for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of an interrupted search
         found.tell(trial.number, state=TrialState.FAIL)
         found.enqueue_trial(trial.params)
     return found
+
+
+def _describe(study: Study, plan: SearchPlan) -> None:
+    for name, value in plan.model_dump(mode="json").items():
+        study.set_user_attr(name, value)
 
 
 def _plan_of(found: Study, place: StudyPlace) -> SearchPlan:

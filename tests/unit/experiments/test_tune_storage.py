@@ -31,6 +31,26 @@ def test_a_search_is_kept_under_any_name(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.db")) == [out / "tune.db"]
 
 
+def test_a_search_that_is_interrupted_while_it_begins_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna creates its tables one by one, and the plan is added to them."""
+    plan = SearchPlan(films={}, recipe=Recipe(), space={}, held_out=())
+    begun = list[str]()
+
+    def interrupted(study: object, plan: SearchPlan) -> None:
+        begun.extend(path.suffix for path in tmp_path.iterdir() if path.is_file())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tune_storage, "_describe", interrupted)
+        open_study(tmp_path, place_of(tmp_path, None, False), plan, False)
+    assert begun == [".new"]
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    for resume in (False, True):
+        open_study(tmp_path, place_of(tmp_path, None, resume), plan, resume)
+
+
 def test_a_search_of_the_first_version_is_read() -> None:
     """The attributes of tune.db before they had a version."""
     old = json.loads((ROOT / "tests/support/old_forms/search.json").read_text())
