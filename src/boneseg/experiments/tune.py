@@ -202,11 +202,11 @@ def _tasks(search: _Search) -> Iterator[TrialTask]:
 
 
 def _kept(study: Study) -> list[FrozenTrial]:
-    """All trials but the interrupted ones, which are tried again as further trials."""
+    """All trials but the interrupted ones, and those that wait to be tried again in their place."""
     from optuna.trial import TrialState
 
-    states = [state for state in TrialState if state != TrialState.FAIL]
-    return study.get_trials(deepcopy=False, states=states)
+    states = set(TrialState) - {TrialState.FAIL, TrialState.WAITING}
+    return study.get_trials(deepcopy=False, states=tuple(states))
 
 
 def _distribution(one: Range | Choices) -> BaseDistribution:

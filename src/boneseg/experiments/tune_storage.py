@@ -218,7 +218,8 @@ def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> 
         found = place.study()
     for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of an interrupted search
         found.tell(trial.number, state=TrialState.FAIL)
-        found.enqueue_trial(trial.params)
+        if trial.params.keys() == plan.space.keys():  # else it is drawn again, from the same seed
+            found.enqueue_trial(trial.params)
     return found
 
 

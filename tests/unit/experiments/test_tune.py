@@ -8,11 +8,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.distributions import BaseDistribution
 
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
 from boneseg.experiments.tune import tune_recipe
+from boneseg.experiments.tune_result import TrialResult
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.recipes.search_space import Choices, Range
@@ -63,19 +66,51 @@ class KilledError(BaseException):
     """As a kill would: it passes by every handler of errors."""
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    phantoms: Dataset, base: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> list[TrialResult]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    return list(tune_recipe(phantoms, base, out, trials=3, space=SPACE).trials)
+
+
 def test_a_killed_search_ends_as_if_it_had_not_been_killed(
-    phantoms: Dataset, base: Recipe, tmp_path: Path
+    phantoms: Dataset, base: Recipe, tmp_path: Path, undisturbed: list[TrialResult]
 ) -> None:
     def kill(trial: int, check: Check) -> None:
         if trial == 2:
             raise KilledError
 
     with pytest.raises(KilledError):
-        tune_recipe(phantoms, base, tmp_path / "killed", trials=3, space=SPACE, report=kill)
-    found = tune_recipe(phantoms, base, tmp_path / "killed", trials=3, space=SPACE, resume=True)
-    undisturbed = tune_recipe(phantoms, base, tmp_path / "undisturbed", trials=3, space=SPACE)
-    assert found.trials == undisturbed.trials
+        tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, report=kill)
+    found = tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, resume=True)
+    assert list(found.trials) == undisturbed
     assert [trial.number for trial in found.trials] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_a_search_that_is_killed_while_it_draws_a_trial_draws_it_again(
+    drawn: int,
+    phantoms: Dataset,
+    base: Recipe,
+    tmp_path: Path,
+    undisturbed: list[TrialResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask, asked = optuna.Study.ask, list[int]()
+
+    def killed(study: optuna.Study, fixed: dict[str, BaseDistribution]) -> optuna.Trial:
+        asked.append(len(fixed))
+        if len(asked) == 2:
+            ask(study, dict(list(fixed.items())[:drawn]))
+            raise KilledError
+        return ask(study, fixed)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(optuna.Study, "ask", killed)
+        tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE)
+    found = tune_recipe(phantoms, base, tmp_path, trials=3, space=SPACE, resume=True)
+    assert list(found.trials) == undisturbed
 
 
 def test_too_few_films_to_hold_some_back_are_refused(
