@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BASE := .venv-base
 
-.PHONY: setup base demo test check docs figures lock release clean
+.PHONY: setup base demo test check docs figures mutation lock release clean
 
 setup: $(READY)
 
@@ -56,6 +56,12 @@ docs: setup
 figures: setup
 	$(BIN)/python -m scripts.figures
 
+# Which faults, planted in the code, the unit tests find. MUTATE: options of scripts/mutation.py.
+MUTATE ?= --sample 150
+mutation: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
+	$(BIN)/python -m scripts.mutation $(MUTATE)
+
 # What a release needs besides: uv, pip-audit and others.
 RELEASE := $(VENV)/.release
 $(RELEASE): $(READY)
@@ -82,4 +88,4 @@ release: $(RELEASE)
 	$(BIN)/python -m scripts.try_release dist/*.whl $(TRY)
 
 clean:
-	rm -rf $(VENV) $(BASE) site dist
+	rm -rf $(VENV) $(BASE) site dist mutants

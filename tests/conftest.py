@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from boneseg._util.scratch import Scratch, scratch
 from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS
@@ -31,6 +31,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("boneseg", deadline=None)
+# Mutants: the same few examples for each, and none is made smaller.
+settings.register_profile(
+    "mutation",
+    deadline=None,
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile("boneseg")
 
 # What is started in the background ignores Ctrl-C, and so would all that the tests start.

@@ -122,6 +122,11 @@ def test_without_a_spacing_there_are_no_millimetres():
     assert (scores.hd_mm, scores.hd95_mm, scores.assd_mm) == (None, None, None)
 
 
+def test_boundaries_are_found_once_for_pixels_and_millimetres():
+    pair = MaskPair(square(), square(at=(6, 6)))
+    assert pair.in_mm((2.0, 3.0)).boundaries is pair.boundaries
+
+
 def test_hd95_takes_the_worse_direction_and_leaves_out_the_outlier():
     truth = np.zeros((60, 60), bool)
     truth[10, 5:55] = True
@@ -349,7 +354,10 @@ def registered(monkeypatch):
 
     @metric("accuracy", "accuracy", both_empty=1, one_empty=0)
     def accuracy(pair: MaskPair) -> float:
-        """Share of all pixels that are right."""
+        """Share of all pixels that are right.
+
+        Background counts as much as bone.
+        """
         return float((pair.prediction == pair.truth).mean())
 
     options = {"both_empty": 0, "one_empty": DIAGONAL, "higher_is_better": False, "length": True}
@@ -358,6 +366,14 @@ def registered(monkeypatch):
     def nearest(pair: MaskPair) -> float:
         """The least distance between the boundaries."""
         return float(min(pair.distances[0].min(), pair.distances[1].min()))
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_metric_states_how_it_is_shown_and_which_values_are_better():
+    share, length = METRICS["accuracy"], METRICS["nearest_mm"]
+    assert share.description == "Share of all pixels that are right."
+    assert (share.title, share.digits, share.higher_is_better) == ("accuracy", 4, True)
+    assert (length.title, length.digits, length.higher_is_better) == ("nearest, mm", 2, False)
 
 
 @pytest.mark.usefixtures("registered")
