@@ -60,7 +60,7 @@ COPIED = ("src", "tests", "pyproject.toml")  # by mutmut
 QUICK = 0.5  # seconds of processor time of the longest test that runs
 OTHERS = 2.0  # seconds of tests of other modules that run
 MEMORY = 12 << 30  # bytes of addresses that a mutant may ask for
-FOUND = {"killed", "timeout", "segfault"}
+FOUND = {"killed", "timeout", "segfault", "suspicious"}  # the last: another signal
 NO_TESTS = 33  # mutmut's exit code
 
 
@@ -78,12 +78,12 @@ def main(words: Sequence[str] | None = None) -> None:
         for module in (one.replace("/", ".") for one in options.module)
     }
     known = results()
-    waiting = {
+    waiting = [  # in the order drawn: what ran before an interruption is a sample too
         name
         for names in samples.values()
         for name in names
         if options.again or known.get(name) not in FOUND
-    }
+    ]
     if waiting:
         run(waiting)
     report(samples)
@@ -128,13 +128,13 @@ def decorators(node: cst.CSTNode) -> Sequence[cst.Decorator]:
     return () if names in (["staticmethod"], ["classmethod"]) else node.decorators
 
 
-def run(names: set[str]) -> None:
+def run(names: Sequence[str]) -> None:
     """Run mutants, and store what became of each beside its file, where mutmut looks for it."""
     data = {}
     for path in mutmut.walk_mutatable_files():
         file = SourceFileMutationData(path=path)
         file.load()
-        data |= dict.fromkeys(names & file.exit_code_by_key.keys(), file)
+        data |= dict.fromkeys(file.exit_code_by_key, file)
 
     def store(name: str, code: int) -> None:
         data[name].exit_code_by_key[name] = code
@@ -149,7 +149,7 @@ def run(names: set[str]) -> None:
     words = ["--rootdir=.", "-qq", "-rN", "-p", "no:cacheprovider", "-m", "not slow"]
     words += ["--hypothesis-profile=mutation", "-k", "not monai", *sorted(tests)]
     with chdir(MUTANTS):
-        failed = pytest.main(words, plugins=[Runner(sorted(names), store)])
+        failed = pytest.main(words, plugins=[Runner(names, store)])
     if failed:
         raise SystemExit(failed)
     print(f"{len(names)} mutants: {cpu_seconds() - before:.0f} s of processor time")
@@ -158,7 +158,7 @@ def run(names: set[str]) -> None:
 class Runner:
     """A plugin of pytest that runs, instead of all tests, some for each mutant in a fork."""
 
-    def __init__(self, names: list[str], store: Callable[[str, int], None]) -> None:
+    def __init__(self, names: Sequence[str], store: Callable[[str, int], None]) -> None:
         self._names, self._store = names, store
         self._functions: dict[str, set[str]] = {}  # that a test calls
         self._seconds: dict[str, float] = {}  # of a test
@@ -170,7 +170,7 @@ class Runner:
         items = {item.nodeid: item for item in session.items}
         for name in self._names:
             tests = self._chosen(name)
-            limit = math.ceil(5 * sum(self._seconds[test] for test in tests) + 5)
+            limit = math.ceil(2 * sum(self._seconds[test] for test in tests) + 2)
             code = forked(lambda: self._run(name, [items[one] for one in tests], limit))  # noqa: B023
             self._store(name, code if tests else NO_TESTS)
         return True
@@ -179,7 +179,7 @@ class Runner:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         signal.signal(signal.SIGALRM, lambda *_: os._exit(-signal.SIGXCPU & 0xFF))
-        signal.alarm(30 * limit)
+        signal.alarm(100 * limit)  # of one that waits; the processor may be shared
         set_mutant_under_test(name)
         for item, after in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
@@ -222,7 +222,7 @@ class Runner:
             for item in items:
                 state()._stats.clear()
                 failed, before = item.session.testsfailed, cpu_seconds()
-                signal.setitimer(signal.ITIMER_PROF, 2 * QUICK)
+                signal.setitimer(signal.ITIMER_PROF, QUICK)
                 try:
                     item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
                 except Slow:

@@ -35,12 +35,13 @@ def disc(height: int, width: int) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(height=sides, width=sides, tall=sides, wide=sides)
-def test_the_aspect_is_kept_and_the_film_fits(
+def test_the_aspect_is_kept_and_the_film_fits_in_the_centre(
     height: int, width: int, tall: int, wide: int
 ) -> None:
     place = Preparation(tall, wide).place((height, width))
-    assert 0 <= place.top <= tall - place.height
-    assert 0 <= place.left <= wide - place.width
+    below, right = tall - place.height - place.top, wide - place.width - place.left
+    assert 0 <= place.top <= below <= place.top + 1
+    assert 0 <= place.left <= right <= place.left + 1
     assert place.height == tall or place.width == wide
     scale = min(tall / height, wide / width)
     assert abs(place.height - height * scale) <= 1
@@ -63,6 +64,7 @@ def test_a_fitted_grid_has_the_films_shape_and_about_as_many_pixels(
 
 def test_a_small_film_is_a_crop_and_grows() -> None:
     assert fitted((224, 224), 320 * 320) == Preparation(448, 448)
+    assert fitted((256, 256), 320 * 320) == Preparation(384, 384)  # 320 / 256, squared
     assert fitted((320, 320), 320 * 320) == Preparation(320, 320)
     assert fitted((640, 640), 320 * 320) == Preparation(320, 320)
 
@@ -108,7 +110,7 @@ def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) 
     taps, weights = cubic_weights(old, old + more)
     enlarged = (line[np.clip(taps, 0, old - 1), 0] * weights).sum(axis=0)
     assert np.allclose(enlarged, resize(line, (old + more, 1))[:, 0], atol=1e-5)
-    assert np.allclose(weights.sum(axis=0), 1, atol=1e-6)
+    assert weights.dtype == np.float32 and np.allclose(weights.sum(axis=0), 1, atol=1e-6)
     assert not weights[(taps < 0) | (taps >= old)].any()
 
 
@@ -165,6 +167,7 @@ def test_exposure_makes_no_difference(gain: float, offset: float) -> None:
     preparation = Preparation(64, 96)
     one, place = preparation.film(film)
     other, _ = preparation.film(film * np.float32(gain) + np.float32(offset))
+    assert one.dtype == np.float32
     assert np.allclose(one, other, atol=1e-3)
     inside = one[place.top : place.top + place.height, place.left : place.left + place.width]
     assert abs(inside.mean()) < 1e-3
@@ -193,6 +196,12 @@ def test_local_normalisation_raises_the_contrast_of_faint_regions(
     (clear, faint), (clear_before, faint_before) = halves(level), halves(film)
     assert faint_before.std() / clear_before.std() < faint.std() / clear.std() <= 1
     assert abs(faint.mean() - clear.mean()) < 0.05 + 0.1 * abs(offset)
+
+
+def test_local_normalisation_treats_rows_and_columns_alike() -> None:
+    film = np.random.default_rng(0).random((64, 256), np.float32) ** 3
+    level = locally_normalised(film)
+    assert np.allclose(locally_normalised(np.ascontiguousarray(film.T)).T, level, atol=1e-4)
 
 
 def test_a_bone_smaller_than_a_pixel_of_the_grid_does_not_vanish() -> None:

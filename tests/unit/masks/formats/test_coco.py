@@ -96,6 +96,13 @@ def test_run_lengths_are_those_of_their_own_libraries(mask: Mask) -> None:
     assert np.array_equal(brushed, np.repeat(mask[..., None], 4, axis=-1) * 255)
 
 
+def test_a_packed_number_is_no_longer_than_films_need() -> None:
+    """Each letter adds 5 bits: endless ones would make a number of any size."""
+    assert coco_unpacked("P" * 6 + "1") == [1 << 30]
+    with pytest.raises(ValueError, match="invalid COCO run lengths"):
+        coco_unpacked("P" * 7 + "1")
+
+
 def test_coco_polygons_and_both_kinds_of_run_lengths(tmp_path: Path) -> None:
     runs = coco.encode(np.asfortranarray(square(True), np.uint8))
     text = {"size": list(FRAME), "counts": runs["counts"].decode()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.support.annotations import CVAT, drawn, only_mask, square
 from tests.support.polygons import (
     cvat_polygons,
 )
+from tests.support.readings import MASK, picture, reading, written
 from tests.support.regions import (
     SQUARE,
     label_studio_region,
@@ -30,6 +32,17 @@ def test_cvat_shapes_without_a_label_and_labels_without_a_region_are_not_lost(
     document[0]["annotations"][0]["result"].append(lost)
     with pytest.raises(MaskError, match="has a label whose region is missing"):
         mask_of(tmp_path / "b", "project.json", document)
+
+
+def test_cvat_is_told_the_labels_and_the_number_of_films(tmp_path: Path) -> None:
+    film = picture(tmp_path / "knee.png")
+    root = ElementTree.parse(written("cvat", reading(film, MASK), tmp_path)).getroot()
+    assert root.findtext("version") == "1.1"
+    assert root.findtext("meta/task/size") == "1"
+    assert [name.text for name in root.findall("meta/task/labels/label/name")] == ["bone"]
+    assert [image.attrib for image in root.findall("image")] == [
+        {"name": "knee.png", "width": "80", "height": "60", "id": "0"}
+    ]
 
 
 def test_cvat_polygons_in_the_order_of_their_depth(tmp_path: Path) -> None:

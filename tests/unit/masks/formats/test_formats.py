@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from boneseg.dataset.convert import convert_dataset
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import MaskError
-from boneseg.masks.formats import DICOM_READER, FORMATS, JSON_READERS, JSON_SUFFIX, READERS
+from boneseg.masks.formats import (
+    DICOM_READER,
+    DOCUMENT_FORMATS,
+    FORMATS,
+    JSON_READERS,
+    JSON_SUFFIX,
+    READERS,
+)
 from boneseg.masks.read import read_mask
 from boneseg.radiograph.sniff import DICOM_SUFFIXES
 from tests.support import ROOT
@@ -181,6 +189,22 @@ def test_every_mask_comes_back_pixel_for_pixel(
         return  # an empty file, which alone is not a mask
     (case,) = open_dataset(root).cases
     assert np.array_equal(case.read_mask((mask.shape[0], mask.shape[1])), mask)
+
+
+@pytest.mark.parametrize("kind", DOCUMENT_FORMATS)
+def test_a_document_is_added_to_without_a_change_of_what_it_holds(
+    kind: str, tmp_path: Path
+) -> None:
+    form, left = DOCUMENT_FORMATS[kind], MASK.copy()
+    left[:, 40:] = False
+    films = [picture(tmp_path / name) for name in ("knee.png", "left hip 20%.png")]
+    knee, hip = (reading(film, MASK) for film in films)
+    entries = [form.entry(knee), form.entry(replace(hip, named={"left femur": left}))]
+    form.write_document(tmp_path / "first", entries)
+    known = form.read_document(tmp_path / "first")
+    assert list(known) == [film.name for film in films]
+    form.write_document(tmp_path / "again", list(known.values()))
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "first").read_bytes()
 
 
 @needs_data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from boneseg.errors import MaskError
 from boneseg.masks.formats.nrrd import ENCODINGS, TYPES
 from boneseg.masks.read import read_mask
+from boneseg.masks.terminology import colour_of
 from tests.support.annotations import only_mask, segments, square
 from tests.support.readings import MASK, card, dicom_film, picture, reading, written
 from tests.support.regions import HEIGHT, SHAPE, WIDTH, mask_of, rectangle
@@ -54,6 +56,13 @@ def test_every_type_of_nrrd_is_read(kind: str, tmp_path: Path) -> None:
     file = nrrd_file(MASK.astype(TYPES[kind]) * 2, kind, "raw")
     found = mask_of(tmp_path, "knee.nrrd", file, labels=["2"])
     assert np.array_equal(found, MASK)
+
+
+@pytest.mark.parametrize("key", ["line skip", "lineskip", "byte skip", "byteskip"])
+def test_pixels_behind_other_lines_or_bytes_are_refused(key: str, tmp_path: Path) -> None:
+    file = nrrd_file(MASK.astype(np.uint8), "uint8", "raw", more=f"{key}: 1\n")
+    with pytest.raises(MaskError, match="skips lines or bytes before its pixels"):
+        mask_of(tmp_path, "knee.nrrd", file)
 
 
 @pytest.mark.parametrize("space", ["left-posterior-superior", "LPS", "RAS", "LAS"])
@@ -174,6 +183,14 @@ def test_seg_nrrd_says_what_slicer_asks_for(tmp_path: Path) -> None:
     assert len([float(level) for level in header["Segment0_Color"].split()]) == 3
     assert "SCT^272673000^Bone" in header["Segment0_Tags"]
     assert header["boneseg_spacing"] == "uncalibrated"
+
+
+def test_a_bone_is_a_segment_of_its_name_and_colour(tmp_path: Path) -> None:
+    one = replace(reading(picture(tmp_path / "film.png"), MASK), named={"left femur": MASK})
+    _, header = nrrd.read(str(written("nrrd", one, tmp_path)))
+    assert (header["Segment0_ID"], header["Segment0_Name"]) == ("Left_femur", "Left femur")
+    levels = [float(level) for level in header["Segment0_Color"].split()]
+    assert levels == pytest.approx([level / 255 for level in colour_of("left femur")], abs=1e-6)
 
 
 def test_an_empty_segment_has_an_empty_extent(tmp_path: Path) -> None:

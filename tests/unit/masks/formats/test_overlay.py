@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boneseg._util.drawing.overlay import overlay
+from boneseg._util.drawing.overlay import named_picture, overlay
 from boneseg.errors import OutputError
 from boneseg.masks.formats.overlay import write
 from boneseg.masks.segmentation import OVERLAY_SIDE
+from boneseg.masks.terminology import colour_of
 from boneseg.preprocessing import resize
 from tests.support.readings import MASK, picture, reading
 
@@ -24,6 +25,19 @@ def test_it_has_the_size_of_the_film_and_shows_the_mask(tmp_path: Path) -> None:
         assert image.mode == "P"
         shown = np.asarray(image.convert("RGB"))
     assert np.array_equal(shown, overlay(found.film.pixels, MASK))
+
+
+def test_each_bone_has_its_name_and_colour_and_the_rest_is_grey(tmp_path: Path) -> None:
+    left = MASK.copy()
+    left[:, 40:] = False
+    found = replace(reading(picture(tmp_path / "knee.png"), MASK), named={"left femur": left})
+    write(tmp_path / "overlay.png", found)
+    bones = [
+        ("left femur", colour_of("left femur"), left),
+        ("", (200, 200, 200), MASK & ~left),
+    ]
+    with Image.open(tmp_path / "overlay.png") as image:
+        assert np.array_equal(image, named_picture(found.film.pixels, bones))
 
 
 def test_a_large_film_is_reduced_to_the_longest_side_of_overlays(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_an_anchor_has_valid_descriptions_only(tmp_path: Path) -> None:
     source = read_source(film)
     anchor = anchor_of(source)
     assert anchor.PatientName == "" and anchor.PatientSex == "F"
+    assert anchor.ReferringPhysicianName == "" and anchor.AccessionNumber == ""
     source.PatientSex = "X"
     assert anchor_of(source).PatientSex == ""
 
