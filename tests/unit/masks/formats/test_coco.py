@@ -51,6 +51,16 @@ def test_run_lengths_of_another_size_say_so(size: list[int], tmp_path: Path) -> 
         mask_of(tmp_path, "all.json", document)
 
 
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_polygons_of_a_film_of_another_size_are_refused(side: str, tmp_path: Path) -> None:
+    document = coco_polygons(SQUARE)
+    document["images"][0] |= {"height": HEIGHT, "width": WIDTH}
+    assert np.array_equal(mask_of(tmp_path / "a", "all.json", document), rectangle())
+    document["images"][0][side] += 1
+    with pytest.raises(MaskError, match="pixels but its film"):
+        mask_of(tmp_path / "b", "all.json", document)
+
+
 def test_parts_of_a_file_that_belong_to_no_film_are_named(tmp_path: Path) -> None:
     document = coco_polygons(SQUARE)
     document["annotations"] += [{"image_id": 9}, {"category_id": 1}, "x", {"image_id": [1]}]

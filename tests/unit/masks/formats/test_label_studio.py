@@ -148,4 +148,15 @@ def test_label_studio_is_given_predictions_of_a_model_and_annotations_of_a_perso
     assert "annotations" not in task
     (task,) = json.loads(written("label-studio", reading(film, MASK), tmp_path).read_text())
     assert task["data"]["image"].endswith("?d=knee.png")
-    assert len(task["annotations"]) == 1
+    ((result,),) = (one["result"] for one in task["annotations"])
+    brush = {"format": "rle", "rle": packed(MASK), "brushlabels": ["bone"]}
+    assert result == {
+        "id": "bone",
+        "type": "brushlabels",
+        "from_name": "bones",
+        "to_name": "image",
+        "original_width": 80,
+        "original_height": 60,
+        "image_rotation": 0,
+        "value": brush,
+    }

@@ -79,6 +79,11 @@ def test_values_of_a_nifti_are_labels(tmp_path: Path) -> None:
         open_dataset(tmp_path, labels=["bone"])
 
 
+def test_a_nifti_holds_no_time_so_that_a_second_one_is_the_same(tmp_path: Path) -> None:
+    path = written("nifti", reading(picture(tmp_path / "knee.png"), MASK), tmp_path)
+    assert path.read_bytes()[4:8] == bytes(4)  # of gzip (RFC 1952, 2.3)
+
+
 def test_nifti_has_the_position_of_seg_nrrd(tmp_path: Path) -> None:
     film = dicom_film(tmp_path / "film.dcm", PixelSpacing=[0.2, 0.1])
     image = nibabel.load(written("nifti", reading(film, MASK), tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from boneseg.masks.formats.png import encoded_mask, encoded_picture, write_mask
+from boneseg.errors import OutputError
+from boneseg.masks.formats.png import encoded_mask, encoded_picture, write_bones, write_mask
 from tests.support.readings import MASK, card, picture, reading, written
+
+
+def test_a_folder_of_bones_replaces_only_what_boneseg_has_written(tmp_path: Path) -> None:
+    left = MASK.copy()
+    left[:, 40:] = False
+    one = reading(picture(tmp_path / "knee.png"), MASK)
+    for name in ("left femur", "left hip bone"):
+        write_bones(tmp_path / "bones", replace(one, named={name: left}))
+        assert {path.name for path in (tmp_path / "bones").iterdir()} == {
+            "bone.png",
+            f"{name.replace(' ', '_')}.png",
+        }
+    (tmp_path / "bones" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files that boneseg did not write"):
+        write_bones(tmp_path / "bones", one)
+    assert (tmp_path / "bones" / "notes.txt").read_text() == "mine"
 
 
 def test_a_probability_png_has_16_bits(tmp_path: Path) -> None:

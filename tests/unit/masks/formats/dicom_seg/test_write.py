@@ -251,6 +251,10 @@ def test_bone_is_said_in_snomed_ct_and_the_model_by_its_digest(tmp_path: Path) -
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
     (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
     assert "ab" * 8 in algorithm.AlgorithmVersion
+    assert algorithm.AlgorithmParameters.split(",") == [
+        "threshold=0.5",
+        f"model_sha256={'ab' * 32}",
+    ]
     drawn = segmentation_of(tmp_path / "knee.dcm", model=None).SegmentSequence[0]
     assert drawn.SegmentAlgorithmType == "MANUAL"
     corrected = segmentation_of(tmp_path / "knee.dcm", corrected=True).SegmentSequence[0]
