@@ -32,6 +32,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import chdir, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -57,8 +58,8 @@ PACKAGES = {  # the module, and its tests
 # Libraries that functions import when they are called, once for all mutants.
 LIBRARIES = ("scipy.spatial", "scipy.ndimage", "imagecodecs", "highdicom", "nibabel", "nrrd")
 COPIED = ("src", "tests", "pyproject.toml")  # by mutmut
-QUICK = 0.5  # seconds of processor time of the longest test that runs
-OTHERS = 2.0  # seconds of tests of other modules that run
+QUICK = 0.3  # seconds of processor time of the longest test that runs
+OTHERS = 1.0  # seconds of tests of other modules that run
 MEMORY = 12 << 30  # bytes of addresses that a mutant may ask for
 FOUND = {"killed", "timeout", "segfault", "suspicious"}  # the last: another signal
 NO_TESTS = 33  # mutmut's exit code
@@ -171,7 +172,7 @@ class Runner:
         for name in self._names:
             tests = self._chosen(name)
             limit = math.ceil(2 * sum(self._seconds[test] for test in tests) + 2)
-            code = forked(lambda: self._run(name, [items[one] for one in tests], limit))  # noqa: B023
+            code = forked(partial(self._run, name, [items[one] for one in tests], limit))
             self._store(name, code if tests else NO_TESTS)
         return True
 
@@ -195,14 +196,24 @@ class Runner:
             file: hashlib.sha256(file.read_bytes()).hexdigest()
             for file in {item.path for item in session.items}
         }
-        known = {tuple(key): rest for key, *rest in map(json.loads, path.open(encoding="utf-8"))}
         keys = {item.nodeid: (item.nodeid, hashes[item.path]) for item in session.items}
-        new = [item for item in session.items if keys[item.nodeid] not in known]
-        if forked(lambda: self._measure_new(new, keys, path)):
-            raise pytest.UsageError("the tests could not be measured")
-        known = {tuple(key): rest for key, *rest in map(json.loads, path.open(encoding="utf-8"))}
+
+        def known() -> dict[tuple[str, ...], tuple[float, list[str]]]:
+            with path.open(encoding="utf-8") as file:
+                return {tuple(key): rest for key, *rest in map(json.loads, file)}
+
+        done = known()
+        while new := [item for item in session.items if keys[item.nodeid] not in done]:
+            crashed = forked(partial(self._measure_new, new, keys, path)) != 0
+            done = known()
+            if crashed:
+                first = next(key for item in new if (key := keys[item.nodeid]) not in done)
+                print(f"\ncrashes without a mutant, left out: {first[0]}", file=sys.__stderr__)
+                with path.open("a", encoding="utf-8") as file:
+                    print(json.dumps([first, math.inf, []]), file=file)
+                done = known()
         for test, key in keys.items():
-            self._seconds[test], functions = known[key]
+            self._seconds[test], functions = done[key]
             self._functions[test] = set(functions)
 
     def _measure_new(
@@ -231,7 +242,7 @@ class Runner:
                     signal.setitimer(signal.ITIMER_PROF, 0)
                 seconds = cpu_seconds() - before
                 if item.session.testsfailed > failed and seconds < QUICK:
-                    print(f"fails without a mutant, left out: {item.nodeid}", file=sys.__stderr__)
+                    print(f"\nfails without a mutant, left out: {item.nodeid}", file=sys.__stderr__)
                     seconds = math.inf
                 print(json.dumps([keys[item.nodeid], seconds, list(state()._stats)]), file=file)
                 file.flush()

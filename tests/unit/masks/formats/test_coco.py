@@ -159,6 +159,8 @@ def test_pycocotools_finds_the_mask(kind: str, tmp_path: Path) -> None:
     if kind == "coco":
         assert np.array_equal(found, MASK)
         assert sum(one["area"] for one in annotations) == MASK.sum()
+        for one in annotations:
+            assert one["bbox"] == coco.toBbox(document.annToRLE(one)).tolist()
     else:  # pycocotools paints by a rule of its own
         assert (found != MASK).mean() < 0.01
     assert document.loadCats(1)[0]["name"] == "bone"

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from boneseg.errors import MaskError
+from boneseg.dataset.open import open_dataset
+from boneseg.errors import DatasetError, MaskError
 from tests.support.annotations import CVAT, drawn, only_mask, square
 from tests.support.polygons import (
     cvat_polygons,
@@ -43,6 +44,12 @@ def test_cvat_is_told_the_labels_and_the_number_of_films(tmp_path: Path) -> None
     assert [image.attrib for image in root.findall("image")] == [
         {"name": "knee.png", "width": "80", "height": "60", "id": "0"}
     ]
+
+
+def test_a_video_of_cvat_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="is a CVAT video export, not CVAT for images"):
+        drawn(tmp_path, "annotations.xml", "<annotations><track/></annotations>")
+        open_dataset(tmp_path)
 
 
 def test_cvat_polygons_in_the_order_of_their_depth(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def test_seg_nrrd_says_what_slicer_asks_for(tmp_path: Path) -> None:
     data, header = nrrd.read(str(written("nrrd", reading(film, MASK, card()), tmp_path)))
     assert np.array_equal(data[:, :, 0].T > 0, MASK)  # x to the right of the film, y down
     assert header["space"] == "left-posterior-superior"
+    assert header["kinds"] == ["domain"] * 3
     assert np.allclose(header["space directions"], np.diag([0.1, 0.2, 1]))
     assert header["Segment0_Name"] == "Bone"
     assert header["Segment0_Extent"] == "2 79 2 54 0 0"

@@ -12,6 +12,7 @@ import pytest
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import MaskError
 from boneseg.masks.formats import FORMATS
+from boneseg.masks.formats.dicom_seg.read import drawings
 from boneseg.masks.formats.png import write_mask
 from boneseg.masks.read import read_mask
 from tests.support.polygons import (
@@ -60,6 +61,23 @@ def test_every_frame_of_a_segmentation_is_read(tmp_path: Path) -> None:
     for number, mask in enumerate(masks, start=1):
         found = read_mask(tmp_path / "mask.dcm", (61, 75), labels=[f"bone {number}"])
         assert np.array_equal(found, mask)
+
+
+def test_a_film_is_known_by_the_only_instance_of_the_referenced_series(tmp_path: Path) -> None:
+    found = segmentation(tmp_path / "mask.dcm")
+    for groups in (
+        *found.PerFrameFunctionalGroupsSequence,
+        *found.get("SharedFunctionalGroupsSequence", ()),
+    ):
+        groups.pop("DerivationImageSequence", None)
+    instances = found.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    found.save_as(tmp_path / "mask.dcm")
+    (one,) = drawings(tmp_path / "mask.dcm")
+    assert one.uid == instances[0].ReferencedSOPInstanceUID
+    instances.append(instances[0])
+    found.save_as(tmp_path / "mask.dcm")
+    (one,) = drawings(tmp_path / "mask.dcm")
+    assert one.uid is None
 
 
 @pytest.mark.parametrize("frames", [2, 0])

@@ -243,6 +243,12 @@ def test_a_segmentation_matches_its_film_and_references_it(tmp_path: Path) -> No
     assert series.SeriesInstanceUID == source.SeriesInstanceUID
 
 
+def test_a_film_may_have_another_name_in_outputs_than_on_disk(tmp_path: Path) -> None:
+    one = reading(dicom_film(tmp_path / "knee.dcm"), MASK)
+    write(tmp_path / "film.seg.dcm", replace(one, name=Path("film 1.dcm")))
+    assert pydicom.dcmread(tmp_path / "film.seg.dcm").Rows == MASK.shape[0]
+
+
 def test_bone_is_said_in_snomed_ct_and_the_model_by_its_digest(tmp_path: Path) -> None:
     found = segmentation_of(dicom_film(tmp_path / "knee.dcm"))
     (segment,) = found.SegmentSequence
