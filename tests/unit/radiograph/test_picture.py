@@ -28,6 +28,16 @@ def test_every_format_gives_the_same_film(tmp_path, suffix, mode):
     assert film.source == tmp_path / f"a.{suffix}"
 
 
+def test_the_previews_of_a_camera_are_no_pages(tmp_path):
+    preview = Image.fromarray(255 - GREY)
+    Image.fromarray(GREY).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=[preview], quality=98
+    )
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert (image.format, image.n_frames) == ("MPO", 2)
+    np.testing.assert_allclose(read_radiograph(tmp_path / "a.jpg").pixels, GREY / 255, atol=0.02)
+
+
 @pytest.mark.parametrize("mode", ["P", "LA", "RGBA", "CMYK"])
 def test_every_mode_gives_the_same_film(tmp_path, mode):
     path = saved(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), GREY, mode)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from boneseg.errors import RadiographError
 from boneseg.radiograph.read import read_radiograph
+from tests.support.films import bone, dicom
 from tests.support.pictures import GREY, saved
 
 
@@ -64,6 +65,15 @@ def test_folders_and_missing_files_are_refused(tmp_path):
         read_radiograph(tmp_path)
     with pytest.raises(RadiographError, match="no such file"):
         read_radiograph(tmp_path / "none.png")
+
+
+def test_an_error_names_the_file_by_a_hash_if_its_name_identifies_the_patient(tmp_path):
+    path = dicom(tmp_path / "ROE_JANE.dcm", bone(), PatientName="ROE^JANE")
+    with pytest.raises(RadiographError, match=r"^film-[0-9a-f]{12}\.dcm: ") as refusal:
+        read_radiograph(path, frame=9)
+    assert "ROE" not in str(refusal.value)
+    with pytest.raises(RadiographError, match=r"ROE_JANE\.dcm: "):
+        read_radiograph(path, frame=9, keep_names=True)
 
 
 @given(st.binary(max_size=300))

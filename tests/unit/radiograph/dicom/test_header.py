@@ -13,7 +13,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.dicom.header import fields_of, items_of, numbers_of, text_of, texts_of
+from boneseg.radiograph.dicom.header import (
+    fields_of,
+    items_of,
+    numbers_of,
+    select_frame,
+    text_of,
+    texts_of,
+)
 from boneseg.radiograph.film import SPACINGS, believed_spacing
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
@@ -195,3 +202,24 @@ def test_an_unknown_representation_is_read_by_its_bytes(tmp_path, vr, keyword):
     except RadiographError as refusal:
         assert "\n" not in str(refusal)
         assert vr in ("\0\0", "cs")  # taken for the length of an implicit element
+
+
+def window(center: int | None) -> Dataset:
+    """The groups of a frame, or of all frames, with a window, which may be empty."""
+    item, groups = Dataset(), Dataset()
+    item.WindowCenter, item.WindowWidth = center, center and 100
+    groups.FrameVOILUTSequence = [item]
+    return groups
+
+
+@pytest.mark.parametrize(("index", "center"), [(0, 7), (1, 5)])
+def test_a_frame_has_its_own_window_before_that_of_all_and_no_table(
+    index: int, center: int
+) -> None:
+    film = Dataset()
+    film.VOILUTSequence, film.RescaleSlope = [Dataset()], 2
+    film.SharedFunctionalGroupsSequence = [window(5)]
+    film.PerFrameFunctionalGroupsSequence = [window(7), window(None)]
+    select_frame(film, index)
+    assert (film.WindowCenter, film.WindowWidth) == (center, 100)
+    assert "VOILUTSequence" not in film and film.RescaleSlope == 2
