@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from unittest.mock import patch
 
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom.uid import (
     JPEG2000Lossless,
 )
 
 from boneseg.errors import RadiographError
+from boneseg.radiograph.dicom.codestream import _pairs
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.codestreams import change, frame_of, pack
@@ -71,3 +75,13 @@ def test_absurd_sizes_in_a_jpeg_2000_header_take_no_memory(tmp_path, at, value):
     change(path, bytes(frame))
     with pytest.raises(RadiographError, match=r"header says|damaged|truncated"):
         read_radiograph(path)
+
+
+@given(
+    data=st.lists(st.sampled_from([0xFF, 0xDA]), max_size=30).map(bytes),
+    start=st.integers(0, 5),
+    block=st.integers(1, 9),
+)
+def test_marks_are_counted_across_blocks(data: bytes, start: int, block: int) -> None:
+    with patch("boneseg.radiograph.dicom.codestream._BLOCK", block):
+        assert _pairs(data, start, 0xFF, 0xDA) == data[start:].count(b"\xff\xda")

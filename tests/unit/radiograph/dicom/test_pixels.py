@@ -86,3 +86,19 @@ def test_frames_must_be_chosen(tmp_path):
     np.testing.assert_allclose(second, frames[1] / 4095, atol=1e-6)
     with pytest.raises(RadiographError, match="no frame 3"):
         read_radiograph(path, frame=3)
+
+
+@pytest.mark.parametrize("low", [-2048, -2049, -4000])
+def test_the_bits_above_those_stored_are_no_part_of_signed_values(tmp_path, low):
+    words = films.bone().astype(np.int16) - 2048
+    path = films.dicom(tmp_path / "a.dcm", words.astype(np.uint16), PixelRepresentation=1)
+    dataset = pydicom.dcmread(path)
+    clean = (words & 0xFFF) ^ 0x800
+    odd = words.copy()
+    odd[0, 0] = low
+    clean[0, 0] = (low & 0xFFF) ^ 0x800
+    dataset.PixelData = odd.astype("<i2").tobytes()
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.WindowCenter, dataset.WindowWidth = 0, 4096
+    dataset.save_as(path)
+    np.testing.assert_allclose(read_radiograph(path).pixels, clean / 4095, atol=1e-3)
