@@ -80,6 +80,13 @@ def test_names_of_every_script_are_known(tmp_path, person, telling, silent):
     assert not any(gives_away(name, path) for name in silent)
 
 
+@pytest.mark.parametrize("date", ["19690720", "1969.07.20"])
+def test_a_birth_date_is_known_also_as_older_standards_wrote_it(tmp_path, date):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), PatientBirthDate=date)
+    assert gives_away("knee 1969-07-20", path) and gives_away("knee_20071969", path)
+    assert not gives_away("knee 1969-08-20", path)
+
+
 def test_other_names_and_ids_in_sequences_count(tmp_path):
     """At any depth, and behind the group of the patient: what the film was called before."""
     other, changed, before = Dataset(), Dataset(), Dataset()
