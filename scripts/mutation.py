@@ -318,7 +318,7 @@ def report(samples: dict[str, list[str]]) -> None:
         for label, group in [*rows, *([(f"**{package}**", names)] if len(rows) > 1 else [])]:
             counts = Counter(known[name] for name in group)
             found = sum(counts[status] for status in FOUND)
-            whole = total[label] or sum(total[module] for module in modules)
+            whole = total[label] or len(sample(package, None, 0))
             low, high = interval(found, len(group))
             print(
                 f"| {label.removeprefix('boneseg.')} | {whole} | {len(group)} "
@@ -340,7 +340,7 @@ def interval(found: int, count: int) -> tuple[float, float]:
     z, share = 1.96, found / count
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + (z / count / 2) ** 2)
-    return middle - half, middle + half
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def cpu_seconds() -> float:
