@@ -26,6 +26,10 @@ class BonesegError(Exception):
 
     exit_status = 1
 
+    def __init__(self, message: str = "", *more: object) -> None:
+        # The name or the content of a file that a message quotes may contain line breaks.
+        super().__init__(r"\n".join(message.splitlines()), *more)
+
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle without calling `__init__`, which may need more than the message."""
         return Exception.__new__, (type(self), *self.args), self.__dict__

@@ -26,6 +26,12 @@ def test_an_error_passes_between_processes_with_its_message(kind: type[BonesegEr
     assert again.__notes__ == ["a note"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_is_one_line_whatever_it_quotes(kind: type[BonesegError]) -> None:
+    for end in ("\n", "\r\n", "\x0b", "\x85", "\u2028"):
+        assert str(kind(f"a{end}b.json: is damaged{end}")) == r"a\nb.json: is damaged"
+
+
 def test_only_invalid_arguments_have_status_2() -> None:
     assert {kind for kind in KINDS if kind.exit_status == 2} == {UsageError, RecipeError}
     assert {kind.exit_status for kind in KINDS} == {1, 2}

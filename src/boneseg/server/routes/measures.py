@@ -183,10 +183,7 @@ def _as_json(drawn: list[Measure]) -> dict[str, object]:
 def _measure(sent: DrawnMeasure) -> Measure:
     if any(abs(side) > _FAR for point in sent.points for side in point):
         raise BadRequestError("body.measures: a point is far from any film")
-    try:
-        return sent.measure()
-    except ValueError as error:
-        raise BadRequestError(f"body.measures: {error}") from None
+    return sent.measure()
 
 
 def _file(content: bytes, name: str, kind: str) -> Response:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from boneseg._util.documents import Document
 from boneseg.masks.measures.geometry import Measure
@@ -25,8 +25,13 @@ class DrawnMeasure(Document):
     suggested: bool = False
     medial: Literal["left", "right"] | None = None
 
+    @model_validator(mode="after")
+    def _has_its_points(self) -> Self:
+        self.measure()  # raises ValueError for a wrong number of points
+        return self
+
     def measure(self) -> Measure:
-        """The measure. Raises ValueError for a wrong number of points."""
+        """The measure."""
         points = tuple((x, y) for x, y in self.points)
         return Measure(self.kind, points, self.name, self.suggested, self.medial)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Literal, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from boneseg._util.documents import Document
 from boneseg.masks.verdict import Grade, Verdict
 
 FILM, PROBABILITY, SUGGESTION = "film.u16.gz", "probability.u8.gz", "suggestion.bits.gz"
 THUMBNAIL, FACTS = "thumbnail.png", "facts.json"
+MOST_PX = 2**40  # more than any film has
 
 Author = Literal["model", "both", "person"]  # of a mask; both: a corrected suggestion
 
@@ -26,7 +27,7 @@ class Facts(Document):
     spacing_mm: tuple[float, float] | None
     spacing_kind: str
     threshold: float  # the model's
-    area_px: int  # of the suggested mask
+    area_px: int = Field(ge=0, le=MOST_PX)  # of the suggested mask
     area_mm2: float | None
     aspect: float = 1.0  # height of a pixel by its width
     part: str  # body part, or "not a radiograph"

@@ -24,12 +24,15 @@ def test_measures_are_read_as_they_were_written(tmp_path: Path) -> None:
     files.delete("a" * 12)
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "b.json").write_text("{")
+@pytest.mark.parametrize(
+    "content", ["{", '{"version": 1, "measures": [{"kind": "cobb", "points": [[1, 2], [3, 4]]}]}']
+)
+def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text(content)
     with pytest.raises(ServerError, match=r"b\.json: is damaged"):
         MeasureFiles(tmp_path).of("b")
 
 
 def test_a_measure_needs_its_points() -> None:
     with pytest.raises(ValueError, match="cobb takes 4 points"):
-        DrawnMeasure(kind="cobb", points=[(0, 0), (1, 1)]).measure()
+        DrawnMeasure(kind="cobb", points=[(0, 0), (1, 1)])

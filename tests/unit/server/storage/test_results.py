@@ -34,6 +34,12 @@ def test_facts_are_read_as_they_were_written(tmp_path: Path) -> None:
         assert StoredFacts.read(tmp_path / "facts.json") == StoredFacts(**facts)
 
 
+def test_an_area_beyond_any_film_is_refused() -> None:
+    for area in (-1, 10**400):
+        with pytest.raises(ValueError, match="area_px"):
+            StoredFacts(**FACTS | {"area_px": area})
+
+
 def test_facts_give_their_verdict_back() -> None:
     assert StoredFacts(**FACTS).judgement() == REVIEW
 
