@@ -81,11 +81,15 @@ def test_a_foreign_exception_and_two_lines_are_findings(
     monkeypatch.setattr(run, "MEMORY", 2**40)
     subject = run.Subject("history", tmp_path)
 
+    class TwoLinesError(subject.expected):
+        def __str__(self) -> str:
+            return "one\ntwo"
+
     def read(path: Path) -> None:
         if path.read_bytes() == b"odd":
             raise KeyError("odd")
         if path.read_bytes() == b"lines":
-            raise subject.expected("one\ntwo")
+            raise TwoLinesError
 
     subject.target = Target("history.csv", read, lambda folder: [])
     for content in (b"odd", b"odd", b"lines", b"good"):

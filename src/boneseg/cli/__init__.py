@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from boneseg._util import extras, logs, runtime
+from boneseg._util import logs, runtime
 from boneseg.cli.arguments import plain_arguments
 from boneseg.cli.verbs import VERBS, verb
 from boneseg.errors import BonesegError, unexpected
@@ -43,7 +43,9 @@ def _run() -> int:
         logs.error(str(error))
         status = error.exit_status
     except ModuleNotFoundError as error:
-        logs.error(extras.advice(error) or unexpected("boneseg", error))
+        from boneseg._util.extras import advice  # seldom needed
+
+        logs.error(advice(error) or unexpected("boneseg", error))
         status = 1
     except BrokenPipeError:  # the reader of stdout has closed it
         status = 1

@@ -91,12 +91,12 @@ def serve(
     log_format: LogLines = "text",
 ) -> int:
     """Start the light box: a web page to view films, correct masks and retrain."""
-    logs.start(log_format, ("uvicorn", "asyncio"))
     import python_multipart  # noqa: F401 (fail at the start, not at the first upload)
 
     from boneseg.server.serve import Settings, serve
     from boneseg.server.token import chosen_token
 
+    logs.start(log_format, ("uvicorn", "asyncio"))
     chosen = chosen_token(token, token_file, os.environ)
     serve(Settings(data, host, port, model, chosen))
     return 0
