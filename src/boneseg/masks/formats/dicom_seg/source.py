@@ -153,7 +153,7 @@ def is_valid(source: Dataset, keyword: str) -> bool:
         element, vr = source[keyword], dictionary_VR(keyword)
         values = element.value if element.VM > 1 else [element.value]
         for value in values:
-            validate_value(vr, value, config.RAISE)
+            validate_value(vr, str(value), config.RAISE)  # also of what pydicom made a number
             _TIMES.get(vr, str)(value)
     except Exception:  # a value that pydicom cannot convert
         return False

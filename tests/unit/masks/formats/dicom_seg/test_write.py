@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -328,10 +329,23 @@ def test_a_probability_keeps_steps_of_a_255th(tmp_path: Path) -> None:
         {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT"},
         {"FrameOfReferenceUID": generate_uid(), "ImagePositionPatient": [0, 0, 0]},
         {"PatientSex": "male", "PatientBirthDate": "1.1.70", "StudyTime": "noon"},
+        {"PatientAge": "050Y", "PatientSize": "1.8", "PatientWeight": "80"},
         {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jörg"},
         {"SpecificCharacterSet": "ISO_IR 999", "PatientName": "Müller^Jörg"},
     ],
-    ids=["DX", "CR", "RF", "XA", "MG", "SC", "half a frame of reference", "bad", "latin", "odd"],
+    ids=[
+        "DX",
+        "CR",
+        "RF",
+        "XA",
+        "MG",
+        "SC",
+        "half a frame of reference",
+        "bad",
+        "size",
+        "latin",
+        "odd",
+    ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_dciodvfy_finds_no_error(more: dict[str, Any], tmp_path: Path) -> None:
@@ -408,3 +422,72 @@ def test_a_film_that_cannot_be_referenced_is_refused_in_one_line(tmp_path: Path)
     with pytest.raises(RadiographError, match="61 x 80 but its bones were found on 60 x 80"):
         dicom_seg(source, one)
     assert not (tmp_path / "out.dcm").exists()
+
+
+def test_a_segmentation_in_full(tmp_path: Path) -> None:
+    film = dicom_film(tmp_path / "knee.dcm", InstanceNumber=4)
+    left = MASK.copy()
+    left[:, 40:] = False
+    one = replace(reading(film, MASK, card()), named={"femur": left, "toes": MASK})
+    found = dicom_seg(read_source(film), replace(one, judged=REVIEW))
+    assert {key: found[key].value for key in FACTS} == FACTS
+    assert found.SoftwareVersions == version("boneseg")
+    for segment, known in zip(found.SegmentSequence, SEGMENTS, strict=True):
+        (kind,), (group,) = (
+            segment[f"SegmentedProperty{of}CodeSequence"] for of in ("Type", "Category")
+        )
+        region = segment.get("AnatomicRegionSequence")
+        place = (region[0].CodeValue, region[0].CodeMeaning) if region else None
+        facts = (segment.SegmentNumber, segment.SegmentLabel, kind.CodeValue, kind.CodeMeaning)
+        assert (*facts, place) == known
+        assert (group.CodeValue, group.CodingSchemeDesignator) == ("91723000", "SCT")
+        assert segment.SegmentDescription == f"{REVIEW.view}; {REVIEW}"
+        (made,) = segment.SegmentationAlgorithmIdentificationSequence
+        assert (made.AlgorithmName, made.AlgorithmSource) == ("boneseg", "boneseg")
+        assert made.AlgorithmVersion == f"{version('boneseg')}, model {'ab' * 8}"
+        assert made.AlgorithmFamilyCodeSequence[0].CodeMeaning == "Artificial Intelligence"
+    colours = [tuple(one.RecommendedDisplayCIELabValue) for one in found.SegmentSequence]
+    assert len(set(colours)) == 2
+    pixels = found.pixel_array
+    assert np.array_equal(pixels[0] > 0, left) and np.array_equal(pixels[1] > 0, MASK)
+
+
+FACTS = {
+    "Modality": "SEG",
+    "SegmentationType": "BINARY",
+    "SeriesNumber": 7100,
+    "InstanceNumber": 4,
+    "Manufacturer": "boneseg",
+    "ManufacturerModelName": "boneseg",
+    "DeviceSerialNumber": "ab" * 8,
+    "ContentLabel": "BONES",
+    "ContentDescription": "Bones, mask of each: review, trust 0.81",
+    "ContentQualification": "RESEARCH",
+    "SeriesDescription": "Bones, mask of each (boneseg)",
+}
+SEGMENTS = [
+    (1, "Femur", "71341001", "Femur", None),
+    (2, "Toes", "28641004", "Phalanx", ("56459004", "Foot")),
+]
+
+
+def test_a_verdict_is_on_the_mask_of_a_model_not_on_a_corrected_one(tmp_path: Path) -> None:
+    film = dicom_film(tmp_path / "knee.dcm")
+    one = replace(reading(film, MASK, card()), judged=REVIEW)
+    found = dicom_seg(read_source(film), one, corrected=True)
+    assert found.ContentDescription == "Bones, mask"
+    assert "SegmentDescription" not in found.SegmentSequence[0]
+    other = dicom_seg(read_source(film), replace(one, mask=STRIPES), corrected=True)
+    assert found.SOPInstanceUID != other.SOPInstanceUID
+    assert found.SeriesInstanceUID == other.SeriesInstanceUID
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_films_of_one_series_have_one_series_of_segmentations(keyword: str, tmp_path: Path) -> None:
+    one = reading(dicom_film(tmp_path / "knee.dcm"), MASK, card())
+    source = read_source(tmp_path / "knee.dcm")
+    first = dicom_seg(source, one)
+    source.SOPInstanceUID = "1.2.3"
+    assert dicom_seg(source, one).SeriesInstanceUID == first.SeriesInstanceUID
+    setattr(source, keyword, "1.2.3.4")
+    assert dicom_seg(source, one).SeriesInstanceUID != first.SeriesInstanceUID
