@@ -15,8 +15,10 @@ from pycocotools.coco import COCO
 from boneseg.dataset.audit import check_dataset
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import MaskError
+from boneseg.masks.formats.coco import _categories as categories
 from boneseg.masks.formats.coco import unpacked as coco_unpacked
 from boneseg.masks.formats.label_studio import packed, unpacked
+from boneseg.masks.terminology import CONCEPTS
 from tests.support.annotations import FRAME, coco_document, drawn, masks, only_mask, square
 from tests.support.command_line import boneseg
 from tests.support.polygons import coco_polygons, film, flat
@@ -164,3 +166,26 @@ def test_pycocotools_finds_the_mask(kind: str, tmp_path: Path) -> None:
     else:  # pycocotools paints by a rule of its own
         assert (found != MASK).mean() < 0.01
     assert document.loadCats(1)[0]["name"] == "bone"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [[7], [0, 7], [3, 1, 2], [15, 16, 17, 31, 32, 33, 1, 1], [1000, 1, 5, 40_000, 3, 2, 90_000]],
+    ids=str,
+)
+def test_run_lengths_are_packed_as_pycocotools_does(counts: list[int]) -> None:
+    size = [1, sum(counts)]
+    text = coco.frPyObjects({"size": size, "counts": counts}, *size)["counts"]
+    assert coco_unpacked(text) == coco_unpacked(text.decode()) == counts
+    for wrong in (text[:-1] + b"P", text + b"p", text + b"/", text + b"\x7f"):
+        with pytest.raises(ValueError, match="run lengths"):
+            coco_unpacked(wrong)
+
+
+def test_a_bone_has_the_same_number_in_every_document() -> None:
+    assert categories({"bone"}) == {"bone": 1}
+    named = categories({"femur"})
+    assert list(named.items())[:2] == [("bone", 1), (next(iter(CONCEPTS)), 2)]
+    assert named == categories({"bone", "toes"}) and len(named) == 1 + len(CONCEPTS)
+    others = categories({"toes", "z", "a"})
+    assert others == named | {"a": 2 + len(CONCEPTS), "z": 3 + len(CONCEPTS)}

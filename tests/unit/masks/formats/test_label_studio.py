@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, MaskError
-from boneseg.masks.formats.label_studio import _OTHERS, _WORDS, packed, unpacked
+from boneseg.masks.formats.label_studio import (
+    _OTHERS,
+    _WORDS,
+    film_name,
+    packed,
+    read_document,
+    unpacked,
+)
 from tests.support.annotations import (
     HOLE,
     bitmask,
@@ -160,3 +169,39 @@ def test_label_studio_is_given_predictions_of_a_model_and_annotations_of_a_perso
         "image_rotation": 0,
         "value": brush,
     }
+
+
+def bits_of(packed: list[int]) -> str:
+    return "".join(f"{one:08b}" for one in packed)
+
+
+def test_brush_masks_are_packed_bit_by_bit() -> None:
+    """As https://github.com/thi-ng/umbrella has it: a header, then runs of words."""
+    head = f"{12:032b}" + f"{7:05b}" + f"{2:04b}{3:04b}{7:04b}{15:04b}"
+    runs = "1" + "00" + f"{3:03b}" + "0" * 8 + "1" + "00" + f"{7:03b}" + "1" * 8
+    found = bits_of(packed(np.array([[False, True, True]])))
+    assert found.startswith(head + runs) and set(found[len(head + runs) :]) == {"0"}
+    assert len(found) - len(head + runs) < 8
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 64, 65, 16_384, 16_385, 40_000])
+def test_brush_masks_of_any_run_come_back(length: int) -> None:
+    mask = np.zeros((2, length), bool)
+    mask[1] = mask[0, 0] = True
+    values = unpacked(packed(mask), 8 * length)
+    assert np.array_equal(values.reshape(2, length, 4) == 255, np.repeat(mask[..., None], 4, 2))
+    for wrong in (8 * length - 1, 8 * length + 1):
+        with pytest.raises(ValueError, match="not as many as the film has"):
+            unpacked(packed(mask), wrong)
+    with pytest.raises(ValueError, match="truncated"):
+        unpacked(packed(mask)[:-2], 8 * length)
+
+
+@pytest.mark.parametrize("title", ["knee.png", "left hip 20%.png", "a?b&c=d.png", "Hüfte/1.png"])
+def test_a_title_is_the_address_of_a_local_file(title: str, tmp_path: Path) -> None:
+    one = replace(reading(picture(tmp_path / "knee.png"), MASK), called=title)
+    path = written("label-studio", one, tmp_path)
+    (task,) = json.loads(path.read_text())
+    assert task["data"]["image"] == "/data/local-files/?d=" + quote(title)
+    assert list(read_document(path)) == [title]
+    assert film_name(task) == PurePosixPath(title).name

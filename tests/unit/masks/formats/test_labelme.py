@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,24 @@ def test_labelme_is_given_pictures_by_path_and_dicom_within(tmp_path: Path) -> N
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["imageData"]))))
     assert np.abs(shown / 255 - one.film.pixels).max() <= 0.5 / 255 + 1e-6
     assert PATIENT not in json.dumps(found)
+
+
+def test_a_film_is_found_from_its_json_or_within_it_under_its_name(tmp_path: Path) -> None:
+    one = reading(picture(tmp_path / "films" / "knee.png"), MASK)
+    (tmp_path / "out").mkdir()
+    found = json.loads(written("labelme", one, tmp_path / "out").read_text())
+    assert (found["imagePath"], found["imageData"]) == ("../films/knee.png", None)
+    named = replace(one, name=Path("study") / "film 1.png")
+    found = json.loads(written("labelme", named, tmp_path / "out").read_text())
+    assert found["imagePath"] == "film 1.png"
+    with Image.open(io.BytesIO(base64.b64decode(found["imageData"]))) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "L", (80, 60))
+
+
+def test_a_circle_is_its_centre_and_a_point_of_its_edge(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:60, :80] + 0.5
+    for edge in ([46, 38], [34, 22], [30, 30], ["50", 30]):
+        circle = labelme(("head", [[40, 30], edge]), shape_type="circle")
+        disk = only_mask(drawn(tmp_path / str(edge), "knee.json", circle))
+        distance = np.hypot(columns - 40, rows - 30)
+        assert disk[distance < 9.5].all() and not disk[distance > 10.5].any()

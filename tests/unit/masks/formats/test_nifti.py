@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,20 @@ def test_a_nifti_of_one_slice_has_any_number_of_axes(
     assert np.array_equal(read_mask(tmp_path / "knee.nii.gz", SHAPE), MASK)
 
 
-def test_a_film_too_long_for_nifti_1_is_written(tmp_path: Path) -> None:
-    mask = np.zeros((33_000, 170), bool)
-    mask[32_900:, 3:9] = True
-    film = picture(tmp_path / "leg.png", *mask.shape)
-    FORMATS["nifti"].write(tmp_path / "leg.nii.gz", reading(film, mask))
-    assert np.array_equal(read_mask(tmp_path / "leg.nii.gz", (33_000, 170)), mask)
+@pytest.mark.parametrize(("height", "version"), [(32_767, 348), (32_768, 540)])
+def test_a_film_too_long_for_nifti_1_is_nifti_2(height: int, version: int, tmp_path: Path) -> None:
+    mask = np.zeros((height, 5), bool)
+    mask[32_000:, 3] = True
+    one = replace(reading(picture(tmp_path / "leg.png"), MASK), mask=mask)
+    FORMATS["nifti"].write(tmp_path / "leg.nii.gz", one)
+    assert int(nibabel.load(tmp_path / "leg.nii.gz").header["sizeof_hdr"]) == version
+    assert np.array_equal(read_mask(tmp_path / "leg.nii.gz", (height, 5)), mask)
 
 
 @pytest.mark.parametrize(
-    "affine", [np.eye(4), np.diag([-1, 1, 1, 1]), np.eye(4)[[1, 0, 2, 3]]], ids=str
+    "affine",
+    [np.eye(4), np.diag([-1, 1, 1, 1]), np.diag([-1, 0.5, 1, 1]), np.eye(4)[[1, 0, 2, 3]]],
+    ids=str,
 )
 def test_a_nifti_in_another_orientation_is_refused(affine: Any, tmp_path: Path) -> None:
     picture(tmp_path / "images" / "knee.png")

@@ -14,7 +14,7 @@ from boneseg.errors import OutputError
 from boneseg.masks.formats.overlay import write
 from boneseg.masks.segmentation import OVERLAY_SIDE
 from boneseg.masks.terminology import colour_of
-from boneseg.preprocessing import resize
+from boneseg.preprocessing import reduced, resize
 from tests.support.readings import MASK, picture, reading
 
 
@@ -57,3 +57,19 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     found = reading(picture(tmp_path / "knee.png"), MASK)
     with pytest.raises(OutputError, match="cannot be written"):
         write(tmp_path / "missing" / "overlay.png", found)
+
+
+@pytest.mark.parametrize(
+    ("side", "factor"), [(None, 1), (80, 1), (79, 2), (40, 2), (39, 3), (20, 4), (1, 60)]
+)
+def test_it_is_reduced_by_the_smallest_whole_factor(
+    side: int | None, factor: int, tmp_path: Path
+) -> None:
+    one = reading(picture(tmp_path / "knee.png"), MASK)
+    write(tmp_path / "overlay.png", replace(one, overlay_side=side))
+    pixels = one.film.pixels if factor == 1 else reduced(one.film.grey, factor)
+    small = MASK[factor // 2 :: factor, factor // 2 :: factor]
+    small = small[: pixels.shape[0], : pixels.shape[1]]
+    with Image.open(tmp_path / "overlay.png") as image:
+        assert image.size == (80 // factor, 60 // factor)
+        assert np.array_equal(image.convert("RGB"), overlay(pixels, small))
