@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def main() -> None:
     asks = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asks.add_argument("--rounds", type=int, default=15)
     asked = asks.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
     film = min(sample_films().glob("*.png"))
     with tempfile.TemporaryDirectory() as out:
         networks = compiled_networks(film, Path(out))
