@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boneseg.errors import OutputError
-from boneseg.masks.formats.png import encoded_mask, encoded_picture, write_bones, write_mask
+from boneseg.masks.formats.png import (
+    encoded_mask,
+    encoded_picture,
+    read_probability,
+    write_bones,
+    write_mask,
+)
 from tests.support.readings import MASK, card, picture, reading, written
 
 
@@ -38,6 +44,8 @@ def test_a_probability_png_has_16_bits(tmp_path: Path) -> None:
     levels = np.asarray(Image.open(written("probability", one, tmp_path)))
     assert levels.dtype == np.uint16
     assert np.abs(levels / 65535 - one.probability).max() < 1e-5
+    back = read_probability(written("probability", one, tmp_path))
+    assert back.dtype == np.float32 and np.abs(back - one.probability).max() < 1e-5
 
 
 @given(height=st.integers(1, 1100), width=st.integers(1, 70), seed=st.integers(0, 99))

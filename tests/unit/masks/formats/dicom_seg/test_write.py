@@ -438,6 +438,7 @@ def test_a_segmentation_in_full(tmp_path: Path) -> None:
         )
         region = segment.get("AnatomicRegionSequence")
         place = (region[0].CodeValue, region[0].CodeMeaning) if region else None
+        assert not region or region[0].CodingSchemeDesignator == "SCT"
         facts = (segment.SegmentNumber, segment.SegmentLabel, kind.CodeValue, kind.CodeMeaning)
         assert (*facts, place) == known
         assert (group.CodeValue, group.CodingSchemeDesignator) == ("91723000", "SCT")
