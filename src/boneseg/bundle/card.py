@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 2  # the newest that is read; cards without named bones are written as 1
 MOST_MEMBERS = 1000
 MOST_SCALE = 4.0  # of a further grid
+MOST_GRID = 2**16  # px, each side of the working grid
 MOST_SIDE = 1024  # px, of the grid on which bones are named
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
@@ -96,7 +97,7 @@ class Card:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of range."""
-        grid = self.height >= 1 and self.width >= 1
+        grid = 1 <= self.height <= MOST_GRID and 1 <= self.width <= MOST_GRID
         grid = grid and all(1 / MOST_SCALE <= scale <= MOST_SCALE for scale in self.scales)
         members = 1 <= self.members <= MOST_MEMBERS
         if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):

@@ -138,7 +138,9 @@ class Results:
     def _read(self, name: str) -> pa.Table:
         content = self.out.read(f"{self.folder}/{name}")
         try:
-            return pq.read_table(pa.BufferReader(content or b""), schema=SCHEMA)
+            table = pq.read_table(pa.BufferReader(content or b""), schema=SCHEMA)
+            table.validate(full=True)  # text that is not UTF-8
+            return table
         except (pa.ArrowException, OSError):
             raise OutputError(
                 f"{self.place}/{name}: was not written by boneseg, or is "

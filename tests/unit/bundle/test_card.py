@@ -39,6 +39,13 @@ def changed(folder: Path, **facts: object) -> None:
     (folder / CARD).write_text(json.dumps(signed), encoding="utf-8")
 
 
+def test_a_grid_beyond_any_film_is_refused(copied: Path) -> None:
+    for side in (0, 2**16 + 1, 10**400):
+        changed(copied, height=side)
+        with pytest.raises(BundleError):
+            load_bundle(copied)
+
+
 def test_a_card_of_the_first_version_has_defaults_for_missing_fields() -> None:
     card = Card.of(FIRST)
     assert (card.members, card.fitted, card.temperature, card.format) == (1, False, 1.0, 1)

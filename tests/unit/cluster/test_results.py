@@ -6,6 +6,9 @@ import pytest
 
 pytest.importorskip("ray", reason="needs ray: pip install 'boneseg[cluster]'")
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from boneseg.cluster import results as module
 from boneseg.cluster.journal import Journal
 from boneseg.cluster.results import Results
@@ -57,6 +60,19 @@ def test_a_journal_is_removed_once_its_rows_are_in_a_shard(tmp_path: Path) -> No
     kept.added(["a"])
     kept.save()
     assert [rows for _, rows in journal.read()] == [[Row("b")]]
+
+
+def test_a_shard_whose_text_is_damaged_is_refused(tmp_path: Path) -> None:
+    first = results(tmp_path)
+    first.add(Row("a.png", "0a"))
+    first.save()
+    (path,) = tmp_path.rglob("*.parquet")
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("source")
+    text = pa.array([b"\xff.png"], pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(column, table.schema.field(column), text), path)
+    with pytest.raises(OutputError, match="damaged; move it away"):
+        list(results(tmp_path).resume(()))
 
 
 def test_a_shard_of_another_kind_is_refused(tmp_path: Path) -> None:
