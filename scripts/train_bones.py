@@ -4,8 +4,8 @@
 
 Pools are folders of `boneseg simulate --each-bone`. The network is shown film, mask and body part;
 in use the last two are predicted, so here the mask is blurred and disturbed and the part now and
-then uncertain. An interrupted call is resumed by repeating it; the weights are in
-WORK/names.safetensors.
+then uncertain. `--init BUNDLE` starts from the network of a bundle, on whatever grid that was. An
+interrupted call is resumed by repeating it; the weights are in WORK/names.safetensors.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from boneseg.bundle.names import load_names
+from boneseg.bundle.store import load_bundle
 from boneseg.inference.verdict.network import PARTS
 from boneseg.networks.bones import bone_names
 from boneseg.preprocessing import Stretched
@@ -29,7 +31,9 @@ from scripts.simulated_pools import Pools
 from scripts.steps import Steps, train_steps
 from scripts.train_bundled import RECIPE
 
-SIDE = 128  # px of the grid: names are coarser than outlines
+# Pixels of the grid: names are coarser than outlines. A whole leg is three to five times as high as
+# wide, and the gap of its knee less than a hundredth of its height.
+GRID = 192, 128  # height, width
 WIDTHS = (24, 40, 64, 96, 128, 160)
 OUTSIDE = 0.05  # weight in the loss of what is no bone: the names are held to the mask
 VARIED = {"zoom": 0.4, "rotation": 12.0, "flip_vertical": 0.03}  # films are seldom upside down
@@ -87,10 +91,14 @@ def bone_loss(logits: Tensor, bones: Tensor, weight: Tensor) -> Tensor:
 
 def trained(asked: argparse.Namespace) -> nn.Module:
     """Train; return the exponential moving average of the weights."""
-    pools = Pools(asked.pools, Stretched(SIDE, SIDE), WEIGHTS, named=True)
+    pools = Pools(asked.pools, Stretched(*GRID), WEIGHTS, named=True)
     torch.manual_seed(0)
-    network = bone_names(WIDTHS, len(NAMES), len(PARTS)).train()
-    nn.init.constant_(network.heads[0].get_parameter("bias"), RARE)
+    if asked.init is None:
+        network = bone_names(WIDTHS, len(NAMES), len(PARTS))
+        nn.init.constant_(network.heads[0].get_parameter("bias"), RARE)
+    else:
+        network = load_names(load_bundle(asked.init))
+    network.train()
     average = copy.deepcopy(network)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -112,6 +120,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--pools", type=Path, nargs="+", required=True, help="folders of films")
     words.add_argument("--work", type=Path, default=Path("runs/names"))
+    words.add_argument("--init", type=Path, default=None, help="the bundle to start from")
     words.add_argument("--steps", type=int, default=12000)
     words.add_argument("--batch", type=int, default=8)
     words.add_argument("--rate", type=float, default=2e-3, help="of learning, at its highest")

@@ -48,7 +48,7 @@ def small() -> Path:
     folder = Path(_making().name) / "bundle"
     folder.mkdir()
     settings = SettledNetwork(widths=LEVELS, levels=2, norm="instance", deep_supervision=False)
-    bones = CardBones(("femur", "tibia"), ("knee", "hand"), LEVELS, 64)
+    bones = CardBones(("femur", "tibia"), ("knee", "hand"), LEVELS, 64, 64)
     save_file(build(settings).state_dict(), folder / WEIGHTS)
     save_file(bone_names(LEVELS, 2, 2).state_dict(), folder / NAMES_WEIGHTS)
     (folder / ONNX).write_bytes(_graph(1, 1, WEIGHTS))

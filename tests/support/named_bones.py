@@ -81,4 +81,4 @@ def _saved(path: Path) -> Bundle:
         architecture=settings.model_dump(), height=SIDE, width=SIDE, fitted=True, flips=True
     )
     save_bundle(path, network.eval(), blank, half=True)
-    return save_names(path, named.eval(), CardBones(NAMES, PARTS, WIDTHS, SIDE))
+    return save_names(path, named.eval(), CardBones(NAMES, PARTS, WIDTHS, SIDE, SIDE))

@@ -49,22 +49,21 @@ class CardBones:
 
     names: of the bones, in the order of its output channels. parts: of the body, in the order of
     its input channels after film and probability. widths: channels of its levels, finest first.
-    side: of its grid, px. metrics: by the name of the metric, for information.
+    height, width: of its grid, px. metrics: by the name of the metric, for information.
     """
 
     names: tuple[str, ...]
     parts: tuple[str, ...]
     widths: tuple[int, ...]
-    side: int
+    height: int
+    width: int
     metrics: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a name that is invalid or not unique, or such widths or side."""
+        """Raise ValueError for a name that is invalid or not unique, or such widths or grid."""
         valid = all(map(_BONE.fullmatch, self.names)) and len(set(self.names)) == len(self.names)
-        sizes = (*self.widths, self.side)
-        if not (
-            self.names and valid and self.widths and min(sizes) >= 1 and self.side <= MOST_SIDE
-        ):
+        grid = min(self.height, self.width) >= 1 and max(self.height, self.width) <= MOST_SIDE
+        if not (self.names and valid and self.widths and min(self.widths) >= 1 and grid):
             raise ValueError("a name of a bone is invalid, or a size of their network")
 
 

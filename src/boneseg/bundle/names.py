@@ -1,13 +1,13 @@
 """The second network of a bundle, which names bones: how it is written and loaded.
 
     BUNDLE/names.safetensors   its weights
-    BUNDLE/names.onnx          "film" N x (2 + parts) x side x side to "probability"
-                               N x names x side x side: see `networks/bones.py`
+    BUNDLE/names.onnx          "film" N x (2 + parts) x height x width to
+                               "probability" N x names x height x width: see `networks/bones.py`
 
 It depends on nothing of the network that finds bone, and so fits any bundle. The card lists the
 names in the order of the output channels. A bundle from training has none.
 
-    save_names(Path("runs/first/bundle"), network, CardBones(names, parts, widths, side=128))
+    save_names(Path("runs/first/bundle"), network, CardBones(names, parts, widths, 192, 128))
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def save_names(path: Path | str, network: nn.Module, bones: CardBones) -> Bundle
     bundle = load_bundle(path)
     network = copy.deepcopy(network).eval().half()
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    shape = (2 + len(bones.parts), bones.side, bones.side)
+    shape = (2 + len(bones.parts), bones.height, bones.width)
     with folder_beside(bundle.path) as building:
         shutil.copytree(bundle.path, building, dirs_exist_ok=True)
         save_tensors(weights, building / NAMES_WEIGHTS)

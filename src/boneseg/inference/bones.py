@@ -1,6 +1,7 @@
 """The bones on a film by name: the mask of a film, divided by the probability of each bone.
 
-    views, where = namer_views((grid, place), (probability, at), parts, side=128, levels=True)
+    grid = Stretched(192, 128)
+    views, where = namer_views((film, place), (probability, at), parts, grid, levels=True)
     named = named_masks(probabilities, where, mask, names)
     named["femur"]          # bool H x W; bones overlap where they do on the film
 
@@ -28,19 +29,18 @@ Mask = NDArray[np.bool_]
 
 
 def namer_views(
-    film: Seen, probability: Seen, parts: Floats, side: int, *, levels: bool
+    film: Seen, probability: Seen, parts: Floats, preparation: Stretched, *, levels: bool
 ) -> tuple[Floats, Placement]:
     """What the network that names bones is shown, and where the film lies on its grid.
 
     film, probability: on working grids, with their placements. parts: the probability of each body
-    part. side: of the network's grid, px. levels: whether the contrast of the mirror image is
-    normalised. Returns float32 2 x (2 + parts) x side x side (see `networks/bones.py`): of the film
-    and of its mirror image.
+    part. preparation: for the network's grid. levels: whether the contrast of the mirror image is
+    normalised. Returns float32 2 x (2 + parts) x height x width (see `networks/bones.py`): of the
+    film and of its mirror image.
     """
     grid, place = film
-    preparation = Stretched(side, side)
     where = preparation.place(place.film)
-    seen = np.empty((2, 2 + len(parts), side, side), np.float32)
+    seen = np.empty((2, 2 + len(parts), preparation.height, preparation.width), np.float32)
     seen[0, 0] = preparation.laid(resize(place.window(grid), where.size), where)
     seen[0, 1] = 2 * carried(*probability, where) - 1
     second = locally_normalised(seen[0, 0]) if levels else seen[0, 0]

@@ -31,6 +31,7 @@ from boneseg.preprocessing import (
     Floats,
     Placement,
     Preparation,
+    Stretched,
     in_squares,
     locally_normalised,
     resized,
@@ -202,8 +203,8 @@ class Engine:
         network, bones = self._namer(), self.bundle.card.bones
         assert bones is not None
         parts = part_probabilities(answer(), bones.parts)
-        levels = self.bundle.card.levels
-        views, place = namer_views(film, probability, parts, bones.side, levels=levels)
+        grid, levels = Stretched(bones.height, bones.width), self.bundle.card.levels
+        views, place = namer_views(film, probability, parts, grid, levels=levels)
         found = self._answer(network, views, len(bones.names), NAMES_ONNX)
         return named_masks((found[0] + found[1, :, :, ::-1]) / 2, place, mask, bones.names)
 

@@ -44,7 +44,7 @@ def test_it_shares_weights_with_the_safetensors_file(named_bundle: Bundle) -> No
 
 
 def test_the_card_lists_the_names_and_both_files(named_bundle: Bundle) -> None:
-    assert named_bundle.card.bones == CardBones(NAMES, PARTS, WIDTHS, SIDE)
+    assert named_bundle.card.bones == CardBones(NAMES, PARTS, WIDTHS, SIDE, SIDE)
     assert set(named_bundle.card.files) > {NAMES_ONNX, NAMES_WEIGHTS}
 
 
@@ -70,17 +70,24 @@ def test_a_missing_file_is_an_error(copied: Bundle, missing: str) -> None:
 )
 def test_a_name_is_a_word_or_some_and_is_there_once(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="name"):
-        CardBones(names, PARTS, WIDTHS, SIDE)
+        CardBones(names, PARTS, WIDTHS, SIDE, SIDE)
 
 
-@pytest.mark.parametrize(("widths", "side"), [((), 64), ((0, 8), 64), ((8, 16), 0), ((8,), 10**6)])
-def test_a_size_is_one_that_a_network_can_have(widths: tuple[int, ...], side: int) -> None:
+@pytest.mark.parametrize(
+    ("widths", "grid"),
+    [((), (64, 64)), ((0, 8), (64, 64)), ((8,), (0, 64)), ((8,), (64, 0)), ((8,), (10**6, 64)),
+     ((8,), (64, 10**6))],
+)  # fmt: skip
+def test_a_size_is_one_that_a_network_can_have(
+    widths: tuple[int, ...], grid: tuple[int, int]
+) -> None:
     with pytest.raises(ValueError, match="size"):
-        CardBones(NAMES, PARTS, widths, side)
+        CardBones(NAMES, PARTS, widths, *grid)
 
 
 def test_weights_of_another_network_are_an_error(copied: Bundle) -> None:
-    other = replace(copied.card, bones=CardBones(("femur", "tibia", "ribs"), PARTS, WIDTHS, SIDE))
+    bones = CardBones(("femur", "tibia", "ribs"), PARTS, WIDTHS, SIDE, SIDE)
+    other = replace(copied.card, bones=bones)
     sign(copied.path, other)
     with pytest.raises(BundleError, match="does not fit its card"):
         load_names(load_bundle(copied.path))
@@ -96,6 +103,6 @@ def test_weights_are_halved(named_bundle: Bundle) -> None:
 def test_an_ensemble_can_have_names_too(copied: Bundle) -> None:
     sign(copied.path, replace(copied.card, members=2))
     network = bone_names(WIDTHS, len(NAMES), len(PARTS))
-    saved = save_names(copied.path, network, CardBones(NAMES, PARTS, WIDTHS, SIDE))
+    saved = save_names(copied.path, network, CardBones(NAMES, PARTS, WIDTHS, SIDE, SIDE))
     assert saved.card.members == 2 and load_bundle(copied.path).card == saved.card
     assert load_names(saved).state_dict().keys() == network.state_dict().keys()

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from boneseg.inference.bones import CLAIM, LEAST, named_masks, namer_views
-from boneseg.preprocessing import Placement, fitted, locally_normalised, standardised
+from boneseg.preprocessing import Placement, Stretched, fitted, locally_normalised, standardised
 
 NAMES = ("femur", "tibia", "ribs")
 HERE = Placement((8, 8), (8, 8), 0, 0, 8, 8)  # a film of the working grid's own size
@@ -75,11 +75,12 @@ def test_the_film_fills_the_grid_of_the_names_and_its_mirror_image_too(
     bone = np.zeros_like(grid)
     bone[: len(bone) // 2] = 1
     parts = np.array([0.7, 0.3], np.float32)
+    size = Stretched(48, 32)
     for levels in (False, True):
-        views, where = namer_views((grid, place), (bone, place), parts, 32, levels=levels)
-        assert views.shape == (2, 4, 32, 32) and where.film == film and where.size == (32, 32)
+        views, where = namer_views((grid, place), (bone, place), parts, size, levels=levels)
+        assert views.shape == (2, 4, 48, 32) and where.film == film and where.size == (48, 32)
         second = locally_normalised(views[0, 0]) if levels else views[0, 0]
         assert np.array_equal(views[1, 0], second[:, ::-1])
         assert np.allclose(views[0, 0], standardised(views[0, 0]), atol=1e-5)
-        assert (views[:, 1, :15] > 0.9).all() and (views[:, 1, 17:] < -0.9).all()
-        assert np.array_equal(views[:, 2:], np.broadcast_to(parts[:, None, None], (2, 2, 32, 32)))
+        assert (views[:, 1, :23] > 0.9).all() and (views[:, 1, 25:] < -0.9).all()
+        assert np.array_equal(views[:, 2:], np.broadcast_to(parts[:, None, None], (2, 2, 48, 32)))
