@@ -174,8 +174,8 @@ def drawings(document: object) -> list[Drawing]:
             found.append(Drawing(read, error="lists an image without id or file_name; add them"))
         else:
             found.append(Drawing(read if keys[key] == 1 else _refuse_shared, name))
-    for key, annotations in own.items():
-        if annotations and key not in keys:
+    for key, several in own.items():
+        if several and key not in keys:
             number = "without id" if key is None else key
             error = f"annotates image {number}, which is not listed; correct its image_id"
             found.append(Drawing(partial(_read, {}, (), labels), error=error))
