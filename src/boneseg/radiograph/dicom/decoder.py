@@ -34,6 +34,7 @@ Pixels = NDArray[np.integer]
 _OVERHEAD = 192 * 2**20  # bytes that a decoder may use for any frame
 _WORKING = 8  # further bytes that it may use per byte of pixels
 _RLE_PADDING = 15  # bytes after a segment; a wrong size differs by MIN_SIDE or more
+_LEVEL = 2**15  # GDCM shifts 16-bit values by it when decoding (T.81 A.3.1), and not when encoding
 _BLOCK = 2**18  # pixels that stay in a processor's cache
 _LINE = 1024  # bytes; the header of a request is shorter
 _WALL = 4.0  # multiple of the CPU time, for busy machines
@@ -263,7 +264,8 @@ def _jpeg_16(data: memoryview, out: Pixels) -> None:
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, 16, 15, 0))
     decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
-    out[:] = np.frombuffer(decoded, "<u2").reshape(out.shape)
+    values = np.frombuffer(decoded, "<u2").reshape(out.shape)
+    np.subtract(np.maximum(values, _LEVEL), _LEVEL, out=out)
 
 
 _DECODERS: dict[str, Callable[[memoryview, Pixels], object]] = {
