@@ -13,14 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from boneseg.bundle.shipped import bundled
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, RadiographError, UsageError
 from boneseg.evaluation.evaluate import evaluate_masks
 from boneseg.masks.formats import FORMATS
-from boneseg.radiograph.privacy import gives_away, public_path
+from boneseg.radiograph.privacy import _found_in, gives_away, public_name, public_path
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 
@@ -262,3 +265,147 @@ def test_a_name_of_another_representation_is_still_a_name(tmp_path: Path, vr: by
     assert data.count(old) == 1
     film.write_bytes(data.replace(old, b"\x10\0\x10\0" + vr + size + name))
     assert public_path(film).name.startswith("film-")
+
+
+# -- identifiers of one element -------------------------------------------------------------------
+
+
+def identifiers(keyword: str, vr: str, value: object) -> set[str]:
+    dataset = Dataset()
+    dataset.add_new(keyword, vr, value)
+    return set(_found_in(dataset))
+
+
+@pytest.mark.parametrize(
+    ("person", "words"),
+    [
+        ("Doe^Jane", {"doe", "jane", "doejane", "janedoe"}),
+        ("Doe", {"doe"}),
+        ("Doe^J", {"doe", "doej", "jdoe"}),  # a letter alone is in every name
+        ("Doe^Jane^Ann^Dr", {"doe", "jane", "ann", "dr", "doejane", "janedoe"}),
+        ("DOE^JANE=Do^Ja", {"doe", "jane", "doejane", "janedoe", "do", "ja", "doja", "jado"}),
+        ("Möller", {"moller", "moeller"}),
+        ("Mo\u0308ller", {"moller", "moeller"}),  # of two characters
+        ("Åsa", {"asa", "aasa"}),
+        ("Ærø", {"aero", "aeroe"}),
+        ("Łódź", {"lodz"}),
+        ("Çœur", {"coeur"}),
+        ("Đıwan", {"diwan"}),
+        ("", set()),
+        ("12", {"12"}),
+    ],
+)
+def test_a_person_is_known_by_the_words_of_the_name(person, words):
+    assert identifiers("PatientName", "PN", person) == words
+
+
+@pytest.mark.parametrize("keyword", ["PatientBirthDate", "PatientBirthDateInAlternativeCalendar"])
+def test_a_birth_date_is_known_in_the_common_orders(keyword):
+    vr = "DA" if keyword == "PatientBirthDate" else "LO"
+    assert identifiers(keyword, vr, "19690720") == {
+        *("19690720", "20071969", "07201969", "1969720", "2071969", "7201969"),
+        *("690720", "200769", "072069"),
+    }
+    assert identifiers(keyword, vr, "20011005") == {
+        *("20011005", "05102001", "10052001", "2001105", "5102001", "1052001"),
+        *("011005", "051001", "100501"),
+    }
+
+
+@pytest.mark.parametrize("date", ["1969072", "196907201", "1969072x", ""])
+def test_what_is_no_date_is_no_birth_date(date):
+    assert identifiers("PatientBirthDate", "LT", date) == set()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr"),
+    [
+        *(("PatientID", "LO"), ("OtherPatientIDs", "LO"), ("AccessionNumber", "SH")),
+        *(("MedicalRecordLocator", "LO"), ("PatientTelephoneNumbers", "SH")),
+        *(("PatientAddress", "LO"), ("AdmissionID", "LO")),
+    ],
+)
+def test_a_number_is_known_without_its_zeros_and_separators(keyword, vr):
+    assert identifiers(keyword, vr, "00A-47.1") == {"00a471", "a471"}
+    assert identifiers(keyword, vr, "A0") == {"a0"}
+    assert identifiers(keyword, vr, "000") == {"000"}
+    assert identifiers(keyword, vr, "") == identifiers(keyword, vr, "-") == set()
+
+
+def test_each_of_several_values_is_known():
+    assert identifiers("OtherPatientIDs", "LO", ["A1", "B2"]) == {"a1", "b2"}
+    found = identifiers("OtherPatientNames", "PN", ["Doe^Jane", "Roe"])
+    assert found == {"doe", "jane", "doejane", "janedoe", "roe"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        *(("Modality", "CS", "DX"), ("StudyDate", "DA", "19690720"), ("Rows", "US", 1234)),
+        *(("StudyID", "SH", "4711"), ("PatientID", "OB", b"\0")),
+    ],
+)
+def test_what_is_not_of_a_person_identifies_nobody(keyword, vr, value):
+    assert identifiers(keyword, vr, value) - {""} == set()
+
+
+def test_a_person_in_an_element_that_the_dictionary_lacks_is_known_by_its_representation():
+    dataset = Dataset()
+    dataset.add_new(0x00091001, "PN", "Doe^Jane")
+    dataset.add_new(0x00091002, "LO", "Roe")
+    assert set(_found_in(dataset)) == {"doe", "jane", "doejane", "janedoe"}
+
+
+def test_an_item_of_a_sequence_is_looked_into():
+    item, other = Dataset(), Dataset()
+    item.PatientID, other.PatientID = "A1", "B2"
+    assert identifiers("OtherPatientIDsSequence", "SQ", [item]) == {"a1"}
+    assert identifiers("OtherPatientIDsSequence", "SQ", [item, other]) == {"a1", "b2"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value", "words"),
+    [
+        ("PatientName", "ZZ", "Jörg".encode(), {"jorg", "joerg", "ja", "rg", "jarg", "rgja"}),
+        ("PatientName", "ZZ", b"J\xf6rg", {"jorg", "joerg", "jrg"}),
+        ("PatientID", "ZZ", b"A1\\B2", {"a1", "b2"}),  # LO
+        ("AccessionNumber", "ZZ", b"A1", {"a1"}),  # SH
+        ("PatientAddress", "ZZ", b"A1", {"a1"}),  # LO
+        ("PatientBirthDate", "ZZ", b"1969", set()),  # DA
+        ("PatientBirthDate", "ZZ", b"19690720", None),
+        ("Rows", "ZZ", b"19690720", set()),
+        ("PatientID", "OB", b"A1", {"a1"}),
+    ],
+)
+def test_bytes_are_read_as_text_where_the_dictionary_has_text(keyword, vr, value, words):
+    tag = Tag(tag_for_keyword(keyword))
+    dataset = Dataset({tag: RawDataElement(tag, vr, len(value), value, 0, False, True)})
+    found = set(_found_in(dataset))
+    assert found == words if words is not None else "20071969" in found
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name", "told"),
+    [
+        ("bo", "bo", True),
+        ("bo", "bone", False),
+        ("bo", "x-bo-1", True),
+        ("bob", "xbobx", True),
+        ("bob", "bo b", True),
+        ("王明", "王明天", True),
+        ("王", "王明", False),
+        ("王a", "王ab", False),
+    ],
+)
+def test_a_short_word_is_a_whole_word(tmp_path, identifier, name, told):
+    words = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": identifier, "PatientID": None}
+    film = films.dicom(tmp_path / "a.dcm", films.bone(), **words)
+    assert gives_away(name, film) == told
+
+
+def test_the_alias_of_a_name_is_that_of_its_path(tmp_path):
+    film = films.dicom(tmp_path / "zaphod.dcm", films.bone())
+    content = hashlib.sha256(film.read_bytes()).hexdigest()
+    assert public_name(film) == f"film-{content[:12]}.dcm"
+    other = films.dicom(tmp_path / "knee.dcm", films.bone())
+    assert public_name(other) == "knee.dcm"
