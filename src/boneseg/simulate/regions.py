@@ -50,6 +50,8 @@ _STANDING = {
     "hip_rotation_l": (-0.2, 0.2), "hip_adduction_l": (-0.25, 0.1), "hip_flexion_l": (-0.1, 0.2),
 }  # fmt: skip
 _KNEE = {"knee_angle_r": (0.0, 0.5)}
+# A leg that stands: a bent knee would tilt the plateau into the condyles, and the foot downwards.
+_STRAIGHT = {"knee_angle_r": (0.0, 0.15), "ankle_angle_r": (0.0, 0.35)}
 _FINGERS = {
     "MCP2_flex": (-0.1, 0.6), "PIP_flex": (0.0, 0.7), "DIP_flex": (0.0, 0.5),
     "MCP2_lateral": (-0.2, 0.2), "thumb_abd": (-0.7, 0.1), "thumb_flex": (-0.3, 0.5),
@@ -58,13 +60,13 @@ _FINGERS = {
 _HAND = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (45.0, 0.0), (180.0, 0.0), (90.0, 0.0))
 
 REGIONS: tuple[Region, ...] = (
-    Region("full leg", ("pelvis", "femur_r", "tibia_r", "patella_r", "talus_r", "calcn_r"),
-           "femur_r", (0, -380, 0), (820, 1250), (FRONT,), 8, {**_KNEE, **_STANDING},
+    Region("full leg", ("pelvis", *_LEG, "talus_r", "calcn_r", "toes_r"), "femur_r", (0, -380, 0),
+           (820, 1250), (FRONT,), 8, {**_STRAIGHT, **_STANDING},
            weight=1.8, offset_spread=0.05, aspect=(0.11, 0.35)),
     Region("full leg", ("pelvis", *_LEG), "femur_r", (0, -130, 0), (280, 560), (FRONT,), 8,
-           {**_KNEE, **_STANDING}, weight=0.8, aspect=(0.22, 0.55)),
-    Region("full leg", (*_LEG, "talus_r", "calcn_r"), "tibia_r", (0, -120, 0), (280, 560),
-           (FRONT,), 8, _KNEE, weight=0.4, aspect=(0.22, 0.55)),
+           {**_STRAIGHT, **_STANDING}, weight=0.8, aspect=(0.22, 0.55)),
+    Region("full leg", (*_LEG, "talus_r", "calcn_r", "toes_r"), "tibia_r", (0, -120, 0),
+           (280, 560), (FRONT,), 8, _STRAIGHT, weight=0.4, aspect=(0.22, 0.55)),
     Region("hip", ("pelvis", "femur_r", "femur_l"), "femur_r", (0, -30, -10), (170, 340),
            (FRONT, FRONT, SIDE), 12, {"hip_flexion_r": (-0.1, 0.6), "hip_rotation_r": (-0.6, 0.6),
                                       "hip_adduction_r": (-0.6, 0.1)}, weight=1.5),
