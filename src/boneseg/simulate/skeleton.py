@@ -9,8 +9,9 @@ Lengths are mm. In the ground frame of such models x is to the front, y up, z to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,9 @@ from boneseg.simulate.surface import SUFFIXES, Surface, read_surface
 Matrix = NDArray[np.float64]
 _METRE = 1000.0  # OpenSim writes metres
 _LEAST = 5.0  # mm; a smaller skeleton has its lengths in metres
+_SOCKET_RADIUS = 25.0  # mm, of an adult's hip joint
+_SOCKET_REACH = 15.0  # mm: how far along each axis a model's hip may be from its socket
+_SOCKET_POINTS = 100  # fewer than these on the wall of a socket are none
 _FIBULA_BELOW = 15.0  # mm: how far an adult's fibula begins below the top of the tibia
 
 
@@ -126,6 +130,7 @@ def read_skeleton(meshes: Path, model: Path | None = None) -> Skeleton:
         coordinates = dict(_coordinate(one) for one in root.iter("Coordinate"))
         coupled = dict(_coupled(root))
         bones = tuple(_bones(root, files))
+        joints = tuple(_seated(joint, bones) for joint in joints)
     except (OSError, ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{model}: is not an OpenSim 4 model that can be read ({error})") from None
     if not bones:
@@ -164,6 +169,46 @@ def _raised(fibula: Bone, bones: list[Bone]) -> Bone:
     points = fibula.surface.points.copy()
     points[:, 1] += max(tops) - _FIBULA_BELOW - points[:, 1].max()
     return replace(fibula, surface=Surface(points, fibula.surface.triangles))
+
+
+def _seated(joint: Joint, bones: Sequence[Bone]) -> Joint:
+    """A hip whose head is in its socket: a model's joint may be 20 mm in front of and below it."""
+    if not ("pelvis" in joint.parent and "femur" in joint.child):
+        return joint
+    hip = joint.before[:3, 3]
+    own = [b for b in bones if b.body == joint.parent and "sacrum" not in b.name]
+    own = [b for b in own if np.sign(b.surface.points[:, 2].mean()) == np.sign(hip[2])]
+    found = [centre for bone in own if (centre := _socket(bone.surface, hip)) is not None]
+    if len(found) != 1:
+        return joint
+    before = joint.before.copy()
+    before[:3, 3] = found[0]
+    return replace(joint, before=before)
+
+
+def _socket(surface: Surface, near: Matrix) -> Matrix | None:
+    """The centre of the socket of a hip bone (3, mm): of the sphere that fits its facing wall.
+
+    near: a point less than `_SOCKET_REACH` from it along each axis. None if there is no socket.
+    """
+    best, most = None, _SOCKET_POINTS
+    for start in product((-_SOCKET_REACH, 0.0, _SOCKET_REACH), repeat=3):
+        centre, radius = near + start, _SOCKET_RADIUS
+        for _ in range(30):
+            ray = centre - surface.points
+            distance = np.linalg.norm(ray, axis=1)
+            faces = (surface.normals * ray).sum(axis=1) > 0.75 * distance
+            wall = surface.points[faces & (np.abs(distance - radius) < 5)]
+            if len(wall) < most:
+                break
+            # |p - c|^2 = r^2 is linear in c and r^2 - |c|^2.
+            terms = np.column_stack([2 * wall, np.ones(len(wall))])
+            *solved, rest = np.linalg.lstsq(terms, (wall**2).sum(axis=1), rcond=None)[0]
+            centre = np.array(solved)
+            radius = math.sqrt(max(0.0, float(rest + centre @ centre)))
+        else:
+            best, most = centre, len(wall) + 1
+    return best
 
 
 def _joint(element: ElementTree.Element) -> Joint:

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 _LONG = 2.6  # length to width from which a bone has a shaft
 _BELOW_KNEE = ("tibia", "talus", "calcn", "toes")
 _INFANT = 0.6  # of an adult's size: below it hips are largely cartilage
-_SOCKET = (-56.3, -78.5, 77.3)  # mm: the centre of the hip joint in the frame of the pelvis
+_SOCKET = (-70.2, -62.9, 78.6)  # mm: the centre of the hip joint in the frame of the pelvis
 _JOINT_SPACE = 8.0  # mm, the gap between an adult's femur and tibia in the models, and more
 
 

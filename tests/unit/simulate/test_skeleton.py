@@ -52,6 +52,27 @@ def test_the_head_of_a_fibula_is_15_mm_below_the_top_of_the_tibia(folder: Path, 
     assert tops["r_fibula"] == pytest.approx(tops["r_tibia"] - 15)
 
 
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("socket", [True, False])
+def test_the_head_of_a_femur_is_in_its_socket(folder: Path, side: int, socket: bool) -> None:
+    names = {"thigh": "pelvis", "shank": "femur_r", "0 -0.4 0": f"0 -0.4 {0.08 * side}"}
+    text = MODEL
+    for old, new in names.items():
+        text = text.replace(old, new)
+    hip = trimesh.creation.icosphere(3, 0.024) if socket else trimesh.creation.box((0.05,) * 3)
+    wall = np.array([-0.012, -0.388, 0.083 * side])
+    hip.vertices += wall
+    hip.faces = hip.faces[hip.triangles_center[:, 1] > -0.38] if socket else hip.faces
+    if socket:  # its wall faces the head
+        hip.invert()
+    hip.export(folder / "pelvis.stl")
+    trimesh.creation.box((0.03, 0.4, 0.03)).export(folder / "femur_r.stl")
+    (folder / "hip.osim").write_text(text)
+    head = read_skeleton(folder, folder / "hip.osim").pose({})["femur_r"][:3, 3] + [0, 100, 0]
+    at = 1000 * wall if socket else np.array([0, -400, 80 * side])
+    assert head == pytest.approx(at, abs=0.5)
+
+
 def test_meshes_in_metres_without_a_model_are_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"the longest bone measures 0\.\d+ mm"):
         SkeletonSource(folder).check()
