@@ -19,6 +19,7 @@ from hypothesis import Phase, settings
 from boneseg._util.scratch import Scratch, scratch
 from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS
 from boneseg.inference.engine import Engine
+from tests.support.made_once import made_once
 from tests.support.requirements import missing
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes says more of what else the machine does than of the code.
-settings.register_profile("boneseg", deadline=None)
+# How long an example takes says more of what else the machine does than of the code. Every run
+# draws others, and fuzz/ draws millions.
+settings.register_profile("boneseg", deadline=None, max_examples=50)
 # Mutants: the same few examples for each, and none is made smaller.
 settings.register_profile(
     "mutation",
@@ -89,9 +91,10 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def named_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A small model that names bones: see `tests/support/named_bones.py`."""
+    from boneseg.bundle.store import load_bundle
     from tests.support.named_bones import save_named_bundle
 
-    return save_named_bundle(tmp_path_factory.mktemp("named") / "bones")
+    return load_bundle(made_once(tmp_path_factory, "named-bones", save_named_bundle))
 
 
 @pytest.fixture(scope="session")

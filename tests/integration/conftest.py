@@ -16,6 +16,7 @@ from boneseg.simulate import simulate
 from tests.support.bad_input import SETTINGS, SIDE, Answer, Call, without_progress
 from tests.support.light_box_page import QUIET, Page
 from tests.support.lightbox import fill, served
+from tests.support.made_once import made_once
 from tests.support.readings import card
 from tests.support.requirements import CHROMIUM
 
@@ -43,22 +44,27 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bad_input")
 
 
-@pytest.fixture(scope="module")
-def data(workplace: Path) -> Path:
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve good films with their masks."""
-    simulate(workplace / "data", 12, seed=0, size=(SIDE, SIDE))
-    return workplace / "data"
+    return made_once(
+        tmp_path_factory, "data", lambda folder: simulate(folder, 12, seed=0, size=(SIDE, SIDE))
+    )
 
 
-@pytest.fixture(scope="module")
-def bundle(workplace: Path) -> Path:
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learned nothing: what it finds does not matter here."""
-    from boneseg.networks import build
 
-    small = load_recipe("fast").with_settings(SETTINGS).settle([(SIDE, SIDE)])
-    facts = {"height": SIDE, "width": SIDE, "recipe": small.model_dump(mode="json")}
-    blank = card(architecture=small.network.model_dump(mode="json"), **facts)
-    return save_bundle(workplace / "bundle", build(small.network), blank).path
+    def save(folder: Path) -> None:
+        from boneseg.networks import build
+
+        small = load_recipe("fast").with_settings(SETTINGS).settle([(SIDE, SIDE)])
+        facts = {"height": SIDE, "width": SIDE, "recipe": small.model_dump(mode="json")}
+        blank = card(architecture=small.network.model_dump(mode="json"), **facts)
+        save_bundle(folder, build(small.network), blank)
+
+    return made_once(tmp_path_factory, "bundle", save)
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def calls(draw: st.DrawFn) -> tuple[str, list[str]]:
     return name, [*(needed if draw(st.booleans()) else []), *drawn]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75)
 @given(calls())
 def test_a_call_has_the_arguments_that_typer_gives_it(call: tuple[str, list[str]]) -> None:
     name, words = call

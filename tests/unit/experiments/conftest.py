@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.experiments.crossval import cross_validate
@@ -14,6 +13,7 @@ from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.simulate import simulate
 from tests.support.experiments import SMALL, recipe
+from tests.support.made_once import made_once
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +25,12 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="session")
 def done(phantoms: Dataset, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
-    """Trained by the first test process that needs it; another one resumes it, and only reads."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    with FileLock(folder / "cross-validation.lock"):
-        out = folder / "cross-validation"
-        return cross_validate(phantoms, recipe(), out, folds=3, resume=out.exists())
+    """Trained once: resuming it only reads."""
+
+    def train(folder: Path, *, resume: bool = False) -> CrossValidation:
+        return cross_validate(phantoms, recipe(), folder, folds=3, resume=resume)
+
+    return train(made_once(tmp_path_factory, "cross-validation", train), resume=True)
 
 
 @pytest.fixture(scope="module")

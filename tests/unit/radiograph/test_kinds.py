@@ -321,7 +321,7 @@ WHOLE = {
 CHANGES = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6)
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from(sorted(WHOLE)), changes=CHANGES, near_end=st.booleans())
 def test_a_picture_with_any_bytes_in_its_header_is_read_or_refused(
     tmp_path_factory, kind, changes, near_end

@@ -54,7 +54,7 @@ def png(
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75)
 def test_every_kind_of_png_with_missing_rows_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from boneseg.simulate.organs import read_organs
-from boneseg.simulate.skeleton import Skeleton, read_skeleton
+from boneseg.simulate import SkeletonSource
+from boneseg.simulate.skeleton import Skeleton
 from boneseg.simulate.tissue import Atlas
 from tests.support.simulation import BONES, MESHES, MODEL, MODELS, ORGANS, ellipsoid
 
@@ -26,7 +26,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def skeletons() -> list[Skeleton]:
-    return [read_skeleton(MESHES, MODELS / f"{name}.osim") for name in ("Rajagopal2016", "wrist")]
+    models = tuple(MODELS / f"{name}.osim" for name in ("Rajagopal2016", "wrist"))
+    return list(SkeletonSource(MESHES, models).skeletons)  # read once per process
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +69,18 @@ def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def skeleton(atlas_folder: Path) -> Skeleton:
-    return read_skeleton(atlas_folder, atlas_folder / "man.osim")
+def man(atlas_folder: Path) -> SkeletonSource:
+    models = (atlas_folder / "man.osim",)
+    return SkeletonSource(atlas_folder, models, organs=atlas_folder / "organs")
 
 
 @pytest.fixture(scope="session")
-def atlas(atlas_folder: Path, skeleton: Skeleton) -> Atlas:
-    (only,) = read_organs(atlas_folder / "organs", skeleton)
+def skeleton(man: SkeletonSource) -> Skeleton:
+    (only,) = man.skeletons
+    return only
+
+
+@pytest.fixture(scope="session")
+def atlas(man: SkeletonSource) -> Atlas:
+    ((only,),) = man.atlases
     return only

@@ -41,15 +41,10 @@ def test_lungs_lie_in_the_ribs_beside_the_heart_and_above_the_liver(atlas: Atlas
 
 
 def test_one_seed_gives_one_film_with_organs(
-    atlas_folder: Path, skeleton: Skeleton, atlas: Atlas
+    man: SkeletonSource, skeleton: Skeleton, atlas: Atlas
 ) -> None:
-    source = SkeletonSource(
-        atlas_folder, (atlas_folder / "man.osim",), organs=atlas_folder / "organs"
-    )
-    film, other = (
-        skeleton_film(3, (64, 64), [skeleton], None, [[atlas]]),
-        source.film(3, (64, 64)),
-    )
+    film = skeleton_film(3, (64, 64), [skeleton], None, [[atlas]])
+    other = man.film(3, (64, 64))
     assert np.array_equal(film.pixels, other.pixels) and np.array_equal(film.mask, other.mask)
     assert np.isfinite(film.pixels).all() and film.mask.any()
 

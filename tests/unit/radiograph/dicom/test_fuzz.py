@@ -90,7 +90,7 @@ def _encoded(dataset) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(elements=ELEMENTS, frame=st.sampled_from([None, 1, 2]))
 def test_a_film_with_any_elements_is_read_or_refused_in_one_line(folder, elements, frame):
     whole = dicom_film(folder / "whole.dcm") if not (folder / "whole.dcm").exists() else None
@@ -109,7 +109,7 @@ def test_a_film_with_any_elements_is_read_or_refused_in_one_line(folder, element
         assert 1 / 8 <= film.aspect <= 8
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(elements=ELEMENTS)
 def test_a_film_with_any_elements_has_a_segmentation_or_none(folder, elements):
     """Rows and Columns are those that the film was read with."""
@@ -125,7 +125,6 @@ def test_a_film_with_any_elements_has_a_segmentation_or_none(folder, elements):
         assert "\n" not in str(refusal)
 
 
-@settings(max_examples=100)
 @given(elements=ELEMENTS)
 def test_any_header_has_a_public_path(folder, elements):
     whole = dicom_film(folder / "known.dcm") if not (folder / "known.dcm").exists() else None

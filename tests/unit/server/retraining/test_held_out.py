@@ -25,7 +25,7 @@ def cases_of(names: list[str], groups: list[int | None]) -> list[Case]:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_held_out_films_stay_held_out(data: st.DataObject) -> None:
     """However films, copies and groups change from one retraining to the next."""
     sides: dict[str, bool] = {}

@@ -19,7 +19,7 @@ from tests.support.lightbox import FOOT
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.too_slow])
 def test_uploaded_names_never_become_paths(
     tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
