@@ -1,6 +1,7 @@
 """Models on disk: the card, and the other files with the digests that their author would give.
 
-The model is a small one.
+The model is a small one. Networks are read as every command reads them: in a child process, whose
+end is an error like others, and then in this one what the child has made of them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+
+import numpy as np
 
 from boneseg.bundle.card import (
     CARD,
@@ -24,7 +27,7 @@ from boneseg.bundle.card import (
     CardBones,
     card_digest,
 )
-from boneseg.bundle.store import Bundle, load_bundle, sign
+from boneseg.bundle.store import load_bundle, sign
 from targets.target import Target
 from tests.support.readings import card
 
@@ -148,18 +151,17 @@ def _read_names(path: Path) -> None:
     load_names(load_bundle(_with(path)))
 
 
-def _prepared(bundle: Bundle, folder: Path, names: bool) -> None:
+def _read_onnx(path: Path, backend: str = "openvino") -> None:
+    """A network that is loaded and run."""
     from boneseg.inference.backends import open_backend
 
-    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-    channels = 4 if names else 1
-    backend = open_backend(bundle, "openvino", names=names, threads=1)
-    backend.prepare((2, channels, 64, 64))
-
-
-def _read_onnx(path: Path) -> None:
-    _prepared(load_bundle(_with(path)), path.parent, names=path.name == NAMES_ONNX)
-    shutil.rmtree(path.parent / "cache", ignore_errors=True)
+    bundle, names = load_bundle(_with(path)), path.name == NAMES_ONNX
+    os.environ["XDG_CACHE_HOME"] = str(path.parent / "cache")
+    films = np.zeros((2, 4 if names else 1, 64, 64), np.float32)
+    try:
+        open_backend(bundle, backend, names=names, threads=1)(films)
+    finally:
+        shutil.rmtree(path.parent / "cache", ignore_errors=True)
 
 
 def targets() -> dict[str, Target]:
@@ -170,4 +172,5 @@ def targets() -> dict[str, Target]:
         "bundle-names": Target(NAMES_WEIGHTS, _read_names, _seed(NAMES_WEIGHTS)),
         "bundle-onnx": Target(ONNX, _read_onnx, _seed(ONNX)),
         "bundle-names-onnx": Target(NAMES_ONNX, _read_onnx, _seed(NAMES_ONNX)),
+        "bundle-onnxruntime": Target(ONNX, partial(_read_onnx, backend="onnxruntime"), _seed(ONNX)),
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from boneseg._util.disposable import Disposable
+from boneseg._util.children import Children
 from boneseg._util.scratch import scratch
 from boneseg.pacs.dicomweb import bounded_http
 from boneseg.pacs.dicomweb.client import DicomWeb
@@ -204,10 +204,8 @@ def test_a_film_that_crashed_the_program_twice_is_skipped(tmp_path, engine):
 @pytest.fixture
 def hasty(monkeypatch):
     """Decoders that never answer, and are not waited for long."""
-    decoder._end_all()
-    monkeypatch.setattr(
-        decoder, "_taken", lambda: Disposable("tests.support.children:hang", quiet=True)
-    )
+    decoder._children.end_all()
+    monkeypatch.setattr(decoder, "_children", Children("tests.support.children:hang"))
     monkeypatch.setattr(pixel_data, "_SECONDS", 0.1)
     return monkeypatch
 

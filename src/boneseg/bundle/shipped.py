@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boneseg._util.files import same_place
+
 _MODELS = Path(__file__).parent / "models"
 
 
 def bundled() -> Path:
     """The path of the bundled model."""
     return _MODELS / "bones"
+
+
+def is_shipped(bundle: Path) -> bool:
+    """Whether a bundle is the one in the package itself, whose files are trusted like its code."""
+    return same_place(bundle, bundled())
 
 
 def sample_films() -> Path:

@@ -40,7 +40,7 @@ def segment_on_cluster(
     as_json: bool,
 ) -> int:
     """Segment an archive, and report progress; returns the exit status."""
-    from boneseg.bundle.shipped import bundled
+    from boneseg.bundle.shipped import bundled, is_shipped
     from boneseg.bundle.store import load_bundle
     from boneseg.cluster.archive import segment_archive
     from boneseg.cluster.storage import public_url
@@ -56,7 +56,7 @@ def segment_on_cluster(
         frame=frame,
         spacing=spacing,
         full_resolution=full_resolution,
-        every_bone=bundle.path.resolve() == bundled().resolve(),
+        every_bone=is_shipped(bundle.path),
         backend=backend,
         keep_names=keep_names,
         overlay_side=overlay_side,

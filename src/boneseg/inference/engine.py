@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.bundle.card import NAMES_ONNX, ONNX
-from boneseg.bundle.shipped import bundled
+from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle, load_bundle, without_names
 from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
@@ -81,9 +81,7 @@ class Engine:
         self._resizing = Lock()
         self._names: Backend | None = None  # opened when bones are first named
         self._full_resolution = full_resolution
-        self._every = (
-            bundle.path.resolve() == bundled().resolve() if every_bone is None else every_bone
-        )
+        self._every = is_shipped(bundle.path) if every_bone is None else every_bone
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
             self._network.prepare(self._shape(bundle.preparation((1, 1))))
 

@@ -117,13 +117,13 @@ def test_the_networks_of_an_expected_film_are_loaded_once(
 ) -> None:
     engine, film = Engine(bundle), read_radiograph(min(sample_films().glob("*.png")))
     loaded: list[object] = []
-    compile_network = type(engine._network)._compiled
+    load_network = type(engine._network)._loaded
 
-    def compiled(network: object, shape: object) -> object:
+    def load(network: object, shape: object) -> object:
         loaded.append(shape)
-        return compile_network(network, shape)
+        return load_network(network, shape)
 
-    monkeypatch.setattr(type(engine._network), "_compiled", compiled)
+    monkeypatch.setattr(type(engine._network), "_loaded", load)
     engine.expect(film.shape)
     engine.find(film)
     assert len(loaded) == len(set(loaded)) == 1 + len(bundle.further(film.shape))

@@ -1,13 +1,26 @@
-"""ONNX Runtime on the CPU: the fallback where OpenVINO has no wheel."""
+"""ONNX Runtime on the CPU: the fallback where OpenVINO has no wheel.
+
+The network of any bundle but the shipped one is loaded and run in a child process first
+(`isolated.py`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from boneseg.bundle.card import NAMES_ONNX, ONNX
+from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle
 from boneseg.inference.backends.base import Shape, cannot_run
+from boneseg.inference.backends.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 
 class OnnxRuntime:
@@ -18,17 +31,15 @@ class OnnxRuntime:
     ) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its errors are raised as BundleError
-        options.intra_op_num_threads = threads  # 0: one a core
         self._file = bundle.path / (NAMES_ONNX if names else ONNX)
+        release = str(onnxruntime.__version__)
+        if not is_shipped(bundle.path):
+            _check(bundle, self._file.name, release)
         try:
-            self._session = onnxruntime.InferenceSession(
-                self._file, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = _session(self._file, threads)
         except Exception:  # its exception classes are not public
             raise cannot_run(self._file, "ONNX Runtime", None) from None
-        self.name = f"ONNX Runtime {onnxruntime.__version__}, fp32, CPU"
+        self.name = f"ONNX Runtime {release}, fp32, CPU"
 
     def __call__(self, films: Floats) -> Floats:
         try:
@@ -38,3 +49,47 @@ class OnnxRuntime:
 
     def prepare(self, shape: Shape) -> None:
         """Do nothing: every shape is accepted."""
+
+
+def _session(file: Path, threads: int) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its errors are raised as BundleError
+    options.intra_op_num_threads = threads  # 0: one a core
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _check(bundle: Bundle, name: str, release: str) -> None:
+    """Load and run a network in a child process, once for a bundle. Raises BundleError."""
+    from boneseg.inference.backends.isolated import read_apart
+
+    kept = CompiledNetworks.of(bundle.card.card_sha256, release)
+    purpose = f"{name} runs"
+    if kept is None or kept.read(purpose) is None:
+        shape = _shape(bundle, name)
+        data = read_apart("onnxruntime", "ONNX Runtime", bundle, name, shape, {})
+        if kept is not None:
+            kept.write(purpose, data.tobytes())
+
+
+def _shape(bundle: Bundle, name: str) -> Shape:
+    """An input that a network takes."""
+    card = bundle.card
+    if name == NAMES_ONNX and card.bones is not None:
+        return 1, 2 + len(card.bones.parts), card.bones.side, card.bones.side
+    grid = bundle.preparation((card.height, card.width))
+    return 1, 1, grid.height, grid.width
+
+
+def serve() -> NoReturn:
+    """Try networks in a child process (`isolated.py`)."""
+    from boneseg.inference.backends.isolated import serve_reader
+
+    serve_reader(_try)
+
+
+def _try(file: Path, shape: Shape, _: Mapping[str, str]) -> bytes:
+    """Nothing, after a run."""
+    _session(file, 0).run(None, {"film": np.zeros(shape, np.float32)})
+    return b""

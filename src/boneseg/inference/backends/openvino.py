@@ -1,29 +1,34 @@
 """OpenVINO on the CPU.
 
 The network is compiled for each new input shape; the most recent ones are kept in memory and on
-disk (`compiled.py`).
+disk (`compiled.py`). That of any bundle but the shipped one is compiled in a child process
+(`isolated.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util.quiet import without_module
 from boneseg.bundle.card import INT8, NAMES_ONNX, ONNX
+from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle
+from boneseg.errors import BundleError
 from boneseg.inference.backends.base import KEPT, Shape, cannot_run
 from boneseg.inference.backends.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, InferRequest
+    from openvino import CompiledModel, Core, InferRequest
 
 
 class OpenVino:
@@ -82,7 +87,7 @@ class OpenVino:
             with loading:
                 found = self._listed(shape)  # another thread may have loaded it
                 if found is None:
-                    found = self._compiled(shape)
+                    found = self._loaded(shape)
                     self._list(shape, found)
         return found
 
@@ -99,10 +104,11 @@ class OpenVino:
                 self._networks.pop(next(iter(self._networks)))
             self._networks[shape] = network
 
-    def _compiled(self, shape: Shape) -> _Requests:
+    def _loaded(self, shape: Shape) -> _Requests:
         try:
-            restored = self._restored(shape)
-            return restored or _Requests(self._compile(shape), self._at_once)
+            return self._restored(shape) or self._compiled(shape)
+        except BundleError:
+            raise
         except Exception:  # OpenVINO's own message is very long, and may quote bytes of the file
             raise cannot_run(self._bundle.path / self._file, "OpenVINO", shape) from None
 
@@ -112,20 +118,25 @@ class OpenVino:
         if data is None:
             return None
         with suppress(RuntimeError):
-            tensor = openvino_package().Tensor(data, shared_memory=True)
-            compiled = self._core.import_model(tensor, "CPU", self._settings)
-            return _Requests(compiled, self._at_once, data)
+            return self._imported(data)
         return None
 
-    def _compile(self, shape: Shape) -> CompiledModel:
-        model = self._core.read_model(self._bundle.path / self._file)
-        model.reshape(list(shape))
-        if list(model.output(0).shape)[2:] != list(shape)[2:]:
-            raise RuntimeError("fixed input size")
-        compiled = self._core.compile_model(model, "CPU", self._settings)
+    def _compiled(self, shape: Shape) -> _Requests:
+        if is_shipped(self._bundle.path):
+            path = self._bundle.path / self._file
+            compiled = compile_network(self._core, path, shape, self._settings)
+            if self._kept:
+                self._kept.write(self._purpose(shape), compiled.export_model().read())
+            return _Requests(compiled, self._at_once)
+        from boneseg.inference.backends.isolated import read_apart
+
+        data = read_apart("openvino", "OpenVINO", self._bundle, self._file, shape, self._settings)
         if self._kept:
-            self._kept.write(self._purpose(shape), compiled.export_model().read())
-        return compiled
+            self._kept.write(self._purpose(shape), data.tobytes())
+        return self._imported(data)
+
+    def _imported(self, data: NDArray[np.uint8]) -> _Requests:
+        return _Requests(import_network(self._core, data, self._settings), self._at_once, data)
 
     def _purpose(self, shape: Shape) -> str:
         """The cache key of a compiled network within its bundle."""
@@ -152,6 +163,41 @@ class _Requests:
             return np.asarray(request.infer(films)[0], np.float32)
         finally:
             self._free.put(request)
+
+
+def compile_network(
+    core: Core, file: Path, shape: Shape, settings: Mapping[str, str]
+) -> CompiledModel:
+    """The network of a file for inputs of a shape. Raises what OpenVINO raises."""
+    model = core.read_model(file)
+    model.reshape(list(shape))
+    if list(model.output(0).shape)[2:] != list(shape)[2:]:
+        raise RuntimeError("fixed input size")
+    return core.compile_model(model, "CPU", dict(settings))
+
+
+def import_network(
+    core: Core, data: NDArray[np.uint8], settings: Mapping[str, str]
+) -> CompiledModel:
+    """A network that was compiled before; it keeps its weights in `data`."""
+    tensor = openvino_package().Tensor(data, shared_memory=True)
+    return core.import_model(tensor, "CPU", dict(settings))
+
+
+def serve() -> NoReturn:
+    """Compile networks in a child process (`isolated.py`)."""
+    from boneseg.inference.backends.isolated import serve_reader
+
+    serve_reader(_read)
+
+
+def _read(file: Path, shape: Shape, settings: Mapping[str, str]) -> bytes:
+    """The compiled network, after a run of what the parent process will import."""
+    core = openvino_package().Core()
+    data: bytes = compile_network(core, file, shape, settings).export_model().read()
+    network = import_network(core, np.array(memoryview(data)), settings)
+    network.create_infer_request().infer(np.zeros(shape, np.float32))
+    return data
 
 
 def openvino_package() -> ModuleType:

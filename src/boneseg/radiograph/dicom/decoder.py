@@ -1,4 +1,4 @@
-"""Decode one compressed frame in a child process (`_util/disposable.py`): both sides.
+"""Decode one compressed frame in a child process (`_util/children.py`): both sides.
 
     with decoded(codestream, Shape(2500, 2048, 1, 16), seconds=8) as pixels:
         stored = pixels.copy()
@@ -11,22 +11,19 @@ writes. The two sides exchange JSON and bytes, never pickles.
 
 from __future__ import annotations
 
-import atexit
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from itertools import pairwise
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util import runtime
+from boneseg._util.children import Children, NotStartedError
 from boneseg._util.cores import available_cores
-from boneseg._util.disposable import DiedError, Disposable, Room, answer_with
+from boneseg._util.disposable import DiedError, Room, answer_with
 from boneseg.radiograph.dicom.codestream import Codestream, Shape
 
 Pixels = NDArray[np.integer]
@@ -45,6 +42,11 @@ _REASONS = {
     _OTHER: "is not of the size that its header says",
     _LACKING: "is lossy 16-bit JPEG, which is non-standard and needs boneseg[gdcm]",
 }
+
+
+_children = Children(
+    "boneseg.radiograph.dicom.decoder:serve", environment={"OPENBLAS_NUM_THREADS": "1"}
+)
 
 
 class DecodingError(Exception):
@@ -80,23 +82,21 @@ def decoded(codestream: Codestream, shape: Shape, seconds: float) -> Iterator[Pi
         "memory": _OVERHEAD + _WORKING * size * max(shape.bits // 8, 1),
     }
     request = [json.dumps(header).encode() + b"\n", codestream.data]
+    most = size * dtype.itemsize + len(_DONE)
     try:
-        child = _taken()
-        reply = child.ask(request, _WALL * seconds, most=size * dtype.itemsize + len(_DONE))
+        with _children.one() as child:
+            reply = child.ask(request, _WALL * seconds, most)
+            state = bytes(reply[-len(_DONE) :])
+            if state != _DONE:
+                raise DecodingError(_REASONS.get(state, _REASONS[_FAILED]))
+            unsigned = np.dtype(f"u{dtype.itemsize}")
+            yield np.frombuffer(reply, unsigned, size).reshape(_size_of(shape))
+    except NotStartedError as error:
+        raise StartError(f"has no decoder: {error}") from None
     except DiedError as error:
         if error.late:
             raise EndedError(f"takes more than {seconds:.1f} s to decode") from None
         raise EndedError(f"cannot be decoded: it {error}") from None
-    try:
-        state = bytes(reply[-len(_DONE) :])
-        if state != _DONE:
-            raise DecodingError(_REASONS.get(state, _REASONS[_FAILED]))
-        unsigned = np.dtype(f"u{dtype.itemsize}")
-        yield np.frombuffer(reply, unsigned, size).reshape(_size_of(shape))
-    finally:
-        del reply
-        child.trim()
-        _give_back(child)
 
 
 def _type_of(codestream: Codestream, shape: Shape) -> np.dtype[np.integer]:
@@ -108,64 +108,6 @@ def _type_of(codestream: Codestream, shape: Shape) -> np.dtype[np.integer]:
 
 def _size_of(shape: Shape) -> tuple[int, ...]:
     return shape[:3] if shape.samples > 1 else shape[:2]
-
-
-# -- idle child processes -------------------------------------------------------------------------
-
-_idle: list[Disposable] = []
-_lock = Lock()
-
-
-@cache
-def _register_clean_up() -> None:
-    """End the children with this process, and leave them to it if it forks."""
-    atexit.register(_end_all)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_all)
-
-
-def _taken() -> Disposable:
-    """An idle child process, or a new one. Each decoding thread has its own."""
-    _register_clean_up()
-    while True:
-        with _lock:
-            child = _idle.pop() if _idle else None
-        if child is None:
-            return _started()
-        if child.is_alive():
-            return child
-        child.end()
-
-
-def _started() -> Disposable:
-    """A new child process. Raises StartError, as for too many open files or processes."""
-    try:
-        return Disposable(
-            "boneseg.radiograph.dicom.decoder:serve",
-            quiet=True,
-            environment={"OPENBLAS_NUM_THREADS": "1"},
-        )
-    except OSError as error:
-        raise StartError(f"has no decoder: {error.strerror or error}") from None
-
-
-def _give_back(child: Disposable) -> None:
-    with _lock:
-        _idle.append(child)
-
-
-def _end_all() -> None:
-    with _lock:
-        while _idle:
-            _idle.pop().end()
-
-
-def _forget_all() -> None:
-    """After a fork, drop the children, which belong to the parent process."""
-    global _lock
-    _lock = Lock()
-    while _idle:
-        _idle.pop().forget()
 
 
 # -- in the child ---------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ def test_networks_of_several_grids_are_loaded_at_once(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, both = OpenVino(bundle), Barrier(2)
-    load = backend._compiled
+    load = backend._loaded
 
     def met(shape: tuple[int, ...]) -> object:
         both.wait(timeout=30)
         return load(shape)
 
-    monkeypatch.setattr(backend, "_compiled", met)
+    monkeypatch.setattr(backend, "_loaded", met)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(backend.prepare, [(1, 1, 32, 32), (1, 1, 32, 64)]))
     assert len(backend._networks) == 2

@@ -55,11 +55,11 @@ def packed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @pytest.fixture
 def film(tmp_path: Path) -> Iterator[Path]:
     """A film, and one child alone, which has read it."""
-    decoder._end_all()
+    decoder._children.end_all()
     path = pack(tmp_path / "a.dcm")
     read_radiograph(path)
     yield path
-    decoder._end_all()
+    decoder._children.end_all()
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_film_beyond_the_budget_is_refused_before_it_is_decoded(tmp_path, monk
 
 def test_a_killed_child_affects_only_its_film(film):
     pixels = read_radiograph(film).pixels
-    (child,) = decoder._idle
+    (child,) = decoder._children.idle
     os.kill(child.pid, signal.SIGSTOP)  # it will be at its film when it is killed
     threading.Timer(0.3, os.kill, (child.pid, signal.SIGKILL)).start()
     ended = r"a\.dcm: its image .*ended the process that read it \(SIGKILL"
@@ -229,25 +229,25 @@ def test_a_killed_child_affects_only_its_film(film):
 
 
 def test_one_killed_between_two_films_costs_none(film):
-    (child,) = decoder._idle
+    (child,) = decoder._children.idle
     os.kill(child.pid, signal.SIGKILL)
     child._process.wait(10)
     assert isinstance(read_radiograph(film), Radiograph)
-    assert decoder._idle[0].pid != child.pid
+    assert decoder._children.idle[0].pid != child.pid
 
 
 def test_a_system_without_room_for_a_child_is_not_the_fault_of_the_film(film, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    decoder._end_all()
-    monkeypatch.setattr(decoder, "Disposable", full)
+    decoder._children.end_all()
+    monkeypatch.setattr("boneseg._util.children.Disposable", full)
     with pytest.raises(OutputError, match=r"has no decoder: Too many open files; close other .*$"):
         read_radiograph(film)
 
 
 def test_one_that_hangs_is_replaced(film, monkeypatch):
-    (child,) = decoder._idle
+    (child,) = decoder._children.idle
     os.kill(child.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)  # until it has stopped
     with monkeypatch.context() as shortened:
@@ -280,15 +280,15 @@ def test_threads_have_children_of_their_own(tmp_path):
         together = list(pool.map(lambda path: read_radiograph(path).pixels, paths * 4))
     for one, other in zip(alone * 4, together, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert len(decoder._idle) <= 4
-    decoder._end_all()
+    assert len(decoder._children.idle) <= 4
+    decoder._children.end_all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
 def test_a_forked_process_has_children_of_its_own(film):
     """A daemonic one, which may have none by multiprocessing."""
     before = read_radiograph(film).pixels
-    (child,) = decoder._idle
+    (child,) = decoder._children.idle
     ours, theirs = get_context("fork").Pipe()
     process = get_context("fork").Process(target=_read, args=(film, theirs), daemon=True)
     process.start()
@@ -297,12 +297,12 @@ def test_a_forked_process_has_children_of_its_own(film):
     assert pid != child.pid
     np.testing.assert_array_equal(pixels, before)
     np.testing.assert_array_equal(read_radiograph(film).pixels, before)
-    assert decoder._idle == [child]
+    assert decoder._children.idle == [child]
 
 
 def _read(path: Path, pipe) -> None:
     pixels = read_radiograph(path).pixels
-    pipe.send((decoder._idle[0].pid, pixels))
+    pipe.send((decoder._children.idle[0].pid, pixels))
 
 
 def test_a_folder_with_damaged_films_on_the_command_line(tmp_path):

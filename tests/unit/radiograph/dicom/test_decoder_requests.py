@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEGExtended12Bit
 
+from boneseg._util.children import Children
 from boneseg._util.disposable import DiedError
 from boneseg.radiograph.dicom import decoder
 from boneseg.radiograph.dicom.codestream import Codestream, Shape, open_codestream
@@ -181,14 +182,21 @@ class Child:
     def __init__(self, reply: bytes | DiedError) -> None:
         self.reply = reply
         self.asked: list[object] = []
-        self.trimmed = False
+        self.trimmed, self.alive = False, True
 
     def ask(self, request, seconds, most):
         self.asked = [json.loads(request[0]), request[1], seconds, most]
         assert request[0].endswith(b"\n")
         if isinstance(self.reply, DiedError):
+            self.alive = False
             raise self.reply
         return memoryview(self.reply)
+
+    def is_alive(self):
+        return self.alive
+
+    def end(self):
+        self.alive = False
 
     def trim(self):
         self.trimmed = True
@@ -197,8 +205,9 @@ class Child:
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Child:
     child = Child(b"")
-    monkeypatch.setattr(decoder, "_taken", lambda: child)
-    monkeypatch.setattr(decoder, "_idle", [])
+    children = Children("no:entry")
+    children.idle.append(child)
+    monkeypatch.setattr(decoder, "_children", children)
     return child
 
 
@@ -223,7 +232,7 @@ def test_a_child_is_asked_for_the_smallest_type_within_limits(
     child.reply = values.tobytes() + decoder._DONE
     stream = Codestream("kind", Shape(4, 6, shape.samples, own), b"data", 2, signed)
     with decoder.decoded(stream, shape, 1.5) as pixels:
-        assert decoder._idle == []
+        assert decoder._children.idle == []
         assert pixels.dtype == f"u{dtype.itemsize}"  # signs are for the header to say
         np.testing.assert_array_equal(pixels.view(dtype), values.reshape(size))
         del pixels
@@ -236,7 +245,7 @@ def test_a_child_is_asked_for_the_smallest_type_within_limits(
         "memory": 192 * 2**20 + 8 * memory,
     }
     assert (data, seconds, most) == (b"data", 6.0, len(child.reply))
-    assert decoder._idle == [child] and child.trimmed
+    assert decoder._children.idle == [child] and child.trimmed
 
 
 @pytest.mark.parametrize(
@@ -265,13 +274,4 @@ def test_why_a_frame_cannot_be_decoded_is_a_phrase(child, reply, kind, words):
     with pytest.raises(DecodingError) as caught, decoder.decoded(stream, stream.shape, 1.5):
         pass
     assert (type(caught.value), str(caught.value)) == (kind, words)
-    assert decoder._idle == ([] if kind is EndedError else [child])
-
-
-def test_children_are_ended_with_this_process_and_left_alone_by_a_fork(monkeypatch):
-    at_exit, at_fork = [], {}
-    monkeypatch.setattr(decoder.atexit, "register", at_exit.append)
-    monkeypatch.setattr(decoder.os, "register_at_fork", lambda **words: at_fork.update(words))
-    decoder._register_clean_up.__wrapped__()
-    assert at_exit == [decoder._end_all]
-    assert at_fork == {"after_in_child": decoder._forget_all}
+    assert decoder._children.idle == ([] if kind is EndedError else [child])
