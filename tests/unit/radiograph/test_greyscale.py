@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.greyscale import colourfulness, grey_of, percentiles, stretch, to_unit
+from boneseg.radiograph.greyscale import (
+    _full_scale,
+    blocks,
+    colourfulness,
+    grey_of,
+    percentiles,
+    sample,
+    stretch,
+    to_unit,
+)
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.pictures import GREY, saved
@@ -91,3 +100,83 @@ def test_percentiles_of_counted_levels_are_those_of_the_values(values, low, high
     turned = np.random.default_rng(0).permutation(len(levels))
     found = percentiles(levels[turned], counts[turned], (low, high))
     assert found == pytest.approx(np.percentile(values, (low, high)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "top"),
+    [
+        (np.array([False, True]), 1),
+        (np.array([3], np.uint8), 255),
+        (np.array([0, 255], np.uint16), 255),
+        (np.array([0, 256], np.uint16), 1023),
+        (np.array([0, 1023], np.int32), 1023),
+        (np.array([0, 1024], np.uint16), 4095),
+        (np.array([0, 4096], np.uint16), 16383),
+        (np.array([0, 16384], np.uint16), 65535),
+        (np.array([0, 65535], np.uint32), 65535),
+        (np.array([0, 65536], np.uint32), None),
+        (np.array([-1, 3], np.int16), None),
+        (np.array([0.0, 1.0]), 1),
+        (np.array([0.5, 0.6]), 1),
+        (np.array([-0.1, 1.0]), None),
+        (np.array([0.0, 1.1]), None),
+        (np.array([0.0, np.nan]), None),
+    ],
+)
+def test_the_white_level_is_that_of_the_smallest_depth(values, top):
+    assert _full_scale(values) == top
+    if top is not None:
+        np.testing.assert_allclose(to_unit(values), values / top, rtol=1e-6)
+
+
+def test_values_are_stretched_by_the_percentiles_of_those_that_count():
+    values = np.arange(1001.0)
+    expected = np.clip((values - 5) / 990, 0, 1)
+    np.testing.assert_allclose(stretch(values), expected, atol=1e-6)
+    odd = np.append(values, [np.nan, np.inf, -np.inf])
+    np.testing.assert_allclose(stretch(odd), [*expected, 0, 1, 0], atol=1e-6)
+    ignored = np.append(values, [9000.0] * 500)
+    found = stretch(ignored, ignored == 9000)
+    np.testing.assert_allclose(found, [*expected, *[1] * 500], atol=1e-6)
+    counts = np.append(np.ones(1001, int), [0])
+    found = stretch(np.append(values, 10**9), counts=counts)
+    np.testing.assert_allclose(found, [*expected, 1], atol=1e-6)
+
+
+def test_a_film_of_nearly_one_value_is_stretched_between_its_ends():
+    values = np.zeros(1000)
+    values[:2] = 4, 8
+    assert stretch(values)[:3].tolist() == [0.5, 1, 0]
+    assert stretch(np.array([0.0, 4, 8]), counts=np.array([998, 1, 1])).tolist() == [0, 0.5, 1]
+    assert not stretch(np.full(9, np.nan)).any()
+
+
+@pytest.mark.parametrize("shape", [(3000, 1000), (1, 3_000_000), (3_000_000, 1), (5, 3)])
+def test_blocks_are_all_rows_in_order(shape):
+    values = np.empty(shape, np.uint8)
+    found = [index for part in blocks(values) for index in range(*part.indices(len(values)))]
+    assert found == list(range(len(values)))
+    widest = max(len(range(*part.indices(len(values)))) for part in blocks(values))
+    assert widest * shape[1] <= max(1_000_000, shape[1])
+
+
+def test_a_sample_is_evenly_spaced_and_finite():
+    many = np.arange(4_000_000, dtype=np.uint32).reshape(2000, 2000)
+    taken = sample(many)
+    assert set(np.diff(taken)) == {5} and taken[0] == 0
+    assert set(np.diff(sample(many, many % 2 == 1))) == {10}
+    few = np.array([[1.0, np.nan], [3.0, np.inf]])
+    assert sample(few).tolist() == [1, 3]
+    assert sample(few, np.array([[True, False], [False, False]])).tolist() == [3]
+
+
+def test_luma_is_of_itu_r_bt_601():
+    for top, kind in ((255, np.uint8), (4095, np.uint16), (2**20, np.uint32)):
+        for band, weight in enumerate((0.299, 0.587, 0.114)):
+            rgb = np.zeros((50, 50, 3), kind)
+            rgb[0, 0] = top  # white
+            rgb[1, 1:4, band] = top
+            luma = grey_of(rgb, Path("a"))
+            assert luma[0, 0] == pytest.approx(1) and luma.max() <= 1
+            np.testing.assert_allclose(luma[1, 1:4], weight, rtol=1e-5)
+            assert luma.sum() == pytest.approx(1 + 3 * weight, rel=1e-5)

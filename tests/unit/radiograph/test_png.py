@@ -14,7 +14,7 @@ from PIL import Image
 
 from boneseg.errors import MaskError, RadiographError
 from boneseg.masks.read import read_mask
-from boneseg.radiograph.png import check_rows
+from boneseg.radiograph.png import _inflated, _size, check_rows
 from boneseg.radiograph.read import read_radiograph
 
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -96,3 +96,35 @@ def test_black_rows_in_the_file_are_valid(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(tmp_path / "mask.png"), values > 0)
     assert not read_radiograph(tmp_path / "mask.png").pixels[20:].any()
+
+
+@pytest.mark.parametrize("size", [0, 1, 99_999, 100_000, 100_001])
+@pytest.mark.parametrize("parts", [1, 7, 1000])
+def test_data_are_counted_up_to_what_is_needed(size: int, parts: int) -> None:
+    data = zlib.compress(np.random.default_rng(0).bytes(size))
+    pieces = [data[at : at + parts] for at in range(0, len(data), parts)]
+    for whole in (pieces, [*pieces, b"behind the end"]):
+        assert _inflated(iter(whole), 10**9) == size
+        assert (_inflated(iter(whole), 100_000) >= 100_000) == (size >= 100_000)
+    assert _inflated(iter(pieces[: len(pieces) // 2]), 10**9) <= size
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "colour", "interlaced", "length"),
+    [
+        ((9, 5), 8, 0, 0, 5 * 10),
+        ((9, 5), 1, 0, 0, 5 * 3),
+        ((8, 5), 1, 3, 0, 5 * 2),
+        ((9, 5), 16, 2, 0, 5 * 55),
+        ((9, 5), 8, 4, 0, 5 * 19),
+        ((9, 5), 16, 6, 0, 5 * 73),
+        ((1, 1), 8, 0, 1, 2),
+        ((9, 5), 8, 0, 1, 3 + 2 + 4 + 2 * 3 + 6 + 3 * 5 + 2 * 10),
+        ((0, 5), 8, 0, 0, 0),
+    ],
+)
+def test_every_row_has_a_byte_for_its_filter(
+    size: tuple[int, int], depth: int, colour: int, interlaced: int, length: int
+) -> None:
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced)
+    assert _size(header + b"more") == length

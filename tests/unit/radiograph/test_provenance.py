@@ -47,3 +47,31 @@ def test_an_entry_of_an_older_version_goes_by_its_name() -> None:
     assert old is not None and new is not None
     assert (old.title, new.title) == ("knee.png", "left")
     assert (old.key, new.key) == ("name films/knee.png", "k")
+
+
+@pytest.mark.parametrize("ending", [b"", b"\0", b"\0\0", b" "])
+@pytest.mark.parametrize("kind", [b"66.4", b"66.7", b"66.5", b"66.44"])
+def test_a_segmentation_is_known_by_its_class_however_padded(
+    tmp_path: Path, kind: bytes, ending: bytes
+) -> None:
+    """The preamble may hold anything, even the mark of the class."""
+    uid = b"1.2.840.10008.5.1.4.1.1." + kind + ending
+    mark = b"\2\0\2\0UI"
+    for preamble in (bytes(128), (mark + b"\4\0" + b"1.2.").ljust(128, b"\0")):
+        head = preamble + b"DICM" + mark + len(uid).to_bytes(2, "little") + uid
+        path = tmp_path / "a.dcm"
+        path.write_bytes(head + b"1.2.3")
+        assert is_result(path) == (kind in (b"66.4", b"66.7"))
+        path.write_bytes(head.replace(b"DICM", b"DICN"))
+        assert not is_result(path)
+    path.write_bytes(bytes(128) + b"DICM" + uid)
+    assert not is_result(path)
+
+
+def test_a_picture_is_a_result_if_its_software_is_boneseg(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for software, written in ((b"boneseg", True), (b"other", False)):
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"tEXtSoftware\0" + software)
+        assert is_result(path) == written
+        path.write_bytes(b"\x88PNG\r\n\x1a\n" + b"tEXtSoftware\0" + software)
+        assert not is_result(path)

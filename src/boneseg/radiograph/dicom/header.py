@@ -188,7 +188,7 @@ def _colour_word(word: str | None, dataset: Dataset) -> str:
     """Photometric Interpretation for three samples: RGB, unless the file has a valid other one."""
     if word not in COLOUR:
         return "RGB"
-    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID", "")
+    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
     if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):  # the others do not apply to JPEG
         return word if word in ("RGB", "YBR_FULL") else "YBR_FULL_422"
     data = dataset.get_item("PixelData")

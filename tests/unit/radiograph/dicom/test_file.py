@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.dicom.file import HEADER_BYTES, read_file
+from boneseg.radiograph.dicom.file import HEADER_BYTES, InflationError, _needed, read_file
+from boneseg.radiograph.dicom.pixels import FRAME_BYTES
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 
@@ -85,3 +88,50 @@ def test_one_cut_short_or_damaged_is_refused(tmp_path, kept):
         packed.write_bytes(damaged)
         with pytest.raises(RadiographError, match=r"truncated|damaged|cannot be decoded"):
             read_radiograph(packed)
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        ({}, 1),
+        ({"Rows": 3, "Columns": 5}, 2),
+        ({"Rows": 3, "Columns": 5, "BitsAllocated": 16}, 30),
+        ({"Rows": 3, "Columns": 5, "SamplesPerPixel": 3, "BitsAllocated": 8}, 45),
+        ({"Rows": 3, "Columns": 5, "BitsAllocated": 8, "NumberOfFrames": 7}, 105),
+        ({"Rows": 0, "Columns": 5, "BitsAllocated": 8, "NumberOfFrames": -7}, 5),
+        ({"Rows": 60_000, "Columns": 60_000, "BitsAllocated": 16}, FRAME_BYTES - 2),
+    ],
+)
+def test_the_pixels_take_the_bytes_that_the_header_says(words, size):
+    """And up to two of padding."""
+    header = Dataset()
+    for keyword, value in words.items():
+        setattr(header, keyword, value)
+    assert _needed(header) == size + 2
+
+
+def test_each_fault_of_a_deflated_file_is_a_phrase(tmp_path):
+    packed = deflated(tmp_path / "a.dcm")
+    whole = packed.read_bytes()
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    for content, fault in (
+        (whole[:start], "is truncated"),
+        (whole[:-9], "is truncated"),
+        (whole[:start] + b"\xff" * 50, "is damaged"),
+        (whole[:132] + b"\x02\0\1\0" + whole[136:], "is damaged"),
+        (whole[:140] + b"\0\xff\0\0" + whole[144:], "is damaged"),
+    ):
+        packed.write_bytes(content)
+        with pytest.raises(InflationError, match=f"^{fault}$"):
+            read_file(packed)
+
+
+def test_a_file_without_the_mark_is_read_if_forced(tmp_path):
+    film = films.dicom(tmp_path / "a.dcm", films.bone())
+    content = film.read_bytes()
+    end = 144 + int.from_bytes(content[140:144], "little")
+    film.write_bytes(content[end:])
+    assert read_file(film).Rows == 48
+    assert "PixelData" in read_file(film) and "PixelData" not in read_file(film, pixels=False)
+    with pytest.raises(InvalidDicomError):
+        read_file(film, force=False)
