@@ -77,7 +77,7 @@ def _shape(bundle: Bundle, name: str) -> Shape:
     """An input that a network takes."""
     card = bundle.card
     if name == NAMES_ONNX and card.bones is not None:
-        return 1, 2 + len(card.bones.parts), card.bones.side, card.bones.side
+        return 1, 2 + len(card.bones.parts), card.bones.height, card.bones.width
     grid = bundle.preparation((card.height, card.width))
     return 1, 1, grid.height, grid.width
 

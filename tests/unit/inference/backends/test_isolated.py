@@ -66,6 +66,16 @@ def test_a_child_is_needed_once_and_changes_no_result(
         assert started == [backend]
 
 
+def test_so_is_the_network_that_names_bones(other: Bundle, started: list[str]) -> None:
+    bones = other.card.bones
+    assert bones is not None
+    views = np.zeros((2, 2 + len(bones.parts), bones.height, bones.width), np.float32)
+    for _ in range(2):
+        found = open_backend(other, "onnxruntime", names=True)(views)
+        assert found.shape == (2, len(bones.names), bones.height, bones.width)
+    assert started == ["onnxruntime"]
+
+
 def test_without_a_cache_folder_the_child_reads_it_each_time(
     other: Bundle, started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
