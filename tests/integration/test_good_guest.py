@@ -66,6 +66,7 @@ ALLOWED = {
     "_util/runtime.py",  # programs only
     "_util/quiet.py",  # restores what it changes
     "_util/logs.py",  # the handler of boneseg's own logger, once a service starts
+    "training/device.py",  # PyTorch's number of threads, which it restores
     "_util/disposable.py",  # the standard streams of a child process
 }
 

@@ -35,6 +35,13 @@ class ThreadRanks(Ranks):
         self.table.barrier.wait(30)
         return tensor
 
+    def spread(self, tensor: Tensor, rank: int) -> None:
+        self.table.barrier.wait(30)
+        if self.rank == rank:
+            self.table.laid[rank] = tensor.clone()
+        self.table.barrier.wait(30)
+        tensor.copy_(self.table.laid[rank])
+
 
 def together(count: int, work: Callable[[Ranks], T]) -> list[T]:
     """The results of `work` in `count` threads, by rank."""

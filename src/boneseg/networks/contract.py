@@ -7,7 +7,8 @@ A network is a `torch.nn.Module` that maps films to logits of bone:
   the working grid, of mean 0 and standard deviation 1, bone bright, 0 beyond the film's edge.
 - Output: logits of the same dtype, N x 1 x H x W; the probability of bone is their sigmoid. Films
   are independent of each other in evaluation mode, and in training mode except for BatchNorm2d,
-  which several devices compute together.
+  which several devices compute together. With `run.batch_invariant` it is called in training with
+  `PerFilm`s of N = 1, which functions of PyTorch take, but no `autograd.Function`.
 - Sizes: any H and W from 1; a network that halves the resolution pads and crops by itself. Working
   sizes are multiples of 32, and H and W are multiples of `stride` in training.
 - Deep supervision: in training mode a network may return a list of logits, the finest (N x 1 x H x

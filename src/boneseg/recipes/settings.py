@@ -139,6 +139,10 @@ class RunSettings(Section):
     )
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the weight average (EMA); 0: none")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of training")
+    batch_invariant: bool = Field(
+        False,
+        description="compute each film by itself: the same weights on any number of CPU devices",
+    )
     guard: bool = Field(True, description="restart a collapsed run")
     seed: int = Field(
         0, ge=0, lt=2**31, description="random seed of weights, film order and augmentation"

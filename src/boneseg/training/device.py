@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -37,6 +39,17 @@ def multiplies_bf16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch use one CPU thread: several divide sums, which are then rounded differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def move_if_it_fits(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:

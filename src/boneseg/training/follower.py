@@ -5,6 +5,7 @@ The processes hold the same state, and compute the gradients of different films.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from boneseg._util import runtime
 from boneseg.dataset.load import Films
 from boneseg.errors import TrainingError
 from boneseg.training.checkpoint import Weights
+from boneseg.training.device import one_thread
 from boneseg.training.loop import Loop, Report
 from boneseg.training.placement import Place
 from boneseg.training.ranks import Ranks
@@ -37,8 +39,9 @@ class Task:
 def run_loop(task: Task, ranks: Ranks, report: Report | None = None) -> Loop:
     """Train to the end of the schedule. Raises as `train`."""
     try:
+        threads = one_thread() if task.plan.recipe.run.batch_invariant else nullcontext()
         # The caller's random state is unchanged.
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        with torch.random.fork_rng(range(torch.cuda.device_count())), threads:
             loop = Loop(
                 task.plan, task.training, task.validation, task.out, task.weights, report, ranks
             )

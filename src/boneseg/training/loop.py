@@ -3,7 +3,7 @@
 All random draws come from generators seeded by (seed, step), so that a run resumed from a
 checkpoint continues as if it had not been interrupted. With `run.minutes` the schedule follows the
 clock and runs are not reproducible; with `run.epochs` they are, bit for bit, on a CPU with the same
-number of cores.
+number of cores; with `run.batch_invariant` also with any number of processes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from boneseg.training.collapse_guard import (
     predict,
 )
 from boneseg.training.device import move_if_it_fits, record_cuda_graph, training_dtype
+from boneseg.training.gradients import FilmByFilm, WholeBatch
 from boneseg.training.history import Check, write_history
 from boneseg.training.losses import Objective
 from boneseg.training.optimiser import (
@@ -76,6 +77,7 @@ class Loop:
         ranks: Ranks | None = None,
     ) -> None:
         self.plan, self.recipe = plan, plan.recipe
+        self.by_film = self.recipe.run.batch_invariant
         self.out, self.report, self.weights = out, report, weights
         self.ranks = ranks or Ranks()
         prepared, self.validation = self._prepared(training, validation)
@@ -147,7 +149,10 @@ class Loop:
 
     def dice_of(self, network: nn.Module) -> float:
         """Return the Dice of a network on the CPU over the validation films, at working size."""
-        return mean_dice(predict(network, self.validation.films), self.validation.masks)
+        return mean_dice(self._predicted(network, self.validation.films), self.validation.masks)
+
+    def _predicted(self, network: nn.Module, films: torch.Tensor) -> torch.Tensor:
+        return predict(network, films, batch=1 if self.by_film else 8)
 
     def restore(self) -> None:
         """Load the checkpoint in the run's folder."""
@@ -175,9 +180,12 @@ class Loop:
         network = network.to(self.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average: nn.Module = copy.deepcopy(network)
-        self.network = replace_norms(network, self.ranks)
+        groups = self.batch if self.by_film else self.ranks.count
+        self.network = replace_norms(network, self.ranks, groups)
         self.optimiser = build_optimiser(self.network, self.recipe.optimiser)
         self.objective = Objective(self.network, self.recipe.loss)
+        sums = FilmByFilm if self.by_film else WholeBatch
+        self.gradients = sums(self.objective, self.ranks, self.batch, self._arithmetic)
         if self.device.type == "cuda" and self.ranks.alone:
             with self._arithmetic():
                 record_cuda_graph(self.objective, (self.batch, *self.validation.films.shape[1:]))
@@ -217,17 +225,13 @@ class Loop:
             group["lr"] = self._rate()
         self.objective.train()
         self.optimiser.zero_grad(set_to_none=True)
-        with self._arithmetic():
-            loss = self.objective(films, masks) * (len(chosen) / self.batch)
-        loss.backward()
-        gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
-        self.ranks.add([loss, *gradients])
+        loss = self.gradients(films, masks)
         if self.recipe.optimiser.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
         state.step += 1
         update_average(self.average, self.network, state.step, self.recipe.run.ema)
-        return float(loss.detach())
+        return float(loss)
 
     def _rate(self) -> float:
         full = rate(self.recipe.optimiser, self._done(), self.state.plateau)
@@ -245,7 +249,7 @@ class Loop:
         state = self.state
         kept, share = self.validation, self.ranks.share
         films, masks = share(kept.films), share(kept.masks)
-        figures = film_figures(predict(self.average, films.to(self.device)), masks)
+        figures = film_figures(self._predicted(self.average, films.to(self.device)), masks)
         figures = self.ranks.gathered(figures, len(kept))
         dice = float(figures[:, 0].mean())
         trouble = collapse(figures, self.constant)

@@ -57,6 +57,25 @@ class Ranks:
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
 
+    def added_in_order(self, rows: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        """The sums of the rows of all processes, added one after the other.
+
+        rows: the same dense tensors of one dtype in each. Sums have their layout in memory.
+        """
+        sizes = [tensor.numel() for tensor in rows[0]]
+        whole = rows[0][0].new_zeros(sum(sizes))
+        sums = [
+            part.as_strided(tensor.shape, tensor.stride())
+            for part, tensor in zip(torch.split(whole, sizes), rows[0], strict=True)
+        ]
+        for rank in range(self.count):
+            if rank == self.rank:
+                for row in rows:
+                    for total, tensor in zip(sums, row, strict=True):
+                        total += tensor
+            self.spread(whole, rank)
+        return sums
+
     def gathered(self, rows: Tensor, count: int) -> Tensor:
         """The rows of all processes, `count` in all, from each process's `share` of them."""
         whole = rows.new_zeros((count, *rows.shape[1:]), device=self.device)
@@ -86,6 +105,12 @@ class Ranks:
             with collective():
                 distributed.all_reduce(tensor)
         return tensor
+
+    def spread(self, tensor: Tensor, rank: int) -> None:
+        """Replace a tensor by that of one of the processes. Raises as `total`."""
+        if not self.alone:
+            with collective():
+                distributed.broadcast(tensor, rank)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from boneseg.errors import DatasetError, UsageError
 from boneseg.networks import depths, prune, pruned_settings
 from boneseg.recipes.recipe import Recipe, SettledRecipe
 from boneseg.training.components import check_components
+from boneseg.training.device import training_device
 from boneseg.training.finetune import starting_from
 from boneseg.training.follower import Task, follow, run_loop
 from boneseg.training.loop import Loop, Report
@@ -50,11 +51,17 @@ def train(
     this process and of others that it starts; all return the same result, and the first of all
     writes and reports. Raises DatasetError for unusable films, RecipeError for a network that
     cannot be trained on them, UsageError for a recipe whose batches cannot be divided among the
-    processes, and TrainingError for a run that exists already, whose films have changed, or that
-    collapsed more than three times, and for a process that is lost.
+    processes, or into films on this hardware, and TrainingError for a run that exists already,
+    whose films have changed, or that collapsed more than three times, and for a process that is
+    lost.
     """
     check_components(recipe)
-    if places[0].count > 1:
+    invariant = recipe.run.batch_invariant
+    if invariant and training_device().type == "cuda":
+        raise UsageError(
+            "run.batch_invariant: is for CPUs; hide the GPUs by CUDA_VISIBLE_DEVICES=, or set false"
+        )
+    if invariant or places[0].count > 1:
         _check_losses(recipe)
     out = Path(out)
     with _run_folder(out, places[0]) as scratch:
@@ -107,8 +114,8 @@ def _run_folder(out: Path, place: Place) -> Iterator[Path]:
 def _check_losses(recipe: Recipe) -> None:
     for name in losses_of_whole_batches(recipe.loss):
         raise UsageError(
-            f"loss.{name}: is not a mean over the films of a batch, which several devices need; "
-            "train on one device, or use another loss"
+            f"loss.{name}: is not a mean over the films of a batch, which several devices and "
+            "run.batch_invariant need; train on one device without it, or use another loss"
         )
 
 

@@ -40,7 +40,7 @@ def test_films_are_normalised_as_in_one_process(count: int, settings: dict[str, 
     expected = passed(copy.deepcopy(norm), films, upstream)
 
     def work(ranks: Ranks) -> dict[str, Tensor]:
-        own = BatchNorm(copy.deepcopy(norm), ranks)
+        own = BatchNorm(copy.deepcopy(norm), ranks, ranks.count)
         return passed(own, ranks.share(films), ranks.share(upstream))
 
     found = together(count, work)
@@ -58,7 +58,7 @@ def test_statistics_of_a_large_grid_are_exact() -> None:
     """PyTorch's own are off by 1e-5 in channels-last layout."""
     films = torch.randn(2, 3, 256, 256, generator=torch.Generator().manual_seed(3)) * 2 + 3
     films = films.to(memory_format=torch.channels_last)
-    norm = BatchNorm(nn.BatchNorm2d(3, momentum=1.0), Ranks(device=torch.device("cpu")))
+    norm = BatchNorm(nn.BatchNorm2d(3, momentum=1.0), Ranks(device=torch.device("cpu")), 1)
     norm.train()(films)
     var, mean = torch.var_mean(films.double(), (0, 2, 3))
     torch.testing.assert_close(norm.running_mean, mean.float(), rtol=5e-7, atol=0)
@@ -75,7 +75,7 @@ def test_gradients_of_a_network_add_up_to_those_of_one_process(norm: str) -> Non
     films, masks = torch.randn(5, 1, 32, 32), (torch.rand(5, 1, 32, 32) > 0.7).float()
 
     def work(ranks: Ranks) -> tuple[nn.Module, Tensor]:
-        own = replace_norms(copy.deepcopy(network).double(), ranks)
+        own = replace_norms(copy.deepcopy(network).double(), ranks, ranks.count)
         objective = Objective(own, settled.loss).train()
         part, truth = ranks.share(films).double(), ranks.share(masks).double()
         loss = objective(part, truth) * (len(part) / len(films))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boneseg.training.device import training_dtype
+from boneseg.training.device import one_thread, training_dtype
 
 CPU = torch.device("cpu")
 
@@ -26,3 +26,11 @@ def test_training_uses_bfloat16_if_the_processor_multiplies_it(
     assert training_dtype("auto", CPU) == expected
     assert training_dtype("fp32", CPU) == torch.float32
     assert training_dtype("bf16", CPU) == torch.bfloat16
+
+
+def test_the_number_of_threads_is_restored() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt), one_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyboardInterrupt
+    assert torch.get_num_threads() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,41 @@ def test_two_processes_train_as_one_and_resume(
     assert other.best_dice == pytest.approx(whole.best_dice, abs=0.02)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_threads")
+def test_batch_invariant_training_gives_the_same_weights_on_any_number_of_devices(
+    phantoms: Dataset, tmp_path: Path, losses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, whatever their threads, and where one goes on with what two have begun."""
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    small = ["run.batch_invariant=true", "run.batch=3", "network.levels=2", "network.width=4"]
+    invariant = QUICK.with_settings([*small, "run.epochs=6"])
+    alone = train(phantoms, invariant, tmp_path / "one")
+    expected = list(losses)
+    losses.clear()
+
+    def copy(check: Check) -> None:
+        if 0.4 < check.done < 1:
+            shutil.copytree(tmp_path / "two", tmp_path / "other", dirs_exist_ok=True)
+
+    both = train(phantoms, invariant, tmp_path / "two", places=TWO, report=copy)
+    assert losses == expected
+    resumed = train(phantoms, invariant, tmp_path / "other", resume=True)
+    assert len(losses) < 2 * len(expected)
+    for run in (both, resumed):
+        assert [check.dice for check in run.history] == [check.dice for check in alone.history]
+        ours, theirs = run.network.state_dict(), alone.network.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_a_loss_that_is_not_a_mean_over_films_needs_one_device(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,8 +110,11 @@ def test_a_loss_that_is_not_a_mean_over_films_needs_one_device(
         return (logits - target).square().amax()
 
     monkeypatch.setitem(LOSSES._entries, "largest", largest)
+    whole = QUICK.with_settings(["loss.largest=1"])
     with pytest.raises(UsageError, match=r"loss\.largest: is not a mean over the films"):
-        train(phantoms, QUICK.with_settings(["loss.largest=1"]), tmp_path / "run", places=TWO)
+        train(phantoms, whole, tmp_path / "run", places=TWO)
+    with pytest.raises(UsageError, match=r"loss\.largest: is not a mean over the films"):
+        train(phantoms, whole.with_settings(["run.batch_invariant=true"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -49,6 +49,23 @@ def test_gradients_are_added_in_place() -> None:
         assert torch.equal(gradient, torch.full((2, 3), 30.0))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_rows_are_added_in_their_order_on_any_number_of_processes(count: int) -> None:
+    """In another order, they would be rounded to other values."""
+    rows = torch.tensor([1e8, 3.0, 3.0, -1e8])
+
+    def work(ranks: Ranks) -> list[torch.Tensor]:
+        filters = torch.ones(2, 3, 2, 2).contiguous(memory_format=torch.channels_last)
+        return ranks.added_in_order([[row, row * filters] for row in ranks.share(rows)])
+
+    in_order = ((rows[0] + rows[1]) + rows[2]) + rows[3]
+    assert in_order != rows.double().sum()
+    for loss, gradient in together(count, work):
+        assert loss == in_order
+        assert torch.equal(gradient, torch.full((2, 3, 2, 2), float(in_order)))
+        assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_clock_of_the_first_process_counts() -> None:
     assert together(3, lambda ranks: ranks.agreed(100.0 + ranks.rank)) == [100.0] * 3
 
