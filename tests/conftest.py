@@ -44,18 +44,20 @@ settings.register_profile(
 )
 settings.load_profile("boneseg")
 
+LONG = ("simulate", "training")  # folders whose tests take seconds each
+
 # What is started in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers begin with the files of slow tests, lest one waits for another's at the end.
+    """Workers begin with the files that take long, lest one waits for another's at the end.
 
     Coverage leaves slow tests out: it makes Python code take half as long again.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-        items.sort(key=lambda item: -slow[item.path])
+        items.sort(key=lambda item: (-slow[item.path], item.path.parent.name not in LONG))
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker("no_cover")

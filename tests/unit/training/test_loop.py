@@ -17,6 +17,7 @@ from tests.support.training import SMALL, recipe
 SMALL += ["network.levels=3"]
 
 
+@pytest.mark.slow
 def test_a_timed_run_that_collapses_late_keeps_its_best_weights(
     phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
