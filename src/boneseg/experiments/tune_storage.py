@@ -28,6 +28,7 @@ from boneseg.training.run_folder import Plan, check_unchanged
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
     from sqlalchemy.engine import URL
 
 DATABASE, STUDY = "tune.db", "study.json"
@@ -71,6 +72,19 @@ class StudyPlace:
 
     def study(self, create: bool = False) -> Study:
         """Open the study. Raises TrainingError where there is none, and errors of the database."""
+        return self._opened(create)[0]
+
+    @contextmanager
+    def new_study(self) -> Iterator[Study]:
+        """Create the study, and close its database: Windows does not move a file that is open."""
+        study, storage = self._opened(create=True)
+        try:
+            yield study
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+    def _opened(self, create: bool) -> tuple[Study, RDBStorage]:
         import optuna
         from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -80,9 +94,10 @@ class StudyPlace:
         options = {"direction": "maximize", "load_if_exists": True} if create else {}
         try:
             with muted("optuna", logging.ERROR):
+                storage = optuna.storages.RDBStorage(url, connect)
                 found: Study = open_or_create(
                     study_name=self.name,
-                    storage=optuna.storages.RDBStorage(url, connect),
+                    storage=storage,
                     sampler=optuna.samplers.TPESampler(),
                     pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
                     **options,
@@ -91,7 +106,7 @@ class StudyPlace:
             if isinstance(error, DBAPIError if self.is_shared else OperationalError):
                 raise  # not of SQLite: a file that is no database is a DatabaseError
             raise self.no_search() from None
-        return found
+        return found, storage
 
     def no_search(self) -> TrainingError:
         """The error for a database without this search."""
@@ -213,8 +228,11 @@ def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> 
         _describe(found, plan)
         StudyDocument(study=place.name, storage=place.shown).write(path)
     else:
-        with whole_file(path) as temporary:  # Optuna makes its tables one by one
-            _describe(replace(place, url=_sqlite(temporary)).study(create=True), plan)
+        with (
+            whole_file(path) as temporary,  # Optuna makes its tables one by one
+            replace(place, url=_sqlite(temporary)).new_study() as fresh,
+        ):
+            _describe(fresh, plan)
         found = place.study()
     for trial in found.get_trials(states=(TrialState.RUNNING,)):  # of an interrupted search
         found.tell(trial.number, state=TrialState.FAIL)

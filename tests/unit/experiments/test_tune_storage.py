@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def test_a_search_that_is_interrupted_while_it_begins_begins_again(
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
     for resume in (False, True):
         open_study(tmp_path, place_of(tmp_path, None, resume), plan, resume)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="lists no open files")
+def test_a_new_database_is_closed_before_it_is_moved_into_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows does not move a file that is open."""
+    replace, moved = Path.replace, list[str]()
+
+    def move(path: Path, target: Path) -> Path:
+        assert str(path) not in map(os.path.realpath, Path("/proc/self/fd").iterdir())
+        moved.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", move)
+    plan = SearchPlan(films={}, recipe=Recipe(), space={}, held_out=())
+    open_study(tmp_path, place_of(tmp_path, None, False), plan, False)
+    assert moved == ["tune.db"]
 
 
 def test_a_search_of_the_first_version_is_read() -> None:
