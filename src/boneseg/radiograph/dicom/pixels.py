@@ -156,7 +156,6 @@ def _decompressed(dataset: Dataset, frame: bytes) -> NDArray[np.integer]:
             options["correct_unused_bits"] = False
         pixels, _ = _decoder(syntax).as_array(  # a copy
             encapsulate([codestream.data[: codestream.head]]),  # the rest is decoded
-            index=0,
             decoding_plugin="boneseg",
             **options,
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import signal
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.uid import JPEGExtended12Bit
 
 from boneseg._util.children import Children
@@ -104,6 +106,16 @@ def test_a_child_replies_with_the_very_pixels(kind, pixels, encode, options, lim
         assert state == decoder._DONE
         np.testing.assert_array_equal(found, pixels)
         assert limits[-2:] == [("bound_memory", 1_000_000), ("bound_cpu", 2.5)]
+
+
+def test_a_child_keeps_the_colours_of_a_jpeg_as_they_are_coded(limits):
+    """The header of the film says what they are."""
+    file = io.BytesIO()
+    Image.fromarray(COLOUR).save(file, "JPEG", quality=98, subsampling=0)
+    state, found = answered("jpeg", file.getvalue(), COLOUR)
+    assert state == decoder._DONE
+    coded = np.asarray(Image.fromarray(COLOUR).convert("YCbCr"))
+    assert np.abs(found.astype(int) - coded).max() < 8 < np.abs(coded.astype(int) - COLOUR).max()
 
 
 def test_a_child_reads_lossy_jpeg_of_16_bits(tmp_path, limits):

@@ -14,6 +14,7 @@ from boneseg.radiograph.dicom.display import (
     _leads_to_intensity,
     _modality,
     _padding,
+    _shown,
     _voi,
     _with_sign_of,
     window,
@@ -191,6 +192,20 @@ def test_a_window_of_one_value_is_a_step():
 )
 def test_a_window_is_believed_if_it_leaves_something_visible(pixels, counts, visible):
     assert _is_visible(pixels, counts) is visible
+
+
+def test_hidden_pixels_are_not_what_a_window_leaves_visible():
+    stored = np.zeros((10, 10), np.uint16)
+    stored[:5] = np.arange(50).reshape(5, 10)
+    seen = header(WindowCenter=25.5, WindowWidth=51)
+    hidden = np.zeros((10, 10), bool)
+    np.testing.assert_allclose(_shown(stored, None, hidden, seen), stored / 50, atol=1e-6)
+    hidden[:5] = True  # what remains is black
+    assert not _shown(stored, None, hidden, seen)[5:].any()
+    stored[5:] = 400
+    stored[5, 0] = 300
+    shown = _shown(stored, None, hidden, seen)  # the window shows only what is hidden
+    assert (shown[5, 0], shown[9, 9]) == (0, 1)
 
 
 @pytest.mark.parametrize(
