@@ -151,7 +151,10 @@ def test_pages_must_be_chosen(tmp_path):
         RadiographError, match="holds 2 frames; choose one with segment --frame N, 1 to 2"
     ):
         read_radiograph(path)
-    assert (read_radiograph(path, frame=2).pixels == to_unit(GREY[::-1])).all()
+    second = read_radiograph(path, frame=2)
+    assert (second.pixels == to_unit(GREY[::-1])).all() and second.frame == 2
+    pages[0].save(tmp_path / "one.tif")
+    assert read_radiograph(tmp_path / "one.tif").frame == 1
     with pytest.raises(RadiographError, match="no frame 3"):
         read_radiograph(path, frame=3)
     with pytest.raises(UsageError, match="counted from 1"):

@@ -11,6 +11,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from boneseg.radiograph.dicom.lut import LookupTable, lookup_table
 from tests.support import films
 from tests.support.films import FULL
 from tests.support.stored_values import BONE, SQUARE, looked_up, pixels
@@ -155,3 +156,67 @@ def test_a_broken_table_is_skipped_for_the_next_one(tmp_path, sequence, items):
         halved = {"RescaleSlope": 0.5, "RescaleIntercept": 0, sequence: items}
         found = pixels(tmp_path, WindowCenter=1024, WindowWidth=2048, **halved)
         np.testing.assert_allclose(found, np.clip(films.bone() / 2 / 2047, 0, 1), atol=1e-6)
+
+
+# --- tables by themselves ---
+
+
+@pytest.mark.parametrize(
+    ("first", "values", "entries"),
+    [
+        (10, [9, 10, 11, 12, 13], [1, 1, 2, 3, 3]),
+        (65534, [65533, 65534, 65535], [1, 1, 2]),
+        (-2, [65533, 65534, 65535], [1, 1, 2]),  # of unsigned values
+        (-2, [-3, -2, -1, 0, 1], [1, 1, 2, 3, 3]),
+        (65534, [-3, -2, -1, 0, 1], [1, 1, 2, 3, 3]),  # of signed values
+        (65534, [-1, 70_000], [2, 3]),
+        (65534, [0, 1], [3, 3]),  # the whole table would be beyond these
+        (32768, [0, 1, 32767], [1, 1, 1]),  # and here by either reading
+        (-2, [1, 2], [1, 1]),
+        (-2, [0, 1], [3, 3]),
+        (10, [0.4, 10.6, 11.4, 12.5, 99.0], [1, 2, 2, 3, 3]),
+    ],
+)
+def test_values_are_mapped_from_the_first_one_on(first, values, entries):
+    table = LookupTable(np.array([1, 2, 3], np.uint16), first, 255)
+    found = table.map(np.array([values]))
+    assert found.dtype == np.uint16 and found.tolist() == [entries]
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "data", "entries", "top"),
+    [
+        ([3, 0, 8], [1, 2, 3], [1, 2, 3], 255),
+        ([2, 0, 8], [1, 2, 3], [1, 2], 255),
+        ([5, 0, 8], [1, 2, 3], [1, 2, 3], 255),
+        ([3, 0, 10], [1, 2, 1023], [1, 2, 1023], 1023),
+        ([3, 0, 10], [1, 2, 1024], [1, 2, 1024], 4095),
+        ([3, 0, 15], [1, 2, 3], [1, 2, 3], 32767),
+        ([3, 0, 16], [1, 2, 3], [1, 2, 3], 255),
+        ([3, 0, 16], [1, 2, 4096], [1, 2, 4096], 16383),
+        ([3, 0, 7], [1, 2, 3], [1, 2, 3], 255),
+        ([4, 0, 8], [0x0201, 0x0403], [1, 2, 3, 4], 255),  # bytes
+        ([4, 0, 9], [0x0201, 0x0403], [0x0201, 0x0403], 4095),
+        ([4, 0, 8], b"\1\2\3", [1, 2, 3, 0], 255),
+        ([2, 0, 8], b"\1\0\3\0", [1, 3], 255),
+        ([3, 0, 8], [], None, None),
+        ([3, 0], [1, 2, 3], None, None),
+        ([3, 0, 8], "words", None, None),
+        ([3, 0, 8], None, None, None),
+    ],
+)
+def test_a_table_is_read_by_its_descriptor(descriptor, data, entries, top):
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", descriptor)
+    vr = "OW" if isinstance(data, bytes) else "LT" if isinstance(data, str) else "US"
+    item.add_new("LUTData", vr, data)
+    table = lookup_table(item, Dataset())
+    assert (table is None) == (entries is None)
+    if table is not None:
+        assert (table.entries.tolist(), table.first, table.top) == (entries, 0, top)
+
+
+def test_a_count_of_0_is_65536():
+    (item,) = films.table(list(range(65536)), bits=16)
+    table = lookup_table(item, Dataset())
+    assert table is not None and len(table.entries) == 65536 and table.top == 65535
