@@ -118,6 +118,15 @@ def test_a_loss_that_is_not_a_mean_over_films_needs_one_device(
     assert not (tmp_path / "run").exists()
 
 
+def test_batch_invariant_training_is_refused_on_gpus(
+    phantoms: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boneseg.training.train.training_device", lambda: torch.device("cuda"))
+    with pytest.raises(UsageError, match=r"run\.batch_invariant: is for CPUs"):
+        train(phantoms, QUICK.with_settings(["run.batch_invariant=true"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_step_with_fewer_films_than_processes_is_refused(
     phantoms: Dataset, tmp_path: Path
 ) -> None:
