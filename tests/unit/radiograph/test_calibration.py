@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_a_film_is_listed_with_or_without_its_suffix(tmp_path: Path, name: str) 
     read = read_radiograph(film)
     assert (read.spacing_mm, read.spacing_kind) == ((0.15, 0.15), "user")
     assert read.area_mm2(100) == 2.25
+
+
+def test_a_table_that_changes_is_read_again(tmp_path: Path) -> None:
+    """By its time, and by its size where the clock of the file system is coarse."""
+    film = tmp_path / "knee.dcm"
+    for row, moment in (("knee,0.15,", 10), ("knee,0.25,", 11), ("knee,0.125,", 11)):
+        os.utime(table(tmp_path, row), (moment, moment))
+        assert calibration_of(film) == Calibration(float(row.split(",")[1]), "")
 
 
 def test_the_argument_replaces_the_table(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def test_hidden_pixels_are_black_inverted_or_not(kind: type) -> None:
     assert (stored == 1).all()
 
 
+def test_grey_values_of_any_type_are_handed_out_as_float32() -> None:
+    for stored in (np.eye(4), np.eye(4, dtype=bool), np.eye(4, dtype=np.float32)):
+        pixels = Grey(stored).pixels()
+        assert pixels.dtype == np.float32 and np.array_equal(pixels, np.eye(4))
+
+
 @given(stored=stored_values)
 def test_levels_are_counted(stored: NDArray[np.integer]) -> None:
     assert has_levels(stored) and not has_levels(stored.astype(np.int32))
