@@ -105,8 +105,9 @@ def test_frames_must_be_chosen(tmp_path):
     path = films.dicom(tmp_path / "a.dcm", frames, RLELossless, **FULL)
     with pytest.raises(RadiographError, match="holds 2 frames; choose one with segment --frame N"):
         read_radiograph(path)
-    second = read_radiograph(path, frame=2).pixels
-    np.testing.assert_allclose(second, frames[1] / 4095, atol=1e-6)
+    second = read_radiograph(path, frame=2)
+    np.testing.assert_allclose(second.pixels, frames[1] / 4095, atol=1e-6)
+    assert second.frame == 2
     with pytest.raises(RadiographError, match="no frame 3"):
         read_radiograph(path, frame=3)
 
