@@ -1,9 +1,10 @@
 """The process-wide state that a library could change.
 
-    python -m tests.support.process_state FOLDER
+    python -m tests.support.process_state import|use FOLDER MODULES
 
-Imports boneseg, then uses it, and prints what each has changed, as JSON. What the libraries that
-are imported meanwhile change by themselves is left out: see `Libraries`.
+Does something with boneseg. The first process writes the names of all other modules that this
+imports to the file MODULES. The second imports these before, so that what they change by themselves
+is left out, and prints what boneseg has changed, as JSON.
 """
 
 from __future__ import annotations
@@ -24,20 +25,15 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
-from PIL import Image
-
-State = dict[str, object]  # before it is text
+State = dict[str, object]
 LOOKED_UP: list[str] = []  # names of C functions
 
 
-def state() -> dict[str, str]:
+def state() -> State:
     """All settings of this process, and of the libraries that are loaded, as text."""
     found: dict[str, object] = {
         "warnings": warnings.filters,
@@ -103,7 +99,7 @@ def _loggers() -> State:
 
 
 def _pillow() -> State:
-    from PIL import ImageFile, TiffImagePlugin
+    from PIL import Image, ImageFile, TiffImagePlugin
 
     tables = ("ID", "OPEN", "SAVE", "SAVE_ALL", "EXTENSION", "MIME", "DECODERS", "ENCODERS")
     return {
@@ -180,6 +176,7 @@ def import_all(_: Path) -> None:
 def use(folder: Path) -> None:
     """Read, segment, write, convert, evaluate and train, as a program does that uses boneseg."""
     import numpy as np
+    from PIL import Image
 
     import boneseg
     from boneseg.bundle.shipped import sample_films
@@ -211,68 +208,31 @@ def use(folder: Path) -> None:
     save_bundle(folder / "bundle", run.network, run.assess().card)
 
 
-class Libraries(MetaPathFinder):
-    """Finds modules as Python does, and notes what other libraries change while they are imported.
-
-    expected: the state, as it would be without boneseg.
-    """
-
-    def __init__(self) -> None:
-        self.expected = state()
-        self._paused = False  # while a library is imported, which may import others
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if self._paused or name.partition(".")[0] in _OURS:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader | ExtensionFileLoader):
-            run = partial(self._run, spec.loader.exec_module, self.state())
-            spec.loader.exec_module = run  # type: ignore[method-assign]
-        return spec
-
-    def state(self) -> dict[str, str]:
-        """As `state`, which may import modules itself."""
-        self._paused = True
-        try:
-            return state()
-        finally:
-            self._paused = False
-
-    def _run(
-        self, execute: Callable[[ModuleType], None], before: dict[str, str], module: ModuleType
-    ) -> None:
-        self._paused = True
-        try:
-            execute(module)
-        finally:
-            for key, value in self.state().items():
-                if before.get(key) != value and before.get(key) == self.expected.get(key):
-                    self.expected[key] = value
-
-
 def main() -> None:
     sys.addaudithook(
         lambda event, details: (
             LOOKED_UP.append(str(details[1])) if event == "ctypes.dlsym" else None
         )
     )
-    Image.init()
-    libraries = Libraries()
-    sys.meta_path.insert(0, libraries)
-    libraries.expected = libraries.state()
-    found = {}
-    for act in (import_all, use):
-        act(Path(sys.argv[1]))
-        after = libraries.state()
-        found[act.__name__] = {
-            key: (value, after.get(key))
-            for key, value in libraries.expected.items()
-            if value != after.get(key)
-        }
-        libraries.expected |= after
-    print(json.dumps(found, indent=1))
+    act = {"import": import_all, "use": use}[sys.argv[1]]
+    folder, modules = Path(sys.argv[2]), Path(sys.argv[3])
+    if not modules.exists():  # the first process only lists the modules
+        act(folder)
+        others = [name for name in sys.modules if name.partition(".")[0] not in _OURS]
+        modules.write_text(json.dumps(others), encoding="utf-8")
+        return
+    for name in json.loads(modules.read_text(encoding="utf-8")):
+        with suppress(ImportError):
+            importlib.import_module(name)
+    if "PIL.Image" in sys.modules:
+        sys.modules["PIL.Image"].init()  # type: ignore[attr-defined]
+    before = state()
+    act(folder)
+    after = state()
+    changed = {
+        key: (before[key], after.get(key)) for key in before if before[key] != after.get(key)
+    }
+    print(json.dumps(changed, indent=1))
 
 
 _OURS = ("boneseg", "tests", "__main__", "__mp_main__")
