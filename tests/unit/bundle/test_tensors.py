@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,10 @@ def test_what_cannot_be_written_has_the_number_of_its_error(tmp_path: Path) -> N
     with pytest.raises(OSError) as refusal:
         save_tensors({"a": torch.zeros(1)}, tmp_path / "missing" / "a.safetensors")
     assert refusal.value.errno == errno.ENOENT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes of files")
+def test_others_may_read_them_as_they_may_other_files(tmp_path: Path) -> None:
+    save_tensors({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
