@@ -15,12 +15,12 @@ import copy
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg.bundle.names import load_names
 from boneseg.bundle.store import load_bundle
+from boneseg.bundle.tensors import save_tensors
 from boneseg.inference.verdict.network import PARTS
 from boneseg.networks.bones import bone_names
 from boneseg.preprocessing import Stretched
@@ -42,7 +42,7 @@ UNSURE = 0.08  # share of films whose part is not told
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
     "knee": 0.14, "full leg": 0.25, "hand": 0.07, "chest": 0.06, "skull": 0.05, "pelvis": 0.06,
-    "lumbar spine": 0.05, "foot": 0.05, "shoulder": 0.05, "hip": 0.05, "whole body": 0.05,
+    "lumbar spine": 0.05, "foot": 0.05, "shoulder": 0.05, "hip": 0.09, "whole body": 0.05,
     "forearm": 0.05, "wrist": 0.05,
 }  # fmt: skip
 
@@ -127,7 +127,7 @@ def main() -> None:
     asked = words.parse_args()
     network = trained(asked)
     path = asked.work / "names.safetensors"
-    save_file({name: value.half() for name, value in network.state_dict().items()}, path)
+    save_tensors({name: value.half() for name, value in network.state_dict().items()}, path)
     print(f"the network: {path}")
 
 
