@@ -55,7 +55,7 @@ def read_apart(
     pixels = shape[0] * math.prod(shape[2:])
     seconds = min(_SECONDS + size * pixels / _SLOWEST, _LONGEST)
     asked = {
-        "file": str(file),
+        "file": str(file.absolute()),  # a child stays in the folder where it started
         "shape": shape,
         "settings": dict(settings),
         "seconds": seconds,

@@ -76,6 +76,15 @@ def test_so_is_the_network_that_names_bones(other: Bundle, started: list[str]) -
     assert started == ["onnxruntime"]
 
 
+def test_a_child_that_started_in_another_folder_finds_the_file(
+    other: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probability(other, "onnxruntime")  # a child stays for the next network
+    shutil.copytree(other.path, tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    read_apart("onnxruntime", "ONNX Runtime", load_bundle("here"), ONNX, SHAPE, {})
+
+
 def test_without_a_cache_folder_the_child_reads_it_each_time(
     other: Bundle, started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
