@@ -95,8 +95,8 @@ class Run(Record):
         self.error = message.error or self.error
         if message.held_out is not None:
             self.held_out = message.held_out
-        if message.check is not None:
-            self.checks.append(message.check)
+        if (new := message.check) is not None:  # resumed, it repeats what its checkpoint lacked
+            self.checks = [*(old for old in self.checks if old.done < new.done), new]
         self.scoring = self.scoring if message.scoring is None else message.scoring
         self.no_figure = message.no_figure or self.no_figure
         self.before = message.before or self.before

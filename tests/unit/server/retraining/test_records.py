@@ -115,6 +115,13 @@ def test_a_run_is_updated_by_the_messages_of_its_process() -> None:
     assert run.before == Score(0.5, {"hand": 0.5}) and run.after == Score(0.9, {"hand": 0.9})
 
 
+def test_a_resumed_run_replaces_the_checks_that_its_checkpoint_lacked() -> None:
+    run = Run(number=1, films=4, minutes=1)
+    for done in (0.1, 0.2, 0.3, 0.25, 0.4):  # ended after 0.3; the checkpoint was of 0.2
+        run.receive(Message(check=Check(done, 0.2, 0.8)))
+    assert [check.done for check in run.checks] == [0.1, 0.2, 0.25, 0.4]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "p", "outcome"),
     [
