@@ -14,7 +14,7 @@ from pathlib import Path
 
 from boneseg._util.files import same_place
 from boneseg.bundle.card import CARD
-from boneseg.bundle.shipped import bundled
+from boneseg.bundle.shipped import bundled, is_shipped
 from boneseg.bundle.store import load_bundle
 from boneseg.errors import BonesegError
 from boneseg.server.errors import NotFoundError
@@ -75,7 +75,7 @@ class Models:
 
         Reads no file, since the page asks for it every second.
         """
-        if same_place(path, bundled()):
+        if is_shipped(path):
             return BUNDLED
         if self.given is not None and same_place(path, self.given):
             return _GIVEN
