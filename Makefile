@@ -36,10 +36,12 @@ demo: setup
 # Coverage adds half to the CPU time of Python code; `make test COVERAGE=` omits it. Files go to the
 # workers in the order of tests/conftest.py, and not those with most tests first.
 COVERAGE ?= --cov --cov-report=term
+# A test whose process dies ends the run: with --dist loadfile, a new process would begin with it again.
+PYTEST := -m pytest --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # One more than there are cores: tests wait for servers, browsers and processes.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: setup base
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE)
+	$(BIN)/python $(PYTEST) --numprocesses $(WORKERS) $(COVERAGE)
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks scripts fuzz

@@ -1,7 +1,9 @@
-"""The tests mirror the package: every module has a test file of its name."""
+"""The tests mirror the package: every module has a test file of its name; and they end."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.support import ROOT
@@ -31,3 +33,13 @@ def test_no_test_file_is_longer_than_500_lines() -> None:
         for path in (ROOT / "tests").rglob("*.py")
     }
     assert {path: lines for path, lines in long.items() if lines > 500} == {}
+
+
+def test_a_test_that_hangs_ends_the_run_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text("import time\n\ndef test_b():\n    time.sleep(100)\n")
+    call = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-n", "1"]
+    call += ["-o", "faulthandler_timeout=1", "--max-worker-restart=0", str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode not in (0, 2)
+    assert "crashed while running 'test_a.py::test_b'" in done.stdout
+    assert 'test_a.py", line 4 in test_b' in done.stderr
