@@ -21,6 +21,7 @@ from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS
 from boneseg.inference.engine import Engine
 from tests.support.made_once import made_once
 from tests.support.requirements import missing
+from tests.support.silence import Silence
 
 if TYPE_CHECKING:
     from boneseg.bundle.store import Bundle
@@ -44,10 +45,16 @@ settings.register_profile(
 )
 settings.load_profile("boneseg")
 
+SILENT = 900.0  # seconds without a result, after which a run has failed
 LONG = ("simulate", "training")  # folders whose tests take seconds each
 
 # What is started in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(Silence(SILENT))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,11 +35,27 @@ def test_no_test_file_is_longer_than_500_lines() -> None:
     assert {path: lines for path, lines in long.items() if lines > 500} == {}
 
 
-def test_a_test_that_hangs_ends_the_run_and_is_named(tmp_path: Path) -> None:
-    (tmp_path / "test_a.py").write_text("import time\n\ndef test_b():\n    time.sleep(100)\n")
-    call = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-n", "1"]
-    call += ["-o", "faulthandler_timeout=1", "--max-worker-restart=0", str(tmp_path)]
+def run_of(hanging: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A run of two processes, in one of which a test hangs."""
+    (hanging / "test_a.py").write_text("import time\n\ndef test_b():\n    time.sleep(100)\n")
+    call = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-n", "2"]
+    call += ["-p", "no:cacheprovider", "--max-worker-restart=0", *words, str(hanging)]
     done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode not in (0, 2)
-    assert "crashed while running 'test_a.py::test_b'" in done.stdout
     assert 'test_a.py", line 4 in test_b' in done.stderr
+    return done
+
+
+def test_a_test_that_hangs_ends_the_run_and_is_named(tmp_path: Path) -> None:
+    done = run_of(tmp_path, "-o", "faulthandler_timeout=1")
+    assert "crashed while running 'test_a.py::test_b'" in done.stdout
+
+
+def test_a_run_without_results_ends_and_what_runs_is_named(tmp_path: Path) -> None:
+    plugin = "from tests.support.silence import Silence\n"
+    plugin += "def pytest_configure(config):\n"
+    plugin += "    if config.getoption('numprocesses', None):\n"
+    plugin += "        config.pluginmanager.register(Silence(5.0))\n"
+    (tmp_path / "conftest.py").write_text(plugin)
+    done = run_of(tmp_path)
+    assert "no test has ended for 5 s; these run:\ntest_a.py::test_b\n" in done.stderr
