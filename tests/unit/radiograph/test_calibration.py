@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boneseg._util.files import HIDDEN
 from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph.calibration import (
     CALIBRATION,
     Calibration,
     believable,
     calibration_of,
+    check_width,
     set_calibration,
 )
 from boneseg.radiograph.film import SPACINGS
@@ -146,3 +148,92 @@ def test_columns_and_words_of_the_user_stay(tmp_path: Path) -> None:
 @given(st.floats())
 def test_a_believable_width_is_within_the_range_of_detectors(mm: float) -> None:
     assert believable(mm) == (SPACINGS[0] <= mm <= SPACINGS[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            HEAD + "knee,a very long text without a number,",
+            "calibration.csv, line 2: 'a very long text wit' is not the width of a pixel in mm, "
+            "0.001 to 10; correct it, or delete the line",
+        ),
+        (
+            HEAD + ",0.1,",
+            "calibration.csv, line 2: '0.1' is not the width of a pixel in mm, 0.001 to 10; "
+            "correct it, or delete the line",
+        ),
+        (
+            HEAD + "\n\nhip,0.1,\nhip,0.2,",
+            "calibration.csv, line 5: lists a film again, with another width; keep one",
+        ),
+        ("", "calibration.csv does not begin with the columns name,mm_per_pixel,how"),
+        (
+            "mm_per_pixel,name,how\n",
+            "calibration.csv does not begin with the columns name,mm_per_pixel,how",
+        ),
+        (b"name,mm_per_pixel\n\xff", "calibration.csv cannot be read; save it as CSV in UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_in_words(
+    tmp_path: Path, content: str | bytes, words: str
+) -> None:
+    whole = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / CALIBRATION).write_bytes(whole)
+    for use in (
+        lambda: calibration_of(tmp_path / "knee.png"),
+        lambda: set_calibration(tmp_path / "knee.png", "knee", Calibration(0.15)),
+    ):
+        with pytest.raises(RadiographError) as refusal:
+            use()
+        assert str(refusal.value) == words
+    assert (tmp_path / CALIBRATION).read_bytes() == whole
+
+
+def test_a_table_may_be_of_a_spreadsheet(tmp_path: Path) -> None:
+    """A mark of byte order, Windows line ends, empty lines, blanks, and quoted cells."""
+    rows = ["name,mm_per_pixel,how", "", ' knee , 0.15 ,"ball, of 25 mm"', ",,", "hip,0.2"]
+    (tmp_path / CALIBRATION).write_bytes("\ufeff".encode() + "\r\n".join(rows).encode())
+    assert calibration_of(tmp_path / "knee.png") == Calibration(0.15, "ball, of 25 mm")
+    assert calibration_of(tmp_path / "hip.png") == Calibration(0.2, "")
+
+
+def test_a_film_may_be_listed_twice_with_one_width(tmp_path: Path) -> None:
+    table(tmp_path, "knee,0.15,first", "KNEE,0.15,second")
+    assert calibration_of(tmp_path / "knee.png") == Calibration(0.15, "first")
+
+
+def test_a_film_goes_by_its_whole_name_first(tmp_path: Path) -> None:
+    table(tmp_path, "knee,0.1,", "knee.png,0.2,")
+    assert calibration_of(tmp_path / "knee.png") == Calibration(0.2)
+    assert calibration_of(tmp_path / "knee.tif") == Calibration(0.1)
+
+
+def test_an_accent_is_one_letter_or_two(tmp_path: Path) -> None:
+    table(tmp_path, "M\u00fcller,0.15,")
+    assert calibration_of(tmp_path / "Mu\u0308ller.png") == Calibration(0.15)
+
+
+def test_films_of_the_light_box_have_the_table_of_its_data(tmp_path: Path) -> None:
+    table(tmp_path, "knee,0.15,")
+    assert calibration_of(tmp_path / HIDDEN / "inbox" / "knee.png") == Calibration(0.15)
+    assert calibration_of(tmp_path / "inbox" / "knee.png") is None
+
+
+def test_a_calibration_is_listed_under_its_name_alone(tmp_path: Path) -> None:
+    table(tmp_path, "KNEE.png,0.1,old", "hip,0.2,", "left knee,0.3,")
+    set_calibration(tmp_path / "knee.png", "Left Knee", Calibration(0.125, "ball"))
+    text = (tmp_path / CALIBRATION).read_text()
+    assert text == HEAD + "hip,0.2,\nLeft Knee,0.125,ball\n"
+    set_calibration(tmp_path / "other.png", "other", None)
+    assert (tmp_path / CALIBRATION).read_text() == text
+
+
+@pytest.mark.parametrize(("mm", "shown"), [(0.0, "0"), (10.5, "10.5"), (float("inf"), "inf")])
+def test_a_width_that_is_refused_is_named_by_what_gave_it(mm: float, shown: str) -> None:
+    check_width(0.001)
+    check_width(10)
+    for words, named in ((("--spacing",), "--spacing"), ((), "spacing")):
+        with pytest.raises(UsageError) as refusal:
+            check_width(mm, *words)
+        assert str(refusal.value) == f"{named} {shown}: give the width of a pixel, 0.001 to 10 mm"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from boneseg.errors import RadiographError, UsageError
-from boneseg.radiograph.discovery import find_radiographs
+from boneseg.radiograph import discovery
+from boneseg.radiograph.discovery import check_file, find_radiographs
 from boneseg.radiograph.read import read_radiograph
 from tests.support.pictures import GREY, saved
 
@@ -120,3 +121,97 @@ def test_a_folder_without_films_is_reported_and_stops_no_other(tmp_path):
     assert found == [tmp_path / "empty", film]
     with pytest.raises(RadiographError, match="holds no radiographs"):
         read_radiograph(found[0])
+
+
+MARKED = bytes(128) + b"DICM"
+
+
+@pytest.mark.parametrize("name", ["DICOMDIR", "dicomdir", "Dicomdir"])
+def test_the_index_of_a_medium_is_no_film(tmp_path, name):
+    for one in (name, "IM0001"):
+        (tmp_path / one).write_bytes(MARKED)
+    assert find_radiographs([tmp_path]) == [tmp_path / "IM0001"]
+
+
+@pytest.mark.parametrize("step", ["is_result", "has_dicom_mark"])
+def test_a_file_that_cannot_be_opened_is_a_film_by_its_suffix(tmp_path, monkeypatch, step):
+    """Reading it gives the reason."""
+    for name in ("a.PNG", "b.dcm", "notes", "c.txt"):
+        (tmp_path / name).write_bytes(MARKED)
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(discovery, step, refuse)
+    assert find_radiographs([tmp_path]) == [tmp_path / "a.PNG", tmp_path / "b.dcm"]
+
+
+def test_what_is_no_file_is_no_film(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    film = saved(tmp_path / "a.png", GREY)
+    assert find_radiographs([tmp_path]) == [film]
+    with pytest.raises(RadiographError) as refusal:
+        check_file(tmp_path / "pipe.png")
+    words = "is not a file; give a PNG, JPEG, TIFF, BMP, WebP or DICOM file"
+    assert str(refusal.value) == f"{tmp_path / 'pipe.png'}: {words}"
+
+
+def test_a_path_that_is_no_film_is_refused_in_words(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "films").mkdir()
+    check_file(saved(tmp_path / "films" / "a.png", GREY))
+    (tmp_path / "zero.png").touch()
+    formats = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+    for name, words in (
+        ("empty", f"is a folder that holds no radiographs; give {formats} files"),
+        ("films", f"is a folder; give {formats} files"),
+        ("none.png", "there is no such file; check the name"),
+        ("zero.png", "is empty (0 bytes); copy or export it again"),
+    ):
+        with pytest.raises(RadiographError) as refusal:
+            check_file(tmp_path / name)
+        assert str(refusal.value) == f"{tmp_path / name}: {words}"
+
+
+def test_a_path_that_does_not_exist_is_refused_in_words(tmp_path):
+    with pytest.raises(UsageError) as refusal:
+        find_radiographs([saved(tmp_path / "a.png", GREY), tmp_path / "none"])
+    words = "there is no such file or folder; check the name"
+    assert str(refusal.value) == f"{tmp_path / 'none'}: {words}"
+
+
+def test_a_folder_that_cannot_be_searched_has_a_reason_in_words(tmp_path, monkeypatch):
+    for error, reason in ((PermissionError(13, "denied"), "denied"), (OSError(), "I/O error")):
+
+        def refuse(path, error=error):
+            raise error
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        with pytest.raises(RadiographError) as refusal:
+            check_file(tmp_path)
+        words = f"cannot be searched ({reason}); check its permissions"
+        assert str(refusal.value) == f"{tmp_path}: {words}"
+
+
+def test_results_that_a_report_lists_are_no_films(tmp_path):
+    for report, name in (("segment.json", "a.png"), ("convert.json", "b.png")):
+        folder = tmp_path / report
+        folder.mkdir()
+        for film in ("a.png", "b.png"):
+            saved(folder / film, GREY)
+        (folder / report).write_text(f'[{{"outputs": {{"mask": "{name}"}}}}]')
+    found = [path.relative_to(tmp_path) for path in find_radiographs([tmp_path])]
+    assert found == [Path("convert.json/a.png"), Path("segment.json/b.png")]
+
+
+def test_names_are_taken_as_text_too(tmp_path):
+    film = saved(tmp_path / "a.png", GREY)
+    assert find_radiographs([str(film)]) == [film]
+    assert find_radiographs([]) == []
+
+
+def test_several_folders_without_films_are_refused_by_the_first(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(RadiographError, match="b: is a folder that holds no radiographs"):
+        find_radiographs([tmp_path / "b", tmp_path / "a"])

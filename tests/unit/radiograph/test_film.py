@@ -21,6 +21,7 @@ from boneseg.radiograph.film import (
     check_size,
     pick_frame,
 )
+from boneseg.radiograph.grey import Grey
 
 PATH = Path("knee.png")
 SIDE = math.isqrt(MAX_PIXELS)
@@ -70,3 +71,76 @@ def test_a_film_is_shown_with_its_size_and_spacing() -> None:
     assert repr(film) == "Radiograph(40 x 20, spacing (0.2, 0.1))"
     assert "0.2 × 0.1 mm a pixel (detector)" in film._repr_html_()
     assert "unknown" in repr(Radiograph(pixels, None, "unknown", PATH))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "words"),
+    [
+        (15, 100, "is too small; each side needs 16 or more"),
+        (
+            *(16, 3201),
+            "is too elongated for a film (aspect ratio over 200); give the original film",
+        ),
+        (10_001, 10_000, "is over the limit of 100 million; downsample it"),
+    ],
+)
+def test_a_size_that_no_film_has_is_refused_in_words(height: int, width: int, words: str) -> None:
+    with pytest.raises(RadiographError) as refusal:
+        check_size(PATH, height, width)
+    assert str(refusal.value) == f"knee.png: {height} x {width} pixels {words}"
+
+
+def test_a_frame_that_is_not_there_is_refused_in_words() -> None:
+    assert [pick_frame(PATH, 1, frame) for frame in (None, 1)] == [0, 0]
+    assert [pick_frame(PATH, 2, frame) for frame in (1, 2)] == [0, 1]
+    for frame, words in (
+        (None, "holds 2 frames; choose one with segment --frame N, 1 to 2"),
+        (3, "has no frame 3; it holds 2"),
+    ):
+        with pytest.raises(RadiographError) as refusal:
+            pick_frame(PATH, 2, frame)
+        assert str(refusal.value) == f"knee.png: {words}"
+
+
+def test_areas_are_of_the_spacing_to_2_decimals() -> None:
+    pixels = np.zeros((40, 20), np.float32)
+    film = Radiograph(pixels, (0.1, 0.333), "detector", PATH)
+    assert film.area_mm2(1000) == 33.3
+    assert film.area_mm2(7) == 0.23
+    assert Radiograph(pixels, None, "unknown", PATH).area_mm2(7) is None
+
+
+def test_the_users_width_replaces_the_spacing_of_the_file_in_a_copy() -> None:
+    pixels = np.zeros((40, 20), np.float32)
+    film = Radiograph(pixels, (0.2, 0.1), "detector", PATH, aspect=2.0, frame=3)
+    found = film.calibrated(0.15)
+    assert (found.spacing_mm, found.spacing_kind) == ((0.3, 0.15), "user")
+    assert (found.source, found.aspect, found.frame) == (PATH, 2.0, 3)
+    assert found.pixels is film.pixels
+    assert (film.spacing_mm, film.spacing_kind) == ((0.2, 0.1), "detector")
+
+
+def test_a_film_has_square_pixels_and_one_frame_unless_told() -> None:
+    stored = np.ones((40, 20), np.float32)
+    for film in (
+        Radiograph(stored, None, "unknown", PATH),
+        Radiograph.stored(Grey(stored), None, "unknown", PATH),
+    ):
+        assert (film.aspect, film.frame, film.source, film.shape) == (1, 1, PATH, (40, 20))
+        assert film.grey.stored is stored
+
+
+def test_a_notebook_shows_the_spacing_to_3_digits_or_none() -> None:
+    pixels = np.zeros((40, 20), np.float32)
+    shown = Radiograph(pixels, (0.14321, 1.23456), "calibrated", PATH)._repr_html_()
+    assert "40 × 20 px, 0.143 × 1.23 mm a pixel (calibrated)" in shown
+    assert "40 × 20 px<" in Radiograph(pixels, None, "unknown", PATH)._repr_html_()
+    assert repr(Radiograph(pixels, None, "unknown", PATH)) == (
+        "Radiograph(40 x 20, spacing unknown)"
+    )
+
+
+def test_a_film_without_grey_values_has_no_pixels() -> None:
+    """As `copy` and `pickle` make one before they fill it."""
+    with pytest.raises(AttributeError, match=r"^pixels$"):
+        Radiograph.__new__(Radiograph).pixels  # noqa: B018

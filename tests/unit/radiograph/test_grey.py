@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from boneseg.preprocessing import resize
 from boneseg.radiograph.film import Radiograph
-from boneseg.radiograph.grey import Grey, counts_of, has_levels, levels_of
+from boneseg.radiograph.grey import Grey, counts_of, extremes, has_levels, levels_of
 
 SIZE = (40, 30)
 TYPES = st.sampled_from((np.uint8, np.int8, np.uint16, np.int16))
@@ -96,3 +96,62 @@ def test_a_large_film_is_reduced_in_little_memory() -> None:
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert most < stored.nbytes  # in float32 the film has twice as many bytes
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (3, 300_000), (600, 1000), (7, 40_000)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_the_extremes_of_a_film_of_any_shape_are_found(shape: tuple[int, int], kind: type) -> None:
+    low, high = (5, 250) if kind is np.uint8 else (-300, 400)
+    for place in ((0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, shape[1] // 2)):
+        stored = np.full(shape, 9, kind)
+        stored[place] = low
+        assert extremes(stored) == (low, 9)
+        stored[place] = high
+        assert extremes(stored) == (9, high)
+
+
+@pytest.mark.parametrize(
+    ("kind", "few"),
+    [
+        *((kind, True) for kind in (np.uint8, np.int8, np.uint16, np.int16)),
+        *((kind, False) for kind in (np.uint32, np.int32, np.float16, np.float32, np.bool_)),
+    ],
+)
+def test_values_of_8_or_16_bits_are_few_enough_for_a_table(kind: type, few: bool) -> None:
+    assert has_levels(np.zeros((2, 2), kind)) == few
+
+
+def test_levels_are_all_values_between_the_extremes_in_the_type_of_the_film() -> None:
+    for kind in (np.int8, np.uint16):
+        levels = levels_of(np.array([[9, 5], [7, 5]], kind))
+        assert levels.dtype == kind and levels.tolist() == [5, 6, 7, 8, 9]
+    assert levels_of(np.array([[-1, 1]], np.int16)).tolist() == [-1, 0, 1]
+    assert len(levels_of(np.array([[-32768, 32767]], np.int16))) == 65536
+
+
+def test_levels_that_do_not_occur_are_counted_as_none() -> None:
+    stored = np.array([[-2, 3, 3]], np.int8)
+    assert counts_of(stored, levels_of(stored)).tolist() == [1, 0, 0, 0, 0, 2]
+    assert counts_of(stored[:, :1], levels_of(stored)).tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_rows_are_the_films_own_unless_some_are_hidden() -> None:
+    stored = np.ones((4, 3), np.float32)
+    assert Grey(stored).shape == (4, 3)
+    assert np.shares_memory(Grey(stored).rows(slice(1, 3)), stored)
+    hidden = np.zeros((4, 3), bool)
+    hidden[2, 1] = True
+    rows = Grey(stored, hidden=hidden).rows(slice(1, 4))
+    assert rows.tolist() == [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    assert stored.all()
+
+
+def test_a_film_is_inverted_in_float32_and_twice_is_itself() -> None:
+    stored = np.array([[0, 0.25, 1]], np.float64)
+    levels = np.array([[0, 1, 3]], np.uint8)
+    table = np.linspace(0, 1, 256, dtype=np.float32)
+    for grey in (Grey(stored), Grey(levels, table)):
+        inverted = grey.inverted()
+        assert inverted.pixels().dtype == np.float32
+        np.testing.assert_allclose(inverted.pixels(), 1 - grey.pixels(), atol=1e-7)
+        np.testing.assert_allclose(inverted.inverted().pixels(), grey.pixels(), atol=1e-7)

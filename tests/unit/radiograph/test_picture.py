@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from boneseg.errors import RadiographError, UsageError
+from boneseg.radiograph import picture
 from boneseg.radiograph.greyscale import stretch, to_unit
-from boneseg.radiograph.picture import shape_of
+from boneseg.radiograph.picture import _on_black, _upright, read_picture, shape_of
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.pictures import GREY, saved
@@ -215,3 +217,123 @@ def test_what_is_no_film_has_no_shape(tmp_path):
     thin = saved(tmp_path / "thin.png", np.zeros((16, 4000), np.uint8))
     for path in (thin, tmp_path / "text.png", tmp_path / "pipe.png", tmp_path, tmp_path / "none"):
         assert shape_of(path) is None
+
+
+# -- function by function -------------------------------------------------------------------------
+
+SMALL = np.array([[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("orientation", "found"),
+    [
+        (1, [[1, 2, 3], [4, 5, 6]]),
+        (2, [[3, 2, 1], [6, 5, 4]]),
+        (3, [[6, 5, 4], [3, 2, 1]]),
+        (4, [[4, 5, 6], [1, 2, 3]]),
+        (5, [[1, 4], [2, 5], [3, 6]]),
+        (6, [[4, 1], [5, 2], [6, 3]]),
+        (7, [[6, 3], [5, 2], [4, 1]]),
+        (8, [[3, 6], [2, 5], [1, 4]]),
+        (0, [[1, 2, 3], [4, 5, 6]]),
+        (9, [[1, 2, 3], [4, 5, 6]]),
+    ],
+)
+def test_an_orientation_is_undone(orientation, found):
+    assert _upright(SMALL, orientation).tolist() == found
+
+
+def test_deep_bands_are_laid_on_black_by_their_opacity():
+    grey = np.array([[0, 1000, 65535], [7, 4096, 30000]], np.uint16)
+    opacity = np.array([[65535, 65535, 65535], [0, 32768, 13107]], np.uint16)
+    expected = np.rint(grey * (opacity / 65535))
+    name = Path("a.png")
+    for bands, scale in (((grey, opacity), 65535), ((grey, grey, grey, opacity), 65535)):
+        found = _on_black(np.stack(bands, -1), name).pixels()
+        np.testing.assert_allclose(found, expected / scale, atol=1e-5)
+    for bands in ((grey,), (grey, grey, grey)):
+        found = _on_black(np.stack(bands, -1), name).pixels()
+        np.testing.assert_allclose(found, grey / 65535, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("Doe"), "is damaged or truncated; copy it again, or export it as PNG"),
+        (
+            Image.DecompressionBombError("large"),
+            "is over the limit of 100 million pixels; downsample it",
+        ),
+        (
+            Image.UnidentifiedImageError("Doe"),
+            "is not a readable image; give PNG, JPEG, TIFF, BMP, WebP or DICOM",
+        ),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_refused_in_words(tmp_path, monkeypatch, error, words):
+    def fails(*_):
+        raise error
+
+    path = saved(tmp_path / "knee.png", GREY)
+    monkeypatch.setattr(picture, "open_image", fails)
+    with pytest.raises(RadiographError) as refusal:
+        read_picture(path, None)
+    assert str(refusal.value) == f"{path}: {words}"
+    assert shape_of(path) is None
+
+
+def test_a_tiff_of_a_kind_that_is_not_read_is_refused_as_one(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"II*\0" + bytes(60))
+    with pytest.raises(RadiographError) as refusal:
+        read_picture(tmp_path / "a.png", None)
+    words = "is an unsupported or truncated TIFF; save it as an 8- or 16-bit PNG"
+    assert str(refusal.value) == f"{tmp_path / 'a.png'}: {words}"
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    path = saved(tmp_path / "a.png", GREY)
+    monkeypatch.setattr(picture, "check_rows", fails)
+    with pytest.raises(MemoryError):
+        read_picture(path, None)
+
+
+def test_the_size_of_a_picture_is_checked_before_it_is_decoded(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", np.zeros((15, 200), np.uint8))
+    monkeypatch.setattr(picture, "check_scans", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(RadiographError, match=r"a\.png: 15 x 200 pixels is too small"):
+        read_picture(path, None)
+
+
+def test_a_turned_picture_has_its_rows_in_order_in_memory(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = read_picture(saved(tmp_path / "a.png", Image.fromarray(GREY), exif=exif), None).stored
+    assert stored.flags.c_contiguous and stored.shape == GREY.shape[::-1]
+    np.testing.assert_array_equal(stored, np.rot90(GREY, -1))
+
+
+def test_a_picture_keeps_the_integers_of_its_file(tmp_path):
+    """So that a film of 12 megapixels takes as many megabytes."""
+    deep = films.bone(top=4095)
+    for stored in (GREY, deep):
+        grey = read_picture(saved(tmp_path / "a.png", stored), None)
+        assert grey.stored.dtype == stored.dtype and grey.table is not None
+        np.testing.assert_array_equal(grey.stored, stored)
+
+
+def test_the_shape_of_a_turned_picture_is_that_of_its_rows(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.png", Image.fromarray(GREY), exif=exif)
+    assert shape_of(path) == GREY.shape
+
+
+def test_a_grey_with_a_transparent_level_is_black_there(tmp_path):
+    stored = GREY.copy()
+    stored[:5] = 200
+    path = saved(tmp_path / "a.png", Image.fromarray(stored), transparency=200)
+    expected = np.where(stored == 200, 0, stored / 255)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=0.01)

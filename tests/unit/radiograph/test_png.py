@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -14,7 +15,8 @@ from PIL import Image
 
 from boneseg.errors import MaskError, RadiographError
 from boneseg.masks.read import read_mask
-from boneseg.radiograph.png import _inflated, _size, check_rows
+from boneseg.radiograph import png as module
+from boneseg.radiograph.png import _chunks, _inflated, _parts, _size, check_rows
 from boneseg.radiograph.read import read_radiograph
 
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -128,3 +130,70 @@ def test_every_row_has_a_byte_for_its_filter(
 ) -> None:
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced)
     assert _size(header + b"more") == length
+
+
+def test_the_chunks_of_a_file_are_walked_over_up_to_its_end() -> None:
+    content = chunk(b"IHDR", b"head") + chunk(b"IDAT", b"") + chunk(b"tEXt", b"words")
+    expected = [(b"IHDR", b"head"), (b"IDAT", b""), (b"tEXt", b"words")]
+    assert list(_chunks(io.BytesIO(content))) == expected
+    assert list(_chunks(io.BytesIO(content + b"1234567"))) == expected
+
+
+def test_the_data_of_a_png_are_those_of_one_kind_of_chunk() -> None:
+    chunks = [(b"IHDR", b"head"), (b"PLTE", b"no"), (b"IDAT", b"a"), (b"tEXt", b"no")]
+    chunks += [(b"IDAT", b"b"), (b"fdAT", b"no"), (b"IEND", b"")]
+    file = io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
+    header, data = _parts(file)
+    assert (header, list(data)) == (b"head", [b"a", b"b"])
+
+
+@pytest.mark.parametrize(
+    ("black", "counted"),
+    [((), False), ((49,), True), ((48,), True), ((47,), False), ((0, 47), False), ((48, 49), True)],
+)
+def test_data_are_counted_only_where_one_of_the_last_two_rows_is_black(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, black: tuple[int, ...], counted: bool
+) -> None:
+    values = np.full((50, 40), 7, np.uint8)
+    values[list(black)] = 0
+    path = tmp_path / "film.png"
+    Image.fromarray(values).save(path)
+    found: list[int] = []
+    monkeypatch.setattr(module, "_inflated", lambda data, most: found.append(most) or most)
+    with Image.open(path) as image:
+        check_rows(image, path)
+    assert found == ([50 * 41] if counted else [])
+
+
+def test_a_missing_row_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "film.png"
+    Image.fromarray(np.zeros((50, 40), np.uint8)).save(path)
+    monkeypatch.setattr(module, "_inflated", lambda data, most: most - 1)
+    with Image.open(path) as image, pytest.raises(EOFError, match=r"^the data end before the last"):
+        check_rows(image, path)
+
+
+def test_other_formats_and_later_frames_are_not_counted(tmp_path: Path) -> None:
+    """A frame may be smaller than the picture."""
+    Image.new("L", (20, 20)).save(tmp_path / "film.bmp")
+    frames = [Image.new("L", (20, 20), level) for level in (9, 0)]
+    frames[0].save(tmp_path / "film.png", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "film.bmp") as image:
+        check_rows(image, tmp_path / "none")
+    with Image.open(tmp_path / "film.png") as image:
+        image.seek(1)
+        check_rows(image, tmp_path / "none")
+        image.seek(0)
+        check_rows(image, tmp_path / "none")
+
+
+def test_a_picture_of_one_row_is_counted(tmp_path: Path) -> None:
+    for missing in (0, 1):
+        path = png(tmp_path / "film.png", 40, 1, 0, 8, missing, interlaced=False)
+        image = Image.new("L", (40, 1))  # as Pillow leaves a row that is missing
+        image.format = "PNG"
+        if missing:
+            with pytest.raises(EOFError):
+                check_rows(image, path)
+        else:
+            check_rows(image, path)

@@ -75,3 +75,37 @@ def test_a_picture_is_a_result_if_its_software_is_boneseg(tmp_path: Path) -> Non
         assert is_result(path) == written
         path.write_bytes(b"\x88PNG\r\n\x1a\n" + b"tEXtSoftware\0" + software)
         assert not is_result(path)
+
+
+def test_an_entry_without_a_name_has_the_title_and_key_of_none() -> None:
+    entry = ReportEntry.of({"outputs": {"mask": "a.png"}, "title": None})
+    assert entry is not None and entry.outputs == {"mask": "a.png"}
+    assert (entry.title, entry.key) == ("", "name None")
+    assert entry.facts["outputs"] == {"mask": "a.png"}
+
+
+def test_a_report_that_cannot_be_read_lists_nothing(tmp_path: Path) -> None:
+    (tmp_path / "segment.json").mkdir()
+    assert read_report(tmp_path / "segment.json") is None
+    assert listed_results(tmp_path) == frozenset()
+
+
+def test_one_entry_that_is_none_makes_the_whole_no_report(tmp_path: Path) -> None:
+    good = {"outputs": {"mask": "a.png"}}
+    for document, read in (([good, good], 2), ([good, 1], None), ([], 0)):
+        (tmp_path / "segment.json").write_text(json.dumps(document))
+        found = read_report(tmp_path / "segment.json")
+        assert (found if found is None else len(found)) == read
+
+
+def test_the_mark_of_a_result_is_near_the_start_of_its_file(tmp_path: Path) -> None:
+    path, text = tmp_path / "a.png", b"tEXtSoftware\0boneseg"
+    for before, written in ((8, True), (900, True), (1100, False)):
+        path.write_bytes(b"\x89PNG".ljust(before, b"\0") + text)
+        assert is_result(path) == written
+
+
+def test_a_file_that_a_report_lists_need_not_be_opened(tmp_path: Path) -> None:
+    assert is_result(tmp_path / "none.png", {"none.png"})
+    with pytest.raises(FileNotFoundError):
+        is_result(tmp_path / "none.png", {"other.png"})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boneseg.errors import RadiographError
-from boneseg.radiograph.read import read_radiograph
+from boneseg.errors import RadiographError, UsageError
+from boneseg.radiograph import read
+from boneseg.radiograph.read import read_as_stored, read_radiograph
 from tests.support.films import bone, dicom
 from tests.support.pictures import GREY, saved
 
@@ -92,3 +94,78 @@ def test_import_is_light():
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert told.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied"), "cannot be opened (Permission denied)"),
+        (OSError("no number"), "cannot be opened (I/O error)"),
+    ],
+)
+def test_what_the_system_refuses_is_said(tmp_path, monkeypatch, error, words):
+    def fails(*_, **__):
+        raise error
+
+    path = saved(tmp_path / "knee.png", GREY)
+    monkeypatch.setattr(read, "read_picture", fails)
+    with pytest.raises(RadiographError) as refusal:
+        read_radiograph(path)
+    assert str(refusal.value) == f"{path}: {words}; check the file"
+
+
+def test_a_lack_of_memory_is_said(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise MemoryError
+
+    path = dicom(tmp_path / "ROE_JANE.dcm", bone(), PatientName="ROE^JANE")
+    monkeypatch.setattr("boneseg.radiograph.dicom.read.read_dicom", fails)
+    with pytest.raises(RadiographError) as refusal:
+        read_radiograph(path, keep_names=True)
+    assert str(refusal.value) == f"{path}: there is not enough memory to read it"
+    with pytest.raises(RadiographError, match=r"^film-[0-9a-f]{12}\.dcm: there is not enough"):
+        read_radiograph(path)
+
+
+def test_frames_are_counted_from_1(tmp_path):
+    path = saved(tmp_path / "knee.png", GREY)
+    assert read_radiograph(path, frame=1).frame == read_radiograph(path).frame == 1
+    for frame in (0, -1):
+        with pytest.raises(UsageError) as refusal:
+            read_radiograph(path, frame=frame)
+        assert str(refusal.value) == f"--frame {frame}: frames are counted from 1"
+
+
+def test_an_error_of_the_table_names_the_film_as_others_do(tmp_path):
+    (tmp_path / "calibration.csv").write_text("no table\n")
+    path = dicom(tmp_path / "ROE_JANE.dcm", bone(), PatientName="ROE^JANE")
+    with pytest.raises(RadiographError, match=r"^film-[0-9a-f]{12}\.dcm: calibration\.csv does"):
+        read_radiograph(path)
+    with pytest.raises(RadiographError, match=r"ROE_JANE\.dcm: calibration\.csv does not begin"):
+        read_radiograph(path, keep_names=True)
+    assert read_radiograph(path, spacing=0.2).spacing_mm == (0.2, 0.2)  # needs no table
+
+
+def test_a_width_is_checked_before_the_film_is_read(tmp_path):
+    with pytest.raises(UsageError, match=r"^spacing 11: give the width of a pixel"):
+        read_radiograph(tmp_path / "none.png", spacing=11)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_film_is_read_as_its_file_stores_it(tmp_path, kind):
+    path = dicom(tmp_path / "knee.dcm", np.stack([bone(), bone()[::-1]]), PixelSpacing=[0.2, 0.2])
+    (tmp_path / "calibration.csv").write_text("name,mm_per_pixel\nknee,0.15\n")
+    film = read_as_stored(kind(path), frame=2, invert=True)
+    assert (film.spacing_mm, film.spacing_kind, film.frame) == ((0.2, 0.2), "uncalibrated", 2)
+    film = read_radiograph(kind(path), frame=2, invert=True)
+    assert (film.spacing_mm, film.spacing_kind, film.frame) == ((0.15, 0.15), "user", 2)
+    assert film.source == path and film.pixels[0, 0] > 0.5  # inverted
+
+
+def test_a_picture_is_as_bright_as_its_file_or_inverted(tmp_path):
+    path = saved(tmp_path / "knee.png", GREY)
+    for invert in (False, True):
+        film = read_as_stored(path, invert=invert)
+        expected = 1 - GREY / 255 if invert else GREY / 255
+        np.testing.assert_allclose(film.pixels, expected, atol=1e-6)
+        assert (film.spacing_mm, film.spacing_kind, film.aspect) == (None, "unknown", 1)

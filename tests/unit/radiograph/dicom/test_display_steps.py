@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydicom import uid as classes
 from pydicom.dataset import Dataset
 
+from boneseg.errors import RadiographError
 from boneseg.radiograph.dicom.display import (
     _first_window,
     _hidden,
@@ -17,6 +20,7 @@ from boneseg.radiograph.dicom.display import (
     _shown,
     _voi,
     _with_sign_of,
+    display,
     window,
 )
 from tests.support import films
@@ -276,3 +280,94 @@ def test_padding_and_shutter_hide_together():
     expected[4, 4] = True
     np.testing.assert_array_equal(hidden, expected)
     assert _hidden(stored, header(), 1.0) is None
+
+
+# -- the whole display ----------------------------------------------------------------------------
+
+NAME = Path("shown.dcm")
+
+
+def shown(stored, bits=12, *, invert=False, **elements):
+    elements = {"PhotometricInterpretation": "MONOCHROME2"} | elements
+    return display(stored, header(bits, **elements), NAME, aspect=1.0, invert=invert)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32])
+def test_films_of_every_type_are_shown_by_their_window(kind):
+    stored = np.array([[0, 10, 20], [30, 40, 50]], kind)
+    bits = 8 * stored.dtype.itemsize
+    elements = {"WindowCenter": 25.5, "WindowWidth": 51}
+    pixels = shown(stored, bits, **elements).pixels()
+    assert pixels.dtype == np.float32
+    np.testing.assert_allclose(pixels, stored / 50, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_padding_is_black_in_films_of_every_type(kind):
+    stored = np.array([[0, 10, 20], [30, 40, 50]], kind)
+    elements = {"WindowCenter": 25.5, "WindowWidth": 51, "PixelPaddingValue": 40}
+    for invert in (False, True):
+        pixels = shown(stored, 16, invert=invert, **elements).pixels()
+        assert pixels[1, 1] == 0
+        assert pixels[0, 0] == invert and pixels[1, 2] == (not invert)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_films_of_either_byte_order_are_shown_alike(order):
+    stored = np.array([[0, 1000], [2000, 4095]], f"{order}u2")
+    pixels = shown(stored, WindowCenter=2048, WindowWidth=4096).pixels()
+    np.testing.assert_allclose(pixels, stored.astype(float) / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("elements", "negative"),
+    [
+        ({}, False),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, True),
+        ({"PresentationLUTShape": "INVERSE"}, True),
+        ({"PresentationLUTShape": "inverse "}, True),
+        ({"PresentationLUTShape": "IDENTITY"}, False),
+        ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}, True),
+    ],
+)
+@pytest.mark.parametrize("invert", [False, True])
+def test_a_film_is_inverted_once_for_its_header_and_once_for_the_user(elements, negative, invert):
+    stored = np.array([[0, 2047, 4095]], np.uint16)
+    more = {"WindowCenter": 2048, "WindowWidth": 4096}
+    pixels = shown(stored, invert=invert, **more, **elements).pixels()
+    expected = stored / 4095
+    np.testing.assert_allclose(pixels, 1 - expected if negative != invert else expected, atol=1e-6)
+
+
+def test_colours_have_no_polarity_but_the_users():
+    grey = films.bone(top=255).astype(np.uint8)
+    rgb = np.stack([grey] * 3, -1)
+    elements = {"PhotometricInterpretation": "RGB", "PresentationLUTShape": "INVERSE"}
+    for invert in (False, True):
+        pixels = shown(rgb, 8, invert=invert, **elements).pixels()
+        expected = 1 - grey / 255 if invert else grey / 255
+        np.testing.assert_allclose(pixels, expected, atol=1e-6)
+
+
+def test_colours_are_black_behind_the_shutter():
+    rgb = np.full((20, 30, 3), 200, np.uint8)
+    edges = {"Upper": 3, "Lower": 20, "Left": 1, "Right": 30}
+    sides = {"Upper": "Horizontal", "Lower": "Horizontal", "Left": "Vertical", "Right": "Vertical"}
+    shutter = {f"Shutter{name}{sides[name]}Edge": edge for name, edge in edges.items()}
+    pixels = shown(rgb, 8, PhotometricInterpretation="RGB", ShutterShape="RECTANGULAR", **shutter)
+    assert (pixels.pixels()[:2] == 0).all() and (pixels.pixels()[2:] > 0.7).all()
+
+
+def test_a_palette_that_cannot_be_read_is_refused_in_words():
+    with pytest.raises(RadiographError) as refusal:
+        shown(np.zeros((20, 20), np.uint8), 8, PhotometricInterpretation="PALETTE COLOR")
+    words = "shown.dcm: its palette is damaged; export it again as greyscale"
+    assert str(refusal.value) == words
+
+
+def test_a_window_that_shows_nothing_gives_way_to_percentiles():
+    stored = np.arange(1000, dtype=np.uint16).reshape(20, 50)
+    for kind in (np.uint16, np.int32):
+        pixels = shown(stored.astype(kind), 16, WindowCenter=-500, WindowWidth=10).pixels()
+        assert pixels.min() == 0 and pixels.max() == 1
+        np.testing.assert_allclose(pixels, np.clip((stored - 4.995) / 989.01, 0, 1), atol=1e-5)

@@ -11,7 +11,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from boneseg.radiograph.dicom.lut import LookupTable, lookup_table
+from boneseg.radiograph.dicom.lut import (
+    LookupTable,
+    first_table,
+    lookup_table,
+    palette_colours,
+)
 from tests.support import films
 from tests.support.films import FULL
 from tests.support.stored_values import BONE, SQUARE, looked_up, pixels
@@ -220,3 +225,89 @@ def test_a_count_of_0_is_65536():
     (item,) = films.table(list(range(65536)), bits=16)
     table = lookup_table(item, Dataset())
     assert table is not None and len(table.entries) == 65536 and table.top == 65535
+
+
+# --- palettes by themselves ---
+
+INDICES = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+BANDS = ("Red", "Green", "Blue", "Alpha")
+
+
+def palette(tops: tuple[int, int, int] = (255, 255, 255), bits: int = 8) -> Dataset:
+    """Tables of three entries: none, half and all of the full scale of each band."""
+    dataset = Dataset()
+    dataset.set_original_encoding(False, True)
+    for band, top in zip(BANDS, tops, strict=False):
+        dataset.add_new(f"{band}PaletteColorLookupTableDescriptor", "US", [3, 0, bits])
+        dataset.add_new(f"{band}PaletteColorLookupTableData", "US", [0, top // 2, top])
+    return dataset
+
+
+def test_the_colours_of_a_palette_are_bytes_where_these_hold_them():
+    colours = palette_colours(INDICES, palette((255, 100, 50)))
+    assert colours is not None and colours.dtype == np.uint8
+    assert colours[0].tolist() == [[0, 0, 0], [127, 50, 25], [255, 100, 50]]
+    for tops in ((256, 0, 0), (0, 256, 0), (0, 0, 256)):
+        colours = palette_colours(INDICES, palette(tops, bits=16))
+        assert colours is not None and colours.dtype == np.uint16
+        assert colours[1, 0].tolist() == list(tops)
+
+
+@pytest.mark.parametrize("band", BANDS[:3])
+def test_a_palette_needs_all_of_its_bands(band):
+    dataset = palette()
+    del dataset[f"{band}PaletteColorLookupTableData"]
+    assert palette_colours(INDICES, dataset) is None
+
+
+def segmented(bands: tuple[str, ...]) -> Dataset:
+    """Bands in segments (C.7.9.2): discrete entries, of which each band has others."""
+    dataset = Dataset()
+    dataset.set_original_encoding(False, True)
+    for number, band in enumerate(bands):
+        entries = [0, 1000 + number, 65535 - number]
+        words = np.array([0, 3, *entries], "<u2")  # opcode 0: discrete, of three entries
+        dataset.add_new(f"{band}PaletteColorLookupTableDescriptor", "US", [3, 0, 16])
+        dataset.add_new(f"Segmented{band}PaletteColorLookupTableData", "OW", words.tobytes())
+    return dataset
+
+
+@pytest.mark.parametrize("bands", [BANDS[:3], BANDS], ids=["RGB", "RGBA"])
+def test_a_palette_in_segments_gives_its_three_colours(bands):
+    """An opacity is no colour."""
+    colours = palette_colours(INDICES, segmented(bands))
+    assert colours is not None and colours.shape == (2, 3, 3)
+    assert colours[0].tolist() == [[0, 0, 0], [1000, 1001, 1002], [65535, 65534, 65533]]
+
+
+def test_segments_that_are_damaged_are_no_palette():
+    dataset = segmented(BANDS[:3])
+    dataset.SegmentedRedPaletteColorLookupTableData = b"\7\0\3\0"
+    assert palette_colours(INDICES, dataset) is None
+    assert palette_colours(INDICES, Dataset()) is None
+
+
+def test_the_first_table_that_can_be_used_is_taken():
+    empty, first, second = (films.table(entries, bits=8)[0] for entries in ([], [1, 2], [3, 4]))
+    dataset = Dataset()
+    assert first_table(dataset, "VOILUTSequence") is None
+    dataset.VOILUTSequence = [empty, first, second]
+    table = first_table(dataset, "VOILUTSequence")
+    assert table is not None and table.entries.tolist() == [1, 2]
+    assert first_table(dataset, "ModalityLUTSequence") is None
+
+
+@pytest.mark.parametrize("little", [True, False])
+def test_the_words_of_a_table_are_in_the_order_of_the_file(little):
+    item, dataset = Dataset(), Dataset()
+    dataset.set_original_encoding(False, little)
+    item.add_new("LUTDescriptor", "US", [2, 0, 12])
+    item.add_new("LUTData", "OW", np.array([1, 4000], "<u2" if little else ">u2").tobytes())
+    table = lookup_table(item, dataset)
+    assert table is not None and table.entries.tolist() == [1, 4000]
+
+
+def test_a_large_film_is_mapped_row_by_row():
+    values = np.arange(1500 * 1000, dtype=np.int64).reshape(1500, 1000) % 7
+    table = LookupTable(np.arange(0, 70, 10, dtype=np.uint16), 0, 255)
+    np.testing.assert_array_equal(table.map(values), 10 * values)

@@ -9,14 +9,20 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom import uid as classes
+from pydicom.dataset import Dataset
 from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGExtended12Bit,
     RLELossless,
 )
 
-from boneseg.errors import BonesegError, RadiographError
+from boneseg.errors import BonesegError, OutputError, RadiographError
+from boneseg.radiograph.dicom import read
+from boneseg.radiograph.dicom.read import _aspect, _other_kind, _parse, read_dicom
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.films import EXACT, FULL, named
@@ -181,3 +187,185 @@ def test_real_films_are_upright_and_bright():
     assert read_radiograph(folder / "chest_cr_monochrome1_j2k.dcm").spacing_kind == "unknown"
     infant = read_radiograph(folder / "infant_pelvis_dx_rgb_j2k_1.dcm")
     assert infant.pixels.shape == (331, 331) and infant.pixels.std() > 0.05
+
+
+# -- function by function -------------------------------------------------------------------------
+
+NAME = Path("shown.dcm")  # the name in messages, which need not be that of the file
+
+
+def written(path: Path, syntax: str = ExplicitVRLittleEndian, **elements: object) -> Path:
+    """A data set alone: no preamble, no mark and no transfer syntax."""
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    uid = pydicom.uid.UID(syntax)
+    dataset.save_as(path, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian)
+    return path
+
+
+@named([ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_the_encoding_of_a_file_that_does_not_state_it_is_found(tmp_path, syntax):
+    path = written(tmp_path / "a.dcm", syntax, Modality="DX", Rows=48, Columns=64)
+    found = _parse(path, NAME)
+    assert found.file_meta.TransferSyntaxUID == syntax
+    assert (found.Rows, found.Columns) == (48, 64)
+
+
+def test_the_encoding_that_a_file_states_is_kept(tmp_path):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(), RLELossless)
+    assert _parse(path, NAME).file_meta.TransferSyntaxUID == RLELossless
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"SOPClassUID": "1.2.3"},
+        {"Modality": "DX"},
+        {"Rows": 48},
+        {"DirectoryRecordSequence": [Dataset()]},
+    ],
+)
+def test_one_element_of_an_image_or_an_index_makes_a_dicom_file(tmp_path, mark):
+    assert set(mark) == set(_parse(written(tmp_path / "a.dcm", **mark), NAME).dir())
+
+
+@pytest.mark.parametrize("content", [b"", b"no DICOM at all\n", b"\x08\0\x60\0CS"])
+def test_a_file_without_any_of_them_is_refused(tmp_path, content):
+    paths = [written(tmp_path / "a.dcm", PatientName="Doe^John"), tmp_path / "b.dcm"]
+    paths[1].write_bytes(content)
+    for path in paths:
+        with pytest.raises(RadiographError) as refusal:
+            _parse(path, NAME)
+        words = "shown.dcm: is damaged, or is not a DICOM file; export it again"
+        assert str(refusal.value) == words
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        (
+            {"DirectoryRecordSequence": [Dataset()]},
+            "is a media index (DICOMDIR), not a radiograph; give the folder",
+        ),
+        (
+            {"Modality": "CT", "Rows": 48},
+            "is a CT slice, not a radiograph; give a projection (CR, DX, RF, XA, MG, IO, PX)",
+        ),
+        (
+            {"Modality": "DX", "Rows": 48},
+            "is a DICOM file without an image; give the file of the film",
+        ),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_in_words(tmp_path, elements, words):
+    with pytest.raises(RadiographError) as refusal:
+        read_dicom(written(tmp_path / "a.dcm", **elements), NAME)
+    assert str(refusal.value) == f"shown.dcm: {words}"
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind", "found"),
+    [
+        ("CT", "", "a CT slice"),
+        ("ct ", "", "a CT slice"),
+        ("IVUS", "", "an ultrasound image"),
+        ("HD", "", "DICOM of modality HD"),
+        ("hd", "", "DICOM of modality HD"),
+        ("DOE", "", "DICOM of another kind"),
+        ("DX", "", None),
+        ("dx", "1.2.3", None),
+        ("", "", None),
+        ("", classes.EnhancedMRImageStorage, "an MR slice"),
+        ("XA", classes.XRay3DAngiographicImageStorage, "a reconstructed volume"),
+        ("CT", classes.XRay3DAngiographicImageStorage, "a CT slice"),
+    ],
+)
+def test_another_kind_is_named_by_modality_or_class(modality, kind, found):
+    dataset = Dataset()
+    dataset.Modality, dataset.SOPClassUID = modality, kind
+    assert _other_kind(dataset) == found
+
+
+@pytest.mark.parametrize(
+    ("sides", "aspect"),
+    [
+        (None, 1),
+        ((0.2, 0.1), 2),
+        ((0.1, 0.2), 0.5),
+        ((8, 1), 8),
+        ((8.01, 1), 1),
+        ((1, 8), 1 / 8),
+        ((1, 8.01), 1),
+        ((1.005, 1), 1),
+        ((0.995, 1), 1),
+        ((1.02, 1), 1.02),
+        ((0.98, 1), 0.98),
+        ((2, 2), 1),
+    ],
+)
+def test_the_aspect_of_a_pixel_is_1_if_it_is_nearly_so_or_implausible(sides, aspect):
+    assert _aspect(sides) == aspect
+
+
+def test_a_film_has_the_frame_the_aspect_and_the_source_of_its_file(tmp_path):
+    frames = np.stack([films.bone(), films.bone()[::-1]])
+    path = films.dicom(tmp_path / "a.dcm", frames, PixelAspectRatio=[3, 2], **FULL)
+    film = read_dicom(path, NAME, frame=2)
+    assert (film.frame, film.aspect, film.source) == (2, 1.5, path)
+    np.testing.assert_allclose(film.pixels, frames[1] / 4095, atol=1e-6)
+    inverted = read_dicom(path, NAME, frame=2, invert=True)
+    np.testing.assert_allclose(inverted.pixels, 1 - frames[1] / 4095, atol=1e-6)
+    with pytest.raises(RadiographError, match=r"^shown\.dcm: holds 2 frames"):
+        read_dicom(path, NAME)
+    single = films.dicom(tmp_path / "b.dcm", films.bone(), PixelSpacing=[0.3, 0.1])
+    film = read_dicom(single, NAME)
+    assert (film.frame, film.aspect, film.spacing_mm) == (1, pytest.approx(3), (0.3, 0.1))
+
+
+def test_the_size_of_a_film_is_checked_before_it_is_decoded(tmp_path, monkeypatch):
+    path = films.dicom(tmp_path / "a.dcm", films.bone(8, 200))
+    monkeypatch.setattr(read, "decode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(RadiographError, match=r"^shown\.dcm: 8 x 200 pixels is too small"):
+        read_dicom(path, NAME)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        *(("read_file", error) for error in (MemoryError(), PermissionError(13, "denied"))),
+        *(("decode", error) for error in (MemoryError(), OSError(5, "I/O error"))),
+        ("decode", OutputError("no decoder")),
+    ],
+)
+def test_what_is_no_fault_of_the_file_is_left_to_the_caller(tmp_path, monkeypatch, step, error):
+    def fails(*_, **__):
+        raise error
+
+    path = films.dicom(tmp_path / "a.dcm", films.bone())
+    monkeypatch.setattr(read, step, fails)
+    with pytest.raises(type(error)) as caught:
+        read_dicom(path, NAME)
+    assert caught.value is error
+
+
+def test_attributes_that_make_no_image_are_not_quoted(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("Doe")
+
+    path = films.dicom(tmp_path / "a.dcm", films.bone())
+    monkeypatch.setattr(read, "display", fails)
+    with pytest.raises(RadiographError) as refusal:
+        read_dicom(path, NAME)
+    words = "shown.dcm: is a damaged DICOM file (invalid image attributes); export it again"
+    assert str(refusal.value) == words
+
+
+def test_a_file_that_cannot_be_inflated_is_refused_in_words(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise read.InflationError("is truncated")
+
+    monkeypatch.setattr(read, "read_file", fails)
+    with pytest.raises(RadiographError) as refusal:
+        _parse(tmp_path / "a.dcm", NAME)
+    assert str(refusal.value) == "shown.dcm: is truncated; export it again without deflate"

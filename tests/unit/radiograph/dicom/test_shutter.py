@@ -107,3 +107,88 @@ def test_a_polygon_of_four_corners_is_the_rectangle(top, tall, left, aside):
 
     if bottom > top and right > left:  # else the polygon is a line
         np.testing.assert_array_equal(shape("RECTANGULAR"), shape("POLYGONAL"))
+
+
+# -- shapes by themselves -------------------------------------------------------------------------
+
+EDGES = {
+    "ShutterUpperHorizontalEdge": [2],
+    "ShutterLowerHorizontalEdge": [3],
+    "ShutterLeftVerticalEdge": [2],
+    "ShutterRightVerticalEdge": [4],
+}
+
+
+def opened(words, elements, size=(4, 5), aspect=1.0):
+    found = open_part(words, lambda name: elements.get(name, []), size, aspect)
+    return found if found is None else found.astype(int).tolist()
+
+
+def test_a_rectangle_is_open_up_to_its_edges():
+    expected = [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+    assert opened(["RECTANGULAR"], EDGES) == expected
+    first = {name: [values[0], 99] for name, values in EDGES.items()}  # only the first counts
+    assert opened(["RECTANGULAR"], first) == expected
+    broken = {name: [values[0] + 0.9] for name, values in EDGES.items()}  # edges are whole
+    assert opened(["RECTANGULAR"], broken) == expected
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_rectangle_has_four_edges(name):
+    assert opened(["RECTANGULAR"], EDGES | {name: []}) is None
+
+
+@pytest.mark.parametrize("edge", [1, 0, -1, -9])
+def test_edges_beyond_the_film_are_those_of_the_film(edge):
+    elements = EDGES | {"ShutterUpperHorizontalEdge": [edge], "ShutterLeftVerticalEdge": [edge]}
+    found = opened(["RECTANGULAR"], elements)
+    assert found == [[1, 1, 1, 1, 0]] * 3 + [[0] * 5]
+    elements = EDGES | {"ShutterLowerHorizontalEdge": [edge]}
+    assert opened(["RECTANGULAR"], elements) == [[0] * 5] * 4
+
+
+def test_a_circle_is_open_up_to_its_radius():
+    circle = {"CenterOfCircularShutter": [3, 4], "RadiusOfCircularShutter": [2]}
+    assert opened(["CIRCULAR"], circle, (6, 7)) == [
+        [0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 1, 1, 1, 0, 0],
+        [0, 1, 1, 1, 1, 1, 0],
+        [0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0],
+    ]
+    tall = opened(["CIRCULAR"], circle, (6, 7), aspect=2.0)  # half as many rows
+    assert [sum(row) for row in tall] == [0, 1, 5, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("center", "radius"), [([3], [2]), ([3, 4, 5], [2]), ([], [2]), ([3, 4], []), ([3, 4], [2, 2])]
+)
+def test_a_circle_has_a_center_and_a_radius(center, radius):
+    circle = {"CenterOfCircularShutter": center, "RadiusOfCircularShutter": radius}
+    assert opened(["CIRCULAR"], circle) is None
+
+
+def test_a_polygon_is_open_with_its_outline():
+    corners = [1, 1, 1, 4, 4, 1]  # row, column
+    expected = [[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]]
+    assert opened(["POLYGONAL"], {"VerticesOfThePolygonalShutter": corners}) == expected
+
+
+@pytest.mark.parametrize(
+    "corners", [[], [1, 1, 1, 4], [1, 1, 1, 4, 4], [1, 1, 1, 4, 4, 1, 2], [1, 1, 1, 1e9, 4, 1]]
+)
+def test_a_polygon_has_three_corners_near_the_film(corners):
+    assert opened(["POLYGONAL"], {"VerticesOfThePolygonalShutter": corners}) is None
+
+
+def test_only_shapes_that_are_named_are_drawn():
+    circle = {"CenterOfCircularShutter": [3, 4], "RadiusOfCircularShutter": [1]}
+    corners = {"VerticesOfThePolygonalShutter": [1, 1, 1, 5, 4, 5, 4, 1]}
+    known = EDGES | circle | corners
+    assert opened([], known) is None and opened(["BITMAP"], known) is None
+    assert opened(["POLYGONAL"], known) == [[1] * 5] * 4
+    both = opened(["RECTANGULAR", "CIRCULAR"], known)
+    assert both == [[0] * 5, [0, 0, 0, 1, 0], [0, 0, 1, 1, 0], [0] * 5]
+    assert opened(["CIRCULAR", "RECTANGULAR", "POLYGONAL"], known) == both
+    assert opened(["RECTANGULAR", "CIRCULAR"], EDGES) == opened(["RECTANGULAR"], EDGES)
