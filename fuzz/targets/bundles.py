@@ -20,6 +20,8 @@ import numpy as np
 
 from boneseg.bundle.card import (
     CARD,
+    INT8,
+    INT8_WEIGHTS,
     NAMES_ONNX,
     NAMES_WEIGHTS,
     ONNX,
@@ -91,17 +93,50 @@ def _graph(inputs: int, outputs: int, weights: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
+@cache
+def quantised() -> Path:
+    """The same with a network in 8-bit integers, of the operations that NNCF writes."""
+    from openvino import Model, Node, save_model
+    from openvino import opset13 as ops
+
+    def scaled(found: Node) -> Node:
+        low, high = np.float32(0), np.float32(1)
+        return ops.fake_quantize(found, low, high, low, high, 256)
+
+    def weights(*shape: int) -> Node:
+        whole = np.arange(math.prod(shape), dtype=np.int8).reshape(shape)
+        scale = np.full((shape[0], 1, 1, 1), 0.01, np.float32)
+        return ops.multiply(ops.convert(ops.constant(whole), np.float32), ops.constant(scale))
+
+    def convolved(found: Node, outputs: int, inputs: int, side: int) -> Node:
+        step, pad = [1, 1], [side // 2] * 2
+        kernel = weights(outputs, inputs, side, side)
+        return ops.convolution(scaled(found), kernel, step, pad, pad, step)
+
+    film = ops.parameter([-1, 1, -1, -1], np.float32, "film")
+    hidden = ops.mvn(convolved(film, LEVELS[0], 1, 3), [2, 3], True, 1e-5, "inside_sqrt")
+    probability = ops.sigmoid(convolved(ops.relu(hidden), 1, LEVELS[0], 1))
+    folder = Path(shutil.copytree(small(), small().parent / "quantised"))
+    save_model(Model([probability], [film], "small"), folder / INT8, compress_to_fp16=True)
+    sign(folder, load_bundle(small()).card)
+    return folder
+
+
+def _source(name: str) -> Path:
+    return quantised() if name in (INT8, INT8_WEIGHTS) else small()
+
+
 def _seed(name: str) -> Callable[[Path], list[bytes]]:
-    return lambda folder: [(small() / name).read_bytes()]
+    return lambda folder: [(_source(name) / name).read_bytes()]
 
 
 def _with(path: Path) -> Path:
     """A bundle with `path` in place of the file of that name, and its digest."""
-    folder = path.parent / "bundle"
+    folder, source = path.parent / "bundle", _source(path.name)
     if not folder.exists():
-        shutil.copytree(small(), folder)
+        shutil.copytree(source, folder)
     shutil.copy(path, folder / path.name)
-    facts = json.loads((small() / CARD).read_text())
+    facts = json.loads((source / CARD).read_text())
     facts["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     facts["card_sha256"] = card_digest(facts)
     (folder / CARD).write_text(json.dumps(facts))
@@ -151,7 +186,7 @@ def _read_names(path: Path) -> None:
     load_names(load_bundle(_with(path)))
 
 
-def _read_onnx(path: Path, backend: str = "openvino") -> None:
+def _read_graph(path: Path, backend: str = "openvino") -> None:
     """A network that is loaded and run."""
     from boneseg.inference.backends import open_backend
 
@@ -170,7 +205,11 @@ def targets() -> dict[str, Target]:
         "bundle-network": Target(CARD, _read_network, _seed(CARD), _signed),
         "bundle-weights": Target(WEIGHTS, _read_weights, _seed(WEIGHTS)),
         "bundle-names": Target(NAMES_WEIGHTS, _read_names, _seed(NAMES_WEIGHTS)),
-        "bundle-onnx": Target(ONNX, _read_onnx, _seed(ONNX)),
-        "bundle-names-onnx": Target(NAMES_ONNX, _read_onnx, _seed(NAMES_ONNX)),
-        "bundle-onnxruntime": Target(ONNX, partial(_read_onnx, backend="onnxruntime"), _seed(ONNX)),
+        "bundle-onnx": Target(ONNX, _read_graph, _seed(ONNX)),
+        "bundle-int8": Target(INT8, _read_graph, _seed(INT8)),
+        "bundle-int8-weights": Target(INT8_WEIGHTS, _read_graph, _seed(INT8_WEIGHTS)),
+        "bundle-names-onnx": Target(NAMES_ONNX, _read_graph, _seed(NAMES_ONNX)),
+        "bundle-onnxruntime": Target(
+            ONNX, partial(_read_graph, backend="onnxruntime"), _seed(ONNX)
+        ),
     }
