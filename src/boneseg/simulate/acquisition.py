@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from boneseg.simulate.clutter import add_objects
 from boneseg.simulate.film import Film, View
 from boneseg.simulate.framing import frame_film
 from boneseg.simulate.projector import Exposure, Paths, transmit
-from boneseg.simulate.visibility import film_of
+from boneseg.simulate.visibility import Views, hidden_bone, views_of
 
 Rng = np.random.Generator
 
@@ -30,19 +31,23 @@ def take_film(
     """Expose these path lengths, with clutter, as a film of the left or the right side."""
     paths = add_objects(rng, paths, pitch, part)
     exposure = expose_for(rng, paths, part)
-    pixels, hidden = film_of(paths, exposure, rng)
-    names, masks = list(bones or {}), [paths.mask, hidden, *(bones or {}).values()]
-    labels = np.zeros(hidden.shape, np.uint64)  # a bit for each mask: framed together
+    views = views_of(paths, exposure, rng)
+    names, masks = list(bones or {}), [paths.mask, *(bones or {}).values()]
+    labels = np.zeros(paths.mask.shape, np.uint64)  # a bit for each mask: framed together
     for bit, one in enumerate(masks):
         labels |= one.astype(np.uint64) << np.uint64(bit)
-    pixels, labels = frame_film(rng, pixels, labels)
+    same = deepcopy(rng)  # the other views are framed by the same random numbers
+    pixels, labels = frame_film(rng, views.film, labels)
+    others = (frame_film(deepcopy(same), one, labels)[0] for one in (views.clean, views.boneless))
     left = bool(rng.random() < 0.5)
-    if left:
-        pixels, labels = pixels[:, ::-1], labels[:, ::-1]
-    mask, hidden, *each = (labels >> np.uint64(bit) & np.uint64(1) > 0 for bit in range(len(masks)))
+    step = -1 if left else 1
+    views = Views(*(one[:, ::step] for one in (pixels, *others)))
+    labels = labels[:, ::step]
+    mask, *each = (labels >> np.uint64(bit) & np.uint64(1) > 0 for bit in range(len(masks)))
+    hidden = hidden_bone(views, mask)
     view = View(0.0, "L" if left else "R", pitch, exposure, projection)
     found = {name: one for name, one in zip(names, each, strict=True) if one.any()}
-    return Film(np.ascontiguousarray(pixels), mask, part, view, hidden, found)
+    return Film(np.ascontiguousarray(views.film), mask, part, view, hidden, found)
 
 
 def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:

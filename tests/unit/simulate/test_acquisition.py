@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from boneseg.simulate.acquisition import expose_for
+from boneseg.simulate import acquisition
+from boneseg.simulate.acquisition import expose_for, take_film
+from boneseg.simulate.framing import Labels
+from boneseg.simulate.projector import Array
 from tests.support.simulation import some_paths
 
 
@@ -27,3 +31,25 @@ def test_one_seed_gives_one_exposure() -> None:
         return expose_for(np.random.default_rng(seed), some_paths(), "hand")
 
     assert exposure(1) == exposure(1) != exposure(2)
+
+
+def test_bone_that_stitching_or_a_window_makes_black_is_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However well the detector saw it."""
+    whole = take_film(np.random.default_rng(2), some_paths(), 1.0, "hand")
+    frame = acquisition.frame_film
+
+    def darkened(rng: np.random.Generator, film: Array, labels: Labels) -> tuple[Array, Labels]:
+        film, labels = frame(rng, film, labels)
+        film[len(film) // 2 :] = 0
+        return film, labels
+
+    monkeypatch.setattr(acquisition, "frame_film", darkened)
+    film = take_film(np.random.default_rng(2), some_paths(), 1.0, "hand")
+    assert film.hidden is not None and whole.hidden is not None
+    assert np.array_equal(film.mask, whole.mask)
+    lower = slice(3 * len(film.mask) // 4, None)  # away from the border
+    assert film.mask[lower].any()
+    assert np.array_equal(film.hidden[lower], film.mask[lower])
+    assert whole.hidden[lower].mean() < 0.5 * film.hidden[lower].mean()

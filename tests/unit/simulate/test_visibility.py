@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from boneseg.simulate.projector import Array, Exposure, Paths, expose
-from boneseg.simulate.visibility import film_of, hidden_bone
+from boneseg.simulate.visibility import Views, hidden_bone, views_of
 
 
 def a_bar(thick: float, flesh: Array) -> Paths:
@@ -19,15 +19,15 @@ def even(mm: float) -> Array:
 
 
 def hidden_share(paths: Paths, exposure: Exposure) -> float:
-    _, hidden = film_of(paths, exposure, np.random.default_rng(0))
+    hidden = hidden_bone(views_of(paths, exposure, np.random.default_rng(0)), paths.mask)
     assert not (hidden & ~paths.mask).any()
     return float(hidden.sum() / paths.mask.sum())
 
 
 def test_the_film_is_the_one_that_is_exposed_without_looking_for_hidden_bone() -> None:
     paths, exposure = a_bar(4, even(100)), Exposure()
-    film, _ = film_of(paths, exposure, np.random.default_rng(3))
-    assert np.array_equal(film, expose(paths, exposure, np.random.default_rng(3)))
+    views = views_of(paths, exposure, np.random.default_rng(3))
+    assert np.array_equal(views.film, expose(paths, exposure, np.random.default_rng(3)))
 
 
 def test_bone_in_even_flesh_is_seen() -> None:
@@ -49,7 +49,7 @@ def test_thin_bone_is_lost_among_structure_of_the_same_size() -> None:
 
 def test_bone_where_the_film_is_saturated_is_hidden() -> None:
     bar, white = a_bar(2, even(80)).mask, np.ones((120, 120), np.float32)
-    assert np.array_equal(hidden_bone(white, white, white, bar), bar)
+    assert np.array_equal(hidden_bone(Views(white, white, white), bar), bar)
 
 
 @pytest.mark.parametrize("contrast", [0.02, 0.5])
@@ -58,4 +58,4 @@ def test_darker_bone_counts_as_well_as_brighter(contrast: float) -> None:
     mask = a_bar(2, even(80)).mask
     for sign in (-1, 1):
         film = flesh + np.float32(sign * contrast) * mask
-        assert not hidden_bone(film, film, flesh, mask).any()
+        assert not hidden_bone(Views(film, film, flesh), mask).any()
