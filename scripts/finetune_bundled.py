@@ -6,7 +6,8 @@
 A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are read again every
 50 steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk. There more than
 half of a region is bone (ribs over heart and liver), and a model that has to guess fills all of it.
-Elsewhere the visible outline implies the rest, and all bone counts. An interrupted call is resumed
+So it does on whole legs, whose stitched exposures may be black. Elsewhere the visible outline
+implies the rest, and all bone counts. An interrupted call is resumed
 by repeating it. `scripts/train_bundled.py` trains from scratch, and `scripts/train_bones.py` the
 network that names the bones.
 """
@@ -30,13 +31,13 @@ from scripts.simulated_pools import Pools
 from scripts.steps import Steps, train_steps
 from scripts.train_bundled import RECIPE, between
 
-HIDDEN = 0.1  # weight in the loss of bone that a film of the trunk does not show
+HIDDEN = 0.1  # weight in the loss of bone that a film does not show
 SIDE = 320  # px of the working grid, as in inference
 ZOOM = 0.6  # a pelvis that fills its film is larger on the working grid than the simulated ones
 # How often a film of each part is drawn, relative to the others; of any other part: 0.03.
 WEIGHTS = {
-    "knee": 0.17, "full leg": 0.07, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.1,
-    "ct": 0.06, "skull": 0.14, "lumbar spine": 0.06, "pelvis": 0.12, "hip": 0.05, "trunk": 0.04,
+    "knee": 0.15, "full leg": 0.12, "hand": 0.04, "thigh": 0.03, "lower leg": 0.03, "chest": 0.1,
+    "ct": 0.06, "skull": 0.14, "lumbar spine": 0.06, "pelvis": 0.12, "hip": 0.1, "trunk": 0.04,
 }  # fmt: skip
 
 

@@ -29,7 +29,9 @@ POWERS = {
     "skull": (0.5, 0.35, 0.8), "neck": (0.3, 0.35, 0.8),
 }  # fmt: skip
 OTHERS = (0.15, 1.3, 2.6)
-TRUNK = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body")
+# Parts whose hidden bone is known to the trainings: behind organs, or on a black part of a film
+# that is stitched.
+HIDING = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body", "full leg")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Pools:
         grid, place = self.preparation.film(pixels)
         mask = self.preparation.mask(_mask(path, "masks"), place)
         hidden = np.zeros_like(mask)
-        if part in TRUNK and (path.parents[1] / "hidden" / path.name).exists():
+        if part in HIDING and (path.parents[1] / "hidden" / path.name).exists():
             hidden = self.preparation.mask(_mask(path, "hidden"), place)
         half = np.float16
         return Film(
