@@ -6,6 +6,7 @@ import math
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from boneseg.preprocessing import (
     Stretched,
     cubic_weights,
     fitted,
+    in_squares,
     locally_normalised,
     reduced,
     resize,
@@ -211,3 +213,41 @@ def test_a_bone_smaller_than_a_pixel_of_the_grid_does_not_vanish() -> None:
     assert not preparation.mask(mask, place).any()
     mask[325:328, 203:205] = True
     assert np.argwhere(preparation.mask(mask, place)).tolist() == [[16, 10]]
+
+
+@pytest.mark.parametrize(
+    ("aspect", "squares"),
+    [(1, (100, 80)), (1.5, (150, 80)), (2.5, (250, 80)), (0.5, (100, 160)), (0.4, (100, 200))],
+)
+def test_neither_side_shrinks_in_square_pixels(aspect: float, squares: tuple[int, int]) -> None:
+    assert in_squares((100, 80), aspect) == squares
+
+
+@pytest.mark.parametrize("kind", [Preparation, Stretched])
+def test_pixels_are_square_unless_told(kind: type[Preparation]) -> None:
+    assert kind(64, 64).place((100, 80)) == kind(64, 64).place((100, 80), 1.0)
+    assert kind(64, 64).place((100, 80)).square == (100, 80)
+
+
+def test_a_probability_stays_one_where_it_is_enlarged() -> None:
+    """Cubic interpolation goes beyond the values on both sides of an edge."""
+    grid = np.zeros((32, 32), np.float32)
+    grid[8:24, 8:24] = 1
+    found = Preparation(32, 32).restore(grid, Preparation(32, 32).place((100, 100)))
+    assert found.dtype == np.float32 and found.shape == (100, 100)
+    assert (found.min(), found.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.bool_])
+@pytest.mark.parametrize("size", [(6, 6), (3, 6), (6, 3), (3, 3), (9, 6), (9, 9)])
+def test_a_film_of_any_type_is_resized_to_float32(kind: type, size: tuple[int, int]) -> None:
+    found = resize(np.eye(6).astype(kind), size)
+    assert found.dtype == np.float32 and found.shape == size and found.flags.c_contiguous
+
+
+def test_a_film_of_several_blocks_is_reduced_as_one() -> None:
+    film = np.random.default_rng(0).random((60, 40), np.float32)
+    grey = Grey(film)
+    with patch("boneseg.preprocessing._BLOCK", 500):  # of 12 rows
+        found = reduced(grey, 3)
+    np.testing.assert_allclose(found, film[:60, :39].reshape(20, 3, 13, 3).mean((1, 3)), rtol=1e-5)
