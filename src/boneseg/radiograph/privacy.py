@@ -132,7 +132,7 @@ def _values(dataset: Dataset, tag: int) -> tuple[str, list[object]]:
         if not isinstance(element.value, bytes):
             several = element.VM > 1 or element.VR == "SQ"
             return vr, list(element.value) if several else [element.value]
-    if vr not in ("PN", "LO", "SH", "DA", "ST", "LT"):
+    if vr not in ("PN", "LO", "SH", "DA"):  # those of identifiers
         return vr, []
     with suppress(Exception):  # an unknown VR, or text in another character set
         value = dataset.get_item(tag).value
