@@ -74,10 +74,10 @@ class Pools:
     def read_new(self) -> int:
         """Read the films that were finished since the last call; return the number of all."""
         for folder in self.folders:
-            table = next(
-                folder / n for n in ("parts.csv", "unfinished.csv") if (folder / n).exists()
-            )
-            with table.open() as file:
+            tables = [folder / name for name in ("parts.csv", "unfinished.csv")]
+            if not (found := [table for table in tables if table.exists()]):
+                continue  # `simulate` has just begun
+            with found[0].open() as file:
                 rows = [row for row in csv.reader(file) if len(row) > 1]
             for name, part, *_ in rows:
                 path = folder / "images" / f"{name}.png"
