@@ -73,7 +73,7 @@ def test_a_manifest_gives_one_row_a_film_and_the_masks_of_segment(
     words = [tmp_path / "films" / "list.csv", "--cluster", address, "--worker-cores", 1]
     words += ["--out", tmp_path / "out", "--format", "mask,coco,nrrd"]
     first = boneseg("segment", *words)
-    _, told = first.communicate()
+    _, told = first.communicate(timeout=500)
     assert first.returncode == 1, told
     assert "7 films, 3 failed, 0 done before, 1 repeated" in told
     found = {Path(str(row["source"])).name: row for row in rows(tmp_path / "out")}
@@ -94,7 +94,7 @@ def test_a_manifest_gives_one_row_a_film_and_the_masks_of_segment(
     shutil.move(films[2], films[2].with_name("moved.png"))  # what was done is known by its content
     words[0].write_text(text.replace(films[2].name, "moved.png"))
     again = boneseg("segment", *words)
-    _, told = again.communicate()
+    _, told = again.communicate(timeout=500)
     assert "1 film, 3 failed, 6 done before, 1 repeated" in told
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(rows(tmp_path / "out")) == 11
@@ -138,12 +138,12 @@ def test_a_job_whose_driver_is_killed_goes_on_where_it_was(address: str, tmp_pat
         assert time.monotonic() < until and first.poll() is None
         time.sleep(0.02)
     first.kill()
-    first.communicate()
+    first.communicate(timeout=500)
     journals = (tmp_path / "out").rglob("journal/*/*.json")
     kept = [row["outputs"]["mask"] for path in journals for row in json.loads(path.read_text())]
     done = {tmp_path / "out" / name: (tmp_path / "out" / name).stat().st_mtime_ns for name in kept}
     second = boneseg(*words)
-    _, told = second.communicate()
+    _, told = second.communicate(timeout=500)
     assert second.returncode == 0, told
     sources = [row["source"] for row in rows(tmp_path / "out")]
     assert len(sources) == len({*sources}) == 16
@@ -162,13 +162,13 @@ def test_films_and_results_may_lie_in_a_bucket_which_fills_in_the_middle_of_a_jo
     bucket.put(str(tmp_path / "films"), "hospital/films", recursive=True)
     words = ["segment", "s3://hospital/films", "--worker-cores", 1, "--format", "mask"]
     missing = boneseg(*words, "--cluster", address, "--out", "s3://other/out")
-    _, refused = missing.communicate()
+    _, refused = missing.communicate(timeout=500)
     assert missing.returncode == 1
     assert "s3://other/out/job" in refused and len(refused.splitlines()) == 1
     words += ["--out", "s3://hospital/out"]
     server.room(8)
     first = boneseg(*words, "--cluster", address)
-    _, filled = first.communicate()
+    _, filled = first.communicate(timeout=500)
     server.room(None)
     errors = [line for line in filled.splitlines() if not line.startswith("segmenting")]
     assert first.returncode == 1 and len(errors) == 1, filled
@@ -176,7 +176,7 @@ def test_films_and_results_may_lie_in_a_bucket_which_fills_in_the_middle_of_a_jo
     assert "cannot be written (the bucket is full, or its quota is used up)" in errors[0]
     kept = versions(bucket)
     second = boneseg(*words, "--cluster", "local")
-    _, told = second.communicate()
+    _, told = second.communicate(timeout=500)
     assert second.returncode == 0, told
     before = int(re.findall(r"(\d+) done before", told)[0])
     assert before >= 2 and f"{8 - before} films, 0 failed" in told

@@ -51,8 +51,7 @@ def test_the_server_stops_while_segmenting_without_a_traceback(tmp_path: Path) -
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         address_of(server)
-        while not list(folder.parent.glob(".boneseg/cache/*/facts.json")):
-            time.sleep(0.05)
+        wait_for(lambda: any(folder.parent.glob(".boneseg/cache/*/facts.json")))
         server.send_signal(signal.SIGTERM)
         _, said = server.communicate(timeout=30)
     assert server.returncode == 0

@@ -114,7 +114,7 @@ def test_it_ends_with_its_parent_even_by_sigkill(word: bytes):
     pid = int(parent.stdout.readline())
     time.sleep(0.2)
     os.kill(parent.pid, signal.SIGKILL)
-    parent.communicate()
+    parent.communicate(timeout=60)
     deadline = time.monotonic() + 10
     while _runs(pid) and time.monotonic() < deadline:
         time.sleep(0.05)

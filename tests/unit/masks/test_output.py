@@ -347,7 +347,7 @@ def test_calls_at_once_into_one_folder_lose_nothing(tmp_path: Path) -> None:
         [*COMMAND.split(), "segment", str(path), "--out", str(tmp_path / "out")] for path in films
     ]
     running = [subprocess.Popen(call, stderr=subprocess.PIPE, text=True) for call in calls]
-    said = [process.communicate()[1] for process in running]
+    said = [process.communicate(timeout=120)[1] for process in running]
     report = json.loads((tmp_path / "out" / "segment.json").read_text())
     refused = [line for line in said if "another boneseg process is writing there" in line]
     assert len(report) == 2 - len(refused)

@@ -77,9 +77,11 @@ def test_processes_of_a_launcher_end_when_the_first_is_killed(
         )
         for rank in range(2)
     ]
+    until = time.monotonic() + 300
     try:
         while not (tmp_path / "run" / training.CHECKPOINT).exists():
             assert [process.poll() for process in both] == [None, None]
+            assert time.monotonic() < until
             time.sleep(0.05)
         both[0].send_signal(signal.SIGKILL)
         out, lines = both[1].communicate(timeout=30)

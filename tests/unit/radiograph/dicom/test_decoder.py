@@ -292,6 +292,7 @@ def test_a_forked_process_has_children_of_its_own(film):
     ours, theirs = get_context("fork").Pipe()
     process = get_context("fork").Process(target=_read, args=(film, theirs), daemon=True)
     process.start()
+    assert ours.poll(60)
     pid, pixels = ours.recv()
     process.join(10)
     assert pid != child.pid

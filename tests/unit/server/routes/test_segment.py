@@ -137,7 +137,7 @@ def test_a_full_queue_says_when_to_retry(box: LightBox, large: Path, tmp_path: P
     client = TestClient(create_app(small), base_url=HERE)  # no segment_all: it is not entered
     try:
         first = small.jobs.submit(SegmentUpload(large, "large.png", "mask"))
-        while not first.running():
+        while not (first.running() or first.done()):
             time.sleep(0.01)
         second = small.jobs.submit(SegmentUpload(large, "large.png", "mask"))
         with pytest.raises(BusyError):

@@ -100,7 +100,7 @@ def test_a_mask_is_saved_even_if_the_queue_is_full(tmp_path: Path) -> None:
     jobs = JobQueue(bundled(), most_waiting=1, workers=1)
     try:
         first = jobs.submit(SegmentUpload(large, "large", "mask"))
-        while not first.running():
+        while not (first.running() or first.done()):
             time.sleep(0.01)
         second = jobs.submit(SegmentUpload(large, "large", "mask"))
         with pytest.raises(BusyError):
