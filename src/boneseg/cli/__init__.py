@@ -30,6 +30,7 @@ def main() -> None:
         runtime.keep_freed_memory()
     elif _verb() == "segment":
         runtime.share_freed_memory()
+        runtime.omit_developers_modules()
     with runtime.stopped_by("SIGTERM", "SIGHUP"):  # services install their own handlers
         status = _run()
     sys.exit(_flushed(status))
