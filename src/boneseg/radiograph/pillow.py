@@ -12,17 +12,18 @@ ignores that 8-bit ones may be signed and 32-bit ones unsigned.
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from boneseg.errors import RadiographError
 from boneseg.radiograph.film import MAX_SCANS
-from boneseg.radiograph.sniff import TIFF_SIGNATURES
+from boneseg.radiograph.sniff import PNG_SIGNATURE, TIFF_SIGNATURES
 
 if TYPE_CHECKING:
     from boneseg.radiograph.tiff import Tags
@@ -36,12 +37,25 @@ _OTHER = {"L": "B", "B": "L"}
 
 def open_image(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     """Open an image in one of these formats (Pillow's names). Raises what `Image.open` does."""
-    if "TIFF" in formats and file.read(4) in TIFF_SIGNATURES:
+    start = file.read(len(PNG_SIGNATURE))
+    file.seek(0)
+    if "TIFF" in formats and start.startswith(TIFF_SIGNATURES):
         from boneseg.radiograph.tiff import open_tiff  # imports more than any other format
 
         return open_tiff(file)
-    file.seek(0)
+    if "PNG" in formats and start == PNG_SIGNATURE:
+        return _open_png(file)
     return Image.open(file, formats=formats)
+
+
+def _open_png(file: BinaryIO) -> ImageFile.ImageFile:
+    """As `Image.open`, which imports the modules of five formats: a hundredth of a cold start."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        return PngImageFile(file)
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(str(error)) from None
 
 
 def check_scans(image: Image.Image, path: Path) -> None:

@@ -10,6 +10,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".dic")
 )
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF", *TIFF_SIGNATURES)
 

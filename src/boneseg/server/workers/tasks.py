@@ -33,7 +33,7 @@ from boneseg.radiograph.description import describe
 from boneseg.radiograph.film import Radiograph
 from boneseg.radiograph.privacy import public_name
 from boneseg.radiograph.read import read_as_stored, read_radiograph
-from boneseg.radiograph.sniff import is_dicom
+from boneseg.radiograph.sniff import PNG_SIGNATURE, is_dicom
 from boneseg.server.encoding import (
     packed_film,
     packed_mask,
@@ -56,7 +56,6 @@ from boneseg.server.storage.results import (
 from boneseg.server.workers.bones import Bone, drawn_bones, encoded_bones
 
 THUMBNAIL_SIDE = 160  # px, the longer side
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # PNG 5.2
 
 Result_co = TypeVar("Result_co", covariant=True)
 
