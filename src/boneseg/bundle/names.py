@@ -64,6 +64,7 @@ def load_names(bundle: Bundle) -> UNet:
     bones = bundle.card.bones
     if bones is None:
         raise without_names(bundle)
+    bundle.verify()
     with torch.random.fork_rng(devices=[]):  # initial weights draw random numbers
         network = bone_names(bones.widths, len(bones.names), len(bones.parts))
     try:

@@ -7,7 +7,9 @@
     RUN/bundle/int8.xml, int8.bin    the same in 8-bit integers for OpenVINO (optional)
     RUN/bundle/names.*               a network that names bones (optional): `names.py`
 
-Nothing is ever unpickled, and the SHA-256 of each file is verified before use.
+Nothing is ever unpickled, and the SHA-256 of each file is verified before use: when a bundle is
+loaded, or, of the one in the package, when its files are read. A network that has been compiled
+before needs none of them, and to verify all is a fiftieth of a cold start.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from boneseg.bundle.card import (
     Card,
     card_digest,
 )
-from boneseg.bundle.shipped import bundled
+from boneseg.bundle.shipped import bundled, is_shipped
 from boneseg.errors import BundleError, UsageError
 from boneseg.preprocessing import Preparation, fitted
 
@@ -46,6 +48,11 @@ class Bundle:
 
     path: Path
     card: Card
+
+    def verify(self) -> None:
+        """Compare each file with its SHA-256. Raises BundleError."""
+        for name, digest in self.card.files.items():
+            _verify(self.path / name, digest)
 
     def preparation(self, film: tuple[int, int]) -> Preparation:
         """The preparation for a film of (height, width) square pixels."""
@@ -111,10 +118,10 @@ def load_bundle(path: Path | str) -> Bundle:
     path = Path(path)
     path = bundled() if str(path) == "bundled" and not path.exists() else path
     folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
-    card = _read_card(folder)
-    for name, digest in card.files.items():
-        _verify(folder / name, digest)
-    return Bundle(folder, card)
+    bundle = Bundle(folder, _read_card(folder))
+    if not is_shipped(folder):
+        bundle.verify()
+    return bundle
 
 
 def _read_card(folder: Path) -> Card:
@@ -160,6 +167,7 @@ def load_network(bundle: Bundle) -> nn.Module:
 
     from boneseg.networks import Ensemble, build
 
+    bundle.verify()
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights draw random numbers
             members = [build(bundle.card.network) for _ in range(bundle.card.members)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,13 @@ import onnx
 import pytest
 import torch
 
+from boneseg.bundle import shipped
 from boneseg.bundle.card import ONNX, WEIGHTS
+from boneseg.bundle.names import load_names
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
-from boneseg.errors import OutputError
+from boneseg.errors import BundleError, OutputError
 from boneseg.inference.backends.base import KEPT
+from boneseg.inference.backends.onnxruntime import OnnxRuntime
 from boneseg.inference.backends.openvino import OpenVino
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
@@ -148,3 +153,22 @@ def test_a_failed_write_is_reported_with_advice(
     with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
         bundle(tmp_path / "bundle", half=False)
     assert not list(tmp_path.iterdir())
+
+
+def in_openvino(bundle: Bundle) -> None:
+    OpenVino(bundle).prepare((1, 1, 64, 64))
+
+
+@pytest.mark.parametrize("read", [in_openvino, OnnxRuntime, load_network, load_names])
+def test_the_files_in_the_package_are_verified_when_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Bundle], object]
+) -> None:
+    folder = shutil.copytree(shipped.bundled(), tmp_path / "bones")
+    monkeypatch.setattr(shipped, "bundled", lambda: folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    weights = bytearray((folder / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(weights)
+    damaged = load_bundle(folder)
+    with pytest.raises(BundleError, match=f"{WEIGHTS}: has changed since it was saved"):
+        read(damaged)

@@ -33,7 +33,9 @@ class OnnxRuntime:
 
         self._file = bundle.path / (NAMES_ONNX if names else ONNX)
         release = str(onnxruntime.__version__)
-        if not is_shipped(bundle.path):
+        if is_shipped(bundle.path):
+            bundle.verify()
+        else:
             _check(bundle, self._file.name, release)
         try:
             self._session = _session(self._file, threads)

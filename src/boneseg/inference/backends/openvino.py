@@ -123,6 +123,7 @@ class OpenVino:
 
     def _compiled(self, shape: Shape) -> _Requests:
         if is_shipped(self._bundle.path):
+            self._bundle.verify()
             path = self._bundle.path / self._file
             compiled = compile_network(self._core, path, shape, self._settings)
             if self._kept:
