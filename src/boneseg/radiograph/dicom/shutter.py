@@ -62,5 +62,5 @@ def _polygon(numbers: Numbers, size: tuple[int, int]) -> Mask | None:
         return None
     corners = [(c - 1, r - 1) for r, c in zip(values[::2], values[1::2], strict=True)]
     canvas = Image.new("1", (size[1], size[0]))
-    ImageDraw.Draw(canvas).polygon(corners, fill=1, outline=1)
+    ImageDraw.Draw(canvas).polygon(corners, fill=1)
     return np.asarray(canvas, np.bool_)

@@ -378,3 +378,33 @@ def test_other_elements_and_too_many_fragments_are_refused(data: bytes) -> None:
         pytest.raises(ValueError, match=r"^is damaged$"),
     ):
         check_fragments(data)
+
+
+# -- numbers of all their bits --------------------------------------------------------------------
+
+
+def test_sizes_of_a_jpeg_may_have_all_their_bits() -> None:
+    frame = jpeg(frame=struct.pack(">BHHB", 200, 65535, 40_000, 255) + bytes(3 * 255))
+    assert open_codestream(frame, JPEG).shape == Shape(65535, 40_000, 255, 200)
+
+
+def test_sizes_of_jpeg_2000_may_have_all_their_bits() -> None:
+    most = 2**32 - 1
+    frame = siz(area=(most, 2**31 + 10, 15, 10), tiles=(most, most, 0, 0)) + tile(0) + END
+    assert open_codestream(frame, JPEG2000Lossless).shape == Shape(2**31, most - 15, 3, 12)
+
+
+@pytest.mark.parametrize("length", [32_766, 32_767, 65_533])
+def test_segments_may_be_long(length: int) -> None:
+    """What is in them is not looked at, though it looks like a marker."""
+    comment = segment(0xFE, END * (length // 2) + b"\xff" * (length % 2))
+    frame = jpeg()
+    found = open_codestream(frame[:2] + comment + frame[2:], JPEG)
+    assert found.shape == Shape(300, 515, 3, 12)
+    found = open_codestream(siz() + comment + TILES + END, JPEG2000Lossless)
+    assert found.shape == Shape(300, 515, 3, 12)
+
+
+def test_a_fragment_of_undefined_length_is_the_last() -> None:
+    """Its decoder says what it lacks."""
+    check_fragments(struct.pack("<HHI", 0xFFFE, 0xE000, 2**32 - 1) + b"\1" * 20)
