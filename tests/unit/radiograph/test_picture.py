@@ -337,3 +337,18 @@ def test_a_grey_with_a_transparent_level_is_black_there(tmp_path):
     path = saved(tmp_path / "a.png", Image.fromarray(stored), transparency=200)
     expected = np.where(stored == 200, 0, stored / 255)
     np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "deep"])
+def test_a_photograph_is_refused_by_its_name_in_every_mode(tmp_path, mode):
+    fields = np.zeros((48, 64, 3), np.uint8)
+    fields[:, :20, 0] = fields[:, 20:40, 1] = fields[:, 40:, 2] = 220
+    path = tmp_path / "a.png"
+    if mode == "deep":
+        films.deep_png(path, fields.astype(np.uint16) * 257)
+    else:
+        saved(path, fields, mode)
+    with pytest.raises(RadiographError) as refusal:
+        read_picture(path, None)
+    words = "is a colour photograph, not a radiograph; give the original greyscale film"
+    assert str(refusal.value) == f"{path}: {words}"

@@ -219,6 +219,7 @@ def test_a_table_is_read_by_its_descriptor(descriptor, data, entries, top):
     assert (table is None) == (entries is None)
     if table is not None:
         assert (table.entries.tolist(), table.first, table.top) == (entries, 0, top)
+        assert table.entries.dtype == np.uint16
 
 
 def test_a_count_of_0_is_65536():
