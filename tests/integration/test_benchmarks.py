@@ -65,11 +65,10 @@ def test_the_stages_of_a_cold_start_are_timed_one_by_one(
     for stage in module.STAGES:
         (row,) = (line for line in lines if line.startswith(f"| {stage} |"))
         assert float(re.findall(r"[\d.]+", row)[-1]) >= 0
-    whole = re.search(
-        r"segment` (\d+) ms, `floor` (\d+) ms, .* ([\d.]+) times the floor", lines[-1]
-    )
-    assert whole is not None
-    assert float(whole[3]) == pytest.approx(int(whole[1]) / int(whole[2]), abs=0.1)
+    for line in lines[-2:]:  # by the clock, and by processor time
+        whole = re.search(r"segment` (\d+) ms, `floor` (\d+) ms, .* ([\d.]+) times the floor", line)
+        assert whole is not None
+        assert float(whole[3]) == pytest.approx(int(whole[1]) / int(whole[2]), abs=0.1)
 
 
 def test_films_of_real_size_are_compared_with_their_floor(
