@@ -74,14 +74,8 @@ class Pools:
     def read_new(self) -> int:
         """Read the films that were finished since the last call; return the number of all."""
         for folder in self.folders:
-            tables = [folder / name for name in ("parts.csv", "unfinished.csv")]
-            if not (found := [table for table in tables if table.exists()]):
-                continue  # `simulate` has just begun
-            with found[0].open() as file:
-                rows = [row for row in csv.reader(file) if len(row) > 1]
-            for name, part, *_ in rows:
-                path = folder / "images" / f"{name}.png"
-                if path not in self.known and path.exists():
+            for part, path in films_of(folder):
+                if path not in self.known:
                     self.known.add(path)
                     film = self._read(path, part)
                     if film.bones or not self.named:
@@ -138,6 +132,17 @@ class Pools:
             targets.append(film.target(self.named))
         stacked = torch.from_numpy(np.stack(films).astype(np.float32))[:, None]
         return stacked, torch.from_numpy(np.stack(targets)), drawn
+
+
+def films_of(folder: Path) -> list[tuple[str, Path]]:
+    """Part and image of each film in a folder; none where `boneseg simulate` has just begun."""
+    tables = [folder / name for name in ("parts.csv", "unfinished.csv")]
+    if not (found := [table for table in tables if table.exists()]):
+        return []
+    with found[0].open() as file:
+        rows = [row for row in csv.reader(file) if len(row) > 1]
+    films = [(part, folder / "images" / f"{name}.png") for name, part, *_ in rows]
+    return [(part, path) for part, path in films if path.exists()]
 
 
 def by_power(grid: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:

@@ -11,7 +11,6 @@ reach. A set that `boneseg simulate` is still writing will do.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from boneseg.evaluation.metrics import MaskPair
 from boneseg.evaluation.scores import score
 from boneseg.inference.engine import Engine
 from boneseg.preprocessing import Floats
+from scripts.simulated_pools import films_of
 
 Mask = NDArray[np.bool_]
 WITHIN = (1, 2, 4, 8, 16)  # px
@@ -83,12 +83,9 @@ def main() -> None:
 
 def films(folder: Path, every: int) -> Iterator[Film]:
     """The finished films of a set."""
-    table = next(folder / n for n in ("parts.csv", "unfinished.csv") if (folder / n).exists())
-    with table.open() as file:
-        named = [row for row in csv.reader(file) if (folder / "images" / f"{row[0]}.png").exists()]
-    for name, part, *_ in named[::every]:
+    for part, path in films_of(folder)[::every]:
         pixels, mask = (
-            np.asarray(Image.open(folder / kind / f"{name}.png").convert("L"))
+            np.asarray(Image.open(folder / kind / path.name).convert("L"))
             for kind in ("images", "masks")
         )
         yield Film(part, pixels.astype(np.float32) / 255, mask > 127)

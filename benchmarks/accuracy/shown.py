@@ -11,8 +11,7 @@ writing will do.
 from __future__ import annotations
 
 import argparse
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from boneseg.bundle.store import load_bundle
 from boneseg.evaluation.metrics import boundary
 from boneseg.inference.engine import Engine
 from boneseg.radiograph.read import read_radiograph
+from scripts.simulated_pools import films_of
 
 Mask = NDArray[np.bool_]
 TOLERANCE = 2  # px
@@ -41,21 +41,12 @@ def main() -> None:
     engine = Engine(load_bundle(asked.model))
     scores: dict[str, list[tuple[float, float]]] = {}
     for folder in asked.films:
-        for part, path in list(films(folder))[:: asked.every]:
+        for part, path in films_of(folder)[:: asked.every]:
             truth, hidden = mask_of(path, "masks"), mask_of(path, "hidden")
             if (truth & ~hidden).any():
                 found = engine.find(read_radiograph(path)).mask
                 scores.setdefault(part, []).append(shown(found, truth, hidden))
     report(scores)
-
-
-def films(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Part and image of each finished film."""
-    table = next(folder / n for n in ("parts.csv", "unfinished.csv") if (folder / n).exists())
-    with table.open() as file:
-        for name, part, *_ in (row for row in csv.reader(file) if len(row) > 1):
-            if (path := folder / "images" / f"{name}.png").exists():
-                yield part, path
 
 
 def mask_of(image: Path, kind: str) -> Mask:
