@@ -64,6 +64,8 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
     # Detector noise is some percent of the signal behind the body, not of the beam.
     own = drawn.electronic * through * float(rng.uniform(1, 5))
     drawn = replace(drawn, photons=behind / max(through, 1e-4), electronic=own)
+    if part == "full leg" and rng.random() < 0.6:
+        return _compensated(rng, drawn)
     if thick < 90:
         return _overexposed(rng, drawn) if rng.random() < 0.15 else drawn
     # A grid before the detector takes most of the scatter of a trunk. Such films are
@@ -97,6 +99,18 @@ def expose_for(rng: Rng, paths: Paths, part: str) -> Exposure:
         gamma=float(rng.uniform(0.6, 1.1)),
         steepness=float(rng.uniform(1, 3)),
         level=max(0.0, float(rng.uniform(-0.8, 0.85))),
+    )
+
+
+def _compensated(rng: Rng, exposure: Exposure) -> Exposure:
+    """A whole leg: filters and processing make the calf as bright as the hip, and show the skin."""
+    return replace(
+        exposure,
+        black=float(rng.uniform(-0.15, 0.0)),
+        white=float(rng.uniform(1.0, 1.6)),
+        gamma=float(rng.uniform(0.4, 0.9)),
+        steepness=float(rng.uniform(1, 2.5)),
+        level=float(rng.uniform(0.3, 0.9)),
     )
 
 

@@ -34,7 +34,8 @@ _PELVIS = {
     "l_pelvis": ("ilium_compact_bone_L", "ischium_compact_bone_L", "pubis_compact_bone_L"),
     "sacrum": ("sacrum", "coccyx"),
 }
-_LEG = {"tibia": ("tibia_",), "fibula": ("fibula_",), "patella": ("patella_",)}
+# The fibula stays: one body's is a blade of 20 x 8 mm.
+_LEG = {"tibia": ("tibia_",), "patella": ("patella_",)}
 _NOT_FEMUR = ("tibia_", "fibula_", "patella_", "meniscus")
 
 

@@ -132,7 +132,8 @@ def _inside(
     """The thickness of the cortex (mm) and the density within it, at each point.
 
     Thin bones (ribs, plates, fingers) have relatively thick walls, plates almost none in their
-    middle, and the ends of long bones a plate under the joint, thicker than their sides.
+    middle, and the ends of long bones a plate under the joint, thicker than their sides. The shaft
+    of a fibula is nearly solid.
     """
     along, thick = surface.along, surface.thickness
     if "skull" in name:  # a shell that contains no marrow
@@ -140,7 +141,8 @@ def _inside(
     shaft = float(np.clip(surface.slenderness - _LONG, 0, 1))
     middle = 1 - np.abs(2 * along - 1) ** 3  # of the shaft: 1, of the ends: 0
     tube = shaft * np.clip(1.6 * middle - 0.4, 0, 1)
-    wall = 0.02 + 0.13 * np.exp(-np.square(thick / 14)) + 0.2 * tube
+    wide = 0.36 if "fibula" in name else 0.2
+    wall = 0.02 + 0.13 * np.exp(-np.square(thick / 14)) + wide * tube
     plate = shaft * (1 - np.clip(2 * middle, 0, 1)) * np.abs(surface.normals @ surface.axis) ** 3
     rim = np.maximum(wall * thick, 1.0) + float(rng.uniform(0.3, 2.2)) * plate
     full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))

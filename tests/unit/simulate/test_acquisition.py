@@ -26,6 +26,15 @@ def test_a_thicker_body_is_exposed_harder_on_average() -> None:
     assert kilovolts(thick) > kilovolts(thin)
 
 
+def test_whole_legs_are_mostly_compensated_so_that_the_calf_is_as_bright_as_the_hip() -> None:
+    def levels(part: str) -> list[float]:
+        exposures = (expose_for(np.random.default_rng(s), some_paths(), part) for s in range(40))
+        return [one.level for one in exposures]
+
+    assert 0.4 < np.mean([level > 0.25 for level in levels("full leg")]) < 0.8
+    assert set(levels("hand")) == {0.0}
+
+
 def test_one_seed_gives_one_exposure() -> None:
     def exposure(seed: int) -> object:
         return expose_for(np.random.default_rng(seed), some_paths(), "hand")

@@ -16,7 +16,7 @@ from tests.support.films import needs_data
 from tests.support.simulation import MESHES
 
 REPLACED = {"sacrum"} | {
-    f"{side}_{name}" for side in "rl" for name in ("pelvis", "femur", "tibia", "fibula", "patella")
+    f"{side}_{name}" for side in "rl" for name in ("pelvis", "femur", "tibia", "patella")
 }
 
 

@@ -50,6 +50,25 @@ def test_a_femur_is_long_hollow_and_closed(skeletons: list[Skeleton]) -> None:
 
 
 @needs_data
+def test_the_shaft_of_a_fibula_is_nearly_solid_and_that_of_a_tibia_hollow(
+    skeletons: list[Skeleton],
+) -> None:
+    def wall(name: str) -> float:
+        """Of half the thickness, in the middle of the shaft: the mean of a few people."""
+        bone = next(one for one in skeletons[0].bones if one.name == name).surface
+        amid = np.abs(bone.along - 0.5) < 0.1
+        shares = []
+        for seed in range(6):
+            people = draw_subject(np.random.default_rng(seed), skeletons[0], {"tibia_r"}, {})
+            (part,) = (one for one in people.parts if one.name == name)
+            rim = np.linalg.norm(part.outer - part.inner, axis=1) / people.size
+            shares.append(np.median(rim[amid] / bone.thickness[amid]) * 2)
+        return float(np.mean(shares))
+
+    assert wall("r_fibula") > 0.7 > wall("r_tibia")
+
+
+@needs_data
 def test_the_face_has_thinner_walls_than_the_vault(skeletons: list[Skeleton]) -> None:
     subject = draw_subject(np.random.default_rng(1), skeletons[0], {"torso"}, {})
     (skull,) = (part for part in subject.parts if "skull" in part.name)
