@@ -4,12 +4,12 @@
         --steps 2000 --out runs/ninth/bones
 
 A pool is a folder that `boneseg simulate` wrote, or is still writing: pools are read again every
-50 steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk. There more than
+50 steps. Bone in `hidden/` counts `HIDDEN` in the loss on films of the trunk: there more than
 half of a region is bone (ribs over heart and liver), and a model that has to guess fills all of it.
-So it does on whole legs, whose stitched exposures may be black. Elsewhere the visible outline
-implies the rest, and all bone counts. An interrupted call is resumed
-by repeating it. `scripts/train_bundled.py` trains from scratch, and `scripts/train_bones.py` the
-network that names the bones.
+Whole legs are treated alike, since one of their stitched exposures may be black. Elsewhere the
+visible outline implies the rest, and all bone counts. An interrupted call is resumed by repeating
+it. `scripts/train_bundled.py` trains from scratch, and `scripts/train_bones.py` the network that
+names the bones.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ POWERS = {
     "skull": (0.5, 0.35, 0.8), "neck": (0.3, 0.35, 0.8),
 }  # fmt: skip
 OTHERS = (0.15, 1.3, 2.6)
-# Parts whose hidden bone is known to the trainings: behind organs, or on a black part of a film
-# that is stitched.
+# Parts whose hidden bone hardly counts in trainings: it lies behind organs, or on a black exposure
+# of a stitched film.
 HIDING = ("chest", "trunk", "ct", "lumbar spine", "shoulder", "neck", "whole body", "full leg")
 
 
@@ -85,10 +85,10 @@ class Pools:
     def _read(self, path: Path, part: str) -> Film:
         pixels = np.asarray(Image.open(path).convert("L"), np.float32) / 255
         grid, place = self.preparation.film(pixels)
-        mask = self.preparation.mask(_mask(path, "masks"), place)
+        mask = self.preparation.mask(mask_of(path, "masks"), place)
         hidden = np.zeros_like(mask)
         if part in HIDING and (path.parents[1] / "hidden" / path.name).exists():
-            hidden = self.preparation.mask(_mask(path, "hidden"), place)
+            hidden = self.preparation.mask(mask_of(path, "hidden"), place)
         half = np.float16
         return Film(
             grid.astype(half),
@@ -152,5 +152,6 @@ def by_power(grid: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
     return standardised(shown.astype(np.float32)) * (grid != 0)  # padding stays 0
 
 
-def _mask(image: Path, kind: str) -> NDArray[np.bool_]:
+def mask_of(image: Path, kind: str) -> NDArray[np.bool_]:
+    """The mask of a film: "masks", or "hidden" bone."""
     return np.asarray(Image.open(image.parents[1] / kind / image.name)) > 127

@@ -16,17 +16,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import binary_dilation
-from scipy.spatial import KDTree
 
 from benchmarks.accuracy.bundled import ARMS, LEGS
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
-from boneseg.evaluation.metrics import boundary
+from boneseg.evaluation.metrics import MaskPair, dice
 from boneseg.inference.engine import Engine
 from boneseg.radiograph.read import read_radiograph
-from scripts.simulated_pools import films_of
+from scripts.simulated_pools import films_of, mask_of
 
 Mask = NDArray[np.bool_]
 TOLERANCE = 2  # px
@@ -49,24 +47,18 @@ def main() -> None:
     report(scores)
 
 
-def mask_of(image: Path, kind: str) -> Mask:
-    return np.asarray(Image.open(image.parents[1] / kind / image.name)) > 127
-
-
 def shown(found: Mask, truth: Mask, hidden: Mask) -> tuple[float, float]:
     """Dice and NSD of what the film shows."""
-    seen = ~hidden
-    common, both = (found & truth & seen).sum(), (found & seen).sum() + (truth & seen).sum()
-    clear = ~binary_dilation(hidden, iterations=TOLERANCE)
-    outlines = [boundary(found), boundary(truth)]
-    if not all(len(points) for points in outlines):
-        return 2 * float(common / both), 0.0
+    overlap = dice(MaskPair(found & ~hidden, truth & ~hidden))
+    if not found.any():
+        return overlap, 0.0
+    pair, clear = MaskPair(found, truth), ~binary_dilation(hidden, iterations=TOLERANCE)
     near = [
-        (KDTree(other).query(points)[0] <= TOLERANCE)[clear[tuple(points.T)]]
-        for points, other in (outlines, outlines[::-1])
+        (away <= TOLERANCE)[clear[tuple(outline.T)]]
+        for outline, away in zip(pair.boundaries, pair.distances, strict=True)
     ]
     counted = np.concatenate(near)
-    return 2 * float(common / both), float(counted.mean()) if counted.size else 1.0
+    return overlap, float(counted.mean()) if counted.size else 1.0
 
 
 def report(scores: dict[str, list[tuple[float, float]]]) -> None:
@@ -74,21 +66,16 @@ def report(scores: dict[str, list[tuple[float, float]]]) -> None:
     print("| part | films | Dice, mean | median | NSD, mean | median |\n|---|---|---|---|---|---|")
     for part in sorted(scores):
         print(row(part, scores[part]))
-    limbs = [one for part in ARMS | LEGS for one in scores.get(part, [])]
-    print(row("arms and legs", limbs) if limbs else "", end="\n" if limbs else "")
+    if limbs := [one for part in ARMS | LEGS for one in scores.get(part, [])]:
+        print(row("arms and legs", limbs))
     means = np.mean([np.mean(values, axis=0) for values in scores.values()], axis=0)
     print(f"| mean of parts | | {means[0]:.3f} | | {means[1]:.3f} | |")
 
 
 def row(name: str, values: Iterable[tuple[float, float]]) -> str:
     table = np.array(list(values))
-    mean, median = table.mean(axis=0), np.median(table, axis=0)
-    cells = (
-        name,
-        len(table),
-        *(f"{one:.3f}" for pair in zip(mean, median, strict=True) for one in pair),
-    )
-    return "| " + " | ".join(map(str, cells)) + " |"
+    figures = np.stack([table.mean(axis=0), np.median(table, axis=0)], axis=1).ravel()
+    return f"| {name} | {len(table)} | " + " | ".join(f"{one:.3f}" for one in figures) + " |"
 
 
 if __name__ == "__main__":

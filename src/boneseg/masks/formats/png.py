@@ -23,6 +23,7 @@ from boneseg.errors import MaskError, OutputError
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.radiograph.provenance import SOFTWARE, is_result
+from boneseg.radiograph.sniff import PNG_SIGNATURE
 
 _KINDS = {"L": (8, 0), "I;16": (16, 0), "RGB": (8, 2), "P": (8, 3)}  # bits, and type of colour
 _UP = 2  # the filter of a row: less the row above
@@ -193,7 +194,7 @@ def _png(size: tuple[int, int], mode: str, rows: bytes, palette: bytes = b"") ->
         (b"IDAT", rows),
         (b"IEND", b""),
     ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+    return PNG_SIGNATURE + b"".join(_chunk(kind, content) for kind, content in chunks)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
