@@ -34,7 +34,7 @@ _PELVIS = {
     "l_pelvis": ("ilium_compact_bone_L", "ischium_compact_bone_L", "pubis_compact_bone_L"),
     "sacrum": ("sacrum", "coccyx"),
 }
-# The fibula stays: one body's is a blade of 20 x 8 mm.
+# The skeleton keeps its own fibulas: those of one body are blades of 20 x 8 mm.
 _LEG = {"tibia": ("tibia_",), "patella": ("patella_",)}
 _NOT_FEMUR = ("tibia_", "fibula_", "patella_", "meniscus")
 

@@ -141,8 +141,8 @@ def _inside(
     shaft = float(np.clip(surface.slenderness - _LONG, 0, 1))
     middle = 1 - np.abs(2 * along - 1) ** 3  # of the shaft: 1, of the ends: 0
     tube = shaft * np.clip(1.6 * middle - 0.4, 0, 1)
-    wide = 0.36 if "fibula" in name else 0.2
-    wall = 0.02 + 0.13 * np.exp(-np.square(thick / 14)) + wide * tube
+    share = 0.36 if "fibula" in name else 0.2  # of the thickness, for the wall of the shaft
+    wall = 0.02 + 0.13 * np.exp(-np.square(thick / 14)) + share * tube
     plate = shaft * (1 - np.clip(2 * middle, 0, 1)) * np.abs(surface.normals @ surface.axis) ** 3
     rim = np.maximum(wall * thick, 1.0) + float(rng.uniform(0.3, 2.2)) * plate
     full = marrow * (1 - 0.9 * shaft * np.clip(1.7 * middle - 0.5, 0, 1))

@@ -5,13 +5,13 @@
 
 A rib behind the liver is in the exact mask although it is invisible. To decide, the film is
 rendered without noise twice, with its bone and with muscle in its place, and all three are
-stitched, windowed and shuttered alike (`acquisition`). The difference of these two is the bone's
-own signal. It is masked by the noise (the film less its noiseless version, blurred over `_GRAIN`,
-as an eye averages it) and the structure of everything else (the boneless film less its blur over
-`_DETAIL`). Each is a root mean square in a Gaussian window of `_WINDOW`. Bone is hidden where the
-signal is less than `CONTRAST` times noise and structure together, or less than `_LEAST` of the grey
-scale, which includes bone in saturated regions. All three widths are fractions of the film's
-shorter side.
+stitched, windowed and shuttered alike (`acquisition`). The difference of the two noiseless ones is
+the bone's own signal. It is masked by the noise (the film less its noiseless version, blurred over
+`_GRAIN`, as an eye averages it) and the structure of everything else (the boneless film less its
+blur over `_DETAIL`). Each is a root mean square in a Gaussian window of `_WINDOW`. Bone is hidden
+where the signal is less than `CONTRAST` times noise and structure together, or less than `_LEAST`
+of the grey scale, which includes bone in saturated regions. All three widths are fractions of the
+film's shorter side.
 """
 
 from __future__ import annotations
