@@ -44,6 +44,8 @@ def main() -> None:
             if (truth & ~hidden).any():
                 found = engine.find(read_radiograph(path)).mask
                 scores.setdefault(part, []).append(shown(found, truth, hidden))
+    if not scores:
+        words.error("no film shows bone; give folders that `boneseg simulate` wrote")
     report(scores)
 
 
