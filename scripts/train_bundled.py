@@ -34,7 +34,8 @@ BONES = (*range(25, 51), *range(69, 79), *range(91, 117))  # of the CT's labels
 SEED = 10_000  # default seed of the first film; evaluation films begin at 10 ** 8
 SIZE = 320  # px, the longer side of a film
 SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
-SCALES = (0.8,)  # of the further grids, chosen on real films
+SCALES = (0.8, 1.25)  # of the further grids, chosen on real films
+THIN = 18.0  # px of the working grid: narrower bone is seen on the finer one, other on the coarser
 
 # Augmentation is stronger than clinically plausible, to hide artefacts of the simulation.
 RECIPE = load_recipe("default").with_settings(
@@ -105,6 +106,7 @@ def main() -> None:
         flips=True,
         levels=True,
         scales=SCALES,
+        thin=THIN,
         data=replace(card.data, seen=()),  # simulated: no user has them
         licence="Apache-2.0",
     )

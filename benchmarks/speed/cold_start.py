@@ -24,11 +24,12 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.common import SPEED, machine, side_by_side, write_section
+from benchmarks.common import SPEED, grids_of, machine, side_by_side, write_section
 from boneseg.bundle.card import ONNX
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends.openvino import openvino_package
+from boneseg.inference.engine import Engine
 from boneseg.radiograph.read import read_radiograph
 
 STAGES = {
@@ -105,10 +106,8 @@ def main() -> None:
 def compiled_networks(film: Path, folder: Path) -> list[Path]:
     """Write the bundled network, compiled for each grid of a film, as OpenVINO exports it."""
     bundle = load_bundle("bundled")
-    height, width = read_radiograph(film).pixels.shape
-    grids = [bundle.preparation((height, width)), *bundle.further((height, width))]
     core, paths = openvino_package().Core(), []
-    for grid in grids:
+    for grid in grids_of(Engine(bundle), read_radiograph(film).pixels):
         model = core.read_model(bundle.path / ONNX)
         model.reshape([2, 1, grid.height, grid.width])
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import SPEED, machine, write_section
+from benchmarks.common import SPEED, grids_of, machine, write_section
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends import open_backend
@@ -36,7 +36,7 @@ from boneseg.inference.plausibility import SIDE, likeness
 from boneseg.inference.restoring import restored_mask
 from boneseg.masks.formats import overlay
 from boneseg.masks.formats.png import write_mask
-from boneseg.preprocessing import Floats, Preparation
+from boneseg.preprocessing import Floats
 from boneseg.preprocessing import resized as shrunk
 from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.read import read_radiograph
@@ -106,15 +106,11 @@ class Network:
     def on(self, pixels: Floats) -> Callable[[], list[Floats]]:
         """Its views of a film on all grids, as in `Engine`: the film and its mirror image."""
         given = []
-        for preparation in self.grids(pixels):
+        for preparation in grids_of(Engine(self.bundle), pixels):
             grid, _ = preparation.film(pixels)
             looks = [grid, grid[:, ::-1]] if self.bundle.card.flips else [grid]
             given.append(np.ascontiguousarray(np.stack(looks)[:, None]))
         return lambda: [self.backend(films) for films in given]
-
-    def grids(self, pixels: Floats) -> list[Preparation]:
-        size = (pixels.shape[0], pixels.shape[1])
-        return [self.bundle.preparation(size), *self.bundle.further(size)]
 
 
 def bare(pixels: Floats) -> float:

@@ -28,6 +28,7 @@ from statistics import median
 import numpy as np
 import pydicom
 
+from benchmarks.common import grids_of
 from benchmarks.speed.real_films import SYNTAXES, Decoder, grained
 from boneseg._util import runtime
 from boneseg.inference.batch import segment_files
@@ -72,14 +73,13 @@ class Ways:
         self.folder, self.engine = folder, Engine(at_once=MOST)
         self.preparation = self.engine.bundle.preparation(folder.shape)
         batch = 2 if self.engine.bundle.card.flips else 1
-        grids = [self.preparation, *self.engine.bundle.further(folder.shape)]
-        noise = np.random.default_rng(0)
+        film, noise = read_radiograph(folder.paths[0]), np.random.default_rng(0)
         self.given = [
             noise.normal(size=(batch, 1, grid.height, grid.width)).astype(np.float32)
-            for grid in grids
+            for grid in grids_of(self.engine, film.pixels, film.aspect)
         ]
         self.threshold = self.engine.bundle.card.threshold
-        self.mask = self.engine.segment(read_radiograph(folder.paths[0]))
+        self.mask = self.engine.segment(film)
 
     def clear(self) -> None:
         """Remove the outputs: to replace a file can wait for the disk."""

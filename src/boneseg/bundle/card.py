@@ -77,6 +77,7 @@ class Card:
     width: int  # likewise
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
     scales: tuple[float, ...] = ()  # of further grids, to the working grid: `Bundle.further`
+    thin: float = 0.0  # px of the working grid: narrower bone needs finer grids, other coarser ones
     threshold: float  # a probability at or above it is bone
     members: int = 1  # networks of this architecture, one per fold
     flips: bool = False  # test-time augmentation with the mirrored film
@@ -98,6 +99,7 @@ class Card:
         """Raise ValueError for a value out of range."""
         grid = 1 <= self.height <= MOST_GRID and 1 <= self.width <= MOST_GRID
         grid = grid and all(1 / MOST_SCALE <= scale <= MOST_SCALE for scale in self.scales)
+        grid = grid and 0 <= self.thin <= MOST_GRID
         members = 1 <= self.members <= MOST_MEMBERS
         if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):
             raise ValueError("a value is out of range")

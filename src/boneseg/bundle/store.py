@@ -60,22 +60,26 @@ class Bundle:
             return fitted(film, self.card.height * self.card.width)
         return Preparation(self.card.height, self.card.width)
 
-    def further(self, film: tuple[int, int]) -> list[Preparation]:
+    def further(self, film: tuple[int, int], width: float | None = None) -> list[Preparation]:
         """The further grids of a film of (height, width) square pixels, in ascending size.
 
         Finer ones have no more pixels than the film: only films larger than the working grid have
-        them.
+        them. width: of the bone on the working grid, px, if it is known: thin bone is seen on finer
+        grids only, other bone on coarser ones, where the card says what is thin.
         """
         card, first = self.card, self.preparation(film)
         if not card.fitted:
             return []
-        own, found = card.height * card.width, []
-        for scale in sorted(card.scales):
-            pixels = min(own * scale**2, film[0] * film[1]) if scale > 1 else own * scale**2
-            grid = fitted(film, round(pixels))
-            if (scale < 1 or pixels > own) and grid != first:
-                found.append(grid)
-        return found
+        own = card.height * card.width
+        coarse = [fitted(film, round(own * scale**2)) for scale in sorted(card.scales) if scale < 1]
+        fine = [
+            fitted(film, round(pixels))
+            for scale in sorted(card.scales)
+            if (pixels := min(own * scale**2, film[0] * film[1])) > own
+        ]
+        if card.thin and width is not None and fine:
+            coarse, fine = ([], fine) if width < card.thin else (coarse, [])
+        return [grid for grid in (*coarse, *fine) if grid != first]
 
 
 def seen_by(bundle: Bundle | None) -> frozenset[str]:

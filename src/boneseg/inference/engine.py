@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
@@ -22,7 +22,7 @@ from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
-from boneseg.inference.scales import Seen, averaged
+from boneseg.inference.scales import Seen, averaged, bone_width
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.inference.verdict.evidence import predictions
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from boneseg.inference.verdict.network import Answer
 
 Mask = NDArray[np.bool_]
+_Seen = tuple[Floats, Placement, Floats]  # a film on a grid, where it is there, the network's views
 
 MOST = 4  # films processed concurrently: each is in memory with its results
 
@@ -98,12 +99,16 @@ class Engine:
         """The grids of a film of (height, width) square pixels; the first is the working grid."""
         return [self.bundle.preparation(film), *self.bundle.further(film)]
 
+    def _likely(self, film: tuple[int, int]) -> list[Preparation]:
+        """The grids of a film that are needed, as far as that is known before it is segmented."""
+        return [self.bundle.preparation(film), *self.bundle.further(film, float("inf"))]
+
     def expect(self, film: tuple[int, int]) -> None:
         """Load the networks for a film of (height, width) square pixels beside what comes next.
 
         Loading holds no lock of Python's: imports can go on meanwhile. Errors are left to `find`.
         """
-        grids = self._grids(film)
+        grids = self._likely(film)
         beside = ThreadPoolExecutor(len(grids))
         for one in grids:
             beside.submit(self._network.prepare, self._shape(one))
@@ -116,24 +121,28 @@ class Engine:
         """
         pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        grids = self._grids(in_squares((pixels.shape[0], pixels.shape[1]), aspect))
-        preparation = grids[0]
+        size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
+        grids = self._grids(size)
+        preparation, *further = grids
         with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
-            loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
+            loading = {
+                one: beside.submit(self._network.prepare, self._shape(one))
+                for one in self._likely(size)
+            }
             places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]
             with self._resizing:
                 sizes = [(SIDE, SIDE), *(place.size for place in places)]
                 thumbnail, *small = resized(pixels, sizes)
-            found: list[tuple[Floats, Placement, Floats]] = []
-            for one, where, shrunk, loaded in zip(grids, places, small, loading, strict=True):
-                grid = one.laid(shrunk, where)
-                films = self._films(grid)
-                loaded.result()
-                found.append((grid, where, self._views(films)))
-                if len(found) == 1:  # not every call needs it
-                    answer = cache(partial(self._judged, *found[0]))
-                    if card.biases:
-                        beside.submit(answer)  # while the network is on the next grid
+            found = [self._seen(preparation, places[0], small[0], loading[preparation])]
+            answer = cache(partial(self._judged, *found[0]))  # not every call needs it
+            if card.biases:
+                beside.submit(answer)  # while the network is on the next grid
+            chosen = self.bundle.further(size, self._width(*found[0]))
+            found += [
+                self._seen(one, where, shrunk, loading.get(one))
+                for one, where, shrunk in zip(further, places[1:], small[1:], strict=True)
+                if one in chosen
+            ]
         grid, place, _ = found[0]
         seen = [(several.mean(axis=0), where) for _, where, several in found]
         mean, at = averaged(seen)
@@ -150,6 +159,20 @@ class Engine:
         scores = partial(preparation.restore, probability, at)
         naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
         return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
+
+    def _seen(
+        self, grid: Preparation, place: Placement, film: Floats, loading: Future[None] | None
+    ) -> _Seen:
+        """A film of the size that it has on a grid, and what the network finds there."""
+        laid = grid.laid(film, place)
+        films = self._films(laid)
+        if loading is not None:
+            loading.result()
+        return laid, place, self._views(films)
+
+    def _width(self, _: Floats, place: Placement, views: Floats) -> float:
+        """The mean width of the bones on the working grid, px."""
+        return bone_width(place.window(views.mean(axis=0)) >= self.bundle.card.threshold)
 
     def segmentation(
         self,

@@ -1,6 +1,7 @@
 """Combine what a network finds on several grids of one film, on the finest of them.
 
-A network errs in different places at different scales: its mean over them is better than any.
+A network errs in different places at different scales: its mean over them is better than any. Which
+scales help depends on the width of the bones: ribs and phalanges are a few pixels wide on a grid.
 """
 
 from __future__ import annotations
@@ -8,10 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg.preprocessing import Floats, Placement, resize
 
 Seen = tuple[Floats, Placement]  # a probability on its grid, float32, and where the film is there
+
+
+def bone_width(mask: NDArray[np.bool_]) -> float:
+    """The mean width in px of the bones of a mask, bool H x W: twice their area by their outline.
+
+    Of a long strip along an axis it is the width, of a square half the side. 0 without bone.
+    """
+    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(
+        mask[:, 1:] != mask[:, :-1]
+    )
+    return 2 * int(np.count_nonzero(mask)) / max(int(outline), 1)
 
 
 def averaged(seen: Sequence[Seen]) -> Seen:

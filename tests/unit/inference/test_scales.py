@@ -10,8 +10,8 @@ import pytest
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import Bundle
 from boneseg.inference.engine import Engine
-from boneseg.inference.scales import averaged, carried
-from boneseg.preprocessing import Floats, Preparation
+from boneseg.inference.scales import averaged, bone_width, carried
+from boneseg.preprocessing import Floats, Preparation, fitted
 from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.read import read_radiograph
 
@@ -19,7 +19,7 @@ COARSER, FINER = 0.8, 1.25
 
 
 def engine(bundle: Bundle, *scales: float) -> Engine:
-    return Engine(replace(bundle, card=replace(bundle.card, scales=scales)))
+    return Engine(replace(bundle, card=replace(bundle.card, scales=scales, thin=0.0)))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_large_film_is_the_mean_of_its_grids_and_its_verdict_that_of_the_first
 ) -> None:
     plain, both = (engine(bundle, *scales).find(film) for scales in ((), (scale,)))
     side = round(320 * scale)
-    card = replace(bundle.card, height=side, width=side, scales=())
+    card = replace(bundle.card, height=side, width=side, scales=(), thin=0.0)
     other = Engine(replace(bundle, card=card)).find(film)
     mean = (plain.probability + other.probability) / 2
     assert np.abs(both.probability - mean).mean() < 0.002
@@ -84,7 +84,46 @@ def test_the_same_film_has_the_same_mask_each_time(bundle: Bundle, film: Floats)
     assert (one == other).all()
 
 
+def test_thin_bone_is_seen_on_the_finer_grid_and_other_bone_on_the_coarser_one(
+    bundle: Bundle,
+) -> None:
+    card = replace(bundle.card, scales=(COARSER, FINER), thin=12.0)
+    coarse, fine = Bundle(bundle.path, card).further((900, 700))
+    assert Bundle(bundle.path, card).further((900, 700), 11.9) == [fine]
+    assert Bundle(bundle.path, card).further((900, 700), 12.0) == [coarse]
+    assert Bundle(bundle.path, card).further((200, 300), 1.0) == [
+        fitted((200, 300), round(card.height * card.width * COARSER**2))
+    ]  # no finer one is possible
+    whatever = Bundle(bundle.path, replace(card, thin=0.0))
+    assert whatever.further((900, 700), 1.0) == [coarse, fine]
+
+
+@pytest.mark.parametrize("thin", [0.001, 1000.0])
+def test_the_width_of_the_bone_on_the_working_grid_decides(
+    bundle: Bundle, film: Floats, thin: float
+) -> None:
+    chosen = FINER if thin > 1 else COARSER
+    card = replace(bundle.card, scales=(COARSER, FINER), thin=thin)
+    both = Engine(replace(bundle, card=card)).find(film)
+    alone = engine(bundle, chosen).find(film)
+    assert (both.probability == alone.probability).all() and (both.mask == alone.mask).all()
+
+
+def test_the_width_of_bone_is_that_of_strips_and_half_that_of_squares() -> None:
+    mask = np.zeros((400, 400), bool)
+    assert bone_width(mask) == 0
+    mask[:, 100:107] = True
+    assert bone_width(mask) == 7
+    mask[:, 200:221] = True
+    assert bone_width(mask) == 14
+    square = np.zeros((400, 400), bool)
+    square[50:90, 60:100] = True
+    assert bone_width(square) == 20
+
+
 @pytest.mark.parametrize("scale", [0.1, 5.0, float("nan")])
 def test_a_scale_out_of_range_is_refused(bundle: Bundle, scale: float) -> None:
     with pytest.raises(ValueError, match="out of range"):
         replace(bundle.card, scales=(1.25, scale))
+    with pytest.raises(ValueError, match="out of range"):
+        replace(bundle.card, thin=-scale)
