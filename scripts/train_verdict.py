@@ -8,7 +8,8 @@ thresholds. Films of pools that `boneseg simulate --organs` wrote are segmented 
 (`scripts/verdict_films.py`), seen from many sides (`scripts/verdict_views.py`) and learnt. One film
 in ten is held out, and the thresholds of the verdict are set on these. An interrupted call is
 resumed by repeating it; what lies in the work folder is used again. For a new generation of the
-bundled model repeat it with that as the first of --models.
+bundled model repeat it with that as the first of --models. With `--keep` the weights stay, and only
+the offset and slope of certainty and the limits are fitted anew.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.random import default_rng
-from safetensors.numpy import save_file
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.optimize import minimize
+from scipy.special import logit as scipy_logit
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.nn import functional
 
 from boneseg._util.files import whole_file
 from boneseg.bundle.shipped import bundled, verdict_weights
-from boneseg.inference.verdict.evidence import FACTS, MAPS
+from boneseg.inference.verdict.evidence import FACTS, MAPS, certainty
+from boneseg.inference.verdict.judge import trust_of
 from boneseg.inference.verdict.network import (
     LOCAL,
     PARTS,
@@ -54,8 +60,7 @@ RATE = 3e-3
 AVERAGE = 0.998  # decay of the average of the weights
 EVERY = 250  # steps between checkpoints
 GOOD, POOR, BAD = 0.97, 0.9, 0.8  # balanced scores of masks that are to be told apart
-CAUGHT = 0.95  # share of the poor masks that are to be flagged,
-FALSE_ALARMS = 0.1  # unless more of the good ones would be
+FALSE_ALARMS = 0.1  # share of the good masks that may be flagged
 
 
 class Network(nn.Module):
@@ -137,6 +142,7 @@ def main() -> None:
     words.add_argument("--init", type=Path, help="checkpoint of an earlier call to start from")
     words.add_argument("--rate", type=float, default=RATE, help="of learning, at its highest")
     words.add_argument("--no-masks", action="store_true", help="use only masks that are there")
+    words.add_argument("--keep", action="store_true", help="keep the weights of --out")
     words.add_argument("--out", type=Path, default=verdict_weights())
     asked = words.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
@@ -148,12 +154,16 @@ def main() -> None:
     held = [pair for pair in pairs if is_held(pair[0])]
     learnt = [pair for pair in pairs if not is_held(pair[0])]
     print(f"{len(learnt)} masks to learn from, {len(held)} held out", flush=True)
-    examples = views(asked.work, "learnt", learnt, asked.views)
-    network = trained(examples, asked)
-    save(network, asked.out, thresholds=(0.0, 0.0))
-    measured = verdict_network(asked.out)
-    limits = judged(measured, asked.work, held)
-    save(network, asked.out, thresholds=limits)
+    if not asked.keep:
+        examples = views(asked.work, "learnt", learnt, asked.views)
+        save(weights_of(trained(examples, asked)), asked.out)
+    fitted = fitted_certainty(asked.work, learnt)
+    print(f"certainty: offset {fitted[0]:.3f}, slope {fitted[1]:.3f}")
+    weights = load_file(asked.out) | {"certainty": np.array(fitted, np.float32)}
+    save(weights, asked.out)
+    verdict_network.cache_clear()
+    limits = judged(verdict_network(asked.out), asked.work, held)
+    save(weights | {"thresholds": np.array(limits, np.float32)}, asked.out)
 
 
 def is_held(film: Source) -> bool:
@@ -283,6 +293,24 @@ def _entropy(share: Tensor) -> Tensor:
     return functional.binary_cross_entropy(share, share, reduction="none")
 
 
+def fitted_certainty(work: Path, pairs: list[tuple[Source, Path]]) -> tuple[float, float]:
+    """Offset and slope of the logit of the balanced score over that of certainty (Platt, 1999)."""
+    sure, scores = [], []
+    for film, model in pairs:
+        one = example(*read_maps(work / "maps" / f"{film.key}.npz", kept(work, film, model)))
+        if np.isfinite(score := one.quality[QUALITIES.index("balanced")]):
+            sure.append(certainty(one.seen))
+            scores.append(float(score))
+    logit, truth = scipy_logit(np.clip(sure, 0.005, 0.995)), np.array(scores)
+
+    def loss(fit: NDArray[np.float64]) -> float:
+        logits = fit[0] + fit[1] * logit
+        return float((np.logaddexp(0, logits) - truth * logits).mean())
+
+    offset, slope = minimize(loss, np.array([0.0, 1.0])).x
+    return float(offset), float(slope)
+
+
 def judged(
     network: VerdictNetwork, work: Path, pairs: list[tuple[Source, Path]]
 ) -> tuple[float, float]:
@@ -292,8 +320,10 @@ def judged(
         one = example(*read_maps(work / "maps" / f"{film.key}.npz", kept(work, film, model)))
         answer = network.answer(one.seen, every=True)
         part, projection = label(film)
+        found = answer.qualities.copy()
+        found[QUALITIES.index("balanced")] = trust_of(answer, every=True)
         rows.append((
-            *one.quality, *answer.qualities,
+            *one.quality, *found,
             np.nan if part < 0 else float(answer.parts.argmax() == part),
             np.nan if projection < 0 else float(answer.projections.argmax() == projection),
         ))  # fmt: skip
@@ -306,11 +336,7 @@ def judged(
         print(f"{name}: rank correlation {spearmanr(true[ok], trust[ok]).statistic:.3f}, "
               f"mean error {error.mean():.3f}, bias {(trust - true)[ok].mean():+.3f}")  # fmt: skip
     balanced, trust = table[:, 1], table[:, 5]
-    limits = (
-        np.quantile(trust[balanced > GOOD], FALSE_ALARMS),
-        np.quantile(trust[balanced < POOR], CAUGHT),
-    )
-    review = float(min(limits))
+    review = float(np.quantile(trust[balanced > GOOD], FALSE_ALARMS))
     unsuitable = float(np.quantile(trust[balanced < BAD], 0.5))
     for limit, name in ((review, "review"), (unsuitable, "unsuitable")):
         bad, worst, good = (
@@ -322,8 +348,8 @@ def judged(
     return review, min(unsuitable, review)
 
 
-def save(network: Network, out: Path, thresholds: tuple[float, float]) -> None:
-    """Write the weights as `boneseg.inference.verdict.network` reads them."""
+def weights_of(network: Network) -> dict[str, NDArray[np.floating]]:
+    """The weights as `boneseg.inference.verdict.network` reads them, without limits."""
     values: dict[str, Tensor] = {}
     for number, layer in enumerate(network.layers):
         convolution, norm, _ = layer
@@ -332,10 +358,15 @@ def save(network: Network, out: Path, thresholds: tuple[float, float]) -> None:
     for name in ("errors", "hidden", "quality", "part", "projection"):
         head = getattr(network, name)
         values |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
-    values["thresholds"] = torch.tensor(thresholds)
-    arrays = {name: np.ascontiguousarray(v.detach().half().numpy()) for name, v in values.items()}
+    return {name: value.detach().numpy() for name, value in values.items()}
+
+
+def save(weights: Mapping[str, NDArray[np.floating]], out: Path) -> None:
+    """Write weights in float16, complete or not at all; limits and a fit of 0 where they lack."""
+    values = {"thresholds": np.zeros(2), "certainty": np.zeros(2), **weights}
+    halves = {name: np.ascontiguousarray(v.astype(np.float16)) for name, v in values.items()}
     with whole_file(out) as temporary:
-        save_file(arrays, temporary)
+        save_file(halves, temporary)
 
 
 if __name__ == "__main__":

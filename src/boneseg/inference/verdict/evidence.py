@@ -3,6 +3,7 @@
 seen = evidence(grid, place, views, threshold)
 seen.maps        # float32 5 x SIDE x SIDE
 seen.facts       # float32 len(FACTS)
+certainty(seen)  # 0.97: how sure the model is of its mask
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boneseg.inference.agreement import agreement
 from boneseg.preprocessing import Floats, Placement, locally_normalised, resize, standardised
@@ -18,6 +20,8 @@ from boneseg.preprocessing import Floats, Placement, locally_normalised, resize,
 SIDE = 96  # px; the aspect ratio is not kept, but is one of the facts
 MAPS = ("film", "normalised film", "probability", "mask", "difference of views")
 FACTS = ("log2 of width / height", "share of bone", "uncertainty", "agreement", "several views")
+BAND = 4  # px beside bone within which certainty counts what is left out
+_PROBABILITY, _MASK = 2, 3  # of MAPS
 _RANGE = 3.0  # standard deviations of a film that are kept
 
 
@@ -81,6 +85,30 @@ def predictions(grid: Floats, place: Placement, views: Floats, threshold: float)
         np.ptp(views, axis=0)[rows, columns] if several else None,
         agreement(views, threshold) if several else 1.0,
     )
+
+
+def certainty(seen: Evidence) -> float:
+    """How sure a model is of its mask, in [0, 1].
+
+    The mean of two probabilities: of bone inside the mask, and of none in a band beside it. Of a
+    calibrated model it is about the balanced score of the mask.
+    """
+    probability, mask = (seen.maps[_PROBABILITY] + 1) / 2, (seen.maps[_MASK] + 1) / 2
+    inside, beside = mask > 0.99, _grown(mask > 0.3, BAND) & (mask < 0.01)
+    found = float(probability[inside].mean()) if inside.any() else 0.5  # thin bones, or none
+    left_out = 1 - float(probability[beside].mean()) if beside.any() else 1.0
+    return (found + left_out) / 2
+
+
+def _grown(region: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
+    """A region, bool H x W, and all within so many steps of it along rows and columns."""
+    for _ in range(steps):
+        before, region = region, region.copy()
+        region[1:] |= before[:-1]
+        region[:-1] |= before[1:]
+        region[:, 1:] |= before[:, :-1]
+        region[:, :-1] |= before[:, 1:]
+    return region
 
 
 def _small(pixels: Floats) -> Floats:

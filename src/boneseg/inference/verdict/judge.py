@@ -3,8 +3,9 @@
     found = answered(seen, every=True)
     judge(found, every=True, likeness=0.99)    # Verdict('review', trust=0.81, part='chest', ...)
 
-`trust` is the balanced score that the network predicts. The verdict depends on it alone, except
-that an image that does not look like a radiograph is unsuitable: see docs/explanation/verdict.md.
+`trust` is the balanced score that the mask is expected to have. The verdict depends on it alone,
+except that an image that does not look like a radiograph is unsuitable: see
+docs/explanation/verdict.md.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ _OFTEN = {
     "shoulder": "ribs and the shoulder blade are often wrong",
     "whole body": "ribs and small bones are often wrong",
 }
+# By how much the network's score may be below that of certainty: it ranks real masks worse, but
+# knows mistakes of which a model is sure.
+MARGIN = 0.05
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
@@ -54,6 +58,7 @@ def answered(seen: Evidence, *, every: bool) -> Answer:
         half * (one.projections + other.projections),
         half * (one.qualities + other.qualities),
         half * (one.errors + other.errors[:, :, ::-1]),
+        one.expected,
     )
 
 
@@ -63,7 +68,7 @@ def judge(answer: Answer, *, every: bool, likeness: float) -> Verdict:
     every: whether the model should find every bone. likeness: of the film to a radiograph, in
     [0, 1].
     """
-    trust = float(answer.qualities[QUALITIES.index("balanced")])
+    trust = trust_of(answer, every=every)
     if likeness < LEAST:
         reason = f"does not look like a radiograph (likeness {likeness:.2f}); check the film"
         return Verdict("unsuitable", reason, min(trust, likeness), NO_RADIOGRAPH, 1 - likeness)
@@ -80,6 +85,16 @@ def judge(answer: Answer, *, every: bool, likeness: float) -> Verdict:
         projection,
         float(answer.projections.max()),
     )
+
+
+def trust_of(answer: Answer, *, every: bool) -> float:
+    """The balanced score that a mask is expected to have.
+
+    Of a model that should find every bone it is what its certainty tells, unless the network
+    expects less by more than MARGIN. Of other models it is what the network predicts.
+    """
+    balanced = float(answer.qualities[QUALITIES.index("balanced")])
+    return min(answer.expected, balanced + MARGIN) if every else balanced
 
 
 def likely_part(answer: Answer) -> str:

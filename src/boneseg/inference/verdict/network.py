@@ -4,7 +4,9 @@
 
 Strided 3 x 3 convolutions. From the features before the last layer it predicts, on a grid of 12 x
 12 cells, the share of each that is bone by mistake, and that lacks bone; from the mean and maximum
-of each feature of the last layer and the sums of those errors the qualities of the whole mask.
+of each feature of the last layer and the sums of those errors the qualities of the whole mask. The
+balanced score is also told by how sure the model is, `certainty`, to which two numbers are fitted:
+mistakes of real films differ from those of simulated ones, but models are less sure of both.
 `scripts/train_verdict.py` trains the weights, float16 with folded batch norms: `LAYER.weight` (out
 x in x 3 x 3) and `LAYER.bias` of each layer, from 0, and both of each head. It takes milliseconds,
 and needs only the base install.
@@ -12,6 +14,7 @@ and needs only the base install.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +25,7 @@ import numpy as np
 from boneseg.bundle.shipped import verdict_weights
 from boneseg.errors import BundleError
 from boneseg.inference.convolution import convolved, rectified, single_threaded
-from boneseg.inference.verdict.evidence import Evidence
+from boneseg.inference.verdict.evidence import Evidence, certainty
 from boneseg.preprocessing import Floats, resize
 
 STRIDES = (2, 2, 1, 2, 1, 2)  # of the layers
@@ -40,24 +43,30 @@ _MASK = 3  # of the evidence's maps
 
 @dataclass(frozen=True)
 class Answer:
-    """Probabilities of PARTS and PROJECTIONS; QUALITIES; errors float32 2 x cells x cells."""
+    """Probabilities of PARTS and PROJECTIONS; QUALITIES; errors float32 2 x cells x cells.
+
+    expected: the balanced score that the model's certainty tells.
+    """
 
     parts: Floats
     projections: Floats
     qualities: Floats
     errors: Floats
+    expected: float
 
 
 @dataclass(frozen=True)
 class VerdictNetwork:
     """(weight, bias) of each layer, and of each of HEADS, float32.
 
-    thresholds: trust below which a mask is to be reviewed, and is unsuitable.
+    thresholds: trust below which a mask is to be reviewed, and is unsuitable. certainty: offset and
+    slope of the logit of the balanced score over that of a model's certainty (Platt, 1999).
     """
 
     layers: tuple[tuple[Floats, Floats], ...]
     heads: Mapping[str, tuple[Floats, Floats]]
     thresholds: tuple[float, float]
+    certainty: tuple[float, float]
 
     def answer(self, seen: Evidence, *, every: bool) -> Answer:
         """The answer for a film and its mask; `every`: the mask should have every bone."""
@@ -95,11 +104,19 @@ class VerdictNetwork:
             _softmax(self._head("projection", pooled)),
             _sigmoid(quality),
             errors,
+            expected_score(certainty(seen), self.certainty),
         )
 
     def _head(self, name: str, features: Floats) -> Floats:
         weight, bias = self.heads[name]
         return np.asarray(weight @ features + bias, np.float32)
+
+
+def expected_score(sure: float, fitted: tuple[float, float]) -> float:
+    """The balanced score that a certainty tells, by a fitted offset and slope of its logit."""
+    sure = min(max(sure, 0.005), 0.995)
+    offset, slope = fitted
+    return 1 / (1 + math.exp(-(offset + slope * math.log(sure / (1 - sure)))))
 
 
 def totals(errors: Floats, mask: Floats) -> Floats:
@@ -128,7 +145,8 @@ def verdict_network(path: Path | None = None) -> VerdictNetwork:
         layers = [(found[f"{i}.weight"], found[f"{i}.bias"]) for i in range(len(STRIDES))]
         heads = {name: (found[f"{name}.weight"], found[f"{name}.bias"]) for name in HEADS}
         review, unsuitable = found["thresholds"].tolist()
-        return VerdictNetwork(tuple(layers), heads, (review, unsuitable))
+        offset, slope = found["certainty"].tolist()
+        return VerdictNetwork(tuple(layers), heads, (review, unsuitable), (offset, slope))
     except (OSError, SafetensorError, KeyError, ValueError):
         raise BundleError(f"{path}: is missing or damaged; install boneseg again") from None
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from boneseg.inference.verdict.evidence import FACTS, MAPS, SIDE, predictions
+from boneseg.inference.verdict.evidence import (
+    BAND,
+    FACTS,
+    MAPS,
+    SIDE,
+    Evidence,
+    certainty,
+    predictions,
+)
 from boneseg.preprocessing import Preparation
 
 FILM, NORMALISED, PROBABILITY, MASK, DIFFERENCE = range(len(MAPS))
@@ -55,3 +63,29 @@ def test_exposure_and_contrast_do_not_matter() -> None:
         for pixels in (film, 0.3 + 0.2 * film)
     ]
     assert np.abs(maps[0] - maps[1]).max() < 1e-3
+
+
+def sure(inside: float, beside: float, far: float, mask: np.ndarray) -> float:
+    """The certainty of a model with these probabilities of bone in a mask, beside it, and afar."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    bone = np.argwhere(mask)
+    away = np.full((SIDE, SIDE), SIDE)
+    for row, column in bone:
+        away = np.minimum(away, np.abs(rows - row) + np.abs(columns - column))
+    probability = np.where(mask, inside, np.where(away <= BAND, beside, far))
+    maps = np.zeros((len(MAPS), SIDE, SIDE), np.float32)
+    maps[PROBABILITY], maps[MASK] = 2 * probability - 1, 2 * mask - 1
+    return certainty(Evidence(maps, np.zeros(len(FACTS), np.float32)))
+
+
+def test_certainty_is_the_probability_of_what_the_mask_says_in_it_and_close_beside_it() -> None:
+    mask = np.zeros((SIDE, SIDE))
+    mask[20:60, 40:50] = mask[0, 0] = 1
+    assert sure(1.0, 0.0, 0.5, mask) == pytest.approx(1)
+    assert sure(0.8, 0.0, 0.5, mask) == pytest.approx(0.9)
+    assert sure(0.8, 0.3, 0.0, mask) == pytest.approx(0.75)
+
+
+def test_certainty_of_a_mask_without_bone_or_of_bone_alone_is_a_number() -> None:
+    assert sure(0, 0, 0.4, np.zeros((SIDE, SIDE))) == 0.75
+    assert sure(0.9, 0, 0, np.ones((SIDE, SIDE))) == pytest.approx(0.95)

@@ -34,6 +34,7 @@ def verdict(
     part: str = "chest",
     place: tuple[int, int] = (11, 0),
     *,
+    expected: float = 1.0,  # by the model's certainty
     every: bool = True,
     likeness: float = 1.0,
 ):
@@ -41,17 +42,34 @@ def verdict(
     errors[(slice(None), *place)] = 1
     parts = np.eye(len(PARTS), dtype=np.float32)[PARTS.index(part)]
     projections = np.eye(len(PROJECTIONS), dtype=np.float32)[0]
-    answer = Answer(parts, projections, np.array(qualities, np.float32), errors)
+    answer = Answer(parts, projections, np.array(qualities, np.float32), errors, expected)
     monkeypatch.setattr(module, "verdict_network", lambda: Fixed(answer))
     return judge(answered(SEEN, every=every), every=every, likeness=likeness)
 
 
 def test_the_verdict_depends_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [verdict(monkeypatch, (dice, dice, dice, dice)) for dice in (0.95, 0.8, 0.5)]
+    found = [
+        verdict(monkeypatch, (0.9, 0.9, 0.9, 0.9), expected=expected)
+        for expected in (0.93, 0.8, 0.5)
+    ]
     assert [one.verdict for one in found] == ["good", "review", "unsuitable"]
-    assert [one.trust for one in found] == pytest.approx([0.95, 0.8, 0.5])
+    assert [one.trust for one in found] == pytest.approx([0.93, 0.8, 0.5])
     assert found[0].reason == ""
     assert (found[0].part, found[0].projection) == ("chest", "frontal")
+
+
+@pytest.mark.parametrize(
+    ("predicted", "expected", "trust"),
+    [(0.9, 0.99, 0.95), (0.97, 0.99, 0.99), (0.97, 0.6, 0.6), (0.5, 0.99, 0.55)],
+)
+def test_a_model_is_not_trusted_more_than_it_trusts_itself_or_much_more_than_the_network_does(
+    monkeypatch: pytest.MonkeyPatch, predicted: float, expected: float, trust: float
+) -> None:
+    qualities = (predicted,) * 4
+    found = verdict(monkeypatch, qualities, expected=expected)
+    assert found.trust == pytest.approx(trust)
+    of_other_models = verdict(monkeypatch, qualities, expected=expected, every=False)
+    assert of_other_models.trust == pytest.approx(predicted)
 
 
 def test_the_reason_names_what_is_wrong_and_where(monkeypatch: pytest.MonkeyPatch) -> None:

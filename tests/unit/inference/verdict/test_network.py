@@ -17,6 +17,7 @@ from boneseg.inference.verdict.network import (
     PROJECTIONS,
     QUALITIES,
     STRIDES,
+    expected_score,
     totals,
     verdict_network,
 )
@@ -94,3 +95,9 @@ def test_damaged_weights_are_reported(damage: str, tmp_path: Path) -> None:
         path.write_bytes(verdict_weights().read_bytes()[:1000])
     with pytest.raises(BundleError, match="install boneseg again"):
         verdict_network(path)
+
+
+def test_a_fitted_certainty_rises_with_it_and_stays_a_share() -> None:
+    scores = [expected_score(sure, (0.4, 1.0)) for sure in np.linspace(0, 1, 101)]
+    assert scores == sorted(scores) and 0 <= scores[0] < scores[-1] <= 1
+    assert expected_score(0.7, (0.0, 1.0)) == pytest.approx(0.7)
