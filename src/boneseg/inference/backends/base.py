@@ -8,7 +8,7 @@ from typing import Protocol
 from boneseg.errors import BundleError
 from boneseg.preprocessing import Floats
 
-KEPT = 12  # networks kept ready in memory, one per input shape: up to two a film
+KEPT = 12  # networks kept ready in memory, one per input shape: up to three a film
 
 Shape = tuple[int, ...]
 
