@@ -33,6 +33,7 @@ from boneseg.evaluation.scores import Summary
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
 from boneseg.preprocessing import Floats, Preparation, in_squares
+from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
 from boneseg.training.device import multiplies_bf16
@@ -70,13 +71,12 @@ class Scored:
     summary: Summary
 
 
-def grids_of(engine: Engine, pixels: Floats, aspect: float = 1.0) -> list[Preparation]:
+def grids_of(engine: Engine, film: Radiograph | Floats) -> list[Preparation]:
     """The grids on which an engine sees a film: which ones depends on the width of its bones."""
-    size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
-    first = engine.bundle.preparation(size)
-    laid, place = first.film(pixels, aspect)
-    width = engine._width(laid, place, engine._views(engine._films(laid)))
-    return [first, *engine.bundle.further(size, width)]
+    engine.find(film)
+    height, width = film.pixels.shape if isinstance(film, Radiograph) else film.shape
+    aspect = film.aspect if isinstance(film, Radiograph) else 1.0
+    return engine._likely(in_squares((height, width), aspect))
 
 
 def held_out(folder: Path) -> tuple[Dataset, Dataset]:

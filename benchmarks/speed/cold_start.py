@@ -107,7 +107,7 @@ def compiled_networks(film: Path, folder: Path) -> list[Path]:
     """Write the bundled network, compiled for each grid of a film, as OpenVINO exports it."""
     bundle = load_bundle("bundled")
     core, paths = openvino_package().Core(), []
-    for grid in grids_of(Engine(bundle), read_radiograph(film).pixels):
+    for grid in grids_of(Engine(bundle), read_radiograph(film)):
         model = core.read_model(bundle.path / ONNX)
         model.reshape([2, 1, grid.height, grid.width])
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})

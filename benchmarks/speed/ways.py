@@ -76,7 +76,7 @@ class Ways:
         film, noise = read_radiograph(folder.paths[0]), np.random.default_rng(0)
         self.given = [
             noise.normal(size=(batch, 1, grid.height, grid.width)).astype(np.float32)
-            for grid in grids_of(self.engine, film.pixels, film.aspect)
+            for grid in grids_of(self.engine, film)
         ]
         self.threshold = self.engine.bundle.card.threshold
         self.mask = self.engine.segment(film)

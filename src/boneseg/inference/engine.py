@@ -37,6 +37,7 @@ from boneseg.preprocessing import (
     resized,
 )
 from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.grey import Grey
 
 if TYPE_CHECKING:
     from boneseg.inference.verdict.network import Answer
@@ -81,6 +82,7 @@ class Engine:
         # lock back and forth a thousand times a film.
         self._resizing = Lock()
         self._names: Backend | None = None  # opened when bones are first named
+        self._width = 0.0  # px, of the bone of the film before; most films are of ribs or fingers
         self._full_resolution = full_resolution
         self._every = is_shipped(bundle.path) if every_bone is None else every_bone
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
@@ -95,13 +97,13 @@ class Engine:
         """The shape of the network's input: N x 1 x height x width."""
         return 2 if self.bundle.card.flips else 1, 1, preparation.height, preparation.width
 
-    def _grids(self, film: tuple[int, int]) -> list[Preparation]:
-        """The grids of a film of (height, width) square pixels; the first is the working grid."""
-        return [self.bundle.preparation(film), *self.bundle.further(film)]
-
     def _likely(self, film: tuple[int, int]) -> list[Preparation]:
-        """The grids of a film that are needed, as far as that is known before it is segmented."""
-        return [self.bundle.preparation(film), *self.bundle.further(film, float("inf"))]
+        """The grids that a film of (height, width) square pixels is likely to be seen on.
+
+        The first is the working grid; which further ones suit the bone is only known after it.
+        Films of a folder are alike, so those of the film before.
+        """
+        return [self.bundle.preparation(film), *self.bundle.further(film, self._width)]
 
     def expect(self, film: tuple[int, int]) -> None:
         """Load the networks for a film of (height, width) square pixels beside what comes next.
@@ -121,31 +123,10 @@ class Engine:
         """
         pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        size = in_squares((pixels.shape[0], pixels.shape[1]), aspect)
-        grids = self._grids(size)
-        preparation, *further = grids
-        with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
-            loading = {
-                one: beside.submit(self._network.prepare, self._shape(one))
-                for one in self._likely(size)
-            }
-            places = [one.place((pixels.shape[0], pixels.shape[1]), aspect) for one in grids]
-            with self._resizing:
-                sizes = [(SIDE, SIDE), *(place.size for place in places)]
-                thumbnail, *small = resized(pixels, sizes)
-            found = [self._seen(preparation, places[0], small[0], loading[preparation])]
-            answer = cache(partial(self._judged, *found[0]))  # not every call needs it
-            if card.biases:
-                beside.submit(answer)  # while the network is on the next grid
-            chosen = self.bundle.further(size, self._width(*found[0]))
-            found += [
-                self._seen(one, where, shrunk, loading.get(one))
-                for one, where, shrunk in zip(further, places[1:], small[1:], strict=True)
-                if one in chosen
-            ]
-        grid, place, _ = found[0]
-        seen = [(several.mean(axis=0), where) for _, where, several in found]
-        mean, at = averaged(seen)
+        seen, answer, thumbnail = self._over_grids(pixels, aspect)
+        grid, place, _ = seen[0]
+        preparation = Preparation(*grid.shape)
+        mean, at = averaged([(views.mean(axis=0), where) for _, where, views in seen])
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
             close, finer = large.film(pixels, aspect)
             tiles = tiled(
@@ -160,19 +141,43 @@ class Engine:
         naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
         return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
 
+    def _over_grids(
+        self, film: Grey | Floats, aspect: float
+    ) -> tuple[list[_Seen], Callable[[], Answer], Floats]:
+        """What the network finds on each grid; the verdict network's answer; the thumbnail."""
+        shape = (film.shape[0], film.shape[1])
+        size = in_squares(shape, aspect)
+        grids = self._likely(size)
+        with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
+            loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
+            places = [one.place(shape, aspect) for one in grids]
+            with self._resizing:
+                sizes = [(SIDE, SIDE), *(place.size for place in places)]
+                thumbnail, *small = resized(film, sizes)
+            ready = dict(zip(grids, zip(places, small, loading, strict=True), strict=True))
+            seen = [self._seen(grids[0], *ready[grids[0]])]
+            answer = cache(partial(self._judged, *seen[0]))  # not every call needs it
+            if self.bundle.card.biases:
+                beside.submit(answer)  # while the network is on the next grid
+            mean = places[0].window(seen[0][2].mean(axis=0))
+            width = self._width = bone_width(mean >= self.bundle.card.threshold)
+            for one in self.bundle.further(size, width):  # other threads set that of their films
+                if one not in ready:  # takes another pass over the film
+                    place = one.place(shape, aspect)
+                    loaded = beside.submit(self._network.prepare, self._shape(one))
+                    with self._resizing:
+                        ready[one] = place, resized(film, [place.size])[0], loaded
+                seen.append(self._seen(one, *ready[one]))
+        return seen, answer, thumbnail
+
     def _seen(
-        self, grid: Preparation, place: Placement, film: Floats, loading: Future[None] | None
+        self, grid: Preparation, place: Placement, film: Floats, loaded: Future[None]
     ) -> _Seen:
         """A film of the size that it has on a grid, and what the network finds there."""
         laid = grid.laid(film, place)
         films = self._films(laid)
-        if loading is not None:
-            loading.result()
+        loaded.result()
         return laid, place, self._views(films)
-
-    def _width(self, _: Floats, place: Placement, views: Floats) -> float:
-        """The mean width of the bones on the working grid, px."""
-        return bone_width(place.window(views.mean(axis=0)) >= self.bundle.card.threshold)
 
     def segmentation(
         self,

@@ -127,3 +127,15 @@ def test_the_networks_of_an_expected_film_are_loaded_once(
     engine.expect(film.shape)
     assert engine.find(film).mask.any() and engine.find(film).mask.any()
     assert 1 < len(loaded) == len(set(loaded)) <= 1 + len(bundle.further(film.shape))
+
+
+def test_the_networks_of_the_next_film_are_those_of_the_film_before() -> None:
+    engine, folder = Engine(), sample_films()
+    hand, knee = (read_radiograph(folder / f"{name}.png") for name in ("hand", "knee"))
+    size = (1000, 800)
+    first, fine = engine._likely(size)
+    assert fine.height > first.height  # of thin bone
+    engine.find(knee)
+    assert engine._likely(size)[1].height < first.height
+    engine.find(hand)
+    assert engine._likely(size) == [first, fine]
