@@ -137,5 +137,6 @@ def test_the_networks_of_the_next_film_are_those_of_the_film_before() -> None:
     assert fine.height > first.height  # of thin bone
     engine.find(knee)
     assert engine._likely(size)[1].height < first.height
-    engine.find(hand)
+    after_a_knee = engine.find(hand)
     assert engine._likely(size) == [first, fine]
+    assert (after_a_knee.probability == Engine().find(hand).probability).all()
