@@ -149,7 +149,7 @@ def _signed(data: bytes) -> bytes:
         facts = json.loads(data)
         facts["card_sha256"] = card_digest(facts)
         return json.dumps(facts).encode()
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return data
 
 
@@ -159,7 +159,8 @@ def _read_card(path: Path) -> None:
         shutil.copytree(small(), folder)
     shutil.copy(path, folder / CARD)
     bundle = load_bundle(folder)
-    bundle.further((400, 300))
+    for width in (None, 5.0, 50.0):  # of bone, px
+        bundle.further((400, 300), width)
     bundle.preparation((400, 300))
 
 
