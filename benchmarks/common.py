@@ -76,7 +76,7 @@ def grids_of(engine: Engine, film: Radiograph | Floats) -> list[Preparation]:
     engine.find(film)
     height, width = film.pixels.shape if isinstance(film, Radiograph) else film.shape
     aspect = film.aspect if isinstance(film, Radiograph) else 1.0
-    return engine._likely(in_squares((height, width), aspect))
+    return engine._likely(in_squares((height, width), aspect))  # those of the film before
 
 
 def held_out(folder: Path) -> tuple[Dataset, Dataset]:

@@ -21,7 +21,7 @@ SIDE = 96  # px; the aspect ratio is not kept, but is one of the facts
 MAPS = ("film", "normalised film", "probability", "mask", "difference of views")
 FACTS = ("log2 of width / height", "share of bone", "uncertainty", "agreement", "several views")
 BAND = 4  # px beside bone within which certainty counts what is left out
-_PROBABILITY, _MASK = 2, 3  # of MAPS
+PROBABILITY, MASK = MAPS.index("probability"), MAPS.index("mask")
 _RANGE = 3.0  # standard deviations of a film that are kept
 
 
@@ -93,7 +93,7 @@ def certainty(seen: Evidence) -> float:
     The mean of two probabilities: of bone inside the mask, and of none in a band beside it. Of a
     calibrated model it is about the balanced score of the mask.
     """
-    probability, mask = (seen.maps[_PROBABILITY] + 1) / 2, (seen.maps[_MASK] + 1) / 2
+    probability, mask = (seen.maps[PROBABILITY] + 1) / 2, (seen.maps[MASK] + 1) / 2
     inside, beside = mask > 0.99, _grown(mask > 0.3, BAND) & (mask < 0.01)
     found = float(probability[inside].mean()) if inside.any() else 0.5  # thin bones, or none
     left_out = 1 - float(probability[beside].mean()) if beside.any() else 1.0
@@ -101,7 +101,10 @@ def certainty(seen: Evidence) -> float:
 
 
 def _grown(region: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """A region, bool H x W, and all within so many steps of it along rows and columns."""
+    """A region, bool H x W, and all within so many steps of it along rows and columns.
+
+    As scipy.ndimage.binary_dilation, whose import takes half as long as a cold start.
+    """
     for _ in range(steps):
         before, region = region, region.copy()
         region[1:] |= before[:-1]

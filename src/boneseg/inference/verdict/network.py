@@ -25,7 +25,7 @@ import numpy as np
 from boneseg.bundle.shipped import verdict_weights
 from boneseg.errors import BundleError
 from boneseg.inference.convolution import convolved, rectified, single_threaded
-from boneseg.inference.verdict.evidence import Evidence, certainty
+from boneseg.inference.verdict.evidence import MASK, Evidence, certainty
 from boneseg.preprocessing import Floats, resize
 
 STRIDES = (2, 2, 1, 2, 1, 2)  # of the layers
@@ -38,7 +38,6 @@ PARTS = (
 PROJECTIONS = ("frontal", "lateral", "oblique")
 QUALITIES = ("dice", "balanced", "sensitivity", "precision")
 HEADS = ("errors", "hidden", "quality", "part", "projection")
-_MASK = 3  # of the evidence's maps
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class VerdictNetwork:
         errors = _sigmoid(logits)
         pooled = np.concatenate([last.mean(axis=(1, 2)), last.max(axis=(1, 2)), facts])
         cells = (errors.shape[1], errors.shape[2])
-        mask = resize((seen.maps[_MASK] + 1) / 2, cells)
+        mask = resize((seen.maps[MASK] + 1) / 2, cells)
         every_fact = np.concatenate([pooled, totals(errors, mask)])
         quality = self._head("quality", np.maximum(self._head("hidden", every_fact), 0))
         return Answer(
