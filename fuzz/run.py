@@ -40,6 +40,7 @@ REPORTED = 0.5  # seconds between reports of a process
 LARGEST = 1_000_000  # bytes of an input
 SHARED_MEMORY = Path("/dev/shm")  # files are written and read thousands of times a second
 FIGURES = ("inputs", "read", "refused", "findings")
+WEIGHED = 16  # inputs after which memory is measured, which takes longer than reading some of them
 CHECKED = 8  # of so many inputs, all but one get their check sums and digests repaired
 
 
@@ -64,6 +65,7 @@ class Subject:
         self.path.parent.mkdir(exist_ok=True)
         self.figures = dict.fromkeys(FIGURES, 0)
         self.seen: set[str] = set()
+        self.recent: list[bytes] = []  # inputs since memory was last measured
         with suppress(Exception):  # imports what the reader needs, before anything is timed
             self.path.write_bytes(self.seeds[0])
             self.target.read(self.path)
@@ -84,12 +86,22 @@ class Subject:
                 self.keep(data, "slow", "".join(traceback.format_stack()))
         self.figures["inputs"] += 1
         self.figures[outcome] += 1
-        if resident() > MEMORY:
-            self.keep(data, "memory", f"{resident() / 2**20:.0f} MB resident")
-            self.report()
-            os._exit(3)
+        self.recent.append(data)
+        if len(self.recent) == WEIGHED:
+            self.weigh()
         if time.monotonic() > self.reported + REPORTED:
             self.report()
+
+    def weigh(self) -> None:
+        """End the process if it has become too large, and keep the inputs that may be why."""
+        if resident() > MEMORY:
+            said = f"{resident() / 2**20:.0f} MB resident, after one of the inputs of this kind"
+            for data in self.recent:
+                keep(self.name, data, self.target.name, "memory", said)
+            self.figures["findings"] += 1
+            self.report()
+            os._exit(3)
+        self.recent.clear()
 
     def _read(self, data: bytes, timed: bool) -> str:
         if timed:
@@ -161,6 +173,7 @@ def work(name: str, folder: Path, corpus: Path, seconds: float, seed: int, engin
         subject.keep(b"", "seed", "a seed is refused, so little can be found")
     while time.monotonic() < end:
         subject.check(mutate(rng, subject.seeds + known)[:LARGEST])
+    subject.weigh()
     subject.report()
 
 

@@ -99,6 +99,30 @@ def test_a_foreign_exception_and_two_lines_are_findings(
     assert found == ["KeyEr", "lines"]
 
 
+def test_a_process_that_grows_too_large_ends_and_its_last_inputs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndedError(BaseException):
+        pass
+
+    def end(status: int) -> None:
+        raise EndedError(status)
+
+    monkeypatch.setattr(run, "FINDINGS", tmp_path / "findings")
+    monkeypatch.setattr(run, "MEMORY", 2**40)
+    monkeypatch.setattr(run.os, "_exit", end)
+    subject = run.Subject("history", tmp_path)
+    for number in range(run.WEIGHED + 3):
+        subject.check(b"small %d" % number, timed=False)
+    assert subject.figures["findings"] == 0
+    monkeypatch.setattr(run, "MEMORY", 1)
+    with pytest.raises(EndedError):
+        subject.weigh()
+    kept = [path for path in (tmp_path / "findings" / "history").iterdir() if path.suffix == ".csv"]
+    assert {path.read_bytes()[-2:] for path in kept} == {b"16", b"17", b"18"}
+    assert subject.figures["findings"] == 1
+
+
 def test_mutations_are_those_of_their_seed() -> None:
     def some(seed: int) -> list[bytes]:
         rng = random.Random(seed)
