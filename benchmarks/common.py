@@ -31,8 +31,9 @@ from boneseg.dataset.splits import name_hash_split
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
 from boneseg.inference.engine import Engine
+from boneseg.inference.scales import Pass
 from boneseg.networks import build
-from boneseg.preprocessing import Floats, Preparation, in_squares
+from boneseg.preprocessing import Floats, in_squares
 from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
@@ -71,12 +72,12 @@ class Scored:
     summary: Summary
 
 
-def grids_of(engine: Engine, film: Radiograph | Floats) -> list[Preparation]:
-    """The grids on which an engine sees a film: which ones depends on the width of its bones."""
+def passes_of(engine: Engine, film: Radiograph | Floats) -> list[Pass]:
+    """The passes that an engine makes over a film: which ones depends on the width of its bones."""
     engine.find(film)
     height, width = film.pixels.shape if isinstance(film, Radiograph) else film.shape
     aspect = film.aspect if isinstance(film, Radiograph) else 1.0
-    return engine._likely(in_squares((height, width), aspect))  # those of the film before
+    return engine.passes(in_squares((height, width), aspect))  # those of the film before
 
 
 def held_out(folder: Path) -> tuple[Dataset, Dataset]:

@@ -194,9 +194,9 @@ def read(folder: Path, name: str, engines: Sequence[Engine], scale: float) -> Fi
 
 
 def on_one_grid(path: Path) -> Engine:
-    """A model without its second grid."""
+    """A model without its second grid and its own pass along the outline."""
     bundle = load_bundle(path)
-    return Engine(replace(bundle, card=replace(bundle.card, scales=())))
+    return Engine(replace(bundle, card=replace(bundle.card, scales=(), outline=0.0)))
 
 
 def coarse_of(engine: Engine, film: Floats) -> Floats:

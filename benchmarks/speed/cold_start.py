@@ -24,7 +24,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.common import SPEED, grids_of, machine, side_by_side, write_section
+from benchmarks.common import SPEED, machine, passes_of, side_by_side, write_section
 from boneseg.bundle.card import ONNX
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
@@ -104,14 +104,14 @@ def main() -> None:
 
 
 def compiled_networks(film: Path, folder: Path) -> list[Path]:
-    """Write the bundled network, compiled for each grid of a film, as OpenVINO exports it."""
+    """Write the bundled network, compiled for each pass over a film, as OpenVINO exports it."""
     bundle = load_bundle("bundled")
     core, paths = openvino_package().Core(), []
-    for grid in grids_of(Engine(bundle), read_radiograph(film)):
+    for one in passes_of(Engine(bundle), read_radiograph(film)):
         model = core.read_model(bundle.path / ONNX)
-        model.reshape([2, 1, grid.height, grid.width])
+        model.reshape(list(one.shape))
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-        paths.append(folder / f"{grid.height}x{grid.width}.blob")
+        paths.append(folder / f"{one.grid.height}x{one.grid.width}.blob")
         paths[-1].write_bytes(compiled.export_model().read())
     return paths
 

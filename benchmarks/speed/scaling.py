@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import SPEED, grids_of, machine, write_section
+from benchmarks.common import SPEED, machine, passes_of, write_section
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends import open_backend
@@ -106,9 +106,9 @@ class Network:
     def on(self, pixels: Floats) -> Callable[[], list[Floats]]:
         """Its views of a film on all grids, as in `Engine`: the film and its mirror image."""
         given = []
-        for preparation in grids_of(Engine(self.bundle), pixels):
-            grid, _ = preparation.film(pixels)
-            looks = [grid, grid[:, ::-1]] if self.bundle.card.flips else [grid]
+        for one in passes_of(Engine(self.bundle), pixels):
+            grid, _ = one.grid.film(pixels)
+            looks = [grid, grid[:, ::-1]][: one.views]
             given.append(np.ascontiguousarray(np.stack(looks)[:, None]))
         return lambda: [self.backend(films) for films in given]
 

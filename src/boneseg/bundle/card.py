@@ -78,6 +78,7 @@ class Card:
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
     scales: tuple[float, ...] = ()  # of further grids, to the working grid: `Bundle.further`
     thin: float = 0.0  # px of the working grid: narrower bone needs finer grids, other coarser ones
+    outline: float = 0.0  # of the grid of the pass along the outline, likewise; 0: no such pass
     threshold: float  # a probability at or above it is bone
     members: int = 1  # networks of this architecture, one per fold
     flips: bool = False  # test-time augmentation with the mirrored film
@@ -100,6 +101,7 @@ class Card:
         grid = 1 <= self.height <= MOST_GRID and 1 <= self.width <= MOST_GRID
         grid = grid and all(1 / MOST_SCALE <= scale <= MOST_SCALE for scale in self.scales)
         grid = grid and 0 <= self.thin <= MOST_GRID
+        grid = grid and (self.outline == 0 or 1 <= self.outline <= MOST_SCALE)
         members = 1 <= self.members <= MOST_MEMBERS
         if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):
             raise ValueError("a value is out of range")

@@ -73,13 +73,24 @@ class Bundle:
         own = card.height * card.width
         coarse = [fitted(film, round(own * scale**2)) for scale in sorted(card.scales) if scale < 1]
         fine = [
-            fitted(film, round(pixels))
-            for scale in sorted(card.scales)
-            if (pixels := min(own * scale**2, film[0] * film[1])) > own
+            grid for scale in sorted(card.scales) if (grid := self._finer(film, scale)) is not None
         ]
         if card.thin and width is not None and fine:
             coarse, fine = ([], fine) if width < card.thin else (coarse, [])
         return [grid for grid in (*coarse, *fine) if grid != first]
+
+    def outline(self, film: tuple[int, int]) -> Preparation | None:
+        """The grid of the pass along the outline, if there is one for a film of this size.
+
+        film: (height, width) in square pixels. The grid has no more pixels than the film.
+        """
+        return self._finer(film, self.card.outline) if self.card.fitted else None
+
+    def _finer(self, film: tuple[int, int], scale: float) -> Preparation | None:
+        """A grid of this scale, or of as many pixels as the film; None if that is not finer."""
+        own = self.card.height * self.card.width
+        pixels = min(own * scale**2, film[0] * film[1])
+        return fitted(film, round(pixels)) if pixels > own else None
 
 
 def seen_by(bundle: Bundle | None) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -20,9 +20,10 @@ from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
+from boneseg.inference.outline import along_outline
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
-from boneseg.inference.scales import Seen, averaged, bone_width
+from boneseg.inference.scales import Pass, Seen, averaged, bone_width
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.inference.verdict.evidence import predictions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 _Seen = tuple[Floats, Placement, Floats]  # a film on a grid, where it is there, the network's views
 
+FINER = 1.3  # times the pixels of the finest grid: fewer do not repay a pass along the outline
 MOST = 4  # films processed concurrently: each is in memory with its results
 
 
@@ -85,35 +87,43 @@ class Engine:
         self._width = 0.0  # px, of the bone of the film before; most films are of ribs or fingers
         self._full_resolution = full_resolution
         self._every = is_shipped(bundle.path) if every_bone is None else every_bone
+        self._views = 2 if bundle.card.flips else 1  # of a film, on each grid
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
-            self._network.prepare(self._shape(bundle.preparation((1, 1))))
+            self._network.prepare(Pass(bundle.preparation((1, 1)), self._views).shape)
 
     @property
     def name(self) -> str:
         """The backend, its precision and device."""
         return self._network.name
 
-    def _shape(self, preparation: Preparation) -> tuple[int, int, int, int]:
-        """The shape of the network's input: N x 1 x height x width."""
-        return 2 if self.bundle.card.flips else 1, 1, preparation.height, preparation.width
+    def passes(self, film: tuple[int, int]) -> list[Pass]:
+        """The passes that a film of (height, width) square pixels is likely to get.
 
-    def _likely(self, film: tuple[int, int]) -> list[Preparation]:
-        """The grids that a film of (height, width) square pixels is likely to be seen on.
-
-        The first is the working grid; which further ones suit the bone is only known after it.
-        Films of a folder are alike, so those of the film before.
+        The first is on the working grid; which others suit the bone is only known after it. Films
+        of a folder are alike, so those of the film before.
         """
-        return [self.bundle.preparation(film), *self.bundle.further(film, self._width)]
+        grids = [self.bundle.preparation(film), *self.bundle.further(film, self._width)]
+        passes = [Pass(one, self._views) for one in grids]
+        outline = self._outline(film, passes)
+        return passes if outline is None else [*passes, outline]
+
+    def _outline(self, film: tuple[int, int], passes: Sequence[Pass]) -> Pass | None:
+        """The pass along the outline that follows these, if its grid is finer than theirs."""
+        grid = self.bundle.outline(film)
+        finest = max(one.grid.height * one.grid.width for one in passes)
+        if grid is None or grid.height * grid.width < FINER * finest:
+            return None
+        return Pass(grid, 1)
 
     def expect(self, film: tuple[int, int]) -> None:
         """Load the networks for a film of (height, width) square pixels beside what comes next.
 
         Loading holds no lock of Python's: imports can go on meanwhile. Errors are left to `find`.
         """
-        grids = self._likely(film)
-        beside = ThreadPoolExecutor(len(grids))
-        for one in grids:
-            beside.submit(self._network.prepare, self._shape(one))
+        passes = self.passes(film)
+        beside = ThreadPoolExecutor(len(passes))
+        for one in passes:
+            beside.submit(self._network.prepare, one.shape)
         beside.shutdown(wait=False)
 
     def find(self, film: Radiograph | Floats) -> Finding:
@@ -123,18 +133,26 @@ class Engine:
         """
         pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
         card = self.bundle.card
-        seen, answer, thumbnail = self._over_grids(pixels, aspect)
+        seen, outline, answer, thumbnail = self._over_grids(pixels, aspect)
         grid, place, _ = seen[0]
         preparation = Preparation(*grid.shape)
+        calibrated = partial(
+            scaled,
+            temperature=card.temperature,
+            bias=self._bias(answer) if card.biases else 0.0,
+        )
         mean, at = averaged([(views.mean(axis=0), where) for _, where, views in seen])
         if self._full_resolution and (large := magnified(preparation, place)) is not None:
             close, finer = large.film(pixels, aspect)
             tiles = tiled(
-                lambda tile: self._views(self._films(tile)).mean(axis=0), close, preparation
+                lambda tile: self._predicted(self._films(tile)).mean(axis=0), close, preparation
             )
             mean, at = merged(mean, at, tiles, finer), finer
-        bias = self._bias(answer) if card.biases else 0.0
-        probability = scaled(mean, card.temperature, bias)
+        probability = calibrated(mean)
+        if outline is not None:
+            _, finer, views = outline
+            close = calibrated(views.mean(axis=0))
+            probability, at = along_outline((probability, at), (close, finer), card.threshold)
         with self._resizing:
             mask = restored_mask(probability, at, card.threshold)
         scores = partial(preparation.restore, probability, at)
@@ -143,41 +161,49 @@ class Engine:
 
     def _over_grids(
         self, film: Grey | Floats, aspect: float
-    ) -> tuple[list[_Seen], Callable[[], Answer], Floats]:
-        """What the network finds on each grid; the verdict network's answer; the thumbnail."""
+    ) -> tuple[list[_Seen], _Seen | None, Callable[[], Answer], Floats]:
+        """What the network finds on each grid, and on that of the outline.
+
+        Then the verdict network's answer, and the thumbnail.
+        """
         shape = (film.shape[0], film.shape[1])
         size = in_squares(shape, aspect)
-        grids = self._likely(size)
-        with ThreadPoolExecutor(len(grids)) as beside:  # loads networks while films are prepared
-            loading = [beside.submit(self._network.prepare, self._shape(one)) for one in grids]
-            places = [one.place(shape, aspect) for one in grids]
+        likely = self.passes(size)
+        with ThreadPoolExecutor(len(likely)) as beside:  # loads networks while films are prepared
+            loading = [beside.submit(self._network.prepare, one.shape) for one in likely]
+            places = [one.grid.place(shape, aspect) for one in likely]
             with self._resizing:
                 sizes = [(SIDE, SIDE), *(place.size for place in places)]
                 thumbnail, *small = resized(film, sizes)
-            ready = dict(zip(grids, zip(places, small, loading, strict=True), strict=True))
-            seen = [self._seen(grids[0], *ready[grids[0]])]
+            ready = dict(zip(likely, zip(places, small, loading, strict=True), strict=True))
+
+            def seen_in(one: Pass) -> _Seen:
+                if one not in ready:  # takes another pass over the film
+                    place = one.grid.place(shape, aspect)
+                    loaded = beside.submit(self._network.prepare, one.shape)
+                    with self._resizing:
+                        ready[one] = place, resized(film, [place.size])[0], loaded
+                return self._seen(one, *ready[one])
+
+            passes = likely[:1]
+            seen = [seen_in(passes[0])]
             answer = cache(partial(self._judged, *seen[0]))  # not every call needs it
             if self.bundle.card.biases:
                 beside.submit(answer)  # while the network is on the next grid
             mean = places[0].window(seen[0][2].mean(axis=0))
             width = self._width = bone_width(mean >= self.bundle.card.threshold)
-            for one in self.bundle.further(size, width):  # other threads set that of their films
-                if one not in ready:  # takes another pass over the film
-                    place = one.place(shape, aspect)
-                    loaded = beside.submit(self._network.prepare, self._shape(one))
-                    with self._resizing:
-                        ready[one] = place, resized(film, [place.size])[0], loaded
-                seen.append(self._seen(one, *ready[one]))
-        return seen, answer, thumbnail
+            # Other threads may set the width of their films meanwhile.
+            passes += [Pass(one, self._views) for one in self.bundle.further(size, width)]
+            seen += [seen_in(one) for one in passes[1:]]
+            outline = self._outline(size, passes)
+            return seen, seen_in(outline) if outline else None, answer, thumbnail
 
-    def _seen(
-        self, grid: Preparation, place: Placement, film: Floats, loaded: Future[None]
-    ) -> _Seen:
+    def _seen(self, one: Pass, place: Placement, film: Floats, loaded: Future[None]) -> _Seen:
         """A film of the size that it has on a grid, and what the network finds there."""
-        laid = grid.laid(film, place)
-        films = self._films(laid)
+        laid = one.grid.laid(film, place)
+        films = self._films(laid, one.views)
         loaded.result()
-        return laid, place, self._views(films)
+        return laid, place, self._predicted(films)
 
     def segmentation(
         self,
@@ -249,17 +275,22 @@ class Engine:
 
         return self.bundle.card.biases.get(likely_part(answer()), 0.0)
 
-    def _films(self, grid: Floats) -> Floats:
-        """The network's input, N x 1 x height x width: a film, and its test-time augmentation."""
-        if not self.bundle.card.flips:
+    def _films(self, grid: Floats, views: int = 0) -> Floats:
+        """The network's input, views x 1 x height x width: a film, and its mirror image.
+
+        views: 1 for the film alone, 0 for as many as the model has.
+        """
+        if (views or self._views) == 1:
             return np.ascontiguousarray(grid[None, None])
         second = locally_normalised(grid) if self.bundle.card.levels else grid
         return np.stack([grid, second[:, ::-1]])[:, None]
 
-    def _views(self, films: Floats) -> Floats:
-        """The probability of each member and augmentation, float32 K x height x width."""
+    def _predicted(self, films: Floats) -> Floats:
+        """The probability of each member and view, float32 K x height x width."""
         found = self._answer(self._network, films, self.bundle.card.members, ONNX)
-        return self._mirrored_back(found).reshape(-1, *found.shape[-2:])
+        if len(found) == 2:
+            found = np.stack([found[0], found[1, :, :, ::-1]])  # the mirror image
+        return found.reshape(-1, *found.shape[-2:])
 
     def _answer(self, network: Backend, films: Floats, channels: int, file: str) -> Floats:
         """The output of a network, float32 N x channels x height x width."""
@@ -271,10 +302,6 @@ class Engine:
         if not np.isfinite(found).all():
             raise BonesegError(f"{self.bundle.path}: the model returns non-finite values")
         return found
-
-    def _mirrored_back(self, found: Floats) -> Floats:
-        """The output for `_films`, with that for the mirror image mirrored."""
-        return np.stack([found[0], found[1, :, :, ::-1]]) if self.bundle.card.flips else found
 
     def probability(self, film: Radiograph | Floats) -> Floats:
         """The probability of bone on a film: float32 H x W."""

@@ -7,13 +7,27 @@ scales help depends on the width of the bones: ribs and phalanges are a few pixe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.preprocessing import Floats, Placement, resize
+from boneseg.preprocessing import Floats, Placement, Preparation, resize
 
 Seen = tuple[Floats, Placement]  # a probability on its grid, float32, and where the film is there
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass of a network over a film: the grid, and how many views of the film it sees at once."""
+
+    grid: Preparation
+    views: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The shape of the network's input: views x 1 x height x width."""
+        return self.views, 1, self.grid.height, self.grid.width
 
 
 def bone_width(mask: NDArray[np.bool_]) -> float:

@@ -19,7 +19,7 @@ COARSER, FINER = 0.8, 1.25
 
 
 def engine(bundle: Bundle, *scales: float) -> Engine:
-    return Engine(replace(bundle, card=replace(bundle.card, scales=scales, thin=0.0)))
+    return Engine(replace(bundle, card=replace(bundle.card, scales=scales, thin=0.0, outline=0.0)))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_large_film_is_the_mean_of_its_grids_and_its_verdict_that_of_the_first
 ) -> None:
     plain, both = (engine(bundle, *scales).find(film) for scales in ((), (scale,)))
     side = round(320 * scale)
-    card = replace(bundle.card, height=side, width=side, scales=(), thin=0.0)
+    card = replace(bundle.card, height=side, width=side, scales=(), thin=0.0, outline=0.0)
     other = Engine(replace(bundle, card=card)).find(film)
     mean = (plain.probability + other.probability) / 2
     assert np.abs(both.probability - mean).mean() < 0.002
@@ -103,7 +103,7 @@ def test_the_width_of_the_bone_on_the_working_grid_decides(
     bundle: Bundle, film: Floats, thin: float
 ) -> None:
     chosen = FINER if thin > 1 else COARSER
-    card = replace(bundle.card, scales=(COARSER, FINER), thin=thin)
+    card = replace(bundle.card, scales=(COARSER, FINER), thin=thin, outline=0.0)
     both = Engine(replace(bundle, card=card)).find(film)
     alone = engine(bundle, chosen).find(film)
     assert (both.probability == alone.probability).all() and (both.mask == alone.mask).all()

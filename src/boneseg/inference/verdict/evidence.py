@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from boneseg.inference.agreement import agreement
+from boneseg.inference.outline import grown
 from boneseg.preprocessing import Floats, Placement, locally_normalised, resize, standardised
 
 SIDE = 96  # px; the aspect ratio is not kept, but is one of the facts
@@ -94,24 +94,10 @@ def certainty(seen: Evidence) -> float:
     calibrated model it is about the balanced score of the mask.
     """
     probability, mask = (seen.maps[PROBABILITY] + 1) / 2, (seen.maps[MASK] + 1) / 2
-    inside, beside = mask > 0.99, _grown(mask > 0.3, BAND) & (mask < 0.01)
+    inside, beside = mask > 0.99, grown(mask > 0.3, BAND) & (mask < 0.01)
     found = float(probability[inside].mean()) if inside.any() else 0.5  # thin bones, or none
     left_out = 1 - float(probability[beside].mean()) if beside.any() else 1.0
     return (found + left_out) / 2
-
-
-def _grown(region: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """A region, bool H x W, and all within so many steps of it along rows and columns.
-
-    As scipy.ndimage.binary_dilation, whose import takes half as long as a cold start.
-    """
-    for _ in range(steps):
-        before, region = region, region.copy()
-        region[1:] |= before[:-1]
-        region[:-1] |= before[1:]
-        region[:, 1:] |= before[:, :-1]
-        region[:, :-1] |= before[:, 1:]
-    return region
 
 
 def _small(pixels: Floats) -> Floats:

@@ -1,0 +1,116 @@
+"""Along its outline a mask is found on a finer grid as well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.ndimage import binary_dilation, distance_transform_cdt
+
+from boneseg.bundle.shipped import sample_films
+from boneseg.bundle.store import Bundle
+from boneseg.inference.engine import Engine
+from boneseg.inference.outline import REACH, along_outline, grown, nearness
+from boneseg.inference.scales import Pass
+from boneseg.preprocessing import Floats, Preparation
+from boneseg.radiograph.read import read_radiograph
+
+MASKS = arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24)))
+
+
+def with_outline(bundle: Bundle, outline: float) -> Bundle:
+    return replace(bundle, card=replace(bundle.card, scales=(), thin=0.0, outline=outline))
+
+
+@pytest.fixture
+def film() -> Floats:
+    pixels = read_radiograph(sample_films() / "knee.png").pixels
+    return np.kron(pixels, np.ones((3, 3), np.float32))
+
+
+@given(MASKS, st.integers(0, 5))
+def test_a_region_grows_as_with_scipy(region: np.ndarray, steps: int) -> None:
+    other = binary_dilation(region, iterations=steps) if steps else region
+    assert (grown(region, steps) == other).all()
+
+
+@given(MASKS, st.integers(1, 9))
+def test_nearness_falls_with_the_steps_from_the_other_side(mask: np.ndarray, reach: int) -> None:
+    near = nearness(mask, reach)
+    if mask.all() or not mask.any():
+        assert (near == 0).all()
+        return
+    away = np.where(
+        mask, distance_transform_cdt(mask, "taxicab"), distance_transform_cdt(~mask, "taxicab")
+    )
+    assert near == pytest.approx(np.clip((reach + 1 - away) / reach, 0, 1), abs=1e-6)
+
+
+def test_the_finer_grid_counts_by_half_on_the_outline_and_not_far_from_it() -> None:
+    grid = Preparation(64, 64)
+    place = grid.place((64, 64))
+    coarse, fine = np.zeros((64, 64), np.float32), np.full((64, 64), 0.5, np.float32)
+    coarse[:, 32:] = 1
+    found, where = along_outline((coarse, place), (fine, place), 0.5)
+    assert where == place
+    assert found[:, 31] == pytest.approx(0.25) and found[:, 32] == pytest.approx(0.75)
+    assert (found[:, : 32 - REACH] == 0).all() and (found[:, 32 + REACH :] == 1).all()
+    assert (np.diff(found[0]) >= 0).all()
+
+
+def test_without_bone_the_finer_grid_does_not_count() -> None:
+    place = Preparation(32, 32).place((32, 32))
+    none, everywhere = np.zeros((32, 32), np.float32), np.ones((32, 32), np.float32)
+    found, _ = along_outline((none, place), (everywhere, place), 0.5)
+    assert (found == 0).all()
+
+
+def test_the_grid_of_the_outline_is_finer_and_has_no_more_pixels_than_the_film(
+    bundle: Bundle,
+) -> None:
+    bundle = with_outline(bundle, 1.6)
+    own = bundle.card.height * bundle.card.width
+    for size in ((400, 400), (128, 1024), (3000, 2500)):
+        grid = bundle.outline(size)
+        assert grid is not None
+        most = min(size[0] * size[1], own * 1.6**2)
+        assert own < grid.height * grid.width == pytest.approx(most, rel=0.15)
+    assert bundle.outline((300, 320)) is None
+    assert with_outline(bundle, 0.0).outline((3000, 2500)) is None
+    fixed = replace(bundle, card=replace(bundle.card, fitted=False))
+    assert fixed.outline((3000, 2500)) is None
+
+
+def test_only_what_lies_along_the_outline_changes(bundle: Bundle, film: Floats) -> None:
+    plain, both = (Engine(with_outline(bundle, scale)).find(film) for scale in (0.0, 1.6))
+    changed = plain.mask != both.mask
+    assert 0 < changed.mean() < 0.02
+    pixels = REACH * film.shape[0] / 512  # of the film, in a pixel of the finer grid
+    assert not (changed & ~grown(plain.mask, 2 * round(pixels))).any()
+    assert both.verdict == plain.verdict
+    again = Engine(with_outline(bundle, 1.6)).find(film)
+    assert (again.probability == both.probability).all()
+
+
+def test_a_pass_along_the_outline_sees_the_film_without_its_mirror_image(bundle: Bundle) -> None:
+    passes = Engine(with_outline(bundle, 1.6)).passes((1024, 1024))
+    assert passes == [Pass(Preparation(320, 320), 2), Pass(Preparation(512, 512), 1)]
+    assert passes[1].shape == (1, 1, 512, 512)
+
+
+def test_a_pass_along_the_outline_is_finer_than_the_grids_before_it(bundle: Bundle) -> None:
+    """A film of 400 px has no grid that is finer than that of its thin bones."""
+    card = replace(bundle.card, scales=(1.25,), thin=0.0, outline=1.6)
+    engine = Engine(replace(bundle, card=card))
+    assert [one.views for one in engine.passes((400, 400))] == [2, 2]
+    assert [one.views for one in engine.passes((1024, 1024))] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("scale", [0.5, 5.0, -1.0, float("nan")])
+def test_a_scale_out_of_range_is_refused(bundle: Bundle, scale: float) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        replace(bundle.card, outline=scale)
