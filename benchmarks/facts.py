@@ -29,6 +29,7 @@ def main() -> None:
     print(f"side of the working grid: {(card.height * card.width) ** 0.5:.0f}")
     print(f"scales of further grids: {', '.join(f'{scale:g}' for scale in card.scales)}")
     print(f"width of thin bone: {card.thin:g}")
+    print(f"scale of the grid along the outline: {card.outline:g}")
     print(f"names of bones: {len(card.bones.names)}")
     print(f"output formats: {len(FORMATS)}")
     size = sum(path.stat().st_size for path in models.rglob("*") if path.is_file())
