@@ -38,6 +38,7 @@ START = 180.0  # seconds until a process begins to read
 HUNG = 30.0  # seconds without news after which a process in native code is killed
 REPORTED = 0.5  # seconds between reports of a process
 LARGEST = 1_000_000  # bytes of an input
+UNLIMITED = 2**31 - 1  # inputs of a target
 SHARED_MEMORY = Path("/dev/shm")  # files are written and read thousands of times a second
 FIGURES = ("inputs", "read", "refused", "findings")
 WEIGHED = 16  # inputs after which memory is measured, which takes longer than reading some of them
@@ -155,14 +156,16 @@ def keep(target: str, data: bytes, name: str, kind: str, text: str) -> None:
 # -- in the process of a target -------------------------------------------------------------------
 
 
-def work(name: str, folder: Path, corpus: Path, seconds: float, seed: int, engine: str) -> None:
-    """Read inputs until the time is up."""
+def work(
+    name: str, folder: Path, corpus: Path, seconds: float, most: int, seed: int, engine: str
+) -> None:
+    """Read inputs until the time is up, or so many are read."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
     signal.signal(signal.SIGALRM, _late)
     if engine == "atheris":
-        _guided(name, folder, corpus, seconds, seed)
+        _guided(name, folder, corpus, seconds, most, seed)
         return
     subject = Subject(name, folder)
     known = [path.read_bytes() for path in corpus.iterdir()]
@@ -171,13 +174,13 @@ def work(name: str, folder: Path, corpus: Path, seconds: float, seed: int, engin
         subject.check(content)
     if subject.figures["read"] < len(subject.seeds):
         subject.keep(b"", "seed", "a seed is refused, so little can be found")
-    while time.monotonic() < end:
+    while time.monotonic() < end and subject.figures["inputs"] < most:
         subject.check(mutate(rng, subject.seeds + known)[:LARGEST])
     subject.weigh()
     subject.report()
 
 
-def _guided(name: str, folder: Path, corpus: Path, seconds: float, seed: int) -> None:
+def _guided(name: str, folder: Path, corpus: Path, seconds: float, most: int, seed: int) -> None:
     """With atheris: its own mutations and ours in equal parts."""
     import atheris
 
@@ -195,6 +198,7 @@ def _guided(name: str, folder: Path, corpus: Path, seconds: float, seed: int) ->
     flags = ["-timeout=60", "-rss_limit_mb=0", f"-max_len={LARGEST}", "-verbosity=0"]
     flags += [
         f"-max_total_time={max(1, int(seconds))}",
+        f"-runs={most}",
         f"-seed={seed + 1}",
         f"-artifact_prefix={folder}/",
     ]
@@ -209,16 +213,22 @@ def _late(*_: Any) -> None:
 # -- over the targets -----------------------------------------------------------------------------
 
 
-def fuzz(name: str, seconds: float, seed: int, engine: str, corpus: Path) -> dict[str, float]:
-    """Run a target for so long, in as many processes as it takes. Returns the figures."""
+def fuzz(
+    name: str, seconds: float, most: int, seed: int, engine: str, corpus: Path
+) -> dict[str, float]:
+    """Run a target for so long, or so many inputs, in as many processes as it takes.
+
+    Returns the figures.
+    """
     total: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
     corpus.mkdir(parents=True, exist_ok=True)
     before, left = _used(), seconds
     place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    while left > min(1, seconds / 2):
+    while left > min(1, seconds / 2) and total["inputs"] < most:
         with tempfile.TemporaryDirectory(dir=place) as temporary:
             folder = Path(temporary)
-            words = [name, str(folder), str(corpus), str(left), str(seed), engine]
+            due = int(most - total["inputs"])
+            words = [name, str(folder), str(corpus), str(left), str(due), str(seed), engine]
             call = [sys.executable, __file__, "--work", *words]
             with (folder / "stderr").open("wb") as stderr:  # no pipe: libtiff writes a lot
                 child = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=stderr)
@@ -295,13 +305,14 @@ def run(names: Sequence[str], asked: argparse.Namespace, engine: str) -> int:
     found = 0
     for turn in range(asked.turns):
         due = [Tally(asked.corpus, name) for name in names]
-        due = [one for one in due if one.figures["inputs"] < (asked.inputs or float("inf"))]
+        due = [one for one in due if one.figures["inputs"] < (asked.inputs or UNLIMITED)]
         if not due:
             break
         print(HEAD, flush=True)
         for tally in due:
             seed = asked.seed + 1000 * turn
-            figures = fuzz(tally.name, asked.seconds, seed, engine, tally.corpus)
+            most = (asked.inputs or UNLIMITED) - int(tally.figures["inputs"])
+            figures = fuzz(tally.name, asked.seconds, most, seed, engine, tally.corpus)
             tally.add(figures)
             found += int(figures["findings"])
             print(tally.row, flush=True)
@@ -311,8 +322,8 @@ def run(names: Sequence[str], asked: argparse.Namespace, engine: str) -> int:
 def main() -> None:
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
     if sys.argv[1:2] == ["--work"]:
-        name, folder, corpus, seconds, seed, engine = sys.argv[2:]
-        work(name, Path(folder), Path(corpus), float(seconds), int(seed), engine)
+        name, folder, corpus, seconds, most, seed, engine = sys.argv[2:]
+        work(name, Path(folder), Path(corpus), float(seconds), int(most), int(seed), engine)
         return
     from targets import targets
 
@@ -321,7 +332,9 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", help="names of targets; none: all of them")
     parser.add_argument("--seconds", type=float, default=60, help="for each target in a turn")
     parser.add_argument("--turns", type=int, default=1, help="over the targets")
-    parser.add_argument("--inputs", type=int, help="leave out targets that have had so many")
+    parser.add_argument(
+        "--inputs", type=int, help="of a target in all runs; those that have had them are left out"
+    )
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder to continue")
     parser.add_argument("--seed", type=int, default=0, help="of the mutations")
     parser.add_argument("--engine", choices=("atheris", "mutate"), help="default: what there is")
