@@ -52,12 +52,13 @@ class SlowError(BaseException):
 class Subject:
     """One target in this process, and what it has found."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, most: int = UNLIMITED) -> None:
         from targets import targets
 
         from boneseg.errors import BonesegError
 
         self.name, self.folder, self.expected = name, folder, BonesegError
+        self.most = most  # inputs: libFuzzer ends the process after the last one
         self.target = targets()[name]
         made = folder / "seeds"
         made.mkdir(exist_ok=True)
@@ -90,7 +91,7 @@ class Subject:
         self.recent.append(data)
         if len(self.recent) == WEIGHED:
             self.weigh()
-        if time.monotonic() > self.reported + REPORTED:
+        if self.figures["inputs"] >= self.most or time.monotonic() > self.reported + REPORTED:
             self.report()
 
     def weigh(self) -> None:
@@ -185,7 +186,7 @@ def _guided(name: str, folder: Path, corpus: Path, seconds: float, most: int, se
     import atheris
 
     with atheris.instrument_imports(include=["boneseg"]):
-        subject = Subject(name, folder)
+        subject = Subject(name, folder, most)
     for number, content in enumerate(subject.seeds):
         (corpus / f"seed-{number}").write_bytes(content)
 
