@@ -162,6 +162,7 @@ def _read_card(path: Path) -> None:
     for width in (None, 5.0, 50.0):  # of bone, px
         bundle.further((400, 300), width)
     bundle.preparation((400, 300))
+    bundle.outline((400, 300))
 
 
 def _read_network(path: Path) -> None:

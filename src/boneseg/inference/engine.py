@@ -132,32 +132,39 @@ class Engine:
         Raises BonesegError if the network returns non-finite values.
         """
         pixels, aspect = (film.grey, film.aspect) if isinstance(film, Radiograph) else (film, 1.0)
-        card = self.bundle.card
         seen, outline, answer, thumbnail = self._over_grids(pixels, aspect)
         grid, place, _ = seen[0]
-        preparation = Preparation(*grid.shape)
-        calibrated = partial(
-            scaled,
-            temperature=card.temperature,
-            bias=self._bias(answer) if card.biases else 0.0,
-        )
         mean, at = averaged([(views.mean(axis=0), where) for _, where, views in seen])
-        if self._full_resolution and (large := magnified(preparation, place)) is not None:
-            close, finer = large.film(pixels, aspect)
-            tiles = tiled(
-                lambda tile: self._predicted(self._films(tile)).mean(axis=0), close, preparation
-            )
-            mean, at = merged(mean, at, tiles, finer), finer
+        if self._full_resolution:
+            mean, at = self._refined(mean, at, seen[0], pixels, aspect)
+        card = self.bundle.card
+        bias = self._bias(answer) if card.biases else 0.0
+        calibrated = partial(scaled, temperature=card.temperature, bias=bias)
         probability = calibrated(mean)
         if outline is not None:
             _, finer, views = outline
-            close = calibrated(views.mean(axis=0))
-            probability, at = along_outline((probability, at), (close, finer), card.threshold)
+            close = calibrated(views.mean(axis=0)), finer
+            probability, at = along_outline((probability, at), close, card.threshold)
         with self._resizing:
             mask = restored_mask(probability, at, card.threshold)
-        scores = partial(preparation.restore, probability, at)
+        scores = partial(Preparation(*grid.shape).restore, probability, at)
         naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
         return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
+
+    def _refined(
+        self, mean: Floats, at: Placement, first: _Seen, film: Grey | Floats, aspect: float
+    ) -> Seen:
+        """A probability with that of tiles at a higher resolution, if the film has one."""
+        grid, place, _ = first
+        preparation = Preparation(*grid.shape)
+        large = magnified(preparation, place)
+        if large is None:
+            return mean, at
+        close, finer = large.film(film, aspect)
+        tiles = tiled(
+            lambda tile: self._predicted(self._films(tile)).mean(axis=0), close, preparation
+        )
+        return merged(mean, at, tiles, finer), finer
 
     def _over_grids(
         self, film: Grey | Floats, aspect: float
