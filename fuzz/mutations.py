@@ -6,6 +6,7 @@ import json
 import random
 import struct
 import zlib
+from copy import deepcopy
 from typing import Any
 
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -45,13 +46,13 @@ def _document(rng: random.Random, document: Any) -> bytes:
                 if isinstance(one[key], dict | list):
                     stack.append(one[key])
         if not places:
-            document = rng.choice(VALUES)
+            document = deepcopy(rng.choice(VALUES))
             continue
         holder, key = rng.choice(places)
         other = rng.choice(places)
         action = rng.randrange(6)
         if action <= 2:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = deepcopy(rng.choice(VALUES))  # a later step can change it
         elif action == 3:
             del holder[key]
         elif action == 4:

@@ -130,3 +130,11 @@ def test_mutations_are_those_of_their_seed() -> None:
 
     assert some(1) == some(1) != some(2)
     assert len(set(some(1))) > 30
+
+
+def test_mutations_of_documents_do_not_depend_on_earlier_ones() -> None:
+    def some() -> list[bytes]:
+        rng = random.Random(0)
+        return [mutate(rng, [b'{"a": [1, {"b": "c"}], "d": null}']) for _ in range(500)]
+
+    assert some() == some()
