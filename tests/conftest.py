@@ -18,6 +18,7 @@ from hypothesis import Phase, settings
 
 from boneseg._util.scratch import Scratch, scratch
 from boneseg.bundle.card import NAMES_ONNX, NAMES_WEIGHTS
+from boneseg.inference.backends.openvino import openvino_package
 from boneseg.inference.engine import Engine
 from tests.support.made_once import made_once
 from tests.support.requirements import missing
@@ -71,6 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    openvino_package()  # whole: the command line leaves out what only makers of networks need
     if "torch" in sys.modules:
         from tests.support import exporter
 

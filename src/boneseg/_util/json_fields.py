@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import TypeVar, get_args, get_origin, get_type_hints
 
@@ -30,13 +31,19 @@ def from_json(kind: type[T], content: object) -> T:
     """
     if not isinstance(content, Mapping) or not is_dataclass(kind):
         raise ValueError("not a JSON object")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     known = [field.name for field in fields(kind) if field.name in content]
     values = {name: _value(hints[name], content[name]) for name in known}
     try:
         return kind(**values)
     except TypeError:
         raise ValueError("a field is missing") from None
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, object]:
+    """The types of the fields: annotations are strings, and evaluating them takes long."""
+    return get_type_hints(kind)
 
 
 def _value(hint: object, value: object) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -37,8 +38,7 @@ class OpenVino:
     def __init__(
         self, bundle: Bundle, at_once: int = 1, *, names: bool = False, threads: int = 0
     ) -> None:
-        openvino = openvino_package()
-        self._bundle, self._core = bundle, openvino.Core()
+        self._bundle, self._core = bundle, openvino_core()
         self._at_once, self._begun = at_once, False
         self._first, self._listing = Lock(), Lock()
         self._loading: dict[Shape, Lock] = {}
@@ -49,13 +49,12 @@ class OpenVino:
             self._settings["INFERENCE_NUM_THREADS"] = str(threads)
             # Each process would pin its threads to the first cores, and so all to the same ones.
             self._settings["ENABLE_CPU_PINNING"] = "NO"
-        release = str(openvino.__version__)
+        release = str(openvino_package().__version__)
         self._kept = CompiledNetworks.of(bundle.card.card_sha256, release)
         self._networks: dict[Shape, _Requests] = {}
         self._file = NAMES_ONNX if names else INT8 if INT8 in bundle.card.files else ONNX
-        types = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._machine = self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(types)
-        kind = "int8" if self._file == INT8 else "bf16" if "BF16" in types else "fp32"
+        self._machine = _machine()
+        kind = "int8" if self._file == INT8 else "bf16" if "BF16" in self._machine[1] else "fp32"
         self.name = f"OpenVINO {release.partition('-')[0]}, {kind}, CPU"
 
     def __call__(self, films: Floats) -> Floats:
@@ -194,7 +193,7 @@ def serve() -> NoReturn:
 
 def _read(file: Path, shape: Shape, settings: Mapping[str, str]) -> bytes:
     """The compiled network, after a run of what the parent process will import."""
-    core = openvino_package().Core()
+    core = openvino_core()
     data: bytes = compile_network(core, file, shape, settings).export_model().read()
     network = import_network(core, np.array(memoryview(data)), settings)
     network.create_infer_request().infer(np.zeros(shape, np.float32))
@@ -208,3 +207,18 @@ def openvino_package() -> ModuleType:
 
         package: ModuleType = openvino
         return package
+
+
+@cache
+def openvino_core() -> Core:
+    """The device plugins, which take milliseconds to load: one instance for all networks."""
+    core: Core = openvino_package().Core()
+    return core
+
+
+@cache
+def _machine() -> tuple[str, list[str]]:
+    """The name of the CPU and the number types that it computes with, which take 1 ms to ask."""
+    core = openvino_core()
+    types = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(types)
