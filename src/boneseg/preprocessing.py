@@ -7,17 +7,20 @@ in the bundle and is the only one used for inference with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
+Sums = TypeVar("Sums", np.float32, np.uint16, np.uint32)
 
 _BLOCK = 2**18  # pixels converted and averaged at once: they fit into a processor's cache
+_LARGE = 2**22  # pixels; a film of more is averaged in two steps
+_SECOND = 2  # the second step takes means of at least so many means by as many
 _CELLS = 8  # along the longer side of a film, for contrast normalisation
 _FLOOR = 0.4  # added to the local standard deviation: limits noise in empty regions
 _MOST = 2.0  # largest magnification of a film for a fitted grid
@@ -33,6 +36,9 @@ class Film(Protocol):
     def rows(self, part: slice) -> Floats:
         """Some rows, float32; not to be changed."""
 
+    def reduced(self, factor: int) -> Floats:
+        """The means of factor x factor pixels: see `means`."""
+
 
 @dataclass(frozen=True)
 class _Rows:
@@ -46,6 +52,9 @@ class _Rows:
 
     def rows(self, part: slice) -> Floats:
         return self.pixels[part]
+
+    def reduced(self, factor: int) -> Floats:
+        return means(self.rows, self.shape, factor, np.float32)
 
 
 @dataclass(frozen=True)
@@ -198,20 +207,41 @@ def resize(film: Film | Floats, size: tuple[int, int]) -> Floats:
 
 
 def resized(film: Film | Floats, sizes: Sequence[tuple[int, int]]) -> list[Floats]:
-    """As `resize` to each of these sizes, in one pass over the film."""
+    """As `resize` to each of these sizes, in one pass over the film.
+
+    A large film is first reduced to means of a few pixels, in half the time. Those that lie across
+    the boundary of two pixels are split between them as if they were even.
+    """
     rows = _Rows(film) if isinstance(film, np.ndarray) else film
-    heights = list(dict.fromkeys(height for height, _ in sizes if height < rows.shape[0]))
-    averaged = dict(zip(heights, _averaged(rows, heights), strict=True))
+    extent, factor = rows.shape, _first_factor(rows.shape, sizes)
+    if factor > 1:
+        rows = _Rows(rows.reduced(factor))
+    tall, wide = (side / factor for side in extent)
+    heights = list(dict.fromkeys(height for height, _ in sizes if height < tall))
+    averaged = dict(zip(heights, _averaged(rows, heights, tall), strict=True))
     return [
-        _to_width(averaged[height] if height in averaged else rows.rows(slice(None)), height, width)
+        _to_width(
+            averaged[height] if height in averaged else rows.rows(slice(None)), wide, height, width
+        )
         for height, width in sizes
     ]
 
 
-def _to_width(pixels: Floats, height: int, width: int) -> Floats:
-    """Resize a film that has been averaged over its height, if that shrinks, to (height, width)."""
-    if width < pixels.shape[1]:
-        pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), [width])[0].T
+def _first_factor(film: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> int:
+    """The pixels of a film in a row or column of a mean of the first step; 1 for no such step."""
+    if film[0] * film[1] <= _LARGE:
+        return 1
+    least = min(side // new for size in sizes for side, new in zip(film, size, strict=True))
+    return max(1, least // _SECOND)
+
+
+def _to_width(pixels: Floats, wide: float, height: int, width: int) -> Floats:
+    """Resize a film that has been averaged over its height, if that shrinks, to (height, width).
+
+    wide: as `tall` of `_averaged`.
+    """
+    if width < wide:
+        pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), [width], wide)[0].T
     if pixels.shape == (height, width):
         return np.array(pixels, np.float32, order="C")
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
@@ -221,21 +251,40 @@ def _to_width(pixels: Floats, height: int, width: int) -> Floats:
     return np.array(image, dtype=np.float32)
 
 
-def reduced(film: Film, factor: int) -> Floats:
-    """The means of factor x factor pixels, float32; rest rows and columns are left out.
+def means(
+    rows: Callable[[slice], NDArray[np.generic]],
+    film: tuple[int, int],
+    factor: int,
+    kind: type[Sums],
+) -> Floats:
+    """The means of factor x factor pixels, float32; at the bottom and on the right, of the rest.
 
-    Much quicker than `resize` where the result is large: for pictures to look at.
+    Much quicker than `resize` where the result is large. rows: some rows of the film, which has
+    (height, width). kind: a type that holds the sum of factor x factor pixels.
     """
-    height, width = (side // factor for side in film.shape)
-    small = np.empty((height, width), np.float32)
-    step = max(1, _BLOCK // (factor * film.shape[1]))
-    for start in range(0, height, step):
-        end = min(start + step, height)
-        block = film.rows(slice(start * factor, end * factor))[:, : width * factor]
-        lines = sum((block[k::factor] for k in range(1, factor)), block[::factor])
-        sums = sum((lines[:, k::factor] for k in range(1, factor)), lines[:, ::factor])
-        np.divide(sums, factor**2, out=small[start:end])
+    (height, width), (whole, across) = film, (side // factor for side in film)
+    small = np.empty((-(-height // factor), -(-width // factor)), np.float32)
+    step = max(1, _BLOCK // (factor * width))
+    for start in range(0, whole, step):
+        end = min(start + step, whole)
+        lines = _sums(rows(slice(start * factor, end * factor)), factor, kind)
+        sums = _sums(lines[:, : across * factor].T, factor, kind).T
+        np.divide(sums, np.float32(factor**2), out=small[start:end, :across])
+        if across * factor < width:
+            small[start:end, across] = lines[:, across * factor :].mean(axis=1) / factor
+    if whole * factor < height:
+        rest = rows(slice(whole * factor, height)).mean(axis=0)
+        starts = np.arange(0, width, factor)
+        small[whole] = np.add.reduceat(rest, starts) / np.diff(starts, append=width)
     return small
+
+
+def _sums(lines: NDArray[np.generic], factor: int, kind: type[Sums]) -> NDArray[Sums]:
+    """The sum of each `factor` lines."""
+    total = lines[::factor].astype(kind)
+    for first in range(1, factor):
+        np.add(total, lines[first::factor], out=total)
+    return total
 
 
 def cubic_weights(old: int, new: int) -> tuple[NDArray[np.intp], Floats]:
@@ -253,14 +302,15 @@ def cubic_weights(old: int, new: int) -> tuple[NDArray[np.intp], Floats]:
     return taps, (weights / weights.sum(axis=0)).astype(np.float32)
 
 
-def _averaged(film: Film, heights: Sequence[int]) -> list[Floats]:
+def _averaged(film: Film, heights: Sequence[int], tall: float) -> list[Floats]:
     """Average over equal parts of the height; a row across a boundary is split by its overlap.
 
-    heights: each fewer rows than the film has. (Pillow's box filter counts a split row as whole: an
+    heights: each fewer rows than the film has. tall: the film's height in rows, of which the last
+    can be a part. (Pillow's box filter counts a split row as whole: an
     outline moves by up to half a pixel.)
     """
     count, width = film.shape
-    averages = [_Average(count, width, rows) for rows in heights]
+    averages = [_Average(tall, width, rows) for rows in heights]
     step = max(1, _BLOCK // width)
     for start in range(0, count if averages else 0, step):
         block = film.rows(slice(start, min(start + step, count)))
@@ -276,16 +326,16 @@ class _Average:
     masks.
     """
 
-    def __init__(self, count: int, width: int, rows: int) -> None:
-        edges = np.arange(rows + 1) * count / rows
+    def __init__(self, tall: float, width: int, rows: int) -> None:
+        edges = np.arange(rows + 1) * tall / rows
         self._first = np.floor(edges[:-1]).astype(np.intp)  # row of each part
-        self._last = np.minimum(np.ceil(edges[1:]), count).astype(np.intp) - 1
+        self._last = np.minimum(np.ceil(edges[1:]), math.ceil(tall)).astype(np.intp) - 1
         self._head = (self._first + 1 - edges[:-1]).astype(np.float32)  # weight of the first row
         self._tail = (edges[1:] - self._last).astype(np.float32)
         self._most = int((self._last - self._first).max())  # rows of a part, but the last
         self._weights = np.ones(self._most + 1, np.float32)
         self._sums = np.zeros((rows, width), np.float32)
-        self._part, self._rows = 0, np.float32(count / rows)
+        self._part, self._rows = 0, np.float32(tall / rows)
 
     @property
     def total(self) -> Floats:

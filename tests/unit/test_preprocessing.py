@@ -15,11 +15,11 @@ from boneseg.evaluation.scores import score
 from boneseg.preprocessing import (
     Preparation,
     Stretched,
+    _first_factor,
     cubic_weights,
     fitted,
     in_squares,
     locally_normalised,
-    reduced,
     resize,
     resized,
     standardised,
@@ -86,6 +86,32 @@ def test_a_film_that_shrinks_is_averaged_over_its_area(
     assert np.allclose(resize(film, (rows, columns)), expected, atol=1e-5)
 
 
+@given(height=st.integers(9, 90), width=st.integers(9, 90), rows=st.integers(1, 9), factor=few)
+def test_a_large_film_is_averaged_in_two_steps(
+    height: int, width: int, rows: int, factor: int
+) -> None:
+    """As if the film were of squares, each even: those at its edges are cut."""
+    film = np.random.default_rng(0).random((height, width), np.float32)
+    columns = max(1, rows * width // height)
+    factor = 1 + factor % (min(height // rows, width // columns) // 2 or 1)
+    with (
+        patch("boneseg.preprocessing._LARGE", 0),
+        patch("boneseg.preprocessing._first_factor") as f,
+    ):
+        f.return_value = factor
+        found = resize(film, (rows, columns))
+    squares = np.repeat(np.repeat(Grey(film).reduced(factor), factor, axis=0), factor, axis=1)
+    expected = resize(squares[:height, :width], (rows, columns))
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_only_a_large_film_that_shrinks_enough_has_two_steps() -> None:
+    large = (4000, 3000)
+    assert _first_factor(large, [(96, 96), (576, 448)]) == 3
+    assert _first_factor(large, [(96, 96), (2000, 1500)]) == 1
+    assert _first_factor((2048, 2048), [(96, 96)]) == 1
+
+
 @given(height=st.integers(2, 60), width=few, block=st.integers(1, 400), data=st.data())
 def test_rows_are_summed_in_their_order(
     height: int, width: int, block: int, data: st.DataObject
@@ -119,7 +145,7 @@ def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) 
 @given(height=few, width=few, factor=st.integers(1, 7))
 def test_a_film_is_reduced_to_the_means_of_squares(height: int, width: int, factor: int) -> None:
     pixels = np.random.default_rng(0).random((height * factor + 1, width * factor), np.float32)
-    small = reduced(Grey(pixels), factor)
+    small = Grey(pixels).reduced(factor)
     assert np.allclose(small[:height], resize(pixels[:-1], (height, width)), atol=1e-5)
 
 
@@ -249,5 +275,7 @@ def test_a_film_of_several_blocks_is_reduced_as_one() -> None:
     film = np.random.default_rng(0).random((60, 40), np.float32)
     grey = Grey(film)
     with patch("boneseg.preprocessing._BLOCK", 500):  # of 12 rows
-        found = reduced(grey, 3)
-    np.testing.assert_allclose(found, film[:60, :39].reshape(20, 3, 13, 3).mean((1, 3)), rtol=1e-5)
+        found = grey.reduced(3)
+    means = film[:, :39].reshape(20, 3, 13, 3).mean((1, 3))
+    np.testing.assert_allclose(found[:, :13], means, rtol=1e-5)
+    np.testing.assert_allclose(found[:, 13], film[:, 39].reshape(20, 3).mean(1), rtol=1e-5)

@@ -13,14 +13,16 @@ averages of a curve are not the curve of averages.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.preprocessing import Floats
+from boneseg.preprocessing import Floats, means
 
 _BLOCK = 2**18  # values that stay in a processor's cache
+_STRAIGHT = 1e-6  # of the grey scale: a few times the rounding of float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +31,14 @@ class Grey:
 
     stored: float32 H x W, the grey values themselves; or integers of 8 or 16 bits. table:
     float32, the grey value of each stored value, read as unsigned: 2^8 or 2^16. hidden: bool H x W,
-    pixels that are black; None if there is none.
+    pixels that are black; None if there is none. span: the lowest and the highest stored value, if
+    there is a table.
     """
 
     stored: NDArray[np.generic]
     table: Floats | None = None
     hidden: NDArray[np.bool_] | None = None
+    span: tuple[int, int] = (0, 0)
 
     @classmethod
     def of_levels(
@@ -47,7 +51,7 @@ class Grey:
         """The grey value of each of `levels_of(stored)`."""
         table = np.zeros(1 << 8 * stored.dtype.itemsize, np.float32)
         table[_unsigned(levels)] = grey
-        return cls(stored, table, hidden)
+        return cls(stored, table, hidden, (int(levels[0]), int(levels[-1])))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,6 +69,34 @@ class Grey:
         if self.hidden is not None:
             grey[self.hidden[part]] = 0
         return grey
+
+    def reduced(self, factor: int) -> Floats:
+        """The means of factor x factor pixels, float32: see `preprocessing.means`.
+
+        Where grey values rise in a straight line with the stored ones, these are averaged, in a
+        third of the time.
+        """
+        line, largest = self._line(), factor**2 * self.span[1]
+        if line is None or largest >= 2**32:
+            return means(self.rows, self.shape, factor, np.float32)
+        given = partial(means, lambda part: _unsigned(self.stored[part]), self.shape, factor)
+        small = given(np.uint16) if largest < 2**16 else given(np.uint32)
+        small *= line[1]
+        small += line[0]
+        return small
+
+    def _line(self) -> tuple[np.float32, np.float32] | None:
+        """The grey value of 0, and how it rises from each stored value to the next.
+
+        None if it does not rise in a straight line, or pixels are hidden.
+        """
+        low, high = self.span
+        if self.table is None or self.hidden is not None or not 0 <= low < high:
+            return None
+        grey, levels = self.table[low : high + 1], np.arange(low, high + 1, dtype=np.float32)
+        rise = (grey[-1] - grey[0]) / np.float32(high - low)
+        zero = grey[0] - rise * np.float32(low)
+        return (zero, rise) if np.abs(zero + rise * levels - grey).max() <= _STRAIGHT else None
 
     def pixels(self) -> Floats:
         """All rows, float32 H x W."""

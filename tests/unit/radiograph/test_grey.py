@@ -43,6 +43,34 @@ def test_they_are_the_curve_of_each_stored_value(curve, stored: NDArray[np.integ
     assert np.allclose(resize(grey, (50, 11)), resize(expected, (50, 11)), atol=1e-5)
 
 
+@pytest.mark.parametrize("curve", [line, bent])
+@given(stored=stored_values, factor=st.integers(1, 50))
+def test_means_are_those_of_grey_values(curve, stored: NDArray[np.integer], factor: int) -> None:
+    grey = Grey.of_levels(stored, levels_of(stored), curve(levels_of(stored)))
+    for one in (grey, grey.inverted()):
+        expected = Grey(one.pixels()).reduced(factor)
+        assert np.allclose(one.reduced(factor), expected, atol=1e-5)
+
+
+@given(seed=st.integers(0, 99), top=st.sampled_from((255, 4095, 65535)), factor=st.integers(1, 12))
+def test_hidden_pixels_stay_black_in_means(seed: int, top: int, factor: int) -> None:
+    stored = np.random.default_rng(seed).integers(0, top + 1, SIZE).astype(np.uint16)
+    hidden = np.random.default_rng(seed).random(SIZE) < 0.3
+    grey = Grey.of_levels(stored, levels_of(stored), line(levels_of(stored)), hidden)
+    expected = Grey(np.where(hidden, 0, line(stored))).reduced(factor)
+    assert np.allclose(grey.reduced(factor), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("top", [2**12, 2**14, 2**16])
+def test_no_sum_of_integers_overflows(top: int) -> None:
+    """Of a film that is white, at the factors at which the type of sums changes."""
+    stored = np.full((120, 300), top - 1, np.uint16)
+    stored[0, 0] = 0
+    grey = Grey.of_levels(stored, levels_of(stored), levels_of(stored) / np.float32(top - 1))
+    for factor in (1, 2, 3, 4, 5, 60, 120, 250, 300):
+        assert np.allclose(grey.reduced(factor)[:, -1], 1, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])
 def test_hidden_pixels_are_black_inverted_or_not(kind: type) -> None:
     stored = np.ones(SIZE, kind)

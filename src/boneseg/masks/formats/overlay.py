@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from boneseg._util.drawing.overlay import named_picture, picture
 from boneseg.masks.formats.png import save_png
 from boneseg.masks.segmentation import BONE, Segmentation
-from boneseg.preprocessing import reduced
 
 _UNNAMED = (200, 200, 200)  # bone without a name, beside the colours of the others
 
@@ -24,11 +23,12 @@ def write(path: Path, segmentation: Segmentation) -> None:
     grey, mask, side = segmentation.film.grey, segmentation.mask, segmentation.overlay_side
     factor = 1 if side is None else math.ceil(max(grey.shape) / side)
     factor = min(factor, *grey.shape)
-    pixels = grey.pixels() if factor == 1 else reduced(grey, factor)
+    height, width = (side // factor for side in grey.shape)
+    pixels = grey.pixels() if factor == 1 else grey.reduced(factor)[:height, :width]
 
     def small(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         centres = mask[factor // 2 :: factor, factor // 2 :: factor]
-        return centres[: pixels.shape[0], : pixels.shape[1]]
+        return centres[:height, :width]
 
     if segmentation.bones is None:
         save_png(path, picture(pixels, small(mask)))

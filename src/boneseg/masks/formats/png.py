@@ -141,7 +141,8 @@ def encoded_mask(mask: NDArray[np.bool_]) -> bytes:
     comparison with 127 finds no bone.
     """
     height, width = mask.shape
-    rows = np.zeros((height, 1 + width), np.uint8)  # each begins with its filter: none
+    rows = np.empty((height, 1 + width), np.uint8)
+    rows[:, 0] = 0  # each begins with its filter: none
     np.multiply(mask, np.uint8(255), out=rows[:, 1:])
     return _png((height, width), "L", _packed_runs(rows))
 

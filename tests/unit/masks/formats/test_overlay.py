@@ -14,7 +14,7 @@ from boneseg.errors import OutputError
 from boneseg.masks.formats.overlay import write
 from boneseg.masks.segmentation import OVERLAY_SIDE
 from boneseg.masks.terminology import colour_of
-from boneseg.preprocessing import reduced, resize
+from boneseg.preprocessing import resize
 from tests.support.readings import MASK, picture, reading
 
 
@@ -67,9 +67,9 @@ def test_it_is_reduced_by_the_smallest_whole_factor(
 ) -> None:
     one = reading(picture(tmp_path / "knee.png"), MASK)
     write(tmp_path / "overlay.png", replace(one, overlay_side=side))
-    pixels = one.film.pixels if factor == 1 else reduced(one.film.grey, factor)
-    small = MASK[factor // 2 :: factor, factor // 2 :: factor]
-    small = small[: pixels.shape[0], : pixels.shape[1]]
+    height, width = 60 // factor, 80 // factor
+    pixels = one.film.pixels if factor == 1 else one.film.grey.reduced(factor)[:height, :width]
+    small = MASK[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
     with Image.open(tmp_path / "overlay.png") as image:
-        assert image.size == (80 // factor, 60 // factor)
+        assert image.size == (width, height)
         assert np.array_equal(image.convert("RGB"), overlay(pixels, small))
