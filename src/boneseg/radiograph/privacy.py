@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,13 @@ _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae"
 _PAIRS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
-def public_path(path: Path, *, keep_names: bool = False) -> Path:
+def public_path(path: Path, *, keep_names: bool = False, header: Dataset | None = None) -> Path:
     """The path of a film in outputs and messages, or a hash if the path identifies the patient.
 
-    Never raises: an unreadable file keeps its name.
+    header: that of a DICOM film, if it has been read. Never raises: an unreadable file keeps its
+    name.
     """
-    return path if keep_names else _alias(path, str(path)) or path
+    return path if keep_names else _alias(path, str(path), header) or path
 
 
 def public_name(path: Path) -> str:
@@ -54,26 +56,26 @@ def public_name(path: Path) -> str:
     return alias.name if alias else path.name
 
 
-def _alias(film: Path, text: str) -> Path | None:
+def _alias(film: Path, text: str, header: Dataset | None = None) -> Path | None:
     """The replacement name if the text identifies the patient, else None."""
     with suppress(OSError):
-        if is_dicom(film) and gives_away(text, film):
+        if (header is not None or is_dicom(film)) and gives_away(text, film, header):
             with film.open("rb") as file:
                 return Path(f"film-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}.dcm")
     return None
 
 
-def gives_away(text: str, film: Path) -> bool:
+def gives_away(text: str, film: Path, header: Dataset | None = None) -> bool:
     """Whether a text contains patient identifiers from the header of a DICOM film.
 
     Case, accents and separators are ignored; birth dates are matched in all common orders of
-    year, month and day.
+    year, month and day. header: the film's, if it has been read.
     """
     words = _words(text)
     joined = "".join(words)
     return any(
         identifier in joined if _is_long(identifier) else identifier in words
-        for identifier in _identifiers(film)
+        for identifier in _identifiers(film, header)
     )
 
 
@@ -92,23 +94,25 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+|\d+", bare.casefold().translate(_LETTERS))
 
 
-def _identifiers(film: Path) -> set[str]:
+def _identifiers(film: Path, header: Dataset | None) -> set[str]:
     from boneseg.radiograph.dicom.file import read_file
 
     found: set[str] = set()
     with quiet(), suppress(Exception):  # a header may be damaged anywhere
-        found.update(_found_in(read_file(film, pixels=False)))
+        found.update(_found_in(read_file(film, pixels=False) if header is None else header))
     return found
 
 
 def _found_in(dataset: Dataset) -> Iterator[str]:
     """The identifiers as they may appear in a name: lower-case letters and digits."""
-    from pydicom.datadict import keyword_for_tag
     from pydicom.dataset import Dataset
 
     for tag in list(dataset.keys()):
-        vr, values = _values(dataset, tag)
-        keyword = keyword_for_tag(tag)
+        known, keyword = _defined(int(tag))
+        told = known in ("", "PN", "SQ") or keyword in _DATES | _NUMBERS
+        if not told and dataset.get_item(tag).VR != "SQ":
+            continue
+        vr, values = _values(dataset, tag, known)
         for value in values:
             if isinstance(value, Dataset):  # an item of a sequence
                 yield from _found_in(value)
@@ -121,11 +125,19 @@ def _found_in(dataset: Dataset) -> Iterator[str]:
                 yield from {number, number.lstrip("0")} - {""}
 
 
-def _values(dataset: Dataset, tag: int) -> tuple[str, list[object]]:
-    """The VR and the values of an element, decoded as far as possible if its VR is wrong."""
-    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+@lru_cache(maxsize=4096)  # elements that a file can be full of; a film has some hundred
+def _defined(tag: int) -> tuple[str, str]:
+    """The VR and the keyword of an element in the dictionary of the standard; "" where unknown."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 
-    vr = dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else "", keyword_for_tag(tag)
+
+
+def _values(dataset: Dataset, tag: int, vr: str) -> tuple[str, list[object]]:
+    """The VR and the values of an element, decoded as far as possible if its VR is wrong.
+
+    vr: that of the dictionary.
+    """
     with suppress(Exception):
         element = dataset[tag]
         vr = vr or element.VR

@@ -83,8 +83,8 @@ def _read(path: Path, *, invert: bool, frame: int | None, keep_names: bool) -> R
     if is_dicom(path):
         from boneseg.radiograph.dicom.read import read_dicom
 
-        name = public_path(path, keep_names=keep_names)
         with quiet():
+            name = path if keep_names else None
             return read_dicom(path, name, invert=invert, frame=frame)
     with quiet():
         grey = read_picture(path, frame)

@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.datadict import tag_for_keyword
@@ -249,6 +251,23 @@ def test_a_film_too_large_for_the_memory_is_not_identified(tmp_path, monkeypatch
     monkeypatch.setattr("boneseg.radiograph.dicom.read.read_dicom", full)
     with pytest.raises(RadiographError, match=r"film-.* not enough memory"):
         read_radiograph(film)
+
+
+def test_the_header_of_a_film_is_read_once(tmp_path: Path) -> None:
+    film = tmp_path / "ZQ00X.dcm"
+    films.marked(film)
+    with patch("pydicom.dcmread", wraps=pydicom.dcmread) as read:
+        assert read_radiograph(film).pixels.any()
+        assert read.call_count == 1
+        with pytest.raises(RadiographError, match=r"^film-[0-9a-f]{12}\.dcm: has no frame 2"):
+            read_radiograph(film, frame=2)
+
+
+@pytest.mark.parametrize("keyword", ["StudyDescription", "RequestAttributesSequence"])
+def test_a_name_in_a_sequence_is_found_whatever_its_element_is_for(keyword: str) -> None:
+    inside = Dataset()
+    inside.PatientName = "Doe^Jane"
+    assert "janedoe" in identifiers(keyword, "SQ", [inside])
 
 
 @pytest.mark.parametrize("vr", [b"ZZ", b"LO", b"ST", b"UN", b"OB"])

@@ -31,6 +31,7 @@ from boneseg.radiograph.dicom.header import (
 )
 from boneseg.radiograph.dicom.pixels import decode
 from boneseg.radiograph.film import Radiograph, check_size, pick_frame
+from boneseg.radiograph.privacy import public_path
 
 # Projection modalities, and OT, used for secondary captures (C.7.3.1.1.1).
 PROJECTIONS = ("CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT")
@@ -83,14 +84,16 @@ _ASPECTS = (1 / 8, 8)  # of pixels; the plausible range
 
 
 def read_dicom(
-    source: Path, path: Path, *, invert: bool = False, frame: int | None = None
+    source: Path, name: Path | None = None, *, invert: bool = False, frame: int | None = None
 ) -> Radiograph:
     """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
 
-    `path` is the name of the file in messages. Raises RadiographError if the file is damaged, of
-    another kind, or has no image, and OutputError if the system cannot start a decoder for it.
+    `name` is that of the file in messages; None: its path, unless that identifies the patient.
+    Raises RadiographError if the file is damaged, of another kind, or has no image, and OutputError
+    if the system cannot start a decoder for it.
     """
-    dataset = _parse(source, path)
+    dataset = _parse(source, name)
+    path = name or public_path(source, header=dataset)
     try:
         _refuse_other_kinds(dataset, path)
         normalise(dataset, path)
@@ -112,7 +115,8 @@ def read_dicom(
     return Radiograph.stored(grey, spacing, kind, source, aspect, index + 1)
 
 
-def _parse(source: Path, path: Path) -> FileDataset:
+def _parse(source: Path, name: Path | None) -> FileDataset:
+    problem = "is damaged, or is not a DICOM file; export it again"
     try:
         dataset = read_file(source)
         if not text_of(dataset.file_meta, "TransferSyntaxUID"):
@@ -125,10 +129,10 @@ def _parse(source: Path, path: Path) -> FileDataset:
     except (MemoryError, OSError):
         raise
     except InflationError as error:
-        raise RadiographError(f"{path}: {error}; export it again without deflate") from None
+        problem = f"{error}; export it again without deflate"
     except Exception:  # pydicom's message could quote the file
         pass
-    raise RadiographError(f"{path}: is damaged, or is not a DICOM file; export it again")
+    raise RadiographError(f"{name or public_path(source)}: {problem}")
 
 
 def _refuse_other_kinds(dataset: Dataset, path: Path) -> None:
