@@ -2,28 +2,53 @@
 
 Starts `boneseg serve` on two sample films, and lets schemathesis (`pip install 'boneseg[fuzz]'`)
 make requests from /api/openapi.json, valid ones and others. A finding is an answer of 500 or more
-(except 503, busy, and 507, no space), an answer that is late, or a traceback in the server's log.
+(except 503, busy, and 507, no space), an answer that is late, a traceback in the server's log, or a
+server above MEMORY. Each turn has a new server and other requests; the figures of all runs are kept
+under fuzz/corpus, as those of `run.py`: `read` are requests that were answered, `refused` those
+that were told why not.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 
-from benchmarks.serving.hostile_load import serving  # noqa: E402
+import httpx  # noqa: E402
+from run import CORPUS, HEAD, MEMORY, UNLIMITED, Tally, used  # noqa: E402
+
+from benchmarks.serving.hostile_load import MIB, memory, serving  # noqa: E402
 
 DESCRIPTION = "openapi.json"
 LATE = 60  # seconds
+EXAMPLES = 500  # requests to each operation in a turn
 HOOKS = """
+import atexit, json, pathlib, zlib
 import schemathesis
+
+films = json.loads(pathlib.Path("films.json").read_text())
+counts = {"read": 0, "refused": 0}
+atexit.register(lambda: pathlib.Path("counts.json").write_text(json.dumps(counts)))
+
+@schemathesis.hook
+def map_path_parameters(context, path_parameters):
+    # two thirds of the requests for a film are for one that there is, and that stays
+    if path_parameters and "film" in path_parameters and context.operation.method != "delete":
+        number = zlib.crc32(repr(path_parameters["film"]).encode())
+        if number % 3:
+            path_parameters["film"] = films[number % len(films)]
+    return path_parameters
 
 @schemathesis.hook
 def after_call(context, case, response):
+    counts["read" if response.status_code < 400 else "refused"] += 1
     if response.status_code in (503, 507):
         response.status_code = 429  # busy or full: not a fault of the server
 """
@@ -31,22 +56,67 @@ def after_call(context, case, response):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fuzz the API of the light box.")
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, default=60, help="of a turn at most")
+    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--inputs", type=int, default=UNLIMITED, help="requests in all runs")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder to continue")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "data") as (address, _):
-        (Path(folder) / "hooks.py").write_text(HOOKS)
-        (Path(folder) / "schemathesis.toml").write_text('hooks = "hooks"\n')
-        call = [sys.executable, "-m", "schemathesis.cli", "run", address + DESCRIPTION]
-        call += ["--checks", "not_a_server_error", "--continue-on-failure"]
-        call += ["--max-response-time", str(LATE), "--request-timeout", str(LATE)]
-        call += ["--phases", "examples,coverage,fuzzing", "--warnings", "off"]
-        call += ["--max-time", str(asked.seconds), "--seed", str(asked.seed)]
-        status = subprocess.run(call, cwd=folder, check=False).returncode
-        log = (Path(folder) / "data" / "log.txt").read_text()
-    found = [line for line in log.splitlines() if "Traceback" in line or "unexpected error" in line]
-    print(f"{len(found)} errors in the server's log", *found[:10], sep="\n  ")
-    sys.exit(bool(status or found))
+    tally, found = Tally(asked.corpus, "api"), 0
+    print(HEAD, flush=True)
+    for turn in range(asked.turns):
+        if tally.figures["inputs"] >= asked.inputs:
+            break
+        figures = fuzz(asked.seconds, asked.seed + turn, first=turn == 0)
+        tally.add(figures)
+        found += int(figures["findings"])
+        print(tally.row, flush=True)
+    sys.exit(found > 0)
+
+
+def fuzz(seconds: int, seed: int, *, first: bool) -> dict[str, float]:
+    """Make requests for so long at most. Returns the figures; prints what was found.
+
+    first: whether to make those requests, too, that are the same with every seed.
+    """
+    before, began = used(), time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "hooks.py").write_text(HOOKS)
+        (folder / "schemathesis.toml").write_text('hooks = "hooks"\n')
+        with serving(folder / "data") as (address, _):
+            listed = httpx.get(f"{address}api/films").json()
+            (folder / "films.json").write_text(json.dumps([film["id"] for film in listed["films"]]))
+            call = [sys.executable, "-m", "schemathesis.cli", "run", address + DESCRIPTION]
+            call += ["--checks", "not_a_server_error", "--continue-on-failure", "--no-color"]
+            call += ["--max-response-time", str(LATE), "--request-timeout", str(LATE)]
+            call += ["--phases", "examples,coverage,fuzzing" if first else "fuzzing"]
+            call += ["--max-examples", str(EXAMPLES), "--warnings", "off", "--seed", str(seed)]
+            call += ["--max-time", str(seconds)]
+            done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+            server, workers = memory(address)
+        log = (folder / "data" / "log.txt").read_text()
+        counts = json.loads((folder / "counts.json").read_text())
+    faults = [
+        line for line in log.splitlines() if "Traceback" in line or "unexpected error" in line
+    ]
+    if (server + workers) * MIB > MEMORY:
+        faults.append(f"{server} MiB of the server and {workers} MiB of its workers are resident")
+    if done.returncode:
+        faults.append(done.stdout[-4000:] + done.stderr[-1000:])
+    print(*faults[:10], sep="\n", end="\n" if faults else "")
+    told = re.search(r"([\d,]+) generated", done.stdout)
+    print(
+        f"{told[1] if told else 'no'} requests in {time.monotonic() - began:.0f} s; "
+        f"{server} and {workers} MiB",
+        file=sys.stderr,
+    )
+    return {
+        "inputs": counts["read"] + counts["refused"],
+        **counts,
+        "findings": len(faults),
+        "seconds": used() - before,
+    }
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def fuzz(
     """
     total: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
     corpus.mkdir(parents=True, exist_ok=True)
-    before, left = _used(), seconds
+    before, left = used(), seconds
     place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     while left > min(1, seconds / 2) and total["inputs"] < most:
         with tempfile.TemporaryDirectory(dir=place) as temporary:
@@ -249,11 +249,11 @@ def fuzz(
                     total[word] += count
         left -= time.monotonic() - (began or 0)
         seed += 1
-    total["seconds"] = _used() - before
+    total["seconds"] = used() - before
     return total
 
 
-def _used() -> float:
+def used() -> float:
     """Seconds of a processor that finished child processes took."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
