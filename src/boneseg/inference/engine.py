@@ -162,7 +162,9 @@ class Engine:
             return mean, at
         close, finer = large.film(film, aspect)
         tiles = tiled(
-            lambda tile: self._predicted(self._films(tile)).mean(axis=0), close, preparation
+            lambda tile: self._predicted(self._films(tile, self._views)).mean(axis=0),
+            close,
+            preparation,
         )
         return merged(mean, at, tiles, finer), finer
 
@@ -282,12 +284,9 @@ class Engine:
 
         return self.bundle.card.biases.get(likely_part(answer()), 0.0)
 
-    def _films(self, grid: Floats, views: int = 0) -> Floats:
-        """The network's input, views x 1 x height x width: a film, and its mirror image.
-
-        views: 1 for the film alone, 0 for as many as the model has.
-        """
-        if (views or self._views) == 1:
+    def _films(self, grid: Floats, views: int) -> Floats:
+        """The network's input, views x 1 x height x width: a film, and of 2 its mirror image."""
+        if views == 1:
             return np.ascontiguousarray(grid[None, None])
         second = locally_normalised(grid) if self.bundle.card.levels else grid
         return np.stack([grid, second[:, ::-1]])[:, None]
