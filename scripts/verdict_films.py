@@ -105,7 +105,7 @@ def _predicted(engine: Engine, film: Radiograph) -> dict[str, NDArray[np.generic
     shape = (film.pixels.shape[0], film.pixels.shape[1])
     preparation = engine.bundle.preparation(in_squares(shape, film.aspect))
     grid, place = preparation.film(film.pixels, film.aspect)
-    views = scaled(engine._predicted(engine._films(grid)), card.temperature)
+    views = scaled(engine._predicted(engine._films(grid, 2 if card.flips else 1)), card.temperature)
     seen = predictions(grid, place, views, card.threshold)
     maps = {"probability": _bytes(seen.probability), "mask": _bytes(seen.mask)}
     if seen.difference is not None:

@@ -63,8 +63,8 @@ def test_the_second_view_is_the_mirrored_film_with_normalised_contrast(
     one = engine(flips=False)
     preparation = bundle.preparation((film.pixels.shape[0], film.pixels.shape[1]))
     grid, place = preparation.film(film.pixels)
-    second = one._predicted(one._films(locally_normalised(grid)[:, ::-1]))[0, :, ::-1]
-    mean = (one._predicted(one._films(grid))[0] + second) / 2
+    second = one._predicted(one._films(locally_normalised(grid)[:, ::-1], 1))[0, :, ::-1]
+    mean = (one._predicted(one._films(grid, 1))[0] + second) / 2
     off = np.abs(both - preparation.restore(mean, place)).mean()
     plain = engine(flips=True, levels=False).probability(film)
     assert off < 0.2 * np.abs(both - plain).mean()
