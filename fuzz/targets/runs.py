@@ -115,9 +115,25 @@ def _search(folder: Path) -> list[bytes]:
     return [(out / "tune.db").read_bytes()]
 
 
+@cache
+def _read_migrations_once() -> None:
+    """Optuna reads those of its own tables anew for each database, for most of the time."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    make, made = _VersionManager._create_alembic_script, []
+
+    def script(manager: _VersionManager) -> object:
+        if not made:
+            made.append(make(manager))
+        return made[0]
+
+    _VersionManager._create_alembic_script = script
+
+
 def _read_search(path: Path) -> None:
     from boneseg.experiments.tune_storage import _plan_of, place_of, storage_errors
 
+    _read_migrations_once()
     place = place_of(path.parent, None, True)
     with storage_errors(place):
         _plan_of(place.study(), place)
