@@ -187,6 +187,30 @@ def test_a_model_reads_no_weights_outside_its_folder(
     one_line(error, model)
 
 
+_SHAPE = "dim { size: -1 } dim { size: 1 } dim { size: -1 } dim { size: -1 }"
+TENSORFLOW = f"""
+node {{ name: "film" op: "Placeholder" attr {{ key: "dtype" value {{ type: DT_FLOAT }} }}
+  attr {{ key: "shape" value {{ shape {{ {_SHAPE} }} }} }} }}
+node {{ name: "probability" op: "Sigmoid" input: "film"
+  attr {{ key: "T" value {{ type: DT_FLOAT }} }} }}
+"""
+
+
+def test_a_network_of_another_format_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO reads TensorFlow's and others, whatever the name of the file."""
+    from boneseg.inference.engine import Engine
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = shutil.copytree(bundled(), tmp_path / "model")
+    (model / ONNX).write_text(TENSORFLOW)
+    sign(model, load_bundle(bundled()).card)
+    with pytest.raises(BonesegError, match=ONNX) as error:
+        Engine(load_bundle(model), backend="openvino").find(np.zeros((64, 64), np.float32))
+    one_line(error, model)
+
+
 def test_a_poisoned_checkpoint_is_refused(tmp_path: Path, ran: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(poisoned("pt", ran))

@@ -27,7 +27,7 @@ from boneseg.bundle.card import INT8, ONNX
 from boneseg.bundle.store import Bundle, sign
 from boneseg.dataset.load import Film
 from boneseg.evaluation.evaluate import evaluate_predictions
-from boneseg.inference.backends.openvino import openvino_package
+from boneseg.inference.backends.openvino import openvino_package, read_network
 from boneseg.inference.engine import Engine
 from boneseg.preprocessing import Floats
 
@@ -67,7 +67,7 @@ def write_int8(folder: Path, bundle: Bundle, training: Sequence[Film]) -> None:
     openvino = openvino_package()
     with without_module("openvino_telemetry"):  # it would send data over the network
         import nncf
-    model = openvino.Core().read_model(folder / ONNX)
+    model = read_network(folder / ONNX)
 
     def prepared(film: Film) -> Floats:
         placed = film.placed(bundle.preparation(film.square_shape))

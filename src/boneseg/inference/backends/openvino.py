@@ -29,7 +29,7 @@ from boneseg.inference.backends.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core, InferRequest
+    from openvino import CompiledModel, Core, InferRequest, Model
 
 
 class OpenVino:
@@ -169,11 +169,23 @@ def compile_network(
     core: Core, file: Path, shape: Shape, settings: Mapping[str, str]
 ) -> CompiledModel:
     """The network of a file for inputs of a shape. Raises what OpenVINO raises."""
-    model = core.read_model(file)
+    model = read_network(file)
     model.reshape(list(shape))
     if list(model.output(0).shape)[2:] != list(shape)[2:]:
         raise RuntimeError("fixed input size")
     return core.compile_model(model, "CPU", dict(settings))
+
+
+def read_network(file: Path) -> Model:
+    """The network of a file, uncompiled. Raises what OpenVINO raises.
+
+    By the reader of its format alone: OpenVINO itself tries those of all formats that it knows,
+    TensorFlow's and PyTorch's among them, on a file that is not what its name says.
+    """
+    format_ = "onnx" if file.suffix == ".onnx" else "ir"
+    reader = openvino_package().frontend.FrontEndManager().load_by_framework(format_)
+    model: Model = reader.convert(reader.load(str(file)))
+    return model
 
 
 def import_network(
