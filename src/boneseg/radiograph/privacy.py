@@ -41,7 +41,7 @@ _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae"
 _PAIRS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
-def public_path(path: Path, *, keep_names: bool = False, header: Dataset | None = None) -> Path:
+def public_path(path: Path, header: Dataset | None = None, *, keep_names: bool = False) -> Path:
     """The path of a film in outputs and messages, or a hash if the path identifies the patient.
 
     header: that of a DICOM film, if it has been read. Never raises: an unreadable file keeps its

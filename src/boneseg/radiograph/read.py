@@ -10,6 +10,7 @@ for the first DICOM file.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from boneseg._util.quiet import quiet
@@ -83,9 +84,9 @@ def _read(path: Path, *, invert: bool, frame: int | None, keep_names: bool) -> R
     if is_dicom(path):
         from boneseg.radiograph.dicom.read import read_dicom
 
+        named = partial(public_path, path, keep_names=keep_names)
         with quiet():
-            name = path if keep_names else None
-            return read_dicom(path, name, invert=invert, frame=frame)
+            return read_dicom(path, named, invert=invert, frame=frame)
     with quiet():
         grey = read_picture(path, frame)
     grey = grey.inverted() if invert else grey

@@ -9,6 +9,7 @@ Messages quote nothing from the file except its kind, and no file name that iden
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydicom import uid as classes
@@ -31,7 +32,8 @@ from boneseg.radiograph.dicom.header import (
 )
 from boneseg.radiograph.dicom.pixels import decode
 from boneseg.radiograph.film import Radiograph, check_size, pick_frame
-from boneseg.radiograph.privacy import public_path
+
+Naming = Callable[[Dataset | None], Path]
 
 # Projection modalities, and OT, used for secondary captures (C.7.3.1.1.1).
 PROJECTIONS = ("CR", "DX", "DR", "RF", "XA", "MG", "IO", "PX", "RG", "CF", "DF", "VF", "OT")
@@ -84,16 +86,16 @@ _ASPECTS = (1 / 8, 8)  # of pixels; the plausible range
 
 
 def read_dicom(
-    source: Path, name: Path | None = None, *, invert: bool = False, frame: int | None = None
+    source: Path, named: Naming, *, invert: bool = False, frame: int | None = None
 ) -> Radiograph:
     """Read one frame of a DICOM projection radiograph; see `read_radiograph`.
 
-    `name` is that of the file in messages; None: its path, unless that identifies the patient.
+    `named` gives the name of the file in messages from its header, None where that cannot be read.
     Raises RadiographError if the file is damaged, of another kind, or has no image, and OutputError
     if the system cannot start a decoder for it.
     """
-    dataset = _parse(source, name)
-    path = name or public_path(source, header=dataset)
+    dataset = _parse(source, named)
+    path = named(dataset)
     try:
         _refuse_other_kinds(dataset, path)
         normalise(dataset, path)
@@ -115,7 +117,7 @@ def read_dicom(
     return Radiograph.stored(grey, spacing, kind, source, aspect, index + 1)
 
 
-def _parse(source: Path, name: Path | None) -> FileDataset:
+def _parse(source: Path, named: Naming) -> FileDataset:
     problem = "is damaged, or is not a DICOM file; export it again"
     try:
         dataset = read_file(source)
@@ -132,7 +134,7 @@ def _parse(source: Path, name: Path | None) -> FileDataset:
         problem = f"{error}; export it again without deflate"
     except Exception:  # pydicom's message could quote the file
         pass
-    raise RadiographError(f"{name or public_path(source)}: {problem}")
+    raise RadiographError(f"{named(None)}: {problem}")
 
 
 def _refuse_other_kinds(dataset: Dataset, path: Path) -> None:

@@ -191,7 +191,10 @@ def test_real_films_are_upright_and_bright():
 
 # -- function by function -------------------------------------------------------------------------
 
-NAME = Path("shown.dcm")  # the name in messages, which need not be that of the file
+
+def shown(_: Dataset | None) -> Path:
+    """The name in messages, which need not be that of the file."""
+    return Path("shown.dcm")
 
 
 def written(path: Path, syntax: str = ExplicitVRLittleEndian, **elements: object) -> Path:
@@ -207,14 +210,14 @@ def written(path: Path, syntax: str = ExplicitVRLittleEndian, **elements: object
 @named([ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_the_encoding_of_a_file_that_does_not_state_it_is_found(tmp_path, syntax):
     path = written(tmp_path / "a.dcm", syntax, Modality="DX", Rows=48, Columns=64)
-    found = _parse(path, NAME)
+    found = _parse(path, shown)
     assert found.file_meta.TransferSyntaxUID == syntax
     assert (found.Rows, found.Columns) == (48, 64)
 
 
 def test_the_encoding_that_a_file_states_is_kept(tmp_path):
     path = films.dicom(tmp_path / "a.dcm", films.bone(), RLELossless)
-    assert _parse(path, NAME).file_meta.TransferSyntaxUID == RLELossless
+    assert _parse(path, shown).file_meta.TransferSyntaxUID == RLELossless
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_the_encoding_that_a_file_states_is_kept(tmp_path):
     ],
 )
 def test_one_element_of_an_image_or_an_index_makes_a_dicom_file(tmp_path, mark):
-    assert set(mark) == set(_parse(written(tmp_path / "a.dcm", **mark), NAME).dir())
+    assert set(mark) == set(_parse(written(tmp_path / "a.dcm", **mark), shown).dir())
 
 
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all\n", b"\x08\0\x60\0CS"])
@@ -236,7 +239,7 @@ def test_a_file_without_any_of_them_is_refused(tmp_path, content):
     paths[1].write_bytes(content)
     for path in paths:
         with pytest.raises(RadiographError) as refusal:
-            _parse(path, NAME)
+            _parse(path, shown)
         words = "shown.dcm: is damaged, or is not a DICOM file; export it again"
         assert str(refusal.value) == words
 
@@ -260,7 +263,7 @@ def test_a_file_without_any_of_them_is_refused(tmp_path, content):
 )
 def test_a_file_of_another_kind_is_refused_in_words(tmp_path, elements, words):
     with pytest.raises(RadiographError) as refusal:
-        read_dicom(written(tmp_path / "a.dcm", **elements), NAME)
+        read_dicom(written(tmp_path / "a.dcm", **elements), shown)
     assert str(refusal.value) == f"shown.dcm: {words}"
 
 
@@ -311,15 +314,15 @@ def test_the_aspect_of_a_pixel_is_1_if_it_is_nearly_so_or_implausible(sides, asp
 def test_a_film_has_the_frame_the_aspect_and_the_source_of_its_file(tmp_path):
     frames = np.stack([films.bone(), films.bone()[::-1]])
     path = films.dicom(tmp_path / "a.dcm", frames, PixelAspectRatio=[3, 2], **FULL)
-    film = read_dicom(path, NAME, frame=2)
+    film = read_dicom(path, shown, frame=2)
     assert (film.frame, film.aspect, film.source) == (2, 1.5, path)
     np.testing.assert_allclose(film.pixels, frames[1] / 4095, atol=1e-6)
-    inverted = read_dicom(path, NAME, frame=2, invert=True)
+    inverted = read_dicom(path, shown, frame=2, invert=True)
     np.testing.assert_allclose(inverted.pixels, 1 - frames[1] / 4095, atol=1e-6)
     with pytest.raises(RadiographError, match=r"^shown\.dcm: holds 2 frames"):
-        read_dicom(path, NAME)
+        read_dicom(path, shown)
     single = films.dicom(tmp_path / "b.dcm", films.bone(), PixelSpacing=[0.3, 0.1])
-    film = read_dicom(single, NAME)
+    film = read_dicom(single, shown)
     assert (film.frame, film.aspect, film.spacing_mm) == (1, pytest.approx(3), (0.3, 0.1))
 
 
@@ -327,7 +330,7 @@ def test_the_size_of_a_film_is_checked_before_it_is_decoded(tmp_path, monkeypatc
     path = films.dicom(tmp_path / "a.dcm", films.bone(8, 200))
     monkeypatch.setattr(read, "decode", lambda *_: pytest.fail("decoded"))
     with pytest.raises(RadiographError, match=r"^shown\.dcm: 8 x 200 pixels is too small"):
-        read_dicom(path, NAME)
+        read_dicom(path, shown)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +348,7 @@ def test_what_is_no_fault_of_the_file_is_left_to_the_caller(tmp_path, monkeypatc
     path = films.dicom(tmp_path / "a.dcm", films.bone())
     monkeypatch.setattr(read, step, fails)
     with pytest.raises(type(error)) as caught:
-        read_dicom(path, NAME)
+        read_dicom(path, shown)
     assert caught.value is error
 
 
@@ -356,7 +359,7 @@ def test_attributes_that_make_no_image_are_not_quoted(tmp_path, monkeypatch):
     path = films.dicom(tmp_path / "a.dcm", films.bone())
     monkeypatch.setattr(read, "display", fails)
     with pytest.raises(RadiographError) as refusal:
-        read_dicom(path, NAME)
+        read_dicom(path, shown)
     words = "shown.dcm: is a damaged DICOM file (invalid image attributes); export it again"
     assert str(refusal.value) == words
 
@@ -367,5 +370,5 @@ def test_a_file_that_cannot_be_inflated_is_refused_in_words(tmp_path, monkeypatc
 
     monkeypatch.setattr(read, "read_file", fails)
     with pytest.raises(RadiographError) as refusal:
-        _parse(tmp_path / "a.dcm", NAME)
+        _parse(tmp_path / "a.dcm", shown)
     assert str(refusal.value) == "shown.dcm: is truncated; export it again without deflate"
