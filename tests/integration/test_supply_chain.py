@@ -69,6 +69,16 @@ def test_numpy_and_torch_load_no_pickles() -> None:
                 assert words.get("weights_only") == "True", name
 
 
+def test_readers_of_many_formats_are_told_which() -> None:
+    """Pillow would have Ghostscript draw an EPS, OpenVINO would run a network of TensorFlow."""
+    for name, tree in trees():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            function = ast.unparse(call.func)
+            assert not function.endswith(".read_model"), name
+            if function == "Image.open":
+                assert "formats" in {word.arg for word in call.keywords}, name
+
+
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 

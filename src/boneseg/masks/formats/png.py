@@ -70,7 +70,7 @@ def drawings(folder: Path) -> list[Drawing]:
 def _read(folder: Path, shape: Shape | None) -> Drawn:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
     if shape is None and files:
-        with Image.open(files[0]) as first:
+        with Image.open(files[0], formats=("PNG",)) as first:
             shape = fits((first.height, first.width), None)
     return Drawn(
         tuple(Region(bone_name(path), partial(_painted, path), "a mask") for path in files), shape
@@ -121,7 +121,7 @@ def write_probability(path: Path, probability: NDArray[np.float32]) -> None:
 def read_probability(path: Path) -> NDArray[np.float32]:
     """The probability that `write_probability` wrote. Raises OSError or ValueError if it is missing
     or damaged."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:
         return np.asarray(image, np.float32) / np.float32(65535)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from boneseg.errors import OutputError
 from boneseg.masks.formats.png import (
+    drawings,
     encoded_mask,
     encoded_picture,
     read_probability,
@@ -46,6 +47,18 @@ def test_a_probability_png_has_16_bits(tmp_path: Path) -> None:
     assert np.abs(levels / 65535 - one.probability).max() < 1e-5
     back = read_probability(written("probability", one, tmp_path))
     assert back.dtype == np.float32 and np.abs(back - one.probability).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["GIF", "EPS"])
+def test_a_file_of_another_format_is_no_png_whatever_its_name(kind: str, tmp_path: Path) -> None:
+    """Pillow would have Ghostscript draw an EPS."""
+    path = tmp_path / "femur.png"
+    Image.fromarray(np.uint8(MASK)).save(path, kind)
+    with pytest.raises(OSError, match="cannot identify"):
+        read_probability(path)
+    (drawing,) = drawings(tmp_path)
+    with pytest.raises(OSError, match="cannot identify"):
+        drawing.read(None)
 
 
 @given(height=st.integers(1, 1100), width=st.integers(1, 70), seed=st.integers(0, 99))
