@@ -20,6 +20,14 @@ from boneseg.radiograph.sniff import SUFFIXES
 COLUMNS = ("source", "film", "path", "url", "file")  # the first that a manifest has
 MANIFESTS = (".csv", ".parquet")
 _AT_ONCE = 4096  # rows read of a Parquet manifest
+# Places of files. Other file systems of fsspec run what a file says (`reference`), or join several
+# (`::`); a manifest can be anybody's, so these are left to the command line.
+_STORES = frozenset(
+    (
+        *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "http", "https"),
+        *("file", "local", "ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "webdav", "memory"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,21 @@ def _rows(manifest: str, is_csv: bool) -> Iterator[Entry]:
             text = value.strip() if isinstance(value, str) else ""
             if not text:
                 yield Entry(f"{shown}, row {number}", "the row names no film; correct the manifest")
+            elif not _is_stored(text):
+                yield Entry(
+                    f"{shown}, row {number}",
+                    "the row names no path, and no URL of a store (s3://, gs://, https://); "
+                    "correct the manifest",
+                )
             elif is_url(text) or Path(text).is_absolute():
                 yield Entry(text)
             else:
                 yield Entry(f"{folder}/{text}")
+
+
+def _is_stored(text: str) -> bool:
+    protocol = text.partition("://")[0].lower() if is_url(text) else "file"
+    return "::" not in text and protocol in _STORES
 
 
 def _column(names: Sequence[str], shown: str) -> str:

@@ -36,6 +36,22 @@ def test_a_row_that_names_no_film_is_an_error_of_its_own(tmp_path: Path) -> None
     assert sum(error is not None for error in found) == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("reference://a.png::https://host/a.json", "a.png::reference://b", "/a::github://b"),
+        *("reference://a.png", "dask://a.png", "github://owner:films@main/a.png", "nothing://a"),
+    ],
+)
+def test_a_row_opens_no_file_system_but_that_of_a_store(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"film\n{text}\nHTTPS://host/hip.png\n")
+    pq.write_table(pa.table({"film": [text, "HTTPS://host/hip.png"]}), tmp_path / "a.parquet")
+    for manifest in ("a.csv", "a.parquet"):
+        row, film = list_films([str(tmp_path / manifest)], "memory://o")
+        assert row.error and "no URL of a store" in row.error and text not in row.source
+        assert (film.source, film.error) == ("HTTPS://host/hip.png", None)
+
+
 def test_a_manifest_without_films_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name,age\n")
     (tmp_path / "b.parquet").write_text("no Parquet")
