@@ -115,7 +115,7 @@ def _mesh(path: Path) -> Trimesh:
     import trimesh
 
     try:
-        mesh = trimesh.load(path, force="mesh", process=False)
+        mesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
         if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
             raise ValueError("no triangles")
     except Exception as error:  # a damaged file can raise anything in the parser

@@ -149,7 +149,7 @@ def read_surface(path: Path, scale: float = 1.0) -> Surface:
         if path.suffix.lower() == ".vtp":
             mesh: object = trimesh.Trimesh(*_read_vtp(path), process=False)
         else:
-            mesh = trimesh.load(path, force="mesh", process=False)
+            mesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
         if not isinstance(mesh, trimesh.Trimesh):
             raise ValueError("no triangles")
         mesh.merge_vertices(merge_tex=True, merge_norm=True)

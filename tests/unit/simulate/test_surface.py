@@ -3,10 +3,12 @@
 import base64
 import zlib
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from boneseg.errors import UsageError
 from boneseg.simulate.surface import read_surface
@@ -58,6 +60,17 @@ def test_a_surface_is_read_from_every_format(tmp_path: Path, how: str) -> None:
     assert np.ptp(surface.points, axis=0) == pytest.approx([20, 40, 60], rel=0.35)
     assert 0.3 * 48_000 < surface.volume < 48_000  # smoothed, and right side out
     assert len(surface.triangles) == 12 * 16
+
+
+def test_the_texture_of_a_mesh_is_not_read(tmp_path: Path) -> None:
+    """Pillow would open it in any format, and it may lie anywhere."""
+    trimesh.creation.box().export(tmp_path / "box.obj")
+    textured = "mtllib box.mtl\n" + (tmp_path / "box.obj").read_text()
+    (tmp_path / "box.obj").write_text(textured)
+    (tmp_path / "box.mtl").write_text("newmtl skin\nmap_Kd skin.png\n")
+    Image.new("L", (4, 4)).save(tmp_path / "skin.png")
+    with patch("PIL.Image.open", side_effect=AssertionError):
+        assert len(read_surface(tmp_path / "box.obj").triangles)
 
 
 @pytest.mark.parametrize("content", ["", "not a mesh", "<VTKFile/>", "solid\nendsolid"])
