@@ -7,6 +7,7 @@ import shutil
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from boneseg.evaluation.metrics import columns
 from boneseg.radiograph.provenance import read_report
@@ -116,26 +117,21 @@ def _search(folder: Path) -> list[bytes]:
 
 
 @cache
-def _read_migrations_once() -> None:
+def _migrations() -> object:
     """Optuna reads those of its own tables anew for each database, for most of the time."""
-    from optuna.storages._rdb.storage import _VersionManager
+    from optuna.storages import RDBStorage
 
-    make, made = _VersionManager._create_alembic_script, []
-
-    def script(manager: _VersionManager) -> object:
-        if not made:
-            made.append(make(manager))
-        return made[0]
-
-    _VersionManager._create_alembic_script = script
+    return RDBStorage("sqlite://")._version_manager._create_alembic_script()
 
 
 def _read_search(path: Path) -> None:
+    from optuna.storages._rdb.storage import _VersionManager
+
     from boneseg.experiments.tune_storage import _plan_of, place_of, storage_errors
 
-    _read_migrations_once()
-    place = place_of(path.parent, None, True)
-    with storage_errors(place):
+    known, place = _migrations(), place_of(path.parent, None, True)
+    once = patch.object(_VersionManager, "_create_alembic_script", lambda self: known)
+    with once, storage_errors(place):
         _plan_of(place.study(), place)
 
 

@@ -7,20 +7,23 @@ in the bundle and is the only one used for inference with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from boneseg._util.means import means
+
 Floats = NDArray[np.float32]
-Sums = TypeVar("Sums", np.float32, np.uint16, np.uint32)
 
 _BLOCK = 2**18  # pixels converted and averaged at once: they fit into a processor's cache
-_LARGE = 2**22  # pixels; a film of more is averaged in two steps
-_SECOND = 2  # the second step takes means of at least so many means by as many
+_MEANS = (
+    1_300_000  # at least, of a film that is averaged in two steps: twice a grid's height and width
+)
+_SECOND = 2  # means, at least, in the height and the width of a pixel of the second step
 _CELLS = 8  # along the longer side of a film, for contrast normalisation
 _FLOOR = 0.4  # added to the local standard deviation: limits noise in empty regions
 _MOST = 2.0  # largest magnification of a film for a fitted grid
@@ -37,7 +40,7 @@ class Film(Protocol):
         """Some rows, float32; not to be changed."""
 
     def reduced(self, factor: int) -> Floats:
-        """The means of factor x factor pixels: see `means`."""
+        """The means of factor x factor pixels: see `_util.means`."""
 
 
 @dataclass(frozen=True)
@@ -209,30 +212,47 @@ def resize(film: Film | Floats, size: tuple[int, int]) -> Floats:
 def resized(film: Film | Floats, sizes: Sequence[tuple[int, int]]) -> list[Floats]:
     """As `resize` to each of these sizes, in one pass over the film.
 
-    A large film is first reduced to means of a few pixels, in half the time. Those that lie across
-    the boundary of two pixels are split between them as if they were even.
+    A film of more than 5 megapixels is first reduced to means of a few pixels, and sizes much
+    smaller than these are averaged from them, in half the time. A mean that straddles two pixels is
+    divided between them as if its own pixels were equal. Each result depends on the film and its
+    size alone, not on the other sizes.
     """
     rows = _Rows(film) if isinstance(film, np.ndarray) else film
-    extent, factor = rows.shape, _first_factor(rows.shape, sizes)
-    if factor > 1:
-        rows = _Rows(rows.reduced(factor))
-    tall, wide = (side / factor for side in extent)
+    factor = _first_factor(rows.shape)
+    coarse = [size for size in sizes if _is_coarse(size, rows.shape, factor)]
+    fine = [size for size in sizes if size not in coarse]
+    found = dict(zip(fine, _averaged_to(rows, rows.shape, fine), strict=True))
+    if coarse:
+        means, extent = _Rows(rows.reduced(factor)), [side / factor for side in rows.shape]
+        found |= zip(coarse, _averaged_to(means, extent, coarse), strict=True)
+    return [found[size] for size in sizes]
+
+
+def _first_factor(film: tuple[int, int]) -> int:
+    """The side, in pixels of a film, of the squares averaged in the first step; 1: no such step."""
+    return max(1, math.isqrt(film[0] * film[1] // _MEANS))
+
+
+def _is_coarse(size: tuple[int, int], film: tuple[int, int], factor: int) -> bool:
+    """Whether a size can be averaged from the means of squares of a film."""
+    sides = zip(size, film, strict=True)
+    return factor > 1 and all(old // factor >= _SECOND * new for new, old in sides)
+
+
+def _averaged_to(
+    film: Film, extent: Sequence[float], sizes: Sequence[tuple[int, int]]
+) -> list[Floats]:
+    """A film in these sizes. extent: its height and width, of which the last row and column can be
+    a part."""
+    tall, wide = extent
     heights = list(dict.fromkeys(height for height, _ in sizes if height < tall))
-    averaged = dict(zip(heights, _averaged(rows, heights, tall), strict=True))
+    averaged = dict(zip(heights, _averaged(film, heights, tall), strict=True))
     return [
         _to_width(
-            averaged[height] if height in averaged else rows.rows(slice(None)), wide, height, width
+            averaged[height] if height in averaged else film.rows(slice(None)), wide, height, width
         )
         for height, width in sizes
     ]
-
-
-def _first_factor(film: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> int:
-    """The pixels of a film in a row or column of a mean of the first step; 1 for no such step."""
-    if film[0] * film[1] <= _LARGE:
-        return 1
-    least = min(side // new for size in sizes for side, new in zip(film, size, strict=True))
-    return max(1, least // _SECOND)
 
 
 def _to_width(pixels: Floats, wide: float, height: int, width: int) -> Floats:
@@ -249,42 +269,6 @@ def _to_width(pixels: Floats, wide: float, height: int, width: int) -> Floats:
         if axis_size != image.size:
             image = image.resize(axis_size, Image.Resampling.BICUBIC)
     return np.array(image, dtype=np.float32)
-
-
-def means(
-    rows: Callable[[slice], NDArray[np.generic]],
-    film: tuple[int, int],
-    factor: int,
-    kind: type[Sums],
-) -> Floats:
-    """The means of factor x factor pixels, float32; at the bottom and on the right, of the rest.
-
-    Much quicker than `resize` where the result is large. rows: some rows of the film, which has
-    (height, width). kind: a type that holds the sum of factor x factor pixels.
-    """
-    (height, width), (whole, across) = film, (side // factor for side in film)
-    small = np.empty((-(-height // factor), -(-width // factor)), np.float32)
-    step = max(1, _BLOCK // (factor * width))
-    for start in range(0, whole, step):
-        end = min(start + step, whole)
-        lines = _sums(rows(slice(start * factor, end * factor)), factor, kind)
-        sums = _sums(lines[:, : across * factor].T, factor, kind).T
-        np.divide(sums, np.float32(factor**2), out=small[start:end, :across])
-        if across * factor < width:
-            small[start:end, across] = lines[:, across * factor :].mean(axis=1) / factor
-    if whole * factor < height:
-        rest = rows(slice(whole * factor, height)).mean(axis=0)
-        starts = np.arange(0, width, factor)
-        small[whole] = np.add.reduceat(rest, starts) / np.diff(starts, append=width)
-    return small
-
-
-def _sums(lines: NDArray[np.generic], factor: int, kind: type[Sums]) -> NDArray[Sums]:
-    """The sum of each `factor` lines."""
-    total = lines[::factor].astype(kind)
-    for first in range(1, factor):
-        np.add(total, lines[first::factor], out=total)
-    return total
 
 
 def cubic_weights(old: int, new: int) -> tuple[NDArray[np.intp], Floats]:
@@ -306,8 +290,8 @@ def _averaged(film: Film, heights: Sequence[int], tall: float) -> list[Floats]:
     """Average over equal parts of the height; a row across a boundary is split by its overlap.
 
     heights: each fewer rows than the film has. tall: the film's height in rows, of which the last
-    can be a part. (Pillow's box filter counts a split row as whole: an
-    outline moves by up to half a pixel.)
+    can be a part. (Pillow's box filter counts a split row as whole: an outline moves by up to half
+    a pixel.)
     """
     count, width = film.shape
     averages = [_Average(tall, width, rows) for rows in heights]

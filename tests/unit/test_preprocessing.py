@@ -16,6 +16,7 @@ from boneseg.preprocessing import (
     Preparation,
     Stretched,
     _first_factor,
+    _is_coarse,
     cubic_weights,
     fitted,
     in_squares,
@@ -86,30 +87,35 @@ def test_a_film_that_shrinks_is_averaged_over_its_area(
     assert np.allclose(resize(film, (rows, columns)), expected, atol=1e-5)
 
 
-@given(height=st.integers(9, 90), width=st.integers(9, 90), rows=st.integers(1, 9), factor=few)
+@given(height=st.integers(9, 90), width=st.integers(9, 90), rows=st.integers(1, 9), least=few)
 def test_a_large_film_is_averaged_in_two_steps(
-    height: int, width: int, rows: int, factor: int
+    height: int, width: int, rows: int, least: int
 ) -> None:
     """As if the film were of squares, each even: those at its edges are cut."""
     film = np.random.default_rng(0).random((height, width), np.float32)
-    columns = max(1, rows * width // height)
-    factor = 1 + factor % (min(height // rows, width // columns) // 2 or 1)
-    with (
-        patch("boneseg.preprocessing._LARGE", 0),
-        patch("boneseg.preprocessing._first_factor") as f,
-    ):
-        f.return_value = factor
-        found = resize(film, (rows, columns))
+    size = rows, max(1, rows * width // height)
+    with patch("boneseg.preprocessing._MEANS", least):
+        factor, found = _first_factor(film.shape), resize(film, size)
+        coarse = _is_coarse(size, film.shape, factor)
     squares = np.repeat(np.repeat(Grey(film).reduced(factor), factor, axis=0), factor, axis=1)
-    expected = resize(squares[:height, :width], (rows, columns))
+    expected = resize(squares[:height, :width] if coarse else film, size)
     assert np.allclose(found, expected, atol=1e-5)
+
+
+@given(least=few, data=st.data())
+def test_a_size_does_not_depend_on_the_others(least: int, data: st.DataObject) -> None:
+    """Which grids a film is averaged for at once depends on the film before it."""
+    film = np.random.default_rng(0).random((90, 70), np.float32)
+    sizes = data.draw(st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), min_size=1))
+    with patch("boneseg.preprocessing._MEANS", least):
+        for size, found in zip(sizes, resized(film, sizes), strict=True):
+            assert np.array_equal(found, resize(film, size))
 
 
 def test_only_a_large_film_that_shrinks_enough_has_two_steps() -> None:
     large = (4000, 3000)
-    assert _first_factor(large, [(96, 96), (576, 448)]) == 3
-    assert _first_factor(large, [(96, 96), (2000, 1500)]) == 1
-    assert _first_factor((2048, 2048), [(96, 96)]) == 1
+    assert _first_factor(large) == 3 and _first_factor((2048, 2048)) == 1
+    assert _is_coarse((576, 448), large, 3) and not _is_coarse((2000, 1500), large, 3)
 
 
 @given(height=st.integers(2, 60), width=few, block=st.integers(1, 400), data=st.data())
@@ -140,13 +146,6 @@ def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) 
     assert np.allclose(enlarged, resize(line, (old + more, 1))[:, 0], atol=1e-5)
     assert weights.dtype == np.float32 and np.allclose(weights.sum(axis=0), 1, atol=1e-6)
     assert not weights[(taps < 0) | (taps >= old)].any()
-
-
-@given(height=few, width=few, factor=st.integers(1, 7))
-def test_a_film_is_reduced_to_the_means_of_squares(height: int, width: int, factor: int) -> None:
-    pixels = np.random.default_rng(0).random((height * factor + 1, width * factor), np.float32)
-    small = Grey(pixels).reduced(factor)
-    assert np.allclose(small[:height], resize(pixels[:-1], (height, width)), atol=1e-5)
 
 
 @settings(max_examples=60)
@@ -269,13 +268,3 @@ def test_a_probability_stays_one_where_it_is_enlarged() -> None:
 def test_a_film_of_any_type_is_resized_to_float32(kind: type, size: tuple[int, int]) -> None:
     found = resize(np.eye(6).astype(kind), size)
     assert found.dtype == np.float32 and found.shape == size and found.flags.c_contiguous
-
-
-def test_a_film_of_several_blocks_is_reduced_as_one() -> None:
-    film = np.random.default_rng(0).random((60, 40), np.float32)
-    grey = Grey(film)
-    with patch("boneseg.preprocessing._BLOCK", 500):  # of 12 rows
-        found = grey.reduced(3)
-    means = film[:, :39].reshape(20, 3, 13, 3).mean((1, 3))
-    np.testing.assert_allclose(found[:, :13], means, rtol=1e-5)
-    np.testing.assert_allclose(found[:, 13], film[:, 39].reshape(20, 3).mean(1), rtol=1e-5)

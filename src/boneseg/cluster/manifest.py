@@ -88,7 +88,10 @@ def _rows(manifest: str, is_csv: bool) -> Iterator[Entry]:
                     "the row names no path, and no URL of a store (s3://, gs://, https://); "
                     "correct the manifest",
                 )
-            elif is_url(text) or Path(text).is_absolute():
+            elif is_url(text):
+                protocol, _, place = text.partition("://")
+                yield Entry(f"{protocol.lower()}://{place}")  # as fsspec knows it
+            elif Path(text).is_absolute():
                 yield Entry(text)
             else:
                 yield Entry(f"{folder}/{text}")

@@ -118,7 +118,8 @@ class Engine:
     def expect(self, film: tuple[int, int]) -> None:
         """Load the networks for a film of (height, width) square pixels beside what comes next.
 
-        Loading holds no lock of Python's: imports can go on meanwhile. Errors are left to `find`.
+        Loading one that was compiled before holds no lock of Python's: imports can go on meanwhile.
+        Errors are left to `find`.
         """
         passes = self.passes(film)
         beside = ThreadPoolExecutor(len(passes))

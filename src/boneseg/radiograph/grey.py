@@ -19,7 +19,8 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.preprocessing import Floats, means
+from boneseg._util.means import means
+from boneseg.preprocessing import Floats
 
 _BLOCK = 2**18  # values that stay in a processor's cache
 _STRAIGHT = 1e-6  # of the grey scale: a few times the rounding of float32
@@ -71,7 +72,7 @@ class Grey:
         return grey
 
     def reduced(self, factor: int) -> Floats:
-        """The means of factor x factor pixels, float32: see `preprocessing.means`.
+        """The means of factor x factor pixels, float32: see `_util.means`.
 
         Where grey values rise in a straight line with the stored ones, these are averaged, in a
         third of the time.
@@ -96,7 +97,9 @@ class Grey:
         grey, levels = self.table[low : high + 1], np.arange(low, high + 1, dtype=np.float32)
         rise = (grey[-1] - grey[0]) / np.float32(high - low)
         zero = grey[0] - rise * np.float32(low)
-        return (zero, rise) if np.abs(zero + rise * levels - grey).max() <= _STRAIGHT else None
+        off = np.abs(zero + rise * levels - grey).max()
+        between = np.spacing(np.float32(high)) * abs(rise)  # means are rounded more than levels
+        return (zero, rise) if max(off, between) <= _STRAIGHT else None
 
     def pixels(self) -> Floats:
         """All rows, float32 H x W."""

@@ -49,7 +49,7 @@ def test_a_row_opens_no_file_system_but_that_of_a_store(text: str, tmp_path: Pat
     for manifest in ("a.csv", "a.parquet"):
         row, film = list_films([str(tmp_path / manifest)], "memory://o")
         assert row.error and "no URL of a store" in row.error and text not in row.source
-        assert (film.source, film.error) == ("HTTPS://host/hip.png", None)
+        assert (film.source, film.error) == ("https://host/hip.png", None)
 
 
 def test_a_manifest_without_films_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from boneseg.inference.backends import BACKENDS
 from boneseg.inference.engine import Engine
 from boneseg.inference.finding import Finding
 from boneseg.inference.tiles import merged
-from boneseg.preprocessing import Preparation, locally_normalised
+from boneseg.preprocessing import Preparation, locally_normalised, resize
 from boneseg.radiograph.discovery import find_radiographs
 from boneseg.radiograph.read import read_radiograph
 
@@ -140,3 +140,15 @@ def test_the_networks_of_the_next_film_are_those_of_the_film_before() -> None:
     after_a_knee = engine.find(hand)
     assert engine.passes(size) == likely
     assert (after_a_knee.probability == Engine().find(hand).probability).all()
+
+
+def test_a_mask_does_not_depend_on_the_film_before(engine: Engine) -> None:
+    """Of a large film, which is averaged in two steps: for which grids at once may differ."""
+    small = read_radiograph(sample_films() / "hand.png").pixels
+    film = resize(small, (3000, 3000 * small.shape[1] // small.shape[0]))
+    film += np.random.default_rng(0).normal(0, 0.01, film.shape).astype(np.float32)
+    masks = []
+    for width in (0.0, 30.0):  # px, of the bone of the film before
+        engine._width = width
+        masks.append(engine.segment(film))
+    assert np.array_equal(*masks)
