@@ -215,25 +215,38 @@ def _late(*_: Any) -> None:
 
 
 def fuzz(
-    name: str, seconds: float, most: int, seed: int, engine: str, corpus: Path
-) -> dict[str, float]:
+    name: str,
+    seconds: float,
+    most: int,
+    seed: int,
+    engine: str,
+    corpus: Path,
+    total: dict[str, float],
+) -> None:
     """Run a target for so long, or so many inputs, in as many processes as it takes.
 
-    Returns the figures.
+    Adds the figures to `total`, also if it is interrupted.
     """
-    total: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
     corpus.mkdir(parents=True, exist_ok=True)
-    before, left = used(), seconds
+    left, due = seconds, most
     place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    while left > min(1, seconds / 2) and total["inputs"] < most:
+    while left > min(1, seconds / 2) and due > 0:
+        before = used()
         with tempfile.TemporaryDirectory(dir=place) as temporary:
             folder = Path(temporary)
-            due = int(most - total["inputs"])
             words = [name, str(folder), str(corpus), str(left), str(due), str(seed), engine]
             call = [sys.executable, __file__, "--work", *words]
             with (folder / "stderr").open("wb") as stderr:  # no pipe: libtiff writes a lot
                 child = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=stderr)
-                began, ended = _wait(child, folder, left)
+                try:
+                    began, ended = _wait(child, folder, left)
+                finally:
+                    child.kill()
+                    child.wait()
+                    done = _figures(folder)
+                    for word, count in done.items():
+                        total[word] += count
+                    total["seconds"] += used() - before
             if child.returncode not in (0, 3) and ended != "time":
                 said = (folder / "stderr").read_bytes()[-4000:].decode(errors="replace")
                 for current in folder.glob("input/*"):
@@ -243,14 +256,18 @@ def fuzz(
                 total["findings"] += 1
                 if began is None:
                     print(said, file=sys.stderr)
-                    return total
-            for figures in folder.glob("figures.json"):
-                for word, count in json.loads(figures.read_text()).items():
-                    total[word] += count
+                    return
+        due -= int(done.get("inputs", 0))
         left -= time.monotonic() - (began or 0)
         seed += 1
-    total["seconds"] = used() - before
-    return total
+
+
+def _figures(folder: Path) -> dict[str, float]:
+    """What a process has reported; nothing where it did not begin."""
+    with suppress(OSError):
+        reported: dict[str, float] = json.loads((folder / "figures.json").read_text())
+        return reported
+    return {}
 
 
 def used() -> float:
@@ -313,9 +330,12 @@ def run(names: Sequence[str], asked: argparse.Namespace, engine: str) -> int:
         for tally in due:
             seed = asked.seed + 1000 * turn
             most = (asked.inputs or UNLIMITED) - int(tally.figures["inputs"])
-            figures = fuzz(tally.name, asked.seconds, most, seed, engine, tally.corpus)
-            tally.add(figures)
-            found += int(figures["findings"])
+            total: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
+            try:
+                fuzz(tally.name, asked.seconds, most, seed, engine, tally.corpus, total)
+            finally:
+                tally.add(total)
+            found += int(total["findings"])
             print(tally.row, flush=True)
     return found
 
@@ -342,6 +362,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="list the targets and stop")
     parser.add_argument("--table", action="store_true", help="print the figures so far and stop")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # figures are kept, as at Ctrl-C
     known = list(targets())
     if unknown := set(asked.targets) - set(known):
         parser.error(f"no target {', '.join(sorted(unknown))}; known: {', '.join(known)}")

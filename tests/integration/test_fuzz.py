@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import random
 import sys
@@ -54,6 +55,21 @@ def test_a_corpus_and_its_figures_are_continued(tmp_path: Path) -> None:
     again = run.Tally(tmp_path, "history")
     again.add({"inputs": 5, "read": 5, "refused": 0, "findings": 1, "seconds": 0.5})
     assert run.Tally(tmp_path, "history").row == "| history | 10 | 9 | 1 | 1 | 4 |"
+
+
+def test_the_figures_of_an_interrupted_run_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(child: object, folder: Path, seconds: float) -> None:
+        while not run._figures(folder).get("inputs"):
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_wait", interrupt)
+    asked = argparse.Namespace(corpus=tmp_path, turns=1, inputs=None, seed=0, seconds=60)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(["history"], asked, "mutate")
+    assert run.Tally(tmp_path, "history").figures["inputs"] > 0
 
 
 def test_check_sums_of_a_png_are_corrected() -> None:
