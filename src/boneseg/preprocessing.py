@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg._util.means import means
+from boneseg.means import means
 
 Floats = NDArray[np.float32]
 
@@ -40,7 +40,7 @@ class Film(Protocol):
         """Some rows, float32; not to be changed."""
 
     def reduced(self, factor: int) -> Floats:
-        """The means of factor x factor pixels: see `_util.means`."""
+        """The means of factor x factor pixels: see `boneseg.means`."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg._util.means import means
+from boneseg.means import means
 from boneseg.preprocessing import Floats
 
 _BLOCK = 2**18  # values that stay in a processor's cache
@@ -72,7 +72,7 @@ class Grey:
         return grey
 
     def reduced(self, factor: int) -> Floats:
-        """The means of factor x factor pixels, float32: see `_util.means`.
+        """The means of factor x factor pixels, float32: see `boneseg.means`.
 
         Where grey values rise in a straight line with the stored ones, these are averaged, in a
         third of the time.

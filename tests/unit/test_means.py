@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boneseg._util.means import means
+from boneseg.means import means
 
 sides = st.integers(1, 50)
 
@@ -27,7 +27,7 @@ def test_they_are_those_of_squares_and_of_the_rest(
     kind: type, height: int, width: int, factor: int, block: int
 ) -> None:
     film = np.random.default_rng(0).integers(0, 25, (height, width)).astype(kind)
-    with patch("boneseg._util.means._BLOCK", block):
+    with patch("boneseg.means._BLOCK", block):
         found = means(film.__getitem__, film.shape, factor, kind)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected(film, factor), rtol=1e-5)
