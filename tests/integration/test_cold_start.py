@@ -76,7 +76,7 @@ def test_segmenting_imports_no_other_part_of_boneseg(segmenting: set[str]) -> No
     packages = {name.split(".")[1] for name in own(segmenting) if "." in name}
     assert packages == {
         *("cli", "inference", "bundle", "masks", "radiograph"),
-        *("_util", "preprocessing", "errors"),
+        *("_util", "preprocessing", "means", "errors"),
     }
     verbs = {"boneseg.cli.typer_app", "boneseg.cli.training", "boneseg.cli.services"}
     assert not segmenting & {*verbs, "boneseg.cli.simulation", "boneseg.radiograph.dicom.read"}
