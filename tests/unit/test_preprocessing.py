@@ -17,10 +17,10 @@ from boneseg.preprocessing import (
     Stretched,
     _first_factor,
     _is_coarse,
-    cubic_weights,
     fitted,
     in_squares,
     locally_normalised,
+    means,
     resize,
     resized,
     standardised,
@@ -136,16 +136,6 @@ def test_rows_are_summed_in_their_order(
                 total += row
             total += film[last] * np.float32(below - last)
             assert np.array_equal(line, total / np.float32(height / rows))
-
-
-@given(old=few, more=few)
-def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) -> None:
-    line = np.random.default_rng(0).random((old, 1), np.float32)
-    taps, weights = cubic_weights(old, old + more)
-    enlarged = (line[np.clip(taps, 0, old - 1), 0] * weights).sum(axis=0)
-    assert np.allclose(enlarged, resize(line, (old + more, 1))[:, 0], atol=1e-5)
-    assert weights.dtype == np.float32 and np.allclose(weights.sum(axis=0), 1, atol=1e-6)
-    assert not weights[(taps < 0) | (taps >= old)].any()
 
 
 @settings(max_examples=60)
@@ -268,3 +258,27 @@ def test_a_probability_stays_one_where_it_is_enlarged() -> None:
 def test_a_film_of_any_type_is_resized_to_float32(kind: type, size: tuple[int, int]) -> None:
     found = resize(np.eye(6).astype(kind), size)
     assert found.dtype == np.float32 and found.shape == size and found.flags.c_contiguous
+
+
+def means_of(film: np.ndarray, factor: int) -> np.ndarray:
+    rows, columns = (range(0, side, factor) for side in film.shape)
+    return np.array(
+        [[film[y : y + factor, x : x + factor].mean() for x in columns] for y in rows], np.float64
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16, np.uint32])
+@given(height=few, width=few, factor=st.integers(1, 60), block=st.integers(1, 500))
+def test_means_are_those_of_squares_and_of_the_rest(
+    kind: type, height: int, width: int, factor: int, block: int
+) -> None:
+    film = np.random.default_rng(0).integers(0, 25, (height, width)).astype(kind)
+    with patch("boneseg.preprocessing._BLOCK", block):
+        found = means(film.__getitem__, film.shape, factor, kind)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, means_of(film, factor), rtol=1e-5)
+
+
+def test_bytes_are_summed_as_wider_integers() -> None:
+    film = np.full((6, 6), 255, np.uint8)
+    assert (means(film.__getitem__, film.shape, 3, np.uint16) == 255).all()

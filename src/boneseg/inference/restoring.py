@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.preprocessing import Floats, Placement, cubic_weights, resize
+from boneseg.preprocessing import Floats, Placement, resize
 
 # Of the weights of cubic interpolation in two dimensions, whose sum is 1, the negative ones add up
 # to -9/32 at most (half-way between pixels): by so much of their range values can be exceeded.
@@ -58,6 +58,21 @@ def undecided(probability: Floats, place: Placement, threshold: float) -> NDArra
     columns j - 1 and j; the outermost cells reach to the edge of the film.
     """
     return _decided(place.window(probability), threshold)[1]
+
+
+def cubic_weights(old: int, new: int) -> tuple[NDArray[np.intp], Floats]:
+    """The 4 of `old` pixels that `resize` makes each of more pixels from, and their weights.
+
+    Both 4 x new; the sum of the weights is 1. Pixels beyond the edge (below 0, from `old` on) have
+    no weight. Cubic convolution with a = -0.5 (Keys, 1981).
+    """
+    centres = (np.arange(new) + 0.5) * (old / new) - 0.5
+    taps = np.floor(centres).astype(np.intp) + np.arange(-1, 3)[:, None]
+    distance = np.abs(taps - centres)
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
+    weights = np.where(distance < 1, near, far) * ((taps >= 0) & (taps < old))
+    return taps, (weights / weights.sum(axis=0)).astype(np.float32)
 
 
 def _decided(window: Floats, threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

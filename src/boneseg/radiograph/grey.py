@@ -19,8 +19,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.means import means
-from boneseg.preprocessing import Floats
+from boneseg.preprocessing import Floats, means
 
 _BLOCK = 2**18  # values that stay in a processor's cache
 _STRAIGHT = 1e-6  # of the grey scale: a few times the rounding of float32
@@ -72,7 +71,7 @@ class Grey:
         return grey
 
     def reduced(self, factor: int) -> Floats:
-        """The means of factor x factor pixels, float32: see `boneseg.means`.
+        """The means of factor x factor pixels, float32: see `preprocessing.means`.
 
         Where grey values rise in a straight line with the stored ones, these are averaged, in a
         third of the time.

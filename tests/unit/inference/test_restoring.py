@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from boneseg.inference import restoring
-from boneseg.inference.restoring import restored_mask, undecided
+from boneseg.inference.restoring import cubic_weights, restored_mask, undecided
 from boneseg.preprocessing import Floats, Preparation, resize
 
 sides, thresholds = st.integers(8, 300), st.sampled_from((0.0, 0.01, 0.3, 0.5, 0.9, 1.0))
@@ -78,3 +78,13 @@ def test_a_mask_without_an_outline_is_constant() -> None:
         grid = np.full((32, 32), value, np.float32)
         assert not undecided(grid, place, 0.5).any()
         assert (restored_mask(grid, place, 0.5) == (value >= 0.5)).all()
+
+
+@given(old=st.integers(1, 50), more=st.integers(1, 50))
+def test_the_weights_of_an_enlargement_are_those_of_resize(old: int, more: int) -> None:
+    line = np.random.default_rng(0).random((old, 1), np.float32)
+    taps, weights = cubic_weights(old, old + more)
+    enlarged = (line[np.clip(taps, 0, old - 1), 0] * weights).sum(axis=0)
+    assert np.allclose(enlarged, resize(line, (old + more, 1))[:, 0], atol=1e-5)
+    assert weights.dtype == np.float32 and np.allclose(weights.sum(axis=0), 1, atol=1e-6)
+    assert not weights[(taps < 0) | (taps >= old)].any()
