@@ -23,6 +23,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -330,7 +331,7 @@ def run(names: Sequence[str], asked: argparse.Namespace, engine: str) -> int:
         for tally in due:
             seed = asked.seed + 1000 * turn
             most = (asked.inputs or UNLIMITED) - int(tally.figures["inputs"])
-            total: dict[str, float] = dict.fromkeys((*FIGURES, "seconds"), 0)
+            total: dict[str, float] = defaultdict(float)
             try:
                 fuzz(tally.name, asked.seconds, most, seed, engine, tally.corpus, total)
             finally:

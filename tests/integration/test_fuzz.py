@@ -47,6 +47,7 @@ def test_damaged_files_are_refused_in_one_line(
         subject.check(mutate(rng, subject.seeds), timed=False)
     found = [path.read_text() for path in (tmp_path / "findings").rglob("*.txt")]
     assert not found, (name, today)
+    assert subject.figures["refused"] or subject.figures["read"]
 
 
 def test_a_corpus_and_its_figures_are_continued(tmp_path: Path) -> None:

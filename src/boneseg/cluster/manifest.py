@@ -20,8 +20,8 @@ from boneseg.radiograph.sniff import SUFFIXES
 COLUMNS = ("source", "film", "path", "url", "file")  # the first that a manifest has
 MANIFESTS = (".csv", ".parquet")
 _AT_ONCE = 4096  # rows read of a Parquet manifest
-# Places of files. Other file systems of fsspec run what a file says (`reference`), or join several
-# (`::`); a manifest can be anybody's, so these are left to the command line.
+# Protocols of stores. Others of fsspec interpret the content of files (`reference`) or are chained
+# (`::`); a manifest may come from anybody, so only the command line accepts these.
 _STORES = frozenset(
     (
         *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "http", "https"),
