@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from boneseg.simulate.head import Head
 from boneseg.simulate.projector import Array
+from boneseg.simulate.vessels import grow_vessels
 from boneseg.simulate.volume import Tissue, smooth_noise
 
 Rng = np.random.Generator
@@ -86,7 +87,9 @@ class Atlas:
         lean[self.airways] = 1
         muscle = gaussian_filter(body * lean * density, 0.6)
         fat = gaussian_filter(body * (1 - lean), 0.6)
-        return Tissue(self.first, self.rest, VOXEL, body, np.maximum(muscle, 0), np.maximum(fat, 0))
+        muscle, fat = np.maximum(muscle, 0), np.maximum(fat, 0)
+        vessels = grow_vessels(rng, np.where(lung, self.lung, -1), self.first, VOXEL)
+        return Tissue(self.first, self.rest, VOXEL, body, muscle, fat, vessels)
 
     def _bowel(self, rng: Rng, here: Mask) -> Array:
         """The density of a hollow organ's content (fluid, gas, stool, contrast); of muscle: 1."""

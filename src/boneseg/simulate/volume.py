@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.simulate.projector import Array, enlarged
+from boneseg.simulate.vessels import Vessels
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """The fractions of each voxel that are body, muscle (or as dense) and fat; float32.
+    """The fractions of each voxel that are body, muscle (or as dense) and fat, float32; vessels.
 
     `first` is the middle of the first voxel in the ground frame, `rest` are the places of the
     skeleton's bodies at rest, `voxel` is the side of a voxel; mm.
@@ -27,6 +28,7 @@ class Tissue:
     body: Array
     muscle: Array
     fat: Array
+    vessels: Vessels | None = None
 
     def project(
         self,
@@ -50,10 +52,13 @@ class Tissue:
         inward = rest[:3, :3] @ np.diag(1 / scale) @ place[:3, :3].T  # ground to the volume's axes
         turns = frame @ inward.T
         middle = inward @ (aim - place[:3, 3]) + rest[:3, 3] - self.first
-        return tuple(  # type: ignore[return-value]
+        body, muscle, fat = (
             project_volume(one, turns, middle, shape, pitch, distance, self.voxel, slabs=10)
             for one in (self.body, self.muscle, self.fat)
         )
+        if self.vessels is not None:
+            muscle += self.vessels.project(turns, middle, shape, pitch, distance)
+        return body, muscle, fat
 
 
 def project_volume(
