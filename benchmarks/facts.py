@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from safetensors.numpy import load_file
 
-from boneseg.bundle.card import NAMES_WEIGHTS, WEIGHTS
+from boneseg.bundle.card import NAMES_WEIGHTS, OUTLINE_WEIGHTS, WEIGHTS
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
 from boneseg.masks.formats import FORMATS
@@ -19,17 +19,18 @@ def main() -> None:
     for name, path in {
         "the bundled model": folder / WEIGHTS,
         "the network that names bones": folder / NAMES_WEIGHTS,
+        "the network that finds outlines": folder / OUTLINE_WEIGHTS,
         "the film check": models / "film-check.safetensors",
         "the verdict": models / "verdict.safetensors",
     }.items():
         print(f"weights of {name}: {sum(one.size for one in load_file(path).values()):,}")
-    assert card.bones is not None
+    assert card.bones is not None and card.outlines is not None
     print(f"channels at the first level: {card.architecture['widths'][0]}")
     print(f"side of the patches that are one pixel: {card.architecture['stem']}")
     print(f"side of the working grid: {(card.height * card.width) ** 0.5:.0f}")
     print(f"scales of further grids: {', '.join(f'{scale:g}' for scale in card.scales)}")
     print(f"width of thin bone: {card.thin:g}")
-    print(f"scale of the grid along the outline: {card.outline:g}")
+    print(f"scale of the grid along the outline: {card.outlines.scale:g}")
     print(f"names of bones: {len(card.bones.names)}")
     print(f"output formats: {len(FORMATS)}")
     size = sum(path.stat().st_size for path in models.rglob("*") if path.is_file())

@@ -77,7 +77,7 @@ def main() -> None:
     asked = words.parse_args()
     init = load_bundle(asked.init)
     average = finetuned(asked, load_network(init))
-    card = replace(init.card, format=1, bones=None, files={}, card_sha256="")
+    card = replace(init.card, files={}, card_sha256="")
     saved = save_bundle(
         asked.out, between(average, load_network(init), asked.stay), card, half=True
     )

@@ -1,6 +1,6 @@
 """The steps of a training on pools of simulated films, resumed from its checkpoint.
 
-Both `scripts/finetune_bundled.py` and `scripts/train_bones.py` are such trainings.
+`finetune_bundled.py`, `train_bones.py` and `train_outline.py` are such trainings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,11 +17,20 @@ from torch import Tensor, nn
 
 from boneseg.training.augmentation import Augmenter, film_seeds
 from boneseg.training.optimiser import update_average
-from scripts.simulated_pools import Pools
 
 EVERY = 50  # steps between checkpoints
 WARM_UP = 50  # steps until the learning rate is at its highest
 EMA = 0.997
+
+
+class Films(Protocol):
+    """What a training draws from: `simulated_pools.Pools`, for one."""
+
+    def read_new(self) -> int:
+        """Read the films that were finished since the last call; return the number of all."""
+
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        """Films N x 1 x H x W, targets N x C x H x W, and the body part of each."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def keep_checkpoint(
 
 def train_steps(
     steps: Steps,
-    pools: Pools,
+    pools: Films,
     network: nn.Module,
     average: nn.Module,
     trained: list[nn.Parameter],

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from boneseg.bundle.names import load_names
+from boneseg.bundle.further import load_names
 from boneseg.bundle.store import load_bundle
 from boneseg.bundle.tensors import save_tensors
 from boneseg.inference.verdict.network import PARTS

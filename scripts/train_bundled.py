@@ -35,7 +35,6 @@ SEED = 10_000  # default seed of the first film; evaluation films begin at 10 **
 SIZE = 320  # px, the longer side of a film
 SIDE = 320  # the working grid has as many pixels as a square of this side, in the film's shape
 SCALES = (0.8, 1.25)  # of the further grids, chosen on real films
-OUTLINE = 1.6  # of the grid of the pass along the outline, likewise
 THIN = 18.0  # px of the working grid: narrower bone is seen on the finer one, other on the coarser
 
 # Augmentation is stronger than clinically plausible, to hide artefacts of the simulation.
@@ -108,7 +107,6 @@ def main() -> None:
         levels=True,
         scales=SCALES,
         thin=THIN,
-        outline=OUTLINE,
         data=replace(card.data, seen=()),  # simulated: no user has them
         licence="Apache-2.0",
     )

@@ -132,8 +132,9 @@ def segment(kind: Kind, work: Path) -> None:
     """Segment all films in this process."""
     engine = Engine(backend=kind.backend)
     if kind.float32:
-        assert isinstance(engine._network, OpenVino)
-        engine._network._settings["INFERENCE_PRECISION_HINT"] = "f32"
+        for network in (engine._network, engine._outlines):
+            assert isinstance(network, OpenVino)
+            network._settings["INFERENCE_PRECISION_HINT"] = "f32"
     films = [case.image for case in open_dataset(work / "simulated").cases]
     films += map(Path, json.loads((work / "real.json").read_text()))
     found = [engine.segment(read_radiograph(path)) for path in films]

@@ -25,7 +25,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.common import SPEED, machine, passes_of, side_by_side, write_section
-from boneseg.bundle.card import ONNX
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends.openvino import openvino_package
@@ -108,7 +107,7 @@ def compiled_networks(film: Path, folder: Path) -> list[Path]:
     bundle = load_bundle("bundled")
     core, paths = openvino_package().Core(), []
     for one in passes_of(Engine(bundle), read_radiograph(film)):
-        model = core.read_model(bundle.path / ONNX)
+        model = core.read_model(bundle.path / one.file)
         model.reshape(list(one.shape))
         compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
         paths.append(folder / f"{one.grid.height}x{one.grid.width}.blob")

@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import SPEED, machine, passes_of, write_section
+from boneseg.bundle.card import ONNX, OUTLINE_ONNX
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends import open_backend
@@ -101,16 +102,23 @@ class Network:
 
     def __init__(self, at_once: int = 1) -> None:
         self.bundle = load_bundle(bundled())
-        self.backend = open_backend(self.bundle, at_once=at_once)
+        self.backends = {
+            file: open_backend(self.bundle, at_once=at_once, file=file)
+            for file in (ONNX, OUTLINE_ONNX)
+        }
 
     def on(self, pixels: Floats) -> Callable[[], list[Floats]]:
-        """Its views of a film on all grids, as in `Engine`: the film and its mirror image."""
+        """Its views of a film on all grids, as in `Engine`: the film and its mirror image.
+
+        Along the outline the film alone, here with nothing found so far.
+        """
         given = []
         for one in passes_of(Engine(self.bundle), pixels):
             grid, _ = one.grid.film(pixels)
-            looks = [grid, grid[:, ::-1]][: one.views]
-            given.append(np.ascontiguousarray(np.stack(looks)[:, None]))
-        return lambda: [self.backend(films) for films in given]
+            looks = [grid, np.zeros_like(grid) if one.outline else grid[:, ::-1]]
+            films = np.stack(looks[: one.shape[0] * one.shape[1]]).reshape(one.shape)
+            given.append((self.backends[one.file], films))
+        return lambda: [network(films) for network, films in given]
 
 
 def bare(pixels: Floats) -> float:

@@ -74,7 +74,8 @@ class Ways:
         self.preparation = self.engine.bundle.preparation(folder.shape)
         film, noise = read_radiograph(folder.paths[0]), np.random.default_rng(0)
         self.given = [
-            noise.normal(size=one.shape).astype(np.float32) for one in passes_of(self.engine, film)
+            (self.engine._network_of(one), noise.normal(size=one.shape).astype(np.float32))
+            for one in passes_of(self.engine, film)
         ]
         self.threshold = self.engine.bundle.card.threshold
         self.mask = self.engine.segment(film)
@@ -99,14 +100,14 @@ class Ways:
 
     def probability(self, grid: Floats) -> Floats:
         """The network's mean probability of a film on the working grid."""
-        films = np.ascontiguousarray(np.broadcast_to(grid, self.given[0].shape))
+        films = np.ascontiguousarray(np.broadcast_to(grid, self.given[0][1].shape))
         found: Floats = self.engine._network(films).reshape(-1, *grid.shape).mean(axis=0)
         return found
 
     def floor(self, number: int) -> None:
         self.folder.decode(self.folder.data.read_bytes(), self.folder.shape)
-        for films in self.given:
-            self.engine._network(films)
+        for network, films in self.given:
+            network(films)
         packed = zlib.compress(np.packbits(self.mask, axis=1), 1)  # all of a PNG but its chunks
         (self.folder.out / f"{number}_floor.png").write_bytes(packed)
 

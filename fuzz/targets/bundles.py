@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,8 +26,11 @@ from boneseg.bundle.card import (
     NAMES_ONNX,
     NAMES_WEIGHTS,
     ONNX,
+    OUTLINE_ONNX,
+    OUTLINE_WEIGHTS,
     WEIGHTS,
     CardBones,
+    CardOutline,
     card_digest,
 )
 from boneseg.bundle.store import load_bundle, sign
@@ -48,6 +52,7 @@ def small() -> Path:
 
     from boneseg.networks import build
     from boneseg.networks.bones import bone_names
+    from boneseg.networks.outline import outline_network
     from boneseg.recipes.network import SettledNetwork
 
     folder = Path(_making().name) / "bundle"
@@ -56,10 +61,12 @@ def small() -> Path:
     bones = CardBones(("femur", "tibia"), ("knee", "hand"), LEVELS, 64, 64)
     save_file(build(settings).state_dict(), folder / WEIGHTS)
     save_file(bone_names(LEVELS, 2, 2).state_dict(), folder / NAMES_WEIGHTS)
+    save_file(outline_network(LEVELS).state_dict(), folder / OUTLINE_WEIGHTS)
     (folder / ONNX).write_bytes(_graph(1, 1, WEIGHTS))
     (folder / NAMES_ONNX).write_bytes(_graph(4, 2, NAMES_WEIGHTS))
-    architecture = settings.model_dump()
-    sign(folder, card(architecture=architecture, height=64, width=64, fitted=True, bones=bones))
+    (folder / OUTLINE_ONNX).write_bytes(_graph(2, 1, OUTLINE_WEIGHTS))
+    model = card(architecture=settings.model_dump(), height=64, width=64, fitted=True)
+    sign(folder, replace(model, bones=bones, outlines=CardOutline(2.0, LEVELS)))
     return folder
 
 
@@ -183,20 +190,28 @@ def _read_weights(path: Path) -> None:
 
 
 def _read_names(path: Path) -> None:
-    from boneseg.bundle.names import load_names
+    from boneseg.bundle.further import load_names
 
     load_names(load_bundle(_with(path)))
+
+
+def _read_outline(path: Path) -> None:
+    from boneseg.bundle.further import load_outline
+
+    load_outline(load_bundle(_with(path)))
 
 
 def _read_graph(path: Path, backend: str = "openvino") -> None:
     """A network that is loaded and run."""
     from boneseg.inference.backends import open_backend
 
-    bundle, names = load_bundle(_with(path)), path.name == NAMES_ONNX
+    bundle = load_bundle(_with(path))
+    file = path.name if path.name in (NAMES_ONNX, OUTLINE_ONNX) else ONNX
     os.environ["XDG_CACHE_HOME"] = str(path.parent / "cache")
-    films = np.zeros((2, 4 if names else 1, 64, 64), np.float32)
+    channels = {NAMES_ONNX: 4, OUTLINE_ONNX: 2}.get(file, 1)
+    films = np.zeros((2, channels, 64, 64), np.float32)
     try:
-        open_backend(bundle, backend, names=names, threads=1)(films)
+        open_backend(bundle, backend, file=file, threads=1)(films)
     finally:
         shutil.rmtree(path.parent / "cache", ignore_errors=True)
 
@@ -207,10 +222,12 @@ def targets() -> dict[str, Target]:
         "bundle-network": Target(CARD, _read_network, _seed(CARD), _signed),
         "bundle-weights": Target(WEIGHTS, _read_weights, _seed(WEIGHTS)),
         "bundle-names": Target(NAMES_WEIGHTS, _read_names, _seed(NAMES_WEIGHTS)),
+        "bundle-outline": Target(OUTLINE_WEIGHTS, _read_outline, _seed(OUTLINE_WEIGHTS)),
         "bundle-onnx": Target(ONNX, _read_graph, _seed(ONNX)),
         "bundle-int8": Target(INT8, _read_graph, _seed(INT8)),
         "bundle-int8-weights": Target(INT8_WEIGHTS, _read_graph, _seed(INT8_WEIGHTS)),
         "bundle-names-onnx": Target(NAMES_ONNX, _read_graph, _seed(NAMES_ONNX)),
+        "bundle-outline-onnx": Target(OUTLINE_ONNX, _read_graph, _seed(OUTLINE_ONNX)),
         "bundle-onnxruntime": Target(
             ONNX, partial(_read_graph, backend="onnxruntime"), _seed(ONNX)
         ),

@@ -1,6 +1,7 @@
-"""Training of the bundled model and of its names: what counts, and an interrupted run goes on."""
+"""Training of the bundled model, its names and outlines: what counts, and a run goes on."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from boneseg.bundle.store import bundled, load_bundle, load_network
-from boneseg.preprocessing import Preparation
+from boneseg.bundle.further import load_outline
+from boneseg.bundle.store import Bundle, bundled, load_bundle, load_network
+from boneseg.preprocessing import Preparation, resize
 from boneseg.simulate import simulate
-from scripts import finetune_bundled, train_bones
+from scripts import finetune_bundled, train_bones, train_outline
 from scripts.finetune_bundled import supervised_loss
 from scripts.simulated_pools import Pools
 
@@ -88,3 +90,86 @@ def test_names_are_trained_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     assert torch.load(tmp_path / "work" / "checkpoint.pt", weights_only=True)["step"] == 2
     weights = load_file(tmp_path / "work" / "names.safetensors")
     assert weights["heads.0.weight"].shape == (24, 24, 2, 2)
+
+
+def test_parts_of_films_are_drawn_near_what_was_found() -> None:
+    found = np.zeros((500, 400), np.float32)
+    found[250:] = 0.6  # all of it uncertain
+    rng = np.random.default_rng(0)
+    middles = [train_outline.centre(found, rng) for _ in range(200)]
+    half = train_outline.CROP / 2
+    assert all(
+        half <= row <= 500 - half and half <= column <= 400 - half for row, column in middles
+    )
+    assert np.mean([row > 250 for row, _ in middles]) > 0.7
+
+
+def test_a_part_keeps_film_and_bone_together() -> None:
+    """Turned, scaled or mirrored: what was bright is where the bone is."""
+    rows, columns = np.mgrid[:500, :500]
+    bone = ((rows > 200) & (columns > 260)).astype(np.float32)
+    layers = np.stack([bone, bone, np.ones_like(bone)])
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        view = train_outline.sampled(layers, (250.0, 250.0), rng)
+        assert view.shape == (3, train_outline.CROP, train_outline.CROP)
+        assert torch.equal(view[0], view[1])
+        assert 0.1 < view[0].mean() < 0.6 and view[2].mean() > 0.9
+
+
+def test_what_was_found_lies_on_the_film_on_every_grid() -> None:
+    """Films are laid in the middle of grids whose sides are multiples of 32."""
+    bone = np.zeros((1010, 731), np.bool_)
+    bone[300:700, 200:450] = True
+    film, found = bone.astype(np.float32), resize(bone.astype(np.float32), (280, 203))
+    for count in (128 * 128, 400 * 400, 640 * 640):
+        layers = train_outline.level(film, bone, bone, count).layers(found, 1.0)
+        shown, truth, hidden = layers[1] > 0.5, layers[2] > 0, layers[3] > 0
+        assert 2 * (shown & truth).sum() / (shown.sum() + truth.sum()) > 0.98
+        assert (hidden >= truth).all() and hidden.mean() < 1.1 * truth.mean()
+        assert (layers[0] > 0)[truth].all() and layers[4].all()
+
+
+def test_far_from_the_outline_and_where_bone_is_hidden_pixels_count_little() -> None:
+    found, bone = -torch.ones(1, 1, 96, 96), torch.zeros(1, 1, 96, 96)
+    bone[..., 48:] = 1
+    found[..., 60:] = 1
+    hidden, inside = torch.zeros_like(bone), torch.ones_like(bone)
+    hidden[..., 90:, :] = 1
+    inside[..., :4] = 0
+    weight = train_outline.weight_of(torch.cat([found, bone, hidden, inside], 1))[0, 0]
+    assert weight[10, 48] == pytest.approx(1, abs=1e-5) and weight[10, 60] == weight[10, 48]
+    assert weight[10, 20] == pytest.approx(train_outline.AWAY, abs=1e-5)
+    assert weight[92, 48] == pytest.approx(train_outline.HIDDEN, abs=1e-5)
+    assert weight[10, 2] < 1e-5
+
+
+@pytest.mark.slow
+def test_outlines_are_trained_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(tmp_path / "films", 2, size=(64, 64))
+    words = ["--pools", str(tmp_path / "films"), "--work", str(tmp_path / "work"), "--batch", "1"]
+    monkeypatch.setattr(train_outline, "CROP", 96)
+    for steps in (1, 2):
+        out = tmp_path / f"bones{steps}"
+        monkeypatch.setattr(
+            sys, "argv", ["train", *words, "--out", str(out), "--steps", str(steps)]
+        )
+        train_outline.main()
+        saved = load_bundle(out)
+        assert saved.card.outlines is not None and saved.card.bones is not None
+    assert torch.load(tmp_path / "work" / "checkpoint.pt", weights_only=True)["step"] == 2
+    first, second = (load_outline(load_bundle(tmp_path / f"bones{n}")).state_dict() for n in (1, 2))
+    assert not torch.equal(first["stem.weight"], second["stem.weight"])
+
+
+def test_a_network_for_outlines_begins_with_what_the_other_has_learnt() -> None:
+    """Whatever was found before counts for nothing at first."""
+    bundle = load_bundle(bundled())
+    plain = Bundle(bundle.path, replace(bundle.card, outlines=None))
+    network = train_outline.begun(plain).eval()
+    film = torch.randn(1, 1, 64, 64)
+    with torch.inference_mode():
+        expected = load_network(bundle)(film)
+        for found in (-1.0, 0.3):
+            seen = torch.cat([film, torch.full_like(film, found)], 1)
+            assert torch.equal(network(seen), expected)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from boneseg.bundle.card import CardBones
-from boneseg.bundle.names import save_names
+from boneseg.bundle.further import save_names
 from boneseg.bundle.store import Bundle, save_bundle
 from boneseg.networks import build
 from boneseg.networks.bones import bone_names

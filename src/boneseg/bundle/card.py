@@ -15,14 +15,16 @@ from boneseg.masks.segmentation import Model
 if TYPE_CHECKING:
     from boneseg.recipes.network import SettledNetwork
 
-FORMAT = 2  # the newest that is read; cards without named bones are written as 1
+FORMAT = 3  # the newest that is read: with outlines; 2 with names of bones, else 1
 MOST_MEMBERS = 1000
 MOST_SCALE = 4.0  # of a further grid
 MOST_GRID = 2**16  # px, each side of the working grid
 MOST_SIDE = 1024  # px, of the grid on which bones are named
+MOST_WIDTH, MOST_LEVELS = 2048, 10  # of further networks: channels, and levels
 WEIGHTS, ONNX, CARD = "weights.safetensors", "model.onnx", "model.json"
 INT8, INT8_WEIGHTS = "int8.xml", "int8.bin"
 NAMES_ONNX, NAMES_WEIGHTS = "names.onnx", "names.safetensors"
+OUTLINE_ONNX, OUTLINE_WEIGHTS = "outline.onnx", "outline.safetensors"
 
 _BONE = re.compile(r"[a-z][a-z0-9-]*( [a-z0-9-]+)*")  # also the name of a file
 
@@ -45,7 +47,7 @@ class CardData:
 
 @dataclass(frozen=True)
 class CardBones:
-    """The network of a bundle that names bones: see `bundle/names.py`.
+    """The network of a bundle that names bones: see `bundle/further.py`.
 
     names: of the bones, in the order of its output channels. parts: of the body, in the order of
     its input channels after film and probability. widths: channels of its levels, finest first.
@@ -63,8 +65,29 @@ class CardBones:
         """Raise ValueError for a name that is invalid or not unique, or such widths or grid."""
         valid = all(map(_BONE.fullmatch, self.names)) and len(set(self.names)) == len(self.names)
         grid = min(self.height, self.width) >= 1 and max(self.height, self.width) <= MOST_SIDE
-        if not (self.names and valid and self.widths and min(self.widths) >= 1 and grid):
+        if not (self.names and valid and _possible(self.widths) and grid):
             raise ValueError("a name of a bone is invalid, or a size of their network")
+
+
+@dataclass(frozen=True)
+class CardOutline:
+    """The network of a bundle that finds outlines on a finer grid: see `bundle/further.py`.
+
+    scale: of that grid, to the working grid. widths: channels of its levels, finest first.
+    """
+
+    scale: float
+    widths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for such a scale or widths."""
+        if not (1 <= self.scale <= MOST_SCALE and _possible(self.widths)):
+            raise ValueError("a scale of outlines is out of range, or a size of their network")
+
+
+def _possible(widths: tuple[int, ...]) -> bool:
+    """Whether a network can have these channels of its levels."""
+    return 1 <= len(widths) <= MOST_LEVELS and all(1 <= one <= MOST_WIDTH for one in widths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +101,6 @@ class Card:
     fitted: bool = False  # whether the grid takes the film's shape, with as many pixels
     scales: tuple[float, ...] = ()  # of further grids, to the working grid: `Bundle.further`
     thin: float = 0.0  # px of the working grid: narrower bone needs finer grids, other coarser ones
-    outline: float = 0.0  # of the grid of the pass along the outline, likewise; 0: no such pass
     threshold: float  # a probability at or above it is bone
     members: int = 1  # networks of this architecture, one per fold
     flips: bool = False  # test-time augmentation with the mirrored film
@@ -92,6 +114,7 @@ class Card:
     versions: dict[str, str]  # of Python and the libraries
     licence: str = "as its training data allow"  # of the weights
     bones: CardBones | None = None  # the network that names bones, if there is one
+    outlines: CardOutline | None = None  # the network that finds outlines, likewise
     made: str = ""  # ISO 8601 date, of models that are published: a training is the same every day
     files: dict[str, str] = field(default_factory=dict)  # name: SHA-256
     card_sha256: str = ""  # of this card, except this field
@@ -101,8 +124,8 @@ class Card:
         grid = 1 <= self.height <= MOST_GRID and 1 <= self.width <= MOST_GRID
         grid = grid and all(1 / MOST_SCALE <= scale <= MOST_SCALE for scale in self.scales)
         grid = grid and 0 <= self.thin <= MOST_GRID
-        grid = grid and (self.outline == 0 or 1 <= self.outline <= MOST_SCALE)
         members = 1 <= self.members <= MOST_MEMBERS
+        grid = grid and (self.fitted or self.outlines is None)
         if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):
             raise ValueError("a value is out of range")
 
@@ -113,6 +136,11 @@ class Card:
         if isinstance(content, dict) and isinstance(data, dict):
             content = content | {"data": data | {"seen": _digests(data.get("seen"))}}
         return from_json(cls, content)
+
+    @property
+    def least_format(self) -> int:
+        """The oldest format that has all of this."""
+        return 3 if self.outlines else 2 if self.bones else 1
 
     @property
     def model(self) -> Model:

@@ -5,7 +5,8 @@
     RUN/bundle/model.onnx            "film" N x 1 x H x W to "probability" N x members x H x W;
                                      identical weights are referenced in weights.safetensors
     RUN/bundle/int8.xml, int8.bin    the same in 8-bit integers for OpenVINO (optional)
-    RUN/bundle/names.*               a network that names bones (optional): `names.py`
+    RUN/bundle/names.*, outline.*    networks that name bones and find outlines (optional):
+                                     `further.py`
 
 Nothing is ever unpickled, and the SHA-256 of each file is verified before use: when a bundle is
 loaded, or, of the one in the package, when its files are read. A network that has been compiled
@@ -30,6 +31,8 @@ from boneseg.bundle.card import (
     NAMES_ONNX,
     NAMES_WEIGHTS,
     ONNX,
+    OUTLINE_ONNX,
+    OUTLINE_WEIGHTS,
     WEIGHTS,
     Card,
     card_digest,
@@ -84,7 +87,8 @@ class Bundle:
 
         film: (height, width) in square pixels. The grid has no more pixels than the film.
         """
-        return self._finer(film, self.card.outline) if self.card.fitted else None
+        outline = self.card.outlines
+        return self._finer(film, outline.scale) if outline and self.card.fitted else None
 
     def _finer(self, film: tuple[int, int], scale: float) -> Preparation | None:
         """A grid of this scale, or of as many pixels as the film; None if that is not finer."""
@@ -101,7 +105,7 @@ def seen_by(bundle: Bundle | None) -> frozenset[str]:
 def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = False) -> Bundle:
     """Write a bundle beside `path` and move it into place; with `half`, in float16.
 
-    Raises OutputError.
+    It has no further networks, whatever the card says. Raises OutputError.
     """
     from boneseg.bundle.onnx import export, share_weights
     from boneseg.bundle.tensors import save_tensors
@@ -112,7 +116,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
         save_tensors(weights, building / WEIGHTS)
         export(network, building / ONNX, (1, card.height, card.width), fitted=card.fitted)
         share_weights(building / ONNX, WEIGHTS)
-        card = sign(building, card)
+        card = sign(building, replace(card, bones=None, outlines=None))
         replace_folder(path, building)
     return Bundle(path, card)
 
@@ -120,7 +124,7 @@ def save_bundle(path: Path, network: nn.Module, card: Card, *, half: bool = Fals
 def sign(folder: Path, card: Card) -> Card:
     """Write the card of a bundle, with the SHA-256 of every other file and its own."""
     sums = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD}
-    card = replace(card, files=sums)
+    card = replace(card, files=sums, format=card.least_format)
     digest = card_digest(asdict(card))
     card = replace(card, card_sha256=digest)
     text = json.dumps(asdict(card), indent=2)
@@ -153,10 +157,10 @@ def _read_card(folder: Path) -> Card:
         ) from None
     except (ValueError, TypeError, RecursionError):
         raise BundleError(f"{path}: is damaged; copy the bundle again") from None
-    own = {NAMES_ONNX, NAMES_WEIGHTS} if card.bones is not None else set()
-    if set(card.files) - own not in ({WEIGHTS, ONNX}, {WEIGHTS, ONNX, INT8, INT8_WEIGHTS}) or (
-        own - set(card.files)
-    ):
+    due = {WEIGHTS, ONNX}
+    due |= {NAMES_ONNX, NAMES_WEIGHTS} if card.bones else set()
+    due |= {OUTLINE_ONNX, OUTLINE_WEIGHTS} if card.outlines else set()
+    if set(card.files) not in (due, due | {INT8, INT8_WEIGHTS}):
         raise BundleError(f"{path}: has no valid checksums; copy the bundle again")
     if card.card_sha256 != digest:
         raise BundleError(f"{path}: has changed since it was saved; copy the bundle again")

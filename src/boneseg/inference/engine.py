@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from boneseg.bundle.card import NAMES_ONNX, ONNX
+from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX
 from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle, load_bundle, without_names
 from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
-from boneseg.inference.outline import along_outline
+from boneseg.inference.outline import along_outline, outline_view
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
 from boneseg.inference.scales import Pass, Seen, averaged, bone_width
@@ -80,6 +80,7 @@ class Engine:
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
         self._network = open_backend(bundle, backend, self.at_once, threads=threads)
         self._backend, self._threads, self._naming = backend, threads, Lock()
+        self._outlines = self._opened(OUTLINE_ONNX) if bundle.card.outlines else None
         # Films are resized one at a time: threads in steps as short as these would hand Python's
         # lock back and forth a thousand times a film.
         self._resizing = Lock()
@@ -113,7 +114,7 @@ class Engine:
         finest = max(one.grid.height * one.grid.width for one in passes)
         if grid is None or grid.height * grid.width < FINER * finest:
             return None
-        return Pass(grid, 1)
+        return Pass(grid, 1, outline=True)
 
     def expect(self, film: tuple[int, int]) -> None:
         """Load the networks for a film of (height, width) square pixels beside what comes next.
@@ -124,8 +125,16 @@ class Engine:
         passes = self.passes(film)
         beside = ThreadPoolExecutor(len(passes))
         for one in passes:
-            beside.submit(self._network.prepare, one.shape)
+            beside.submit(self._prepare, one)
         beside.shutdown(wait=False)
+
+    def _prepare(self, one: Pass) -> None:
+        """Load the network for a pass. Raises BundleError."""
+        self._network_of(one).prepare(one.shape)
+
+    def _network_of(self, one: Pass) -> Backend:
+        """The network of a pass."""
+        return self._outlines if one.outline and self._outlines else self._network
 
     def find(self, film: Radiograph | Floats) -> Finding:
         """Segment a film.
@@ -143,14 +152,21 @@ class Engine:
         calibrated = partial(scaled, temperature=card.temperature, bias=bias)
         probability = calibrated(mean)
         if outline is not None:
-            _, finer, views = outline
-            close = calibrated(views.mean(axis=0)), finer
-            probability, at = along_outline((probability, at), close, card.threshold)
+            coarse = probability, at
+            found, finer = self._close(coarse, *outline)
+            fine = scaled(found, 1.0, bias), finer
+            probability, at = along_outline(coarse, fine, card.threshold)
         with self._resizing:
             mask = restored_mask(probability, at, card.threshold)
         scores = partial(Preparation(*grid.shape).restore, probability, at)
         naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
         return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
+
+    def _close(self, coarse: Seen, one: Pass, film: Seen) -> Seen:
+        """What the network that finds outlines says of a film on its grid, shown what was found."""
+        laid, place = film
+        found = self._answer(self._network_of(one), outline_view(laid, coarse, place), 1, one.file)
+        return found[0, 0], place
 
     def _refined(
         self, mean: Floats, at: Placement, first: _Seen, film: Grey | Floats, aspect: float
@@ -171,8 +187,8 @@ class Engine:
 
     def _over_grids(
         self, film: Grey | Floats, aspect: float
-    ) -> tuple[list[_Seen], _Seen | None, Callable[[], Answer], Floats]:
-        """What the network finds on each grid, and on that of the outline.
+    ) -> tuple[list[_Seen], tuple[Pass, Seen] | None, Callable[[], Answer], Floats]:
+        """What the network finds on each grid, and the film on that of the outline.
 
         Then the verdict network's answer, and the thumbnail.
         """
@@ -180,20 +196,27 @@ class Engine:
         size = in_squares(shape, aspect)
         likely = self.passes(size)
         with ThreadPoolExecutor(len(likely)) as beside:  # loads networks while films are prepared
-            loading = [beside.submit(self._network.prepare, one.shape) for one in likely]
+            loading = [beside.submit(self._prepare, one) for one in likely]
             places = [one.grid.place(shape, aspect) for one in likely]
             with self._resizing:
                 sizes = [(SIDE, SIDE), *(place.size for place in places)]
                 thumbnail, *small = resized(film, sizes)
             ready = dict(zip(likely, zip(places, small, loading, strict=True), strict=True))
 
-            def seen_in(one: Pass) -> _Seen:
+            def laid_in(one: Pass) -> Seen:
                 if one not in ready:  # takes another pass over the film
                     place = one.grid.place(shape, aspect)
-                    loaded = beside.submit(self._network.prepare, one.shape)
+                    loaded = beside.submit(self._prepare, one)
                     with self._resizing:
                         ready[one] = place, resized(film, [place.size])[0], loaded
-                return self._seen(one, *ready[one])
+                place, small, loaded = ready[one]
+                laid = one.grid.laid(small, place)
+                loaded.result()
+                return laid, place
+
+            def seen_in(one: Pass) -> _Seen:
+                laid, place = laid_in(one)
+                return laid, place, self._predicted(self._films(laid, one.views))
 
             passes = likely[:1]
             seen = [seen_in(passes[0])]
@@ -205,15 +228,8 @@ class Engine:
             # Other threads may set the width of their films meanwhile.
             passes += [Pass(one, self._views) for one in self.bundle.further(size, width)]
             seen += [seen_in(one) for one in passes[1:]]
-            outline = self._outline(size, passes)
-            return seen, seen_in(outline) if outline else None, answer, thumbnail
-
-    def _seen(self, one: Pass, place: Placement, film: Floats, loaded: Future[None]) -> _Seen:
-        """A film of the size that it has on a grid, and what the network finds there."""
-        laid = one.grid.laid(film, place)
-        films = self._films(laid, one.views)
-        loaded.result()
-        return laid, place, self._predicted(films)
+            last = self._outline(size, passes)
+            return seen, (last, laid_in(last)) if last else None, answer, thumbnail
 
     def segmentation(
         self,
@@ -250,10 +266,14 @@ class Engine:
             raise without_names(self.bundle)
         with self._naming:
             if self._names is None:
-                self._names = open_backend(
-                    self.bundle, self._backend, self.at_once, names=True, threads=self._threads
-                )
+                self._names = self._opened(NAMES_ONNX)
             return self._names
+
+    def _opened(self, file: str) -> Backend:
+        """A further network of the bundle."""
+        return open_backend(
+            self.bundle, self._backend, self.at_once, file=file, threads=self._threads
+        )
 
     def _bones(
         self, film: Seen, probability: Seen, answer: Callable[[], Answer], mask: Mask

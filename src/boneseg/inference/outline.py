@@ -1,10 +1,11 @@
-"""A pass along the outline, on a finer grid.
+"""A pass along the outline, on a finer grid, by a network of its own.
 
+    seen = outline_view(film, coarse, place)     # what that network is given
     along_outline(coarse, fine, threshold)       # one probability, on the finer grid
 
-On a finer grid a network locates an edge more precisely, but is more often wrong about what is bone
-at all, because it was trained on films of the size of the working grid. So its answer there counts
-as much as that of the other grids on their outline, and ever less away from it.
+The network is shown what the other grids have found, and locates the edge more precisely. What is
+bone at all is decided on the coarser grids, where a network sees more of the body: so the answer
+here counts on their outline, and ever less away from it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg.inference.scales import Seen, carried
-from boneseg.preprocessing import Floats
+from boneseg.preprocessing import Floats, Placement
 
-REACH = 14  # px of the finer grid, from the outline: as far as the pass counts
+REACH = 32  # px of the finer grid, from the outline: as far as the pass counts
+
+
+def outline_view(film: Floats, coarse: Seen, place: Placement) -> Floats:
+    """The input of the network that finds outlines: float32 1 x 2 x height x width.
+
+    film: on the finer grid, standardised; place: where it is there. coarse: what was found so far.
+    """
+    found = np.full_like(film, -1)
+    place.window(found)[:] = 2 * carried(*coarse, place) - 1
+    return np.stack([film, found])[None]
 
 
 def along_outline(coarse: Seen, fine: Seen, threshold: float) -> Seen:
@@ -23,7 +34,7 @@ def along_outline(coarse: Seen, fine: Seen, threshold: float) -> Seen:
     found, place = fine
     first, second = carried(*coarse, place), place.window(found)
     result = np.zeros_like(found)
-    share = 0.5 * nearness(first >= threshold, REACH)
+    share = nearness(first >= threshold, REACH)
     place.window(result)[:] = first + share * (second - first)
     return result, place
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.bundle.card import ONNX, OUTLINE_ONNX
 from boneseg.preprocessing import Floats, Placement, Preparation, resize
 
 Seen = tuple[Floats, Placement]  # a probability on its grid, float32, and where the film is there
@@ -19,15 +20,24 @@ Seen = tuple[Floats, Placement]  # a probability on its grid, float32, and where
 
 @dataclass(frozen=True)
 class Pass:
-    """A pass of a network over a film: the grid, and how many views of the film it sees at once."""
+    """A pass of a network over a film: the grid, and how many views of the film it sees at once.
+
+    outline: whether it is the pass along the outline, of a network of its own: see `outline.py`.
+    """
 
     grid: Preparation
     views: int
+    outline: bool = False
+
+    @property
+    def file(self) -> str:
+        """The file of its network in a bundle."""
+        return OUTLINE_ONNX if self.outline else ONNX
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """The shape of the network's input: views x 1 x height x width."""
-        return self.views, 1, self.grid.height, self.grid.width
+        """The shape of the network's input: views x channels x height x width."""
+        return self.views, 2 if self.outline else 1, self.grid.height, self.grid.width
 
 
 def bone_width(mask: NDArray[np.bool_]) -> float:

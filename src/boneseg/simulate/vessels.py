@@ -3,7 +3,7 @@
     vessels = grow_vessels(rng, lung, first, voxel)       # of one subject
     vessels.project(turns, middle, shape, pitch, distance)  # mm at each pixel
 
-On films they are the markings of the lungs, as fine and as bright as ribs.
+On films they are the markings of the lungs: lines as bright as bone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RADIUS = 0.28, 0.5  # mm, of these
 _MURRAY = 3.0  # power of the radius whose sum is kept where a vessel divides: Murray, 1926
 _WIDEST = 5.0  # mm
 _TORTUOUS = 0.08  # how far the middle of a piece is off its chord, as a share of its length
-_CLASSES = 6  # of radii, each drawn with its own sharpness
+_CLASSES = 8  # of radii, each drawn with its own sharpness
 _STEP = 0.7  # pixels between points along a vessel
 
 
@@ -43,10 +43,13 @@ class Vessels:
         back = np.linalg.inv(turns.T)
         radius = self.radius * abs(float(np.linalg.det(back))) ** (1 / 3)  # of a scaled volume
         ends = [(points - middle) @ back.T for points in (self.start, self.end)]
-        for group in np.array_split(np.argsort(radius), _CLASSES):
-            if len(group):
-                start, end = (points[group] for points in ends)
-                total += _drawn(start, end, radius[group], shape, pitch, distance)
+        if not len(radius):
+            return total
+        steps = np.geomspace(radius.min(), radius.max(), _CLASSES + 1)[1:-1]
+        kinds = np.digitize(radius, steps)
+        for kind in np.unique(kinds):
+            start, end = (points[kinds == kind] for points in ends)
+            total += _drawn(start, end, radius[kinds == kind], shape, pitch, distance)
         return total
 
 
@@ -95,7 +98,7 @@ def _tree(rng: Rng, root: Floats, ends: Floats, smallest: float) -> tuple[Floats
     parents = np.zeros(len(places), np.intp)
     for index in range(1, len(places)):
         before = places[:index]
-        # A detour of the blood counts for less than the length of a new vessel.
+        # The more outward of two vessels at one distance is taken: it runs the same way.
         way = np.linalg.norm(before - places[index], axis=1) + 0.35 * (far[index] - far[:index])
         parents[index] = np.argmin(way)
     flow = np.full(len(places), smallest**_MURRAY)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from boneseg.bundle import onnx as module
-from boneseg.bundle.card import NAMES_ONNX, ONNX, WEIGHTS
+from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX, WEIGHTS
 from boneseg.bundle.onnx import export
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle, load_network
@@ -46,7 +46,7 @@ def test_weights_that_both_files_have_stand_in_one(copied: Path) -> None:
 
 
 def test_no_file_contains_paths_of_the_machine_that_exported_it(copied: Path) -> None:
-    for name in (ONNX, NAMES_ONNX):
+    for name in (ONNX, NAMES_ONNX, OUTLINE_ONNX):
         assert b".py" not in (copied / name).read_bytes()
 
 

@@ -15,7 +15,7 @@ import torch
 
 from boneseg.bundle import shipped
 from boneseg.bundle.card import ONNX, WEIGHTS
-from boneseg.bundle.names import load_names
+from boneseg.bundle.further import load_names, load_outline
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
 from boneseg.errors import BundleError, OutputError
 from boneseg.inference.backends.base import KEPT
@@ -159,7 +159,7 @@ def in_openvino(bundle: Bundle) -> None:
     OpenVino(bundle).prepare((1, 1, 64, 64))
 
 
-@pytest.mark.parametrize("read", [in_openvino, OnnxRuntime, load_network, load_names])
+@pytest.mark.parametrize("read", [in_openvino, OnnxRuntime, load_network, load_names, load_outline])
 def test_the_files_in_the_package_are_verified_when_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Bundle], object]
 ) -> None:

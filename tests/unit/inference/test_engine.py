@@ -57,7 +57,7 @@ def test_the_second_view_is_the_mirrored_film_with_normalised_contrast(
     film = read_radiograph(find_radiographs([sample_films()])[0])
 
     def engine(**looks: bool) -> Engine:
-        return Engine(replace(bundle, card=replace(bundle.card, scales=(), outline=0.0, **looks)))
+        return Engine(replace(bundle, card=replace(bundle.card, scales=(), outlines=None, **looks)))
 
     both = engine(flips=True, levels=True).probability(film)
     one = engine(flips=False)

@@ -1,4 +1,4 @@
-"""Along its outline a mask is found on a finer grid as well."""
+"""Along its outline a mask is found on a finer grid, by a network of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_dilation, distance_transform_cdt
 
+from boneseg.bundle.card import CardOutline
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import Bundle
 from boneseg.inference.engine import Engine
-from boneseg.inference.outline import REACH, along_outline, grown, nearness
+from boneseg.inference.outline import REACH, along_outline, grown, nearness, outline_view
 from boneseg.inference.scales import Pass
 from boneseg.preprocessing import Floats, Preparation
 from boneseg.radiograph.read import read_radiograph
@@ -22,8 +23,11 @@ from boneseg.radiograph.read import read_radiograph
 MASKS = arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24)))
 
 
-def with_outline(bundle: Bundle, outline: float) -> Bundle:
-    return replace(bundle, card=replace(bundle.card, scales=(), thin=0.0, outline=outline))
+def with_outline(bundle: Bundle, scale: float | None) -> Bundle:
+    """The bundled model on one grid, and with its pass along the outline at a scale, or without."""
+    assert bundle.card.outlines is not None
+    outlines = replace(bundle.card.outlines, scale=scale) if scale else None
+    return replace(bundle, card=replace(bundle.card, scales=(), thin=0.0, outlines=outlines))
 
 
 @pytest.fixture
@@ -50,15 +54,14 @@ def test_nearness_falls_with_the_steps_from_the_other_side(mask: np.ndarray, rea
     assert near == pytest.approx(np.clip((reach + 1 - away) / reach, 0, 1), abs=1e-6)
 
 
-def test_the_finer_grid_counts_by_half_on_the_outline_and_not_far_from_it() -> None:
-    grid = Preparation(64, 64)
-    place = grid.place((64, 64))
-    coarse, fine = np.zeros((64, 64), np.float32), np.full((64, 64), 0.5, np.float32)
-    coarse[:, 32:] = 1
+def test_the_finer_grid_counts_on_the_outline_and_not_far_from_it() -> None:
+    place = Preparation(64, 128).place((64, 128))
+    coarse, fine = np.zeros((64, 128), np.float32), np.full((64, 128), 0.5, np.float32)
+    coarse[:, 64:] = 1
     found, where = along_outline((coarse, place), (fine, place), 0.5)
     assert where == place
-    assert found[:, 31] == pytest.approx(0.25) and found[:, 32] == pytest.approx(0.75)
-    assert (found[:, : 32 - REACH] == 0).all() and (found[:, 32 + REACH :] == 1).all()
+    assert found[:, 63:65] == pytest.approx(0.5)
+    assert (found[:, : 64 - REACH] == 0).all() and (found[:, 64 + REACH :] == 1).all()
     assert (np.diff(found[0]) >= 0).all()
 
 
@@ -80,13 +83,11 @@ def test_the_grid_of_the_outline_is_finer_and_has_no_more_pixels_than_the_film(
         most = min(size[0] * size[1], own * 1.6**2)
         assert own < grid.height * grid.width == pytest.approx(most, rel=0.15)
     assert bundle.outline((300, 320)) is None
-    assert with_outline(bundle, 0.0).outline((3000, 2500)) is None
-    fixed = replace(bundle, card=replace(bundle.card, fitted=False))
-    assert fixed.outline((3000, 2500)) is None
+    assert with_outline(bundle, None).outline((3000, 2500)) is None
 
 
 def test_only_what_lies_along_the_outline_changes(bundle: Bundle, film: Floats) -> None:
-    plain, both = (Engine(with_outline(bundle, scale)).find(film) for scale in (0.0, 1.6))
+    plain, both = (Engine(with_outline(bundle, scale)).find(film) for scale in (None, 1.6))
     changed = plain.mask != both.mask
     assert 0 < changed.mean() < 0.02
     pixels = REACH * film.shape[0] / 512  # of the film, in a pixel of the finer grid
@@ -98,19 +99,36 @@ def test_only_what_lies_along_the_outline_changes(bundle: Bundle, film: Floats) 
 
 def test_a_pass_along_the_outline_sees_the_film_without_its_mirror_image(bundle: Bundle) -> None:
     passes = Engine(with_outline(bundle, 1.6)).passes((1024, 1024))
-    assert passes == [Pass(Preparation(320, 320), 2), Pass(Preparation(512, 512), 1)]
-    assert passes[1].shape == (1, 1, 512, 512)
+    outline = Pass(Preparation(512, 512), 1, outline=True)
+    assert passes == [Pass(Preparation(320, 320), 2), outline]
+    assert outline.shape == (1, 2, 512, 512)
 
 
 def test_a_pass_along_the_outline_is_finer_than_the_grids_before_it(bundle: Bundle) -> None:
     """A film of 400 px has no grid that is finer than that of its thin bones."""
-    card = replace(bundle.card, scales=(1.25,), thin=0.0, outline=1.6)
-    engine = Engine(replace(bundle, card=card))
+    card = with_outline(bundle, 1.6).card
+    engine = Engine(replace(bundle, card=replace(card, scales=(1.25,))))
     assert [one.views for one in engine.passes((400, 400))] == [2, 2]
     assert [one.views for one in engine.passes((1024, 1024))] == [2, 2, 1]
 
 
-@pytest.mark.parametrize("scale", [0.5, 5.0, -1.0, float("nan")])
-def test_a_scale_out_of_range_is_refused(bundle: Bundle, scale: float) -> None:
+def test_the_network_is_shown_the_film_and_what_was_found() -> None:
+    grid, finer = Preparation(32, 32), Preparation(64, 64)
+    coarse, place = grid.place((100, 50)), finer.place((100, 50))
+    film = np.random.default_rng(0).standard_normal((64, 64), np.float32)
+    found = np.zeros((32, 32), np.float32)
+    found[:16] = 1
+    seen = outline_view(film, (found, coarse), place)
+    assert seen.shape == (1, 2, 64, 64) and seen.dtype == np.float32
+    assert (seen[0, 0] == film).all()
+    assert (seen[0, 1, :28, 20:44] == 1).all() and (seen[0, 1, 36:, 20:44] == -1).all()
+    assert (seen[0, 1, :, :16] == -1).all()  # beside the film
+
+
+@pytest.mark.parametrize(
+    ("scale", "widths"),
+    [(0.5, (8,)), (5.0, (8,)), (-1.0, (8,)), (float("nan"), (8,)), (2.0, ()), (2.0, (8, 0))],
+)
+def test_a_scale_or_size_out_of_range_is_refused(scale: float, widths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        replace(bundle.card, outline=scale)
+        CardOutline(scale, widths)

@@ -19,7 +19,9 @@ COARSER, FINER = 0.8, 1.25
 
 
 def engine(bundle: Bundle, *scales: float) -> Engine:
-    return Engine(replace(bundle, card=replace(bundle.card, scales=scales, thin=0.0, outline=0.0)))
+    return Engine(
+        replace(bundle, card=replace(bundle.card, scales=scales, thin=0.0, outlines=None))
+    )
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_further_grids_are_as_large_as_their_scale_and_finer_ones_no_larger_than
         coarse, fine = bundle.further(size)
         assert coarse.height * coarse.width == pytest.approx(own / 4, rel=0.25)
         assert fine.height * fine.width == pytest.approx(min(size[0] * size[1], own * 4), rel=0.15)
-    fixed = replace(bundle, card=replace(card, fitted=False))
+    fixed = replace(bundle, card=replace(card, fitted=False, outlines=None))
     assert fixed.further((3000, 2500)) == []
 
 
@@ -71,7 +73,7 @@ def test_a_large_film_is_the_mean_of_its_grids_and_its_verdict_that_of_the_first
 ) -> None:
     plain, both = (engine(bundle, *scales).find(film) for scales in ((), (scale,)))
     side = round(320 * scale)
-    card = replace(bundle.card, height=side, width=side, scales=(), thin=0.0, outline=0.0)
+    card = replace(bundle.card, height=side, width=side, scales=(), thin=0.0, outlines=None)
     other = Engine(replace(bundle, card=card)).find(film)
     mean = (plain.probability + other.probability) / 2
     assert np.abs(both.probability - mean).mean() < 0.002
@@ -103,7 +105,7 @@ def test_the_width_of_the_bone_on_the_working_grid_decides(
     bundle: Bundle, film: Floats, thin: float
 ) -> None:
     chosen = FINER if thin > 1 else COARSER
-    card = replace(bundle.card, scales=(COARSER, FINER), thin=thin, outline=0.0)
+    card = replace(bundle.card, scales=(COARSER, FINER), thin=thin, outlines=None)
     both = Engine(replace(bundle, card=card)).find(film)
     alone = engine(bundle, chosen).find(film)
     assert (both.probability == alone.probability).all() and (both.mask == alone.mask).all()

@@ -54,6 +54,18 @@ def test_a_vessel_is_as_thick_as_it_is_wide() -> None:
     assert np.argmax(film[50]) == 50 and film[50, :40].max() < 0.05
 
 
+def test_a_wide_vessel_among_narrow_ones_is_no_denser() -> None:
+    """Each is as sharp as its own width lets it be."""
+    narrow = np.array([[0.0, up, 8.0 * side] for side in range(8) for up in (-40, 40)])
+    both = Vessels(
+        np.concatenate([narrow, [[0.0, -50, -30]]]),
+        np.concatenate([narrow + np.array([0, 5, 0]), [[0.0, 50, -30]]]),
+        np.array([0.4] * len(narrow) + [5.0]),
+    )
+    film = both.project(FRONTAL, np.zeros(3), (301, 301), 0.5, FAR)
+    assert film.max() == pytest.approx(10, rel=0.25)
+
+
 def test_a_subject_has_the_vessels_of_its_own_lungs(atlas: Atlas) -> None:
     with_lungs, again = (atlas.vary(np.random.default_rng(4)) for _ in range(2))
     assert with_lungs.vessels is not None and again.vessels is not None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from boneseg.bundle.card import ONNX
 from boneseg.bundle.store import Bundle
 from boneseg.errors import UsageError
 from boneseg.inference.backends.base import Backend
@@ -19,25 +20,25 @@ from boneseg.inference.backends.base import Backend
 CUDA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))  # on Linux, and on WSL
 
 
-def _openvino(bundle: Bundle, at_once: int, names: bool, threads: int) -> Backend:
+def _openvino(bundle: Bundle, at_once: int, file: str, threads: int) -> Backend:
     from boneseg.inference.backends.openvino import OpenVino
 
-    return OpenVino(bundle, at_once, names=names, threads=threads)
+    return OpenVino(bundle, at_once, file, threads=threads)
 
 
-def _onnxruntime(bundle: Bundle, at_once: int, names: bool, threads: int) -> Backend:
+def _onnxruntime(bundle: Bundle, at_once: int, file: str, threads: int) -> Backend:
     from boneseg.inference.backends.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(bundle, at_once, names=names, threads=threads)
+    return OnnxRuntime(bundle, at_once, file, threads=threads)
 
 
-def _torch(bundle: Bundle, at_once: int, names: bool, threads: int) -> Backend:
+def _torch(bundle: Bundle, at_once: int, file: str, threads: int) -> Backend:
     from boneseg.inference.backends.torch import Torch
 
-    return Torch(bundle, at_once, names=names)
+    return Torch(bundle, at_once, file)
 
 
-BACKENDS: dict[str, Callable[[Bundle, int, bool, int], Backend]] = {
+BACKENDS: dict[str, Callable[[Bundle, int, str, int], Backend]] = {
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
     "torch": _torch,
@@ -49,15 +50,15 @@ def open_backend(
     name: str | None = None,
     at_once: int = 1,
     *,
-    names: bool = False,
+    file: str = ONNX,
     threads: int = 0,
 ) -> Backend:
     """Open the backend of this name, or the best one for this machine.
 
     at_once: the number of concurrent calls to optimise for. (Used by OpenVINO only, which splits
-    the cores into as many streams.) names: open the bundle's network that names bones, which must
-    exist, instead of the one that finds bone. threads: the most that OpenVINO and ONNX Runtime
-    start; 0: one a core.
+    the cores into as many streams.) file: of the bundle's network: the one that finds bone, or a
+    further one, which must exist. threads: the most that OpenVINO and ONNX Runtime start; 0: one a
+    core.
 
     Raises UsageError if the backend is unknown or not installed, and BundleError if it cannot run
     the bundle's network.
@@ -67,7 +68,7 @@ def open_backend(
     chosen = name or suitable()
     if find_spec(chosen) is None:
         raise UsageError(f"--engine {chosen}: is not installed; pip install {chosen}")
-    return BACKENDS[chosen](bundle, at_once, names, threads)
+    return BACKENDS[chosen](bundle, at_once, file, threads)
 
 
 def suitable() -> str:

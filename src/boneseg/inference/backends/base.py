@@ -8,7 +8,7 @@ from typing import Protocol
 from boneseg.errors import BundleError
 from boneseg.preprocessing import Floats
 
-KEPT = 12  # networks kept ready in memory, one per input shape: up to three a film
+KEPT = 8  # networks kept ready in memory, one per input shape: up to two a film
 
 Shape = tuple[int, ...]
 
@@ -19,9 +19,10 @@ class Backend(Protocol):
     name: str  # as shown to the user
 
     def __call__(self, films: Floats) -> Floats:
-        """Map float32 N x 1 x H x W to probabilities, float32 N x K x H x W.
+        """Map float32 N x C x H x W to probabilities, float32 N x K x H x W.
 
-        Of bone, from each member of an ensemble, or of each bone that has a name.
+        Of bone, from each member of an ensemble or from the network that finds outlines, or of
+        each bone that has a name.
         """
 
     def prepare(self, shape: Shape) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from boneseg.bundle.card import NAMES_ONNX, ONNX
+from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX
 from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle
 from boneseg.inference.backends.base import Shape, cannot_run
@@ -27,11 +27,11 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU."""
 
     def __init__(
-        self, bundle: Bundle, at_once: int = 1, *, names: bool = False, threads: int = 0
+        self, bundle: Bundle, at_once: int = 1, file: str = ONNX, *, threads: int = 0
     ) -> None:
         import onnxruntime
 
-        self._file = bundle.path / (NAMES_ONNX if names else ONNX)
+        self._file = bundle.path / file
         release = str(onnxruntime.__version__)
         if is_shipped(bundle.path):
             bundle.verify()
@@ -81,7 +81,8 @@ def _shape(bundle: Bundle, name: str) -> Shape:
     if name == NAMES_ONNX and card.bones is not None:
         return 1, 2 + len(card.bones.parts), card.bones.height, card.bones.width
     grid = bundle.preparation((card.height, card.width))
-    return 1, 1, grid.height, grid.width
+    channels = 2 if name == OUTLINE_ONNX else 1
+    return 1, channels, grid.height, grid.width
 
 
 def serve() -> NoReturn:

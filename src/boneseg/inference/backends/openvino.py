@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boneseg._util.quiet import without_module
-from boneseg.bundle.card import INT8, NAMES_ONNX, ONNX
+from boneseg.bundle.card import INT8, ONNX
 from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle
 from boneseg.errors import BundleError
@@ -36,7 +36,7 @@ class OpenVino:
     """OpenVINO on the CPU; bfloat16 if the CPU supports it."""
 
     def __init__(
-        self, bundle: Bundle, at_once: int = 1, *, names: bool = False, threads: int = 0
+        self, bundle: Bundle, at_once: int = 1, file: str = ONNX, *, threads: int = 0
     ) -> None:
         self._bundle, self._core = bundle, openvino_core()
         self._at_once, self._begun = at_once, False
@@ -52,7 +52,7 @@ class OpenVino:
         release = str(openvino_package().__version__)
         self._kept = CompiledNetworks.of(bundle.card.card_sha256, release)
         self._networks: dict[Shape, _Requests] = {}
-        self._file = NAMES_ONNX if names else INT8 if INT8 in bundle.card.files else ONNX
+        self._file = INT8 if file == ONNX and INT8 in bundle.card.files else file
         self._machine = _machine()
         kind = "int8" if self._file == INT8 else "bf16" if "BF16" in self._machine[1] else "fp32"
         self.name = f"OpenVINO {release.partition('-')[0]}, {kind}, CPU"

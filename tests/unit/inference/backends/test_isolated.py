@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from boneseg._util.children import Children, NotStartedError
-from boneseg.bundle.card import ONNX
+from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import Bundle, load_bundle, sign
 from boneseg.errors import BundleError
@@ -66,12 +66,20 @@ def test_a_child_is_needed_once_and_changes_no_result(
         assert started == [backend]
 
 
+def test_so_is_the_network_that_finds_outlines(other: Bundle, started: list[str]) -> None:
+    view = np.zeros((1, 2, 64, 96), np.float32)
+    for _ in range(2):
+        found = open_backend(other, "onnxruntime", file=OUTLINE_ONNX)(view)
+        assert found.shape == (1, 1, 64, 96)
+    assert started == ["onnxruntime"]
+
+
 def test_so_is_the_network_that_names_bones(other: Bundle, started: list[str]) -> None:
     bones = other.card.bones
     assert bones is not None
     views = np.zeros((2, 2 + len(bones.parts), bones.height, bones.width), np.float32)
     for _ in range(2):
-        found = open_backend(other, "onnxruntime", names=True)(views)
+        found = open_backend(other, "onnxruntime", file=NAMES_ONNX)(views)
         assert found.shape == (2, len(bones.names), bones.height, bones.width)
     assert started == ["onnxruntime"]
 
