@@ -1,6 +1,7 @@
 """Training of the bundled model, its names and outlines: what counts, and a run goes on."""
 
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,20 +147,21 @@ def test_far_from_the_outline_and_where_bone_is_hidden_pixels_count_little() -> 
 
 @pytest.mark.slow
 def test_outlines_are_trained_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulate(tmp_path / "films", 2, size=(64, 64))
-    words = ["--pools", str(tmp_path / "films"), "--work", str(tmp_path / "work"), "--batch", "1"]
+    films, work, out = (tmp_path / name for name in ("films", "work", "bones"))
+    simulate(films, 2, size=(64, 64))
     monkeypatch.setattr(train_outline, "CROP", 96)
-    for steps in (1, 2):
-        out = tmp_path / f"bones{steps}"
-        monkeypatch.setattr(
-            sys, "argv", ["train", *words, "--out", str(out), "--steps", str(steps)]
-        )
-        train_outline.main()
-        saved = load_bundle(out)
-        assert saved.card.outlines is not None and saved.card.bones is not None
-    assert torch.load(tmp_path / "work" / "checkpoint.pt", weights_only=True)["step"] == 2
-    first, second = (load_outline(load_bundle(tmp_path / f"bones{n}")).state_dict() for n in (1, 2))
-    assert not torch.equal(first["stem.weight"], second["stem.weight"])
+    model = load_bundle(bundled())
+    asked = Namespace(pools=[films], work=work, init=model.path, steps=1, batch=1, rate=3e-4)
+    interrupted = train_outline.trained(asked, model).state_dict()
+    words = ["--pools", str(films), "--work", str(work), "--batch", "1", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["train", *words, "--out", str(out)])
+    train_outline.main()
+    assert torch.load(work / "checkpoint.pt", weights_only=True)["step"] == 2
+    saved = load_bundle(out)
+    assert saved.card.outlines is not None and saved.card.bones == model.card.bones
+    resumed = load_outline(saved).state_dict()
+    assert resumed.keys() == interrupted.keys()
+    assert not torch.equal(resumed["stem.weight"], interrupted["stem.weight"].half().float())
 
 
 def test_a_network_for_outlines_begins_with_what_the_other_has_learnt() -> None:

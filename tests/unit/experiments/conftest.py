@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.experiments.crossval import cross_validate
@@ -30,7 +31,9 @@ def done(phantoms: Dataset, tmp_path_factory: pytest.TempPathFactory) -> CrossVa
     def train(folder: Path, *, resume: bool = False) -> CrossValidation:
         return cross_validate(phantoms, recipe(), folder, folds=3, resume=resume)
 
-    return train(made_once(tmp_path_factory, "cross-validation", train), resume=True)
+    folder = made_once(tmp_path_factory, "cross-validation", train)
+    with FileLock(folder.with_suffix(".resumed")):  # a run folder has one process at a time
+        return train(folder, resume=True)
 
 
 @pytest.fixture(scope="module")
