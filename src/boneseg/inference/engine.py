@@ -229,6 +229,8 @@ class Engine:
             passes += [Pass(one, self._views) for one in self.bundle.further(size, width)]
             seen += [seen_in(one) for one in passes[1:]]
             last = self._outline(size, passes)
+            if last and self._is_without(answer):
+                last = None
             return seen, (last, laid_in(last)) if last else None, answer, thumbnail
 
     def segmentation(
@@ -304,6 +306,14 @@ class Engine:
         from boneseg.inference.verdict.judge import likely_part
 
         return self.bundle.card.biases.get(likely_part(answer()), 0.0)
+
+    def _is_without(self, answer: Callable[[], Answer]) -> bool:
+        """Whether a film of this body part has no pass along the outline."""
+        from boneseg.inference.verdict.judge import likely_part
+
+        outlines = self.bundle.card.outlines
+        parts = outlines.without if outlines else ()
+        return bool(parts) and likely_part(answer()) in parts
 
     def _films(self, grid: Floats, views: int) -> Floats:
         """The network's input, views x 1 x height x width: a film, and of 2 its mirror image."""

@@ -112,6 +112,20 @@ def test_a_pass_along_the_outline_is_finer_than_the_grids_before_it(bundle: Bund
     assert [one.views for one in engine.passes((1024, 1024))] == [2, 2, 1]
 
 
+def test_films_of_some_parts_have_no_pass_along_the_outline(bundle: Bundle, film: Floats) -> None:
+    card = with_outline(bundle, 1.6).card
+    assert card.outlines is not None
+    plain = Engine(replace(bundle, card=replace(card, outlines=None))).find(film)
+    part = plain.verdict.part
+    assert part is not None
+    left_out, both = (
+        Engine(replace(bundle, card=replace(card, outlines=replace(card.outlines, without=parts))))
+        for parts in ((part, "other"), ("other",))
+    )
+    assert (left_out.segment(film) == plain.mask).all()
+    assert (both.segment(film) != plain.mask).any()
+
+
 def test_the_network_is_shown_the_film_and_what_was_found() -> None:
     grid, finer = Preparation(32, 32), Preparation(64, 64)
     coarse, place = grid.place((100, 50)), finer.place((100, 50))
