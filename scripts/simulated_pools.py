@@ -8,7 +8,7 @@ batch = pools.batch(4, rng)
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,13 +73,10 @@ class Pools:
 
     def read_new(self) -> int:
         """Read the films that were finished since the last call; return the number of all."""
-        for folder in self.folders:
-            for part, path in films_of(folder):
-                if path not in self.known:
-                    self.known.add(path)
-                    film = self._read(path, part)
-                    if film.bones or not self.named:
-                        self.films.setdefault(part, []).append(film)
+        for part, path in new_films(self.folders, self.known):
+            film = self._read(path, part)
+            if film.bones or not self.named:
+                self.films.setdefault(part, []).append(film)
         return sum(map(len, self.films.values()))
 
     def _read(self, path: Path, part: str) -> Film:
@@ -132,6 +129,15 @@ class Pools:
             targets.append(film.target(self.named))
         stacked = torch.from_numpy(np.stack(films).astype(np.float32))[:, None]
         return stacked, torch.from_numpy(np.stack(targets)), drawn
+
+
+def new_films(folders: Iterable[Path], known: set[Path]) -> Iterator[tuple[str, Path]]:
+    """Part and image of each film in these folders that is not yet known; it is from then on."""
+    for folder in folders:
+        for part, path in films_of(folder):
+            if path not in known:
+                known.add(path)
+                yield part, path
 
 
 def films_of(folder: Path) -> list[tuple[str, Path]]:

@@ -40,7 +40,7 @@ from boneseg.networks.unet import UNet
 from boneseg.preprocessing import Floats, fitted, resize
 from boneseg.training.augmentation import Augmenter
 from scripts.finetune_bundled import supervised_loss
-from scripts.simulated_pools import by_power, films_of, mask_of
+from scripts.simulated_pools import by_power, mask_of, new_films
 from scripts.steps import Steps, train_steps
 from scripts.train_bundled import RECIPE, between
 
@@ -104,11 +104,8 @@ class Parts:
 
     def read_new(self) -> int:
         """Read the films that were finished since the last call; return the number of all."""
-        for folder in self.folders:
-            for part, path in films_of(folder):
-                if path not in self.known:
-                    self.known.add(path)
-                    self.films.setdefault(part, []).append(self._read(path))
+        for part, path in new_films(self.folders, self.known):
+            self.films.setdefault(part, []).append(self._read(path))
         return sum(map(len, self.films.values()))
 
     def _read(self, path: Path) -> Film:

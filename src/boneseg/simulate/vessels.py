@@ -40,11 +40,11 @@ class Vessels:
     ) -> Array:
         """Millimetres of vessel along each ray: float32 `shape`. Arguments as `project_volume`."""
         total = np.zeros(shape, np.float32)
+        if not len(self.radius):
+            return total
         back = np.linalg.inv(turns.T)
         radius = self.radius * abs(float(np.linalg.det(back))) ** (1 / 3)  # of a scaled volume
         ends = [(points - middle) @ back.T for points in (self.start, self.end)]
-        if not len(radius):
-            return total
         steps = np.geomspace(radius.min(), radius.max(), _CLASSES + 1)[1:-1]
         kinds = np.digitize(radius, steps)
         for kind in np.unique(kinds):
