@@ -13,7 +13,6 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 Floats = NDArray[np.float32]
 Sums = TypeVar("Sums", np.float32, np.uint16, np.uint32)
@@ -259,6 +258,8 @@ def _to_width(pixels: Floats, wide: float, height: int, width: int) -> Floats:
 
     wide: as `tall` of `_averaged`.
     """
+    from PIL import Image  # not before the networks are being loaded
+
     if width < wide:
         pixels = _averaged(_Rows(np.ascontiguousarray(pixels.T)), [width], wide)[0].T
     if pixels.shape == (height, width):

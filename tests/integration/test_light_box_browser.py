@@ -309,6 +309,8 @@ def test_the_page_counts_the_films_that_were_added(
 def test_two_fingers_zoom_and_leave_no_stroke(opened: Callable[..., Page]) -> None:
     page = opened(has_touch=True, viewport={"width": 820, "height": 900})
     page.ready()
+    page.tab.click(".film >> text=hand")  # the first is another once the verdicts are known
+    page.ready("hand")
     before, scale = page.mask(), page.tab.evaluate("lightbox.view.scale")
     x, y = page.screen(100, 100)
     line = page.context.new_cdp_session(page.tab)

@@ -85,6 +85,14 @@ def share_freed_memory() -> None:
     _set_malloc({_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**27})
 
 
+def calculate_in_one_thread() -> None:
+    """Let NumPy start no threads: they spin while they wait, and the networks need the cores.
+
+    Before NumPy is imported.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _set_malloc(options: Mapping[int, int]) -> None:
     import ctypes
 

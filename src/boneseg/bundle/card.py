@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from boneseg._util.json_fields import from_json
-from boneseg.masks.segmentation import Model
 
 if TYPE_CHECKING:
+    from boneseg.masks.segmentation import Model
     from boneseg.recipes.network import SettledNetwork
 
 FORMAT = 3  # the newest that is read: with outlines; 2 with names of bones, else 1
@@ -147,6 +147,8 @@ class Card:
     @property
     def model(self) -> Model:
         """The model as named in outputs."""
+        from boneseg.masks.segmentation import Model  # after the first network is loaded
+
         return Model(self.card_sha256, self.threshold)
 
     @property

@@ -30,6 +30,7 @@ def main() -> None:
         runtime.keep_freed_memory()
     elif _verb() == "segment":
         runtime.share_freed_memory()
+        runtime.calculate_in_one_thread()
         runtime.omit_developers_modules()
     with runtime.stopped_by("SIGTERM", "SIGHUP"):  # services install their own handlers
         status = _run()

@@ -35,6 +35,7 @@ from boneseg.errors import BonesegError, UsageError
 
 if TYPE_CHECKING:
     from boneseg.inference.batch import Result
+    from boneseg.inference.engine import Engine
 
 
 def segment(
@@ -103,11 +104,11 @@ def segment(
     as_json: Json = False,
 ) -> int:
     """Segment bones in films; write a mask on each film's own pixel grid, and an overlay."""
-    from boneseg.radiograph.calibration import check_width
-
     if spacing is not None:
+        from boneseg.radiograph.calibration import check_width
+
         check_width(spacing, "--spacing")
-    wanted, overlay_side = chosen_formats("--format", formats), longest_side(overlay_size)
+    overlay_side = longest_side(overlay_size)
     if cluster is not None:
         if bones:
             raise UsageError("--bones: is not available with --cluster; omit one of them")
@@ -118,7 +119,7 @@ def segment(
             out,
             cluster,
             model=model,
-            formats=wanted,
+            formats=chosen_formats("--format", formats),
             cores=worker_cores,
             invert=invert,
             frame=frame,
@@ -131,21 +132,13 @@ def segment(
             as_json=as_json,
         )
     check_without_cluster({"--max-failures": max_failures, "--worker-cores": worker_cores})
-    from boneseg.bundle.shipped import bundled
-    from boneseg.bundle.store import load_bundle, without_names
-    from boneseg.inference.engine import Engine
-    from boneseg.radiograph.discovery import find_radiographs
-    from boneseg.radiograph.picture import shape_of
-
     given, folder = [Path(one) for one in inputs], Path(out)
-    films = find_radiographs(given, folder)
-    bundle = load_bundle(model or bundled())
-    if bones and bundle.card.bones is None:
-        raise without_names(bundle)
-    engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
-    if shape := shape_of(films[0]) if films else None:
-        engine.expect(shape)
-    from boneseg.inference.batch import segment_files  # meanwhile
+    films, engine = _films_and_engine(
+        given, folder, model, backend, full_resolution=full_resolution, bones=bones
+    )
+    # While networks are loaded:
+    wanted = chosen_formats("--format", formats)
+    from boneseg.inference.batch import segment_files
 
     _report_films_in(folder, given, films)
     counter = itertools.count(1)
@@ -187,6 +180,34 @@ def segment(
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0
+
+
+def _films_and_engine(
+    given: Sequence[Path],
+    out: Path,
+    model: Path | None,
+    backend: str | None,
+    *,
+    full_resolution: bool,
+    bones: bool,
+) -> tuple[list[Path], Engine]:
+    """The films to segment, and an engine that is loading its networks for them."""
+    from boneseg.bundle.shipped import bundled
+    from boneseg.bundle.store import load_bundle, without_names
+
+    one = len(given) == 1 and given[0].is_file()
+    if not one:
+        from boneseg.radiograph.discovery import find_radiographs
+
+    films = list(given) if one else find_radiographs(given, out)
+    bundle = load_bundle(model or bundled())
+    if bones and bundle.card.bones is None:
+        raise without_names(bundle)
+    from boneseg.inference.engine import Engine
+
+    engine = Engine(bundle, backend=backend, full_resolution=full_resolution, at_once=len(films))
+    engine.load()
+    return films, engine
 
 
 def _summary(results: Sequence[Result], folder: Path) -> str:

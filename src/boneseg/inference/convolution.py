@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from threadpoolctl import ThreadpoolController
 
 from boneseg.preprocessing import Floats
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 # BLAS threads spin while waiting, for longer than their share of such a small network takes, and
 # the cores are needed for segmentation. The thread limit is global to NumPy.
@@ -21,8 +25,12 @@ _one_at_a_time = Lock()
 @contextmanager
 def single_threaded() -> Iterator[None]:
     """Limit BLAS to one thread; one such network runs at a time."""
-    with _one_at_a_time, _threads().limit(limits=1, user_api="blas"):
-        yield
+    with _one_at_a_time:
+        if os.environ.get("OPENBLAS_NUM_THREADS") == "1":  # as in `boneseg segment`
+            yield
+        else:
+            with _threads().limit(limits=1, user_api="blas"):
+                yield
 
 
 def convolved(features: Floats, weight: Floats, stride: int) -> Floats:
@@ -42,4 +50,6 @@ def rectified(features: Floats, bias: Floats) -> Floats:
 
 @cache
 def _threads() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController  # takes 15 ms with what it looks for
+
     return ThreadpoolController()

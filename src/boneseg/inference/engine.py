@@ -27,7 +27,6 @@ from boneseg.inference.scales import Pass, Seen, averaged, bone_width
 from boneseg.inference.temperature import scaled
 from boneseg.inference.tiles import magnified, merged, tiled
 from boneseg.inference.verdict.evidence import predictions
-from boneseg.masks.segmentation import Segmentation
 from boneseg.preprocessing import (
     Floats,
     Placement,
@@ -42,6 +41,7 @@ from boneseg.radiograph.grey import Grey
 
 if TYPE_CHECKING:
     from boneseg.inference.verdict.network import Answer
+    from boneseg.masks.segmentation import Segmentation
 
 Mask = NDArray[np.bool_]
 _Seen = tuple[Floats, Placement, Floats]  # a film on a grid, where it is there, the network's views
@@ -78,9 +78,15 @@ class Engine:
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.at_once = max(1, min(at_once, MOST, os.cpu_count() or 1))
-        self._network = open_backend(bundle, backend, self.at_once, threads=threads)
-        self._backend, self._threads, self._naming = backend, threads, Lock()
-        self._outlines = self._opened(OUTLINE_ONNX) if bundle.card.outlines else None
+        self._open = partial(
+            open_backend,
+            bundle,
+            backend,
+            self.at_once,
+            threads=threads,
+        )
+        self._network, self._naming = self._open(), Lock()
+        self._outlines = self._open(file=OUTLINE_ONNX) if bundle.card.outlines else None
         # Films are resized one at a time: threads in steps as short as these would hand Python's
         # lock back and forth a thousand times a film.
         self._resizing = Lock()
@@ -90,7 +96,7 @@ class Engine:
         self._every = is_shipped(bundle.path) if every_bone is None else every_bone
         self._views = 2 if bundle.card.flips else 1  # of a film, on each grid
         if not bundle.card.fitted:  # report a bundle that cannot run before the first film
-            self._network.prepare(Pass(bundle.preparation((1, 1)), self._views).shape)
+            self._prepare(self._first_pass((1, 1)))
 
     @property
     def name(self) -> str:
@@ -103,10 +109,14 @@ class Engine:
         The first is on the working grid; which others suit the bone is only known after it. Films
         of a folder are alike, so those of the film before.
         """
-        grids = [self.bundle.preparation(film), *self.bundle.further(film, self._width)]
-        passes = [Pass(one, self._views) for one in grids]
+        further = self.bundle.further(film, self._width)
+        passes = [self._first_pass(film), *(Pass(one, self._views) for one in further)]
         outline = self._outline(film, passes)
         return passes if outline is None else [*passes, outline]
+
+    def _first_pass(self, film: tuple[int, int]) -> Pass:
+        """The pass on the working grid."""
+        return Pass(self.bundle.preparation(film), self._views)
 
     def _outline(self, film: tuple[int, int], passes: Sequence[Pass]) -> Pass | None:
         """The pass along the outline that follows these, if its grid is finer than theirs."""
@@ -116,16 +126,14 @@ class Engine:
             return None
         return Pass(grid, 1, outline=True)
 
-    def expect(self, film: tuple[int, int]) -> None:
-        """Load the networks for a film of (height, width) square pixels beside what comes next.
+    def load(self) -> None:
+        """Load the network that finds bone beside what comes next.
 
         Loading one that was compiled before holds no lock of Python's: imports can go on meanwhile.
         Errors are left to `find`.
         """
-        passes = self.passes(film)
-        beside = ThreadPoolExecutor(len(passes))
-        for one in passes:
-            beside.submit(self._prepare, one)
+        beside = ThreadPoolExecutor(1)
+        beside.submit(self._prepare, self._first_pass((1, 1)))
         beside.shutdown(wait=False)
 
     def _prepare(self, one: Pass) -> None:
@@ -247,6 +255,8 @@ class Engine:
         name: of the film in outputs. title: its name in a document of several films. bones: whether
         the bones have their names.
         """
+        from boneseg.masks.segmentation import Segmentation  # after the first network is loaded
+
         return Segmentation(
             film,
             finding.mask,
@@ -268,14 +278,8 @@ class Engine:
             raise without_names(self.bundle)
         with self._naming:
             if self._names is None:
-                self._names = self._opened(NAMES_ONNX)
+                self._names = self._open(file=NAMES_ONNX)
             return self._names
-
-    def _opened(self, file: str) -> Backend:
-        """A further network of the bundle."""
-        return open_backend(
-            self.bundle, self._backend, self.at_once, file=file, threads=self._threads
-        )
 
     def _bones(
         self, film: Seen, probability: Seen, answer: Callable[[], Answer], mask: Mask

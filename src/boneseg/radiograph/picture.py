@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from boneseg._util.files import open_regular
-from boneseg._util.quiet import quiet
 from boneseg.errors import BonesegError, RadiographError
 from boneseg.radiograph.film import MAX_PIXELS, check_size, pick_frame
 from boneseg.radiograph.grey import Grey
@@ -68,16 +66,6 @@ def read_picture(path: Path, frame: int | None) -> Grey:
         ) from None
     upright = replace(grey, stored=np.ascontiguousarray(stored))
     return upright.inverted() if negative else upright
-
-
-def shape_of(path: Path) -> tuple[int, int] | None:
-    """Height and width of a picture by its header, not turned upright; None if it is no film."""
-    try:
-        with quiet(), open_regular(path) as file, open_image(file, FORMATS) as image:
-            check_size(path, image.height, image.width)
-            return image.height, image.width
-    except Exception:  # of the kinds above; reading the film gives the reason
-        return None
 
 
 def _grey_of(image: Image.Image, path: Path) -> Grey:

@@ -18,6 +18,7 @@ from boneseg.bundle.card import ONNX, WEIGHTS
 from boneseg.bundle.further import load_names, load_outline
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
 from boneseg.errors import BundleError, OutputError
+from boneseg.inference.backends import openvino
 from boneseg.inference.backends.base import KEPT
 from boneseg.inference.backends.onnxruntime import OnnxRuntime
 from boneseg.inference.backends.openvino import OpenVino
@@ -65,7 +66,10 @@ def test_a_long_film_is_not_squashed_into_a_square(tmp_path: Path) -> None:
     assert place.height * place.width > 0.7 * preparation.height * preparation.width
 
 
-def test_only_the_networks_of_the_last_few_sizes_are_kept(tmp_path: Path) -> None:
+def test_only_the_networks_of_the_last_few_sizes_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "OFTEN", 0)
     network = OpenVino(bundle(tmp_path / "bundle", half=False))
     for width in range(64, 64 + 32 * (KEPT + 3), 32):
         network(np.zeros((1, 1, 64, width), np.float32))

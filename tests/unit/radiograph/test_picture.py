@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image
 from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph import picture
 from boneseg.radiograph.greyscale import stretch, to_unit
-from boneseg.radiograph.picture import _on_black, _upright, read_picture, shape_of
+from boneseg.radiograph.picture import _on_black, _upright, read_picture
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
 from tests.support.pictures import GREY, saved
@@ -205,20 +204,6 @@ def test_a_too_elongated_image_is_refused_by_its_header(tmp_path, width, height)
         read_radiograph(path)
 
 
-def test_the_header_of_a_film_says_its_shape(tmp_path):
-    assert shape_of(saved(tmp_path / "a.png", GREY)) == GREY.shape
-    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    assert shape_of(tmp_path / "cut.png") == GREY.shape
-
-
-def test_what_is_no_film_has_no_shape(tmp_path):
-    (tmp_path / "text.png").write_text("no film")
-    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
-    thin = saved(tmp_path / "thin.png", np.zeros((16, 4000), np.uint8))
-    for path in (thin, tmp_path / "text.png", tmp_path / "pipe.png", tmp_path, tmp_path / "none"):
-        assert shape_of(path) is None
-
-
 # -- function by function -------------------------------------------------------------------------
 
 SMALL = np.array([[1, 2, 3], [4, 5, 6]])
@@ -279,7 +264,6 @@ def test_a_picture_that_cannot_be_read_is_refused_in_words(tmp_path, monkeypatch
     with pytest.raises(RadiographError) as refusal:
         read_picture(path, None)
     assert str(refusal.value) == f"{path}: {words}"
-    assert shape_of(path) is None
 
 
 def test_a_tiff_of_a_kind_that_is_not_read_is_refused_as_one(tmp_path):
@@ -322,13 +306,6 @@ def test_a_picture_keeps_the_integers_of_its_file(tmp_path):
         grey = read_picture(saved(tmp_path / "a.png", stored), None)
         assert grey.stored.dtype == stored.dtype and grey.table is not None
         np.testing.assert_array_equal(grey.stored, stored)
-
-
-def test_the_shape_of_a_turned_picture_is_that_of_its_rows(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = saved(tmp_path / "a.png", Image.fromarray(GREY), exif=exif)
-    assert shape_of(path) == GREY.shape
 
 
 def test_a_grey_with_a_transparent_level_is_black_there(tmp_path):

@@ -8,7 +8,9 @@ from typing import Protocol
 from boneseg.errors import BundleError
 from boneseg.preprocessing import Floats
 
-KEPT = 8  # networks kept ready in memory, one per input shape: up to two a film
+KEPT = 8  # networks kept ready in memory, for inputs of one shape or of any
+
+ANY = -1  # in a shape: a length that a network takes whatever it is
 
 Shape = tuple[int, ...]
 
@@ -16,7 +18,9 @@ Shape = tuple[int, ...]
 class Backend(Protocol):
     """A network ready for inference."""
 
-    name: str  # as shown to the user
+    @property
+    def name(self) -> str:
+        """As shown to the user."""
 
     def __call__(self, films: Floats) -> Floats:
         """Map float32 N x C x H x W to probabilities, float32 N x K x H x W.
@@ -29,8 +33,15 @@ class Backend(Protocol):
         """Prepare for inputs of this shape. Raises BundleError if that fails."""
 
 
+def example(shape: Shape) -> Shape:
+    """A shape of inputs for a network that takes this one."""
+    return tuple(
+        usual if one == ANY else one for one, usual in zip(shape, (1, 1, 64, 64), strict=True)
+    )
+
+
 def cannot_run(file: Path, who: str, shape: Shape | None) -> BundleError:
     """The error for a network file that a backend cannot run (at inputs of `shape`)."""
-    at = f" at {shape[2]} x {shape[3]}" if shape else ""
+    at = f" at {shape[2]} x {shape[3]}" if shape and ANY not in shape else ""
     problem = f"{who} cannot run its {file.name}{at}"
     return BundleError(f"{file.parent}: {problem}; copy the bundle again")

@@ -12,7 +12,6 @@ OpenVINO once for each input shape.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from boneseg._util.cores import available_cores
 from boneseg._util.disposable import DiedError, Room, answer_with
 from boneseg.bundle.store import Bundle
 from boneseg.errors import BundleError
-from boneseg.inference.backends.base import Shape, cannot_run
+from boneseg.inference.backends.base import Shape, cannot_run, example
 
 Reader = Callable[[Path, Shape, Mapping[str, str]], bytes]
 
@@ -52,7 +51,8 @@ def read_apart(
     """
     file = bundle.path / name
     size = sum((bundle.path / one).stat().st_size for one in bundle.card.files)
-    pixels = shape[0] * math.prod(shape[2:])
+    count, _, height, width = example(shape)
+    pixels = count * height * width
     seconds = min(_SECONDS + size * pixels / _SLOWEST, _LONGEST)
     asked = {
         "file": str(file.absolute()),  # a child stays in the folder where it started

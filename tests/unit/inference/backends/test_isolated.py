@@ -117,9 +117,7 @@ def test_a_signed_network_whose_nodes_lack_their_inputs_is_refused(
         network.graph.node[number].ClearField("input")
         (damaged / ONNX).write_bytes(network.SerializeToString())
         bundle = Bundle(damaged, sign(damaged, other.card))
-        with pytest.raises(
-            BundleError, match=r"/damaged: .*model\.onnx .*; copy the bundle again$"
-        ):
+        with pytest.raises(BundleError, match=r"/damaged: .*model\.onnx.*; copy the bundle again$"):
             open_backend(bundle, backend).prepare(SHAPE)
 
 

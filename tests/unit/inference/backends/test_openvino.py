@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from boneseg.bundle.store import Bundle
+from boneseg.inference.backends import openvino
+from boneseg.inference.backends.base import ANY
 from boneseg.inference.backends.openvino import OpenVino
 
 
@@ -19,6 +21,7 @@ def test_it_says_what_it_runs_on(bundle: Bundle) -> None:
 def test_networks_of_several_grids_are_loaded_at_once(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(openvino, "OFTEN", 0)
     backend, both = OpenVino(bundle), Barrier(2)
     load = backend._loaded
 
@@ -30,6 +33,20 @@ def test_networks_of_several_grids_are_loaded_at_once(
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(backend.prepare, [(1, 1, 32, 32), (1, 1, 32, 64)]))
     assert len(backend._networks) == 2
+
+
+def test_a_network_takes_films_of_any_size_until_it_is_compiled_for_one_that_is_met_often(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "OFTEN", 3)
+    backend, rng = OpenVino(bundle), np.random.default_rng(0)
+    often, seldom = (rng.random((2, 1, 64, side), np.float32) for side in (64, 96))
+    first = backend(often)
+    assert backend(seldom).shape == seldom.shape
+    assert list(backend._networks) == [(ANY, 1, ANY, ANY)]
+    for _ in range(3):
+        np.testing.assert_array_equal(backend(often), first)
+    assert list(backend._networks) == [(ANY, 1, ANY, ANY), often.shape]
 
 
 def test_processes_that_share_the_cores_do_not_pin_their_threads_to_the_same_ones(
