@@ -30,10 +30,10 @@ from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.dataset.splits import name_hash_split
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
+from boneseg.inference.backends.base import Backend
 from boneseg.inference.engine import Engine
-from boneseg.inference.scales import Pass
 from boneseg.networks import build
-from boneseg.preprocessing import Floats, in_squares
+from boneseg.preprocessing import Floats
 from boneseg.radiograph.film import Radiograph
 from boneseg.recipes.builtin import load_recipe
 from boneseg.recipes.recipe import Recipe
@@ -72,12 +72,24 @@ class Scored:
     summary: Summary
 
 
-def passes_of(engine: Engine, film: Radiograph | Floats) -> list[Pass]:
-    """The passes that an engine makes over a film: which ones depends on the width of its bones."""
-    engine.find(film)
-    height, width = film.pixels.shape if isinstance(film, Radiograph) else film.shape
-    aspect = film.aspect if isinstance(film, Radiograph) else 1.0
-    return engine.passes(in_squares((height, width), aspect))  # those of the film before
+def given_networks(engine: Engine, film: Radiograph | Floats) -> list[tuple[Backend, Floats]]:
+    """The networks that an engine calls for a film, and what each is given.
+
+    That depends on the width of the bones and on where their outline is.
+    """
+    given: list[tuple[Backend, Floats]] = []
+    answer = engine._answer
+
+    def watched(network: Backend, films: Floats, channels: int, file: str) -> Floats:
+        given.append((network, films))
+        return answer(network, films, channels, file)
+
+    engine._answer = watched  # type: ignore[method-assign]
+    try:
+        engine.find(film)
+    finally:
+        del engine._answer  # type: ignore[method-assign]
+    return given
 
 
 def held_out(folder: Path) -> tuple[Dataset, Dataset]:

@@ -24,7 +24,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.common import SPEED, machine, passes_of, side_by_side, write_section
+from benchmarks.common import SPEED, given_networks, machine, side_by_side, write_section
 from boneseg.bundle.card import ONNX
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
@@ -109,7 +109,7 @@ def main() -> None:
 def compiled_network(film: Path, folder: Path) -> tuple[Path, list[str]]:
     """Write the bundled network, compiled for films of any size, as OpenVINO exports it.
 
-    With the shape of each pass over a small film.
+    With the shape of what it is given for each pass over a small film.
     """
     bundle = load_bundle("bundled")
     model = openvino_core().read_model(bundle.path / ONNX)
@@ -117,8 +117,8 @@ def compiled_network(film: Path, folder: Path) -> tuple[Path, list[str]]:
     compiled = openvino_core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
     path = folder / "network.blob"
     path.write_bytes(compiled.export_model().read())
-    shapes = [one.shape for one in passes_of(Engine(bundle), read_radiograph(film))]
-    return path, ["x".join(map(str, shape)) for shape in shapes]
+    given = given_networks(Engine(bundle), read_radiograph(film))
+    return path, ["x".join(map(str, films.shape)) for _, films in given]
 
 
 def run(call: list[str]) -> str:

@@ -27,11 +27,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import SPEED, machine, passes_of, write_section
-from boneseg.bundle.card import ONNX, OUTLINE_ONNX
+from benchmarks.common import SPEED, given_networks, machine, write_section
 from boneseg.bundle.shipped import bundled, sample_films
 from boneseg.bundle.store import load_bundle
-from boneseg.inference.backends import open_backend
 from boneseg.inference.engine import MOST, Engine
 from boneseg.inference.plausibility import SIDE, likeness
 from boneseg.inference.restoring import restored_mask
@@ -98,26 +96,14 @@ def main() -> None:
 
 
 class Network:
-    """The bare network of the bundled model, and how it is given a film."""
+    """The bare networks of the bundled model, and what they are given for a film."""
 
     def __init__(self, at_once: int = 1) -> None:
-        self.bundle = load_bundle(bundled())
-        self.backends = {
-            file: open_backend(self.bundle, at_once=at_once, file=file)
-            for file in (ONNX, OUTLINE_ONNX)
-        }
+        self.engine = Engine(load_bundle(bundled()), at_once=at_once)
 
     def on(self, pixels: Floats) -> Callable[[], list[Floats]]:
-        """Its views of a film on all grids, as in `Engine`: the film and its mirror image.
-
-        Along the outline the film alone, here with nothing found so far.
-        """
-        given = []
-        for one in passes_of(Engine(self.bundle), pixels):
-            grid, _ = one.grid.film(pixels)
-            looks = [grid, np.zeros_like(grid) if one.outline else grid[:, ::-1]]
-            films = np.stack(looks[: one.shape[0] * one.shape[1]]).reshape(one.shape)
-            given.append((self.backends[one.file], films))
+        """What it is given for a film."""
+        given = given_networks(self.engine, pixels)
         return lambda: [network(films) for network, films in given]
 
 
@@ -169,8 +155,7 @@ def stages(root: Path, film: Floats, sides: tuple[int, ...]) -> list[str]:
     for side in dict.fromkeys((256, 1024, sides[-1])):
         path = films(root / f"stages-{side}", film, (side, side), 1) / "0.png"
         read = read_radiograph(path)
-        grids = network.grids(read.pixels)
-        places = [preparation.place((side, side)) for preparation in grids]
+        places = [one.grid.place((side, side)) for one in engine.passes((side, side))]
         sizes = [(SIDE, SIDE), *(place.size for place in places)]
         thumbnail, *_ = shrunk(read.grey, sizes)
         find = network.on(read.pixels)

@@ -28,7 +28,7 @@ from statistics import median
 import numpy as np
 import pydicom
 
-from benchmarks.common import passes_of
+from benchmarks.common import given_networks
 from benchmarks.speed.real_films import SYNTAXES, Decoder, grained
 from boneseg._util import runtime
 from boneseg.inference.batch import segment_files
@@ -72,11 +72,8 @@ class Ways:
     def __init__(self, folder: Folder) -> None:
         self.folder, self.engine = folder, Engine(at_once=MOST)
         self.preparation = self.engine.bundle.preparation(folder.shape)
-        film, noise = read_radiograph(folder.paths[0]), np.random.default_rng(0)
-        self.given = [
-            (self.engine._network_of(one), noise.normal(size=one.shape).astype(np.float32))
-            for one in passes_of(self.engine, film)
-        ]
+        film = read_radiograph(folder.paths[0])
+        self.given = given_networks(self.engine, film)
         self.threshold = self.engine.bundle.card.threshold
         self.mask = self.engine.segment(film)
 

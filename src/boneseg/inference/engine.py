@@ -20,7 +20,7 @@ from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
-from boneseg.inference.outline import along_outline, outline_view
+from boneseg.inference.outline import along_outline, outline_view, outline_window
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
 from boneseg.inference.scales import Pass, Seen, averaged, bone_width
@@ -160,21 +160,24 @@ class Engine:
         calibrated = partial(scaled, temperature=card.temperature, bias=bias)
         probability = calibrated(mean)
         if outline is not None:
-            coarse = probability, at
-            found, finer = self._close(coarse, *outline)
-            fine = scaled(found, 1.0, bias), finer
-            probability, at = along_outline(coarse, fine, card.threshold)
+            probability, at = self._finer((probability, at), *outline, bias)
         with self._resizing:
             mask = restored_mask(probability, at, card.threshold)
         scores = partial(Preparation(*grid.shape).restore, probability, at)
         naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
         return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
 
-    def _close(self, coarse: Seen, one: Pass, film: Seen) -> Seen:
-        """What the network that finds outlines says of a film on its grid, shown what was found."""
-        laid, place = film
-        found = self._answer(self._network_of(one), outline_view(laid, coarse, place), 1, one.file)
-        return found[0, 0], place
+    def _finer(self, coarse: Seen, one: Pass, film: Seen, bias: float) -> Seen:
+        """A probability with that of the network that finds outlines, which is shown the former."""
+        (laid, place), threshold = film, self.bundle.card.threshold
+        view = outline_view(laid, coarse, place)
+        window = outline_window(view, place, threshold)
+        if window is None:
+            return coarse
+        part = np.ascontiguousarray(view[:, :, *window])
+        found = np.zeros_like(laid)
+        found[window] = self._answer(self._network_of(one), part, 1, one.file)[0, 0]
+        return along_outline(coarse, (scaled(found, 1.0, bias), place), threshold)
 
     def _refined(
         self, mean: Floats, at: Placement, first: _Seen, film: Grey | Floats, aspect: float

@@ -1,6 +1,7 @@
 """A pass along the outline, on a finer grid, by a network of its own.
 
-    seen = outline_view(film, coarse, place)     # what that network is given
+    view = outline_view(film, coarse, place)     # what that network could be given
+    outline_window(view, place, threshold)       # the part of it that it is given
     along_outline(coarse, fine, threshold)       # one probability, on the finer grid
 
 The network is shown what the other grids have found, and locates the edge more precisely. What is
@@ -17,6 +18,10 @@ from boneseg.inference.scales import Seen, carried
 from boneseg.preprocessing import Floats, Placement
 
 REACH = 32  # px of the finer grid, from the outline: as far as the pass counts
+MARGIN = 48  # px of the finer grid, beside the outline, that the network sees
+STEP = 32  # px; sides of a window are multiples, as those of grids
+
+Window = tuple[slice, slice]  # rows and columns
 
 
 def outline_view(film: Floats, coarse: Seen, place: Placement) -> Floats:
@@ -27,6 +32,30 @@ def outline_view(film: Floats, coarse: Seen, place: Placement) -> Floats:
     found = np.full_like(film, -1)
     place.window(found)[:] = 2 * carried(*coarse, place) - 1
     return np.stack([film, found])[None]
+
+
+def outline_window(view: Floats, place: Placement, threshold: float) -> Window | None:
+    """The part of a view that holds the outline of what was found, and MARGIN px beside it.
+
+    view: of `outline_view`; place: of the film in it. None if there is no outline.
+    """
+    mask = place.window(view[0, 1]) >= 2 * threshold - 1
+    edge = _edge(mask)
+    if not edge.any():
+        return None
+    height, width = view.shape[2:]
+    return (
+        _span(np.flatnonzero(edge.any(1)) + place.top, height),
+        _span(np.flatnonzero(edge.any(0)) + place.left, width),
+    )
+
+
+def _span(rows: NDArray[np.intp], most: int) -> slice:
+    """The rows from the first to the last of these, with a margin: at most so many."""
+    first, last = max(0, int(rows[0]) - MARGIN), min(most, int(rows[-1]) + 1 + MARGIN)
+    length = min(most, -(-(last - first) // STEP) * STEP)
+    first = min(first, most - length)
+    return slice(first, first + length)
 
 
 def along_outline(coarse: Seen, fine: Seen, threshold: float) -> Seen:
@@ -45,12 +74,17 @@ def nearness(mask: NDArray[np.bool_], reach: int) -> Floats:
     mask: bool H x W. reach: below 256. Steps go along rows and columns. Float32 H x W, 0 where
     there is no edge.
     """
-    near = grown(mask) & grown(~mask)
+    near = _edge(mask)
     total = near.astype(np.uint8)  # quicker to add to than float32
     for _ in range(reach - 1):
         near = grown(near)
         total += near
     return total.astype(np.float32) / np.float32(reach)
+
+
+def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels on either side of an edge of a mask, bool H x W."""
+    return grown(mask) & grown(~mask)
 
 
 def grown(region: NDArray[np.bool_], steps: int = 1) -> NDArray[np.bool_]:

@@ -14,8 +14,18 @@ from scipy.ndimage import binary_dilation, distance_transform_cdt
 from boneseg.bundle.card import CardOutline
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import Bundle
+from boneseg.inference.backends.base import Backend
 from boneseg.inference.engine import Engine
-from boneseg.inference.outline import REACH, along_outline, grown, nearness, outline_view
+from boneseg.inference.outline import (
+    MARGIN,
+    REACH,
+    STEP,
+    along_outline,
+    grown,
+    nearness,
+    outline_view,
+    outline_window,
+)
 from boneseg.inference.scales import Pass
 from boneseg.preprocessing import Floats, Preparation
 from boneseg.radiograph.read import read_radiograph
@@ -137,6 +147,55 @@ def test_the_network_is_shown_the_film_and_what_was_found() -> None:
     assert (seen[0, 0] == film).all()
     assert (seen[0, 1, :28, 20:44] == 1).all() and (seen[0, 1, 36:, 20:44] == -1).all()
     assert (seen[0, 1, :, :16] == -1).all()  # beside the film
+
+
+@given(st.data())
+def test_the_network_sees_all_that_counts_with_a_margin(data: st.DataObject) -> None:
+    height, width = (32 * data.draw(st.integers(1, 12)) for _ in range(2))
+    place = Preparation(height, width).place((data.draw(st.integers(20, 99)), 50))
+    top = data.draw(st.integers(0, place.height - 1))
+    left = data.draw(st.integers(0, place.width - 1))
+    view = np.full((1, 2, height, width), -1, np.float32)
+    bone = place.window(view[0, 1])
+    bone[top : top + data.draw(st.integers(1, 90)), left : left + data.draw(st.integers(1, 90))] = 1
+    window = outline_window(view, place, 0.5)
+    near = nearness(bone > 0, MARGIN) > 0
+    if not near.any():
+        assert window is None
+        return
+    assert window is not None
+    rows, columns = window
+    for side, most in ((rows, height), (columns, width)):
+        assert 0 <= side.start < side.stop <= most
+        assert (side.stop - side.start) % STEP == 0 or side == slice(0, most)
+    left_out = np.ones((height, width), bool)
+    left_out[window] = False
+    assert not (place.window(left_out) & near).any()
+
+
+def test_bone_that_fills_the_film_and_a_film_without_bone_have_no_outline() -> None:
+    place = Preparation(64, 64).place((100, 50))
+    view = np.full((1, 2, 64, 64), -1, np.float32)
+    assert outline_window(view, place, 0.5) is None
+    place.window(view[0, 1])[:] = 1
+    assert outline_window(view, place, 0.5) is None
+
+
+def test_only_a_window_around_the_bone_is_given_to_the_network(
+    bundle: Bundle, film: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = np.zeros((film.shape[0], 3 * film.shape[1]), np.float32)
+    wide[:, : film.shape[1]] = film
+    engine, shapes = Engine(with_outline(bundle, 1.6)), []
+    answer = engine._answer
+
+    def watched(network: Backend, films: Floats, channels: int, file: str) -> Floats:
+        shapes.append(films.shape)
+        return answer(network, films, channels, file)
+
+    monkeypatch.setattr(engine, "_answer", watched)
+    assert engine.segment(wide).any()
+    assert shapes[1][3] < 0.6 * engine.passes(wide.shape)[-1].grid.width  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

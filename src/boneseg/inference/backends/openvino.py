@@ -1,8 +1,9 @@
 """OpenVINO on the CPU.
 
 A network is compiled once for films of any size. For a size that is met OFTEN it is compiled again,
-which saves 4 % to 8 % of the time of each film; answers are the same to the bit. The most recent ones are kept in memory and on disk (`compiled.py`). Those of any bundle but
-the shipped one are compiled in a child process (`isolated.py`).
+which saves 4 % to 8 % of the time of each film; answers are the same to the bit. The most recent
+ones are kept in memory and on disk (`compiled.py`). Those of any bundle but the shipped one are
+compiled in a child process (`isolated.py`).
 """
 
 from __future__ import annotations
