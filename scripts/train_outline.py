@@ -53,6 +53,7 @@ REACH = 16  # px from the outline of the bone, or of what was found, where the a
 AWAY, HIDDEN = 0.12, 0.05  # weights in the loss far from any outline, and of bone not shown
 POWER = 0.15, 0.4, 2.4  # share of films shown by a power of their grey values, and its range
 UNSURE = 0.5  # share of what was found that is shown more, or less, certain
+CUT = 0.25  # share of parts whose field ends within them, at bone that goes on beyond it
 UNMOVED = {"geometry": 0.0, "elastic": 0.0, "flip_horizontal": 0.0, "flip_vertical": 0.0}
 
 
@@ -155,7 +156,8 @@ class Parts:
         power = float(rng.uniform(low, high)) if rng.random() < share else 1.0
         chosen = film.levels[rng.integers(len(film.levels))]
         layers = chosen.layers(film.found.astype(np.float32), power)
-        return sampled(layers, centre(layers[1], rng), rng)
+        part = sampled(layers, centre(layers[1], rng), rng)
+        return collimated(part, rng) if rng.random() < CUT else part
 
 
 def level(pixels: Floats, mask: Mask, hidden: Mask, count: int) -> Level:
@@ -197,6 +199,26 @@ def sampled(layers: Floats, middle: tuple[float, float], rng: Generator) -> Tens
     return functional.grid_sample(torch.from_numpy(layers)[None], grid[None], align_corners=False)[
         0
     ]
+
+
+def collimated(layers: Tensor, rng: Generator) -> Tensor:
+    """A part, C x CROP x CROP, of a film whose field ends within it, as if bone filled the field.
+
+    Films of details often show bone to the very edge of the field, simulated ones seldom do.
+    """
+    angle, inside = rng.uniform(-0.3, 0.3), torch.ones(CROP, CROP)
+    steps = torch.arange(CROP) + 0.5 - CROP / 2
+    down, across = torch.meshgrid(steps, steps, indexing="ij")
+    for turned in rng.choice(4, rng.integers(1, 5), replace=False):
+        to = angle + turned * math.pi / 2
+        reach = math.cos(to) * across + math.sin(to) * down
+        inside *= reach < rng.uniform(0.1, 0.5) * CROP
+    soft = functional.avg_pool2d(inside[None], 5, 1, 2, count_include_pad=False)[0]
+    film, found, bone, hidden, covered = layers
+    low, high = float(film.min()), float(film.max())
+    beyond = rng.uniform(low, high) if rng.random() < 0.3 else low - 0.2 * rng.exponential()
+    film = beyond + (soft if rng.random() < 0.5 else inside) * (film - beyond)
+    return torch.stack([film, found * soft, bone * inside, hidden * inside, covered])
 
 
 def doubted(found: Tensor, rng: Generator) -> Tensor:
