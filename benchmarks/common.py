@@ -30,6 +30,7 @@ from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.dataset.splits import name_hash_split
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
+from boneseg.inference.backends import openvino
 from boneseg.inference.backends.base import Backend
 from boneseg.inference.engine import Engine
 from boneseg.networks import build
@@ -70,6 +71,11 @@ class Scored:
     films: list[Film]
     found: list[NDArray[np.bool_]]
     summary: Summary
+
+
+def compile_for_each_size() -> None:
+    """Let OpenVINO compile a network for each size of films at once, as for one met often."""
+    openvino.OFTEN = 0
 
 
 def given_networks(engine: Engine, film: Radiograph | Floats) -> list[tuple[Backend, Floats]]:

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.common import (
     SPEED,
     Trial,
+    compile_for_each_size,
     gflop,
     held_out,
     interval,
@@ -99,6 +100,7 @@ def main() -> None:
     words.add_argument("--train-only", action="store_true", help="the networks are timed later")
     words.add_argument("--report-only", action="store_true", help="of what is trained already")
     asked = words.parse_args()
+    compile_for_each_size()
     trials = [Variant(films, variant) for films in asked.sets for variant in VARIANTS]
     if not asked.report_only:
         for line in run_what_is_left(trials, asked.data, asked.work):

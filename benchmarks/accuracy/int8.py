@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.common import (
     SPEED,
+    compile_for_each_size,
     held_out,
     interval,
     machine,
@@ -46,6 +47,7 @@ def main() -> None:
     words.add_argument("--work", type=Path, default=Path("runs/int8"))
     words.add_argument("--sets", nargs="*", default=list(MINUTES))
     asked = words.parse_args()
+    compile_for_each_size()
     lines = [
         f"Made by `python -m benchmarks.accuracy.int8` on {machine()}: recipe `default`,",
         "held-out films. Dice of int8 less that of bfloat16 (or what the machine has), and how",

@@ -37,6 +37,7 @@ from monai.transforms import (
 
 from benchmarks.common import (
     SPEED,
+    compile_for_each_size,
     default_at,
     held_out,
     machine,
@@ -65,6 +66,7 @@ def main() -> None:
     words.add_argument("--minutes", type=float, default=2.0, help="of each loop")
     words.add_argument("--quick", action="store_true", help="a quarter of a minute of each")
     asked = words.parse_args()
+    compile_for_each_size()
     minutes = 0.25 if asked.quick else asked.minutes
     dataset, _ = held_out(asked.data)
     films = read_films(dataset.cases)

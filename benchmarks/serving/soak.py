@@ -33,12 +33,13 @@ from benchmarks.serving import hostile_load, node_load
 from benchmarks.serving.hostile_load import MIB, Attacker, Honest, Tally, serving
 from benchmarks.serving.node_load import BadSender, GoodSender, NodeTally, archive, node, spooled
 from boneseg.inference.backends.base import KEPT
+from boneseg.inference.backends.openvino import OFTEN
 
 FLAT = 1.05  # of the median memory of the last sixth of the time to that of the second sixth
 EVERY = 30.0  # seconds between measurements
 IDLE = 90.0  # seconds in which all is given back: connections time out after 30
 WARM = 75.0  # seconds of clients before anything is counted
-SHAPES = 2 * KEPT  # of films with which all networks that a worker keeps are loaded
+SHAPES = 2 * KEPT  # of films; a worker keeps what it has prepared for the last
 PAUSE = 0.5  # seconds between the attacks of a client, so that the clients leave some of the core
 
 
@@ -201,8 +202,9 @@ def _warm(address: str, good: Sequence[GoodSender]) -> list[str]:
         films = [row["id"] for row in client.get("/api/films").json()["films"]]
         for film in films:
             client.get(f"/api/films/{film}").raise_for_status()
-        for film in _shapes(hostile_load.sample_films() / "hand.png"):
-            client.post("/api/segment", files={"file": ("hand.png", film)}).raise_for_status()
+        for number, film in enumerate(_shapes(hostile_load.sample_films() / "hand.png")):
+            for _ in range(OFTEN if number < KEPT else 1):  # so that all networks are loaded
+                client.post("/api/segment", files={"file": ("hand.png", film)}).raise_for_status()
     for pixels in good[0].films:
         for syntax in node_load.SYNTAXES:
             good[0]._send(node_load.good_film(pixels, syntax))
@@ -211,7 +213,7 @@ def _warm(address: str, good: Sequence[GoodSender]) -> list[str]:
 
 
 def _shapes(path: Path) -> Iterator[bytes]:
-    """A film in SHAPES shapes: a worker keeps a network for each of the last ones in memory."""
+    """A film in SHAPES shapes."""
     film = Image.open(path)
     for number in range(SHAPES):
         ratio = 5 ** (2 * number / (SHAPES - 1) - 1)  # from 1 : 5 to 5 : 1

@@ -28,6 +28,7 @@ import torch
 from benchmarks.common import (
     MATRIX,
     SPEED,
+    compile_for_each_size,
     default_at,
     gflop,
     machine,
@@ -68,6 +69,7 @@ def main() -> None:
     words.add_argument("--json", action="store_true")
     words.add_argument("--compile", action="store_true", help="torch.compile, too: a minute more")
     asked = words.parse_args()
+    compile_for_each_size()
     sizes = (512,) if asked.quick else (256, 512, 1024)
     rounds = 5 if asked.quick else 15
     with tempfile.TemporaryDirectory() as folder:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from boneseg.inference.engine import Engine
 
 
+USUAL = "mask,overlay"
+
+
 def segment(
     inputs: Annotated[
         list[str],
@@ -50,7 +53,7 @@ def segment(
         ),
     ],
     model: Model = None,
-    formats: Formats = "mask,overlay",
+    formats: Formats = USUAL,
     overlay_size: OverlaySize = "2048",
     bones: Annotated[
         bool,
@@ -132,13 +135,13 @@ def segment(
             as_json=as_json,
         )
     check_without_cluster({"--max-failures": max_failures, "--worker-cores": worker_cores})
+    # The registry of formats is imported while networks are loaded.
+    wanted = USUAL.split(",") if formats == USUAL else chosen_formats("--format", formats)
     given, folder = [Path(one) for one in inputs], Path(out)
     films, engine = _films_and_engine(
         given, folder, model, backend, full_resolution=full_resolution, bones=bones
     )
-    # While networks are loaded:
-    wanted = chosen_formats("--format", formats)
-    from boneseg.inference.batch import segment_files
+    from boneseg.inference.batch import segment_files  # while networks are loaded
 
     _report_films_in(folder, given, films)
     counter = itertools.count(1)

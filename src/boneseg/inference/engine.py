@@ -133,7 +133,8 @@ class Engine:
         Errors are left to `find`.
         """
         beside = ThreadPoolExecutor(1)
-        beside.submit(self._prepare, self._first_pass((1, 1)))
+        card = self.bundle.card
+        beside.submit(self._prepare, self._first_pass((card.height, card.width)))
         beside.shutdown(wait=False)
 
     def _prepare(self, one: Pass) -> None:
@@ -170,13 +171,15 @@ class Engine:
     def _finer(self, coarse: Seen, one: Pass, film: Seen, bias: float) -> Seen:
         """A probability with that of the network that finds outlines, which is shown the former."""
         (laid, place), threshold = film, self.bundle.card.threshold
-        view = outline_view(laid, coarse, place)
+        view, network = outline_view(laid, coarse, place), self._network_of(one)
         window = outline_window(view, place, threshold)
         if window is None:
             return coarse
+        if not network.any_size:
+            window = slice(None), slice(None)
         part = np.ascontiguousarray(view[:, :, *window])
         found = np.zeros_like(laid)
-        found[window] = self._answer(self._network_of(one), part, 1, one.file)[0, 0]
+        found[window] = self._answer(network, part, 1, one.file)[0, 0]
         return along_outline(coarse, (scaled(found, 1.0, bias), place), threshold)
 
     def _refined(

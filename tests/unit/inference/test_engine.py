@@ -120,9 +120,9 @@ def test_a_network_is_loaded_once_for_films_of_any_size(
     loaded: list[object] = []
     load_network = type(engine._network)._loaded
 
-    def load(network: object, shape: object) -> object:
+    def load(network: object, shape: object, first: object) -> object:
         loaded.append(shape)
-        return load_network(network, shape)
+        return load_network(network, shape, first)
 
     monkeypatch.setattr(type(engine._network), "_loaded", load)
     engine.load()

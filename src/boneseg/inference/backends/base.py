@@ -16,7 +16,12 @@ Shape = tuple[int, ...]
 
 
 class Backend(Protocol):
-    """A network ready for inference."""
+    """A network ready for inference.
+
+    any_size: whether inputs of a new size need no preparation that takes long.
+    """
+
+    any_size: bool
 
     @property
     def name(self) -> str:
@@ -31,13 +36,6 @@ class Backend(Protocol):
 
     def prepare(self, shape: Shape) -> None:
         """Prepare for inputs of this shape. Raises BundleError if that fails."""
-
-
-def example(shape: Shape) -> Shape:
-    """A shape of inputs for a network that takes this one."""
-    return tuple(
-        usual if one == ANY else one for one, usual in zip(shape, (1, 1, 64, 64), strict=True)
-    )
 
 
 def cannot_run(file: Path, who: str, shape: Shape | None) -> BundleError:

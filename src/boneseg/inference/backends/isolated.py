@@ -5,13 +5,14 @@
 Native readers of networks can crash on a damaged file, and whoever makes a bundle can sign damaged
 files. Therefore the network of every bundle but the one in the package itself is read, compiled and
 run once in a child process with limits on memory and time. This process loads what the child
-replies, which is kept on disk (`compiled.py`): so a child is started once for a bundle, and for
-OpenVINO once for each input shape.
+replies, which is kept on disk (`compiled.py`): so a child is started once for a network, and for
+OpenVINO again for a size of films that is met often. The run is on a film of the first size.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from boneseg._util.cores import available_cores
 from boneseg._util.disposable import DiedError, Room, answer_with
 from boneseg.bundle.store import Bundle
 from boneseg.errors import BundleError
-from boneseg.inference.backends.base import Shape, cannot_run, example
+from boneseg.inference.backends.base import Shape, cannot_run
 
 Reader = Callable[[Path, Shape, Mapping[str, str]], bytes]
 
@@ -51,8 +52,7 @@ def read_apart(
     """
     file = bundle.path / name
     size = sum((bundle.path / one).stat().st_size for one in bundle.card.files)
-    count, _, height, width = example(shape)
-    pixels = count * height * width
+    pixels = shape[0] * math.prod(shape[2:])
     seconds = min(_SECONDS + size * pixels / _SLOWEST, _LONGEST)
     asked = {
         "file": str(file.absolute()),  # a child stays in the folder where it started

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class OnnxRuntime:
     """ONNX Runtime on the CPU."""
 
+    any_size = True
+
     def __init__(
         self, bundle: Bundle, at_once: int = 1, file: str = ONNX, *, threads: int = 0
     ) -> None:

@@ -1,13 +1,14 @@
 """OpenVINO on the CPU.
 
-A network is compiled once for films of any size. For a size that is met OFTEN it is compiled again,
-which saves 4 % to 8 % of the time of each film; answers are the same to the bit. The most recent
-ones are kept in memory and on disk (`compiled.py`). Those of any bundle but the shipped one are
+A network is compiled once for films of any size. For the first few sizes that are met OFTEN it is
+compiled again, which saves 4 % to 8 % of the time of each film; answers are the same to the bit.
+Networks are kept in memory and on disk (`compiled.py`). Those of any bundle but the shipped one are
 compiled in a child process (`isolated.py`).
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,11 +27,12 @@ from boneseg.bundle.card import INT8, NAMES_ONNX, ONNX
 from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle
 from boneseg.errors import BundleError
-from boneseg.inference.backends.base import ANY, KEPT, Shape, cannot_run, example
+from boneseg.inference.backends.base import ANY, KEPT, Shape, cannot_run
 from boneseg.inference.backends.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
 
 OFTEN = 32  # films of a size before the network is compiled for it
+_FOR = "shape"  # in the settings of a request to a child: that the network is compiled for
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core, InferRequest, Model
@@ -51,7 +53,7 @@ class OpenVino:
         self._at_once, self._begun = at_once, False
         self._first, self._listing = Lock(), Lock()
         self._loading: dict[Shape, Lock] = {}
-        # What OpenVINO prepares for each size of films is kept, some 2 MB: so for 15 sizes or so.
+        # What OpenVINO has prepared for the last sizes, some 2 MB for each of about 15.
         self._settings = {"PERFORMANCE_HINT": "LATENCY", "CPU_RUNTIME_CACHE_CAPACITY": "500"}
         if at_once > 1:
             self._settings["NUM_STREAMS"] = str(at_once)
@@ -63,8 +65,10 @@ class OpenVino:
         self._kept = CompiledNetworks.of(bundle.card.card_sha256, self._release)
         self._networks: dict[Shape, _Requests] = {}
         self._met: Counter[Shape] = Counter()
-        # Other networks take films of one size.
-        self._takes_any = bundle.card.fitted and file != NAMES_ONNX
+        # Other bundles and the names of bones have one size. The answers of a U-Net++ would depend
+        # on whether it was compiled for any.
+        nested = file == ONNX and bundle.card.architecture.get("architecture") == "unetplusplus"
+        self.any_size = bundle.card.fitted and file != NAMES_ONNX and not nested
         self._file = INT8 if file == ONNX and INT8 in bundle.card.files else file
 
     @property
@@ -96,9 +100,27 @@ class OpenVino:
         self._network(shape)
 
     def _network(self, shape: Shape) -> _Requests:
-        """The network for inputs of a shape; loading one does not hold up the others."""
-        if self._takes_any and self._met[shape] < OFTEN:
-            shape = (ANY, shape[1], ANY, ANY)
+        """The network for inputs of a shape."""
+        if not self.any_size:
+            return self._held(shape, shape)
+        if self._has_own(shape):
+            try:
+                return self._held(shape, shape)
+            except BundleError:  # no child process, for one: the other network serves as well
+                self._met[shape] = -(10**9)
+        return self._held((ANY, shape[1], ANY, ANY), shape)
+
+    def _has_own(self, shape: Shape) -> bool:
+        """Whether inputs of a shape are frequent, and there is a place for their own network."""
+        with self._listing:
+            place = shape in self._networks or len(self._networks) < KEPT
+            return place and self._met[shape] >= OFTEN
+
+    def _held(self, shape: Shape, first: Shape) -> _Requests:
+        """The network compiled for a shape, which may have ANY; loading does not hold up others.
+
+        first: the shape of the first input.
+        """
         found = self._listed(shape)
         if found is None:
             with self._listing:
@@ -106,7 +128,7 @@ class OpenVino:
             with loading:
                 found = self._listed(shape)  # another thread may have loaded it
                 if found is None:
-                    found = self._loaded(shape)
+                    found = self._loaded(shape, first)
                     self._list(shape, found)
         return found
 
@@ -123,9 +145,9 @@ class OpenVino:
                 self._networks.pop(next(iter(self._networks)))
             self._networks[shape] = network
 
-    def _loaded(self, shape: Shape) -> _Requests:
+    def _loaded(self, shape: Shape, first: Shape) -> _Requests:
         try:
-            return self._restored(shape) or self._compiled(shape)
+            return self._restored(shape) or self._compiled(shape, first)
         except BundleError:
             raise
         except Exception:  # OpenVINO's own message is very long, and may quote bytes of the file
@@ -140,7 +162,7 @@ class OpenVino:
             return self._imported(data)
         return None
 
-    def _compiled(self, shape: Shape) -> _Requests:
+    def _compiled(self, shape: Shape, first: Shape) -> _Requests:
         if is_shipped(self._bundle.path):
             self._bundle.verify()
             path = self._bundle.path / self._file
@@ -150,7 +172,8 @@ class OpenVino:
             return _Requests(compiled, self._at_once)
         from boneseg.inference.backends.isolated import read_apart
 
-        data = read_apart("openvino", "OpenVINO", self._bundle, self._file, shape, self._settings)
+        settings = self._settings | {_FOR: json.dumps(shape)}
+        data = read_apart("openvino", "OpenVINO", self._bundle, self._file, first, settings)
         if self._kept:
             self._kept.write(self._purpose(shape), data.tobytes())
         return self._imported(data)
@@ -224,12 +247,14 @@ def serve() -> NoReturn:
     serve_reader(_read)
 
 
-def _read(file: Path, shape: Shape, settings: Mapping[str, str]) -> bytes:
+def _read(file: Path, first: Shape, settings: Mapping[str, str]) -> bytes:
     """The compiled network, after a run of what the parent process will import."""
-    core = openvino_core()
-    data: bytes = compile_network(core, file, shape, settings).export_model().read()
-    network = import_network(core, np.array(memoryview(data)), settings)
-    network.create_infer_request().infer(np.zeros(example(shape), np.float32))
+    core, rest = openvino_core(), {key: value for key, value in settings.items() if key != _FOR}
+    shape = tuple(json.loads(settings[_FOR]))
+    data: bytes = compile_network(core, file, shape, rest).export_model().read()
+    kept = np.array(memoryview(data))  # the network keeps its weights in it
+    network = import_network(core, kept, rest)
+    network.create_infer_request().infer(np.zeros(first, np.float32))
     return data
 
 

@@ -33,6 +33,7 @@ class Torch:
 
         cuda = torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
+        self.any_size = not cuda  # there a graph is recorded for each size
         self._dtype = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float32
         network = _loaded(bundle, file).to(self._device, self._dtype)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -14,12 +14,15 @@ import onnx
 import pytest
 
 from boneseg._util.children import Children, NotStartedError
-from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX
+from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX, WEIGHTS
 from boneseg.bundle.shipped import bundled
-from boneseg.bundle.store import Bundle, load_bundle, sign
+from boneseg.bundle.store import Bundle, load_bundle, save_bundle, sign
 from boneseg.errors import BundleError
 from boneseg.inference.backends import isolated, open_backend
 from boneseg.inference.backends.isolated import read_apart, serve_reader
+from boneseg.networks import build
+from boneseg.recipes.network import SettledNetwork
+from tests.support.readings import card
 
 SHAPE = (1, 1, 64, 64)
 
@@ -64,6 +67,18 @@ def test_a_child_is_needed_once_and_changes_no_result(
     for _ in range(2):
         np.testing.assert_array_equal(probability(other, backend), shipped)
         assert started == [backend]
+
+
+def test_a_large_network_is_run_on_the_first_film_and_then_taken_over(
+    tmp_path: Path, started: list[str]
+) -> None:
+    """More than 32 MB, which the system unmaps as soon as they are freed."""
+    settings = SettledNetwork(widths=(40, 80, 160, 320, 640), levels=5)
+    blank = card(architecture=settings.model_dump(), fitted=True)
+    large = save_bundle(tmp_path / "large", build(settings).eval(), blank)
+    assert (large.path / WEIGHTS).stat().st_size > 40e6
+    assert probability(large, "openvino").shape == SHAPE
+    assert started == ["openvino"]
 
 
 def test_so_is_the_network_that_finds_outlines(other: Bundle, started: list[str]) -> None:
