@@ -88,9 +88,10 @@ def share_freed_memory() -> None:
 def calculate_in_one_thread() -> None:
     """Let NumPy start no threads: they spin while they wait, and the networks need the cores.
 
-    Before NumPy is imported.
+    Has no effect once NumPy is imported, which reads the variable then.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _set_malloc(options: Mapping[int, int]) -> None:
