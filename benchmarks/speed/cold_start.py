@@ -29,7 +29,7 @@ from boneseg.bundle.card import ONNX
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
 from boneseg.inference.backends.base import ANY
-from boneseg.inference.backends.openvino import openvino_core
+from boneseg.inference.backends.openvino import compile_network, openvino_core
 from boneseg.inference.engine import Engine
 from boneseg.radiograph.read import read_radiograph
 
@@ -112,9 +112,8 @@ def compiled_network(film: Path, folder: Path) -> tuple[Path, list[str]]:
     With the shape of what it is given for each pass over a small film.
     """
     bundle = load_bundle("bundled")
-    model = openvino_core().read_model(bundle.path / ONNX)
-    model.reshape([ANY, 1, ANY, ANY])
-    compiled = openvino_core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    shape, settings = (ANY, 1, ANY, ANY), {"PERFORMANCE_HINT": "LATENCY"}
+    compiled = compile_network(openvino_core(), bundle.path / ONNX, shape, settings)
     path = folder / "network.blob"
     path.write_bytes(compiled.export_model().read())
     given = given_networks(Engine(bundle), read_radiograph(film))

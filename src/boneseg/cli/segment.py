@@ -135,7 +135,7 @@ def segment(
             as_json=as_json,
         )
     check_without_cluster({"--max-failures": max_failures, "--worker-cores": worker_cores})
-    # The registry of formats is imported while networks are loaded.
+    # The usual ones need no check: what it imports can wait until networks are being loaded.
     wanted = USUAL.split(",") if formats == USUAL else chosen_formats("--format", formats)
     given, folder = [Path(one) for one in inputs], Path(out)
     films, engine = _films_and_engine(
@@ -198,11 +198,12 @@ def _films_and_engine(
     from boneseg.bundle.shipped import bundled
     from boneseg.bundle.store import load_bundle, without_names
 
-    one = len(given) == 1 and given[0].is_file()
-    if not one:
+    if len(given) == 1 and given[0].is_file():  # imports nothing before networks are loaded
+        films = list(given)
+    else:
         from boneseg.radiograph.discovery import find_radiographs
 
-    films = list(given) if one else find_radiographs(given, out)
+        films = find_radiographs(given, out)
     bundle = load_bundle(model or bundled())
     if bones and bundle.card.bones is None:
         raise without_names(bundle)

@@ -313,17 +313,13 @@ class Engine:
 
     def _bias(self, answer: Callable[[], Answer]) -> float:
         """What is added to the logits of a film of this body part."""
-        from boneseg.inference.verdict.judge import likely_part
-
-        return self.bundle.card.biases.get(likely_part(answer()), 0.0)
+        return self.bundle.card.biases.get(_part(answer), 0.0)
 
     def _is_without(self, answer: Callable[[], Answer]) -> bool:
         """Whether a film of this body part has no pass along the outline."""
-        from boneseg.inference.verdict.judge import likely_part
-
         outlines = self.bundle.card.outlines
         parts = outlines.without if outlines else ()
-        return bool(parts) and likely_part(answer()) in parts
+        return bool(parts) and _part(answer) in parts
 
     def _films(self, grid: Floats, views: int) -> Floats:
         """The network's input, views x 1 x height x width: a film, and of 2 its mirror image."""
@@ -357,3 +353,10 @@ class Engine:
     def segment(self, film: Radiograph | Floats) -> NDArray[np.bool_]:
         """The mask of a film: bool H x W, True where there is bone."""
         return self.find(film).mask
+
+
+def _part(answer: Callable[[], Answer]) -> str:
+    """The body part that a film most likely shows."""
+    from boneseg.inference.verdict.judge import likely_part  # not every bundle asks
+
+    return likely_part(answer())
