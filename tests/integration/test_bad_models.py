@@ -61,7 +61,7 @@ def test_every_flipped_byte_of_a_card_is_refused(bundle: Path, tmp_path: Path) -
 def test_weights_of_another_architecture_are_refused(bundle: Path) -> None:
     card = load_bundle(bundle).card
     other = card.architecture | {"widths": [5, 8, 16]}
-    with pytest.raises(BundleError, match="do not fit"):
+    with pytest.raises(BundleError, match=r"does not fit its model\.json"):
         load_network(Bundle(bundle, replace(card, architecture=other)))
 
 

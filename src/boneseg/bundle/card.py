@@ -73,13 +73,13 @@ class CardBones:
 class CardOutline:
     """The network of a bundle that finds outlines on a finer grid: see `bundle/further.py`.
 
-    scale: of that grid, to the working grid. widths: channels of its levels, finest first. without:
-    body parts whose films it is not used on.
+    scale: of that grid, to the working grid. widths: channels of its levels, finest first. biases:
+    what is added to its logits, by body part.
     """
 
     scale: float
     widths: tuple[int, ...]
-    without: tuple[str, ...] = ()
+    biases: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ValueError for such a scale or widths."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +30,8 @@ from boneseg.bundle.card import (
     CardBones,
     CardOutline,
 )
-from boneseg.bundle.store import Bundle, load_bundle, sign, without_names
-from boneseg.errors import BundleError, UsageError
+from boneseg.bundle.store import Bundle, load_bundle, sign, with_weights, without_names
+from boneseg.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,7 +107,7 @@ def load_names(bundle: Bundle) -> UNet:
     bones = bundle.card.bones
     if bones is None:
         raise without_names(bundle)
-    return _loaded(
+    return with_weights(
         bundle, NAMES_WEIGHTS, lambda: bone_names(bones.widths, len(bones.names), len(bones.parts))
     )
 
@@ -123,20 +122,4 @@ def load_outline(bundle: Bundle) -> UNet:
     outline = bundle.card.outlines
     if outline is None:
         raise UsageError(f"{bundle.path}: has no network for outlines; choose a model that does")
-    return _loaded(bundle, OUTLINE_WEIGHTS, lambda: outline_network(outline.widths))
-
-
-def _loaded(bundle: Bundle, weights: str, build: Callable[[], UNet]) -> UNet:
-    """A network with the weights in a file of a bundle, in evaluation mode."""
-    import torch
-    from safetensors.torch import load_file
-
-    bundle.verify()
-    try:
-        with torch.random.fork_rng(devices=[]):  # initial weights draw random numbers
-            network = build()
-        network.load_state_dict(load_file(bundle.path / weights))
-    except Exception:  # not safetensors, or other names or shapes than the card's
-        problem = f"its {weights} does not fit its card"
-        raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
-    return network.eval()
+    return with_weights(bundle, OUTLINE_WEIGHTS, lambda: outline_network(outline.widths))

@@ -18,9 +18,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from boneseg._util.files import folder_beside, open_regular, read_bytes, read_json, replace_folder
 from boneseg.bundle.card import (
@@ -43,6 +44,8 @@ from boneseg.preprocessing import Preparation, fitted
 
 if TYPE_CHECKING:
     from torch import nn
+
+Network = TypeVar("Network", bound="nn.Module")
 
 
 @dataclass(frozen=True)
@@ -181,19 +184,33 @@ def _verify(path: Path, digest: str) -> None:
 
 def load_network(bundle: Bundle) -> nn.Module:
     """The network in PyTorch, in evaluation mode. Raises BundleError."""
+    return with_weights(bundle, WEIGHTS, lambda: _built(bundle.card))
+
+
+def _built(card: Card) -> nn.Module:
+    """The network of a card, with new weights."""
+    from boneseg.networks import Ensemble, build
+
+    members = [build(card.network) for _ in range(card.members)]
+    return Ensemble(members) if len(members) > 1 else members[0]
+
+
+def with_weights(bundle: Bundle, file: str, build: Callable[[], Network]) -> Network:
+    """The network that `build` makes with the weights in a file, in evaluation mode.
+
+    Raises BundleError.
+    """
     import torch
     from safetensors.torch import load_file
 
-    from boneseg.networks import Ensemble, build
-
     bundle.verify()
     try:
+        weights = load_file(bundle.path / file)
         with torch.random.fork_rng(devices=[]):  # initial weights draw random numbers
-            members = [build(bundle.card.network) for _ in range(bundle.card.members)]
-        network = Ensemble(members) if len(members) > 1 else members[0]
-        network.load_state_dict(load_file(bundle.path / WEIGHTS))
+            network = build()
+        network.load_state_dict(weights)
     except Exception:  # unknown network, not safetensors, or other names or shapes than the card's
-        problem = f"its weights do not fit its {CARD}"
+        problem = f"its {file} does not fit its {CARD}"
         raise BundleError(f"{bundle.path}: {problem}; copy the bundle again") from None
     return network.eval()
 

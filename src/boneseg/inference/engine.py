@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
-from boneseg.inference.outline import along_outline, outline_view, outline_window
+from boneseg.inference.outline import Outline
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
 from boneseg.inference.scales import Pass, Seen, averaged, bone_width
@@ -157,30 +157,29 @@ class Engine:
         if self._full_resolution:
             mean, at = self._refined(mean, at, seen[0], pixels, aspect)
         card = self.bundle.card
-        bias = self._bias(answer) if card.biases else 0.0
-        calibrated = partial(scaled, temperature=card.temperature, bias=bias)
-        probability = calibrated(mean)
+        probability = scaled(mean, card.temperature, _bias(card.biases, answer))
         if outline is not None:
-            probability, at = self._finer((probability, at), *outline, bias)
+            probability, at = self._finer((probability, at), *outline, answer)
         with self._resizing:
             mask = restored_mask(probability, at, card.threshold)
         scores = partial(Preparation(*grid.shape).restore, probability, at)
         naming = partial(self._bones, (grid, place), (probability, at), answer, mask)
         return Finding(scores, mask, pixels, answer, self._every, thumbnail, naming)
 
-    def _finer(self, coarse: Seen, one: Pass, film: Seen, bias: float) -> Seen:
+    def _finer(self, coarse: Seen, one: Pass, film: Seen, answer: Callable[[], Answer]) -> Seen:
         """A probability with that of the network that finds outlines, which is shown the former."""
-        (laid, place), threshold = film, self.bundle.card.threshold
-        view, network = outline_view(laid, coarse, place), self._network_of(one)
-        window = outline_window(view, place, threshold)
+        (laid, place), network, card = film, self._network_of(one), self.bundle.card
+        assert card.outlines is not None
+        outline = Outline.of(coarse, place, card.threshold)
+        window = outline.window(laid.shape)
         if window is None:
             return coarse
         if not network.any_size:
             window = slice(None), slice(None)
-        part = np.ascontiguousarray(view[:, :, *window])
+        part = np.ascontiguousarray(outline.view(laid)[:, :, *window])
         found = np.zeros_like(laid)
         found[window] = self._answer(network, part, 1, one.file)[0, 0]
-        return along_outline(coarse, (scaled(found, 1.0, bias), place), threshold)
+        return outline.refined(scaled(found, 1.0, _bias(card.outlines.biases, answer))), place
 
     def _refined(
         self, mean: Floats, at: Placement, first: _Seen, film: Grey | Floats, aspect: float
@@ -235,16 +234,15 @@ class Engine:
             passes = likely[:1]
             seen = [seen_in(passes[0])]
             answer = cache(partial(self._judged, *seen[0]))  # not every call needs it
-            if self.bundle.card.biases:
+            card = self.bundle.card
+            if card.biases or (card.outlines and card.outlines.biases):
                 beside.submit(answer)  # while the network is on the next grid
             mean = places[0].window(seen[0][2].mean(axis=0))
-            width = self._width = bone_width(mean >= self.bundle.card.threshold)
+            width = self._width = bone_width(mean >= card.threshold)
             # Other threads may set the width of their films meanwhile.
             passes += [Pass(one, self._views) for one in self.bundle.further(size, width)]
             seen += [seen_in(one) for one in passes[1:]]
             last = self._outline(size, passes)
-            if last and self._is_without(answer):
-                last = None
             return seen, (last, laid_in(last)) if last else None, answer, thumbnail
 
     def segmentation(
@@ -311,16 +309,6 @@ class Engine:
         seen = predictions(grid, place, calibrated, card.threshold)
         return answered(seen.evidence(place.width / place.height), every=self._every)
 
-    def _bias(self, answer: Callable[[], Answer]) -> float:
-        """What is added to the logits of a film of this body part."""
-        return self.bundle.card.biases.get(_part(answer), 0.0)
-
-    def _is_without(self, answer: Callable[[], Answer]) -> bool:
-        """Whether a film of this body part has no pass along the outline."""
-        outlines = self.bundle.card.outlines
-        parts = outlines.without if outlines else ()
-        return bool(parts) and _part(answer) in parts
-
     def _films(self, grid: Floats, views: int) -> Floats:
         """The network's input, views x 1 x height x width: a film, and of 2 its mirror image."""
         if views == 1:
@@ -355,8 +343,8 @@ class Engine:
         return self.find(film).mask
 
 
-def _part(answer: Callable[[], Answer]) -> str:
-    """The body part that a film most likely shows."""
+def _bias(biases: Mapping[str, float], answer: Callable[[], Answer]) -> float:
+    """What is added to the logits of a film of the body part that it most likely shows."""
     from boneseg.inference.verdict.judge import likely_part  # not every bundle asks
 
-    return likely_part(answer())
+    return biases.get(likely_part(answer()), 0.0) if biases else 0.0

@@ -108,7 +108,7 @@ def test_weights_of_another_network_are_an_error(copied: Bundle) -> None:
     bones = CardBones(("femur", "tibia", "ribs"), PARTS, WIDTHS, SIDE, SIDE)
     other = replace(copied.card, bones=bones)
     sign(copied.path, other)
-    with pytest.raises(BundleError, match="does not fit its card"):
+    with pytest.raises(BundleError, match=r"does not fit its model\.json"):
         load_names(load_bundle(copied.path))
 
 
@@ -205,7 +205,7 @@ def test_a_missing_file_of_outlines_is_an_error(
 def test_weights_of_other_outlines_are_an_error(outlined: Bundle, tmp_path: Path) -> None:
     path = shutil.copytree(outlined.path, tmp_path / "bones")
     sign(path, replace(outlined.card, outlines=CardOutline(2.0, (8, 24))))
-    with pytest.raises(BundleError, match="does not fit its card"):
+    with pytest.raises(BundleError, match=r"does not fit its model\.json"):
         load_outline(load_bundle(path))
 
 

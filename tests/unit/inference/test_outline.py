@@ -20,11 +20,10 @@ from boneseg.inference.outline import (
     MARGIN,
     REACH,
     STEP,
-    along_outline,
+    Outline,
+    edge_of,
     grown,
     nearness,
-    outline_view,
-    outline_window,
 )
 from boneseg.inference.scales import Pass
 from boneseg.preprocessing import Floats, Preparation
@@ -54,7 +53,7 @@ def test_a_region_grows_as_with_scipy(region: np.ndarray, steps: int) -> None:
 
 @given(MASKS, st.integers(1, 9))
 def test_nearness_falls_with_the_steps_from_the_other_side(mask: np.ndarray, reach: int) -> None:
-    near = nearness(mask, reach)
+    near = nearness(edge_of(mask), reach)
     if mask.all() or not mask.any():
         assert (near == 0).all()
         return
@@ -68,8 +67,7 @@ def test_the_finer_grid_counts_on_the_outline_and_not_far_from_it() -> None:
     place = Preparation(64, 128).place((64, 128))
     coarse, fine = np.zeros((64, 128), np.float32), np.full((64, 128), 0.5, np.float32)
     coarse[:, 64:] = 1
-    found, where = along_outline((coarse, place), (fine, place), 0.5)
-    assert where == place
+    found = Outline.of((coarse, place), place, 0.5).refined(fine)
     assert found[:, 63:65] == pytest.approx(0.5)
     assert (found[:, : 64 - REACH] == 0).all() and (found[:, 64 + REACH :] == 1).all()
     assert (np.diff(found[0]) >= 0).all()
@@ -78,8 +76,8 @@ def test_the_finer_grid_counts_on_the_outline_and_not_far_from_it() -> None:
 def test_without_bone_the_finer_grid_does_not_count() -> None:
     place = Preparation(32, 32).place((32, 32))
     none, everywhere = np.zeros((32, 32), np.float32), np.ones((32, 32), np.float32)
-    found, _ = along_outline((none, place), (everywhere, place), 0.5)
-    assert (found == 0).all()
+    outline = Outline.of((none, place), place, 0.5)
+    assert (outline.refined(everywhere) == 0).all()
 
 
 def test_the_grid_of_the_outline_is_finer_and_has_no_more_pixels_than_the_film(
@@ -122,18 +120,20 @@ def test_a_pass_along_the_outline_is_finer_than_the_grids_before_it(bundle: Bund
     assert [one.views for one in engine.passes((1024, 1024))] == [2, 2, 1]
 
 
-def test_films_of_some_parts_have_no_pass_along_the_outline(bundle: Bundle, film: Floats) -> None:
+def test_along_the_outline_films_of_some_parts_have_a_bias(bundle: Bundle, film: Floats) -> None:
     card = with_outline(bundle, 1.6).card
     assert card.outlines is not None
-    plain = Engine(replace(bundle, card=replace(card, outlines=None))).find(film)
-    part = plain.verdict.part
+    part = Engine(bundle).find(film).verdict.part
     assert part is not None
-    left_out, both = (
-        Engine(replace(bundle, card=replace(card, outlines=replace(card.outlines, without=parts))))
-        for parts in ((part, "other"), ("other",))
+    other, more, less = (
+        Engine(
+            replace(bundle, card=replace(card, outlines=replace(card.outlines, biases=biases)))
+        ).segment(film)
+        for biases in ({"other": 2.0}, {part: 2.0}, {part: -2.0})
     )
-    assert (left_out.segment(film) == plain.mask).all()
-    assert (both.segment(film) != plain.mask).any()
+    assert (Engine(with_outline(bundle, 1.6)).segment(film) == other).all()
+    assert less.sum() < other.sum() < more.sum()
+    assert (less <= other).all() and (other <= more).all()
 
 
 def test_the_network_is_shown_the_film_and_what_was_found() -> None:
@@ -142,7 +142,7 @@ def test_the_network_is_shown_the_film_and_what_was_found() -> None:
     film = np.random.default_rng(0).standard_normal((64, 64), np.float32)
     found = np.zeros((32, 32), np.float32)
     found[:16] = 1
-    seen = outline_view(film, (found, coarse), place)
+    seen = Outline.of((found, coarse), place, 0.5).view(film)
     assert seen.shape == (1, 2, 64, 64) and seen.dtype == np.float32
     assert (seen[0, 0] == film).all()
     assert (seen[0, 1, :28, 20:44] == 1).all() and (seen[0, 1, 36:, 20:44] == -1).all()
@@ -155,11 +155,12 @@ def test_the_network_sees_all_that_counts_with_a_margin(data: st.DataObject) -> 
     place = Preparation(height, width).place((data.draw(st.integers(20, 99)), 50))
     top = data.draw(st.integers(0, place.height - 1))
     left = data.draw(st.integers(0, place.width - 1))
-    view = np.full((1, 2, height, width), -1, np.float32)
-    bone = place.window(view[0, 1])
+    found = np.zeros((height, width), np.float32)
+    bone = place.window(found)
     bone[top : top + data.draw(st.integers(1, 90)), left : left + data.draw(st.integers(1, 90))] = 1
-    window = outline_window(view, place, 0.5)
-    near = nearness(bone > 0, MARGIN) > 0
+    outline = Outline.of((found, place), place, 0.5)
+    window = outline.window((height, width))
+    near = nearness(outline.edge, MARGIN) > 0
     if not near.any():
         assert window is None
         return
@@ -173,12 +174,14 @@ def test_the_network_sees_all_that_counts_with_a_margin(data: st.DataObject) -> 
     assert not (place.window(left_out) & near).any()
 
 
-def test_bone_that_fills_the_film_and_a_film_without_bone_have_no_outline() -> None:
+@pytest.mark.parametrize("everywhere", [0.0, 1.0])
+def test_bone_that_fills_the_film_and_a_film_without_bone_have_no_outline(
+    everywhere: float,
+) -> None:
     place = Preparation(64, 64).place((100, 50))
-    view = np.full((1, 2, 64, 64), -1, np.float32)
-    assert outline_window(view, place, 0.5) is None
-    place.window(view[0, 1])[:] = 1
-    assert outline_window(view, place, 0.5) is None
+    found = np.zeros((64, 64), np.float32)
+    place.window(found)[:] = everywhere
+    assert Outline.of((found, place), place, 0.5).window((64, 64)) is None
 
 
 def test_only_a_window_around_the_bone_is_given_to_the_network(
