@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from boneseg.bundle.card import NAMES_WEIGHTS, OUTLINE_WEIGHTS, WEIGHTS
 from boneseg.bundle.shipped import bundled
 from boneseg.bundle.store import load_bundle
+from boneseg.inference.verdict.network import verdict_network
 from boneseg.masks.formats import FORMATS
 
 
@@ -31,6 +32,8 @@ def main() -> None:
     print(f"scales of further grids: {', '.join(f'{scale:g}' for scale in card.scales)}")
     print(f"width of thin bone: {card.thin:g}")
     print(f"scale of the grid along the outline: {card.outlines.scale:g}")
+    review, unsuitable = verdict_network().thresholds
+    print(f"limits of trust: {review:.3f}, {unsuitable:.3f}")
     print(f"names of bones: {len(card.bones.names)}")
     print(f"output formats: {len(FORMATS)}")
     size = sum(path.stat().st_size for path in models.rglob("*") if path.is_file())

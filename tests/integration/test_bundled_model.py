@@ -39,6 +39,7 @@ def test_segment_finds_bones_without_a_model_being_named(tmp_path: Path) -> None
         assert mask.shape == film.shape
         assert 0.03 < mask.mean() < 0.7
         assert film[mask].mean() > film[~mask].mean()
+        assert result["part"] == Path(result["input"]).stem
 
 
 @needs_data

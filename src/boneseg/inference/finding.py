@@ -52,7 +52,17 @@ class Finding:
     @cached_property
     def likeness(self) -> float:
         """How much the film looks like a radiograph, in [0, 1]: see `inference/plausibility.py`."""
-        return likeness(self.film if self.thumbnail is None else self.thumbnail)
+        return likeness(self._checked)
+
+    @property
+    def _checked(self) -> Grey | Floats:
+        """What the film check sees."""
+        return self.film if self.thumbnail is None else self.thumbnail
+
+    def _inverted_likeness(self) -> float:
+        """The likeness of the film with bright and dark exchanged."""
+        checked = self._checked
+        return likeness(1 - (checked.pixels() if isinstance(checked, Grey) else checked))
 
     @cached_property
     def bones(self) -> dict[str, NDArray[np.bool_]]:
@@ -73,7 +83,12 @@ class Finding:
         """
         from boneseg.inference.verdict.judge import judge
 
-        return judge(self._answer(), every=self.every, likeness=self.likeness)
+        return judge(
+            self._answer(),
+            every=self.every,
+            likeness=self.likeness,
+            inverted=self._inverted_likeness,
+        )
 
     @property
     def trust(self) -> float:

@@ -29,7 +29,7 @@ def test_the_likeness_is_computed_once_and_is_part_of_the_verdict(
     one = found(np.zeros((40, 40), np.float32))
     assert (one.verdict.verdict, one.verdict.part) == ("unsuitable", "not a radiograph")
     assert one.verdict.part_confidence == 0.75 and one.trust <= 0.25
-    assert (one.likeness, len(calls)) == (0.25, 1)
+    assert (one.likeness, len(calls)) == (0.25, 2)  # and once with bright and dark exchanged
     assert one.warning is not None and "0.25" in one.warning
 
 

@@ -1,7 +1,8 @@
 """Reach the verdict on a mask from the evidence.
 
     found = answered(seen, every=True)
-    judge(found, every=True, likeness=0.99)    # Verdict('review', trust=0.81, part='chest', ...)
+    judge(found, every=True, likeness=0.99, inverted=lambda: 0.2)
+                                         # Verdict('review', trust=0.81, part='chest', ...)
 
 `trust` is the balanced score that the mask is expected to have. The verdict depends on it alone,
 except that an image that does not look like a radiograph is unsuitable: see
@@ -10,7 +11,7 @@ docs/explanation/verdict.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -62,15 +63,20 @@ def answered(seen: Evidence, *, every: bool) -> Answer:
     )
 
 
-def judge(answer: Answer, *, every: bool, likeness: float) -> Verdict:
+def judge(
+    answer: Answer, *, every: bool, likeness: float, inverted: Callable[[], float]
+) -> Verdict:
     """The verdict on a mask.
 
     every: whether the model should find every bone. likeness: of the film to a radiograph, in
-    [0, 1].
+    [0, 1]. inverted: that of the film with bright and dark exchanged, only asked for if need be.
     """
     trust = trust_of(answer, every=every)
     if likeness < LEAST:
-        reason = f"does not look like a radiograph (likeness {likeness:.2f}); check the film"
+        advice = "check the film"
+        if inverted() >= LEAST:
+            advice = "if bone is dark on it, invert it (--invert)"
+        reason = f"does not look like a radiograph (likeness {likeness:.2f} of 1); {advice}"
         return Verdict("unsuitable", reason, min(trust, likeness), NO_RADIOGRAPH, 1 - likeness)
     part = likely_part(answer)
     projection = PROJECTIONS[int(answer.projections.argmax())]

@@ -37,6 +37,7 @@ def verdict(
     expected: float = 1.0,  # by the model's certainty
     every: bool = True,
     likeness: float = 1.0,
+    inverted: float = 0.0,
 ):
     errors = np.zeros((2, 12, 12), np.float32)
     errors[(slice(None), *place)] = 1
@@ -44,7 +45,8 @@ def verdict(
     projections = np.eye(len(PROJECTIONS), dtype=np.float32)[0]
     answer = Answer(parts, projections, np.array(qualities, np.float32), errors, expected)
     monkeypatch.setattr(module, "verdict_network", lambda: Fixed(answer))
-    return judge(answered(SEEN, every=every), every=every, likeness=likeness)
+    found = answered(SEEN, every=every)
+    return judge(found, every=every, likeness=likeness, inverted=lambda: inverted)
 
 
 def test_the_verdict_depends_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,14 @@ def test_what_is_not_a_radiograph_is_unsuitable(monkeypatch: pytest.MonkeyPatch)
         None,
     )
     assert found.trust == pytest.approx(0.1) and found.part_confidence == pytest.approx(0.9)
-    assert "does not look like a radiograph" in found.reason
+    assert "does not look like a radiograph" in found.reason and "invert" not in found.reason
+
+
+def test_a_film_that_looks_like_one_when_inverted_gets_that_advice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = verdict(monkeypatch, (0.95, 0.95, 0.95, 0.95), likeness=0.4, inverted=0.9)
+    assert found.verdict == "unsuitable" and "--invert" in found.reason
 
 
 def test_the_probability_of_parts_is_in_the_order_asked_for() -> None:
