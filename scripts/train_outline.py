@@ -40,18 +40,19 @@ from boneseg.networks.unet import UNet
 from boneseg.preprocessing import Floats, fitted, resize
 from boneseg.training.augmentation import Augmenter
 from scripts.finetune_bundled import supervised_loss
-from scripts.simulated_pools import by_power, mask_of, new_films
+from scripts.simulated_pools import POWERS, by_power, mask_of, new_films
 from scripts.steps import Steps, train_steps
 from scripts.train_bundled import RECIPE, between
 
 SCALES = (1.25, 1.6, 2.0, 2.6, 3.2)  # of the grids of a film, to the working grid
-SCALE = 1.6  # of the grid in use
-BIASES = {"skull": -2.34}  # without it, flesh of real heads is taken for bone: 1.3 of the card's
+SCALE = 1.8  # of the grid in use
+# Real heads: with less of a bias, 1.3 times the card's, or farther away, flesh is taken for bone.
+BIASES, REACHES = {"skull": -2.34}, {"skull": 4}
 LARGE = 500_000  # pixels of a film that has them all; another has the first
 CROP = 384  # px of a part of a film
 REACH = 16  # px from the outline of the bone, or of what was found, where the answer counts fully
 AWAY, HIDDEN = 0.12, 0.05  # weights in the loss far from any outline, and of bone not shown
-POWER = 0.15, 0.4, 2.4  # share of films shown by a power of their grey values, and its range
+OTHERS = 0.15, 0.4, 2.4  # as `POWERS`, of other parts
 UNSURE = 0.5  # share of what was found that is shown more, or less, certain
 CUT = 0.25  # share of parts whose field ends within them, at bone that goes on beyond it
 UNMOVED = {"geometry": 0.0, "elastic": 0.0, "flip_horizontal": 0.0, "flip_vertical": 0.0}
@@ -137,7 +138,7 @@ class Parts:
         """Films N x 1 x CROP x CROP; what was found as -1 to 1, bone, hidden bone, and where the
         film is: N x 4 x CROP x CROP; all float32; parts."""
         names = [str(one) for one in rng.choice(sorted(self.films), size)]
-        views = torch.stack([self._view(self.films[name], rng) for name in names])
+        views = torch.stack([self._view(name, rng) for name in names])
         inside = views[:, 4:]
         found = torch.stack([doubted(one, rng) for one in views[:, 1:2]])
         found = torch.where(inside > 0.5, 2 * found - 1, -1.0)
@@ -145,14 +146,15 @@ class Parts:
         film = views[:, :1] * (inside > 0.5)
         return film, torch.cat([found, bone, hidden, inside], 1), names
 
-    def _view(self, films: Sequence[Film], rng: Generator) -> Tensor:
-        """A part of one of these films, turned and scaled: 5 x CROP x CROP.
+    def _view(self, name: str, rng: Generator) -> Tensor:
+        """A part of a film of a body part, turned and scaled: 5 x CROP x CROP.
 
         Large films have more grids, and are drawn as much more often.
         """
+        films = self.films[name]
         counts = np.array([len(one.levels) for one in films])
         film = films[rng.choice(len(films), p=counts / counts.sum())]
-        share, low, high = POWER
+        share, low, high = POWERS.get(name, OTHERS)
         power = float(rng.uniform(low, high)) if rng.random() < share else 1.0
         chosen = film.levels[rng.integers(len(film.levels))]
         layers = chosen.layers(film.found.astype(np.float32), power)
@@ -290,14 +292,15 @@ def main() -> None:
     words.add_argument("--steps", type=int, default=6000)
     words.add_argument("--batch", type=int, default=4)
     words.add_argument("--rate", type=float, default=3e-4, help="of learning, at its highest")
+    words.add_argument("--stay", type=float, default=0.0, help="share of old weights that stays")
     words.add_argument("--out", type=Path, required=True)
     asked = words.parse_args()
     model = load_bundle(asked.model)
-    network = trained(asked, model)
+    network = between(trained(asked, model), begun(load_bundle(asked.init)), asked.stay)
     assert isinstance(network, UNet)
     if not asked.out.exists():
         shutil.copytree(model.path, asked.out)
-    saved = save_outline(asked.out, network, CardOutline(SCALE, network.widths, BIASES))
+    saved = save_outline(asked.out, network, CardOutline(SCALE, network.widths, BIASES, REACHES))
     print(f"the model: {saved.path}")
 
 

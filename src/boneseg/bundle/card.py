@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 3  # the newest that is read: with outlines; 2 with names of bones, else 1
 MOST_MEMBERS = 1000
 MOST_SCALE = 4.0  # of a further grid
+MOST_REACH = 255  # px of a grid, from an outline
 MOST_GRID = 2**16  # px, each side of the working grid
 MOST_SIDE = 1024  # px, of the grid on which bones are named
 MOST_WIDTH, MOST_LEVELS = 2048, 10  # of further networks: channels, and levels
@@ -74,17 +75,20 @@ class CardOutline:
     """The network of a bundle that finds outlines on a finer grid: see `bundle/further.py`.
 
     scale: of that grid, to the working grid. widths: channels of its levels, finest first. biases:
-    what is added to its logits, by body part.
+    what is added to its logits, by body part. reaches: px from the outline as far as it counts, by
+    body part, where that is not `inference.outline.REACH`.
     """
 
     scale: float
     widths: tuple[int, ...]
     biases: dict[str, float] = field(default_factory=dict)
+    reaches: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for such a scale or widths."""
-        if not (1 <= self.scale <= MOST_SCALE and _possible(self.widths)):
-            raise ValueError("a scale of outlines is out of range, or a size of their network")
+        """Raise ValueError for such a scale, widths or reach."""
+        reaches = all(1 <= reach <= MOST_REACH for reach in self.reaches.values())
+        if not (1 <= self.scale <= MOST_SCALE and _possible(self.widths) and reaches):
+            raise ValueError("a value of outlines is out of range, or a size of their network")
 
 
 def _possible(widths: tuple[int, ...]) -> bool:

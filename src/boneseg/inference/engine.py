@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from boneseg.errors import BonesegError, BundleError
 from boneseg.inference.backends import open_backend
 from boneseg.inference.backends.base import Backend
 from boneseg.inference.finding import Finding
-from boneseg.inference.outline import Outline
+from boneseg.inference.outline import REACH, Outline
 from boneseg.inference.plausibility import SIDE
 from boneseg.inference.restoring import restored_mask
 from boneseg.inference.scales import Pass, Seen, averaged, bone_width
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from boneseg.masks.segmentation import Segmentation
 
 Mask = NDArray[np.bool_]
+Number = TypeVar("Number", int, float)
 _Seen = tuple[Floats, Placement, Floats]  # a film on a grid, where it is there, the network's views
 
 FINER = 1.3  # times the pixels of the finest grid: fewer do not repay a pass along the outline
@@ -157,7 +158,7 @@ class Engine:
         if self._full_resolution:
             mean, at = self._refined(mean, at, seen[0], pixels, aspect)
         card = self.bundle.card
-        probability = scaled(mean, card.temperature, _bias(card.biases, answer))
+        probability = scaled(mean, card.temperature, _of_part(card.biases, answer, 0.0))
         if outline is not None:
             probability, at = self._finer((probability, at), *outline, answer)
         with self._resizing:
@@ -179,7 +180,8 @@ class Engine:
         part = np.ascontiguousarray(outline.view(laid)[:, :, *window])
         found = np.zeros_like(laid)
         found[window] = self._answer(network, part, 1, one.file)[0, 0]
-        return outline.refined(scaled(found, 1.0, _bias(card.outlines.biases, answer))), place
+        fine = scaled(found, 1.0, _of_part(card.outlines.biases, answer, 0.0))
+        return outline.refined(fine, _of_part(card.outlines.reaches, answer, REACH)), place
 
     def _refined(
         self, mean: Floats, at: Placement, first: _Seen, film: Grey | Floats, aspect: float
@@ -235,7 +237,7 @@ class Engine:
             seen = [seen_in(passes[0])]
             answer = cache(partial(self._judged, *seen[0]))  # not every call needs it
             card = self.bundle.card
-            if card.biases or (card.outlines and card.outlines.biases):
+            if card.biases or (card.outlines and (card.outlines.biases or card.outlines.reaches)):
                 beside.submit(answer)  # while the network is on the next grid
             mean = places[0].window(seen[0][2].mean(axis=0))
             width = self._width = bone_width(mean >= card.threshold)
@@ -343,8 +345,8 @@ class Engine:
         return self.find(film).mask
 
 
-def _bias(biases: Mapping[str, float], answer: Callable[[], Answer]) -> float:
-    """What is added to the logits of a film of the body part that it most likely shows."""
+def _of_part(values: Mapping[str, Number], answer: Callable[[], Answer], usual: Number) -> Number:
+    """The value for the body part that a film most likely shows."""
     from boneseg.inference.verdict.judge import likely_part  # not every bundle asks
 
-    return biases.get(likely_part(answer()), 0.0) if biases else 0.0
+    return values.get(likely_part(answer()), usual) if values else usual

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from boneseg.inference.scales import Seen, carried
 from boneseg.preprocessing import Floats, Placement
 
-REACH = 32  # px of the finer grid, from the outline: as far as the pass counts
+REACH = 48  # px of the finer grid, from the outline: as far as the pass usually counts
 MARGIN = 48  # px of the finer grid, beside the outline, that the network sees
 STEP = 32  # px; sides of a window are multiples, as those of grids
 
@@ -66,13 +66,13 @@ class Outline:
             _span(np.flatnonzero(self.edge.any(0)) + self.place.left, grid[1]),
         )
 
-    def refined(self, fine: Floats) -> Floats:
+    def refined(self, fine: Floats, reach: int = REACH) -> Floats:
         """The probability with a finer one along the outline, float32: the size of the grid.
 
-        fine: of the network that finds outlines, likewise.
+        fine: of the network that finds outlines, likewise. reach: px, below 256.
         """
         result = np.zeros_like(fine)
-        share = nearness(self.edge, REACH)
+        share = nearness(self.edge, reach)
         self.place.window(result)[:] = self.found + share * (self.place.window(fine) - self.found)
         return result
 

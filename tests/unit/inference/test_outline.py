@@ -136,6 +136,19 @@ def test_along_the_outline_films_of_some_parts_have_a_bias(bundle: Bundle, film:
     assert (less <= other).all() and (other <= more).all()
 
 
+def test_along_the_outline_films_of_some_parts_have_a_reach(bundle: Bundle, film: Floats) -> None:
+    card = with_outline(bundle, 1.6).card
+    assert card.outlines is not None
+    plain = Engine(with_outline(bundle, None)).find(film)
+    assert plain.verdict.part is not None
+    changed = []
+    for reaches in ({}, {plain.verdict.part: 1}, {"other": 1}):
+        outlines = replace(card.outlines, reaches=reaches)
+        mask = Engine(replace(bundle, card=replace(card, outlines=outlines))).segment(film)
+        changed.append((mask != plain.mask).sum())
+    assert changed[0] == changed[2] > changed[1] > 0
+
+
 def test_the_network_is_shown_the_film_and_what_was_found() -> None:
     grid, finer = Preparation(32, 32), Preparation(64, 64)
     coarse, place = grid.place((100, 50)), finer.place((100, 50))
@@ -208,3 +221,9 @@ def test_only_a_window_around_the_bone_is_given_to_the_network(
 def test_a_scale_or_size_out_of_range_is_refused(scale: float, widths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="out of range"):
         CardOutline(scale, widths)
+
+
+@pytest.mark.parametrize("reach", [-1, 0, 256])
+def test_a_reach_out_of_range_is_refused(reach: int) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        CardOutline(2.0, (8,), reaches={"skull": reach})
