@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.simulate.breasts import draw_breasts
 from boneseg.simulate.head import Head
 from boneseg.simulate.projector import Array
 from boneseg.simulate.vessels import grow_vessels
@@ -25,6 +26,8 @@ VOXEL = 4.0  # mm
 STOMACH = "stomach"
 BOWEL = ("colon", "small-intestine")
 HOLLOW = (*BOWEL, STOMACH)
+BLADDER = "urinary-bladder"
+OPAQUE = 0.05  # share of subjects with contrast medium in an organ
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ class Atlas:
     head: Head
 
     def vary(self, rng: Rng) -> Tissue:
-        """Draw the tissue of one subject: thin to obese, in- or expiration, empty or full bowel."""
+        """Draw the tissue of one subject.
+
+        Thin to obese, with breasts or without, in- or expiration, empty or full bowel.
+        """
         from scipy.ndimage import gaussian_filter
 
         shape = self.organ.shape
@@ -62,6 +68,9 @@ class Atlas:
         fatness = float(np.clip(rng.gamma(2.0, 9.0) - 8, -6, 55))  # mm beyond the skin of the atlas
         depth = self.depth + np.float32(fatness) + np.float32(abs(fatness) * 0.3 + 2) * noise(120)
         depth = np.maximum(depth, 12 - self.wall)  # skin covers all bones
+        gland, breasts = np.zeros(shape, np.bool_), draw_breasts(rng)
+        if breasts is not None:
+            depth, gland = breasts.on(depth, self.first, self.rest["torso"][:3, 3], VOXEL)
         body = np.asarray(np.clip(depth / VOXEL + 0.5, 0, 1) * self.share[:, None], np.float32)
         layer = max(3.0, 8 + 0.8 * fatness) + 3 * noise(90)  # subcutaneous fat
 
@@ -69,6 +78,8 @@ class Atlas:
         lean += np.float32(0.12) * noise(25)
         lean[(depth < layer + 16) | (self.wall < 14)] = np.float32(rng.uniform(0.88, 1.0))
         lean[depth < layer] = np.float32(rng.uniform(0.0, 0.12))
+        if gland.any():
+            lean[gland] = np.clip(rng.uniform(0.1, 0.7) + 0.2 * noise(20)[gland], 0, 1)
         density = np.ones(shape, np.float32)
         for index, name in enumerate(self.names, start=1):
             here = self.organ == index
@@ -76,6 +87,8 @@ class Atlas:
             density[here] = float(rng.normal(1.0, 0.03))
             if name in HOLLOW:
                 density[here] *= self._bowel(rng, here)
+            elif name == BLADDER and rng.random() < OPAQUE:
+                density[here] *= float(rng.uniform(1.1, 2.0))
         lung = self.lung > float(rng.uniform(0, 18))
         lean[lung] = 1
         breath = float(np.exp(rng.uniform(np.log(0.13), np.log(0.45))))
@@ -98,5 +111,5 @@ class Atlas:
         if rng.random() < 0.5:  # stool
             fine = smooth_noise(rng, here.shape, float(rng.uniform(5, 9)) / VOXEL)[here]
             gas = gas / (1 + np.exp(-4 * fine))
-        solid = float(rng.uniform(1.1, 1.8)) if rng.random() < 0.05 else 1.0
+        solid = float(rng.uniform(1.1, 1.8)) if rng.random() < OPAQUE else 1.0
         return np.asarray(solid * (1 - gas), np.float32)
