@@ -51,10 +51,10 @@ def check(
     """Check a dataset of films and masks for problems that would impair training."""
     from boneseg.dataset.audit import check_dataset
     from boneseg.dataset.contact_sheet import contact_sheet
-    from boneseg.dataset.open import open_dataset
+    from boneseg.dataset.open import survey_dataset
 
     refuse_other_ending("--sheet", sheet, ".png")
-    dataset = open_dataset(
+    dataset = survey_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
     found = check_dataset(dataset)

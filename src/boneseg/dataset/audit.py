@@ -1,6 +1,6 @@
 """Find the problems of a dataset before training on it.
 
-    report = check_dataset(open_dataset(Path("data")))
+    report = check_dataset(survey_dataset(Path("data")))
     for problem in report.problems:
         print(problem.kind, problem.names, problem.detail)
 
@@ -108,10 +108,11 @@ def check_dataset(
 
     Kinds: "no pairs", "too few films" (of different patients, without near-duplicates), "unreadable
     film", "unreadable mask", "unexpected values", "size mismatch" (all serious); "empty mask",
-    "full mask" (serious if there are no other masks); "maybe inverted", "blank film",
-    "near-duplicates" (folds keep them together), "cut off", "unpaired image", "unpaired mask" and
-    "table" (warnings). Files that the dataset omitted because of an error are an "unreadable mask"
-    without a name. `progress` is called with (cases done, cases).
+    "full mask" (serious if there are no other masks); "table" (serious if it cannot be used, or if
+    groups.csv omits a film); "maybe inverted", "blank film", "near-duplicates" (folds keep them
+    together), "cut off", "unpaired image" and "unpaired mask" (warnings). Files that the dataset
+    omitted because of an error are an "unreadable mask" without a name. `progress` is called with
+    (cases done, cases).
     """
     findings = []
     for count, case in enumerate(dataset.cases, start=1):
@@ -239,10 +240,11 @@ def _problems(
 def _of_dataset(dataset: Dataset, clusters: Sequence[int]) -> list[Problem]:
     """Problems of the dataset as a whole."""
     problems = []
-    if not dataset.cases:
+    if not dataset.cases and not dataset.faults:
         detail = f"{dataset.root}: no mask matches a film by name; give both the same name"
         problems.append(Problem("no pairs", (), detail, True))
     problems += [Problem("unreadable mask", (), fault, True) for fault in dataset.faults]
+    problems += [Problem("table", (), fault, True) for fault in dataset.table_faults]
     if dataset.cases and not _can_be_split(dataset.cases, clusters):
         detail = (
             f"{dataset.root}: all films are of one patient or are copies of one image; add others"

@@ -43,7 +43,9 @@ SHOWN, SMALL = 4, 256  # films shown in a notebook, and their longest side in px
 class Dataset:
     """The cases in order of name, the unpaired files, and remarks on the tables.
 
-    faults: one line for each file or film omitted because of an error.
+    faults: one line for each file or film omitted because of an error. unclear: films with an
+    ambiguous name or mask; the reason is among the faults. table_faults: why groups.csv or
+    parts.csv cannot be used; only in the result of `survey_dataset`.
     """
 
     root: Path  # the folder
@@ -52,6 +54,8 @@ class Dataset:
     unpaired_masks: tuple[Path, ...]  # masks without a film
     remarks: tuple[str, ...] = ()  # on groups.csv and parts.csv
     faults: tuple[str, ...] = ()
+    unclear: tuple[Path, ...] = ()
+    table_faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Dataset({self.root}: {counted(len(self.cases), 'film')} with a mask)"
@@ -106,7 +110,33 @@ def open_dataset(
 
     Raises UsageError if a folder is missing or not a folder, or if no mask has a label, and
     DatasetError if a folder is empty or lacks images/ or masks/, if faults leave no film with a
-    mask, or if `groups.csv` omits a film, which could then leak between folds.
+    mask, if a table cannot be used, or if `groups.csv` omits a film, which could then leak between
+    folds.
+    """
+    dataset = survey_dataset(
+        data, images=images, masks=masks, labels=labels, keep_names=keep_names, named=named
+    )
+    if dataset.faults and not dataset.cases:
+        more = f" (and {counted(len(dataset.faults) - 1, 'other fault')}; see boneseg check)"
+        raise DatasetError(dataset.faults[0] + (more if len(dataset.faults) > 1 else ""))
+    if dataset.table_faults:
+        raise DatasetError(dataset.table_faults[0])
+    return dataset
+
+
+def survey_dataset(
+    data: Path | str | None,
+    *,
+    images: Path | str | None = None,
+    masks: Path | str | None = None,
+    labels: Sequence[str] = (),
+    keep_names: bool = False,
+    named: bool = False,
+) -> Dataset:
+    """Pair films and masks as `open_dataset`, and list all faults instead of raising the first.
+
+    For `check_dataset`. Raises UsageError as `open_dataset`, and DatasetError only if a folder is
+    empty or lacks images/ or masks/.
     """
     data, images, masks = (
         Path(place) if place is not None else None for place in (data, images, masks)
@@ -118,7 +148,7 @@ def open_dataset(
     try:
         films, found = _paired(films_folder, files, masks_folder, named)
         tables = read_tables(root, films, found.pairs)
-        if labels:
+        if labels and found.pairs:
             check_labels(labels, list(found.pairs.values()))
     except (DatasetError, UsageError) as error:
         raise type(error)(_all_hidden(str(error), names)) from None
@@ -129,6 +159,8 @@ def open_dataset(
         tuple(found.alone),
         tuple(_all_hidden(remark, names) for remark in tables.remarks),
         tuple(_all_hidden(fault, names) for fault in found.faults),
+        tuple(found.unclear),
+        tuple(_all_hidden(fault, names) for fault in tables.faults),
     )
 
 
@@ -137,7 +169,7 @@ def _paired(
 ) -> tuple[list[Path], Pairing]:
     """The films, without masks that lie among them, and the mask of each.
 
-    Raises DatasetError if there is no film or no mask, or if faults leave no film with a mask.
+    Raises DatasetError if there is no film or no mask.
     """
     masks = mask_files(masks_folder, named=named)
     if real_path(films_folder) == real_path(masks_folder):
@@ -148,11 +180,7 @@ def _paired(
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
     if not masks:
         raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
-    found = pair(films, masks)
-    if found.faults and not found.pairs:
-        more = f" (and {counted(len(found.faults) - 1, 'other fault')})"
-        raise DatasetError(found.faults[0] + (more if len(found.faults) > 1 else ""))
-    return films, found
+    return films, pair(films, masks)
 
 
 def _cases(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from boneseg._util.files import read_bytes
@@ -18,58 +18,93 @@ _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case
 
 @dataclass(frozen=True)
 class Tables:
-    """Patient and body part by film name, where listed, and remarks on the two tables."""
+    """Patient and body part by film name, where listed, and remarks on the two tables.
+
+    faults: why training cannot rely on a table, one line each.
+    """
 
     groups: dict[str, str]
     parts: dict[str, str]
     remarks: tuple[str, ...]
+    faults: tuple[str, ...]
 
 
 def read_tables(root: Path, films: Sequence[Path], paired: Iterable[Path]) -> Tables:
     """Read groups.csv and parts.csv of a dataset folder; both are optional.
 
-    Raises DatasetError for a table that cannot be read or lists a film twice with different values,
-    and if groups.csv omits a film with a mask: films of one patient could then be on both sides of
+    A table that cannot be read, or lists a film twice with different values, is a fault, and so is
+    a groups.csv that omits a film with a mask: films of one patient could then be on both sides of
     a split.
     """
     names = [stem_of(film) for film in paired]
-    groups, remarks, omitted = _read(root / "groups.csv", films, names)
-    if omitted:
-        raise DatasetError(*omitted)
-    parts, more, omitted = _read(root / "parts.csv", films, names)
-    return Tables(groups, parts, (*remarks, *more, *omitted))
+    groups = _read(root / "groups.csv", films, names)
+    parts = _read(root / "parts.csv", films, names)
+    return Tables(
+        groups.values,
+        parts.values,
+        (*groups.unknown, *parts.unknown, *parts.omitted),
+        (*groups.faults, *groups.omitted, *parts.faults),
+    )
 
 
-def _read(
-    path: Path, films: Sequence[Path], paired: Sequence[str]
-) -> tuple[dict[str, str], list[str], list[str]]:
-    """The second column by film name, remarks on rows without a film, and on films without one."""
+@dataclass(frozen=True)
+class _Table:
+    """The second column by film name, and lines on what is wrong with the table.
+
+    unknown: rows without a film. omitted: films with a mask, but without a row. faults: rows that
+    cannot be used.
+    """
+
+    values: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def _read(path: Path, films: Sequence[Path], paired: Sequence[str]) -> _Table:
     if not path.is_file():
-        return {}, [], []
-    values, unknown = _values(path, films)
-    unlisted = [name for name in paired if name not in values]
-    remarks = [f"{path}: lists {listed(unknown)}, without a film of that name"] if unknown else []
-    omitted = [f"{path}: omits {listed(unlisted)}; add a row for each film"] if unlisted else []
-    return values, remarks, omitted
+        return _Table()
+    try:
+        rows = _rows(path)
+    except DatasetError as error:
+        return _Table(faults=(str(error),))
+    return _matched(path, rows, films, paired)
 
 
-def _values(path: Path, films: Sequence[Path]) -> tuple[dict[str, str], list[str]]:
-    """The second column by film name, which is the first column, and unknown names there."""
+def _matched(
+    path: Path, rows: Sequence[Sequence[str]], films: Sequence[Path], paired: Sequence[str]
+) -> _Table:
+    """Match the first column with films."""
     names = {
         as_compared(key): stem_of(film) for film in films for key in (film.name, stem_of(film))
     }
     values: dict[str, str] = {}
-    unknown = []
-    for number, row in enumerate(_rows(path)):
+    unknown, bare, faults = [], [], []
+    unlisted = dict.fromkeys(paired)
+    for number, row in enumerate(rows):
         key = as_compared(PurePosixPath(row[0].replace("\\", "/")).name)
         name = names.get(key) or names.get(stem_of(Path(key)))
+        unlisted.pop(name or "", None)
         if len(row) < 2 or not row[1]:
-            raise DatasetError(f"{path}: has no value for {row[0][:40]!r}; two columns are needed")
-        if name is None:
+            bare.append(repr(row[0][:40]))
+        elif name is None:
             unknown += [row[0]] if number > 0 or key not in _HEADER else []
         elif values.setdefault(name, row[1]) != row[1]:
-            raise DatasetError(f"{path}: lists {row[0]} twice, as {values[name]} and {row[1]}")
-    return values, unknown
+            faults.append(f"{path}: lists {row[0]} twice, as {values[name]} and {row[1]}")
+    if bare:
+        faults.insert(0, f"{path}: has no value for {listed(bare)}; two columns are needed")
+    omitted = f"{path}: omits {listed(list(unlisted))}; add a row for each film"
+    return _Table(
+        values,
+        unknown=(without_film(path, unknown),) if unknown else (),
+        omitted=(omitted,) if unlisted else (),
+        faults=tuple(faults),
+    )
+
+
+def without_film(table: Path, names: Sequence[str]) -> str:
+    """The remark on rows of a table that match no film."""
+    return f"{table}: lists {listed(names)}, without a film of that name"
 
 
 def _rows(path: Path) -> list[list[str]]:

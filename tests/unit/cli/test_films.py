@@ -67,8 +67,14 @@ def test_check_names_what_would_impair_training(films: Path, tmp_path: Path) -> 
     found = json.loads(bad.stdout)
     assert ["phantom_000003"] in [p["names"] for p in found["problems"] if p["serious"]]
     (spoiled / "parts.csv").write_text("name,part\nphantom_000003,hand\n")
+    (spoiled / "groups.csv").write_text("name,patient\nphantom_000004,A\n")
+    masks = spoiled / "masks"
+    (masks / "phantom_000005_mask.png").write_bytes((masks / "phantom_000005.png").read_bytes())
     told = boneseg("check", spoiled).stdout
     assert f"warning: table: {spoiled / 'parts.csv'}: omits" in told
+    assert f"error: table: {spoiled / 'groups.csv'}: omits" in told
+    assert "both match it; keep one mask" in told
+    assert "error: size mismatch: phantom_000003" in told
 
 
 def test_findings_are_printed_even_if_their_file_cannot_be_written(

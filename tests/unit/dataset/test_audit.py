@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boneseg.dataset.audit import Problem, check_dataset
-from boneseg.dataset.open import open_dataset
+from boneseg.dataset.open import open_dataset, survey_dataset
 from boneseg.dataset.splits import hold_out
 from boneseg.errors import DatasetError
 from tests.support.datasets import add, limb
@@ -144,6 +144,26 @@ def test_remarks_on_the_tables_are_problems(data: Path) -> None:
     (data / "parts.csv").write_text("case0,knee\nother,hip")
     kinds = [(p.kind, p.serious) for p in check_dataset(open_dataset(data)).problems]
     assert kinds == [("table", False), ("table", False)]
+
+
+def test_a_table_that_cannot_be_used_is_serious_and_hides_nothing(data: Path) -> None:
+    (data / "groups.csv").write_text("case0,P0\n")
+    add(data, "odd", limb(7)[0], limb(7)[1] * 0)
+    report = check_dataset(survey_dataset(data))
+    assert [(p.kind, p.serious) for p in report.problems] == [
+        ("table", True),
+        ("empty mask", False),
+    ]
+    assert not report.ok
+    assert "omits case1, case2" in report.problems[0].detail
+
+
+def test_faults_of_all_masks_are_listed_and_no_other_reason_is_given(data: Path) -> None:
+    for path in list((data / "masks").iterdir()):
+        path.with_name(f"{path.stem}_mask.png").write_bytes(path.read_bytes())
+    problems = check_dataset(survey_dataset(data)).problems
+    assert [(p.kind, p.serious) for p in problems] == [("unreadable mask", True)] * 6
+    assert all("both match it; keep one mask" in problem.detail for problem in problems)
 
 
 def test_the_report_is_plain_json(data: Path) -> None:

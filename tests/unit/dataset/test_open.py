@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from boneseg.dataset.load import fingerprint, read_films
-from boneseg.dataset.open import open_dataset
+from boneseg.dataset.open import open_dataset, survey_dataset
 from boneseg.errors import DatasetError, UsageError
 from boneseg.evaluation.evaluate import evaluate_masks
 from boneseg.evaluation.tables import write_cases_csv
@@ -68,6 +68,18 @@ def test_half_a_dataset_is_refused_in_one_line(
         open_dataset(folder(tmp_path, *names))
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_survey_lists_all_faults_where_opening_ends_at_the_first(tmp_path: Path) -> None:
+    folder(tmp_path, *(f"{place}/{name}.png" for place in ("images", "masks") for name in "ab"))
+    folder(tmp_path, "masks/a_mask.png", "masks/b_mask.png")
+    found = survey_dataset(tmp_path)
+    assert found.cases == ()
+    assert [path.stem for path in found.unclear] == ["a", "b"]
+    told = " ".join(found.faults)
+    assert all(f"{name}.png and {name}_mask.png both match it" in told for name in "ab")
+    with pytest.raises(DatasetError, match=r"a\.png.*\(and 1 other fault; see boneseg check\)"):
+        open_dataset(tmp_path)
 
 
 def test_a_missing_folder_and_a_missing_argument_have_different_messages(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.dataset.open import open_dataset
+from boneseg.dataset.open import open_dataset, survey_dataset
 from boneseg.errors import DatasetError
 from tests.support.datasets import folder
 
@@ -57,3 +57,16 @@ def test_a_table_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_bytes(b"a,\xff\xfe\x00")
     with pytest.raises(DatasetError, match="UTF-8"):
         open_dataset(tmp_path)
+
+
+def test_every_fault_of_a_table_is_listed_for_a_check(tmp_path: Path) -> None:
+    root = folder(tmp_path, *ABC, groups="a,P1\na.png,P2\nb,", parts="a,knee\na,hip")
+    found = survey_dataset(root).table_faults
+    assert [fault.removeprefix(f"{root}/") for fault in found] == [
+        "groups.csv: has no value for 'b'; two columns are needed",
+        "groups.csv: lists a.png twice, as P1 and P2",
+        "groups.csv: omits c; add a row for each film",
+        "parts.csv: lists a twice, as knee and hip",
+    ]
+    with pytest.raises(DatasetError, match="no value for 'b'"):
+        open_dataset(root)
