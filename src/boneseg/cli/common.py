@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from boneseg._util.console import say
 from boneseg._util.logs import LogFormat
 from boneseg.cli.arguments import Argument, Option
 from boneseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from boneseg.dataset.open import Dataset
 
 # Panels of --help.
 INPUT, OUTPUT, MODEL, TRAINING = "Input", "Output", "Model", "Training"
@@ -78,6 +82,12 @@ OverlaySize = Annotated[
 
 def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
+
+
+def warn_of_tables(dataset: Dataset) -> None:
+    """Report rows of a dataset's tables that match no film."""
+    for remark in dataset.remarks:
+        say(f"warning: {remark}")
 
 
 def check_without_cluster(options: Mapping[str, object]) -> None:

@@ -26,6 +26,7 @@ from boneseg.cli.common import (
     longest_side,
     print_json,
     refuse_other_ending,
+    warn_of_tables,
 )
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
@@ -122,6 +123,7 @@ def evaluate(
     dataset = open_dataset(
         data, images=images, masks=truth, labels=labels or (), keep_names=keep_names, named=bones
     )
+    warn_of_tables(dataset)
     result = _evaluated(dataset, model, masks, bones=bones)
     for failure in result.failures:
         say(f"error: {failure.reason}")
@@ -199,6 +201,7 @@ def convert(
     dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
+    warn_of_tables(dataset)
     with Progress("converting") as progress:
         results = convert_dataset(
             dataset,

@@ -178,6 +178,8 @@ def segment(
             f"{counted(hidden, 'film')} named by a hash of the content: the file name contains the "
             "patient's name, ID, birth date or accession number; --keep-names keeps it"
         )
+    if spacing is None:  # else no table is used
+        _report_unused_rows(films, hides_names=bool(hidden))
     if len(results) > 1:
         say(_summary(results, folder))
     if as_json:
@@ -230,6 +232,19 @@ def _result(result: Result) -> str:
     area = f"{result.area_px} px" if result.area_mm2 is None else f"{result.area_mm2:.0f} mm²"
     names = "; " + ", ".join(one.name for one in result.bones) if result.bones else ""
     return f"{area} of bone; {view}; {result.verdict}, trust {result.trust:.2f}{names}"
+
+
+def _report_unused_rows(films: Sequence[Path], *, hides_names: bool) -> None:
+    """Report rows of calibration.csv without a film; a name there may identify the patient, too."""
+    from boneseg.radiograph.calibration import rows_without_film
+
+    for table, names in rows_without_film(films).items():
+        from boneseg.dataset.tables import without_film  # few calls need it
+
+        if hides_names:
+            say(f"warning: {table.name}: lists {counted(len(names), 'name')} without a film")
+        else:
+            say(f"warning: {without_film(table, names)}")
 
 
 def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:

@@ -24,6 +24,7 @@ from boneseg.cli.common import (
     Masks,
     WorkerCores,
     print_json,
+    warn_of_tables,
 )
 from boneseg.cli.progress import Progress
 from boneseg.cli.training_options import (
@@ -90,7 +91,7 @@ def train(
     places = _places(devices, nodes)
     from boneseg.training.train import train as run_training
 
-    dataset = _dataset(data, images, masks, labels, keep_names)
+    dataset = _dataset(data, images, masks, labels, keep_names, warns=places[0].leads)
     if not places[0].leads:
         run_training(dataset, chosen, out, resume=resume, init=start, places=places)
         return 0
@@ -368,12 +369,17 @@ def _dataset(
     masks: Path | None,
     labels: list[str] | None,
     keep_names: bool,
+    *,
+    warns: bool = True,
 ) -> Dataset:
     from boneseg.dataset.open import open_dataset
 
-    return open_dataset(
+    dataset = open_dataset(
         data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
     )
+    if warns:
+        warn_of_tables(dataset)
+    return dataset
 
 
 def _warm_start(init: Path | None, recipe: Recipe, settings: list[str] | None) -> Bundle | None:

@@ -233,7 +233,8 @@ def _problems(
     problems += _duplicates(dataset.cases, clusters)
     problems += _unpaired("unpaired image", dataset.unpaired_images, "has no mask")
     problems += _unpaired("unpaired mask", dataset.unpaired_masks, "has no film")
-    problems += [Problem("table", (), remark, False) for remark in dataset.remarks]
+    remarks = dataset.remarks + dataset.gaps
+    problems += [Problem("table", (), remark, False) for remark in remarks]
     return sorted(problems, key=lambda problem: not problem.serious)
 
 

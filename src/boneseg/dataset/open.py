@@ -52,9 +52,10 @@ class Dataset:
     cases: tuple[Case, ...]  # films with their masks
     unpaired_images: tuple[Path, ...]  # films without a mask
     unpaired_masks: tuple[Path, ...]  # masks without a film
-    remarks: tuple[str, ...] = ()  # on groups.csv and parts.csv
+    remarks: tuple[str, ...] = ()  # on rows of groups.csv, parts.csv, calibration.csv without film
     faults: tuple[str, ...] = ()
     unclear: tuple[Path, ...] = ()
+    gaps: tuple[str, ...] = ()  # on films that parts.csv omits
     table_faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -160,6 +161,7 @@ def survey_dataset(
         tuple(_all_hidden(remark, names) for remark in tables.remarks),
         tuple(_all_hidden(fault, names) for fault in found.faults),
         tuple(found.unclear),
+        tuple(_all_hidden(gap, names) for gap in tables.gaps),
         tuple(_all_hidden(fault, names) for fault in tables.faults),
     )
 

@@ -12,20 +12,23 @@ from boneseg._util.text import listed
 from boneseg.dataset.pairing import as_compared
 from boneseg.errors import DatasetError
 from boneseg.masks.filenames import stem_of
+from boneseg.radiograph.calibration import rows_without_film
 
 _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case", "id", "stem"))
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Patient and body part by film name, where listed, and remarks on the two tables.
+    """Patient and body part by film name, where listed, and remarks on tables.
 
-    faults: why training cannot rely on a table, one line each.
+    remarks: on rows without a film, also of calibration.csv. gaps: on films that parts.csv omits.
+    faults: why training cannot rely on a table. One line each.
     """
 
     groups: dict[str, str]
     parts: dict[str, str]
     remarks: tuple[str, ...]
+    gaps: tuple[str, ...]
     faults: tuple[str, ...]
 
 
@@ -39,10 +42,12 @@ def read_tables(root: Path, films: Sequence[Path], paired: Iterable[Path]) -> Ta
     names = [stem_of(film) for film in paired]
     groups = _read(root / "groups.csv", films, names)
     parts = _read(root / "parts.csv", films, names)
+    widths = (without_film(table, rows) for table, rows in rows_without_film(films).items())
     return Tables(
         groups.values,
         parts.values,
-        (*groups.unknown, *parts.unknown, *parts.omitted),
+        (*groups.unknown, *parts.unknown, *widths),
+        parts.omitted,
         (*groups.faults, *groups.omitted, *parts.faults),
     )
 

@@ -16,6 +16,7 @@ import io
 import math
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +48,29 @@ def calibration_of(film: Path) -> Calibration | None:
             if (found := listed.get(_compared(name))) is not None:
                 return found[1]
     return None
+
+
+def rows_without_film(films: Iterable[Path]) -> dict[Path, list[str]]:
+    """The names in the tables of films that no file of their folders has, by table.
+
+    A film of the folder that is not among `films` counts, too. A damaged table is left out: it is
+    an error of each film.
+    """
+    found = {}
+    for table in dict.fromkeys(table for film in films for table in _tables(film)):
+        with suppress(RadiographError, OSError):
+            if rows := _rows(table)[1]:
+                known = _names_beside(table)
+                found[table] = [row[0] for key, (row, _) in rows.items() if key not in known]
+    return {table: names for table, names in found.items() if names}
+
+
+def _names_beside(table: Path) -> set[str]:
+    """The names, as compared, that a table may list."""
+    root = table.parent
+    places = [root, root / HIDDEN / "inbox", *(root / images for images, _ in LAYOUTS)]
+    files = [file for place in places if place.is_dir() for file in place.iterdir()]
+    return {_compared(name) for file in files for name in (file.name, file.stem)}
 
 
 def set_calibration(film: Path, name: str, calibration: Calibration | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,6 @@ def test_no_name_reorders_the_lines_of_a_terminal(tmp_path: Path) -> None:
 
 
 def test_check_names_what_would_impair_training(films: Path, tmp_path: Path) -> None:
-    import shutil
-
     good = boneseg("check", films, "--sheet", tmp_path / "sheet.png")
     assert good.returncode == 0, good.stderr
     assert "12 films, 12 masks, 12 pairs" in good.stdout
@@ -112,3 +111,18 @@ def test_a_problem_of_the_whole_dataset_has_no_film_name(films: Path, tmp_path: 
     done = boneseg("check", tmp_path, "--sheet", tmp_path / "sheet.png")
     assert done.returncode == 1
     assert f"error: no pairs: {tmp_path}: no mask matches a film by name" in done.stdout
+
+
+def test_rows_of_tables_without_a_film_are_said(films: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(films, data)
+    (data / "calibration.csv").write_text("name,mm_per_pixel\nphantom_000003,0.2\nzzz,0.2\n")
+    told = f"{data / 'calibration.csv'}: lists zzz, without a film of that name"
+    assert f"warning: table: {told}\n" in boneseg("check", data).stdout
+    for words in (
+        ("evaluate", data, "--masks", data / "masks"),
+        ("convert", data, "--to", "png", "--out", tmp_path / "out"),
+    ):
+        done = boneseg(*words)
+        assert done.returncode == 0, done.stderr
+        assert f"warning: {told}\n" in done.stderr

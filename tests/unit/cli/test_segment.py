@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
 from tests.support.command_line import boneseg
+from tests.support.films import marked
 
 
 def test_segment_writes_masks_on_the_films_own_grid(films: Path, run: Path, tmp_path: Path) -> None:
@@ -92,8 +94,6 @@ def test_one_bad_film_does_not_stop_the_rest(films: Path, run: Path, tmp_path: P
 
 
 def test_a_flipped_byte_is_refused_by_name(run: Path, films: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "bundle"
     shutil.copytree(run / "bundle", copy)
     weights = bytearray((copy / "weights.safetensors").read_bytes())
@@ -116,3 +116,25 @@ def test_the_size_of_overlays_is_full_or_a_number_of_pixels(
     done = boneseg(*call, "--overlay-size", "large")
     assert done.returncode == 2
     assert "--overlay-size large: give full, or a number of px from 16" in done.stderr
+
+
+def test_a_calibration_without_a_film_is_said(films: Path, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(films / "images", tmp_path / "films")
+    table = tmp_path / "films" / "calibration.csv"
+    table.write_text("name,mm_per_pixel\nphantom_000003,0.2\nphantom_000004,0.2\nzzz,0.2\n")
+    call = ("segment", tmp_path / "films" / "phantom_000003.png", "--model", run)
+    done = boneseg(*call, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"warning: {table}: lists zzz, without a film of that name\n" in done.stderr
+    assert "zzz" not in boneseg(*call, "--out", tmp_path / "other", "--spacing", "0.1").stderr
+
+
+def test_a_calibration_is_not_quoted_where_names_identify_patients(
+    run: Path, tmp_path: Path
+) -> None:
+    marked(tmp_path / "ZQ00X.dcm")
+    (tmp_path / "calibration.csv").write_text("name,mm_per_pixel\nZQ00X-old,0.2\n")
+    done = boneseg("segment", tmp_path / "ZQ00X.dcm", "--model", run, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "warning: calibration.csv: lists 1 name without a film\n" in done.stderr
+    assert "zq00x" not in done.stderr.lower()

@@ -15,6 +15,7 @@ from boneseg.cli import training
 from boneseg.errors import TrainingError
 from boneseg.training.history import Check
 from tests.support.command_line import boneseg, boneseg_process
+from tests.support.datasets import folder
 
 
 def test_training_starts_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
@@ -163,3 +164,14 @@ def test_body_parts_have_rows_of_their_own(films: Path, run: Path) -> None:
     assert sum(part["films"] for part in parts.values()) == 12
     done = boneseg("evaluate", films, "--model", run)
     assert all(f"\n{part} " in done.stdout for part in parts)
+
+
+def test_a_row_of_a_table_without_a_film_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the process that leads; the others of a training read the same tables."""
+    root = folder(tmp_path, "images/a.png", "masks/a.png", groups="a,P1\nz,P1")
+    for leads in (True, False):
+        training._dataset(root, None, None, None, False, warns=leads)
+    told = f"warning: {root / 'groups.csv'}: lists z, without a film of that name\n"
+    assert capsys.readouterr().err == told

@@ -31,9 +31,9 @@ def test_groups_are_honoured_however_the_table_is_written(table: str, tmp_path: 
 def test_parts_are_honoured_and_gaps_are_remarked(tmp_path: Path) -> None:
     dataset = open_dataset(folder(tmp_path, *ABC, parts="name,part\na,knee\nb,hip\nz,hand"))
     assert [case.part for case in dataset.cases] == ["knee", "hip", None]
-    assert len(dataset.remarks) == 2
-    assert "lists z" in dataset.remarks[0]
-    assert "omits c" in dataset.remarks[1]
+    (remark,), (gap,) = dataset.remarks, dataset.gaps
+    assert "lists z" in remark
+    assert "omits c" in gap
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,9 @@ def test_every_fault_of_a_table_is_listed_for_a_check(tmp_path: Path) -> None:
     ]
     with pytest.raises(DatasetError, match="no value for 'b'"):
         open_dataset(root)
+
+
+def test_a_calibration_without_a_film_is_remarked(tmp_path: Path) -> None:
+    root = folder(tmp_path, *ABC, "images/d.png", calibration="name,mm_per_pixel\nd,0.1\nz,0.1")
+    expected = f"{root / 'calibration.csv'}: lists z, without a film of that name"
+    assert open_dataset(root).remarks == (expected,)

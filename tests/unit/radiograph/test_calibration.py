@@ -17,6 +17,7 @@ from boneseg.radiograph.calibration import (
     believable,
     calibration_of,
     check_width,
+    rows_without_film,
     set_calibration,
 )
 from boneseg.radiograph.film import SPACINGS
@@ -218,6 +219,24 @@ def test_films_of_the_light_box_have_the_table_of_its_data(tmp_path: Path) -> No
     table(tmp_path, "knee,0.15,")
     assert calibration_of(tmp_path / HIDDEN / "inbox" / "knee.png") == Calibration(0.15)
     assert calibration_of(tmp_path / "inbox" / "knee.png") is None
+
+
+def test_a_row_without_a_film_is_found_and_no_other(tmp_path: Path) -> None:
+    """Films of the folder that are not asked for, and those of the light box, are films."""
+    names = ("images/knee.png", "images/hip.png", f"{HIDDEN}/inbox/foot.dcm")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    film = tmp_path / "images" / "knee.png"
+    assert rows_without_film([film]) == {}
+    rows = ("KNEE,0.1,", "hip.png,0.1,", "foot,0.1,")
+    listing = table(tmp_path, *rows)
+    assert rows_without_film([film]) == {}
+    table(tmp_path, *rows, "Knie,0.1,", "knee.dcm,0.1,")
+    assert rows_without_film([film, film.with_name("hip.png")]) == {listing: ["Knie", "knee.dcm"]}
+    assert rows_without_film([tmp_path / "other" / "knee.png"]) == {}
+    table(tmp_path, "Knie,0,")
+    assert rows_without_film([film]) == {}, "it is an error of each film"
 
 
 def test_a_calibration_is_listed_under_its_name_alone(tmp_path: Path) -> None:
