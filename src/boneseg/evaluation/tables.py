@@ -13,6 +13,7 @@ from pathlib import Path
 
 from boneseg._util.drawing.html import table
 from boneseg._util.files import write_table
+from boneseg._util.text import listed
 from boneseg.evaluation.metrics import METRICS, columns
 from boneseg.evaluation.scores import Summary
 
@@ -23,13 +24,24 @@ def metrics_text(summary: Summary) -> str:
     """Format mean, standard deviation and 95 % interval of each metric, for a terminal."""
     rows = [METRIC_HEADS, *_metric_rows(summary)]
     width = max(len(name) for name, *_ in rows)
-    return "\n".join(f"{name:<{width}} {a:>8} {b:>8}   {c}" for name, a, b, c in rows)
+    lines = [f"{name:<{width}} {a:>8} {b:>8}   {c}" for name, a, b, c in rows]
+    return "\n".join([*lines, *_without_mm(summary)])
 
 
 def metrics_table(summary: Summary) -> str:
     """The HTML of the table of `metrics_text`."""
     rows = [(escape(name), *cells) for name, *cells in _metric_rows(summary)]
-    return table(METRIC_HEADS, rows)
+    return table(METRIC_HEADS, rows) + "".join(f"<p>{escape(n)}</p>" for n in _without_mm(summary))
+
+
+def _without_mm(summary: Summary) -> list[str]:
+    """Why there is no mean in mm, where it is known of some films and not of all."""
+    lacking = [case.name for case in summary.cases if None in case.scores.values.values()]
+    if not 0 < len(lacking) < len(summary.cases):
+        return []
+    return [
+        f"mm left out: {listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no pixel spacing"
+    ]
 
 
 def _metric_rows(summary: Summary) -> list[tuple[str, str, str, str]]:

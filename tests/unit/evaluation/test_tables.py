@@ -50,6 +50,22 @@ def test_a_terminal_shows_mean_deviation_and_interval_of_each_metric() -> None:
     )
 
 
+def test_films_without_a_spacing_are_named_where_mm_are_left_out_for_them() -> None:
+    def scored(*spacings: float | None) -> Summary:
+        return evaluate_predictions(
+            (f"<{index}>", square(5), square(5), None if mm is None else (mm, mm))
+            for index, mm in enumerate(spacings)
+        )
+
+    found = scored(0.2, None, 0.2)
+    assert metrics_text(found).splitlines()[-1] == "mm left out: <1> has no pixel spacing"
+    assert metrics_table(found).endswith("<p>mm left out: &lt;1&gt; has no pixel spacing</p>")
+    several = metrics_text(scored(0.2, *[None] * 7)).splitlines()[-1]
+    assert several == "mm left out: <1>, <2>, <3>, <4>, <5> and 2 more have no pixel spacing"
+    for complete in (scored(0.2, 0.3), scored(None, None)):
+        assert "left out" not in metrics_text(complete) + metrics_table(complete)
+
+
 def test_one_film_has_neither_deviation_nor_interval() -> None:
     assert metrics_text(summary(9)).splitlines()[1].split()[1:] == ["0.5000", "–", "one", "film"]
 
