@@ -123,7 +123,7 @@ def check_dataset(
     shares = [found.share for found in findings if not math.isnan(found.share)]
     sizes = Counter(found.size for found in findings if found.size is not None)
     return CheckReport(
-        films=len(dataset.cases) + len(dataset.unpaired_images),
+        films=dataset.films,
         masks=len(dataset.cases) + len(dataset.unpaired_masks),
         cases=len(dataset.cases),
         groups=len({case.group for case in dataset.cases if case.group is not None}),

@@ -58,6 +58,11 @@ class Dataset:
     gaps: tuple[str, ...] = ()  # on films that parts.csv omits
     table_faults: tuple[str, ...] = ()
 
+    @property
+    def films(self) -> int:
+        """The number of films, with a mask or without."""
+        return len(self.cases) + len(self.unpaired_images) + len(self.unclear)
+
     def __repr__(self) -> str:
         return f"Dataset({self.root}: {counted(len(self.cases), 'film')} with a mask)"
 

@@ -27,6 +27,7 @@ from boneseg.errors import BonesegError, DatasetError, MaskError, unexpected
 from boneseg.evaluation.evaluate import Failure
 from boneseg.evaluation.metrics import METRICS, MaskPair
 from boneseg.evaluation.statistics import bootstrap_ci95
+from boneseg.evaluation.tables import films_text
 from boneseg.masks.annotations import read_named
 from boneseg.masks.segmentation import BONE
 from boneseg.radiograph.film import Radiograph
@@ -67,12 +68,15 @@ class BoneSummary:
 class BonesEvaluation:
     """The scores of all films, and the failures (exit status 1).
 
-    seen: films in the model's training or validation films.
+    seen: films in the model's training or validation films. asked: films of the dataset, with
+    scores or without. unpaired: of these, those without masks of named bones.
     """
 
     films: tuple[FilmBones, ...]
     failures: tuple[Failure, ...]
     seen: tuple[str, ...] = ()
+    asked: int = 0
+    unpaired: int = 0
 
     @property
     def summaries(self) -> dict[str, BoneSummary]:
@@ -109,7 +113,10 @@ class BonesEvaluation:
             return f"no film could be scored; all {len(self.failures)} failed"
         summaries = self.summaries
         width = max(5, *map(len, summaries))
-        lines = [f"{'bone':<{width}}   recall  precision    Dice   95 %               films"]
+        lines = [
+            films_text(len(self.films), self.asked, self.unpaired, "masks of named bones"),
+            f"{'bone':<{width}}   recall  precision    Dice   95 %               films",
+        ]
         for bone, found in summaries.items():
             low, high = found.ci95["dice"]
             recall, precision, dice = (found.mean[name] for name in SCORES)
@@ -187,7 +194,13 @@ def _evaluated(
             failures.append(Failure(case.name, case.hide(str(error))))
         except Exception as error:  # from a library: its message could quote the file
             failures.append(Failure(case.name, unexpected(case.image_name, error)))
-    return BonesEvaluation(tuple(films), tuple(failures), tuple(known))
+    return BonesEvaluation(
+        tuple(films),
+        tuple(failures),
+        tuple(known),
+        asked=dataset.films,
+        unpaired=len(dataset.unpaired_images),
+    )
 
 
 def _named(masks: Bones) -> Bones:

@@ -35,7 +35,7 @@ from boneseg.evaluation.scores import (
     summarise,
 )
 from boneseg.evaluation.statistics import Groups
-from boneseg.evaluation.tables import metrics_text, summaries_table
+from boneseg.evaluation.tables import films_text, metrics_text, summaries_table
 from boneseg.masks.annotations import is_annotation
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.read import read_mask
@@ -63,6 +63,8 @@ class Evaluation:
     parts: dict[str, Summary]  # by body part, where parts.csv lists any
     failures: tuple[Failure, ...]  # cases without a score
     seen: tuple[str, ...] = ()  # cases in the model's training or validation films
+    asked: int = 0  # films of the dataset, with scores or without; 0: unknown
+    unpaired: int = 0  # of these, those without a mask
 
     def __repr__(self) -> str:
         if not self.summary.cases:
@@ -89,14 +91,20 @@ class Evaluation:
         return document
 
     def table(self) -> str:
-        """Format the summary of each metric, then the Dice of each body part, for a terminal."""
+        """Format the summary of each metric, then the Dice of each body part, for a terminal.
+
+        Above them are the number of films with scores, and that of empty predictions.
+        """
         if not self.summary.cases:
             return self.nothing_scored
+        empty = counted(self.summary.empty_predictions, "empty prediction")
+        heading = films_text(len(self.summary.cases), self.asked, self.unpaired)
         lines = [
             f"{part:<10} {found.mean['dice']:8.4f}   Dice of {counted(len(found.cases), 'film')}"
             for part, found in self.parts.items()
         ]
-        return "\n".join([metrics_text(self.summary), *lines])
+        above = [f"{heading}; {empty}"] if self.asked else []
+        return "\n".join([*above, metrics_text(self.summary), *lines])
 
 
 def evaluate_predictions(pairs: Iterable[Pair], groups: Groups | None = None) -> Summary:
@@ -186,7 +194,8 @@ def _evaluate(dataset: Dataset, score_case: Callable[[Case], Scores]) -> Evaluat
             failures.append(Failure(case.name, unexpected(case.image_name, error)))
     summary = summarise(scored)
     parts = by_part(summary, {case.name: case.part for case in dataset.cases})
-    return Evaluation(summary, parts, tuple(failures))
+    unpaired = len(dataset.unpaired_images)
+    return Evaluation(summary, parts, tuple(failures), asked=dataset.films, unpaired=unpaired)
 
 
 def _score_file(case: Case, mask: MaskFile) -> Scores:

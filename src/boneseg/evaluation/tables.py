@@ -13,11 +13,23 @@ from pathlib import Path
 
 from boneseg._util.drawing.html import table
 from boneseg._util.files import write_table
-from boneseg._util.text import listed
+from boneseg._util.text import counted, listed
 from boneseg.evaluation.metrics import METRICS, columns
 from boneseg.evaluation.scores import Summary
 
 METRIC_HEADS = ("metric", "mean", "std", "95 % interval of the mean")
+
+
+def films_text(scored: int, asked: int, unpaired: int, without: str = "a mask") -> str:
+    """How many films of a dataset have scores, and why the others have none, in one line.
+
+    >>> films_text(10, 13, 2)
+    '10 of 13 films; 1 failed; 2 without a mask'
+    """
+    failed = asked - scored - unpaired
+    notes = [f"{failed} failed"] if failed else []
+    notes += [f"{unpaired} without {without}"] if unpaired else []
+    return "; ".join([f"{scored} of {counted(asked, 'film')}", *notes])
 
 
 def metrics_text(summary: Summary) -> str:
@@ -77,12 +89,15 @@ def summaries_table(rows: Sequence[tuple[str, Summary]]) -> str:
 
 
 def write_metrics_csv(summary: Summary, path: Path) -> None:
-    """Write one row per metric: mean, sample standard deviation, ends of the 95 % interval.
+    """Write one row per metric: mean, sample standard deviation, ends of the 95 % interval, films.
 
     Raises OutputError where the file cannot be written.
     """
-    heads = ["metric", "mean", "std", "ci95_low", "ci95_high"]
-    rows = ([name, m, summary.std[name], *summary.ci95[name]] for name, m in summary.mean.items())
+    heads = ["metric", "mean", "std", "ci95_low", "ci95_high", "films"]
+    rows = (
+        [name, mean, summary.std[name], *summary.ci95[name], len(summary.cases)]
+        for name, mean in summary.mean.items()
+    )
     write_table(path, heads, rows)
 
 

@@ -76,6 +76,7 @@ def test_a_survey_lists_all_faults_where_opening_ends_at_the_first(tmp_path: Pat
     found = survey_dataset(tmp_path)
     assert found.cases == ()
     assert [path.stem for path in found.unclear] == ["a", "b"]
+    assert found.films == 2
     told = " ".join(found.faults)
     assert all(f"{name}.png and {name}_mask.png both match it" in told for name in "ab")
     with pytest.raises(DatasetError, match=r"a\.png.*\(and 1 other fault; see boneseg check\)"):

@@ -51,6 +51,7 @@ def test_each_bone_is_scored_where_it_is_drawn(data: Path, tmp_path: Path) -> No
     assert (femur.films, tibia.films, tibia.others) == (2, 1, 1)
     assert tibia.mean["dice"] == 1 and tibia.ci95["dice"] == (1, 1)
     assert "found on 1 other" in found.table()
+    assert found.table().splitlines()[0] == "2 of 2 films"
     write_bones_csv(found, tmp_path / "bones.csv")
     assert (tmp_path / "bones.csv").read_text().splitlines()[1] == "a,femur,0.5,1.0," + str(2 / 3)
 
@@ -74,6 +75,14 @@ def test_films_that_cannot_be_scored_are_named_and_the_others_scored(
     assert "segment it with --bones" in found.failures[0].reason
     assert "5 x 5 pixels but its film is 60 x 80" in found.failures[1].reason
     assert found.table() == "no film could be scored; all 2 failed"
+
+
+def test_films_without_named_bones_are_counted(data: Path) -> None:
+    picture(data / "images" / "c.png")
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(data / "masks" / "b_bones" / "femur.png")
+    found = evaluate_naming(open_dataset(data, named=True), lambda _: {"femur": rows(0, 20)})
+    heading = "1 of 3 films; 1 failed; 1 without masks of named bones"
+    assert found.table().splitlines()[0] == heading
 
 
 def test_pictures_of_all_bone_have_no_names(data: Path) -> None:

@@ -66,8 +66,23 @@ def test_one_film_has_no_interval(data, predicted):
     parts = {"hip": "pelvis"}
     cases = tuple(replace(case, part=parts.get(case.name)) for case in data.cases)
     lines = evaluate_masks(replace(data, cases=cases), predicted).table().splitlines()
-    assert lines[1].split() == ["Dice", "0.5000", "–", "one", "film"]
+    assert lines[2].split() == ["Dice", "0.5000", "–", "one", "film"]
     assert lines[-1] == "pelvis       0.5000   Dice of 1 film"
+
+
+def test_a_table_says_over_how_many_films_it_is(tmp_path, data, predicted):
+    write(predicted / "hip.png", square())
+    write(predicted / "knee.png", np.zeros((24, 20), bool))
+    draw_film(tmp_path / "data" / "images" / "unmasked.png", square())
+    for name in ("twice.png", "twice_mask.png"):
+        write(tmp_path / "data" / "masks" / name, square())
+    draw_film(tmp_path / "data" / "images" / "twice.png", square())
+    found = evaluate_masks(open_dataset(tmp_path / "data"), predicted)
+    heading = "2 of 5 films; 2 failed; 1 without a mask; 1 empty prediction"
+    assert found.table().splitlines()[0] == heading
+    for name in ("ankle", "hip", "knee"):
+        write(predicted / f"{name}.png", square())
+    assert evaluate_masks(data, predicted).table().startswith("3 of 3 films; 0 empty predictions\n")
 
 
 def test_each_prediction_is_scored_against_its_own_truth(data, predicted):

@@ -14,6 +14,7 @@ from boneseg.errors import OutputError
 from boneseg.evaluation.evaluate import evaluate_predictions
 from boneseg.evaluation.scores import Summary
 from boneseg.evaluation.tables import (
+    films_text,
     metrics_table,
     metrics_text,
     summaries_table,
@@ -37,6 +38,13 @@ def summary(*rows: int, spacing: tuple[float, float] | None = None) -> Summary:
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def test_films_without_scores_are_counted_by_their_reason() -> None:
+    assert films_text(12, 12, 0) == "12 of 12 films"
+    assert films_text(1, 1, 0) == "1 of 1 film"
+    assert films_text(10, 12, 0) == "10 of 12 films; 2 failed"
+    assert films_text(9, 12, 2, "names") == "9 of 12 films; 1 failed; 2 without names"
 
 
 def test_a_terminal_shows_mean_deviation_and_interval_of_each_metric() -> None:
@@ -91,6 +99,7 @@ def test_a_spreadsheet_has_a_row_a_metric(tmp_path: Path) -> None:
     assert float(rows["hd_px"]["std"]) == found.std["hd_px"]
     ends = float(rows["iou"]["ci95_low"]), float(rows["iou"]["ci95_high"])
     assert ends == found.ci95["iou"]
+    assert {row["films"] for row in rows.values()} == {"4"}
 
 
 def test_a_spreadsheet_has_a_row_a_case(tmp_path: Path) -> None:
