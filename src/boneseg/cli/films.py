@@ -32,6 +32,7 @@ from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from boneseg.bundle.store import Bundle
     from boneseg.dataset.open import Dataset
     from boneseg.evaluation.bones import BonesEvaluation
     from boneseg.evaluation.evaluate import Evaluation
@@ -111,6 +112,7 @@ def evaluate(
     as_json: Json = False,
 ) -> int:
     """Evaluate a model, or a folder of masks, against the masks of a dataset."""
+    from boneseg.bundle.store import load_bundle, without_names
     from boneseg.dataset.open import open_dataset
     from boneseg.evaluation.bones import BonesEvaluation, write_bones_csv
     from boneseg.evaluation.tables import write_cases_csv
@@ -120,11 +122,14 @@ def evaluate(
     if bones and labels:
         raise UsageError("evaluate: --label selects what is bone; omit it with --bones")
     refuse_other_ending("--out", out, ".csv")
+    bundle = None if model is None else load_bundle(model)
+    if bones and bundle is not None and bundle.card.bones is None:
+        raise without_names(bundle)  # whatever the masks are
     dataset = open_dataset(
         data, images=images, masks=truth, labels=labels or (), keep_names=keep_names, named=bones
     )
     warn_of_tables(dataset)
-    result = _evaluated(dataset, model, masks, bones=bones)
+    result = _evaluated(dataset, bundle, masks, bones=bones)
     for failure in result.failures:
         say(f"error: {failure.reason}")
     if result.seen:
@@ -147,19 +152,18 @@ def evaluate(
 
 
 def _evaluated(
-    dataset: Dataset, model: Path | None, masks: Path | None, *, bones: bool
+    dataset: Dataset, bundle: Bundle | None, masks: Path | None, *, bones: bool
 ) -> Evaluation | BonesEvaluation:
     """The scores of a model or, without one, of masks."""
     from boneseg.evaluation.bones import evaluate_named_masks, evaluate_naming
     from boneseg.evaluation.evaluate import evaluate_masks, evaluate_model
 
-    if model is None:
+    if bundle is None:
         assert masks is not None
         return (evaluate_named_masks if bones else evaluate_masks)(dataset, masks)
-    from boneseg.bundle.store import load_bundle, seen_by
+    from boneseg.bundle.store import seen_by
     from boneseg.inference.engine import Engine
 
-    bundle = load_bundle(model)
     engine = Engine(bundle)
     if not bones:
         return evaluate_model(dataset, engine.segment, seen_by(bundle))

@@ -185,6 +185,11 @@ def _paired(
         films = [path for path in films if path not in taken]
     if not films:
         raise DatasetError(f"{films_folder}: holds no film; put the radiographs there")
+    if not masks and named:
+        raise DatasetError(
+            f"{masks_folder}: holds no masks of named bones; for a film {films[0].name} put them "
+            f"into {stem_of(films[0])}_bones there, such as femur.png, or into a file with labels"
+        )
     if not masks:
         raise DatasetError(f"{masks_folder}: holds no mask; put one there for each film")
     return films, pair(films, masks)

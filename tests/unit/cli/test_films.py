@@ -126,3 +126,16 @@ def test_rows_of_tables_without_a_film_are_said(films: Path, tmp_path: Path) -> 
         done = boneseg(*words)
         assert done.returncode == 0, done.stderr
         assert f"warning: {told}\n" in done.stderr
+
+
+def test_evaluating_names_says_what_is_missing_the_model_first(films: Path, run: Path) -> None:
+    """The masks of the films are of all bone, and the model of the run has no names."""
+    done = boneseg("evaluate", films, "--model", run, "--bones")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == f"error: {run / 'bundle'}: does not name bones; choose a model that does"
+    done = boneseg("evaluate", films, "--model", "bundled", "--bones")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {films / 'masks'}: holds no masks of named bones; ")
+    assert "for a film phantom_000003.png put them into phantom_000003_bones there" in line

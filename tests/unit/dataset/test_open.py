@@ -70,6 +70,12 @@ def test_half_a_dataset_is_refused_in_one_line(
     assert str(tmp_path) in str(caught.value)
 
 
+def test_masks_of_all_bone_are_no_masks_of_named_bones(tmp_path: Path) -> None:
+    folder(tmp_path, "images/a.png", "masks/a.png")
+    with pytest.raises(DatasetError, match=r"masks: holds no masks of named bones; .* a_bones"):
+        open_dataset(tmp_path, named=True)
+
+
 def test_a_survey_lists_all_faults_where_opening_ends_at_the_first(tmp_path: Path) -> None:
     folder(tmp_path, *(f"{place}/{name}.png" for place in ("images", "masks") for name in "ab"))
     folder(tmp_path, "masks/a_mask.png", "masks/b_mask.png")
