@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from boneseg._util.console import say
 from boneseg._util.logs import LogFormat
+from boneseg._util.text import counted
 from boneseg.cli.arguments import Argument, Option
 from boneseg.errors import UsageError
 
@@ -82,6 +83,16 @@ OverlaySize = Annotated[
 
 def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
+
+
+def closing_line(verb: str, done: int, films: int, folder: Path, words: str = "") -> str:
+    """What a call comes to: how many films are done, how many failed, and where the output is.
+
+    words: more about those that are done.
+    """
+    parts = [f"{verb} {done} of {counted(films, 'film')}" + (f": {words}" if words else "")]
+    parts += [f"{films - done} failed"] if done < films else []
+    return "; ".join([*parts, f"see {folder}"])
 
 
 def warn_of_tables(dataset: Dataset) -> None:

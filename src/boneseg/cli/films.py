@@ -23,6 +23,7 @@ from boneseg.cli.common import (
     Masks,
     OverlaySize,
     chosen_formats,
+    closing_line,
     longest_side,
     print_json,
     refuse_other_ending,
@@ -221,6 +222,8 @@ def convert(
             say(f"error: {result.error}")
         for kind, reason in result.skipped.items():
             say(f"warning: {result.name}: {kind} is skipped: {reason}")
+    done = sum(result.error is None for result in results)
+    say(closing_line("converted", done, len(dataset.cases) + len(dataset.unclear), out))
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0

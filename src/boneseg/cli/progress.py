@@ -42,11 +42,16 @@ class Progress(AbstractContextManager["Progress"]):
             self._shown = bar, bar.add_task(self.title, total=1.0, note="")
         return self
 
-    def at(self, done: float, note: str) -> None:
-        """Report the completed fraction `done` in [0, 1] with a short status `note`."""
+    def at(self, done: float, note: str, *, whole: bool = False) -> None:
+        """Report the completed fraction `done` in [0, 1] with a short status `note`.
+
+        whole: print the note above the bar, which cuts what does not fit, and keep it there.
+        """
         if self._shown is not None:
+            if whole:
+                self.say(note)
             bar, task = self._shown
-            bar.update(task, completed=done, note=one_line(note))
+            bar.update(task, completed=done, note="" if whole else one_line(note))
         # At most about a hundred lines in a log; work that restarts is reported again.
         elif done >= 1 or done < self._reported or done - self._reported >= 0.01:
             self._reported = done

@@ -27,6 +27,7 @@ from boneseg.cli.common import (
     WorkerCores,
     check_without_cluster,
     chosen_formats,
+    closing_line,
     longest_side,
     print_json,
 )
@@ -157,7 +158,8 @@ def segment(
                 progress.say(f"warning: {result.input}: {result.warning}")
             if result.verdict in ("review", "unsuitable") and result.reason != result.warning:
                 progress.say(f"{result.verdict}: {result.input}: {result.reason}")
-            progress.at(number / len(films), f"{result.input}: {_result(result)}")
+            line = f"{result.input}: {_result(result)}"
+            progress.at(number / len(films), line, whole=len(films) == 1 and not result.error)
 
         results = segment_files(
             films,
@@ -180,8 +182,7 @@ def segment(
         )
     if spacing is None:  # else no table is used
         _report_unused_rows(films, hides_names=bool(hidden))
-    if len(results) > 1:
-        say(_summary(results, folder))
+    say(_summary(results, folder))
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0
@@ -217,11 +218,10 @@ def _films_and_engine(
 
 
 def _summary(results: Sequence[Result], folder: Path) -> str:
-    """What all results come to: which verdicts, what failed, and where the output is."""
+    """What all results come to, with the number of films of each verdict."""
     verdicts = Counter(result.verdict for result in results if not result.error)
     found = [f"{verdicts[one]} {one}" for one in ("good", "review", "unsuitable") if verdicts[one]]
-    words = f": {', '.join(found)}; see {folder}" if found else ""
-    return f"segmented {verdicts.total()} of {counted(len(results), 'film')}{words}"
+    return closing_line("segmented", verdicts.total(), len(results), folder, ", ".join(found))
 
 
 def _result(result: Result) -> str:

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.cli.common import print_json, refuse_other_ending
+from boneseg.cli.common import closing_line, print_json, refuse_other_ending
 from boneseg.errors import UsageError
 
 
 def test_one_json_document_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": [1, None]})
     assert json.loads(capsys.readouterr().out) == {"a": [1, None]}
+
+
+def test_a_closing_line_counts_what_is_done_and_what_failed() -> None:
+    out = Path("out")
+    assert closing_line("converted", 12, 12, out) == "converted 12 of 12 films; see out"
+    assert closing_line("converted", 0, 1, out) == "converted 0 of 1 film; 1 failed; see out"
+    line = closing_line("segmented", 4, 11, out, "3 good, 1 unsuitable")
+    assert line == "segmented 4 of 11 films: 3 good, 1 unsuitable; 7 failed; see out"
 
 
 def test_a_file_is_named_after_its_format() -> None:

@@ -139,3 +139,16 @@ def test_evaluating_names_says_what_is_missing_the_model_first(films: Path, run:
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {films / 'masks'}: holds no masks of named bones; ")
     assert "for a film phantom_000003.png put them into phantom_000003_bones there" in line
+
+
+def test_convert_ends_with_what_was_converted(films: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(films, data)
+    words = ("convert", data, "--to", "png", "--out", out)
+    assert boneseg(*words).stderr.splitlines()[-1] == f"converted 12 of 12 films; see {out}"
+    (data / "masks" / "phantom_000003.png").write_bytes(b"no picture")
+    twice = data / "masks" / "phantom_000004_mask.png"
+    twice.write_bytes((data / "masks" / "phantom_000004.png").read_bytes())
+    done = boneseg(*words)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"converted 10 of 12 films; 2 failed; see {out}"

@@ -31,6 +31,23 @@ def test_a_narrow_terminal_shows_bar_and_share_beside_a_long_note() -> None:
     assert "segmenting ━━━" in line and " 50% " in line and "film film film" in line
 
 
+def test_a_note_that_is_to_stay_whole_is_printed_above_the_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    note = "[knee] " * 30 + "end"
+    with Progress("segmenting") as progress:
+        progress.at(1, note, whole=True)
+    assert f"{note}\n" in terminal.getvalue()
+    monkeypatch.setattr("sys.stderr", log := io.StringIO())
+    with Progress("segmenting") as progress:
+        progress.at(1, note, whole=True)
+    assert log.getvalue() == f"segmenting 100%  {note}\n"
+
+
 def test_restarted_work_is_reported_again(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("working") as progress:
         for done in (0.5, 0.9, 0.1, 0.2, 0.201):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import load_bundle
-from tests.support.command_line import boneseg
+from tests.support.command_line import boneseg, shown_at_a_terminal
 from tests.support.films import marked
 
 
@@ -44,6 +47,16 @@ def test_segment_tells_what_a_film_shows_and_what_its_mask_is_worth(tmp_path: Pa
     assert "; not a radiograph; unsuitable, trust" in done.stderr
     last = f"segmented 2 of 2 films: 1 good, 1 unsuitable; see {tmp_path / 'out'}"
     assert done.stderr.splitlines()[-1] == last
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_verdict_on_a_single_film_stays_whole_on_a_terminal(tmp_path: Path) -> None:
+    film = str(shutil.copy(sample_films() / "hand.png", tmp_path))
+    lines = shown_at_a_terminal("segment", film, "--out", tmp_path / "out", columns=100)
+    (line,) = [line for line in lines if line.startswith(f"{film}: ")]
+    assert re.fullmatch(r"\d+ px of bone; hand, \w+; good, trust [01]\.\d\d", line[len(film) + 2 :])
+    assert any("segmenting ━━━" in line and "100%" in line for line in lines)
+    assert lines[-1] == f"segmented 1 of 1 film: 1 good; see {tmp_path / 'out'}"
 
 
 def test_segment_reports_films_in_the_output_folder(tmp_path: Path) -> None:
@@ -89,6 +102,14 @@ def test_one_bad_film_does_not_stop_the_rest(films: Path, run: Path, tmp_path: P
     assert done.returncode == 1
     assert "notes.png" in done.stderr
     assert "Traceback" not in done.stderr
+    last = re.fullmatch(
+        r"segmented 1 of 2 films: 1 (.*); 1 failed; see (.*)", done.stderr.splitlines()[-1]
+    )
+    assert last and last[1] in ("good", "review", "unsuitable") and last[2] == f"{tmp_path / 'out'}"
+    alone = boneseg("segment", bad, "--out", tmp_path / "none", "--model", run)
+    assert (
+        alone.stderr.splitlines()[-1] == f"segmented 0 of 1 film; 1 failed; see {tmp_path / 'none'}"
+    )
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["phantom_000003_mask.png", "phantom_000003_overlay.png", "segment.json"]
 
