@@ -95,10 +95,25 @@ def closing_line(verb: str, done: int, films: int, folder: Path, words: str = ""
     return "; ".join([*parts, f"see {folder}"])
 
 
-def warn_of_tables(dataset: Dataset) -> None:
-    """Report rows of a dataset's tables that match no film."""
-    for remark in dataset.remarks:
+def opened(
+    data: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    labels: list[str] | None,
+    keep_names: bool,
+    *,
+    named: bool = False,
+    warns: bool = True,
+) -> Dataset:
+    """The dataset that the options of a verb name; `warns` of rows of its tables without a film."""
+    from boneseg.dataset.open import open_dataset
+
+    dataset = open_dataset(
+        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names, named=named
+    )
+    for remark in dataset.remarks if warns else ():
         say(f"warning: {remark}")
+    return dataset
 
 
 def check_without_cluster(options: Mapping[str, object]) -> None:

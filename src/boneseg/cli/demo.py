@@ -75,7 +75,7 @@ def _train(out: Path, minutes: float, say: Say) -> tuple[Path, Path]:
         open_dataset(out / "train"),
         recipe,
         out / "run",
-        report=lambda check: say(f"{check.done:4.0%}  Dice {check.dice:.3f}"),
+        report=lambda check: say(f"{check.done:4.0%}  validation Dice {check.dice:.3f}"),
     )
     judged = run.assess()
     bundle, report = out / "run" / "bundle", out / "run" / "report.html"

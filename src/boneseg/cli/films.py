@@ -25,9 +25,9 @@ from boneseg.cli.common import (
     chosen_formats,
     closing_line,
     longest_side,
+    opened,
     print_json,
     refuse_other_ending,
-    warn_of_tables,
 )
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
@@ -114,7 +114,6 @@ def evaluate(
 ) -> int:
     """Evaluate a model, or a folder of masks, against the masks of a dataset."""
     from boneseg.bundle.store import load_bundle, without_names
-    from boneseg.dataset.open import open_dataset
     from boneseg.evaluation.bones import BonesEvaluation, write_bones_csv
     from boneseg.evaluation.tables import write_cases_csv
 
@@ -126,10 +125,7 @@ def evaluate(
     bundle = None if model is None else load_bundle(model)
     if bones and bundle is not None and bundle.card.bones is None:
         raise without_names(bundle)  # whatever the masks are
-    dataset = open_dataset(
-        data, images=images, masks=truth, labels=labels or (), keep_names=keep_names, named=bones
-    )
-    warn_of_tables(dataset)
+    dataset = opened(data, images, truth, labels, keep_names, named=bones)
     result = _evaluated(dataset, bundle, masks, bones=bones)
     for failure in result.failures:
         say(f"error: {failure.reason}")
@@ -198,15 +194,11 @@ def convert(
 ) -> int:
     """Convert the masks of a dataset to other formats, on each film's own pixel grid."""
     from boneseg.dataset.convert import convert_dataset
-    from boneseg.dataset.open import open_dataset
     from boneseg.masks.polygons import TOLERANCE
 
     wanted = chosen_formats("--to", ",".join("mask" if w == "png" else w for w in to.split(",")))
     overlay_side = longest_side(overlay_size)
-    dataset = open_dataset(
-        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
-    )
-    warn_of_tables(dataset)
+    dataset = opened(data, images, masks, labels, keep_names)
     with Progress("converting") as progress:
         results = convert_dataset(
             dataset,

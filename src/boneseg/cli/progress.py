@@ -25,7 +25,7 @@ class Progress(AbstractContextManager["Progress"]):
     """Progress from 0 to 1.
 
     with Progress("training") as progress:
-        progress.at(0.25, "Dice 0.912")
+        progress.at(0.25, "validation Dice 0.912")
     """
 
     def __init__(self, title: str) -> None:

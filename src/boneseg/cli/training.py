@@ -23,8 +23,8 @@ from boneseg.cli.common import (
     Labels,
     Masks,
     WorkerCores,
+    opened,
     print_json,
-    warn_of_tables,
 )
 from boneseg.cli.progress import Progress
 from boneseg.cli.training_options import (
@@ -58,7 +58,6 @@ from boneseg.errors import UsageError
 
 if TYPE_CHECKING:
     from boneseg.bundle.store import Bundle
-    from boneseg.dataset.open import Dataset
     from boneseg.recipes.recipe import Recipe
     from boneseg.training.history import Check
     from boneseg.training.placement import Place
@@ -91,7 +90,7 @@ def train(
     places = _places(devices, nodes)
     from boneseg.training.train import train as run_training
 
-    dataset = _dataset(data, images, masks, labels, keep_names, warns=places[0].leads)
+    dataset = opened(data, images, masks, labels, keep_names, warns=places[0].leads)
     if not places[0].leads:
         run_training(dataset, chosen, out, resume=resume, init=start, places=places)
         return 0
@@ -99,7 +98,7 @@ def train(
         with Progress("training") as progress:
 
             def report(check: Check) -> None:
-                words = f"epoch {check.epoch:g}  loss {check.loss:.4f}  Dice {check.dice:.4f}"
+                words = f"epoch {check.epoch:g}  {_dice(check)}  loss {check.loss:.4f}"
                 if check.note:
                     progress.say(f"epoch {check.epoch:g}  {check.note}")
                 else:
@@ -141,7 +140,7 @@ def crossval(
     from boneseg.experiments.crossval import cross_validate
     from boneseg.experiments.crossval_report import write_crossval_report
 
-    dataset = _dataset(data, images, masks, labels, keep_names)
+    dataset = opened(data, images, masks, labels, keep_names)
     pools = task_pool(cluster, parallel, worker_cores, checkpoints)
     with sole_writer(out), pools as pool:
         with Progress("cross-validating") as progress:
@@ -152,7 +151,7 @@ def crossval(
                 if check.note:
                     progress.say(f"fold {fold} of {folds}  epoch {check.epoch:g}  {check.note}")
                 else:
-                    words = f"fold {fold} of {folds}  Dice {check.dice:.4f}"
+                    words = f"fold {fold}/{folds}  {_dice(check)}"
                     progress.at(sum(behind.values()) / folds, words)
 
             result = cross_validate(
@@ -202,7 +201,7 @@ def compare(
     from boneseg.experiments.comparison_report import write_compare_report
 
     data, names = (Path(names[0]), names[1:]) if images is None and masks is None else (None, names)
-    dataset = _dataset(data, images, masks, labels, keep_names)
+    dataset = opened(data, images, masks, labels, keep_names)
     pools = task_pool(cluster, parallel, worker_cores, checkpoints)
     with sole_writer(out), pools as pool:
         with Progress("comparing") as progress:
@@ -211,7 +210,7 @@ def compare(
             def report(name: str, fold: int, check: Check) -> None:
                 behind[name, fold] = check.done
                 done = sum(behind.values()) / (folds * len(names))
-                progress.at(done, f"{name} fold {fold} of {folds}  Dice {check.dice:.4f}")
+                progress.at(done, f"{name} fold {fold}/{folds}  {_dice(check)}")
 
             found = compare_recipes(
                 dataset,
@@ -261,7 +260,7 @@ def tune(
     asked = read_space(space) if space is not None else SPACE
     from boneseg.experiments.tune import tune_recipe
 
-    dataset = _dataset(data, images, masks, labels, keep_names)
+    dataset = opened(data, images, masks, labels, keep_names)
     if cluster not in (None, "local") and storage is None:
         raise UsageError(f"tune --cluster {cluster}: needs --storage, which the machines share")
     pools = task_pool(cluster, parallel, worker_cores, checkpoints)
@@ -269,7 +268,7 @@ def tune(
         ended: set[int] = set()
 
         def report(trial: int, check: Check) -> None:
-            words = f"trial {trial} of {trials}  Dice {check.dice:.4f}"
+            words = f"trial {trial}/{trials}  {_dice(check)}"
             behind = trial + check.done
             if trial and not pool.in_process:  # reported when finished, in any order
                 ended.add(trial)
@@ -354,6 +353,14 @@ def _save(run: TrainedRun, out: Path, precision: str) -> None:
     say(f"report: {out / 'report.html'}")
 
 
+def _dice(check: Check) -> str:
+    """Dice in a line of progress: tables at the end have that of other films, or of the best epoch.
+
+    It goes before what a narrow terminal may cut.
+    """
+    return f"validation Dice {check.dice:.4f}"
+
+
 def _quantised(bundle: Bundle, run: TrainedRun) -> str:
     """Quantise a bundle to int8; return a line with the result."""
     from boneseg.training.quantise import quantise
@@ -361,25 +368,6 @@ def _quantised(bundle: Bundle, run: TrainedRun) -> str:
     found = quantise(bundle, run.training, run.validation)
     change = f"validation Dice {found.int8_dice:.4f} instead of {found.dice:.4f}"
     return f"int8: {change}; {'used' if found.kept else 'not used: loss of Dice too large'}"
-
-
-def _dataset(
-    data: Path | None,
-    images: Path | None,
-    masks: Path | None,
-    labels: list[str] | None,
-    keep_names: bool,
-    *,
-    warns: bool = True,
-) -> Dataset:
-    from boneseg.dataset.open import open_dataset
-
-    dataset = open_dataset(
-        data, images=images, masks=masks, labels=labels or (), keep_names=keep_names
-    )
-    if warns:
-        warn_of_tables(dataset)
-    return dataset
 
 
 def _warm_start(init: Path | None, recipe: Recipe, settings: list[str] | None) -> Bundle | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.cli.common import closing_line, print_json, refuse_other_ending
+from boneseg.cli.common import closing_line, opened, print_json, refuse_other_ending
 from boneseg.errors import UsageError
+from tests.support.datasets import folder
 
 
 def test_one_json_document_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,3 +31,14 @@ def test_a_file_is_named_after_its_format() -> None:
     for name in ("scores.json", "scores"):
         with pytest.raises(UsageError, match=r"is written as CSV; use the suffix \.csv"):
             refuse_other_ending("--out", Path(name), ".csv")
+
+
+def test_rows_of_a_table_without_a_film_are_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the process that leads; the others of a training read the same tables."""
+    root = folder(tmp_path, "images/a.png", "masks/a.png", groups="a,P1\nz,P1")
+    for leads in (True, False):
+        assert len(opened(root, None, None, None, False, warns=leads).cases) == 1
+    told = f"warning: {root / 'groups.csv'}: lists z, without a film of that name\n"
+    assert capsys.readouterr().err == told

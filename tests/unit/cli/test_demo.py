@@ -26,6 +26,7 @@ def test_it_segments_trains_and_evaluates(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_bundle(found.bundle).card.data.training >= 6
     assert found.report.read_text().startswith("<!doctype html>")
     assert found.bundled.mean["dice"] > 0.5
+    assert any(re.fullmatch(r" *\d+%  validation Dice [01]\.\d{3}", line) for line in said)
     assert any(re.fullmatch(r"bundled model: Dice 0\.\d{3} \(95 % .*\)", line) for line in said)
 
 

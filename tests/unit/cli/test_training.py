@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -10,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from boneseg.cli import training
+from boneseg.cli.progress import _bar
 from boneseg.errors import TrainingError
 from boneseg.training.history import Check
 from tests.support.command_line import boneseg, boneseg_process
-from tests.support.datasets import folder
 
 
 def test_training_starts_from_a_bundle(films: Path, run: Path, tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_compare_prints_its_rows_and_draws_them(films: Path, tmp_path: Path) -> 
     done = boneseg("compare", films, *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\nown ") == 2  # its row, and its row of body parts
-    assert "comparing 100%  own fold 2 of 2" in done.stderr
+    assert "comparing 100%  own fold 2/2  validation Dice " in done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
     apart = ("--images", films / "images", "--masks", films / "masks")
     assert boneseg("compare", *apart, *words, "--resume").stdout == done.stdout
@@ -166,12 +168,30 @@ def test_body_parts_have_rows_of_their_own(films: Path, run: Path) -> None:
     assert all(f"\n{part} " in done.stdout for part in parts)
 
 
-def test_a_row_of_a_table_without_a_film_is_said_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_progress_says_of_which_films_its_dice_is_and_a_narrow_terminal_shows_it(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the process that leads; the others of a training read the same tables."""
-    root = folder(tmp_path, "images/a.png", "masks/a.png", groups="a,P1\nz,P1")
-    for leads in (True, False):
-        training._dataset(root, None, None, None, False, warns=leads)
-    told = f"warning: {root / 'groups.csv'}: lists z, without a film of that name\n"
-    assert capsys.readouterr().err == told
+    check = Check(0, 12, 9, 3.0, 0.5, 0.01, 0.4321, 0.9123)
+
+    def trains(*_: object, report: Callable[[Check], None], **__: object) -> None:
+        report(check)
+        raise TrainingError("enough")
+
+    def folds(*_: object, report: Callable[[int, Check], None], **__: object) -> None:
+        report(3, check)
+        raise TrainingError("enough")
+
+    monkeypatch.setattr("boneseg.training.train.train", trains)
+    monkeypatch.setattr("boneseg.experiments.crossval.cross_validate", folds)
+    for verb, title, note in (
+        (training.train, "training", "epoch 12  validation Dice 0.9123  loss 0.4321  3 s"),
+        (training.crossval, "cross-validating", "fold 3/5  validation Dice 0.9123"),
+    ):
+        with pytest.raises(TrainingError):
+            verb(tmp_path / "run", films)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(f"%  {note}")
+        shown = io.StringIO()
+        with _bar(Console(width=80, file=shown, force_terminal=True, color_system=None)) as bar:
+            bar.add_task(title, total=1, completed=0.5, note=note)
+        assert "validation Dice 0.9123" in shown.getvalue()
