@@ -23,6 +23,7 @@ app = typer.Typer(
     name="boneseg",
     help="Segment bones in X-ray radiographs.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of every verb as well
     pretty_exceptions_enable=False,
 )
 

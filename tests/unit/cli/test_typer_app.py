@@ -19,6 +19,14 @@ def test_the_help_lists_every_verb_and_option(capsys: pytest.CaptureFixture[str]
         assert part in printed
 
 
+@pytest.mark.parametrize("words", [[], *([name] for name in VERBS)])
+def test_h_is_short_for_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_typer([*words, "--help"]) == 0
+    expected = capsys.readouterr().out
+    assert run_typer([*words, "-h"]) == 0
+    assert capsys.readouterr().out == expected != ""
+
+
 def test_an_invalid_call_is_one_line_that_points_to_the_help() -> None:
     with pytest.raises(UsageError, match=r"^Missing option '--out'; see boneseg train --help$"):
         run_typer(["train"])
