@@ -61,11 +61,11 @@ def test_a_recipe_that_is_no_text_is_one_line(text: bytes, tmp_path: Path) -> No
     one_line(error, path)
 
 
-@pytest.mark.parametrize("value", ["[" * DEEP, "{a = " * DEEP, "9" * 5000, "\0"])
+@pytest.mark.parametrize("value", ["[" * DEEP, "{a = " * DEEP, "9" * 5000, "0x" + "f" * 5000, "\0"])
 def test_a_hostile_setting_is_one_line(value: str) -> None:
     with pytest.raises(RecipeError) as error:
         Recipe().with_settings([f"network.stem={value}"])
-    assert str(error.value).startswith("--set: network.stem: ")
+    assert str(error.value).startswith("--set: network.stem")
     assert len(str(error.value)) < 300
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import wraps
-from typing import Annotated
+from typing import Annotated, Literal, get_args, get_origin
 
 import typer
 from typer.exceptions import TyperException
@@ -101,9 +101,28 @@ def run_typer(words: Sequence[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except TyperException as error:
-        told = getattr(error, "format_message", error.__str__)().rstrip(".")
+        told = _refused(error) or getattr(error, "format_message", error.__str__)().rstrip(".")
         if not told:  # the full help was printed, for a call without arguments
             return UsageError.exit_status
         called = getattr(getattr(error, "ctx", None), "command_path", "boneseg")
         raise UsageError(f"{told}; see {called} --help") from None
     return status
+
+
+def _refused(error: TyperException) -> str:
+    """An option with a value that is not of its kind, and what to give; "" for other errors."""
+    from pydantic import ValidationError
+
+    from boneseg._util.invalid_value import advice, quoted
+
+    if not isinstance(error, typer.BadParameter) or not isinstance(
+        error.__cause__, ValidationError
+    ):
+        return ""
+    assert error.ctx is not None and error.param is not None
+    declared = parameters(verb(str(error.ctx.info_name)))[str(error.param.name)]
+    first = error.__cause__.errors()[0]
+    wanted = advice(first)
+    if get_origin(declared.kind) is Literal:
+        wanted = f"choose from {', '.join(get_args(declared.kind))}"
+    return f"{declared.option_name} {quoted(first['input'])}: {wanted}"

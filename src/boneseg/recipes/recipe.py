@@ -22,6 +22,7 @@ from typing import Self
 
 from pydantic import Field, ValidationError
 
+from boneseg._util.invalid_value import advice, quoted
 from boneseg._util.text import counted, nearest
 from boneseg.errors import RecipeError
 from boneseg.preprocessing import multiple_of_32
@@ -230,14 +231,15 @@ def parse(data: dict[str, object], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])[:LONGEST_KEY]
         if first["type"] == "extra_forbidden":
             raise RecipeError(f"{where}: {_unknown_key(key, first['input'])}") from None
         if key in _sections() and not isinstance(first["input"], dict):
             raise RecipeError(f"{where}: {_section_advice(key)}") from None
-        reason = first["msg"].removeprefix("Value error, ").lower()
-        raise RecipeError(f"{where}: {key or 'recipe'}: {reason}") from None
+        value = quoted(first["input"])
+        assigned = key or "recipe" if value is None else f"{key} = {value}"
+        raise RecipeError(f"{where}: {assigned}: {advice(first)}") from None
     except RecursionError:
         raise RecipeError(f"{where}: nested too deeply; see `boneseg recipes default`") from None
 

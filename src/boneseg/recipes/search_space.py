@@ -21,6 +21,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from boneseg._util.invalid_value import quoted
 from boneseg._util.text import nearest
 from boneseg.errors import RecipeError
 from boneseg.recipes.recipe import LONGEST_KEY, Recipe, is_setting, keys
@@ -124,7 +125,10 @@ def check_space(space: Space, base: Recipe, check: Callable[[Recipe], object]) -
             try:
                 check(varied(base, {name: value}))
             except RecipeError as error:
-                reason = str(error).removeprefix("--set: ").removeprefix(f"{name}: ")
+                reason = str(error).removeprefix("--set: ")
+                reason = reason.removeprefix(f"{name} = {quoted(value)}: ").removeprefix(
+                    f"{name}: "
+                )
                 raise RecipeError(f"search space: {name} = {json.dumps(value)}: {reason}") from None
 
 

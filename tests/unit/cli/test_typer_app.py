@@ -34,6 +34,29 @@ def test_an_invalid_call_is_one_line_that_points_to_the_help() -> None:
         run_typer(["sgment"])
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("segment knee.png --out masks --spacing 0,143", "0,143: give a number, such as 0.143"),
+        ("train data --out run --minutes 1,5", "1,5: give a number, such as 1.5"),
+        ("convert data --out masks --to png --tolerance wide", "wide: give a number"),
+        ("train data --out run --epochs 1.5", "1.5: give a whole number"),
+        ("serve --port http", "http: give a whole number"),
+        ("serve --port 70000", "70000: give a number of at most 65535"),
+        ("serve --log-format xml", "xml: choose from text, json"),
+        (
+            "pacs http://pacs --watch --min-verdict fair",
+            "fair: choose from good, review, unsuitable",
+        ),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_with_what_to_give(words: str, told: str) -> None:
+    verb, *rest = words.split()
+    with pytest.raises(UsageError) as caught:
+        run_typer([verb, *rest])
+    assert str(caught.value) == f"{rest[-2]} {told}; see boneseg {verb} --help"
+
+
 def test_a_verb_is_called_with_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_typer(["recipes", "fast"]) == 0
     assert "[network]" in capsys.readouterr().out

@@ -181,8 +181,12 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
 @pytest.mark.parametrize(
     ("setting", "one", "answer"),
     [
-        ("network.norm", Choices(choices=("batch", "layer")), 'network.norm = "layer": input'),
-        ("augment.geometry", Range(low=0.5, high=1.5), "augment.geometry = 1.5: input should be"),
+        ("network.norm", Choices(choices=("batch", "layer")), 'network.norm = "layer": give '),
+        (
+            "augment.geometry",
+            Range(low=0.5, high=1.5),
+            "augment.geometry = 1.5: give a number of at most 1",
+        ),
         ("network.levels", Range(low=2.0, high=4.0), "network.levels = 3.41"),
         ("run.batch", Choices(choices=(1, 2)), "with 1 film per step"),
     ],

@@ -38,6 +38,27 @@ def test_a_wrong_section_is_named_in_one_line(text: str, answer: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("augment.rotation=viel", "augment.rotation = viel: give a number"),
+        ("augment.rotation=0,5", "augment.rotation = 0,5: give a number, such as 0.5"),
+        ("augment.rotation=500", "augment.rotation = 500: give a number of at most 180"),
+        ("loss.dice=nan", "loss.dice = nan: give a finite number"),
+        ("network.width=1.5", "network.width = 1.5: give a whole number"),
+        ("network.widths=8,16", "network.widths = 8,16: give a list in brackets, such as [8,16]"),
+        ('network.widths=[8,"wide"]', "network.widths.1 = wide: give a whole number"),
+        ("run.guard=maybe", "run.guard = maybe: give true or false"),
+        ("run.clock=cpu", "run.clock = cpu: give 'wall' or 'core'"),
+        ("run.epochs=[3]", "run.epochs: give a whole number"),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_with_what_to_give(assignment: str, told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe().with_settings([assignment])
+    assert str(caught.value) == f"--set: {told}"
+
+
 def test_a_recipe_of_a_newer_version_is_refused() -> None:
     with pytest.raises(RecipeError, match="newer"):
         parse(tomllib.loads("version = 99"), "own.toml")
