@@ -7,7 +7,7 @@
      │   └─ DecoderDiedError    the process decoding it crashed or was killed
      ├─ MaskError           a file is not a readable mask
      ├─ DatasetError        a folder of films and masks cannot be used for training
-     ├─ BundleError         a model on disk is missing, damaged or of another kind
+     ├─ BundleError         a folder holds no model, or one that is damaged or of another kind
      ├─ TrainingError       a run cannot start or resume
      ├─ ServiceError        a remote server refuses a request or is unreachable
      └─ OutputError         a result cannot be written
@@ -62,7 +62,7 @@ class DatasetError(BonesegError):
 
 
 class BundleError(BonesegError):
-    """A model on disk is missing, damaged, or of another kind."""
+    """A folder holds no model, or one that is damaged or of another kind."""
 
 
 class TrainingError(BonesegError):

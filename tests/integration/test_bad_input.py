@@ -363,9 +363,14 @@ WRONG = [
     ("segment {film} --out {file} --model {bundle}", 1, "choose another"),
     ("segment {film} --out {file}/below --model {bundle}", 1, "choose another"),
     ("segment {film} --out {long} --model {bundle}", 1, "too long"),
-    ("segment {film} --out {new} --model {nowhere}", 1, "is not a bundle"),
-    ("segment {film} --out {new} --model {file}", 1, "is not a bundle"),
+    ("segment {film} --out {new} --model {nowhere}", 2, "nowhere: there is no such folder"),
+    (
+        "segment {film} --out {new} --model {file}",
+        2,
+        "plain.txt: is a file; give the folder of the model",
+    ),
     ("segment {film} --out {new} --model {hollow}", 1, "is not a bundle"),
+    ("segment {film} --out {new} --model {bundle}/model.onnx", 2, "model: {bundle}"),
     ("segmnet {film}", 2, "segmnet"),
     ("check {nowhere}", 2, "nowhere"),
     ("check {file}", 2, "is not a folder"),
@@ -374,7 +379,7 @@ WRONG = [
     ("evaluate {data} --model {bundle} --masks {data}/masks", 2, "either --model"),
     ("evaluate {data} --masks {nowhere}", 2, "nowhere"),
     ("evaluate {data} --masks {file}", 2, "plain.txt"),
-    ("evaluate {data} --model {nowhere}", 1, "is not a bundle"),
+    ("evaluate {data} --model {nowhere}", 2, "nowhere: there is no such folder"),
     ("evaluate {data} --masks {data}/masks --out {nowhere}/cases.csv", 1, "cases.csv"),
     ("train {nowhere} --out {new}", 2, "nowhere"),
     ("train {data} --out {new} --recipe {nowhere}", 2, "no recipe"),
@@ -389,7 +394,7 @@ WRONG = [
     ("train {nowhere} --out {new} --minutes -1", 2, "give --minutes or --epochs above 0"),
     ("train {nowhere} --out {new} --minutes nan", 2, "minutes"),
     ("train {nowhere} --out {new} --minutes inf", 2, "minutes"),
-    ("train {data} --out {new} --init {nowhere}", 1, "is not a bundle"),
+    ("train {data} --out {new} --init {nowhere}", 2, "nowhere: there is no such folder"),
     ("train {data} --out {file} {small}", 1, "plain.txt"),
     ("train {data} --out {file}/below {small}", 1, "below"),
     ("train {data} --out {long} {small}", 1, "too long"),
@@ -425,6 +430,6 @@ def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(
     assert answer.status == status, answer.lines
     (line,) = answer.lines
     assert line.startswith("error: ")
-    assert hint in line
+    assert hint.format_map(places) in line
     assert everything(tmp_path) == before
     assert places["file"].read_text() == "words\n"

@@ -23,7 +23,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from boneseg._util.files import folder_beside, open_regular, read_bytes, read_json, replace_folder
+from boneseg._util.files import (
+    RUNS,
+    folder_beside,
+    open_regular,
+    read_bytes,
+    read_json,
+    replace_folder,
+)
 from boneseg.bundle.card import (
     CARD,
     FORMAT,
@@ -39,7 +46,7 @@ from boneseg.bundle.card import (
     card_digest,
 )
 from boneseg.bundle.shipped import bundled, is_shipped
-from boneseg.errors import BundleError, UsageError
+from boneseg.errors import BonesegError, BundleError, UsageError
 from boneseg.preprocessing import Preparation, fitted
 
 if TYPE_CHECKING:
@@ -136,14 +143,33 @@ def sign(folder: Path, card: Card) -> Card:
 
 
 def load_bundle(path: Path | str) -> Bundle:
-    """Read and verify a bundle, the bundle of a run, or "bundled". Raises BundleError."""
+    """Read and verify a bundle, the bundle of a run, or "bundled".
+
+    Raises UsageError for a path that is not a folder, and BundleError for a folder without a model,
+    and a model that is damaged or of a newer boneseg.
+    """
     path = Path(path)
     path = bundled() if str(path) == "bundled" and not path.exists() else path
     folder = path / "bundle" if (path / "bundle" / CARD).is_file() else path
+    if not (folder / CARD).exists():
+        raise _no_model(path)
     bundle = Bundle(folder, _read_card(folder))
     if not is_shipped(folder):
         bundle.verify()
     return bundle
+
+
+def _no_model(path: Path) -> BonesegError:
+    """The error for a path that is not the folder of a model or of a finished run."""
+    if path.is_file():
+        known = (path.parent / CARD).exists()
+        folder = str(path.parent) if known else f"a folder with {CARD}, such as RUN/bundle"
+        return UsageError(f"{path}: is a file; give the folder of the model: {folder}")
+    if not path.exists():
+        return UsageError(f"{path}: there is no such folder; give a model, a run, or bundled")
+    if any((path / name).exists() for name in RUNS):
+        return BundleError(f"{path}: training has not finished; continue it with --resume")
+    return BundleError(f"{path}: is not a bundle ({CARD} is missing); give a model or a run")
 
 
 def _read_card(folder: Path) -> Card:
@@ -154,10 +180,9 @@ def _read_card(folder: Path) -> Card:
             raise BundleError(f"{path}: written by a newer boneseg; update boneseg")
         card = Card.of(data)
         digest = card_digest(data)
-    except OSError:
-        raise BundleError(
-            f"{folder}: is not a bundle ({CARD} is missing); check the path"
-        ) from None
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise BundleError(f"{path}: {reason}; check the file and its permissions") from None
     except (ValueError, TypeError, RecursionError):
         raise BundleError(f"{path}: is damaged; copy the bundle again") from None
     due = {WEIGHTS, ONNX}

@@ -46,7 +46,7 @@ KeepNames = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    Option(help="Model or run folder (default: bundled model).", panel=MODEL),
+    Option(help="Model or run folder, or 'bundled' (default).", panel=MODEL),
 ]
 Json = Annotated[
     bool,

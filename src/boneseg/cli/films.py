@@ -92,7 +92,7 @@ def evaluate(
     labels: Labels = None,
     model: Annotated[
         Path | None,
-        Option(help="Model or run folder to evaluate.", panel=MODEL),
+        Option(help="Model or run folder to evaluate, or 'bundled'.", panel=MODEL),
     ] = None,
     masks: Annotated[
         Path | None,

@@ -70,7 +70,8 @@ def serve(
     model: Annotated[
         Path | None,
         Option(
-            help="Model or run folder (default: last one chosen on the page, else bundled model).",
+            help="Model or run folder, or 'bundled' (default: last one chosen on the page, else "
+            "bundled).",
             panel=MODEL,
         ),
     ] = None,

@@ -52,7 +52,8 @@ HeldOutInit = Annotated[
     Path | None,
     Option(
         "--init",
-        help="Model trained on other films, for a warm start; its architecture is kept.",
+        help="Model trained on other films, for a warm start (or 'bundled'); its architecture is "
+        "kept.",
         panel=MODEL,
     ),
 ]

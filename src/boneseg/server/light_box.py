@@ -293,7 +293,7 @@ class LightBox:
         self._appearances.pop(entry.id, None)
 
     def use(self, model: Model, purpose: Purpose) -> None:
-        """Switch the page or the API to a model, also for the next start. Raises BundleError."""
+        """Switch the page or the API to a model, also for the next start. See `load_bundle`."""
         bundle = load_bundle(model.path)
         chosen = ChosenModels.found(_chosen(self.library)) or ChosenModels(bundle=None, api=None)
         field = "bundle" if purpose == "page" else "api"

@@ -13,11 +13,12 @@ import onnx
 import pytest
 import torch
 
+from boneseg._util.files import RUNS
 from boneseg.bundle import shipped
-from boneseg.bundle.card import ONNX, WEIGHTS
+from boneseg.bundle.card import CARD, ONNX, WEIGHTS
 from boneseg.bundle.further import load_names, load_outline
 from boneseg.bundle.store import Bundle, load_bundle, load_network, save_bundle
-from boneseg.errors import BundleError, OutputError
+from boneseg.errors import BundleError, OutputError, UsageError
 from boneseg.inference.backends import openvino
 from boneseg.inference.backends.base import KEPT
 from boneseg.inference.backends.onnxruntime import OnnxRuntime
@@ -157,6 +158,46 @@ def test_a_failed_write_is_reported_with_advice(
     with pytest.raises(OutputError, match=f"{tmp_path}/bundle: {told}"):
         bundle(tmp_path / "bundle", half=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_without_a_model_is_answered_with_what_is_there(tmp_path: Path) -> None:
+    run, path = tmp_path / "run", tmp_path / "run" / "bundle"
+    with pytest.raises(UsageError, match=f"^{run}: there is no such folder; .* bundled$"):
+        load_bundle(run)
+    run.mkdir()
+    with pytest.raises(BundleError, match=f"^{run}: is not a bundle "):
+        load_bundle(run)
+    with pytest.raises(UsageError, match=f"^{path}: there is no such folder; "):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("left", RUNS)
+def test_a_run_that_has_not_finished_is_to_be_resumed(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).touch()
+    told = f"^{tmp_path}: training has not finished; continue it with --resume$"
+    with pytest.raises(BundleError, match=told):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_file_of_a_model_is_answered_with_its_folder(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "run" / "bundle", half=False).path
+    for name in (CARD, ONNX):
+        with pytest.raises(UsageError, match=f"{name}: is a file; .* model: {path}$"):
+            load_bundle(path / name)
+    other = tmp_path / "other.onnx"
+    other.touch()
+    with pytest.raises(UsageError, match=rf"other.onnx: is a file; .* model: a folder with {CARD}"):
+        load_bundle(other)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_card_that_cannot_be_read_is_not_called_missing(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "bundle", half=False).path
+    (path / CARD).unlink()
+    (path / CARD).mkdir()
+    with pytest.raises(BundleError, match=f"^{path / CARD}: cannot be read "):
+        load_bundle(path)
 
 
 def in_openvino(bundle: Bundle) -> None:
