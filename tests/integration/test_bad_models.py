@@ -97,7 +97,7 @@ def test_a_run_is_not_resumed_with_changed_films_or_settings(
     (line,) = answer.lines
     hints = {
         "films": f"films have changed since ({GOOD[0]})",
-        "recipe": "was started with a different recipe",
+        "recipe": "settings have changed since (run.epochs was 2, now 3)",
     }
     assert hints.get(change, "cannot be read" if change == "checkpoint" else "--resume") in line
     assert {path: path.read_bytes() for path in everything(run)} == before
