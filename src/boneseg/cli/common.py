@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,6 +114,15 @@ def opened(
     for remark in dataset.remarks if warns else ():
         say(f"warning: {remark}")
     return dataset
+
+
+def say_if_nothing_to_resume(resume: bool, out: Path, records: Sequence[str]) -> None:
+    """Say that a run starts from the beginning, as none of its records (patterns) is in `out`.
+
+    Scripts may always give --resume, so it is no error; but --out may be mistyped.
+    """
+    if resume and not any(any(out.glob(pattern)) for pattern in records):
+        say(f"nothing to resume in {out}; starting")
 
 
 def check_without_cluster(options: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from boneseg._util.console import say, show
 from boneseg._util.text import counted
 from boneseg.cli.arguments import Option
-from boneseg.cli.common import ADVANCED, INPUT, OUTPUT
+from boneseg.cli.common import ADVANCED, INPUT, OUTPUT, say_if_nothing_to_resume
 from boneseg.cli.progress import Progress
 from boneseg.errors import UsageError
 
@@ -81,6 +81,7 @@ def simulate(
     """Generate simulated films with exact bone masks."""
     from boneseg.simulate import CtSource, PhantomSource, SkeletonSource, Source
     from boneseg.simulate import simulate as simulate_films
+    from boneseg.simulate.generate import FINISHED, UNFINISHED
 
     of_skeleton = (meshes, model, region, organs, each_bone)
     _check_options(kind, skeleton=of_skeleton, ct=(ct, labels, bones))
@@ -97,6 +98,7 @@ def simulate(
         source = CtSource(ct, labels, _label_numbers(bones))
     else:
         raise UsageError(f"simulate --kind {kind}: unknown; choose from phantom, skeleton, ct")
+    say_if_nothing_to_resume(resume, out, (UNFINISHED, FINISHED))
     with Progress("simulating") as progress:
         simulate_films(
             out,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 from boneseg._util import runtime
 from boneseg._util.console import say, show
 from boneseg._util.cores import available_cores
-from boneseg._util.lock import sole_writer
 from boneseg._util.text import counted
 from boneseg.cli.arguments import Argument
 from boneseg.cli.cluster import task_pool
@@ -28,6 +27,7 @@ from boneseg.cli.common import (
 )
 from boneseg.cli.progress import Progress
 from boneseg.cli.training_options import (
+    COMPARED,
     Checkpoints,
     Devices,
     Epochs,
@@ -53,6 +53,7 @@ from boneseg.cli.training_options import (
     Trials,
     TrialsFolder,
     asked_settings,
+    run_folder,
 )
 from boneseg.errors import UsageError
 
@@ -94,7 +95,7 @@ def train(
     if not places[0].leads:
         run_training(dataset, chosen, out, resume=resume, init=start, places=places)
         return 0
-    with sole_writer(out):
+    with run_folder(out, resume):
         with Progress("training") as progress:
 
             def report(check: Check) -> None:
@@ -142,7 +143,7 @@ def crossval(
 
     dataset = opened(data, images, masks, labels, keep_names)
     pools = task_pool(cluster, parallel, worker_cores, checkpoints)
-    with sole_writer(out), pools as pool:
+    with run_folder(out, resume), pools as pool:
         with Progress("cross-validating") as progress:
             behind: dict[int, float] = {}  # progress by fold; folds may finish in any order
 
@@ -203,7 +204,7 @@ def compare(
     data, names = (Path(names[0]), names[1:]) if images is None and masks is None else (None, names)
     dataset = opened(data, images, masks, labels, keep_names)
     pools = task_pool(cluster, parallel, worker_cores, checkpoints)
-    with sole_writer(out), pools as pool:
+    with run_folder(out, resume, COMPARED), pools as pool:
         with Progress("comparing") as progress:
             behind: dict[tuple[str, int], float] = {}
 
@@ -264,7 +265,7 @@ def tune(
     if cluster not in (None, "local") and storage is None:
         raise UsageError(f"tune --cluster {cluster}: needs --storage, which the machines share")
     pools = task_pool(cluster, parallel, worker_cores, checkpoints)
-    with sole_writer(out), pools as pool, Progress("tuning") as progress:
+    with run_folder(out, resume), pools as pool, Progress("tuning") as progress:
         ended: set[int] = set()
 
         def report(trial: int, check: Check) -> None:

@@ -1,14 +1,27 @@
-"""Options of the verbs for training."""
+"""Options of the verbs for training, and the folder of their runs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+from boneseg._util.files import RUNS
+from boneseg._util.lock import sole_writer
 from boneseg.cli.arguments import Argument, Option
-from boneseg.cli.common import ADVANCED, CLUSTER, MODEL, OUTPUT, TRAINING
+from boneseg.cli.common import (
+    ADVANCED,
+    CLUSTER,
+    MODEL,
+    OUTPUT,
+    TRAINING,
+    say_if_nothing_to_resume,
+)
 from boneseg.errors import UsageError
+
+COMPARED = tuple(f"*/{record}" for record in RUNS)  # in the folder of a comparison
 
 RecipeName = Annotated[
     str, Option("--recipe", help="Built-in recipe or TOML file.", panel=TRAINING)
@@ -135,3 +148,11 @@ def asked_settings(
     asked += [f"run.minutes={minutes}"] if minutes is not None else []
     asked += [f"run.epochs={epochs}"] if epochs is not None else []
     return asked
+
+
+@contextmanager
+def run_folder(out: Path, resume: bool, records: Sequence[str] = RUNS) -> Iterator[None]:
+    """Lock the folder of a run, and say if there is none to resume. records: as patterns."""
+    with sole_writer(out):
+        say_if_nothing_to_resume(resume, out, records)
+        yield

@@ -30,6 +30,7 @@ from boneseg.simulate.scene import ANCHORS, skeleton_film
 from boneseg.simulate.skeleton import Skeleton, read_skeleton
 from boneseg.simulate.tissue import Atlas
 
+UNFINISHED, FINISHED = "unfinished.csv", "simulated.csv"  # films made so far; the settings
 VIEW_COLUMNS = (
     "name", "part", "projection", "side", "rotation_deg", "mm_per_px", "kvp", "photons", "scatter",
     "gamma", "bone_share", "hidden_share",
@@ -184,7 +185,7 @@ def simulate(
     out = Path(out)
     task = _Task(source, out, size, bits)
     asked = f"{count} of {source}, seed {seed}, {size[0]} x {size[1]}, {bits} bit"
-    done = _Done(out / "unfinished.csv", out / "simulated.csv", asked)
+    done = _Done(out / UNFINISHED, out / FINISHED, asked)
     if resume and done.is_finished():
         if progress is not None:
             progress(count, count)

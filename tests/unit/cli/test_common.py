@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from boneseg.cli.common import closing_line, opened, print_json, refuse_other_ending
+from boneseg.cli.common import (
+    closing_line,
+    opened,
+    print_json,
+    refuse_other_ending,
+    say_if_nothing_to_resume,
+)
 from boneseg.errors import UsageError
 from tests.support.datasets import folder
 
@@ -23,6 +29,21 @@ def test_a_closing_line_counts_what_is_done_and_what_failed() -> None:
     assert closing_line("converted", 0, 1, out) == "converted 0 of 1 film; 1 failed; see out"
     line = closing_line("segmented", 4, 11, out, "3 good, 1 unsuitable")
     assert line == "segmented 4 of 11 films: 3 good, 1 unsuitable; 7 failed; see out"
+
+
+def test_a_run_that_cannot_be_resumed_is_said_to_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, records = tmp_path / "run", ("plan.json", "*/plan.json")
+    say_if_nothing_to_resume(False, run, records)
+    assert capsys.readouterr().err == ""
+    say_if_nothing_to_resume(True, run, records)
+    (run / "fast").mkdir(parents=True)
+    say_if_nothing_to_resume(True, run, records)
+    assert capsys.readouterr().err == f"nothing to resume in {run}; starting\n" * 2
+    (run / "fast" / "plan.json").touch()
+    say_if_nothing_to_resume(True, run, records)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_is_named_after_its_format() -> None:

@@ -21,6 +21,13 @@ def test_it_writes_as_many_films_as_asked_for(tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == 2
 
 
+def test_resume_says_where_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    words = ("simulate", "--out", tmp_path / "films", "--count", 1, "--size", 64, "--resume")
+    told = f"nothing to resume in {tmp_path / 'films'}; starting"
+    assert boneseg(*words).stderr.splitlines()[0] == told
+    assert told not in boneseg(*words).stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [["--count", "0"], ["--count", "2", "--kind", "bones"], ["--count", "2", "--size", "8"]],

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from boneseg.cli import training
+from boneseg.cli import call, training
 from boneseg.cli.progress import _bar
 from boneseg.errors import TrainingError
 from boneseg.training.history import Check
@@ -76,6 +76,41 @@ def test_a_run_for_8_bit_without_nncf_is_refused_before_it_trains(
         training.train(tmp_path / "run", films, epochs=1, precision="int8")
     assert caught.value.name == "nncf"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "runs", "record"),
+    [
+        ("train", "training.train.train", "checkpoint.safetensors"),
+        ("crossval", "experiments.crossval.cross_validate", "plan.json"),
+        ("compare", "experiments.compare.compare_recipes", "fast/plan.json"),
+        ("tune", "experiments.tune.tune_recipe", "tune.db"),
+        ("tune", "experiments.tune.tune_recipe", "study.json"),
+    ],
+)
+def test_resume_says_where_there_is_nothing_to_resume(
+    verb: str,
+    runs: str,
+    record: str,
+    films: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def begins(*_: object, **__: object) -> None:
+        raise TrainingError("it has begun")
+
+    monkeypatch.setattr(f"boneseg.{runs}", begins)
+    recipes = ["fast", "default"] if verb == "compare" else []
+    words = [verb, str(films), *recipes, "--out", str(tmp_path / "run"), "--resume"]
+    with pytest.raises(TrainingError, match="it has begun"):
+        call(words)
+    assert capsys.readouterr().err == f"nothing to resume in {tmp_path / 'run'}; starting\n"
+    (tmp_path / "run" / record).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "run" / record).touch()
+    with pytest.raises(TrainingError, match="it has begun"):
+        call(words)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_log_reports_a_collapse_and_the_restart(
