@@ -57,6 +57,7 @@ LogLines = Annotated[
     Option("--log-format", help="Format of log lines.", panel=OUTPUT),
 ]
 
+PNG = "png"  # the format `mask`, as many first call it
 FORMAT_NAMES = (  # a test compares them with masks.formats.FORMATS, which is slow to import
     "mask, overlay, probability, nrrd, nifti, dicom-seg, dicom-seg-fractional, labelme, yolo, "
     "coco, coco-polygons, cvat, label-studio, measurements, "
@@ -64,7 +65,11 @@ FORMAT_NAMES = (  # a test compares them with masks.formats.FORMATS, which is sl
 )
 Formats = Annotated[
     str,
-    Option("--format", help=f"Comma-separated formats: {FORMAT_NAMES}.", panel=OUTPUT),
+    Option(
+        "--format",
+        help=f"Comma-separated formats: {FORMAT_NAMES}; {PNG} is another name of mask.",
+        panel=OUTPUT,
+    ),
 ]
 WorkerCores = Annotated[
     int | None,
@@ -155,7 +160,8 @@ def chosen_formats(option: str, words: str) -> list[str]:
     """Parse a comma-separated list of formats. Raises UsageError for an unknown or empty one."""
     from boneseg.masks.formats import FORMATS
 
-    wanted = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
+    names = (name.strip() for name in words.split(",") if name.strip())
+    wanted = list(dict.fromkeys("mask" if name == PNG else name for name in names))
     for name in wanted:
         if name not in FORMATS:
             raise UsageError(f"{option} {name}: unknown format; choose from {', '.join(FORMATS)}")

@@ -173,7 +173,7 @@ def convert(
     to: Annotated[
         str,
         Option(
-            help="Comma-separated formats: png, or those of segment --format.",
+            help="Comma-separated formats: those of segment --format, such as png.",
             panel=OUTPUT,
         ),
     ],
@@ -196,7 +196,7 @@ def convert(
     from boneseg.dataset.convert import convert_dataset
     from boneseg.masks.polygons import TOLERANCE
 
-    wanted = chosen_formats("--to", ",".join("mask" if w == "png" else w for w in to.split(",")))
+    wanted = chosen_formats("--to", to)
     overlay_side = longest_side(overlay_size)
     dataset = opened(data, images, masks, labels, keep_names)
     with Progress("converting") as progress:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from boneseg.cli.common import (
+    chosen_formats,
     closing_line,
     opened,
     print_json,
@@ -44,6 +45,19 @@ def test_a_run_that_cannot_be_resumed_is_said_to_start(
     (run / "fast" / "plan.json").touch()
     say_if_nothing_to_resume(True, run, records)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", ["mask", "png", "png,mask", " png , mask,", "mask,png,png"])
+def test_png_is_another_name_of_the_format_mask(words: str) -> None:
+    assert chosen_formats("--format", words) == ["mask"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("jpeg", "--to jpeg: unknown format"), (" ,", "no format given")]
+)
+def test_other_formats_are_refused_with_those_to_choose_from(words: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"{told}; choose from mask, overlay, "):
+        chosen_formats("--to", words)
 
 
 def test_a_file_is_named_after_its_format() -> None:
