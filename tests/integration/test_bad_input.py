@@ -376,7 +376,7 @@ WRONG = [
     ("check {file}", 2, "is not a folder"),
     ("check {data} --sheet {nowhere}/sheet.png", 1, "sheet.png"),
     ("evaluate {data}", 2, "either --model BUNDLE or --masks DIR"),
-    ("evaluate {data} --model {bundle} --masks {data}/masks", 2, "either --model"),
+    ("evaluate {data} --model {bundle} --masks {data}/masks", 2, "or --truth"),
     ("evaluate {data} --masks {nowhere}", 2, "nowhere"),
     ("evaluate {data} --masks {file}", 2, "plain.txt"),
     ("evaluate {data} --model {nowhere}", 2, "nowhere: there is no such folder"),

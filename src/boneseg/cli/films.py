@@ -118,7 +118,10 @@ def evaluate(
     from boneseg.evaluation.tables import write_cases_csv
 
     if (model is None) == (masks is None):
-        raise UsageError("evaluate: give either --model BUNDLE or --masks DIR")
+        raise UsageError(
+            "evaluate: give either --model BUNDLE or --masks DIR; the reference masks are those of "
+            "DATA, or --truth"
+        )
     if bones and labels:
         raise UsageError("evaluate: --label selects what is bone; omit it with --bones")
     refuse_other_ending("--out", out, ".csv")
