@@ -21,6 +21,7 @@ from boneseg.cli.common import (
 )
 from boneseg.errors import UsageError
 
+DEFAULT_EPOCHS = 100  # a test compares it with the recipe, which is slow to import
 COMPARED = tuple(f"*/{record}" for record in RUNS)  # in the folder of a comparison
 
 RecipeName = Annotated[
@@ -35,18 +36,29 @@ Settings = Annotated[
         panel=TRAINING,
     ),
 ]
-Minutes = Annotated[float | None, Option(help="Training time in minutes.", panel=TRAINING)]
+Minutes = Annotated[
+    float | None,
+    Option(help="Training time in minutes, instead of --epochs.", panel=TRAINING),
+]
 Epochs = Annotated[
     int | None,
-    Option(help="Number of epochs, instead of --minutes.", panel=TRAINING),
+    Option(
+        help="Number of epochs (default: the recipe's number of epochs or minutes; "
+        f"{DEFAULT_EPOCHS} epochs in the default recipe).",
+        panel=TRAINING,
+    ),
 ]
 FoldMinutes = Annotated[
     float | None,
-    Option("--minutes", help="Training time per fold, minutes.", panel=TRAINING),
+    Option(
+        "--minutes", help="Training time per fold in minutes, instead of --epochs.", panel=TRAINING
+    ),
 ]
 TrialMinutes = Annotated[
     float | None,
-    Option("--minutes", help="Training time per trial, minutes.", panel=TRAINING),
+    Option(
+        "--minutes", help="Training time per trial in minutes, instead of --epochs.", panel=TRAINING
+    ),
 ]
 Folds = Annotated[int, Option(help="Number of folds.", panel=TRAINING)]
 Trials = Annotated[int, Option(help="Number of trials.", panel=TRAINING)]

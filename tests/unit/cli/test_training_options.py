@@ -8,6 +8,7 @@ import pytest
 
 from boneseg.cli import common, training_options
 from boneseg.cli.arguments import Argument, Option
+from boneseg.recipes.builtin import load_recipe
 from tests.support.command_line import boneseg
 
 PANELS = {common.INPUT, common.OUTPUT, common.MODEL, common.TRAINING, common.ADVANCED,
@@ -24,6 +25,13 @@ def test_an_option_is_explained_in_a_panel_of_its_kind(name: str) -> None:
     option = OPTIONS[name]
     assert isinstance(option, Argument) or option.panel in PANELS
     assert option.help[0].isupper() and option.help.endswith((".", ")"))
+
+
+def test_the_help_says_how_long_a_training_takes_by_default() -> None:
+    run = load_recipe("default").run
+    assert (run.epochs, run.minutes) == (training_options.DEFAULT_EPOCHS, None)
+    assert f"{run.epochs} epochs in the default recipe" in OPTIONS["Epochs"].help
+    assert all("--epochs" in OPTIONS[f"{each}Minutes"].help for each in ("", "Fold", "Trial"))
 
 
 @pytest.mark.parametrize("verb", ["train", "crossval", "compare", "tune"])
