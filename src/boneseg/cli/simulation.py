@@ -21,7 +21,11 @@ OPTIONS_OF_KIND = {
 def simulate(
     out: Annotated[
         Path,
-        Option(help="Output folder for images/, masks/ and hidden/.", panel=OUTPUT),
+        Option(
+            help="Output folder for images/, masks/, hidden/ (except of phantoms) and the tables "
+            "parts.csv, views.csv and simulated.csv.",
+            panel=OUTPUT,
+        ),
     ],
     count: Annotated[int, Option(help="Number of films.", panel=OUTPUT)],
     kind: Annotated[str, Option(help="Source: phantom, skeleton or ct.", panel=INPUT)] = "phantom",

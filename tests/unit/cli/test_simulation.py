@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from boneseg.cli.arguments import parameters
+from boneseg.cli.simulation import simulate
 from tests.support.command_line import boneseg
 
 
@@ -16,6 +18,11 @@ def test_it_writes_as_many_films_as_asked_for(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "films" / "images").iterdir())
     assert len(names) == 2
     assert names == sorted(path.name for path in (tmp_path / "films" / "masks").iterdir())
+    written = {path.name for path in (tmp_path / "films").iterdir()}
+    tables = {"parts.csv", "views.csv", "simulated.csv"}
+    assert written == {"images", "masks", *tables}  # phantoms have no hidden/
+    out = parameters(simulate)["out"].declared.help
+    assert all(name in out for name in (*written, "hidden/ (except of phantoms)"))
     table = tmp_path / "films" / "parts.csv"
     with table.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
