@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 import shutil
@@ -103,13 +104,24 @@ def _configured(app: FastAPI) -> uvicorn.Config:
 def _announce(address: str, settings: Settings, token: str | None, local: bool) -> None:
     """Log the address; a token is logged only if it was generated here."""
     made = token if settings.token is None else None
-    log.info(f"the light box: {address}/" + (f"?token={quote(made, safe='')}" if made else ""))
+    page = f"/?token={quote(made, safe='')}" if made else "/"
+    log.info(f"the light box: {address}{page}")
+    if _is_every_address(settings.host):
+        there = f"http://{socket.gethostname()}:{address.rpartition(':')[2]}{page}"
+        log.info(f"from other machines, by the name or address of this one: {there}")
     if settings.token is not None:
         log.info("the page asks for the configured token")
     if settings.data is None:
         log.info("nothing is saved: start with --data DIR to save masks and to retrain")
     if not local:
         log.warning("anyone with the token can see the films; the connection is not encrypted")
+
+
+def _is_every_address(host: str) -> bool:
+    """Whether this stands for all addresses, as 0.0.0.0 does, which no other machine can open."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_unspecified
+    return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

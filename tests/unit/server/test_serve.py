@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from boneseg.bundle.shipped import sample_films
+from boneseg.server.serve import Settings, _announce
 from tests.support.lightbox import COMMAND, FOOT, fill, refused, served
 
 
@@ -69,6 +71,26 @@ def test_addresses_other_than_loopback_require_a_token() -> None:
         assert browser.get(address.replace("0.0.0.0", "127.0.0.1")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "more"), [("0.0.0.0", 1), ("::", 1), ("127.0.0.1", 0), ("localhost", 0)]
+)
+def test_where_it_listens_everywhere_the_address_for_others_is_logged(
+    host: str, more: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "reading-room")
+    address = f"http://[{host}]:8123" if ":" in host else f"http://{host}:8123"
+    for token, made in ((None, "a+b"), ("configured", "configured")):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="boneseg"):
+            _announce(address, Settings(Path("data"), host, token=token), made, local=not more)
+        page = "/?token=a%2Bb" if token is None else "/"
+        said = [message for message in caplog.messages if "http://" in message]
+        assert said[0] == f"the light box: {address}{page}"
+        assert [line.endswith(f": http://reading-room:8123{page}") for line in said[1:]] == (
+            [True] * more
+        )
+
+
 def test_a_configured_token_opens_the_page_and_is_not_printed() -> None:
     token = 'a+b;c&d=%41 #"'
     with served("--token", token) as address, httpx.Client(follow_redirects=True) as browser:
@@ -110,7 +132,7 @@ def test_every_line_of_the_log_has_a_time_and_a_level(tmp_path: Path, form: str)
     call = [*COMMAND, "serve", "--port", "0", "--log-format", form, "--host", "0.0.0.0"]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
-        lines = [server.stderr.readline() for _ in range(3)]
+        lines = [server.stderr.readline() for _ in range(4)]
         server.terminate()
         lines += server.communicate(timeout=30)[1].splitlines()
     assert server.returncode == 0
@@ -124,6 +146,6 @@ def test_every_line_of_the_log_has_a_time_and_a_level(tmp_path: Path, form: str)
             found = re.fullmatch(rf"{TIME} ([A-Z]+) \S.*\n?", line)
             assert found, line
             levels.append(found[1])
-    assert levels == ["INFO", "INFO", "WARNING", "INFO"]
+    assert levels == ["INFO", "INFO", "INFO", "WARNING", "INFO"]
     done = refused("--log-format", "xml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
