@@ -17,10 +17,10 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def accepted_type(request: Request, offered: Sequence[str]) -> str:
+def accepted_type(request: Request, offered: Sequence[str], where: str = "") -> str:
     """The offered media type that the Accept header prefers; the first on a tie.
 
-    Raises BadRequestError where none is acceptable.
+    Raises BadRequestError where none is acceptable; `where` is for its message.
     """
     weights = _weights(request.headers.get("accept", "*/*"))
 
@@ -30,7 +30,8 @@ def accepted_type(request: Request, offered: Sequence[str]) -> str:
 
     best = max(offered, key=weight)
     if weight(best) <= 0:
-        raise BadRequestError(f"Accept: no available type; choose from {', '.join(offered)}")
+        available = " ".join(filter(None, ["available type", where]))
+        raise BadRequestError(f"Accept: no {available}; choose from {', '.join(offered)}")
     return best
 
 

@@ -36,10 +36,13 @@ async def segment(request: Request, box: Box, bones: bool = False) -> Response:
     application/dicom: a Segmentation that references the film, which must be DICOM itself.
 
     With `bones=true` the bones have names: in `bones` of the JSON the area and mask of each, in the
-    Segmentation a segment for each. 400 if the model does not name bones.
+    Segmentation a segment for each; there is no PNG. 400 if the model does not name bones.
     """
     started = time.perf_counter()
-    wanted = accepted_type(request, (PNG, JSON, DICOM))
+    if bones:  # a PNG has one mask, without names
+        wanted = accepted_type(request, (JSON, DICOM), "with bones=true")
+    else:
+        wanted = accepted_type(request, (PNG, JSON, DICOM))
     async with uploaded_film(request, box) as (name, path):
         form = "dicom-seg" if wanted == DICOM else "mask"
         named: list[Bone] = []

@@ -63,6 +63,17 @@ def test_an_upload_gets_the_mask_of_each_bone(naming: TestClient) -> None:
     assert "bones" not in plain and plain["mask_png"] == answer.json()["mask_png"]
 
 
+def test_a_png_which_has_no_names_is_refused_for_bones(naming: TestClient) -> None:
+    url = "/api/segment?bones=true"
+    answer = post(naming, "knee.png", encoded(), url, accept="image/png")
+    assert answer.status_code == 400
+    told = "Accept: no available type with bones=true; "
+    assert answer.json()["error"] == told + "choose from application/json, application/dicom"
+    for accepted in ("*/*", "image/png, application/json;q=0.5"):
+        answer = post(naming, "knee.png", encoded(), url, accept=accepted)
+        assert [bone["name"] for bone in answer.json()["bones"]] == ["femur", "tibia"]
+
+
 def test_a_dicom_film_gets_a_segment_for_each_bone(naming: TestClient, tmp_path: Path) -> None:
     uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4"}
     path = dicom(tmp_path / "knee.dcm", pixels().astype(np.uint16) * 16, **uids)
