@@ -19,6 +19,7 @@ from boneseg.bundle.store import load_bundle, load_network
 from boneseg.dataset.fingerprint import digest
 from boneseg.dataset.open import Dataset, open_dataset
 from boneseg.errors import DatasetError, TrainingError
+from boneseg.evaluation.evaluate import evaluate_masks
 from boneseg.experiments import crossval
 from boneseg.experiments import fold as folds
 from boneseg.experiments.crossval import cross_validate
@@ -68,6 +69,18 @@ def test_folds_start_from_a_bundle(
         cross_validate(phantoms, tuned.recipe, tmp_path / "run", folds=2, resume=True)
     with pytest.raises(TrainingError, match="is an ensemble; start from one of its folds"):
         cross_validate(phantoms, slow, tmp_path / "other", folds=2, init=done.bundle)
+
+
+def test_the_masks_beside_the_probabilities_are_evaluated_alike(
+    phantoms: Dataset, done: CrossValidation
+) -> None:
+    predicted = done.out / "out_of_fold"
+    names = {case.name for case in phantoms.cases}
+    assert {path.name for path in predicted.iterdir()} == {
+        *(f"{name}.png" for name in names),
+        *(f"{name}_mask.png" for name in names),
+    }
+    assert evaluate_masks(phantoms, predicted).summary.mean == pytest.approx(done.summary.mean)
 
 
 def test_crossval_json_keeps_the_contract(done: CrossValidation) -> None:
