@@ -10,8 +10,9 @@ from boneseg.cli.arguments import plain_arguments
 from boneseg.cli.verbs import VERBS, verb
 from boneseg.errors import BonesegError, unexpected
 
-RESUMABLE = ("train", "crossval", "compare", "tune")
-TRAINING = (*RESUMABLE, "demo")
+RUNS = ("train", "crossval", "compare", "tune")
+RESUMABLE = (*RUNS, "simulate")
+TRAINING = (*RUNS, "demo")
 # Address space in bytes (ulimit -v) below which OpenVINO and torch crash with a segmentation fault
 # or hang; measured on x86-64 Linux with small films.
 ADDRESS_SPACE = {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,18 @@ def test_resume_says_where_there_is_nothing_to_resume(tmp_path: Path) -> None:
     told = f"nothing to resume in {tmp_path / 'films'}; starting"
     assert boneseg(*words).stderr.splitlines()[0] == told
     assert told not in boneseg(*words).stderr
+
+
+def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
+    words = ["simulate", "--out", str(tmp_path / "films"), "--count", "1000000", "--size", "64"]
+    call = [sys.executable, "-c", "from boneseg.cli import main; main()", *words]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("simulating")
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.endswith("stopped; continue with --resume\n")
 
 
 @pytest.mark.parametrize(
