@@ -66,7 +66,8 @@ def small() -> Path:
     (folder / NAMES_ONNX).write_bytes(_graph(4, 2, NAMES_WEIGHTS))
     (folder / OUTLINE_ONNX).write_bytes(_graph(2, 1, OUTLINE_WEIGHTS))
     model = card(architecture=settings.model_dump(), height=64, width=64, fitted=True)
-    sign(folder, replace(model, bones=bones, outlines=CardOutline(2.0, LEVELS)))
+    outlines = CardOutline(2.0, LEVELS, {"knee": -1.0}, {"knee": 4})
+    sign(folder, replace(model, bones=bones, outlines=outlines, biases={"knee": -0.5}))
     return folder
 
 

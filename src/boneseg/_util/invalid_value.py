@@ -22,6 +22,9 @@ _WANTED = {
     "bool_parsing": "true or false",
     "string_type": "text",
     "tuple_type": "a list in brackets",
+    "string_pattern_mismatch": "a name in lower-case letters",
+    "too_short": "a longer list",
+    "too_long": "a shorter list",
 }
 _LIMITS = {  # by type: its name in the context, and the words before it
     "greater_than": ("gt", "above"),
@@ -57,6 +60,8 @@ def quoted(value: object) -> str | None:
     if not isinstance(value, str | int | float):
         return None
     text = str(value)
+    if not text:
+        return "''"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 FORMAT = 3  # the newest that is read: with outlines; 2 with names of bones, else 1
 MOST_MEMBERS = 1000
 MOST_SCALE = 4.0  # of a further grid
-MOST_REACH = 255  # px of a grid, from an outline
+MOST_REACH = 48  # px of a grid, from an outline
+MOST_BIAS = 100.0  # of logits
 MOST_GRID = 2**16  # px, each side of the working grid
 MOST_SIDE = 1024  # px, of the grid on which bones are named
 MOST_WIDTH, MOST_LEVELS = 2048, 10  # of further networks: channels, and levels
@@ -85,10 +86,16 @@ class CardOutline:
     reaches: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for such a scale, widths or reach."""
-        reaches = all(1 <= reach <= MOST_REACH for reach in self.reaches.values())
-        if not (1 <= self.scale <= MOST_SCALE and _possible(self.widths) and reaches):
+        """Raise ValueError for such a scale, widths, bias or reach."""
+        valid = all(1 <= reach <= MOST_REACH for reach in self.reaches.values())
+        valid = valid and _finite(self.biases)
+        if not (1 <= self.scale <= MOST_SCALE and _possible(self.widths) and valid):
             raise ValueError("a value of outlines is out of range, or a size of their network")
+
+
+def _finite(biases: Mapping[str, float]) -> bool:
+    """Whether these can be added to logits."""
+    return all(abs(bias) <= MOST_BIAS for bias in biases.values())
 
 
 def _possible(widths: tuple[int, ...]) -> bool:
@@ -131,7 +138,7 @@ class Card:
         grid = grid and all(1 / MOST_SCALE <= scale <= MOST_SCALE for scale in self.scales)
         grid = grid and 0 <= self.thin <= MOST_GRID
         members = 1 <= self.members <= MOST_MEMBERS
-        grid = grid and (self.fitted or self.outlines is None)
+        grid = grid and (self.fitted or self.outlines is None) and _finite(self.biases)
         if not (grid and members and 0 <= self.threshold <= 1 and self.temperature > 0):
             raise ValueError("a value is out of range")
 

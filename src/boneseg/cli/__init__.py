@@ -10,9 +10,9 @@ from boneseg.cli.arguments import plain_arguments
 from boneseg.cli.verbs import VERBS, verb
 from boneseg.errors import BonesegError, unexpected
 
-RUNS = ("train", "crossval", "compare", "tune")
-RESUMABLE = (*RUNS, "simulate")
-TRAINING = (*RUNS, "demo")
+RUN_VERBS = ("train", "crossval", "compare", "tune")
+RESUMABLE = (*RUN_VERBS, "simulate")
+TRAINING = (*RUN_VERBS, "demo")
 # Address space in bytes (ulimit -v) below which OpenVINO and torch crash with a segmentation fault
 # or hang; measured on x86-64 Linux with small films.
 ADDRESS_SPACE = {

@@ -90,13 +90,26 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
 
 
-def closing_line(verb: str, done: int, films: int, folder: Path, words: str = "") -> str:
+def closing_line(
+    verb: str,
+    done: int,
+    films: int,
+    folder: Path,
+    words: str = "",
+    *,
+    unpaired: int = 0,
+    unread: int = 0,
+) -> str:
     """What a call comes to: how many films are done, how many failed, and where the output is.
 
-    words: more about those that are done.
+    words: more about those that are done. unpaired: films without a mask. unread: files of no
+    film that could not be read.
     """
     parts = [f"{verb} {done} of {counted(films, 'film')}" + (f": {words}" if words else "")]
-    parts += [f"{films - done} failed"] if done < films else []
+    failed = films - done - unpaired
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{unpaired} without a mask"] if unpaired else []
+    parts += [f"{counted(unread, 'file')} could not be read"] if unread else []
     return "; ".join([*parts, f"see {folder}"])
 
 

@@ -218,7 +218,12 @@ def convert(
         for kind, reason in result.skipped.items():
             say(f"warning: {result.name}: {kind} is skipped: {reason}")
     done = sum(result.error is None for result in results)
-    say(closing_line("converted", done, len(dataset.cases) + len(dataset.unclear), out))
+    unpaired = len(dataset.unpaired_images)
+    unread = len(results) - (dataset.films - unpaired)  # results of files that are of no film
+    line = closing_line(
+        "converted", done, dataset.films, out, unpaired=unpaired, unread=max(0, unread)
+    )
+    say(line)
     if as_json:
         print_json([asdict(result) for result in results])
     return 1 if any(result.error for result in results) else 0

@@ -241,10 +241,7 @@ def _report_unused_rows(films: Sequence[Path], *, hides_names: bool) -> None:
     for table, names in rows_without_film(films).items():
         from boneseg.dataset.tables import without_film  # few calls need it
 
-        if hides_names:
-            say(f"warning: {table.name}: lists {counted(len(names), 'name')} without a film")
-        else:
-            say(f"warning: {without_film(table, names)}")
+        say(f"warning: {without_film(table, names, hides_names=hides_names)}")
 
 
 def _report_films_in(out: Path, inputs: Sequence[Path], films: Sequence[Path]) -> None:

@@ -166,5 +166,5 @@ def asked_settings(
 def run_folder(out: Path, resume: bool, records: Sequence[str] = RUNS) -> Iterator[None]:
     """Lock the folder of a run, and say if there is none to resume. records: as patterns."""
     with sole_writer(out):
-        say_if_nothing_to_resume(resume, out, records)
+        say_if_nothing_to_resume(resume, out, (*records, "model.json", "bundle/model.json"))
         yield

@@ -153,7 +153,8 @@ def survey_dataset(
     names = {film: film.name if keep_names else public_name(film) for film in files}
     try:
         films, found = _paired(films_folder, files, masks_folder, named)
-        tables = read_tables(root, films, found.pairs)
+        hides_names = any(name != film.name for film, name in names.items())
+        tables = read_tables(root, films, found.pairs, hides_names=hides_names)
         if labels and found.pairs:
             check_labels(labels, list(found.pairs.values()))
     except (DatasetError, UsageError) as error:

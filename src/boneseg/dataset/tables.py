@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from boneseg._util.files import read_bytes
-from boneseg._util.text import listed
+from boneseg._util.text import counted, listed
 from boneseg.dataset.pairing import as_compared
 from boneseg.errors import DatasetError
 from boneseg.masks.filenames import stem_of
@@ -32,8 +32,12 @@ class Tables:
     faults: tuple[str, ...]
 
 
-def read_tables(root: Path, films: Sequence[Path], paired: Iterable[Path]) -> Tables:
+def read_tables(
+    root: Path, films: Sequence[Path], paired: Iterable[Path], *, hides_names: bool = False
+) -> Tables:
     """Read groups.csv and parts.csv of a dataset folder; both are optional.
+
+    hides_names: as in `without_film`.
 
     A table that cannot be read, or lists a film twice with different values, is a fault, and so is
     a groups.csv that omits a film with a mask: films of one patient could then be on both sides of
@@ -42,11 +46,16 @@ def read_tables(root: Path, films: Sequence[Path], paired: Iterable[Path]) -> Ta
     names = [stem_of(film) for film in paired]
     groups = _read(root / "groups.csv", films, names)
     parts = _read(root / "parts.csv", films, names)
-    widths = (without_film(table, rows) for table, rows in rows_without_film(films).items())
+    unknown = {root / "groups.csv": groups.unknown, root / "parts.csv": parts.unknown}
+    unknown |= {table: tuple(rows) for table, rows in rows_without_film(films).items()}
     return Tables(
         groups.values,
         parts.values,
-        (*groups.unknown, *parts.unknown, *widths),
+        tuple(
+            without_film(table, rows, hides_names=hides_names)
+            for table, rows in unknown.items()
+            if rows
+        ),
         parts.omitted,
         (*groups.faults, *groups.omitted, *parts.faults),
     )
@@ -54,10 +63,9 @@ def read_tables(root: Path, films: Sequence[Path], paired: Iterable[Path]) -> Ta
 
 @dataclass(frozen=True)
 class _Table:
-    """The second column by film name, and lines on what is wrong with the table.
+    """The second column by film name, names without a film, and lines on what is wrong.
 
-    unknown: rows without a film. omitted: films with a mask, but without a row. faults: rows that
-    cannot be used.
+    omitted: films with a mask, but without a row. faults: rows that cannot be used.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -101,14 +109,19 @@ def _matched(
     omitted = f"{path}: omits {listed(list(unlisted))}; add a row for each film"
     return _Table(
         values,
-        unknown=(without_film(path, unknown),) if unknown else (),
+        unknown=tuple(unknown),
         omitted=(omitted,) if unlisted else (),
         faults=tuple(faults),
     )
 
 
-def without_film(table: Path, names: Sequence[str]) -> str:
-    """The remark on rows of a table that match no film."""
+def without_film(table: Path, names: Sequence[str], *, hides_names: bool = False) -> str:
+    """The remark on rows of a table that match no film.
+
+    hides_names: names of films identify patients, and so those in the table may do.
+    """
+    if hides_names:
+        return f"{table.name}: lists {counted(len(names), 'name')} without a film"
     return f"{table}: lists {listed(names)}, without a film of that name"
 
 

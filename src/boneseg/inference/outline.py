@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from boneseg.bundle.card import MOST_REACH
 from boneseg.inference.scales import Seen, carried
 from boneseg.preprocessing import Floats, Placement
 
 REACH = 48  # px of the finer grid, from the outline: as far as the pass usually counts
-MARGIN = 48  # px of the finer grid, beside the outline, that the network sees
+MARGIN = MOST_REACH  # px of the finer grid, beside the outline, that the network sees
 STEP = 32  # px; sides of a window are multiples, as those of grids
 
 Mask = NDArray[np.bool_]

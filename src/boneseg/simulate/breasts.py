@@ -1,7 +1,7 @@
 """Breasts of any size on the chest of a volume of soft tissue.
 
-breasts = draw_breasts(rng)              # None for half of the subjects
-depth, gland = breasts.on(depth, atlas)  # mm within the skin, and where their gland is
+breasts = draw_breasts(rng)                                # None for half of the subjects
+depth, gland = breasts.on(depth, first, torso, voxel)      # mm within the skin, and the gland
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GLAND = 0.75  # of the radius; fat around it
 
 @dataclass(frozen=True)
 class Breasts:
-    """Two halves of ellipsoids; mm. They hang by `sag`, and stand out by `thick` from the skin."""
+    """Two halves of ellipsoids; mm. They hang by `sag`, and stand out by `thick` at most."""
 
     thick: float
     tall: float

@@ -68,10 +68,10 @@ class Atlas:
         fatness = float(np.clip(rng.gamma(2.0, 9.0) - 8, -6, 55))  # mm beyond the skin of the atlas
         depth = self.depth + np.float32(fatness) + np.float32(abs(fatness) * 0.3 + 2) * noise(120)
         depth = np.maximum(depth, 12 - self.wall)  # skin covers all bones
-        gland, breasts = np.zeros(shape, np.bool_), draw_breasts(rng)
+        outer, gland, breasts = depth, np.zeros(shape, np.bool_), draw_breasts(rng)
         if breasts is not None:
-            depth, gland = breasts.on(depth, self.first, self.rest["torso"][:3, 3], VOXEL)
-        body = np.asarray(np.clip(depth / VOXEL + 0.5, 0, 1) * self.share[:, None], np.float32)
+            outer, gland = breasts.on(depth, self.first, self.rest["torso"][:3, 3], VOXEL)
+        body = np.asarray(np.clip(outer / VOXEL + 0.5, 0, 1) * self.share[:, None], np.float32)
         layer = max(3.0, 8 + 0.8 * fatness) + 3 * noise(90)  # subcutaneous fat
 
         lean = np.full(shape, np.float32(rng.uniform(0.15, 0.6)))  # share of muscle, else fat

@@ -66,7 +66,7 @@ def check_unchanged(plan: P, before: P, place: Path) -> None:
             continue
         if isinstance(new, Recipe) and isinstance(old, Recipe):
             reason = f"settings have changed since ({'; '.join(changed_settings(new, old))})"
-            raise TrainingError(f"{place}: {reason}; use those, or start a new run")
+            raise TrainingError(f"{place}: {reason}; use the earlier ones, or start a new run")
         both = f" ({old}, not {new})" if isinstance(new, int) else ""
         reason = f"was started with a different {field.title or name}{both}"
         raise TrainingError(f"{place}: {reason}; use that one, or start a new run")

@@ -57,3 +57,7 @@ def test_a_value_is_quoted_as_it_was_given_and_shortened() -> None:
 @pytest.mark.parametrize("value", [[1], {}, None, 2**101], ids=["list", "table", "none", "huge"])
 def test_what_would_not_fit_into_a_message_is_not_quoted(value: object) -> None:
     assert quoted(value) is None
+
+
+def test_an_empty_value_is_quoted_as_such() -> None:
+    assert quoted("") == "''"

@@ -30,6 +30,9 @@ def test_a_closing_line_counts_what_is_done_and_what_failed() -> None:
     assert closing_line("converted", 0, 1, out) == "converted 0 of 1 film; 1 failed; see out"
     line = closing_line("segmented", 4, 11, out, "3 good, 1 unsuitable")
     assert line == "segmented 4 of 11 films: 3 good, 1 unsuitable; 7 failed; see out"
+    line = closing_line("converted", 3, 6, out, unpaired=2, unread=1)
+    counts = "1 failed; 2 without a mask; 1 file could not be read"
+    assert line == f"converted 3 of 6 films; {counts}; see out"
 
 
 def test_a_run_that_cannot_be_resumed_is_said_to_start(

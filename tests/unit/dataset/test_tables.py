@@ -9,6 +9,7 @@ import pytest
 from boneseg.dataset.open import open_dataset, survey_dataset
 from boneseg.errors import DatasetError
 from tests.support.datasets import folder
+from tests.support.readings import dicom_film
 
 ABC = ("images/a.png", "images/b.dcm", "images/c.png", "masks/a.png", "masks/b.png", "masks/c.png")
 
@@ -76,3 +77,16 @@ def test_a_calibration_without_a_film_is_remarked(tmp_path: Path) -> None:
     root = folder(tmp_path, *ABC, "images/d.png", calibration="name,mm_per_pixel\nd,0.1\nz,0.1")
     expected = f"{root / 'calibration.csv'}: lists z, without a film of that name"
     assert open_dataset(root).remarks == (expected,)
+
+
+def test_names_without_a_film_are_counted_where_film_names_identify_patients(
+    tmp_path: Path,
+) -> None:
+    rows = "name,x\nMueller,1\nDoe^Jane,2\n"
+    root = folder(tmp_path, *ABC, parts=rows, calibration="name,mm_per_pixel\nMueller-old,0.1")
+    dicom_film(root / "images" / "Mueller.dcm", PatientName="Mueller^Hans")
+    found = [*open_dataset(root).remarks]
+    assert found == [
+        "parts.csv: lists 1 name without a film",
+        "calibration.csv: lists 1 name without a film",
+    ]

@@ -24,12 +24,12 @@ def test_a_radiograph_has_no_warning() -> None:
 def test_the_likeness_is_computed_once_and_is_part_of_the_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calls = []
-    monkeypatch.setattr(finding, "likeness", lambda pixels: calls.append(1) or 0.25)
+    calls: list[float] = []
+    monkeypatch.setattr(finding, "likeness", lambda pixels: calls.append(pixels.mean()) or 0.25)
     one = found(np.zeros((40, 40), np.float32))
     assert (one.verdict.verdict, one.verdict.part) == ("unsuitable", "not a radiograph")
     assert one.verdict.part_confidence == 0.75 and one.trust <= 0.25
-    assert (one.likeness, len(calls)) == (0.25, 2)  # and once with bright and dark exchanged
+    assert (one.likeness, calls) == (0.25, [0, 1])  # and once with bright and dark exchanged
     assert one.warning is not None and "0.25" in one.warning
 
 

@@ -223,7 +223,15 @@ def test_a_scale_or_size_out_of_range_is_refused(scale: float, widths: tuple[int
         CardOutline(scale, widths)
 
 
-@pytest.mark.parametrize("reach", [-1, 0, 256])
-def test_a_reach_out_of_range_is_refused(reach: int) -> None:
+@pytest.mark.parametrize("reach", [-1, 0, MARGIN + 1])
+def test_a_reach_beyond_what_the_network_sees_is_refused(reach: int) -> None:
     with pytest.raises(ValueError, match="out of range"):
         CardOutline(2.0, (8,), reaches={"skull": reach})
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf"), -1e4])
+def test_a_bias_that_is_not_finite_or_too_large_is_refused(bundle: Bundle, bias: float) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        CardOutline(2.0, (8,), biases={"skull": bias})
+    with pytest.raises(ValueError, match="out of range"):
+        replace(bundle.card, biases={"skull": bias})

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from boneseg.simulate import tissue
+from boneseg.simulate.breasts import BESIDE, Breasts
 from boneseg.simulate.tissue import BLADDER, VOXEL, Atlas
 from tests.support.simulation import at
 
@@ -31,6 +33,20 @@ def test_the_path_through_the_body_is_its_thickness(atlas: Atlas) -> None:
             scale * np.array([0.0, 200, 0]), (41, 41), 2.0, 3000,
         )  # fmt: skip
         assert body[20, 20] == pytest.approx(scale * VOXEL * column.sum(), rel=0.06)
+
+
+def test_breasts_are_of_fat_and_gland_and_leave_the_rest_as_it_is(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some, found = Breasts(40, 60, 50, 10, (-BESIDE, BESIDE)), []
+    for drawn in (None, some):
+        monkeypatch.setattr(tissue, "draw_breasts", lambda rng, drawn=drawn: drawn)
+        found.append(atlas.vary(np.random.default_rng(7)))
+    plain, full = found
+    new = (full.body > 0.99) & (plain.body < 0.01)
+    old = (plain.body > 0.99) & ~binary_dilation(new, iterations=3)
+    assert new.any() and full.fat[new].mean() > 0.5 and full.muscle[new].max() > 0.1
+    assert full.fat[old].mean() == pytest.approx(plain.fat[old].mean(), rel=0.05)
 
 
 def test_a_bladder_is_sometimes_full_of_contrast_medium(

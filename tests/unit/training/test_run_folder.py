@@ -38,7 +38,10 @@ def test_the_same_plan_is_accepted() -> None:
     [
         ({"films": {"a": "1", "b": "3"}}, r"films have changed since \(b\); start a new run"),
         ({"films": {"a": "1"}, "validation": ()}, r"films have changed since \(b\)"),
-        ({"recipe": recipe(epochs=7)}, r"since \(run.epochs was 100, now 7\); use those, or start"),
+        (
+            {"recipe": recipe(epochs=7)},
+            r"since \(run.epochs was 100, now 7\); use the earlier ones, or start",
+        ),
         ({"init": "f00d"}, r"started with a different model \(--init\)"),
         ({"validation": ("a",)}, r"started with a different groups\.csv or parts\.csv"),
         ({"parts": ("hip",)}, r"started with a different groups\.csv or parts\.csv"),

@@ -75,7 +75,7 @@ def judge(
     if likeness < LEAST:
         advice = "check the film"
         if inverted() >= LEAST:
-            advice = "if bone is dark on it, invert it (--invert)"
+            advice = "if bone is dark on it, it has to be inverted"
         reason = f"does not look like a radiograph (likeness {likeness:.2f} of 1); {advice}"
         return Verdict("unsuitable", reason, min(trust, likeness), NO_RADIOGRAPH, 1 - likeness)
     part = likely_part(answer)

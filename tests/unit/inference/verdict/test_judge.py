@@ -110,7 +110,7 @@ def test_a_film_that_looks_like_one_when_inverted_gets_that_advice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = verdict(monkeypatch, (0.95, 0.95, 0.95, 0.95), likeness=0.4, inverted=0.9)
-    assert found.verdict == "unsuitable" and "--invert" in found.reason
+    assert found.verdict == "unsuitable" and "inverted" in found.reason
 
 
 def test_the_probability_of_parts_is_in_the_order_asked_for() -> None:
