@@ -38,7 +38,7 @@ MAX_ASSOCIATIONS = 8
 
 _Request = socket.socket | tuple[bytes, socket.socket]
 _LIMIT_EXCEEDED = (0x02, 0x03, 0x02)  # transient; local limit exceeded (PS3.8 9.3.4)
-_REJECTED = {0x03: "its AE title is not listed in --from", 0x07: "it called another AE title"}
+_REJECTED = {0x03: "not listed in --from", 0x07: "it called {!r}, which is not this node's title"}
 _POLL = 0.01  # seconds between polls of an idle connection; pynetdicom's 0.001 saturates a core
 
 
@@ -193,8 +193,10 @@ class Listener(AssociationServer):
         with self._lock:
             self._admitted.discard(link)
         reason = _REJECTED.get(int(getattr(link.acceptor.primitive, "diagnostic", 0)), "")
-        title = str(getattr(link.requestor.primitive, "calling_ae_title", "")).strip()
-        log.warning(f"AE title {title!r} at {_host(link)}: rejected, {reason}")
+        request = link.requestor.primitive
+        title = str(getattr(request, "calling_ae_title", "")).strip()
+        called = str(getattr(request, "called_ae_title", "")).strip()
+        log.warning(f"AE title {title!r} at {_host(link)}: rejected, {reason.format(called)}")
 
     def _reap(self) -> None:
         """Forget the connections whose threads have ended."""

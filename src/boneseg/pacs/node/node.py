@@ -113,7 +113,9 @@ class Node:
             return Listener.started(entity, (host, port), handlers, remove_parts)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ServiceError(f"{host}:{port}: cannot listen ({reason})") from None
+            raise ServiceError(
+                f"{host}:{port}: cannot listen ({reason}); choose another --port or --host"
+            ) from None
 
     def _repeat(self, step: Callable[[], float]) -> None:
         """Repeat a step until stopped; it returns how many seconds to wait before the next."""

@@ -104,7 +104,10 @@ class AccessControl:
                 known = "use 127.0.0.1, or start the server with --token-file to serve other names"
                 return 421, f"{host or 'no host'}: host is not served here; {known}"
         elif not (self._has_token_in_headers(headers) or self._has_token_in_url(scope)):
-            return 401, "token required: open /?token=TOKEN, or send Authorization: Bearer TOKEN"
+            return (
+                401,
+                "token required: type it into the page, or send Authorization: Bearer TOKEN",
+            )
         if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
             advice = "open the light box itself; a proxy has to pass on the Host header"
             return 403, f"cross-site request refused; {advice}"
