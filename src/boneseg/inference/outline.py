@@ -70,7 +70,8 @@ class Outline:
     def refined(self, fine: Floats, reach: int = REACH) -> Floats:
         """The probability with a finer one along the outline, float32: the size of the grid.
 
-        fine: of the network that finds outlines, likewise. reach: px, below 256.
+        fine: of the network that finds outlines, likewise. reach: px, at most MARGIN: beyond that
+        the network sees nothing.
         """
         result = np.zeros_like(fine)
         share = nearness(self.edge, reach)
