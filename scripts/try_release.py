@@ -77,10 +77,12 @@ class Installed:
 
 def base(one: Installed) -> None:
     one.segment()
-    if "torch" in one.run(
-        "python", "-c", "import importlib.util as u; print(u.find_spec('torch'))"
-    ):
+    find = "import importlib.util as u; print(u.find_spec('{}'))"
+    if "None" not in one.run("python", "-c", find.format("torch")):
         raise FailedError("the base installation has torch")
+    if "None" in one.run("python", "-c", find.format("highdicom")):  # as the manual says for it
+        run(*UV, "pip", "install", "--quiet", "--no-deps", "--python", one.bin.parent, "highdicom")
+    one.run("python", "-c", "import highdicom.seg, highdicom.sr")
 
 
 PACS = "import boneseg.pacs.node.node, boneseg.pacs.dicomweb.client"  # no server is at hand
@@ -192,12 +194,8 @@ def main() -> int:
             continue
         path, python = there
         extras = [one for one in TRIALS if one not in asked.without]
-        rows = [
-            (
-                f"`boneseg[{extra}]`" if extra else "`boneseg`",
-                partial(in_folder, wheel, path, extra),
-            )
-            for extra in extras
+        rows: list[tuple[str, Callable[[], object]]] = [
+            (named(extra), partial(in_folder, wheel, path, extra)) for extra in extras
         ]
         rows += [(f"`{how} boneseg`", call) for how, call in try_runners(wheel, path)]
         for how, call in rows:

@@ -59,6 +59,37 @@ def test_a_verb_without_its_libraries_names_the_extra(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
 
 
+WITHOUT_HIGHDICOM = """
+import sys
+sys.modules["highdicom"] = None
+from boneseg.cli import main
+main()
+"""
+
+
+def test_without_highdicom_only_what_writes_dicom_says_that_it_is_missing(tmp_path: Path) -> None:
+    simulate(tmp_path / "films", 1, size=(90, 70))
+    films, out = tmp_path / "films" / "images", tmp_path / "out"
+
+    def ended(*words: object) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, "-c", WITHOUT_HIGHDICOM, *map(str, words)]
+        return subprocess.run(call, capture_output=True, text=True, timeout=120)
+
+    for words in (
+        ("segment", films, "--out", out, "--format", "mask,dicom-seg"),
+        ("segment", films, "--out", out, "--format", "dicom-seg-fractional"),
+        ("convert", tmp_path / "films", "--to", "dicom-seg", "--out", out),
+        ("pacs", "https://pacs.example/dicom-web", "--watch"),
+        ("node", "--to", "ARCHIVE@127.0.0.1:104", "--spool", out),
+    ):
+        refused = ended(*words)
+        said = refused.stderr.splitlines()[-1]
+        assert (refused.returncode, out.exists()) == (1, False)
+        assert said.endswith("highdicom is not installed; pip install --no-deps highdicom")
+    assert ended("segment", films, "--out", out, "--format", "mask,nrrd").returncode == 0
+    assert len(list(out.glob("*.seg.nrrd"))) == 1
+
+
 def test_a_film_and_what_is_found_on_it_show_themselves_without_torch(tmp_path: Path) -> None:
     simulate(tmp_path / "films", 1, size=(90, 70))
     film = next((tmp_path / "films" / "images").iterdir())

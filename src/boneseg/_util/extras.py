@@ -1,21 +1,36 @@
-"""Which extra of boneseg installs an optional library.
+"""What installs an optional library.
 
-advice(error)       # 'torch is not installed; pip install "boneseg[train]"'
+advice(error)           # 'torch is not installed; pip install "boneseg[train]"'
+require("highdicom")    # before a long run, not in it
 """
 
 from __future__ import annotations
 
-_EXTRAS = {
-    **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), "train"),
-    "trimesh": "simulate",
-    "nncf": "int8",
-    **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), "serve"),
-    **dict.fromkeys(("pynetdicom", "httpx"), "pacs"),
-    **dict.fromkeys(("ray", "fsspec", "pyarrow"), "cluster"),
+from importlib.util import find_spec
+
+_ARGUMENTS = {  # of pip install
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna"), '"boneseg[train]"'),
+    "trimesh": '"boneseg[simulate]"',
+    "nncf": '"boneseg[int8]"',
+    **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), '"boneseg[serve]"'),
+    **dict.fromkeys(("pynetdicom", "httpx"), '"boneseg[pacs]"'),
+    **dict.fromkeys(("ray", "fsspec", "pyarrow"), '"boneseg[cluster]"'),
+    "highdicom": "--no-deps highdicom",  # without pyjpegls, which boneseg does not use
 }
 
 
 def advice(error: ModuleNotFoundError) -> str | None:
-    """What to install where a library is missing, None where no extra has it."""
-    extra = _EXTRAS.get(error.name or "")
-    return extra and f'{error.name} is not installed; pip install "boneseg[{extra}]"'
+    """What to install where a library is missing, None where boneseg does not need it."""
+    arguments = _ARGUMENTS.get(error.name or "")
+    return arguments and f"{error.name} is not installed; pip install {arguments}"
+
+
+def is_installed(library: str) -> bool:
+    """Whether a library is installed; it is not imported."""
+    return find_spec(library) is not None
+
+
+def require(library: str) -> None:
+    """Raise ModuleNotFoundError for a library that is not installed; it is not imported."""
+    if not is_installed(library):
+        raise ModuleNotFoundError(name=library)

@@ -170,7 +170,11 @@ def longest_side(words: str) -> int | None:
 
 
 def chosen_formats(option: str, words: str) -> list[str]:
-    """Parse a comma-separated list of formats. Raises UsageError for an unknown or empty one."""
+    """Parse a comma-separated list of formats.
+
+    Raises UsageError for an unknown or empty one, ModuleNotFoundError where its library is missing.
+    """
+    from boneseg._util.extras import require
     from boneseg.masks.formats import FORMATS
 
     names = (name.strip() for name in words.split(",") if name.strip())
@@ -178,6 +182,8 @@ def chosen_formats(option: str, words: str) -> list[str]:
     for name in wanted:
         if name not in FORMATS:
             raise UsageError(f"{option} {name}: unknown format; choose from {', '.join(FORMATS)}")
+        if library := FORMATS[name].library:
+            require(library)
     if not wanted:
         raise UsageError(f"{option}: no format given; choose from {', '.join(FORMATS)}")
     return wanted

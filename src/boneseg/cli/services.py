@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from boneseg._util import logs, runtime
+from boneseg._util.extras import require
 from boneseg._util.logs import LogFormat, log
 from boneseg.cli.arguments import Argument, Option
 from boneseg.cli.common import (
@@ -158,6 +159,7 @@ def pacs(
     start_service(log_format, status=0 if watching else TERMINATED)
     _check_search(study, since, watching=watching)
     modalities = _listed(modality)
+    require("highdicom")  # fail at the start, not at the first film
     from boneseg._util.scratch import scratch, usual_folder
     from boneseg.inference.engine import Engine
     from boneseg.pacs.dicomweb.client import DicomWeb
@@ -266,6 +268,7 @@ def node(
     stopped = start_service(log_format, status=None)
     if not allow and host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError("node: give --from AET for each sender, since other machines can connect")
+    require("highdicom")  # fail at the start, not at the first film
     from boneseg.inference.engine import Engine
     from boneseg.pacs.node.node import Node
     from boneseg.pacs.node.peer import parse_peer, parse_title

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from boneseg._util import runtime
 from boneseg._util.console import say, show
 from boneseg._util.cores import available_cores
+from boneseg._util.extras import is_installed, require
 from boneseg._util.text import counted
 from boneseg.cli.arguments import Argument
 from boneseg.cli.cluster import task_pool
@@ -312,7 +312,7 @@ def recipes(
 
 def _component_comments() -> dict[str, str]:
     """The networks, losses, optimisers and schedules to choose from; none without torch."""
-    if find_spec("torch") is None:
+    if not is_installed("torch"):
         return {}
     from boneseg.training.components import component_comments
 
@@ -323,8 +323,8 @@ def _check_precision(precision: str) -> None:
     """Fail before training, not after."""
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
-    if precision == "int8" and find_spec("nncf") is None:
-        raise ModuleNotFoundError(name="nncf")
+    if precision == "int8":
+        require("nncf")
 
 
 def _places(devices: int | None, nodes: int | None) -> Sequence[Place]:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import boneseg
-from boneseg._util.extras import advice
+from boneseg._util.extras import advice, is_installed, require
 
 
 def test_a_library_of_an_extra_has_advice_and_another_has_none() -> None:
@@ -15,6 +15,17 @@ def test_a_library_of_an_extra_has_advice_and_another_has_none() -> None:
     assert advice(ModuleNotFoundError(name="httpx")) == words
     assert advice(ModuleNotFoundError(name="antigravity")) is None
     assert advice(ModuleNotFoundError()) is None
+
+
+def test_a_library_that_is_not_installed_is_missed_before_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require("httpx")
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    assert is_installed("httpx") and not is_installed("highdicom")
+    with pytest.raises(ModuleNotFoundError) as raised:
+        require("highdicom")
+    assert advice(raised.value) == "highdicom is not installed; pip install --no-deps highdicom"
 
 
 def test_a_name_of_the_package_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

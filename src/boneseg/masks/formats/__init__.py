@@ -43,7 +43,8 @@ class FilmFormat:
 
     label: shown where a user chooses a format. suffix: of the file. write: raises BonesegError if
     the film cannot be written in this format. drawn: whether a mask is enough, without the
-    probability of a model. of_dicom: whether only a DICOM film has it.
+    probability of a model. of_dicom: whether only a DICOM film has it. library: the one that writes
+    it, if not every installation has that.
     """
 
     label: str
@@ -51,6 +52,7 @@ class FilmFormat:
     write: Callable[[Path, Segmentation], None]
     drawn: bool = True
     of_dicom: bool = False
+    library: str | None = None
     document: ClassVar[str] = ""
 
 
@@ -72,6 +74,7 @@ class DocumentFormat(Generic[_Entry]):
     suffix: ClassVar[str] = ""
     drawn: ClassVar[bool] = True
     of_dicom: ClassVar[bool] = False
+    library: ClassVar[str | None] = None
 
     def read_document(self, path: Path) -> dict[str, _Entry]:
         """The entries of a document by film title; empty if there is no document.
@@ -122,13 +125,20 @@ FILM_FORMATS = {
     ),
     "nrrd": FilmFormat("3D Slicer, .seg.nrrd", ".seg.nrrd", nrrd.write),
     "nifti": FilmFormat("NIfTI", "_mask.nii.gz", nifti.write),
-    "dicom-seg": FilmFormat("DICOM Segmentation", ".seg.dcm", dicom_seg.write_mask, of_dicom=True),
+    "dicom-seg": FilmFormat(
+        "DICOM Segmentation",
+        ".seg.dcm",
+        dicom_seg.write_mask,
+        of_dicom=True,
+        library=dicom_seg.LIBRARY,
+    ),
     "dicom-seg-fractional": FilmFormat(
         "DICOM Segmentation, probability",
         "_probability.seg.dcm",
         dicom_seg.write_probability,
         drawn=False,
         of_dicom=True,
+        library=dicom_seg.LIBRARY,
     ),
     "labelme": FilmFormat("LabelMe", ".json", labelme.write),
     "yolo": FilmFormat("YOLO", ".txt", yolo.write),

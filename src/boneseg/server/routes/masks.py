@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from boneseg._util.extras import is_installed
 from boneseg._util.text import one_line
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import FORMATS
@@ -153,9 +154,17 @@ async def download(box: Box, entry: Film, form: str = "mask") -> Response:
 
 
 def check_form(form: str) -> None:
-    """Raise BadRequestError for a format that is not in `FORMATS`."""
+    """Raise BadRequestError for a format that is not in `FORMATS`, or cannot be written here."""
     if form not in FORMATS:
         raise BadRequestError(f"form {form[:40]}: unknown format; choose from {', '.join(FORMATS)}")
+    if library := FORMATS[form].library:
+        check_installed(library, form)
+
+
+def check_installed(library: str, form: str) -> None:
+    """Raise BadRequestError where the library that writes a format is not installed."""
+    if not is_installed(library):
+        raise BadRequestError(f"form {form}: {library} is not installed on the server")
 
 
 async def exported(box: LightBox, entry: Entry, form: str) -> tuple[str, bytes]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from boneseg.errors import RadiographError
 from boneseg.masks.filenames import stem_of
+from boneseg.masks.formats import dicom_seg
 from boneseg.masks.measures.geometry import Measure, Point, Side
 from boneseg.masks.measures.table import MeasuredFilm
 from boneseg.radiograph.calibration import Calibration
@@ -21,7 +22,7 @@ from boneseg.radiograph.privacy import public_name
 from boneseg.server.errors import BadRequestError, NotFoundError
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.dependencies import Box, Film, validated
-from boneseg.server.routes.masks import newest_mask
+from boneseg.server.routes.masks import check_installed, newest_mask
 from boneseg.server.routes.media_types import CSV, DICOM, JSON
 from boneseg.server.routes.responses import attachment
 from boneseg.server.storage.entry import Entry
@@ -126,6 +127,7 @@ async def download(
         content = await asyncio.to_thread(encoded_table, [film])
         name = await asyncio.to_thread(public_name, entry.image)
         return _file(content, f"{stem_of(Path(name))}_measures.csv", CSV)
+    check_installed(dicom_seg.LIBRARY, form)
     name, content = await box.run(ReportMeasures(entry.image, entry.name, tuple(drawn)))
     return _file(content, f"{stem_of(Path(name))}.sr.dcm", DICOM)
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 import boneseg
+from boneseg._util.extras import is_installed
 from boneseg.masks.formats import FORMATS
 from boneseg.server.routes.dependencies import Box
 from boneseg.server.routes.prometheus import metrics_text
@@ -56,6 +57,7 @@ def formats() -> list[dict[str, str | bool]]:
     return [
         {"name": name, "label": form.label, "dicom": form.of_dicom}
         for name, form in FORMATS.items()
+        if form.library is None or is_installed(form.library)
     ]
 
 

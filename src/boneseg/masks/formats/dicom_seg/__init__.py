@@ -10,6 +10,8 @@ from pathlib import Path
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import Drawing
 
+LIBRARY = "highdicom"  # that writes them, and structured reports; nothing else needs it
+
 
 def write_mask(path: Path, segmentation: Segmentation) -> None:
     """Write the mask. Raises as `write.write` does."""
