@@ -29,6 +29,7 @@ from boneseg.training.run_folder import Plan, check_unchanged
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
     from sqlalchemy.engine import URL
 
 DATABASE, STUDY = "tune.db", "study.json"
@@ -86,31 +87,49 @@ class StudyPlace:
 
     def _opened(self, create: bool) -> tuple[Study, RDBStorage]:
         import optuna
-        from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
         url = self.url.replace("{", "{{").replace("}", "}}")  # Optuna formats it as a template
         connect = {"connect_args": {"timeout": TIMEOUT}, "pool_pre_ping": self.is_shared}
         open_or_create = optuna.create_study if create else optuna.load_study
         options = {"direction": "maximize", "load_if_exists": True} if create else {}
-        try:
-            with muted("optuna", logging.ERROR):
-                storage = optuna.storages.RDBStorage(url, connect)
-                found: Study = open_or_create(
-                    study_name=self.name,
-                    storage=storage,
-                    sampler=optuna.samplers.TPESampler(),
-                    pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
-                    **options,
-                )
-        except (SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
-            if isinstance(error, DBAPIError if self.is_shared else OperationalError):
-                raise  # not of SQLite: a file that is no database is a DatabaseError
-            raise self.no_search() from None
+        with muted("optuna", logging.ERROR), self._damage():
+            storage = optuna.storages.RDBStorage(url, connect)
+            found: Study = open_or_create(
+                study_name=self.name,
+                storage=storage,
+                sampler=optuna.samplers.TPESampler(),
+                pruner=optuna.pruners.MedianPruner(4, PRUNING_CHECKS // 4),
+                **options,
+            )
         return found, storage
 
-    def no_search(self) -> TrainingError:
-        """The error for a database without this search."""
-        return TrainingError(f"{self.shown}: is not a search of boneseg; choose another --out")
+    def read(self) -> tuple[Study, SearchPlan]:
+        """An existing study, with all its trials, and its plan. Raises as `study` does."""
+        found = self.study()
+        with self._damage():
+            for trial in found.get_trials(deepcopy=False):
+                _check(trial)
+            return found, SearchPlan.model_validate(found.user_attrs)
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Raise TrainingError for a database without this search, or with a damaged one."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import DBAPIError, OperationalError
+
+        # Not DBAPIError of SQLite: a file that is no database is one.
+        failures = DBAPIError if self.is_shared else OperationalError
+        try:
+            yield
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever the libraries raise for a value that is damaged
+            wrapped = isinstance(error, StorageInternalError)
+            if isinstance(error.__cause__ if wrapped else error, failures):
+                raise
+            raise TrainingError(
+                f"{self.shown}: is not a search of boneseg; choose another --out"
+            ) from None
 
 
 def place_of(out: Path, storage: str | None, resume: bool) -> StudyPlace:
@@ -220,8 +239,8 @@ def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> 
     own_folder(out, path.name, resume)
     make_folder(out / "trials", "choose another folder for --out")
     if known:
-        found = place.study()
-        check_unchanged(plan, _plan_of(found, place), path)
+        found, before = place.read()
+        check_unchanged(plan, before, path)
         _describe(found, plan)
     elif place.is_shared:
         found = place.study(create=True)
@@ -241,13 +260,15 @@ def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> 
     return found
 
 
+def _check(trial: FrozenTrial) -> None:
+    """Raise TypeError or ValueError for values that SQLite has and Optuna does not expect."""
+    for name, value in trial.params.items():
+        trial.distributions[name].to_internal_repr(value)
+    values = [*(trial.values or ()), *trial.intermediate_values.values()]
+    if not all(isinstance(value, float) for value in values):
+        raise TypeError
+
+
 def _describe(study: Study, plan: SearchPlan) -> None:
     for name, value in plan.model_dump(mode="json").items():
         study.set_user_attr(name, value)
-
-
-def _plan_of(found: Study, place: StudyPlace) -> SearchPlan:
-    try:
-        return SearchPlan.model_validate(found.user_attrs)
-    except ValueError:
-        raise place.no_search() from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,42 @@ def test_a_search_that_is_interrupted_while_it_begins_begins_again(
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
     for resume in (False, True):
         open_study(tmp_path, place_of(tmp_path, None, resume), plan, resume)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "INSERT INTO alembic_version VALUES ('v1')",
+        "UPDATE studies SET study_name = 'another'",
+        "UPDATE study_directions SET direction = 'UP'",
+        "UPDATE study_user_attributes SET value_json = NULL",
+        "UPDATE study_user_attributes SET value_json = '[' WHERE key = 'films'",
+        "DELETE FROM study_user_attributes WHERE key = 'recipe'",
+        "UPDATE trials SET state = 'LOST'",
+        "UPDATE trial_params SET distribution_json = NULL",
+        'UPDATE trial_params SET distribution_json = \'{"name": "x", "attributes": {}}\'',
+        "UPDATE trial_params SET param_value = 'x'",
+        "UPDATE trial_values SET value_type = 'x'",
+        "UPDATE trial_intermediate_values SET intermediate_value_type = 'x'",
+        "UPDATE trial_values SET value = 'x'",
+        "UPDATE trial_intermediate_values SET intermediate_value = 'x'",
+    ],
+)
+def test_a_damaged_search_is_refused_in_one_line(damage: str, tmp_path: Path) -> None:
+    plan = SearchPlan(films={}, recipe=Recipe(), space={}, held_out=())
+    study = open_study(tmp_path, place_of(tmp_path, None, False), plan, False)
+    trial = study.ask()
+    trial.suggest_float("optimiser.weight_decay", 0, 1)
+    trial.report(0.5, step=1)
+    study.tell(trial, 0.9)
+    place = place_of(tmp_path, None, True)
+    assert open_study(tmp_path, place, plan, True).best_value == 0.9
+    with closing(sqlite3.connect(tmp_path / "tune.db")) as database:
+        database.execute(damage)
+        database.commit()
+    with pytest.raises(TrainingError, match=r"tune\.db: is not a search of boneseg") as refused:
+        open_study(tmp_path, place, plan, True)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="lists no open files")
