@@ -22,15 +22,20 @@ _WANTED = {
     "bool_parsing": "true or false",
     "string_type": "text",
     "tuple_type": "a list in brackets",
+    "list_type": "a list in brackets",
+    "model_type": "an object in braces",
+    "model_attributes_type": "an object in braces",
+    "missing": "a value",
     "string_pattern_mismatch": "a name in lower-case letters",
-    "too_short": "a longer list",
-    "too_long": "a shorter list",
 }
-_LIMITS = {  # by type: its name in the context, and the words before it
-    "greater_than": ("gt", "above"),
-    "greater_than_equal": ("ge", "of at least"),
-    "less_than": ("lt", "below"),
-    "less_than_equal": ("le", "of at most"),
+_LIMITS = {  # by type: its name in the context, and the words around it
+    "greater_than": ("gt", "a number above {}"),
+    "greater_than_equal": ("ge", "a number of at least {}"),
+    "less_than": ("lt", "a number below {}"),
+    "less_than_equal": ("le", "a number of at most {}"),
+    "too_short": ("min_length", "a list of at least {}"),
+    "too_long": ("max_length", "a list of at most {}"),
+    "string_too_long": ("max_length", "at most {} characters"),
 }
 
 
@@ -43,9 +48,11 @@ def advice(error: ErrorDetails) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
-        return f"give a number {words} {_number(context[name])}"
-    if kind == "literal_error":
+        return f"give {words.format(_number(context[name]))}"
+    if kind in ("literal_error", "enum"):
         return f"give {context['expected']}"
+    if kind == "extra_forbidden":
+        return "leave it out"
     if kind in _WANTED:
         return f"give {_WANTED[kind]}{_example(kind, error['input'])}"
     return error["msg"].removeprefix("Value error, ").lower()

@@ -23,6 +23,7 @@ from boneseg.server.errors import (
     BusyError,
     SlowError,
     TooLargeError,
+    invalid,
     page_message,
     status_of,
 )
@@ -127,9 +128,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Json({"error": f"{where}: {first['msg']}"}, 400)
+        return Json({"error": invalid(error.errors()[0])}, 400)
 
     @app.exception_handler(Exception)
     async def bug(_: Request, error: Exception) -> Response:

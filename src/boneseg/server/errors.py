@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from boneseg._util.invalid_value import advice
 from boneseg.errors import (
     BonesegError,
     BundleError,
@@ -13,6 +15,9 @@ from boneseg.errors import (
     RadiographError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class ServerError(BonesegError):
@@ -84,6 +89,11 @@ def page_message(error: BonesegError | str) -> str:
     """
     problem, *advice = str(error).split("; ")
     return "; ".join([problem, *(words for words in advice if not _COMMAND_LINE.search(words))])
+
+
+def invalid(error: ErrorDetails) -> str:
+    """The message for a value that pydantic refuses: where it is, and what to give instead."""
+    return f"{'.'.join(map(str, error['loc']))}: {advice(error)}"
 
 
 def status_of(error: BonesegError) -> int:

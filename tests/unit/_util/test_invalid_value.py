@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from boneseg._util.invalid_value import LONGEST, advice, quoted
 
 
 def refuse(_: int) -> int:
     raise ValueError("needs another setting")
+
+
+class Point(BaseModel, extra="forbid"):
+    x: int
+    y: int
+
+
+class Side(Enum):
+    LEFT = "left"
+    RIGHT = "right"
 
 
 FINITE = Annotated[float, Field(allow_inf_nan=False)]
@@ -39,6 +50,14 @@ FINITE = Annotated[float, Field(allow_inf_nan=False)]
         (Annotated[float, Field(ge=0.5)], 0, "give a number of at least 0.5"),
         (Annotated[int, Field(lt=2**31)], 2**31, "give a number below 2147483648"),
         (Annotated[float, Field(gt=0)], 0, "give a number above 0"),
+        (list[str], "a", "give a list in brackets"),
+        (Annotated[list[str], Field(min_length=2)], ["a"], "give a list of at least 2"),
+        (Annotated[list[str], Field(max_length=1)], ["a", "b"], "give a list of at most 1"),
+        (Point, 3, "give an object in braces"),
+        (Point, {"x": 1}, "give a value"),
+        (Point, {"x": 1, "y": 2, "z": 3}, "leave it out"),
+        (Side, "up", "give 'left' or 'right'"),
+        (Annotated[str, Field(max_length=3)], "long", "give at most 3 characters"),
         (Annotated[int, AfterValidator(refuse)], 1, "needs another setting"),
     ],
 )

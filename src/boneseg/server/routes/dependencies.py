@@ -19,7 +19,7 @@ from starlette.datastructures import UploadFile
 
 from boneseg.errors import OutputError
 from boneseg.server.encoding import Mask, unpacked_mask, unzipped_mask
-from boneseg.server.errors import BadRequestError, MediaTypeError, TooLargeError
+from boneseg.server.errors import BadRequestError, MediaTypeError, TooLargeError, invalid
 from boneseg.server.light_box import LightBox
 from boneseg.server.routes.media_types import BITS, FORM, JSON, PNG, content_type
 from boneseg.server.storage.entry import Entry
@@ -179,8 +179,7 @@ async def validated(request: Request, model: type[Model]) -> Model:
         return model.model_validate(await json_document(request))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(["body", *map(str, first["loc"])])
-        raise BadRequestError(f"{where}: {first['msg']}") from None
+        raise BadRequestError(invalid({**first, "loc": ("body", *first["loc"])})) from None
 
 
 def _refuse_constant(word: str) -> float:

@@ -39,7 +39,7 @@ def test_measures_are_kept_and_exported(client: TestClient, place: str, film: An
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"points": [[1, 2]]}, "measures.0.points: List should have at least 2"),
+        ({"points": [[1, 2]]}, "body.measures.0.points: give a list of at least 2"),
         ({"points": [[1, 2], [3, 4], [5, 6]]}, "length takes 2 points"),
         ({"points": [[1, 2], [3, 1e9]]}, "a point is far from any film"),
         ({"kind": "area"}, "measures.0.kind"),

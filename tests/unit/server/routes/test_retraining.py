@@ -20,12 +20,12 @@ def test_the_page_is_told_how_many_films_are_missing(client: TestClient) -> None
 @pytest.mark.parametrize(
     ("options", "where"),
     [
-        ({"minutes": 0}, "body.minutes"),
-        ({"minutes": "10"}, "body.minutes"),
+        ({"minutes": 0}, "body.minutes: give a number above 0"),
+        ({"minutes": "10"}, "body.minutes: give a number"),
         ({"minutes": 10**6}, "body.minutes"),
         ({"settings": "x"}, "body.settings"),
         ({"settings": ["x"] * 51}, "body.settings"),
-        ({"hours": 1}, "body.hours"),
+        ({"hours": 1}, "body.hours: leave it out"),
     ],
 )
 def test_wrong_options_are_named(client: TestClient, options: Any, where: str) -> None:
