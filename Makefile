@@ -11,14 +11,12 @@ setup: $(READY)
 
 # A marker, so that set-up runs once, and again when what it depends on changes.
 # Each file is compared with its SHA-256 in locks/. The second call adds what depends on the machine:
-# PyTorch and, where its build has them, the libraries of the GPU. The third is for Python 3.14, where
-# highdicom is not a requirement.
+# PyTorch and, where its build has them, the libraries of the GPU.
 $(READY): pyproject.toml constraints.txt locks/development.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement locks/development.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt highdicom
 	touch $@
 
 # What `pip install boneseg` gives, without torch: the tests segment with it.

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TextIO
 
 _QUOTING = ("pydicom", "highdicom", "pynetdicom")  # their messages quote DICOM elements
 # Docstrings of NumPy, and the operators that OpenVINO makes networks of: 17 sets in 2026.4.
@@ -161,10 +162,10 @@ def escape_output() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def drop_output() -> None:
-    """Discard what is left for stdout; otherwise Python fails to write it at exit."""
+def drop_output(stream: TextIO) -> None:
+    """Discard what is left for stdout or stderr; otherwise Python fails to write it at exit."""
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def make_files_private() -> None:

@@ -103,13 +103,18 @@ def _check_address_space(verb: str) -> None:
 
 
 def _flushed(status: int) -> int:
-    """Flush stdout; return the exit status, or 1 if writing fails."""
+    """Flush stdout and stderr; return the exit status, or 1 if stdout cannot be written."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             logs.error(f"standard output: cannot be written ({error.strerror}); free disk space")
-        runtime.drop_output()
-        return status or 1
+        runtime.drop_output(sys.stdout)
+        status = status or 1
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:  # which Python 3.14 would end with a status of its own
+        runtime.drop_output(sys.stderr)
     return status

@@ -33,6 +33,15 @@ def test_invalid_arguments_point_to_the_help_of_their_verb(words: list[str], tol
     assert (done.returncode, done.stderr.strip()) == (2, told)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without space")
+def test_messages_that_cannot_be_written_do_not_change_the_exit_status() -> None:
+    with Path("/dev/full").open("w") as full:
+        for words, status in ((["segment", "nowhere.png", "--out", "x"], 2), (["--version"], 0)):
+            call = [sys.executable, "-m", "boneseg", *words]
+            done = subprocess.run(call, stdout=subprocess.DEVNULL, stderr=full, check=False)
+            assert done.returncode == status
+
+
 def test_too_little_memory_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
