@@ -1,17 +1,18 @@
 """Fuzz the HTTP API by its own description: `python fuzz/api.py --seconds 600`.
 
 Starts `boneseg serve` on two sample films, and lets schemathesis (`pip install 'boneseg[fuzz]'`)
-make requests from /api/openapi.json, valid ones and others. A finding is an answer of 500 or more
-(except 503, busy, and 507, no space), an answer that is late, a traceback in the server's log, or a
-server above MEMORY. Each turn has a new server and other requests; the figures of all runs are kept
-under fuzz/corpus, as those of `run.py`: `read` are requests that were answered, `refused` those
-that were told why not.
+make requests from /api/openapi.json, valid ones and others, each followed by three mutations of it
+(`api_hooks.py`). A finding is an answer of 500 or more (except 503, busy, and 507, no space), an
+answer that is late, a traceback in the server's log, or a server above MEMORY. Each turn has a new
+server and other requests; the figures of all runs are kept under fuzz/corpus, as those of `run.py`:
+`read` are requests that were answered, `refused` those that were told why not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,38 +29,15 @@ from benchmarks.serving.hostile_load import MIB, memory, serving  # noqa: E402
 
 DESCRIPTION = "openapi.json"
 LATE = 60  # seconds
+PNG = {"Accept": "image/png"}
 EXAMPLES = 500  # requests to each operation in a turn
+HOOKS = 'hooks = "api_hooks"\n'
 QUICK = """
-hooks = "hooks"
-
 [phases.fuzzing]  # requests made from answers take a quarter longer
 extra-data-sources = { responses = false }
 error-feedback = { enabled = false }
 """
 SLOW = "/bones$"  # names the bones of a film: fifty times as long as others
-HOOKS = """
-import atexit, json, pathlib, zlib
-import schemathesis
-
-films = json.loads(pathlib.Path("films.json").read_text())
-counts = {"read": 0, "refused": 0}
-atexit.register(lambda: pathlib.Path("counts.json").write_text(json.dumps(counts)))
-
-@schemathesis.hook
-def map_path_parameters(context, path_parameters):
-    # two thirds of the requests for a film are for one that there is, and that stays
-    if path_parameters and "film" in path_parameters and context.operation.method != "delete":
-        number = zlib.crc32(repr(path_parameters["film"]).encode())
-        if number % 3:
-            path_parameters["film"] = films[number % len(films)]
-    return path_parameters
-
-@schemathesis.hook
-def after_call(context, case, response):
-    counts["read" if response.status_code < 400 else "refused"] += 1
-    if response.status_code in (503, 507):
-        response.status_code = 429  # busy or full: not a fault of the server
-"""
 
 
 def main() -> None:
@@ -91,24 +69,35 @@ def fuzz(seconds: int, seed: int, *, first: bool) -> dict[str, float]:
     before, began = used(), time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "hooks.py").write_text(HOOKS)
-        (folder / "schemathesis.toml").write_text('hooks = "hooks"\n' if first else QUICK)
+        (folder / "schemathesis.toml").write_text(HOOKS if first else HOOKS + QUICK)
         with serving(folder / "data") as (address, _):
             listed = httpx.get(f"{address}api/films").json()
-            (folder / "films.json").write_text(json.dumps([film["id"] for film in listed["films"]]))
+            films = [film["id"] for film in listed["films"]]
+            (folder / "films.json").write_text(json.dumps(films))
+            mask = httpx.get(f"{address}api/films/{films[0]}/suggestion", headers=PNG).content
+            (folder / "mask.png").write_bytes(mask)
             call = [sys.executable, "-m", "schemathesis.cli", "run", address + DESCRIPTION]
             call += ["--checks", "not_a_server_error", "--continue-on-failure", "--no-color"]
             call += ["--max-response-time", str(LATE), "--request-timeout", str(LATE)]
             call += ["--phases", "examples,coverage,fuzzing" if first else "fuzzing"]
             call += [] if first else ["--exclude-path-regex", SLOW]
             call += ["--max-examples", str(EXAMPLES), "--warnings", "off", "--seed", str(seed)]
+            call += ["--generation-database", "none"]
             call += ["--max-time", str(seconds)]
-            done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                call,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             resident = resident_of(address)
         log = (folder / "data" / "log.txt").read_text()
         counts, faults = {"read": 0, "refused": 0}, []
         if (folder / "counts.json").exists():
             counts = json.loads((folder / "counts.json").read_text())
+            faults = counts.pop("faults")
     if done.returncode or not any(counts.values()):
         faults.append(done.stdout[-4000:] + done.stderr[-1000:])
     if resident is None:
