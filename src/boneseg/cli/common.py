@@ -182,8 +182,8 @@ def chosen_formats(option: str, words: str) -> list[str]:
     for name in wanted:
         if name not in FORMATS:
             raise UsageError(f"{option} {name}: unknown format; choose from {', '.join(FORMATS)}")
-        if library := FORMATS[name].library:
-            require(library)
     if not wanted:
         raise UsageError(f"{option}: no format given; choose from {', '.join(FORMATS)}")
+    for library in filter(None, (FORMATS[name].library for name in wanted)):
+        require(library)
     return wanted

@@ -7,7 +7,9 @@ import time
 
 from fastapi import APIRouter, Request, Response
 
+from boneseg.masks.formats import dicom_seg
 from boneseg.server.routes.dependencies import FILE_BODY, Box, uploaded_film
+from boneseg.server.routes.masks import check_installed
 from boneseg.server.routes.media_types import DICOM, JSON, PNG, accepted_type
 from boneseg.server.routes.responses import Json, as_json
 from boneseg.server.workers.bones import Bone
@@ -43,6 +45,8 @@ async def segment(request: Request, box: Box, bones: bool = False) -> Response:
         wanted = accepted_type(request, (JSON, DICOM), "with bones=true")
     else:
         wanted = accepted_type(request, (PNG, JSON, DICOM))
+    if wanted == DICOM:
+        check_installed(dicom_seg.LIBRARY, "dicom-seg")
     async with uploaded_film(request, box) as (name, path):
         form = "dicom-seg" if wanted == DICOM else "mask"
         named: list[Bone] = []

@@ -65,6 +65,9 @@ def test_formats_whose_library_is_missing_are_neither_listed_nor_written(
         refused = client.get(f"/api/{place}?form={form}")
         said = f"form {form}: highdicom is not installed on the server"
         assert (refused.status_code, refused.json()["error"]) == (400, said)
+    dicom = client.post("/api/segment", headers={"accept": "application/dicom"})
+    assert dicom.status_code == 400
+    assert dicom.json()["error"] == "form dicom-seg: highdicom is not installed on the server"
 
 
 def test_metrics_are_plain_text(client: TestClient) -> None:
