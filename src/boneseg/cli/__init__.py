@@ -60,6 +60,8 @@ def _run() -> int:
         status = 1
     except KeyboardInterrupt:
         status = STOPPED
+    except SystemExit as ended:  # of a service that is terminated
+        status = ended.code if isinstance(ended.code, int) else 1
     except Exception as error:  # from a library
         logs.error(unexpected("boneseg", error))
         status = 1

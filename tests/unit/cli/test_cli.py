@@ -34,7 +34,15 @@ def test_invalid_arguments_point_to_the_help_of_their_verb(words: list[str], tol
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without space")
-def test_messages_that_cannot_be_written_do_not_change_the_exit_status() -> None:
+def test_messages_that_cannot_be_written_do_not_change_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        full.write("left")
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", full)
+            assert cli._flushed(0) == 0
+            full.flush()  # as Python does at exit: what was left has gone
     with Path("/dev/full").open("w") as full:
         for words, status in ((["segment", "nowhere.png", "--out", "x"], 2), (["--version"], 0)):
             call = [sys.executable, "-m", "boneseg", *words]
