@@ -14,13 +14,13 @@ _ARGUMENTS = {  # of pip install
     "nncf": '"boneseg[int8]"',
     **dict.fromkeys(("fastapi", "uvicorn", "python_multipart"), '"boneseg[serve]"'),
     **dict.fromkeys(("pynetdicom", "httpx"), '"boneseg[pacs]"'),
-    **dict.fromkeys(("ray", "fsspec", "pyarrow"), '"boneseg[cluster]"'),
+    **dict.fromkeys(("ray", "fsspec", "pyarrow", "pg8000"), '"boneseg[cluster]"'),
     "highdicom": "--no-deps highdicom",  # without pyjpegls, which boneseg does not use
 }
 
 
 def advice(error: ModuleNotFoundError) -> str | None:
-    """What to install where a library is missing, None where boneseg does not need it."""
+    """What to install where a library is missing, None where that is not known."""
     arguments = _ARGUMENTS.get(error.name or "")
     return arguments and f"{error.name} is not installed; pip install {arguments}"
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from boneseg._util.documents import Document
+from boneseg._util.extras import require
 from boneseg._util.files import make_folder, own_folder, whole_file
 from boneseg._util.quiet import muted
 from boneseg._util.text import one_line
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 DATABASE, STUDY = "tune.db", "study.json"
 TIMEOUT = 60  # seconds for an answer of the database
 PRUNING_CHECKS = 20  # evenly spaced checks at which a trial may be pruned
+_SYSTEM = (  # SQLite's result codes for what is not in the file
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
+)
 
 
 class SearchPlan(Plan):
@@ -72,7 +78,7 @@ class StudyPlace:
         return not self.url.startswith("sqlite:")
 
     def study(self, create: bool = False) -> Study:
-        """Open the study. Raises TrainingError where there is none, and errors of the database."""
+        """Open the study. Raises OutputError where there is none, and errors of the database."""
         return self._opened(create)[0]
 
     @contextmanager
@@ -92,7 +98,8 @@ class StudyPlace:
         connect = {"connect_args": {"timeout": TIMEOUT}, "pool_pre_ping": self.is_shared}
         open_or_create = optuna.create_study if create else optuna.load_study
         options = {"direction": "maximize", "load_if_exists": True} if create else {}
-        with muted("optuna", logging.ERROR), self._damage():
+        refused = nullcontext() if create and not self.is_shared else self._refused()
+        with muted("optuna", logging.ERROR), refused:
             storage = optuna.storages.RDBStorage(url, connect)
             found: Study = open_or_create(
                 study_name=self.name,
@@ -106,30 +113,45 @@ class StudyPlace:
     def read(self) -> tuple[Study, SearchPlan]:
         """An existing study, with all its trials, and its plan. Raises as `study` does."""
         found = self.study()
-        with self._damage():
+        with muted("optuna", logging.ERROR), self._refused():
+            plan = SearchPlan.model_validate(found.user_attrs)
             for trial in found.get_trials(deepcopy=False):
-                _check(trial)
-            return found, SearchPlan.model_validate(found.user_attrs)
+                _check(trial, plan)
+        return found, plan
 
     @contextmanager
-    def _damage(self) -> Iterator[None]:
-        """Raise TrainingError for a database without this search, or with a damaged one."""
-        from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import DBAPIError, OperationalError
+    def _refused(self) -> Iterator[None]:
+        """Raise OutputError for a database without this search, or with a damaged one."""
+        from sqlalchemy.exc import SQLAlchemyError
 
-        # Not DBAPIError of SQLite: a file that is no database is one.
-        failures = DBAPIError if self.is_shared else OperationalError
+        kinds: tuple[type[Exception], ...] = (SQLAlchemyError, RuntimeError, KeyError, ValueError)
+        if not self.is_shared:  # for a damaged value in a file, the libraries raise anything
+            kinds = (Exception,)
         try:
             yield
-        except (OSError, MemoryError):
+        except (OSError, ImportError, MemoryError):
             raise
-        except Exception as error:  # whatever the libraries raise for a value that is damaged
-            wrapped = isinstance(error, StorageInternalError)
-            if isinstance(error.__cause__ if wrapped else error, failures):
+        except kinds as error:
+            if _of_system(error, self.is_shared):
                 raise
-            raise TrainingError(
-                f"{self.shown}: is not a search of boneseg; choose another --out"
-            ) from None
+            raise self.damaged() from None
+
+    def damaged(self) -> OutputError:
+        """The error for a database that cannot be continued."""
+        problem = "is damaged, or not a search of boneseg"
+        return OutputError(f"{self.shown}: {problem}; choose another --out")
+
+
+def _of_system(error: Exception, shared: bool) -> bool:
+    """Whether a database could not be asked, rather than what it holds being wrong."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
+    known = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if shared or not isinstance(known, DBAPIError):
+        return isinstance(known, DBAPIError)
+    code = getattr(known.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in _SYSTEM  # the rest of an extended code says more of the same
 
 
 def place_of(out: Path, storage: str | None, resume: bool) -> StudyPlace:
@@ -180,6 +202,7 @@ def _postgresql(storage: str) -> URL:
         url = None
     if url is None or url.get_backend_name() != "postgresql" or not url.host or not url.database:
         raise UsageError("--storage: give a URL as postgresql://USER@HOST:5432/DATABASE") from None
+    require("pg8000")
     password = url.password or os.environ.get("PGPASSWORD")
     return url.set(drivername="postgresql+pg8000", password=password)
 
@@ -199,6 +222,8 @@ def storage_errors(place: StudyPlace) -> Iterator[None]:
         cause = getattr(known, "orig", None)
         if place.is_shared:
             raise ServiceError(f"--storage {place.shown}: {_refusal(cause)}") from None
+        if not _of_system(error, shared=False):
+            raise place.damaged() from None
         raise OutputError(
             f"{place.shown}: cannot be read or written ({cause or type(error).__name__}); free "
             "disk space or make the folder writable, then add --resume"
@@ -260,13 +285,19 @@ def open_study(out: Path, place: StudyPlace, plan: SearchPlan, resume: bool) -> 
     return found
 
 
-def _check(trial: FrozenTrial) -> None:
-    """Raise TypeError or ValueError for values that SQLite has and Optuna does not expect."""
+def _check(trial: FrozenTrial, plan: SearchPlan) -> None:
+    """Raise TypeError or ValueError for a trial that SQLite can hold and Optuna cannot use."""
     for name, value in trial.params.items():
         trial.distributions[name].to_internal_repr(value)
-    values = [*(trial.values or ()), *trial.intermediate_values.values()]
-    if not all(isinstance(value, float) for value in values):
+    numbers = [*(trial.values or ()), *trial.intermediate_values.values()]
+    whole = [trial.number, *trial.intermediate_values]
+    if not all(isinstance(one, float) for one in numbers):
         raise TypeError
+    if not all(isinstance(one, int) for one in whole):
+        raise TypeError
+    scored, drawn = trial.state.name == "COMPLETE", trial.state.name in ("COMPLETE", "PRUNED")
+    if (scored and not trial.values) or (drawn and trial.params.keys() != plan.space.keys()):
+        raise ValueError
 
 
 def _describe(study: Study, plan: SearchPlan) -> None:

@@ -13,7 +13,7 @@ import pytest
 from optuna.distributions import BaseDistribution
 
 from boneseg.dataset.open import Dataset, open_dataset
-from boneseg.errors import DatasetError, RecipeError, TrainingError, UsageError
+from boneseg.errors import DatasetError, OutputError, RecipeError, TrainingError, UsageError
 from boneseg.experiments.tune import tune_recipe
 from boneseg.experiments.tune_result import TrialResult
 from boneseg.recipes.builtin import load_recipe
@@ -172,7 +172,7 @@ def test_a_search_of_other_films_recipe_or_space_is_refused(
         narrow = {"network.width": Choices(choices=(4, 5))}
         tune_recipe(phantoms, base, out, trials=1, space=narrow, resume=True)
     (out / "tune.db").write_text("no database at all, but long enough to look like one " * 40)
-    with pytest.raises(TrainingError, match="is not a search of boneseg"):
+    with pytest.raises(OutputError, match="not a search of boneseg"):
         tune_recipe(phantoms, base, out, trials=1, space=SPACE, resume=True)
     with pytest.raises(UsageError, match="one or more"):
         tune_recipe(phantoms, base, out, trials=0, space=SPACE, resume=True)

@@ -6,12 +6,13 @@ import json
 import os
 import socket
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from boneseg.errors import ServiceError, TrainingError, UsageError
+from boneseg.errors import OutputError, ServiceError, TrainingError, UsageError
 from boneseg.experiments import tune_storage
 from boneseg.experiments.tune_storage import (
     SearchPlan,
@@ -71,10 +72,20 @@ def test_a_search_that_is_interrupted_while_it_begins_begins_again(
         "UPDATE trial_intermediate_values SET intermediate_value_type = 'x'",
         "UPDATE trial_values SET value = 'x'",
         "UPDATE trial_intermediate_values SET intermediate_value = 'x'",
+        "UPDATE trial_intermediate_values SET step = 'x'",
+        "UPDATE trials SET number = 'x'",
+        "UPDATE trial_params SET param_name = NULL",
+        "UPDATE study_user_attributes SET value_json = CAST(X'22FF41' AS TEXT)",
+        "ALTER TABLE trials RENAME COLUMN state TO status",
+        "DELETE FROM trial_values",
+        "DROP TABLE trial_params",
     ],
 )
-def test_a_damaged_search_is_refused_in_one_line(damage: str, tmp_path: Path) -> None:
-    plan = SearchPlan(films={}, recipe=Recipe(), space={}, held_out=())
+def test_a_damaged_search_is_refused_in_one_line(
+    damage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    space = {"optimiser.weight_decay": Range(low=0, high=1)}
+    plan = SearchPlan(films={}, recipe=Recipe(), space=space, held_out=())
     study = open_study(tmp_path, place_of(tmp_path, None, False), plan, False)
     trial = study.ask()
     trial.suggest_float("optimiser.weight_decay", 0, 1)
@@ -85,9 +96,34 @@ def test_a_damaged_search_is_refused_in_one_line(damage: str, tmp_path: Path) ->
     with closing(sqlite3.connect(tmp_path / "tune.db")) as database:
         database.execute(damage)
         database.commit()
-    with pytest.raises(TrainingError, match=r"tune\.db: is not a search of boneseg") as refused:
+    with pytest.raises(OutputError) as refused, storage_errors(place):
         open_study(tmp_path, place, plan, True)
-    assert len(str(refused.value).splitlines()) == 1
+    problem = "is damaged, or not a search of boneseg; choose another --out"
+    assert str(refused.value) == f"{tmp_path / 'tune.db'}: {problem}"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_database_on_a_full_disk_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SearchPlan(films={}, recipe=Recipe(), space={}, held_out=())
+    open_study(tmp_path, place_of(tmp_path, None, False), plan, False)
+    place, limit = place_of(tmp_path, None, True), "PRAGMA max_page_count = 1"
+    found, _ = place.read()
+    with found._storage._backend.engine.connect() as database:  # type: ignore[attr-defined]
+        database.exec_driver_sql(limit)
+        with pytest.raises(OutputError, match=r"is full\); free disk space"), storage_errors(place):
+            for number in range(1000):
+                row = (1, f"more {number}", json.dumps("x" * 1000))
+                columns = "study_user_attributes (study_id, key, value_json)"
+                database.exec_driver_sql(f"INSERT INTO {columns} VALUES (?, ?, ?)", row)
+
+
+def test_a_shared_search_needs_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pg8000", None)
+    with pytest.raises(ModuleNotFoundError) as raised:
+        place_of(tmp_path, "postgresql://me@host/films", False)
+    assert raised.value.name == "pg8000"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="lists no open files")
