@@ -74,8 +74,9 @@ def fuzz(seconds: int, seed: int, *, first: bool) -> dict[str, float]:
             listed = httpx.get(f"{address}api/films").json()
             films = [film["id"] for film in listed["films"]]
             (folder / "films.json").write_text(json.dumps(films))
-            mask = httpx.get(f"{address}api/films/{films[0]}/suggestion", headers=PNG).content
-            (folder / "mask.png").write_bytes(mask)
+            suggestion = f"{address}api/films/{films[0]}/suggestion"
+            mask = httpx.get(suggestion, headers=PNG, timeout=LATE).raise_for_status()
+            (folder / "mask.png").write_bytes(mask.content)
             call = [sys.executable, "-m", "schemathesis.cli", "run", address + DESCRIPTION]
             call += ["--checks", "not_a_server_error", "--continue-on-failure", "--no-color"]
             call += ["--max-response-time", str(LATE), "--request-timeout", str(LATE)]
@@ -87,7 +88,7 @@ def fuzz(seconds: int, seed: int, *, first: bool) -> dict[str, float]:
             done = subprocess.run(
                 call,
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SEED": str(seed)},
                 capture_output=True,
                 text=True,
                 check=False,

@@ -2,14 +2,15 @@
 
 `api.py` starts that process in a folder with `films.json`, the films of the server, and `mask.png`,
 a mask of the first; it reads `counts.json` there at the end. After each request of schemathesis,
-MUTANTS mutations of it are sent as raw bytes: schemathesis makes neither damaged pictures nor
-requests that are not HTTP.
+except those of NETWORK, MUTANTS mutations of it are sent as raw bytes: schemathesis makes neither
+damaged pictures nor requests that are not HTTP.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import os
 import random
 import re
 import socket
@@ -28,12 +29,12 @@ PATIENCE = 60.0  # seconds for an answer
 EXCUSED = (503, 507)  # busy, or full: not a fault of the server
 FAULTS = 10  # that are kept
 ADDRESS = "/?&=%:@!$'()*+,;~[]"  # what need not be escaped in an address
-NETWORK = "/bones"  # the end of a path whose answer takes as long as fifty others
+NETWORK = "/bones"  # in an address: an answer takes as long as fifty others
 
 films: list[str] = json.loads(Path("films.json").read_text())
 mask = Path("mask.png").read_bytes()
 counts: dict[str, Any] = {"read": 0, "refused": 0, "faults": []}
-chance = random.Random(len(mask))
+chance = random.Random(int(os.environ.get("SEED", "0")))
 
 
 @atexit.register
@@ -79,22 +80,28 @@ class Line:
 
         Raises TimeoutError.
         """
+        if self.socket is not None and (status := self._ask(request, method)) is not None:
+            return status  # else it was idle for too long
+        self.socket = socket.create_connection((host, port), PATIENCE)
+        return self._ask(request, method)
+
+    def _ask(self, request: bytes, method: str) -> int | None:
+        assert self.socket is not None
         try:
-            if self.socket is None:
-                self.socket = socket.create_connection((host, port), PATIENCE)
-            self.socket.sendall(request)
+            with suppress(ConnectionError):  # a refusal can come before all is sent
+                self.socket.sendall(request)
             answer = HTTPResponse(self.socket, method=method)
             answer.begin()
             answer.read()
-            if answer.will_close:
-                self.end()
-            return answer.status
         except TimeoutError:
             self.end()
             raise
         except (OSError, HTTPException):
             self.end()
             return None
+        if answer.will_close:
+            self.end()
+        return answer.status
 
     def end(self) -> None:
         if self.socket is not None:
@@ -126,15 +133,17 @@ def send_mutant(method: str, address: str, headers: dict[str, str], body: bytes 
         rest = mutate(chance, [rest])
     host = f"Host: {place.netloc}\r\nContent-Length: {len(content)}\r\n".encode()
     request = start + b"\r\n" + host + rest + b"\r\n\r\n" + content
+    damaged = part >= 0.85
     try:
         status = line.ask(place.hostname or "", place.port or 0, request, method)
     except TimeoutError:
-        fault(f"no answer within {PATIENCE:g} s", request)
-        return
-    counted(status or 400)
-    if status is not None and status >= 500 and status not in EXCUSED:
+        status = None
+    if status is None and not damaged:
+        fault("no answer", request)
+    elif status is not None and status >= 500 and status not in EXCUSED:
         fault(f"status {status}", request)
-    if status is None or part >= 0.85:  # what is left of a damaged request is not another
+    counted(status or 400)
+    if damaged:  # what is left of it is not another request
         line.end()
 
 

@@ -33,8 +33,8 @@ _LIMITS = {  # by type: its name in the context, and the words around it
     "greater_than_equal": ("ge", "a number of at least {}"),
     "less_than": ("lt", "a number below {}"),
     "less_than_equal": ("le", "a number of at most {}"),
-    "too_short": ("min_length", "a list of at least {}"),
-    "too_long": ("max_length", "a list of at most {}"),
+    "too_short": ("min_length", "a list of at least {} values"),
+    "too_long": ("max_length", "a list of at most {} values"),
     "string_too_long": ("max_length", "at most {} characters"),
 }
 
