@@ -9,7 +9,6 @@ from boneseg.simulate.surface import Surface
 from tests.support.films import needs_data
 
 
-@needs_data
 def test_the_middle_of_a_plate_is_distinguished_from_rims_and_round_parts() -> None:
     plate = trimesh.creation.box((60, 60, 6)).subdivide_to_size(4)
     surface = Surface(np.array(plate.vertices, np.float64), np.array(plate.faces))
@@ -41,6 +40,7 @@ def grown(skeleton: Skeleton, seed: int) -> list[Part]:
     return [part for part in subject.parts if part.name == "r_pelvis"]
 
 
+@needs_data
 def test_a_femur_is_long_hollow_and_closed(skeletons: list[Skeleton]) -> None:
     femur = next(bone for bone in skeletons[0].bones if bone.body == "femur_r").surface
     assert 380 < femur.length < 480
