@@ -103,6 +103,7 @@ def _start_crossval(path: Path) -> None:
 
 
 def _search(folder: Path) -> list[bytes]:
+    from boneseg.experiments.tune import _distribution
     from boneseg.experiments.tune_storage import SearchPlan, open_study, place_of
     from boneseg.recipes.search_space import SPACE
 
@@ -114,8 +115,7 @@ def _search(folder: Path) -> list[bytes]:
     if not (out / "tune.db").exists():
         study = open_study(out, place_of(out, None, False), plan, False)
         for finished in (True, False):
-            trial = study.ask()
-            trial.suggest_float("optimiser.weight_decay", 0, 1)
+            trial = study.ask({name: _distribution(one) for name, one in SPACE.items()})
             trial.report(0.5, step=1)
             if finished:
                 study.tell(trial, 0.9)

@@ -61,7 +61,7 @@ def _run() -> int:
     except KeyboardInterrupt:
         status = STOPPED
     except SystemExit as ended:  # of a service that is terminated
-        status = ended.code if isinstance(ended.code, int) else 1
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except Exception as error:  # from a library
         logs.error(unexpected("boneseg", error))
         status = 1

@@ -63,6 +63,19 @@ def test_too_little_memory_is_reported_in_one_line(
     assert capsys.readouterr().err.startswith("error: there is not enough memory")
 
 
+@pytest.mark.parametrize(("code", "status"), [(None, 0), (0, 0), (143, 143), ("told", 1)])
+def test_a_service_that_ends_itself_keeps_its_status(
+    code: object, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: object, **__: object) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(cli, "call", ends)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == status
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
