@@ -60,7 +60,7 @@ def _run() -> int:
         status = 1
     except KeyboardInterrupt:
         status = STOPPED
-    except SystemExit as ended:  # of a service that is terminated
+    except SystemExit as ended:  # of a service that is terminated; None is success, text is not
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except Exception as error:  # from a library
         logs.error(unexpected("boneseg", error))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
     from sqlalchemy.engine import URL
+    from sqlalchemy.exc import DBAPIError
 
 DATABASE, STUDY = "tune.db", "study.json"
 TIMEOUT = 60  # seconds for an answer of the database
@@ -143,14 +144,20 @@ class StudyPlace:
         return OutputError(f"{self.shown}: {problem}; choose another --out")
 
 
-def _of_system(error: Exception, shared: bool) -> bool:
-    """Whether a database could not be asked, rather than what it holds being wrong."""
+def _database_error(error: Exception) -> DBAPIError | None:
+    """The error of the database itself, which Optuna may have wrapped."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError
 
     known = error.__cause__ if isinstance(error, StorageInternalError) else error
-    if shared or not isinstance(known, DBAPIError):
-        return isinstance(known, DBAPIError)
+    return known if isinstance(known, DBAPIError) else None
+
+
+def _of_system(error: Exception, shared: bool) -> bool:
+    """Whether a database could not be asked, rather than what it holds being wrong."""
+    known = _database_error(error)
+    if shared or known is None:
+        return known is not None
     code = getattr(known.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF in _SYSTEM  # the rest of an extended code says more of the same
 
@@ -219,8 +226,8 @@ def storage_errors(place: StudyPlace) -> Iterator[None]:
     except (TimeoutError, ConnectionError):  # which pg8000 does not make errors of its own
         raise ServiceError(f"--storage {place.shown}: {_refusal(None)}") from None
     except (StorageInternalError, SQLAlchemyError) as error:
-        known = error if isinstance(error, SQLAlchemyError) else error.__cause__
-        cause = getattr(known, "orig", None)
+        known = _database_error(error)
+        cause = known.orig if known else None
         if place.is_shared:
             raise ServiceError(f"--storage {place.shown}: {_refusal(cause)}") from None
         if not _of_system(error, shared=False):

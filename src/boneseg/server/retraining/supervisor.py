@@ -6,7 +6,6 @@ checkpoint, and is resumed by the next server on the folder.
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from boneseg._util.extras import is_installed
 from boneseg._util.files import read_json, real_path
 from boneseg.server.errors import ConflictError, NotFoundError, ServerError
 from boneseg.server.retraining.records import Message, Request, Run
@@ -42,7 +42,7 @@ class Retraining:
         Raises ConflictError where a run is active or too few films are accepted, ServerError where
         torch is missing, and OutputError.
         """
-        if not _has_torch():
+        if not is_installed("torch"):
             raise ServerError("PyTorch is not installed on this server, so it cannot train")
         with self._lock:
             if self.run is not None and self.run.state == "running":
@@ -70,7 +70,7 @@ class Retraining:
         """
         with self._lock:
             run = self.run
-            if run is None or not self.runs.can_resume(run) or not _has_torch():
+            if run is None or not self.runs.can_resume(run) or not is_installed("torch"):
                 return None
             run.state, run.stage, run.resumed = "running", "starting", run.resumed + 1
             self._begin(run)
@@ -134,10 +134,6 @@ class Retraining:
                 run.error = run.error or _reason(self.runs.folder(run) / LOG, status)
                 run.state = "failed"  # last: who sees it finds the error
         self.runs.end(run)
-
-
-def _has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
 
 
 def _reason(log: Path, status: int) -> str:

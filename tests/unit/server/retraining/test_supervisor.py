@@ -123,7 +123,7 @@ def test_too_few_accepted_films_are_refused(tmp_path: Path) -> None:
 def test_without_torch_nothing_is_trained_or_resumed(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_has_torch", lambda: False)
+    monkeypatch.setattr(supervisor, "is_installed", lambda _: False)
     with pytest.raises(ServerError, match="PyTorch is not installed"):
         Retraining(library).start(Path("model"), 1)
     assert Retraining(library).resume() is None
