@@ -9,6 +9,7 @@ figures of all runs, are kept under fuzz/corpus, so that a later run continues. 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import importlib.util
 import json
@@ -72,6 +73,7 @@ class Subject:
         with suppress(Exception):  # imports what the reader needs, before anything is timed
             self.path.write_bytes(self.seeds[0])
             self.target.read(self.path)
+        gc.freeze()  # else the collector looks through all imported modules again and again
         self.report()
 
     def check(self, data: bytes, timed: bool = True) -> None:

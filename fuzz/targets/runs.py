@@ -18,6 +18,8 @@ from targets.target import Target
 from tests.support.datasets import decoded
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from boneseg.cluster.results import Results
     from boneseg.experiments.crossval import CrossvalPlan
 
@@ -130,6 +132,14 @@ def _migrations() -> object:
     return RDBStorage("sqlite://")._version_manager._create_alembic_script()
 
 
+@cache
+def _engine(url: str) -> Engine:
+    """SQLAlchemy compiles each statement once for an engine, for half of the time otherwise."""
+    from sqlalchemy import create_engine
+
+    return create_engine(url)
+
+
 def _read_search(path: Path) -> None:
     from optuna.storages._rdb.storage import _VersionManager
 
@@ -137,8 +147,12 @@ def _read_search(path: Path) -> None:
 
     known, place = _migrations(), place_of(path.parent, None, True)
     once = patch.object(_VersionManager, "_create_alembic_script", lambda self: known)
-    with once, storage_errors(place):
-        place.read()
+    engine = patch("sqlalchemy.engine.create_engine", lambda url, **_: _engine(url))
+    try:
+        with once, engine, storage_errors(place):
+            place.read()
+    finally:
+        _engine(place.url).dispose()  # the next database is another file
 
 
 def _read_study(path: Path) -> None:

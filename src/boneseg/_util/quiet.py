@@ -12,6 +12,7 @@ inside a block is present while there is any such thread.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -139,6 +140,28 @@ def without_module(name: str) -> Iterator[None]:
                 if not _blocked[name]:
                     del _blocked[name]
                     sys.modules.pop(name, None)
+
+
+_set: dict[str, int] = {}  # environment variables, and the blocks that set them
+
+
+@contextmanager
+def with_variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable, unless it is set already."""
+    with _lock:
+        ours = name in _set or name not in os.environ
+        if ours:
+            _set[name] = _set.get(name, 0) + 1
+            os.environ[name] = value
+    try:
+        yield
+    finally:
+        with _lock:
+            if ours:
+                _set[name] -= 1
+                if not _set[name]:
+                    del _set[name]
+                    os.environ.pop(name, None)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import sys
 import threading
 import warnings
@@ -12,7 +13,7 @@ from importlib import import_module
 
 import pytest
 
-from boneseg._util.quiet import muted, quiet, undecided_start_method, without_module
+from boneseg._util.quiet import muted, quiet, undecided_start_method, with_variable, without_module
 
 PYDICOM = logging.getLogger("pydicom")
 CHILD = logging.getLogger("pydicom.pixels.decoders.base")
@@ -128,6 +129,24 @@ def test_a_module_is_missing_in_the_block_only() -> None:
     with without_module("logging"):  # imported already
         assert import_module("logging") is logging
     assert sys.modules["logging"] is logging
+
+
+def test_a_variable_is_set_in_the_block_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BONESEG_X", raising=False)
+    first, second = with_variable("BONESEG_X", "1"), with_variable("BONESEG_X", "1")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert os.environ["BONESEG_X"] == "1"  # another thread may be inside its block
+    second.__exit__(None, None, None)
+    assert "BONESEG_X" not in os.environ
+
+
+def test_a_variable_that_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONESEG_X", "0")
+    with with_variable("BONESEG_X", "1"):
+        assert os.environ["BONESEG_X"] == "0"
+    assert os.environ["BONESEG_X"] == "0"
 
 
 def test_the_start_method_of_processes_stays_as_it_was() -> None:

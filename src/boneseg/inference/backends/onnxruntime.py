@@ -6,12 +6,16 @@ The network of any bundle but the shipped one is loaded and run in a child proce
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from boneseg._util.quiet import with_variable
 from boneseg.bundle.card import NAMES_ONNX, ONNX, OUTLINE_ONNX
 from boneseg.bundle.shipped import is_shipped
 from boneseg.bundle.store import Bundle
@@ -31,10 +35,8 @@ class OnnxRuntime:
     def __init__(
         self, bundle: Bundle, at_once: int = 1, file: str = ONNX, *, threads: int = 0
     ) -> None:
-        import onnxruntime
-
         self._file = bundle.path / file
-        release = str(onnxruntime.__version__)
+        release = str(onnxruntime_package().__version__)
         if is_shipped(bundle.path):
             bundle.verify()
         else:
@@ -56,12 +58,14 @@ class OnnxRuntime:
 
 
 def _session(file: Path, threads: int) -> InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    package = onnxruntime_package()
+    options = package.SessionOptions()
     options.log_severity_level = 4  # its errors are raised as BundleError
     options.intra_op_num_threads = threads  # 0: one a core
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session: InferenceSession = package.InferenceSession(
+        file, options, providers=["CPUExecutionProvider"]
+    )
+    return session
 
 
 def _check(bundle: Bundle, name: str, release: str) -> None:
@@ -85,6 +89,23 @@ def _shape(bundle: Bundle, name: str) -> Shape:
     grid = bundle.preparation((card.height, card.width))
     channels = 2 if name == OUTLINE_ONNX else 1
     return 1, channels, grid.height, grid.width
+
+
+@cache
+def onnxruntime_package() -> ModuleType:
+    """Import onnxruntime without telemetry, unless the host program has imported it already.
+
+    From 1.29 it would write an identifier of the machine and what it loads and runs to the user's
+    cache folder, and post them. It reads the variable once, when it is imported; on Windows, where
+    it reports to the system, it has a function instead.
+    """
+    imported = "onnxruntime" in sys.modules
+    with with_variable("ORT_DISABLE_TELEMETRY", "1"):
+        import onnxruntime
+    if not imported:
+        onnxruntime.disable_telemetry_events()
+    package: ModuleType = onnxruntime
+    return package
 
 
 def serve() -> NoReturn:
