@@ -213,12 +213,12 @@ def _warm(address: str, good: Sequence[GoodSender]) -> list[str]:
 
 
 def _shapes(path: Path) -> Iterator[bytes]:
-    """A film in SHAPES shapes."""
+    """A film in SHAPES shapes, large enough for the pass along the outline."""
     film = Image.open(path)
     for number in range(SHAPES):
         ratio = 5 ** (2 * number / (SHAPES - 1) - 1)  # from 1 : 5 to 5 : 1
         content = io.BytesIO()
-        film.resize((round(300 * ratio**0.5), round(300 / ratio**0.5))).save(content, "PNG")
+        film.resize((round(600 * ratio**0.5), round(600 / ratio**0.5))).save(content, "PNG")
         yield content.getvalue()
 
 

@@ -56,9 +56,10 @@ def job(out: Path | str, **settings: object) -> Job:
     return Job(out=str(out), model=model, **chosen)  # type: ignore[arg-type]
 
 
-def boneseg(*words: object) -> subprocess.Popen[str]:
-    call = [sys.executable, "-m", "boneseg", *map(str, words)]
-    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def boneseg(*words: object, here: Path | None = None) -> subprocess.Popen[str]:
+    call = [str(Path(sys.executable).with_name("boneseg")), *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(call, stdout=pipe, stderr=pipe, text=True, cwd=here)
 
 
 def test_a_manifest_gives_one_row_a_film_and_the_masks_of_segment(
@@ -175,7 +176,8 @@ def test_films_and_results_may_lie_in_a_bucket_which_fills_in_the_middle_of_a_jo
     assert "s3://hospital/out/" in errors[0]
     assert "cannot be written (the bucket is full, or its quota is used up)" in errors[0]
     kept = versions(bucket)
-    second = boneseg(*words, "--cluster", "local")
+    (tmp_path / "films" / "boneseg.py").write_text("raise SystemExit('of somebody else')")
+    second = boneseg(*words, "--cluster", "local", here=tmp_path / "films")
     _, told = second.communicate(timeout=500)
     assert second.returncode == 0, told
     before = int(re.findall(r"(\d+) done before", told)[0])

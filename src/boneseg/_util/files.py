@@ -95,6 +95,8 @@ def unwritable(path: Path, error: OSError) -> OutputError:
         advice = "free space"
     elif error.errno in _FORBIDDEN:
         advice = "make its folder writable, or choose another"
+    elif error.errno == errno.ELOOP:
+        advice = "remove it"
     return OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}")
 
 
@@ -185,6 +187,25 @@ def open_regular(path: Path) -> BufferedReader:
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def own_file(path: Path, flags: int = 0) -> int:
+    """Open a file to be changed in place, made if missing; returns its descriptor.
+
+    The folder may be from somebody else: what a link there leads to is never opened. flags: of
+    `os.open`, further ones. Raises OSError.
+    """
+    known = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")  # not all of them on Windows
+    flags |= os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in known)
+    refused = OSError(errno.ELOOP, "it is a link, or not a regular file", str(path))
+    if path.is_symlink():
+        raise refused
+    file = os.open(path, flags, 0o666)
+    facts = os.fstat(file)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+        os.close(file)
+        raise refused
+    return file
 
 
 def read_json(text: str | bytes) -> Any:

@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from boneseg._util.files import make_folder, real_path, sweep, unwritable
+from boneseg._util.files import make_folder, own_file, real_path, sweep, unwritable
 from boneseg.errors import OutputError
 
 LOCK = ".lock"
@@ -92,7 +92,7 @@ def held(lock: Path, holder: str) -> Iterator[str | None]:
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            file = lock.open("ab+", buffering=0)
+            file = FileIO(own_file(lock), "r+")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -113,6 +113,7 @@ def held(lock: Path, holder: str) -> Iterator[str | None]:
             return
         with suppress(OSError):  # a full disk: the lock works without the holder's name
             file.truncate(0)
+            file.seek(0)
             file.write(holder.encode())
         try:
             yield None

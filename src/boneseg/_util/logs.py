@@ -30,6 +30,8 @@ from boneseg._util.text import one_line
 
 LogFormat = Literal["text", "json"]
 
+_TRACEBACK = "Traceback (most recent call last)"
+
 log = logging.getLogger("boneseg")
 log.addHandler(logging.NullHandler())  # otherwise Python prints warnings to stderr
 
@@ -85,6 +87,8 @@ class _Lines(logging.Formatter):
         moment = datetime.fromtimestamp(record.created).astimezone()
         time = moment.isoformat(timespec="milliseconds")
         message = record.getMessage()
+        if _TRACEBACK in message:  # as uvicorn reports what stops it
+            message = message.strip().rpartition("\n")[2].partition(":")[0]
         if record.exc_info and record.exc_info[0] is not None:
             message += f" ({record.exc_info[0].__name__})"
         if self.form == "json":

@@ -21,7 +21,7 @@ from threading import Thread
 from typing import Any, TypeVar, TypeVarTuple
 
 from boneseg._util import runtime
-from boneseg._util.quiet import undecided_start_method
+from boneseg._util.quiet import undecided_start_method, with_variable
 from boneseg.errors import TrainingError
 
 S = TypeVar("S")
@@ -41,24 +41,25 @@ def workers(
     error, their work is aborted. Raises TrainingError where a worker is killed; it advises a
     smaller value of `option`.
     """
-    context = get_context("spawn")
-    parent, held = context.Pipe(duplex=False)  # never written: reports EOF once `held` is closed
-    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(parent, shared))
-    try:
-        with undecided_start_method():
+    # Python would import modules from the current folder first, which may be somebody else's.
+    with with_variable("PYTHONSAFEPATH", "1"), undecided_start_method():
+        context = get_context("spawn")
+        parent, held = context.Pipe(duplex=False)  # never written: reports EOF once it is closed
+        pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(parent, shared))
+        try:
             yield pool
-    except BaseException as error:
-        held.close()  # otherwise shutdown waits for their work
-        if isinstance(error, BrokenProcessPool):
-            raise TrainingError(
-                f"{out}: a worker was killed, perhaps for lack of memory; "
-                f"continue with --resume, or use a smaller {option}"
-            ) from None
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        held.close()
-        parent.close()
+        except BaseException as error:
+            held.close()  # otherwise shutdown waits for their work
+            if isinstance(error, BrokenProcessPool):
+                raise TrainingError(
+                    f"{out}: a worker was killed, perhaps for lack of memory; "
+                    f"continue with --resume, or use a smaller {option}"
+                ) from None
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+            held.close()
+            parent.close()
 
 
 def with_shared(function: Callable[[S, *Ts], R], *rest: *Ts) -> R:

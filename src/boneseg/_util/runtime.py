@@ -199,8 +199,11 @@ def stopped_by(*names: str) -> Iterator[None]:
 
 
 def on_termination(act: Callable[[], None]) -> None:
-    """Call a function on SIGTERM."""
+    """Call a function on SIGTERM, and when the terminal is closed, unless nohup ignores that."""
     signal.signal(signal.SIGTERM, lambda *_: act())
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def ignore_termination() -> None:

@@ -13,6 +13,7 @@ from boneseg.errors import BonesegError, unexpected
 RUN_VERBS = ("train", "crossval", "compare", "tune")
 RESUMABLE = (*RUN_VERBS, "simulate")
 TRAINING = (*RUN_VERBS, "demo")
+SERVICES = ("serve", "pacs", "node")  # they handle signals of their own
 # Address space in bytes (ulimit -v) below which OpenVINO and torch crash with a segmentation fault
 # or hang; measured on x86-64 Linux with small films.
 ADDRESS_SPACE = {
@@ -33,7 +34,7 @@ def main() -> None:
         runtime.share_freed_memory()
         runtime.calculate_in_one_thread()
         runtime.omit_developers_modules()
-    with runtime.stopped_by("SIGTERM", "SIGHUP"):  # services install their own handlers
+    with runtime.stopped_by(*(() if _verb() in SERVICES else ("SIGTERM", "SIGHUP"))):
         status = _run()
     sys.exit(_flushed(status))
 

@@ -93,6 +93,7 @@ def serve(
     log_format: LogLines = "text",
 ) -> int:
     """Start the light box: a web page to view films, correct masks and retrain."""
+    runtime.on_termination(_stop)  # imports take a second
     import python_multipart  # noqa: F401 (fail at the start, not at the first upload)
 
     from boneseg.server.serve import Settings, serve
@@ -102,6 +103,11 @@ def serve(
     chosen = chosen_token(token, token_file, os.environ)
     serve(Settings(data, host, port, model, chosen))
     return 0
+
+
+def _stop() -> None:
+    logs.info("stopped")
+    sys.exit()
 
 
 def pacs(

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ import ray
 import ray._private.node
 import ray._private.worker
 from ray.exceptions import RayTaskError
+from ray.job_config import JobConfig
 
 from boneseg.errors import BonesegError, ServiceError, UsageError
 
@@ -27,6 +29,18 @@ TRIES, PAUSE = 3, 1.0  # to reach the head node, and seconds between them
 SLOW = "timed out during startup"  # Ray's words after 30 s, which a busy machine may need
 STARTS = 4  # of a local cluster
 OBJECTS = 200_000_000  # bytes of a local cluster's object store, which holds a model and few rows
+
+
+class _Job(JobConfig):
+    """A job whose workers import only from where this process does.
+
+    Ray adds the current folder before all others, and that may be somebody else's.
+    """
+
+    def _serialize(self) -> str:
+        paths = self._py_driver_sys_path
+        self._py_driver_sys_path = [path for path in paths if path in sys.path]
+        return super()._serialize()  # bytes, whatever Ray's own annotation says
 
 
 @contextmanager
@@ -52,13 +66,14 @@ def _connect(address: str, cores: int | None) -> None:
     # Ray would print its own lines about lost workers, to stdout, where a document may be.
     ray._private.worker.print_worker_logs = lambda *_: None
     if address != "local":
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address, job_config=_Job(), log_to_driver=False, logging_level=logging.ERROR)
         return
     for tries in range(1, STARTS + 1):
         try:
             with started_or_ended():
                 ray.init(
                     "local",
+                    job_config=_Job(),
                     num_cpus=cores or os.cpu_count(),
                     object_store_memory=OBJECTS,
                     include_dashboard=False,

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
@@ -151,9 +152,17 @@ def _remove_left() -> None:
     if os.name != "posix":  # no lock tells whether the server still runs
         return
     for lock in Path(tempfile.gettempdir()).glob("boneseg-*/.boneseg/lock"):
-        with suppress(OSError, OutputError), held(lock, "a server that starts") as other:
-            if other is None and lock.stat().st_uid == os.getuid():
-                shutil.rmtree(lock.parent.parent, ignore_errors=True)
+        with suppress(OSError, OutputError):
+            if not all(map(_is_own_folder, (lock.parent.parent, lock.parent))):
+                continue  # anyone can make a folder of this name there
+            with held(lock, "a server that starts") as other:
+                if other is None:
+                    shutil.rmtree(lock.parent.parent, ignore_errors=True)
+
+
+def _is_own_folder(path: Path) -> bool:
+    facts = path.lstat()
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
 
 
 def _check_writable(library: Library) -> None:

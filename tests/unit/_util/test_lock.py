@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +50,28 @@ def test_a_second_process_is_refused_and_a_killed_one_blocks_nobody(tmp_path: Pa
         with sole_writer(out):
             pass
     assert not (out / LOCK).exists()
+
+
+@pytest.mark.parametrize("linked", [Path.symlink_to, Path.hardlink_to])
+def test_what_a_lock_file_links_to_stays_as_it_is(
+    tmp_path: Path, linked: Callable[[Path, Path], None]
+) -> None:
+    """The folder may be from somebody else, and the link lead to a file of the user."""
+    other, out = tmp_path / "authorized_keys", tmp_path / "run"
+    other.write_text("my key")
+    out.mkdir()
+    linked(out / LOCK, other)
+    refused = pytest.raises(OutputError, match="a link, or not a regular file")
+    with refused as caught, sole_writer(out):
+        pytest.fail("writes")
+    assert str(caught.value).endswith("remove it") and other.read_text() == "my key"
+
+
+def test_a_stale_lock_names_its_new_holder(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("process 123456 on a machine with a very long name")
+    with sole_writer(tmp_path):
+        assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
+        assert "long name" not in (tmp_path / LOCK).read_text()
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import threading
+import traceback
 from datetime import datetime
 
 import pytest
@@ -58,6 +59,15 @@ def test_of_an_exception_its_type_is_logged_and_not_what_it_quotes(capsys, form)
     said = capsys.readouterr().err
     assert "a request failed (ValueError)" in said
     assert "Beeblebrox" not in said and "Traceback" not in said
+
+
+def test_of_a_traceback_of_a_library_its_type_is_logged(capsys):
+    logs.start(others=("a.library",))
+    try:
+        raise ValueError("Beeblebrox^Zaphod: 42")
+    except ValueError:
+        logging.getLogger("a.library").error(traceback.format_exc())
+    assert capsys.readouterr().err.endswith(" ERROR ValueError\n")
 
 
 def test_started_twice_each_record_is_one_line(capsys):

@@ -24,6 +24,17 @@ with workers(2, Path("run")) as pool:
     pool.submit(time.sleep, 60).result()
 """
 
+AWAY = """
+import os
+from pathlib import Path
+from boneseg._util.processes import workers
+
+if __name__ == "__main__":
+    with workers(1, Path("run")) as pool:
+        pool.submit(os.getpid).result()
+        print("at work")
+"""
+
 
 def test_kill_minus_9_ends_the_workers_too() -> None:
     call = [sys.executable, "-c", SLEEPERS]
@@ -32,6 +43,19 @@ def test_kill_minus_9_ends_the_workers_too() -> None:
         assert parent.stdout.readline() == "at work\n"
         parent.kill()
         parent.communicate(timeout=20)  # to the end of stdout, which the workers hold open, too
+
+
+def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    """It may hold films of somebody else, and a module of the name of one of Python's own."""
+    here, script = tmp_path / "films", tmp_path / "script.py"
+    here.mkdir()
+    script.write_text(AWAY)
+    for name in ("signal", "random", "boneseg"):
+        (here / f"{name}.py").write_text("import os; os.mkdir('executed')\n")
+    call = [sys.executable, str(script)]
+    done = subprocess.run(call, cwd=here, capture_output=True, text=True, check=False)
+    assert done.stdout == "at work\n", done.stderr
+    assert not (here / "executed").exists()
 
 
 def test_a_worker_ended_from_outside_is_an_error_of_one_line() -> None:

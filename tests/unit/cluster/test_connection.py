@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from ray.exceptions import RayTaskError
 
 from boneseg.cluster import connection
 from boneseg.cluster.connection import (
+    _Job,
     _reason,
     cause,
     check_head,
@@ -50,6 +52,14 @@ def test_nothing_is_left_of_a_cluster_that_does_not_start(monkeypatch: pytest.Mo
         pass
     assert any("gcs_server" in one for one in found)
     assert not any("gcs_server" in one for one in children())
+
+
+def test_workers_of_a_cluster_import_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sent = _Job(_py_driver_sys_path=[str(tmp_path), sys.path[-1]])._serialize()
+    assert str(tmp_path).encode() not in sent and sys.path[-1].encode() in sent
 
 
 def children() -> list[str]:

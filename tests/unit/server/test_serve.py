@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from boneseg.bundle.shipped import sample_films
-from boneseg.server.serve import Settings, _announce
-from tests.support.lightbox import COMMAND, FOOT, fill, refused, served
+from boneseg.server.serve import Settings, _announce, _remove_left
+from tests.support.lightbox import COMMAND, FOOT, address_of, fill, refused, served
 
 
 def test_a_read_only_folder_is_refused_in_one_line(disk: Path) -> None:
@@ -125,6 +128,47 @@ main()
     done = subprocess.run(call, capture_output=True, text=True, timeout=60)
     assert done.returncode == status
     assert "Warning" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.3, 0.6, 1.0])
+def test_a_server_that_is_told_to_stop_while_it_starts_has_not_failed(delay: float) -> None:
+    call = [*COMMAND, "serve", "--port", "0"]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as server:
+        time.sleep(delay)
+        server.terminate()
+        _, said = server.communicate(timeout=30)
+    assert server.returncode in (0, -signal.SIGTERM), said  # before and after Python has begun
+
+
+def test_a_server_whose_terminal_is_closed_stops_as_if_told_to() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
+    ) as server:
+        address_of(server)
+        server.send_signal(signal.SIGHUP)
+        _, said = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert re.fullmatch(rf"{TIME} INFO nothing is saved.*\n{TIME} INFO stopped\n", said), said
+
+
+def test_folders_of_others_in_the_temporary_one_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone can make a folder of this name there, with a link to a file of the user."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    keys, left = tmp_path / "authorized_keys", tmp_path / "boneseg-left" / ".boneseg"
+    keys.write_text("my key")
+    for place in (left, tmp_path / "boneseg-linked" / ".boneseg", tmp_path / "elsewhere"):
+        place.mkdir(parents=True)
+    (left / "lock").touch()
+    (tmp_path / "boneseg-linked" / ".boneseg" / "lock").symlink_to(keys)
+    (tmp_path / "boneseg-whole").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / ".boneseg").mkdir()
+    (tmp_path / "elsewhere" / ".boneseg" / "lock").touch()
+    _remove_left()
+    assert keys.read_text() == "my key"
+    assert (tmp_path / "elsewhere" / ".boneseg" / "lock").exists()
+    assert not left.parent.exists()  # of a server that was killed
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from typing import BinaryIO, TypedDict, Unpack
 
 import httpx
 from httpcore import NetworkStream
+
+from boneseg.errors import UsageError
 
 TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte
 LEAST_RATE, GRACE = 8192, 30.0  # least bytes per second of a response, after so many seconds
@@ -48,6 +52,8 @@ class BoundedHttp:
             headers=headers,
             timeout=TIMEOUT,
             transport=transport,
+            verify=_certificates(),
+            trust_env=False,  # a proxy of the environment would get films and password
         )
 
     def close(self) -> None:
@@ -101,6 +107,18 @@ class BoundedHttp:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             stream = details.get("return_value")
             self._stream = stream if isinstance(stream, NetworkStream) else None
+
+
+def _certificates() -> ssl.SSLContext:
+    """The authorities that are trusted, with those of SSL_CERT_FILE. Raises UsageError."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        place = os.environ.get("SSL_CERT_FILE", "")
+        reason = error.strerror or "no certificates"
+        raise UsageError(
+            f"SSL_CERT_FILE={place}: cannot be read ({reason}); set it to a PEM file"
+        ) from None
 
 
 def _read(response: httpx.Response, sink: BinaryIO, limit: int) -> None:

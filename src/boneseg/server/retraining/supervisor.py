@@ -6,6 +6,7 @@ checkpoint, and is resumed by the next server on the folder.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from boneseg._util.extras import is_installed
-from boneseg._util.files import read_json, real_path
+from boneseg._util.files import own_file, read_json, real_path
 from boneseg.server.errors import ConflictError, NotFoundError, ServerError
 from boneseg.server.retraining.records import Message, Request, Run
 from boneseg.server.retraining.runs import LOG, Runs
@@ -79,9 +80,9 @@ class Retraining:
     def _begin(self, run: Run) -> None:
         self.runs.save(run)
         folder = self.runs.folder(run)
-        with (folder / LOG).open("a", encoding="utf-8") as log:
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "boneseg.server.retraining.process", str(folder)],
+        with os.fdopen(own_file(folder / LOG, os.O_APPEND), "a", encoding="utf-8") as log:
+            process = self._process = subprocess.Popen(  # -P: not from the folder it starts in
+                [sys.executable, "-P", "-m", "boneseg.server.retraining.process", str(folder)],
                 stdin=subprocess.PIPE,  # closing it ends the process
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import httpx
 import pytest
 
+from boneseg.errors import UsageError
 from boneseg.pacs.dicomweb import bounded_http
 from boneseg.pacs.dicomweb.bounded_http import BoundedHttp, TooLongError
+from tests.support import webpacs
 
 
 def client(response: httpx.Response) -> BoundedHttp:
@@ -40,6 +43,30 @@ def test_a_body_that_arrives_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bounded_http.time, "monotonic", lambda: float(next(now)))
     with pytest.raises(httpx.ReadTimeout, match="too slow"):
         client(httpx.Response(200, content=b"film")).request("GET", "studies", None, 99)
+
+
+def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Password and films go to the server that was named, and to no other."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    films = {"1.2": b"film"}
+    with webpacs.serving(films) as pacs, webpacs.serving(films) as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        direct = BoundedHttp(pacs.url, auth=None, headers={}, transport=None)
+        direct.request("GET", "instances/1.2", None, 10**6)
+        direct.close()
+        assert (pacs.asked, proxy.asked) == (["1.2"], [])
+
+
+def test_certificates_that_cannot_be_read_are_a_wrong_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "hospital.pem"))
+    for content in (None, "no certificate"):
+        if content:
+            (tmp_path / "hospital.pem").write_text(content)
+        with pytest.raises(UsageError, match=r"^SSL_CERT_FILE=.*hospital\.pem: cannot be read"):
+            client(httpx.Response(200))
 
 
 def test_an_encoded_body_is_decoded_once() -> None:
