@@ -80,8 +80,9 @@ class Disposable:
         environment: variables set in the child besides those of this process.
         """
         module, _, function = entry.partition(":")
+        paths = [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 ("" is this folder)
         program = (  # not -m: sys.path may have changed since this process started
-            f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
+            f"import sys; sys.path[:] = {paths!r}; from {module} import {function}; {function}()"
         )
         self._memory = SharedMemory.create()
         shared = [self._memory.file] if self._memory else []
@@ -94,6 +95,7 @@ class Disposable:
             pipesize=_PIPE,
             env={**os.environ, **(environment or {})},
             pass_fds=shared,
+            cwd=os.path.abspath(os.sep),  # noqa: PTH100 (libraries look for files of their own)
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._guard = threading.Lock()  # the timeout may coincide with the reply

@@ -31,6 +31,9 @@ from boneseg.inference.backends.base import ANY, KEPT, Shape, cannot_run
 from boneseg.inference.backends.compiled import CompiledNetworks
 from boneseg.preprocessing import Floats
 
+# Of a network that was compiled before, OpenVINO 2026.4 takes the weights from this file, if there
+# is one in the current folder, which may be somebody else's.
+STRAY = Path(".bin")
 OFTEN = 32  # films of a size before the network is compiled for it
 _FOR = "shape"  # in the settings of a request to a child: that the network is compiled for
 
@@ -156,7 +159,7 @@ class OpenVino:
     def _restored(self, shape: Shape) -> _Requests | None:
         """The network from the disk cache; None if missing or not for this machine."""
         data = self._kept.read(self._purpose(shape)) if self._kept else None
-        if data is None:
+        if data is None or STRAY.exists():
             return None
         with suppress(RuntimeError):
             return self._imported(data)
@@ -170,6 +173,9 @@ class OpenVino:
             if self._kept:
                 self._kept.write(self._purpose(shape), compiled.export_model().read())
             return _Requests(compiled, self._at_once)
+        if STRAY.exists():
+            problem = "OpenVINO would take its weights from the file .bin in the current folder"
+            raise BundleError(f"{self._bundle.path}: {problem}; remove that, or start elsewhere")
         from boneseg.inference.backends.isolated import read_apart
 
         settings = self._settings | {_FOR: json.dumps(shape)}

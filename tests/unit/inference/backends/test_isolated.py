@@ -108,6 +108,27 @@ def test_a_child_that_started_in_another_folder_finds_the_file(
     read_apart("onnxruntime", "ONNX Runtime", load_bundle("here"), ONNX, SHAPE, {})
 
 
+def test_a_file_in_the_current_folder_replaces_no_weights(
+    bundle: Bundle, other: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO prefers a .bin there to the weights of a network that was compiled before."""
+    expected = probability(bundle, "openvino")  # and the network is in the cache
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".bin").write_bytes(bytes(30_000_000))
+    np.testing.assert_array_equal(probability(bundle, "openvino"), expected)
+    with pytest.raises(BundleError, match=r"weights from the file \.bin in the current folder"):
+        probability(other, "openvino")
+
+
+def test_a_child_starts_in_no_folder_of_the_user(
+    other: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    probability(other, "openvino")
+    (child,) = isolated._children("openvino").idle
+    assert Path(f"/proc/{child.pid}/cwd").resolve() == Path("/")
+
+
 def test_without_a_cache_folder_the_child_reads_it_each_time(
     other: Bundle, started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
