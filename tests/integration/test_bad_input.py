@@ -82,7 +82,9 @@ BAD_FILMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "notes.png": (lambda path: path.write_text("not a picture"), "is not a readable image"),
     "bomb.png": (bomb, "million"),
     "no_pixels.dcm": (
-        lambda path: films.dicom(path, films.bone(SIDE, SIDE), PixelData=None),
+        lambda path: films.dicom(
+            path, films.bone(SIDE, SIDE), PixelData=None, PresentationLUTShape="IDENTITY"
+        ),
         "without an image",
     ),
     "huge.dcm": (

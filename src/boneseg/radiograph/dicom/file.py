@@ -11,14 +11,19 @@ from __future__ import annotations
 import io
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from boneseg.radiograph.dicom.pixels import FRAME_BYTES
 
 HEADER_BYTES = 16 * 2**20  # of a deflated file, without its pixel data
+
+PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # of floats, doubles and integers
 
 _PREAMBLE = 132  # bytes, including the DICM mark (PS3.10 7.1)
 _META = 4096  # bytes that contain all of group 2
@@ -39,19 +44,47 @@ def read_file(path: Path, *, pixels: bool = True, force: bool = True) -> FileDat
     Raises InflationError, OSError, and any error that pydicom raises on a damaged file.
     """
     with path.open("rb") as file:
-        start = file.read(_META)
-        where = start.find(_SYNTAX, _PREAMBLE)
-        if where < 0 or start[where + 8 :][: len(_DEFLATED)] != _DEFLATED:
-            return pydicom.dcmread(path, force=force, stop_before_pixels=not pixels)
-        end = _PREAMBLE + 12 + int.from_bytes(start[_PREAMBLE + 8 : _PREAMBLE + 12], "little")
-        if start[_PREAMBLE:][:4] != b"\x02\x00\x00\x00" or end > len(start):
-            raise InflationError("is damaged")
-        file.seek(end)
-        plain = io.BytesIO()
-        plain.write(start[:where] + start[where:end].replace(_DEFLATED, _PLAIN, 1))
-        _inflate(file.read(), plain, pixels)
-    plain.seek(0)
+        plain = _inflated(file, pixels)
+    if plain is None:
+        return pydicom.dcmread(path, force=force, stop_before_pixels=not pixels)
     return pydicom.dcmread(plain, force=True, stop_before_pixels=not pixels)
+
+
+def read_header(path: Path) -> tuple[Dataset, bool]:
+    """The data set of a file up to the pixel data, and whether these follow.
+
+    Where they do not, the file has no image, or it is truncated, which pydicom does not always say.
+    Raises what `read_file` raises.
+    """
+    follow = False
+
+    def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal follow
+        follow = tag in PIXEL_DATA
+        return follow
+
+    with path.open("rb") as file:
+        plain = _inflated(file, pixels=False)
+        file.seek(0)
+        header = read_partial(plain or file, stop, force=True)
+    return header, follow
+
+
+def _inflated(file: BinaryIO, pixels: bool) -> io.BytesIO | None:
+    """The content of a deflated file, None of another."""
+    start = file.read(_META)
+    where = start.find(_SYNTAX, _PREAMBLE)
+    if where < 0 or start[where + 8 :][: len(_DEFLATED)] != _DEFLATED:
+        return None
+    end = _PREAMBLE + 12 + int.from_bytes(start[_PREAMBLE + 8 : _PREAMBLE + 12], "little")
+    if start[_PREAMBLE:][:4] != b"\x02\x00\x00\x00" or end > len(start):
+        raise InflationError("is damaged")
+    file.seek(end)
+    plain = io.BytesIO()
+    plain.write(start[:where] + start[where:end].replace(_DEFLATED, _PLAIN, 1))
+    _inflate(file.read(), plain, pixels)
+    plain.seek(0)
+    return plain
 
 
 def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:

@@ -118,7 +118,7 @@ def read_dicom(
 
 
 def _parse(source: Path, named: Naming) -> FileDataset:
-    problem = "is damaged, or is not a DICOM file; export it again"
+    problem = "is damaged or truncated, or is not a DICOM file; export it again"
     try:
         dataset = read_file(source)
         if not text_of(dataset.file_meta, "TransferSyntaxUID"):
@@ -148,7 +148,7 @@ def _refuse_other_kinds(dataset: Dataset, path: Path) -> None:
         )
     if "PixelData" not in dataset:
         raise RadiographError(
-            f"{path}: is a DICOM file without an image; give the file of the film"
+            f"{path}: is a DICOM file without an image, or is truncated; give the file of the film"
         )
 
 

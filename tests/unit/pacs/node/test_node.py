@@ -39,7 +39,7 @@ def test_an_object_that_is_not_a_film_is_set_aside(tmp_path, engine, lines):
         until(lambda: len(list((tmp_path / "spool" / "failed").iterdir())) == 2)
     name = f"film {hashlib.sha256(uid.encode()).hexdigest()[:12]} ({uid}): is a CT slice"
     assert any(name in line for line in lines) and any(
-        "is damaged, or is not a DICOM file" in line for line in lines
+        "is damaged or truncated, or is not a DICOM file" in line for line in lines
     )
 
 
