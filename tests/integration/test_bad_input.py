@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -55,6 +56,12 @@ def bomb(path: Path) -> None:
             file.write(struct.pack(">I", zlib.crc32(kind + data)))
 
 
+def endless(path: Path) -> None:
+    """A whole PNG with zeros behind it, which take no place on the disk."""
+    grey(path, SIDE, SIDE)
+    os.truncate(path, 2**30 + 1)
+
+
 def truncated(path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
     Image.fromarray(noise).save(path)
@@ -81,6 +88,7 @@ BAD_FILMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut.png": (truncated, "is damaged or truncated"),
     "notes.png": (lambda path: path.write_text("not a picture"), "is not a readable image"),
     "bomb.png": (bomb, "million"),
+    "endless.png": (endless, "over the limit of 1024 MiB"),
     "no_pixels.dcm": (
         lambda path: films.dicom(
             path, films.bone(SIDE, SIDE), PixelData=None, PresentationLUTShape="IDENTITY"

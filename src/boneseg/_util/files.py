@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import json
 import math
 import os
@@ -25,8 +26,11 @@ LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # folders of films an
 HIDDEN = ".boneseg"  # the light box's own folder in a folder of films
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db", "study.json")  # of train, crossval, tune
 STALE = 3600.0  # seconds after which a temporary file counts as abandoned
-LARGEST = 2**30  # bytes of a file that is read at once, enough for a report of a million films
+LARGEST = 2**26  # bytes of a document or table that is read at once, enough for a million films
+LARGEST_REPORT = 2**28  # bytes of a report or table of measurements, which have 1 kB for each film
+MOST_VALUES = 2**25  # of a JSON document: each takes up to 70 bytes of memory, and 3 of the file
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(new|old)(-journal)?")  # of `_beside`, and of SQLite
+_BLOCK = 2**20  # bytes that are read at once for a digest
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORMULA = re.compile(
     r"[\t\r\n]|\s*[=+\-@＝＋－＠]"
@@ -170,10 +174,24 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
     Reading a named pipe would block, and a device has no end: both are refused.
     """
     with open_regular(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most else file.read(most + 1)
+    if max(size, len(content)) > most:
+        raise OSError(errno.EFBIG, f"over the limit of {most >> 20} MiB", str(path))
     return content
+
+
+def file_digest(path: Path, most: int) -> str:
+    """The SHA-256 of a file, as hex digits; of a longer file, that of its first `most` bytes.
+
+    Raises OSError.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(min(most, _BLOCK)):
+            digest.update(block)
+            most -= len(block)
+    return digest.hexdigest()
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -209,11 +227,20 @@ def own_file(path: Path, flags: int = 0) -> int:
 
 
 def read_json(text: str | bytes) -> Any:
-    """Parse JSON. Raises ValueError where it is invalid or nested too deeply."""
+    """Parse JSON. Raises ValueError where it is invalid, too deep, or has over MOST_VALUES."""
+    if len(text) > MOST_VALUES and _marks(text) > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES} values")
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _marks(text: str | bytes) -> int:
+    """How many values a JSON document can hold: one begins after each of three characters."""
+    if isinstance(text, str):
+        return sum(map(text.count, "[{,"))
+    return sum(map(text.count, (b"[", b"{", b",")))
 
 
 def write_json(path: Path, document: object) -> None:

@@ -23,6 +23,7 @@ from fsspec.registry import known_implementations
 
 from boneseg._util.files import unwritable, whole_file
 from boneseg.errors import OutputError, RadiographError, UsageError
+from boneseg.radiograph.film import MAX_BYTES, check_bytes
 
 T = TypeVar("T")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
@@ -34,6 +35,7 @@ _FULL = {  # codes of AWS and Ceph, of MinIO, and the HTTP status
     "XMinioAdminBucketQuotaExceeded",
     507,
 }
+_NO_BYTES = {416, "InvalidRange"}  # of a file that is empty
 _DENIED = ("NoCredentialsError", "PartialCredentialsError", "PermissionError", "RefreshError")
 
 
@@ -117,16 +119,23 @@ def read_film(source: str) -> bytes:
     """The content of a film. Raises RadiographError."""
     try:
         system, path = _opened(source)
-        content: bytes = system.cat_file(path)
+        content: bytes = system.cat_file(path, end=MAX_BYTES + 1)
     except Exception as error:  # of the library of the storage
         if isinstance(error, MemoryError):
             raise
+        if _codes(error) & _NO_BYTES:
+            raise _empty(source) from None
         raise RadiographError(
             f"{public_url(source)}: cannot be read ({reason(error)}); check the file"
         ) from None
     if not content:
-        raise RadiographError(f"{public_url(source)}: is empty (0 bytes); copy or export it again")
+        raise _empty(source)
+    check_bytes(public_url(source), len(content))
     return content
+
+
+def _empty(source: str) -> RadiographError:
+    return RadiographError(f"{public_url(source)}: is empty (0 bytes); copy or export it again")
 
 
 class Storage:

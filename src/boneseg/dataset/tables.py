@@ -129,7 +129,9 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
         separator = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise DatasetError(f"{path}: cannot be read; save it as CSV in UTF-8") from None
-    return [row for row in rows if any(row)]
+        rows = csv.reader(lines, delimiter=separator)
+        stripped = ([cell.strip() for cell in row] for row in rows)
+        return [row for row in stripped if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise DatasetError(f"{path}: cannot be read{reason}; save it as CSV in UTF-8") from None

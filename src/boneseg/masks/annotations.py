@@ -30,7 +30,7 @@ import numpy as np
 from boneseg._util.files import read_bytes, read_json
 from boneseg._util.quiet import quiet
 from boneseg._util.text import listed, one_line
-from boneseg.errors import MaskError
+from boneseg.errors import MaskError, RadiographError
 from boneseg.masks.formats import (
     DICOM_READER,
     FOLDER_READER,
@@ -40,6 +40,7 @@ from boneseg.masks.formats import (
     READERS,
 )
 from boneseg.masks.types import (
+    LARGEST,
     MAX_PAINTED,
     STRAY,
     Drawing,
@@ -52,7 +53,7 @@ from boneseg.masks.types import (
     Shape,
     UnknownAnnotationError,
 )
-from boneseg.radiograph.film import MAX_PIXELS
+from boneseg.radiograph.film import MAX_PIXELS, check_bytes
 from boneseg.radiograph.sniff import DICOM_SUFFIXES, has_dicom_mark
 
 _T = TypeVar("_T")
@@ -97,7 +98,10 @@ def open_annotations(path: Path) -> tuple[Drawing, ...]:
     """The drawings of a file, one per film. Raises MaskError if it cannot be read."""
     try:
         status = path.stat()
+        check_bytes(path, status.st_size)
         return _open(path, status.st_mtime_ns, status.st_size)
+    except RadiographError as error:  # of `check_bytes`
+        raise MaskError(str(error)) from None
     except OSError as error:
         raise MaskError(f"{path}: cannot be read ({error.strerror}); check the file") from None
     except MemoryError:
@@ -236,7 +240,7 @@ def labels_of(drawn: Drawn) -> list[str]:
 def load_json(path: Path) -> object:
     """A JSON document. Raises MaskError if it is not valid."""
     try:
-        return read_json(read_bytes(path))
+        return read_json(read_bytes(path, LARGEST))
     except ValueError:
         raise MaskError(f"{path}: is damaged, or is not JSON; export it again") from None
 

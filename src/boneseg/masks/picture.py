@@ -76,7 +76,7 @@ def _decode(
                 )
             if shape is not None and sorted(image.size) != sorted(shape):  # EXIF may rotate it
                 raise MaskSizeError(path, (image.height, image.width), shape)
-            if getattr(image, "n_frames", 1) > 1:
+            if getattr(image, "is_animated", False):  # `n_frames` would read all of them
                 raise MaskError(f"{path}: holds several images; save the mask alone, as PNG")
             if image.mode in ("LAB", "HSV"):
                 raise MaskError(f"{path}: is a {image.mode} image; {_ADVICE}")

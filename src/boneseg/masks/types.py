@@ -20,6 +20,7 @@ Mask = NDArray[np.bool_]
 Shape = tuple[int, int]  # height, width
 
 STRAY = 0.05  # fraction of a film by which a drawing may cross its edge; the excess is clipped
+LARGEST = 2**29  # bytes of a document of annotations, which may hold every film of a dataset
 MAX_BYTES = 4 * MAX_PIXELS  # of the unpacked pixels of a mask
 MAX_PAINTED = 40 * MAX_PIXELS  # px visited for all regions of a film
 

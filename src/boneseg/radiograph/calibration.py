@@ -133,8 +133,11 @@ def _read(table: Path, modified: int, size: int) -> tuple[Cells, Rows]:
             tuple(plain_cell(cell.strip()) for cell in row)
             for row in csv.reader(io.StringIO(text, newline=None))
         ]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise RadiographError(f"{CALIBRATION} cannot be read; save it as CSV in UTF-8") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise RadiographError(
+            f"{CALIBRATION} cannot be read{reason}; save it as CSV in UTF-8"
+        ) from None
     if not lines or lines[0][:2] != COLUMNS[:2]:
         raise RadiographError(f"{CALIBRATION} does not begin with the columns {','.join(COLUMNS)}")
     rows: Rows = {}

@@ -17,6 +17,9 @@ from boneseg.radiograph.grey import Grey
 MAX_PIXELS = 100_000_000  # the largest stitched full-leg films have about 60 million
 MAX_RATIO = 200  # of long to short side; stitched whole-body films reach 5
 MIN_SIDE = 16  # pixels; too few to show a bone
+MAX_BYTES = 2**30  # of a file; the largest film, of three 16-bit samples a pixel, has 600 MB
+MAX_PACKED = 2**28  # bytes of a JPEG, WebP, GIF or JPEG 2000, which have 8 bits or are masks
+MAX_PAGES = 1000  # of a TIFF that are counted; the time to find one grows with its number
 MAX_SCANS = 256  # per JPEG; a progressive one has about ten, each a pass over the film
 SPACINGS = (0.001, 10.0)  # mm; the range of detectors and film scanners
 
@@ -144,6 +147,18 @@ def check_size(path: Path, height: int, width: int) -> None:
         )
 
 
+def check_bytes(path: Path | str, size: int, most: int = MAX_BYTES) -> None:
+    """Reject a file of `size` bytes before it is read: some readers hold all of it, or a copy.
+
+    Raises RadiographError.
+    """
+    if size > most:
+        raise RadiographError(
+            f"{path}: is a file of {-(-size >> 20)} MiB, over the limit of {most >> 20} MiB for "
+            "its kind; export it again, alone in its file"
+        )
+
+
 def believed_spacing(sides: Sequence[float]) -> tuple[float, float] | None:
     """A spacing (of rows, of columns) in mm; None unless it is a pair within `SPACINGS`.
 
@@ -156,7 +171,10 @@ def believed_spacing(sides: Sequence[float]) -> tuple[float, float] | None:
 
 
 def pick_frame(path: Path, count: int, frame: int | None) -> int:
-    """The index (from 0) of the frame to read. Raises RadiographError if there is no such frame."""
+    """The index (from 0) of the frame to read, of a file that holds `count`.
+
+    Raises RadiographError if there is no such frame.
+    """
     if frame is None and count > 1:
         raise RadiographError(
             f"{path}: holds {count} frames; choose one with segment --frame N, 1 to {count}"

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from boneseg.errors import BonesegError, RadiographError
-from boneseg.radiograph.film import MAX_PIXELS, check_size, pick_frame
+from boneseg.radiograph.film import MAX_PAGES, MAX_PIXELS, check_size, pick_frame
 from boneseg.radiograph.grey import Grey
 from boneseg.radiograph.greyscale import blocks, graded, grey_of, to_unit
 from boneseg.radiograph.pillow import (
     check_scans,
+    counted_frames,
     deep_colours,
     grey_values,
     is_white_zero,
@@ -39,9 +40,7 @@ def read_picture(path: Path, frame: int | None) -> Grey:
     try:
         # an open file: Pillow 13 scrambles rotated TIFFs that it memory-maps itself
         with path.open("rb") as file, open_image(file, FORMATS) as image:
-            # an MPO is a camera JPEG; images after the first are previews
-            count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            image.seek(pick_frame(path, count, frame))
+            image.seek(_index(image, path, frame))
             check_size(path, image.height, image.width)
             check_scans(image, path)
             negative = is_white_zero(image)
@@ -66,6 +65,17 @@ def read_picture(path: Path, frame: int | None) -> Grey:
         ) from None
     upright = replace(grey, stored=np.ascontiguousarray(stored))
     return upright.inverted() if negative else upright
+
+
+def _index(image: Image.Image, path: Path, frame: int | None) -> int:
+    """The index (from 0) of the frame to read. Raises RadiographError."""
+    count = counted_frames(image)
+    if count > MAX_PAGES and not 1 <= (frame or 0) <= MAX_PAGES:
+        raise RadiographError(
+            f"{path}: holds more than {MAX_PAGES} frames; choose one of the first {MAX_PAGES} with "
+            "segment --frame N, or save the one you need alone"
+        )
+    return pick_frame(path, count, frame)
 
 
 def _grey_of(image: Image.Image, path: Path) -> Grey:

@@ -12,6 +12,7 @@ ignores that 8-bit ones may be signed and 32-bit ones unsigned.
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from pathlib import Path
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.film import MAX_SCANS
+from boneseg.radiograph.film import MAX_BYTES, MAX_PACKED, MAX_SCANS, check_bytes
+from boneseg.radiograph.png import check_chunks
 from boneseg.radiograph.sniff import PNG_SIGNATURE, TIFF_SIGNATURES
 
 if TYPE_CHECKING:
@@ -33,17 +35,27 @@ _BITS, _WHITE, _PLANES, _OPACITY, _FORMAT = 258, 262, 284, 338, 339
 _SCAN, _BLOCK = b"\xff\xda", 2**20  # the marker of a JPEG scan; bytes read at once
 _NATIVE = "L" if sys.byteorder == "little" else "B"  # byte order of samples from libtiff
 _OTHER = {"L": "B", "B": "L"}
+# The start of formats that hold 16 bits a sample, or are not compressed: PNG, TIFF, BMP and PPM.
+_PLAIN = (PNG_SIGNATURE, *TIFF_SIGNATURES, b"BM", b"P")
 
 
 def open_image(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile.ImageFile:
-    """Open an image in one of these formats (Pillow's names). Raises what `Image.open` does."""
+    """Open an image in one of these formats (Pillow's names).
+
+    Raises what `Image.open` does, and RadiographError for a file that is larger than any picture
+    of its format: Pillow reads a WebP, and what is beside the pixels of others, as a whole.
+    """
     start = file.read(len(PNG_SIGNATURE))
     file.seek(0)
+    most = MAX_BYTES if start.startswith(_PLAIN) else MAX_PACKED
+    check_bytes(file.name, os.fstat(file.fileno()).st_size, most)
     if "TIFF" in formats and start.startswith(TIFF_SIGNATURES):
         from boneseg.radiograph.tiff import open_tiff  # imports more than any other format
 
         return open_tiff(file)
     if "PNG" in formats and start == PNG_SIGNATURE:
+        check_chunks(file)
+        file.seek(0)
         return _open_png(file)
     return Image.open(file, formats=formats)
 
@@ -56,6 +68,19 @@ def _open_png(file: BinaryIO) -> ImageFile.ImageFile:
         return PngImageFile(file)
     except (SyntaxError, IndexError, TypeError, struct.error) as error:
         raise UnidentifiedImageError(str(error)) from None
+
+
+def counted_frames(image: Image.Image) -> int:
+    """The number of frames or pages, of a TIFF at most MAX_PAGES + 1.
+
+    Pillow's `n_frames` reads every page of a TIFF, and compares it with all before it. An MPO is a
+    camera JPEG, whose images after the first are previews.
+    """
+    if image.format == "TIFF":
+        from boneseg.radiograph.tiff import pages_of
+
+        return pages_of(image)
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
 def check_scans(image: Image.Image, path: Path) -> None:

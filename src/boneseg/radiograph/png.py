@@ -1,6 +1,7 @@
-"""Refuse a PNG whose data end before its last row (PNG specification, third edition).
+"""Refuse a PNG that lacks rows, or holds more than a picture (PNG specification, third edition).
 
-Pillow accepts data that end cleanly after any row, and leaves the other rows black.
+Pillow accepts data that end cleanly after any row, and leaves the other rows black. Chunks other
+than those of pixels it reads as a whole, and keeps some.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+
+from boneseg.errors import RadiographError
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = (  # first column and row, and their steps, of each pass of an interlaced image
@@ -24,7 +28,31 @@ _ADAM7 = (  # first column and row, and their steps, of each pass of an interlac
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )
-_BLOCK = 2**20  # bytes inflated at once
+_BLOCK = 2**20  # bytes read or inflated at once
+_PIXELS = (b"IDAT", b"fdAT")  # chunks that Pillow reads in parts, but for what follows the rows
+_MOST_BESIDE = 2**26  # bytes of other chunks: profiles, thumbnails, texts
+
+
+def check_chunks(file: BinaryIO) -> None:
+    """Refuse a PNG with more beside its pixels than any picture has. Raises RadiographError."""
+    header, chunks = _header(file)
+    most, beside = _most_data(header), 0
+    for kind, length in chunks:
+        beside += max(0, length - most) if kind in _PIXELS else length
+    if beside > _MOST_BESIDE:
+        raise RadiographError(
+            f"{file.name}: is a PNG with {beside >> 20} MiB beside its pixels, over the limit of "
+            f"{_MOST_BESIDE >> 20} MiB; save it again"
+        )
+
+
+def _most_data(header: bytes) -> int:
+    """How many bytes all rows are compressed to at most; unlimited where the header is invalid."""
+    try:
+        size = _size(header)
+    except (struct.error, KeyError):
+        return 2**32
+    return size + size // 100 + _BLOCK
 
 
 def check_rows(image: Image.Image, path: Path) -> None:
@@ -46,18 +74,33 @@ def check_rows(image: Image.Image, path: Path) -> None:
 
 
 def _parts(file: BinaryIO) -> tuple[bytes, Iterator[bytes]]:
-    """The header (IHDR) and the compressed data (IDAT) of a PNG."""
+    """The header (IHDR) and the compressed data (IDAT), in blocks, of a PNG."""
+    header, chunks = _header(file)
+    pieces = (_blocks(file, length) for kind, length in chunks if kind == b"IDAT")
+    return header, chain.from_iterable(pieces)
+
+
+def _header(file: BinaryIO) -> tuple[bytes, Iterator[tuple[bytes, int]]]:
+    """The header of a PNG, and the chunks that follow it."""
     file.seek(8)  # the signature
     chunks = _chunks(file)
-    _, header = next(chunks)
-    return header, (content for kind, content in chunks if kind == b"IDAT")
+    _, length = next(chunks, (b"", 0))
+    return file.read(min(length, _BLOCK)), chunks
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The kind and the length of each chunk, whose content can be read before the next is found."""
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        yield kind, file.read(length)
-        file.seek(4, 1)  # the checksum
+        after = file.tell() + length + 4  # the checksum
+        yield kind, length
+        file.seek(after)
+
+
+def _blocks(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length and (block := file.read(min(length, _BLOCK))):
+        length -= len(block)
+        yield block
 
 
 def _size(header: bytes) -> int:

@@ -13,7 +13,6 @@ replaced. Text in an undeclared encoding is compared in all likely ones (`readin
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -23,7 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from boneseg._util.files import file_digest
 from boneseg._util.quiet import quiet
+from boneseg.radiograph.film import MAX_BYTES
 from boneseg.radiograph.readings import (
     readings_of_name,
     readings_of_number,
@@ -72,8 +73,8 @@ def _alias(film: Path, text: str, header: Dataset | None = None) -> Path | None:
     """The replacement name if the text identifies the patient, else None."""
     with suppress(OSError):
         if (header is not None or is_dicom(film)) and gives_away(text, film, header):
-            with film.open("rb") as file:
-                return Path(f"film-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}.dcm")
+            # a file over the limit is no film, but it still needs a name in messages
+            return Path(f"film-{file_digest(film, MAX_BYTES)[:12]}.dcm")
     return None
 
 

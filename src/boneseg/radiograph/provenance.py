@@ -13,7 +13,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from boneseg._util.files import read_bytes, read_json
+from boneseg._util.files import LARGEST_REPORT, read_bytes, read_json
 
 REPORTS = ("segment.json", "convert.json")
 SOFTWARE = "boneseg"
@@ -76,7 +76,7 @@ def read_report(path: Path) -> list[ReportEntry] | None:
     None if the file is not a report.
     """
     try:
-        document = read_json(read_bytes(path))
+        document = read_json(read_bytes(path, LARGEST_REPORT))
     except FileNotFoundError:
         return []
     except (OSError, ValueError):

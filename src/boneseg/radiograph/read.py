@@ -17,7 +17,7 @@ from boneseg._util.quiet import quiet
 from boneseg.errors import BonesegError, RadiographError, UsageError
 from boneseg.radiograph.calibration import calibration_of, check_width
 from boneseg.radiograph.discovery import check_file
-from boneseg.radiograph.film import Radiograph
+from boneseg.radiograph.film import MAX_BYTES, Radiograph, check_bytes
 from boneseg.radiograph.picture import read_picture
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.sniff import is_dicom
@@ -88,6 +88,9 @@ def _read(path: Path, *, invert: bool, frame: int | None, keep_names: bool) -> R
 
         named = partial(public_path, path, keep_names=keep_names)
         with quiet():
+            size = path.stat().st_size
+            if size > MAX_BYTES:  # the name is looked for in the header
+                check_bytes(named(), size)
             return read_dicom(path, named, invert=invert, frame=frame)
     with quiet():
         grey = read_picture(path, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from boneseg._util.drawing.charts import curve, linear
 from boneseg._util.drawing.html import titled
-from boneseg._util.files import write_table
+from boneseg._util.files import read_bytes, write_table
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def read_history(path: Path) -> list[Check]:
     kinds = {"int": int, "float": float, "str": str}
     columns = {column.name: kinds[str(column.type)] for column in fields(Check)}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with io.StringIO(read_bytes(path).decode("utf-8"), newline="") as file:
             rows = list(csv.DictReader(file))
         return [Check(**{name: kind(row[name]) for name, kind in columns.items()}) for row in rows]
     except (OSError, KeyError, ValueError, TypeError, csv.Error):

@@ -134,9 +134,11 @@ def test_every_row_has_a_byte_for_its_filter(
 
 def test_the_chunks_of_a_file_are_walked_over_up_to_its_end() -> None:
     content = chunk(b"IHDR", b"head") + chunk(b"IDAT", b"") + chunk(b"tEXt", b"words")
-    expected = [(b"IHDR", b"head"), (b"IDAT", b""), (b"tEXt", b"words")]
+    expected = [(b"IHDR", 4), (b"IDAT", 0), (b"tEXt", 5)]
     assert list(_chunks(io.BytesIO(content))) == expected
     assert list(_chunks(io.BytesIO(content + b"1234567"))) == expected
+    file = io.BytesIO(content)
+    assert [file.read(length) for _, length in _chunks(file)] == [b"head", b"", b"words"]
 
 
 def test_the_data_of_a_png_are_those_of_one_kind_of_chunk() -> None:

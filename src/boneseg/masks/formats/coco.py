@@ -26,7 +26,7 @@ from boneseg.masks.formats.pieces import Places, pieces, run_lengths
 from boneseg.masks.polygons import Outline, area, keyhole, outlines
 from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
-from boneseg.masks.types import Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
+from boneseg.masks.types import LARGEST, Drawing, Drawn, OtherSizeError, Patch, Region, Shape, fits
 
 _LONGEST = 7  # letters of a packed number, 5 bits each: no film has more pixels
 
@@ -109,7 +109,7 @@ def _categories(labels: set[str]) -> dict[str, int]:
 
 def read_document(path: Path) -> dict[str, Entry]:
     """The entries of a document by film title. Raises ValueError or KeyError."""
-    document = as_object(read_json(read_bytes(path)))
+    document = as_object(read_json(read_bytes(path, LARGEST)))
     kinds = map(as_object, as_list(document["categories"]))
     labels = {as_integer(kind["id"]): as_text(kind["name"]) for kind in kinds}
     films: dict[int, Entry] = {}

@@ -24,6 +24,7 @@ from boneseg.masks.polygons import ellipse
 from boneseg.masks.regions import by_runs, placed, polygon, refuse_fractions
 from boneseg.masks.segmentation import BONE, Segmentation
 from boneseg.masks.types import (
+    LARGEST,
     Drawing,
     Drawn,
     Patch,
@@ -89,7 +90,7 @@ def _root(path: Path) -> ElementTree.Element:
     """The outermost element of a file. Raises ParseError, ValueError, LookupError or OSError."""
     from xml.etree import ElementTree
 
-    text = read_bytes(path)
+    text = read_bytes(path, LARGEST)
     # Entities could expand a line to a gigabyte; other encodings could hide them.
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
         raise ValueError("has entities")

@@ -34,7 +34,7 @@ from boneseg.errors import MaskError
 from boneseg.masks.polygons import ellipse
 from boneseg.masks.regions import placed, png, polygon, refuse_fractions
 from boneseg.masks.segmentation import Segmentation
-from boneseg.masks.types import STRAY, Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.masks.types import LARGEST, STRAY, Drawing, Drawn, Patch, Region, Shape, fits
 from boneseg.radiograph.sniff import SUFFIXES
 
 LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves local files
@@ -85,7 +85,7 @@ def write_document(path: Path, entries: Sequence[Task]) -> None:
 
 def read_document(path: Path) -> dict[str, Task]:
     """The task of each film of a document, by title. Raises ValueError or KeyError."""
-    tasks = map(as_object, as_list(read_json(read_bytes(path))))
+    tasks = map(as_object, as_list(read_json(read_bytes(path, LARGEST))))
     return {_title(as_text(as_object(task["data"])["image"])): task for task in tasks}
 
 

@@ -41,6 +41,7 @@ _SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1}
 _SHORT = {"LPS": "left-posterior", "LAS": "left-anterior", "RAS": "right-anterior"}
 _HEADER = 1 << 24  # bytes; those of hundreds of segments are some 100 kB
 _PACKING = 4096  # bytes that compression may add to a small mask
+_DIGITS = 24  # of a number as text, and the space after it
 _LAYERS = 1000
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -207,7 +208,7 @@ def _unpacked(
     is_text = encoding in ("txt", "text", "ascii")
     affordable(count, 8 if is_text else dtype.itemsize)
     if is_text:
-        values = np.fromstring(file.read().decode("ascii"), sep=" ", dtype=np.float64)
+        values = np.fromstring(_text(file, count), sep=" ", dtype=np.float64)
         if values.shape != (count,):
             raise ValueError("too few or too many numbers")
         return values.astype(dtype).reshape(sides, order="F")
@@ -227,6 +228,11 @@ def _unpacked(
     if len(data) != size:
         raise ValueError("too few or too many bytes")
     return np.frombuffer(data, dtype).reshape(sides, order="F")
+
+
+def _text(file: IO[bytes], count: int) -> str:
+    """The text of `count` numbers, and little more."""
+    return file.read(_DIGITS * count + _PACKING).decode("ascii")
 
 
 def _packed(file: IO[bytes], size: int) -> IO[bytes]:

@@ -22,6 +22,7 @@ from boneseg._util.files import folder_beside, replace_folder, whole_file
 from boneseg.errors import MaskError, OutputError
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import Drawing, Drawn, Patch, Region, Shape, fits
+from boneseg.radiograph.pillow import open_image
 from boneseg.radiograph.provenance import SOFTWARE, is_result
 from boneseg.radiograph.sniff import PNG_SIGNATURE
 
@@ -70,7 +71,7 @@ def drawings(folder: Path) -> list[Drawing]:
 def _read(folder: Path, shape: Shape | None) -> Drawn:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
     if shape is None and files:
-        with Image.open(files[0], formats=("PNG",)) as first:
+        with files[0].open("rb") as file, open_image(file, ("PNG",)) as first:
             shape = fits((first.height, first.width), None)
     return Drawn(
         tuple(Region(bone_name(path), partial(_painted, path), "a mask") for path in files), shape

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from boneseg._util.files import plain_cell, read_bytes, write_table
+from boneseg._util.files import LARGEST_REPORT, plain_cell, read_bytes, write_table
 from boneseg.masks.formats.pieces import Places, extent
 from boneseg.masks.verdict import Verdict
 
@@ -26,7 +26,7 @@ def write_rows(path: Path, columns: Sequence[str], entries: Sequence[list[Row]])
 def read_rows(path: Path, columns: Sequence[str]) -> dict[str, list[Row]]:
     """The rows of each film by title, the first column. Raises ValueError."""
     films: dict[str, list[Row]] = {}
-    with io.StringIO(read_bytes(path).decode("utf-8"), newline="") as file:
+    with io.StringIO(read_bytes(path, LARGEST_REPORT).decode("utf-8"), newline="") as file:
         rows = csv.reader(file)
         if tuple(next(rows, ())) != tuple(columns):
             raise ValueError("other columns")

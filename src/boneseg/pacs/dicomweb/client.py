@@ -46,10 +46,10 @@ from boneseg.pacs.dicomweb.dicom_json import (
 from boneseg.pacs.dicomweb.multipart import IncompleteError, extract
 from boneseg.pacs.identifiers import is_uid
 from boneseg.radiograph.dicom.file import read_file
+from boneseg.radiograph.film import MAX_BYTES
 from boneseg.radiograph.sniff import has_dicom_mark
 
 PAGE = 200  # rows per search request
-MAX_FILM = 1 << 30  # bytes of one film
 _CHECKS = (0.0, 1.0, 2.0)  # seconds before each check for a stored object
 MODALITY_OF = {  # by SOP Class, for series listed without a modality
     "1.2.840.10008.5.1.4.1.1.1": "CR",
@@ -138,13 +138,13 @@ class DicomWeb(Connection):
         body = path.with_suffix(".response")
         try:
             with open(body, "w+b", opener=_private) as file:
-                response = self.request("GET", where, headers=headers, into=file, limit=MAX_FILM)
+                response = self.request("GET", where, headers=headers, into=file, limit=MAX_BYTES)
             with whole_file(path) as temporary:
                 extract(body, response.headers.get("content-type", ""), temporary)
         except IncompleteError as error:
             raise ServiceError(f"{self.name}: the response for this film {error}") from None
         except TooLongError:
-            size = MAX_FILM >> 20
+            size = MAX_BYTES >> 20
             raise RadiographError(
                 f"the film is larger than {size} MiB and was not fetched"
             ) from None

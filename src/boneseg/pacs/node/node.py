@@ -32,8 +32,8 @@ from boneseg.pacs.node.segmenter import Segmenter
 from boneseg.pacs.node.sender import Sender
 from boneseg.pacs.node.spool import Spool
 from boneseg.pacs.node.status import SUCCESS
+from boneseg.radiograph.film import MAX_BYTES
 
-MAX_BYTES = 1 << 30  # of one film
 GRACE = 30.0  # seconds to finish current work when the node is stopped
 ERROR_PAUSE = 60.0  # seconds after an unexpected error
 

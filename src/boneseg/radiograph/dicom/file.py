@@ -1,27 +1,30 @@
-"""Read a DICOM file; a deflated one (PS3.5 A.5) is inflated within limits.
+"""Read a DICOM file, within limits on what is read and, of a deflated one (PS3.5 A.5), inflated.
 
     dataset = read_file(Path("knee.dcm"))
 
-pydicom inflates without limit: 3 MB can expand to 3 GB. Here a file is inflated to at most
-HEADER_BYTES plus the pixel data size in its header, up to FRAME_BYTES.
+pydicom reads every element as a whole, and inflates without limit: 3 MB can expand to 3 GB. Here a
+file is inflated to at most HEADER_BYTES plus the pixel data size in its header, up to FRAME_BYTES.
+A header is read up to MOST_HEADER, and pixel data that are not compressed up to the size in their
+header and as much again.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from boneseg.radiograph.dicom.pixels import FRAME_BYTES
 
 HEADER_BYTES = 16 * 2**20  # of a deflated file, without its pixel data
+MOST_HEADER = 64 * 2**20  # bytes read for the header of a file: a thousand times those of films
 
 PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # of floats, doubles and integers
 
@@ -43,10 +46,10 @@ def read_file(path: Path, *, pixels: bool = True, force: bool = True) -> FileDat
     HEADER_BYTES. force: whether to read a file without the DICM mark.
     Raises InflationError, OSError, and any error that pydicom raises on a damaged file.
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         plain = _inflated(file, pixels)
-    if plain is None:
-        return pydicom.dcmread(path, force=force, stop_before_pixels=not pixels)
+        if plain is None:
+            return _read_plain(file, pixels, force)
     return pydicom.dcmread(plain, force=True, stop_before_pixels=not pixels)
 
 
@@ -63,14 +66,35 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
         follow = tag in PIXEL_DATA
         return follow
 
-    with path.open("rb") as file:
+    with _opened(path) as file:
         plain = _inflated(file, pixels=False)
         file.seek(0)
         header = read_partial(plain or file, stop, force=True)
     return header, follow
 
 
-def _inflated(file: BinaryIO, pixels: bool) -> io.BytesIO | None:
+class _Large(io.BufferedReader):
+    """A file that ends once `left` bytes have been read in all; None: no limit."""
+
+    left: int | None = MOST_HEADER
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.left is None:
+            return super().read(size)
+        asked = self.left if size is None or size < 0 else min(size, self.left)
+        content = super().read(asked)
+        self.left -= len(content)
+        return content
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    """A file to be read; a large one is limited to MOST_HEADER at first."""
+    raw = path.open("rb", buffering=0)
+    large = os.fstat(raw.fileno()).st_size > MOST_HEADER
+    return _Large(raw) if large else io.BufferedReader(raw)
+
+
+def _inflated(file: io.BufferedReader, pixels: bool) -> io.BytesIO | None:
     """The content of a deflated file, None of another."""
     start = file.read(_META)
     where = start.find(_SYNTAX, _PREAMBLE)
@@ -79,12 +103,25 @@ def _inflated(file: BinaryIO, pixels: bool) -> io.BytesIO | None:
     end = _PREAMBLE + 12 + int.from_bytes(start[_PREAMBLE + 8 : _PREAMBLE + 12], "little")
     if start[_PREAMBLE:][:4] != b"\x02\x00\x00\x00" or end > len(start):
         raise InflationError("is damaged")
+    most = HEADER_BYTES + (FRAME_BYTES if pixels else 0)
+    if isinstance(file, _Large):
+        file.left = most
     file.seek(end)
     plain = io.BytesIO()
     plain.write(start[:where] + start[where:end].replace(_DEFLATED, _PLAIN, 1))
-    _inflate(file.read(), plain, pixels)
+    _inflate(file.read(min(most, os.fstat(file.fileno()).st_size)), plain, pixels)
     plain.seek(0)
     return plain
+
+
+def _read_plain(file: io.BufferedReader, pixels: bool, force: bool) -> FileDataset:
+    """The data set of a file that is not deflated."""
+    if pixels and isinstance(file, _Large):
+        header = _read_plain(file, False, force)
+        syntax = UID(header.file_meta.get("TransferSyntaxUID") or ExplicitVRLittleEndian)
+        file.left = None if syntax.is_encapsulated else MOST_HEADER + 2 * _announced(header)
+    file.seek(0)
+    return pydicom.dcmread(file, force=force, stop_before_pixels=not pixels)
 
 
 def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
@@ -108,9 +145,14 @@ def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
 
 
 def _needed(header: Dataset) -> int:
+    """Bytes of pixel data to inflate according to the header."""
+    return min(_announced(header) + 2, FRAME_BYTES)
+
+
+def _announced(header: Dataset) -> int:
     """Bytes of pixel data according to the header."""
     words = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
     bits = 1
     for word in words:
         bits *= max(int(header.get(word) or 1), 1)
-    return min(-(-bits // 8) + 2, FRAME_BYTES)
+    return -(-bits // 8)

@@ -15,11 +15,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from boneseg._util.documents import Document
-from boneseg._util.files import make_folder, whole_file
+from boneseg._util.files import file_digest, make_folder, read_bytes, whole_file
+from boneseg.errors import OutputError
+from boneseg.radiograph.film import MAX_BYTES
 from boneseg.server.storage.records import Saved
 
 _MOMENT = "%Y%m%dT%H%M%S%f"
 _SIGNATURE = ".json"
+_DIGITS = 16  # of a revision
 
 
 class Signature(Document):
@@ -59,7 +62,12 @@ class History:
         """Add a mask that is about to be replaced, unless it is known. Raises OutputError."""
         if mask is None or not mask.is_file():
             return
-        content = mask.read_bytes()
+        try:
+            content = read_bytes(mask, MAX_BYTES)
+        except OSError as error:
+            raise OutputError(
+                f"{mask.name}: cannot be kept in the history ({error.strerror}); move it away"
+            ) from None
         revision = digest(content)
         if all(version.revision != revision for version in self.of(film)):
             self.add(film, revision, content, mask.suffix)
@@ -101,7 +109,12 @@ class History:
 
 def digest(content: bytes) -> str:
     """The revision of a mask file's content: 16 hex digits of its SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:16]
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+
+
+def revision_of(mask: Path) -> str:
+    """The revision of a mask file. Raises OSError."""
+    return file_digest(mask, MAX_BYTES)[:_DIGITS]
 
 
 def _signature(path: Path) -> Signature | None:

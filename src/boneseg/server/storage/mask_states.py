@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from boneseg.server.storage.history import digest
+from boneseg.server.storage.history import revision_of
 from boneseg.server.storage.records import SavedMask, States
 
 NO_MASK = "none"  # the revision of a film without a mask
@@ -63,7 +63,7 @@ class Revisions:
             key = (status.st_mtime_ns, status.st_size)
             known = self._known.get(mask)
             if known is None or known[0] != key:
-                known = self._known[mask] = (key, digest(mask.read_bytes()))
+                known = self._known[mask] = (key, revision_of(mask))
         except OSError:
             return NO_MASK
         return known[1]
