@@ -178,7 +178,8 @@ def segment(
     if hidden:
         say(
             f"{counted(hidden, 'film')} named by a hash of the content: the file name contains the "
-            "patient's name, ID, birth date or accession number; --keep-names keeps it"
+            "patient's name, ID, birth date or accession number, or the header is damaged and "
+            "could not be compared; --keep-names keeps it"
         )
     if spacing is None:  # else no table is used
         _report_unused_rows(films, hides_names=bool(hidden))
