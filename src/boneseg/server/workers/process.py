@@ -24,6 +24,7 @@ Reply = tuple[object, Exception | None]  # the result, or the error of a task
 
 def serve() -> None:
     """Load the model of the first request, then run the tasks of the others."""
+    runtime.share_freed_memory()  # else each thread that meets a film may keep 90 MB for itself
     engine: Engine | None = None
 
     def answer(request: memoryview, _: Room) -> Iterator[bytes]:
