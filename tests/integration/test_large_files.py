@@ -5,6 +5,7 @@ The large files here are sparse: a few kilobytes on disk, zeros to whoever reads
 
 from __future__ import annotations
 
+import gzip
 import os
 import struct
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -158,6 +160,22 @@ def test_a_document_of_annotations_over_the_limit_is_refused_unread(tmp_path):
         words = "cannot be read (over the limit of 512 MiB); check the file"
         path = longer(tmp_path / name, 2**29 + 1)
         assert said("mask", path) == f"{path}: {words}"
+
+
+@on_linux
+def test_a_nifti_that_unpacks_to_more_than_a_mask_is_refused(tmp_path):
+    image = nibabel.nifti1.Nifti1Image(GREY, np.diag([-1.0, -1, 1, 1]))
+    content = bytearray(image.to_bytes())
+    for length, size in ((700_000_000, 700_000_000), (1024, 700_000_000), (-8, 1024)):
+        struct.pack_into("<f", content, 108, 352 + size)  # where the pixels are
+        extension = struct.pack("<ii", length, 6).ljust(1024, b"\0")
+        with gzip.open(tmp_path / "a.nii.gz", "wb", 1) as file:
+            file.write(content[:348] + b"\1\0\0\0" + extension)
+            for _ in range(700):
+                file.write(bytes(1_000_000))
+        assert said("mask", tmp_path / "a.nii.gz") == (
+            f"{tmp_path / 'a.nii.gz'}: has more before its pixels than a mask; save it again"
+        )
 
 
 @on_linux

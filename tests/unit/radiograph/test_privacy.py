@@ -12,12 +12,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-import pydicom
 import pytest
 from PIL import Image
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 
 from boneseg.bundle.shipped import bundled
@@ -256,7 +256,7 @@ def test_a_film_too_large_for_the_memory_is_not_identified(tmp_path, monkeypatch
 def test_the_header_of_a_film_is_read_once(tmp_path: Path) -> None:
     film = tmp_path / "ZQ00X.dcm"
     films.marked(film)
-    with patch("pydicom.dcmread", wraps=pydicom.dcmread) as read:
+    with patch("boneseg.radiograph.dicom.file.read_partial", wraps=read_partial) as read:
         assert read_radiograph(film).pixels.any()
         assert read.call_count == 1
         with pytest.raises(RadiographError, match=r"^film-[0-9a-f]{12}\.dcm: has no frame 2"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from boneseg.masks.formats.nrrd import ALMOST, turned
 from boneseg.masks.regions import NO_SLICE, equal, labels_in, whole
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import Drawing, Drawn, Region, Shape, affordable, fits
+
+_MOST_BEFORE = 2**24  # bytes before the pixels
+_SIZES = (struct.pack("<i", 348), struct.pack("<i", 540))  # of the header, which begins with it
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
@@ -49,6 +53,7 @@ def drawings(path: Path) -> list[Drawing]:
 def _read(path: Path, shape: Shape | None) -> Drawn:
     import nibabel
 
+    _refuse_extensions(path)
     image = nibabel.loadsave.load(path)
     if not isinstance(image, nibabel.spatialimages.SpatialImage):
         raise ValueError("not a picture")
@@ -67,6 +72,28 @@ def _read(path: Path, shape: Shape | None) -> Drawn:
     data = whole(np.asanyarray(image.dataobj).reshape(sides)).T
     regions = [Region(str(v), partial(equal, data, v, 0, 0), "a value") for v in labels_in(data)]
     return Drawn(tuple(regions), size)
+
+
+def _refuse_extensions(path: Path) -> None:
+    """Refuse a file with more before its pixels than masks have: nibabel reads and keeps all of it.
+
+    gzip packs a gigabyte of zeros into one megabyte. The length of each extension is the first of
+    eight bytes before it (https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields/).
+    """
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        head = file.read(_MOST_BEFORE)
+    order = "<" if head[:4] in _SIZES else ">"
+    second = struct.pack(f"{order}i", 540) == head[:4]
+    at, place, form = (540, 168, "q") if second else (348, 108, "f")
+    (pixels,) = struct.unpack_from(f"{order}{form}", head, place)
+    if head[at : at + 1] in (b"", b"\0"):
+        return
+    at += 4
+    while at + 16 <= pixels:
+        (length,) = struct.unpack_from(f"{order}i", head, at)
+        if not 8 <= length <= _MOST_BEFORE - 8 - at:
+            raise MaskError("has more before its pixels than a mask; save it again")
+        at += length
 
 
 def _is_turned(affine: NDArray[np.float64]) -> bool:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import io
 import os
 import zlib
+from collections.abc import Collection
 from pathlib import Path
+from typing import BinaryIO
 
-import pydicom
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
@@ -24,6 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from boneseg.radiograph.dicom.pixels import FRAME_BYTES
 
 HEADER_BYTES = 16 * 2**20  # of a deflated file, without its pixel data
+MOST_ELEMENTS = 100_000  # outside sequences: zeros are an element in every few bytes
 MOST_HEADER = 64 * 2**20  # bytes read for the header of a file: a thousand times those of films
 
 PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # of floats, doubles and integers
@@ -50,7 +52,7 @@ def read_file(path: Path, *, pixels: bool = True, force: bool = True) -> FileDat
         plain = _inflated(file, pixels)
         if plain is None:
             return _read_plain(file, pixels, force)
-    return pydicom.dcmread(plain, force=True, stop_before_pixels=not pixels)
+    return _parsed(plain, pixels)
 
 
 def read_header(path: Path) -> tuple[Dataset, bool]:
@@ -59,18 +61,31 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
     Where they do not, the file has no image, or it is truncated, which pydicom does not always say.
     Raises what `read_file` raises.
     """
-    follow = False
-
-    def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        nonlocal follow
-        follow = tag in PIXEL_DATA
-        return follow
-
     with _opened(path) as file:
         plain = _inflated(file, pixels=False)
         file.seek(0)
-        header = read_partial(plain or file, stop, force=True)
-    return header, follow
+        until = _Until(PIXEL_DATA)
+        header = read_partial(plain or file, until, force=True)
+    return header, until.met
+
+
+class _Until:
+    """Tells pydicom to stop before one of these tags, and whether it was met."""
+
+    def __init__(self, tags: Collection[int]) -> None:
+        self._tags, self._read, self.met = tags, 0, False
+
+    def __call__(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        self._read += 1
+        if self._read > MOST_ELEMENTS:
+            raise ValueError("more elements than a film has")
+        self.met = tag in self._tags
+        return self.met
+
+
+def _parsed(file: BinaryIO, pixels: bool, force: bool = True) -> FileDataset:
+    """The data set of a file, as `pydicom.dcmread` reads it, of at most MOST_ELEMENTS."""
+    return read_partial(file, _Until(() if pixels else PIXEL_DATA), force=force)
 
 
 class _Large(io.BufferedReader):
@@ -121,7 +136,7 @@ def _read_plain(file: io.BufferedReader, pixels: bool, force: bool) -> FileDatas
         syntax = UID(header.file_meta.get("TransferSyntaxUID") or ExplicitVRLittleEndian)
         file.left = None if syntax.is_encapsulated else MOST_HEADER + 2 * _announced(header)
     file.seek(0)
-    return pydicom.dcmread(file, force=force, stop_before_pixels=not pixels)
+    return _parsed(file, pixels, force)
 
 
 def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
@@ -132,7 +147,7 @@ def _inflate(packed: bytes, plain: io.BytesIO, pixels: bool) -> None:
             return
         if not inflater.eof:
             plain.seek(0)
-            needed = _needed(pydicom.dcmread(plain, force=True, stop_before_pixels=True))
+            needed = _needed(_parsed(plain, pixels=False))
             plain.seek(0, io.SEEK_END)
             more = inflater.decompress(inflater.unconsumed_tail, needed)
             plain.write(more)

@@ -13,7 +13,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from boneseg.errors import RadiographError
-from boneseg.radiograph.dicom.file import HEADER_BYTES, InflationError, _needed, read_file
+from boneseg.radiograph.dicom.file import (
+    HEADER_BYTES,
+    MOST_ELEMENTS,
+    InflationError,
+    _needed,
+    read_file,
+)
 from boneseg.radiograph.dicom.pixels import FRAME_BYTES
 from boneseg.radiograph.read import read_radiograph
 from tests.support import films
@@ -47,6 +53,17 @@ def test_a_deflated_film_is_that_film(tmp_path):
     assert read_file(packed)[0x7FE00010].value == read_file(plain)[0x7FE00010].value
     assert "PixelData" not in read_file(packed, pixels=False)
     np.testing.assert_array_equal(read_radiograph(packed).pixels, read_radiograph(plain).pixels)
+
+
+def test_a_header_of_more_elements_than_a_film_has_is_refused_at_once(tmp_path):
+    """Zeros, of which a sparse file may have gigabytes, are an element in every few bytes."""
+    path = films.dicom(tmp_path / "a.dcm", films.bone())
+    content = path.read_bytes()
+    path.write_bytes(content[:400] + bytes(16 * MOST_ELEMENTS) + content[400:])
+    with pytest.raises(ValueError, match="more elements than a film has"):
+        read_file(path)
+    with pytest.raises(RadiographError, match=r"^film-.*: is damaged or truncated"):
+        read_radiograph(path)
 
 
 def test_large_elements_besides_the_pixels_are_read(tmp_path):
