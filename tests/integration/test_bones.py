@@ -16,9 +16,11 @@ from PIL import Image
 
 from boneseg.bundle.shipped import sample_films
 from boneseg.bundle.store import Bundle
+from boneseg.errors import OutputError
 from boneseg.masks.annotations import read_named
 from boneseg.masks.formats import NAMED_FORMAT
 from boneseg.masks.formats.png import write_bones, write_mask
+from boneseg.masks.output import write_outputs
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import Mask
 from tests.support.command_line import boneseg
@@ -127,6 +129,30 @@ def test_masks_of_bones_that_are_gone_are_removed_and_other_files_are_not(tmp_pa
     with pytest.raises(Exception, match="did not write"):
         write_bones(folder, named(film))
     assert {path.name for path in folder.iterdir()} == {"femur.png", "drawn.png"}
+
+
+def test_a_call_that_fails_removes_nothing_that_it_has_not_written(tmp_path: Path) -> None:
+    """Somebody may have corrected it."""
+    found, out = named(picture(tmp_path / "knee.png")), tmp_path / "out" / "knee"
+    kinds = ["mask", "overlay", "labelme", "bones"]
+    out.parent.mkdir()
+    write_outputs(found, out, kinds)
+    Image.fromarray(WHOLE).save(tmp_path / "out" / "knee_bones" / "femur.png")
+    before = contents(out.parent)
+    with pytest.raises(OutputError, match="knee_bones: holds files that boneseg did not write"):
+        write_outputs(found, out, kinds)
+    assert contents(out.parent) == before
+    (tmp_path / "out" / "knee_overlay.png").unlink()
+    (tmp_path / "out" / "knee_overlay.png").mkdir()  # so that it cannot be written
+    with pytest.raises(OutputError, match=r"knee_overlay\.png"):
+        write_outputs(found, out, ["mask", "overlay", "labelme"])
+    left = contents(out.parent)
+    assert left["knee.json"] == before["knee.json"] and "knee_mask.png" not in left
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 # --- the command line ---

@@ -27,6 +27,7 @@ from boneseg._util.text import printable
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import BONES, DOCUMENT_FORMATS, FILM_FORMATS, NAMED_FORMAT, FilmFormat
+from boneseg.masks.formats.png import check_replaceable
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.provenance import ReportEntry, name_key, read_report
 
@@ -198,11 +199,14 @@ def write_outputs(
     """Write the outputs of a film. A format that is impossible for the film is skipped.
 
     out: the folder and the stem of the files. Returns the names of the outputs, the document
-    entries, and the reasons of skipped formats, each by format. If writing fails all outputs are
-    removed: a mask without its overlay would look finished. Raises BonesegError; the first reason
-    if every format was skipped.
+    entries, and the reasons of skipped formats, each by format. If writing fails, what this call
+    has written is removed: a mask without its overlay would look finished. Files that it has not
+    reached stay, as somebody may have changed them. Raises BonesegError; the first reason if every
+    format was skipped.
     """
     files = files_of(out.name, formats)
+    if BONES in files:
+        check_replaceable(out.with_name(files[BONES]))  # before anything is written
     written: dict[str, str] = {}
     entries: dict[str, object] = {}
     skipped: dict[str, str] = {}
@@ -219,7 +223,7 @@ def write_outputs(
         if skipped and not written and not entries:
             raise RadiographError(f"{found.name}: {next(iter(skipped.values()))}")
     except BaseException:
-        for file in files.values() if written else ():  # else the old ones are complete
+        for file in written.values():
             _remove(out.with_name(file))
         raise
     return written | {kind: documents(formats)[kind] for kind in entries}, entries, skipped

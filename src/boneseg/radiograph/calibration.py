@@ -24,6 +24,7 @@ from pathlib import Path
 from boneseg._util.files import HIDDEN, LAYOUTS, plain_cell, read_bytes, write_table
 from boneseg.errors import RadiographError, UsageError
 from boneseg.radiograph.film import SPACINGS
+from boneseg.radiograph.sniff import SUFFIXES
 
 CALIBRATION = "calibration.csv"
 COLUMNS = ("name", "mm_per_pixel", "how")
@@ -44,10 +45,15 @@ def calibration_of(film: Path) -> Calibration | None:
     """
     for table in _tables(film):
         _, listed = _rows(table)
-        for name in (film.name, film.stem):
+        for name in _names(film):
             if (found := listed.get(_compared(name))) is not None:
                 return found[1]
     return None
+
+
+def _names(film: Path) -> tuple[str, ...]:
+    """The names by which a table may list a film; a DICOM file named by its UID has one."""
+    return (film.name, film.stem) if film.suffix.lower() in SUFFIXES else (film.name,)
 
 
 def rows_without_film(films: Iterable[Path]) -> dict[Path, list[str]]:
@@ -70,7 +76,7 @@ def _names_beside(table: Path) -> set[str]:
     root = table.parent
     places = [root, root / HIDDEN / "inbox", *(root / images for images, _ in LAYOUTS)]
     files = [file for place in places if place.is_dir() for file in place.iterdir()]
-    return {_compared(name) for file in files for name in (file.name, file.stem)}
+    return {_compared(name) for file in files for name in _names(file)}
 
 
 def set_calibration(film: Path, name: str, calibration: Calibration | None) -> None:
@@ -80,7 +86,7 @@ def set_calibration(film: Path, name: str, calibration: Calibration | None) -> N
     and columns stay. Raises RadiographError for a table that cannot be used, and OutputError.
     """
     tables = list(_tables(film))
-    names = {_compared(one) for one in (film.name, film.stem, name)}
+    names = {_compared(one) for one in (*_names(film), name)}
     listing = [table for table in tables if names & _rows(table)[1].keys()]
     for table in listing if calibration is None else [*listing, tables[-1]][:1]:
         columns, rows = _rows(table)

@@ -256,3 +256,11 @@ def test_a_width_that_is_refused_is_named_by_what_gave_it(mm: float, shown: str)
         with pytest.raises(UsageError) as refusal:
             check_width(mm, *words)
         assert str(refusal.value) == f"{named} {shown}: give the width of a pixel, 0.001 to 10 mm"
+
+
+def test_a_film_named_by_its_uid_has_no_suffix(tmp_path: Path) -> None:
+    one, other = tmp_path / "1.2.840.7", tmp_path / "1.2.840.7.9"
+    set_calibration(one, one.name, Calibration(0.143))
+    assert calibration_of(other) is None
+    set_calibration(other, other.name, Calibration(0.2))
+    assert calibration_of(one) == Calibration(0.143) and calibration_of(other) == Calibration(0.2)

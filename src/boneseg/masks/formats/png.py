@@ -55,12 +55,17 @@ def write_bones(path: Path, segmentation: Segmentation) -> None:
     with folder_beside(path) as building:
         for layer in segmentation.layers:
             (building / bone_file(layer.label)).write_bytes(encoded_mask(layer.mask))
-        if path.is_dir() and not all(map(_is_ours, path.iterdir())):
-            raise OutputError(
-                f"{path}: holds files that boneseg did not write, so it is not replaced; move it, "
-                "or choose another folder for --out"
-            )
+        check_replaceable(path)
         replace_folder(path, building)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise OutputError for a folder that holds anything that boneseg has not written."""
+    if path.is_dir() and not all(map(_is_ours, path.iterdir())):
+        raise OutputError(
+            f"{path}: holds files that boneseg did not write, so it is not replaced; move it, "
+            "or choose another folder for --out"
+        )
 
 
 def drawings(folder: Path) -> list[Drawing]:

@@ -242,6 +242,8 @@ def spacing_of(dataset: Dataset) -> tuple[tuple[float, float] | None, SpacingKin
         return (plate, "detector") if plate else (None, "unknown")
     if plate is None:
         return pixel, "uncalibrated"
+    if pixel == _PLACEHOLDER and max(plate) < 1:  # no film is reduced on its way to the detector
+        return plate, "detector"
     return pixel, "detector" if np.allclose(pixel, plate, rtol=1e-4) else "calibrated"
 
 

@@ -66,6 +66,7 @@ def test_palette_becomes_grey(tmp_path):
         ({"PixelSpacing": [1, 1]}, None, "placeholder"),
         ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [1, 1]}, None, "placeholder"),
         ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [1.2, 1.2]}, (1, 1), "calibrated"),
+        ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [0.2, 0.1]}, (0.2, 0.1), "detector"),
         (
             {"PixelSpacing": [1, 1], "PixelSpacingCalibrationType": "GEOMETRY"},
             (1, 1),
