@@ -23,8 +23,10 @@ from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
 from boneseg.masks.annotations import (
     is_annotation,
     is_bones_folder,
+    is_hole,
     labels_of,
     open_annotations,
+    refuse_holes,
     suffix_of,
 )
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
@@ -170,7 +172,8 @@ def may_be_mask(path: Path) -> bool:
 
 
 def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
-    """Reject labels that occur in no mask. Raises UsageError."""
+    """Reject labels that mean a hole, or occur in no mask. Raises UsageError."""
+    refuse_holes(labels)
     found: set[str] = set()
     unread = False
     for mask in masks:
@@ -184,8 +187,9 @@ def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
             unread = True
     unknown = [label for label in labels if label not in found]
     if unknown and (found or not unread):
+        bone = sorted(label for label in found if not is_hole(label))
         raise UsageError(
-            f"--label {unknown[0]}: is in no mask; available: {listed(sorted(found)) or 'none'}"
+            f"--label {unknown[0]}: is in no mask; available: {listed(bone) or 'none'}"
         )
 
 

@@ -7,8 +7,8 @@
 A file holds one film (LabelMe, YOLO, .seg.nrrd, NIfTI) or several (COCO, CVAT, Label Studio), or
 refers to the film by its UID (DICOM Segmentation); a folder can hold the mask of each bone of a
 film. Each film has labelled regions. All of them are bone, or only those with the requested labels;
-a region labelled as a hole is subtracted from those drawn before it; a label that means "unknown"
-is refused.
+a region labelled as a hole is always subtracted from those drawn before it; a label that means
+"unknown" is refused.
 
 An error in one film of a file does not affect the others: a film is parsed when it is read. Sizes
 in a header are compared with the film before anything is unpacked, and the unpacked pixels of one
@@ -30,7 +30,7 @@ import numpy as np
 from boneseg._util.files import read_bytes, read_json
 from boneseg._util.quiet import quiet
 from boneseg._util.text import listed, one_line
-from boneseg.errors import MaskError, RadiographError
+from boneseg.errors import MaskError, RadiographError, UsageError
 from boneseg.masks.formats import (
     DICOM_READER,
     FOLDER_READER,
@@ -113,8 +113,9 @@ def read_annotation(
 ) -> Mask:
     """The mask of one film in a file: bool, H x W.
 
-    film: its name in a file of several films. Raises MaskError.
+    film: its name in a file of several films. Raises MaskError, and UsageError as `refuse_holes`.
     """
+    refuse_holes(labels)
     drawing = _chosen(path, film)
     try:
         return merged(drawing.read(shape), called(path, drawing), shape, labels)
@@ -127,7 +128,8 @@ def read_named(
 ) -> dict[str, Mask]:
     """The mask of each label of one film in a file, bool H x W, in alphabetical order.
 
-    Labels are in lower case, and those that differ only in that are one. Raises MaskError.
+    Labels are in lower case, and those that differ only in that are one. Holes are subtracted and
+    have no mask of their own. Raises MaskError.
     """
     drawing = _chosen(path, film)
     where = called(path, drawing)
@@ -135,7 +137,8 @@ def read_named(
         drawn = drawing.read(shape)
         regions = [replace(one, label=one.label.lower()) for one in drawn.regions]
         drawn = replace(drawn, regions=tuple(regions))
-        return {label: merged(drawn, where, shape, [label]) for label in labels_of(drawn)}
+        names = [label for label in labels_of(drawn) if not is_hole(label)]
+        return {name: merged(drawn, where, shape, [name]) for name in names}
     except MemoryError:
         raise _too_large(where) from None
 
@@ -178,6 +181,8 @@ def merged(
 ) -> Mask:
     """The regions of one film as a mask on its grid (`shape`); only those of `labels` if given.
 
+    Holes are subtracted with or without `labels`: what is drawn as "not bone" belongs to no bone.
+
     Raises MaskError, naming `where`, if sizes differ, a region is empty, or labels are ambiguous.
     """
     size = shape or drawn.size
@@ -197,7 +202,8 @@ def merged(
     _refuse_doubt(drawn, where, labels)
     mask, painted = np.zeros(size, bool), 0
     for region in drawn.regions:
-        if labels and region.label not in labels:
+        hole = is_hole(region.label)
+        if labels and not hole and region.label not in labels:
             continue
         patch = _painted(region, where, size)
         painted += max(patch.part.size, patch.visited)
@@ -205,7 +211,7 @@ def merged(
             raise MaskError(f"{where}: holds too many large regions; save it as an image")
         height, width = patch.part.shape
         here = mask[patch.top : patch.top + height, patch.left : patch.left + width]
-        if not labels and region.label.casefold() in _HOLES:
+        if hole:
             here &= ~patch.part
         else:
             here |= patch.part
@@ -215,9 +221,10 @@ def merged(
 def _painted(region: Region, where: Path | str, size: Shape) -> Patch:
     named = f"{where}: {region.kind} labelled {region.label}"
     if region.paint is None:
+        way_out = "" if is_hole(region.label) else ", or choose other labels with --label"
         raise MaskError(
             f"{where}: holds {region.kind} labelled {region.label}, which does not follow the "
-            "outline of a bone; draw a polygon, or choose other labels with --label"
+            f"outline of a bone; draw a polygon{way_out}"
         )
     try:
         with quiet():
@@ -235,6 +242,20 @@ def _painted(region: Region, where: Path | str, size: Shape) -> Patch:
 def labels_of(drawn: Drawn) -> list[str]:
     """The labels in a drawing, each once, in alphabetical order."""
     return sorted({region.label for region in drawn.regions})
+
+
+def is_hole(label: str) -> bool:
+    """Whether a label means "not bone"."""
+    return label.strip().casefold() in _HOLES
+
+
+def refuse_holes(labels: Sequence[str]) -> None:
+    """Refuse to take a hole for bone. Raises UsageError."""
+    for label in filter(is_hole, labels):
+        raise UsageError(
+            f"--label {label}: regions of this label are always subtracted from the bone drawn "
+            "before them; name labels of bone only"
+        )
 
 
 def load_json(path: Path) -> object:

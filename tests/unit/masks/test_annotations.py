@@ -12,7 +12,7 @@ import pytest
 
 from boneseg.dataset.open import open_dataset
 from boneseg.errors import DatasetError, MaskError, UsageError
-from boneseg.masks.annotations import _DOUBTFUL, _HOLES
+from boneseg.masks.annotations import _DOUBTFUL, _HOLES, read_named
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.formats.png import write_mask
 from boneseg.masks.read import read_mask
@@ -259,6 +259,27 @@ def test_every_word_for_a_hole_cuts_it_out(label: str, tmp_path: Path) -> None:
     document["shapes"].append({"label": label.upper(), "points": hole})
     found = mask_of(tmp_path, "knee.json", document)
     assert np.array_equal(found, rectangle() & ~rectangle(12, 12, 20, 20))
+
+
+def test_a_hole_is_cut_out_of_chosen_and_of_named_bones(tmp_path: Path) -> None:
+    tibia = [[50, 10], [60, 10], [60, 20], [50, 20]]
+    document = labelme(("femur", SQUARE), ("Hole", HOLE), ("tibia", tibia))
+    root = drawn(tmp_path, "knee.json", document)
+    assert np.array_equal(only_mask(root, labels=["femur"]), square(True))
+    found = read_named(root / "masks" / "knee.json", FRAME)
+    assert list(found) == ["femur", "tibia"]
+    assert np.array_equal(found["femur"], square(True))
+
+
+@pytest.mark.parametrize("label", ["hole", " Background "])
+def test_a_hole_cannot_be_chosen_as_bone(label: str, tmp_path: Path) -> None:
+    root = drawn(tmp_path, "knee.json", labelme(("femur", SQUARE), (label, HOLE)))
+    with pytest.raises(UsageError, match=f"^--label {label}: regions of this label are always"):
+        only_mask(root, labels=["femur", label])
+    with pytest.raises(UsageError, match="always subtracted"):
+        read_mask(root / "masks" / "knee.json", labels=[label])
+    with pytest.raises(UsageError, match=r"available: femur$"):
+        only_mask(root, labels=["patella"])
 
 
 @pytest.mark.parametrize("label", sorted(_DOUBTFUL))

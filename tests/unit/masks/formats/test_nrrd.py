@@ -132,7 +132,7 @@ def test_slicer_s_layers_names_and_cut_down_pictures(tmp_path: Path) -> None:
     }
     nrrd.write(str(tmp_path / "masks" / "knee.seg.nrrd"), layers, header)
     assert np.array_equal(only_mask(tmp_path), square(hole=True))
-    assert np.array_equal(only_mask(tmp_path, labels=["Femur"]), square())
+    assert np.array_equal(only_mask(tmp_path, labels=["Femur"]), square(hole=True))
 
 
 def test_segments_without_numbers_of_layers_share_the_one_there_is(tmp_path: Path) -> None:
