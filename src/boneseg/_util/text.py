@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 SHOWN = 5  # names listed before "and N more"
@@ -28,6 +29,14 @@ def printable(name: str) -> str:
 def one_line(message: str) -> str:
     """A message with line breaks and characters that control a terminal escaped."""
     return _escaped(f"[{_CONTROL}{_BIDIRECTIONAL}]", message)
+
+
+def as_compared(name: str) -> str:
+    """A name case-folded and in Unicode NFC, for comparison.
+
+    Some file systems and archives store decomposed accents; keyboards produce composed ones.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def lines(text: str) -> str:

@@ -11,19 +11,19 @@ error in one film or file affects no other: it is listed in `faults` with the re
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from boneseg._util.text import listed
+from boneseg._util.text import as_compared, listed
 from boneseg.errors import DatasetError, MaskError, RadiographError, UsageError
 from boneseg.masks.annotations import (
     is_annotation,
     is_bones_folder,
     is_hole,
+    label_key,
     labels_of,
     open_annotations,
     refuse_holes,
@@ -69,14 +69,6 @@ class Pairing:
     alone: list[Path] = field(default_factory=list)
     unclear: list[Path] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-
-
-def as_compared(name: str) -> str:
-    """A name case-folded and in Unicode NFC, for comparison.
-
-    Some file systems and archives store decomposed accents; keyboards produce composed ones.
-    """
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def film_files(folder: Path) -> list[Path]:
@@ -185,7 +177,8 @@ def check_labels(labels: Sequence[str], masks: Sequence[MaskFile]) -> None:
                     found.update(labels_of(drawing.read(None)))
         except MaskError:  # reported when the mask is read; it may hold any label
             unread = True
-    unknown = [label for label in labels if label not in found]
+    known = set(map(label_key, found))
+    unknown = [label for label in labels if label_key(label) not in known]
     if unknown and (found or not unread):
         bone = sorted(label for label in found if not is_hole(label))
         raise UsageError(

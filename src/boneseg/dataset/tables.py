@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from boneseg._util.files import read_bytes
-from boneseg._util.text import counted, listed
-from boneseg.dataset.pairing import as_compared
+from boneseg._util.text import as_compared, counted, listed
 from boneseg.errors import DatasetError
 from boneseg.masks.filenames import stem_of
 from boneseg.radiograph.calibration import rows_without_film

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from boneseg._util.drawing.html import frame
 from boneseg._util.files import JSON
-from boneseg._util.text import counted, listed
+from boneseg._util.text import as_compared, counted, listed
 from boneseg.dataset.case import Case
 from boneseg.dataset.fingerprint import is_among
 from boneseg.dataset.open import Dataset
-from boneseg.dataset.pairing import MaskFile, as_compared, masks_in, may_be_mask
+from boneseg.dataset.pairing import MaskFile, masks_in, may_be_mask
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
 from boneseg.evaluation.scores import (
     CaseScores,

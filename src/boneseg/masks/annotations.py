@@ -29,7 +29,7 @@ import numpy as np
 
 from boneseg._util.files import read_bytes, read_json
 from boneseg._util.quiet import quiet
-from boneseg._util.text import listed, one_line
+from boneseg._util.text import as_compared, listed, one_line
 from boneseg.errors import MaskError, RadiographError, UsageError
 from boneseg.masks.formats import (
     DICOM_READER,
@@ -135,7 +135,7 @@ def read_named(
     where = called(path, drawing)
     try:
         drawn = drawing.read(shape)
-        regions = [replace(one, label=one.label.lower()) for one in drawn.regions]
+        regions = [replace(one, label=label_key(one.label)) for one in drawn.regions]
         drawn = replace(drawn, regions=tuple(regions))
         names = [label for label in labels_of(drawn) if not is_hole(label)]
         return {name: merged(drawn, where, shape, [name]) for name in names}
@@ -185,6 +185,7 @@ def merged(
 
     Raises MaskError, naming `where`, if sizes differ, a region is empty, or labels are ambiguous.
     """
+    chosen = set(map(label_key, labels))
     size = shape or drawn.size
     if size is None:
         raise MaskError(f"{where}: does not give the size of its film; put the film beside it")
@@ -203,7 +204,7 @@ def merged(
     mask, painted = np.zeros(size, bool), 0
     for region in drawn.regions:
         hole = is_hole(region.label)
-        if labels and not hole and region.label not in labels:
+        if chosen and not hole and label_key(region.label) not in chosen:
             continue
         patch = _painted(region, where, size)
         painted += max(patch.part.size, patch.visited)
@@ -244,9 +245,14 @@ def labels_of(drawn: Drawn) -> list[str]:
     return sorted({region.label for region in drawn.regions})
 
 
+def label_key(label: str) -> str:
+    """A label as it is compared: annotators differ in capitals and blanks, programs in accents."""
+    return as_compared(label.strip())
+
+
 def is_hole(label: str) -> bool:
     """Whether a label means "not bone"."""
-    return label.strip().casefold() in _HOLES
+    return label_key(label) in _HOLES
 
 
 def refuse_holes(labels: Sequence[str]) -> None:

@@ -271,6 +271,14 @@ def test_a_hole_is_cut_out_of_chosen_and_of_named_bones(tmp_path: Path) -> None:
     assert np.array_equal(found["femur"], square(True))
 
 
+@pytest.mark.parametrize("chosen", ["hüfte", "HÜFTE", " Hu\u0308fte "])
+def test_a_label_is_chosen_however_it_is_written(chosen: str, tmp_path: Path) -> None:
+    root = drawn(tmp_path, "a.json", labelme(("Hüfte", SQUARE)), "a.png", "b.png")
+    drawn(tmp_path, "b.json", labelme(("hu\u0308fte", SQUARE), ("femur", HOLE)), "b.png")
+    for case in open_dataset(root, labels=[chosen]).cases:
+        assert np.array_equal(case.read_mask(FRAME), square())
+
+
 @pytest.mark.parametrize("label", ["hole", " Background "])
 def test_a_hole_cannot_be_chosen_as_bone(label: str, tmp_path: Path) -> None:
     root = drawn(tmp_path, "knee.json", labelme(("femur", SQUARE), (label, HOLE)))

@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from boneseg.dataset.pairing import FILM_ENDING, MASK_ENDING, as_compared
+from boneseg._util.text import as_compared
+from boneseg.dataset.pairing import FILM_ENDING, MASK_ENDING
 from boneseg.errors import RadiographError
 from boneseg.masks.filenames import IMAGE_SUFFIXES, stem_of
 from boneseg.radiograph.sniff import DICOM_SUFFIXES
