@@ -10,7 +10,8 @@ these two tags, with a Label for each name where bones are named:
 
 Read: masks, polygons and ellipses; boxes, points and regions of unknown kinds do not follow the
 outline of a bone. A region has its own label (BrushLabels), or that of a result with the same id
-(Brush and Labels). A task without annotations, or with predictions only, is not a film with a mask.
+(Brush and Labels). A task without annotations, or with predictions only, is not a film with a mask;
+one with regions on several images is refused.
 
 Brush masks are RGBA pictures packed by rle-pack (https://github.com/thi-ng/umbrella), bit by bit:
 32 for the number of bytes, 5 for the size of a word less 1, four times 4 for sizes of lengths less
@@ -173,6 +174,7 @@ def _read(annotations: Sequence[object], shape: Shape | None) -> Drawn:
     results = list(map(as_object, as_list(as_object(annotations[0])["result"])))
     areas = [result for result in results if as_text(result["type"]) not in _WORDS]
     sizes = set(map(_size, areas))
+    _refuse_several(areas)
     if any(area.get("image_rotation") for area in areas):
         raise MaskError("is drawn on a rotated film; undo the rotation and export it again")
     if len(sizes) > 1:
@@ -189,6 +191,14 @@ def _read(annotations: Sequence[object], shape: Shape | None) -> Drawn:
     if size is not None:
         refuse_fractions(regions, (size[1] / 100, size[0] / 100))
     return Drawn(tuple(regions), size)
+
+
+def _refuse_several(areas: Sequence[Task]) -> None:
+    """Refuse a task of several images: all its regions would be drawn on the film of the first."""
+    tags = {area.get("to_name") for area in areas} - {None}
+    pages = {area.get("item_index") or 0 for area in areas}  # of the image in a list of images
+    if len(tags) > 1 or pages - {0}:
+        raise MaskError("has regions on several images of one task; export one image per task")
 
 
 def _size(area: Task) -> Shape:

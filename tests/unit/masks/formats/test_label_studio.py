@@ -63,6 +63,30 @@ def test_a_rotated_film_of_label_studio_is_named(tmp_path: Path) -> None:
         mask_of(tmp_path, "project.json", document)
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        ({"to_name": "front"}, {"to_name": "side"}),
+        ({"item_index": 0}, {"item_index": 1}),
+        ({"item_index": 1}, {"item_index": 1}),  # not the image that the task is named after
+    ],
+)
+def test_a_task_of_several_images_is_refused(places: tuple[Any, ...], tmp_path: Path) -> None:
+    regions = [polygon_result(SQUARE) | place for place in places]
+    root = drawn(tmp_path, "project.json", [task(*regions)])
+    line = r"project.json: .*knee.png: has regions on several images of one task; export one image"
+    with pytest.raises(MaskError, match=line):
+        only_mask(root)
+
+
+def test_regions_and_remarks_of_one_image_are_one_film(tmp_path: Path) -> None:
+    place = {"to_name": "image", "item_index": 0}
+    remark = {"type": "choices", "value": {"choices": ["sure"]}, "to_name": "text"}
+    regions = [polygon_result(SQUARE) | place, polygon_result(HOLE, "hole") | place, remark]
+    found = only_mask(drawn(tmp_path, "project.json", [task(*regions)]))
+    assert np.array_equal(found, square(True))
+
+
 def test_brush_masks_with_single_words_are_read() -> None:
     """What Label Studio itself may write: two words in a row, one by one; then a repetition."""
     bits = f"{8:032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
@@ -109,7 +133,7 @@ def test_label_studio_regions_are_joined_to_their_labels(tmp_path: Path) -> None
     ]
     root = drawn(tmp_path, "project.json", [task(*results)])
     assert np.array_equal(only_mask(root), square(hole=True))
-    assert np.array_equal(only_mask(root, labels=["bone"]), square())
+    assert np.array_equal(only_mask(root, labels=["bone"]), square(hole=True))
 
 
 def test_label_studio_bitmasks_are_what_is_not_transparent(tmp_path: Path) -> None:
@@ -133,7 +157,7 @@ def test_label_studio_regions_that_cannot_be_painted_are_refused(
     root = drawn(tmp_path, "project.json", [task(*results)])
     with pytest.raises(MaskError, match=f"holds {told} labelled femur, which does not follow"):
         only_mask(root)
-    assert np.array_equal(only_mask(root, labels=["bone"]), square(hole=True))
+    assert np.array_equal(only_mask(root, labels=["bone"]), square())
 
 
 def test_label_studio_tasks_without_one_clear_annotation(tmp_path: Path) -> None:
