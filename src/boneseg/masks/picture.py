@@ -13,8 +13,9 @@ What counts as bone:
                               count
     a colour and a grey       the colour; the grey is the background
 
-A colour table (palette) is interpreted by its colours, and transparent pixels are black. Everything
-else is ambiguous, and is refused with the values that were found.
+A colour table (palette) is interpreted by its colours, and transparent pixels are black. One colour
+that is more or less opaque (a soft brush) counts as grey, by its opacity. Everything else is
+ambiguous, and is refused with the values that were found.
 """
 
 from __future__ import annotations
@@ -182,7 +183,10 @@ def _from_palette(image: Image.Image, path: Path) -> NDArray[np.bool_]:
 
 
 def _flatten(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """RGB, height x width x 3, with transparent pixels black."""
+    """RGB, height x width x 3, with transparent pixels black.
+
+    One colour of several opacities is a soft brush: its opacity becomes the grey.
+    """
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if not transparent:
         return np.asarray(image.convert("RGB"))
@@ -190,7 +194,19 @@ def _flatten(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     seen = rgba[..., 3] > 0
     if not seen.all() and seen.any() and not rgba[seen, :3].any():
         raise UnclearMaskError(f"{path}: is black on transparent; {_ADVICE}")
+    if _is_soft(rgba):
+        return np.repeat(rgba[..., 3:], 3, axis=2)
     return np.where(seen[..., None], rgba[..., :3], np.uint8(0))
+
+
+def _is_soft(rgba: NDArray[np.uint8]) -> bool:
+    """Whether the visible pixels have one colour other than black, but several opacities."""
+    alpha = rgba[..., 3]
+    seen = alpha > 0
+    if not (seen & (alpha < alpha.max())).any():
+        return False
+    colours = rgba[seen, :3]
+    return bool(colours[0].any() and (colours == colours[0]).all())
 
 
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:

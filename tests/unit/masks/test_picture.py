@@ -19,6 +19,37 @@ from tests.support.regions import SHAPE, mask_of
 
 # --- pictures ---
 
+
+def brushed(path: Path, alpha: Any, colour: tuple[int, ...]) -> Path:
+    """A PNG of one colour, with this opacity."""
+    bands = [np.full(alpha.shape, band, np.uint8) for band in colour]
+    Image.fromarray(np.stack([*bands, alpha.astype(np.uint8)], -1)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "colour", [(255,), (255, 255, 255), (255, 0, 0)], ids=["LA", "RGBA", "red"]
+)
+def test_a_soft_brush_is_read_by_its_opacity(colour: tuple[int, ...], tmp_path: Path) -> None:
+    alpha = np.zeros((200, 200))
+    alpha[50:150, 50:150] = 255
+    alpha[50, 50:150], alpha[149, 50:150], alpha[49, 50:150] = 200, 140, 60
+    found = read_mask(brushed(tmp_path / "mask.png", alpha, colour))
+    np.testing.assert_array_equal(found, alpha >= 128)
+
+
+def test_a_brush_that_is_soft_everywhere_is_refused(tmp_path: Path) -> None:
+    alpha = np.tile(np.arange(0, 250, 2), (100, 1))
+    with pytest.raises(MaskError, match="holds 125 values"):
+        read_mask(brushed(tmp_path / "mask.png", alpha, (255, 255, 255)))
+
+
+def test_a_brush_of_one_opacity_is_bone_wherever_it_is_seen(tmp_path: Path) -> None:
+    alpha = np.where(MASK, 90, 0)
+    found = read_mask(brushed(tmp_path / "mask.png", alpha, (255, 0, 0)))
+    np.testing.assert_array_equal(found, MASK)
+
+
 KINDS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
     ".jpg .jpeg .jpe .jfif": {"format": "JPEG", "quality": 100},
