@@ -11,8 +11,11 @@ import pytest
 
 pytest.importorskip("fsspec", reason="needs fsspec: pip install 'boneseg[cluster]'")
 
+from boneseg.cluster import storage
 from boneseg.cluster.storage import Storage, file_system, public_url, read_film, reason
 from boneseg.errors import OutputError, RadiographError, UsageError
+from boneseg.radiograph.film import check_bytes
+from tests.support.s3 import s3_server
 
 
 def test_what_is_written_is_read_and_listed(tmp_path: Path) -> None:
@@ -109,3 +112,40 @@ def test_films_are_read_from_a_web_server_and_its_refusals_have_words(tmp_path: 
                 read_film(f"{root}/{name}")
             assert "secret" not in str(caught.value)
         server.shutdown()
+
+
+def test_a_film_is_read_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(5000))
+    read: list[int] = []
+    monkeypatch.setattr(storage, "check_bytes", lambda name, size: read.append(size))
+    for limit in (5000, 1000):
+        monkeypatch.setattr(storage, "MAX_BYTES", limit)
+        for source in (str(path), f"file://{path}"):
+            read_film(source)
+    assert read == [5000, 5000, 1001, 1001]
+
+
+def test_a_film_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(2**20 + 1))
+    monkeypatch.setattr(storage, "check_bytes", partial(check_bytes, most=2**20))
+    with pytest.raises(RadiographError, match=r"a.png: is a file of 2 MiB, over the limit"):
+        read_film(str(path))
+
+
+def test_a_film_of_a_bucket_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("moto", "s3fs"):
+        pytest.importorskip(module)
+    with s3_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        bucket, path = file_system("s3://films")
+        bucket.mkdir(path)
+        bucket.pipe_file("films/empty.png", b"")
+        bucket.pipe_file("films/a.png", bytes(5000))
+        assert len(read_film("s3://films/a.png")) == 5000
+        with pytest.raises(RadiographError, match=r"^s3://films/empty.png: is empty \(0 bytes\)"):
+            read_film("s3://films/empty.png")
+        monkeypatch.setattr(storage, "MAX_BYTES", 1000)
+        assert len(read_film("s3://films/a.png")) == 1001

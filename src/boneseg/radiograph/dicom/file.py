@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +29,7 @@ MOST_HEADER = 64 * 2**20  # bytes read for the header of a file: a thousand time
 
 PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # of floats, doubles and integers
 
+_MOST_AFTER = 1000  # elements after the pixel data, where the standard has five at most
 _PREAMBLE = 132  # bytes, including the DICM mark (PS3.10 7.1)
 _META = 4096  # bytes that contain all of group 2
 _SYNTAX = b"\x02\x00\x10\x00UI"  # tag and VR of the transfer syntax
@@ -64,28 +64,35 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
     with _opened(path) as file:
         plain = _inflated(file, pixels=False)
         file.seek(0)
-        until = _Until(PIXEL_DATA)
-        header = read_partial(plain or file, until, force=True)
-    return header, until.met
+        end = _End(pixels=False)
+        header = read_partial(plain or file, end, force=True)
+    return header, end.met
 
 
-class _Until:
-    """Tells pydicom to stop before one of these tags, and whether it was met."""
+class _End:
+    """Tells pydicom where to end: before the pixel data, or soon after them.
 
-    def __init__(self, tags: Collection[int]) -> None:
-        self._tags, self._read, self.met = tags, 0, False
+    Some programs pad films with zeros, and a megabyte of these is read as 130,000 empty elements.
+    met: whether there are pixel data.
+    """
+
+    def __init__(self, pixels: bool) -> None:
+        self._pixels, self._before, self._after, self.met = pixels, 0, 0, False
 
     def __call__(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        self._read += 1
-        if self._read > MOST_ELEMENTS:
+        self.met = self.met or tag in PIXEL_DATA
+        if self.met:
+            self._after += 1
+            return not self._pixels or self._after > _MOST_AFTER
+        self._before += 1
+        if self._before > MOST_ELEMENTS:
             raise ValueError("more elements than a film has")
-        self.met = tag in self._tags
-        return self.met
+        return False
 
 
 def _parsed(file: BinaryIO, pixels: bool, force: bool = True) -> FileDataset:
     """The data set of a file, as `pydicom.dcmread` reads it, of at most MOST_ELEMENTS."""
-    return read_partial(file, _Until(() if pixels else PIXEL_DATA), force=force)
+    return read_partial(file, _End(pixels), force=force)
 
 
 class _Large(io.BufferedReader):
