@@ -26,6 +26,7 @@ from boneseg.dataset.pairing import mask_files, pair
 from boneseg.errors import BonesegError, DatasetError, MaskError, unexpected
 from boneseg.evaluation.evaluate import Failure
 from boneseg.evaluation.metrics import METRICS, MaskPair
+from boneseg.evaluation.reported import ReportedMasks
 from boneseg.evaluation.statistics import bootstrap_ci95
 from boneseg.evaluation.tables import films_text
 from boneseg.masks.annotations import read_named
@@ -138,10 +139,13 @@ def evaluate_named_masks(dataset: Dataset, masks: Path) -> BonesEvaluation:
     dataset has no case or the masks cannot be read; a case that cannot be scored is listed in
     `failures`, and the others are scored.
     """
-    found = pair([case.image for case in dataset.cases], mask_files(masks, named=True))
+    files = mask_files(masks, named=True)
+    found = pair([case.image for case in dataset.cases], files)
+    reported = ReportedMasks(masks, files)
 
     def predicted(case: Case, film: Radiograph) -> Bones:
-        file = found.pairs.get(case.image)
+        named = found.pairs.get(case.image)
+        file = next(iter(reported.chosen(case.image, [named] if named else [])), None)
         if file is None:
             faults = [fault for fault in found.faults if case.image.name in fault]
             problem = f"{masks}: has no masks with names for {case.name}; segment it with --bones"

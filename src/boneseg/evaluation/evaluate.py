@@ -25,6 +25,7 @@ from boneseg.dataset.fingerprint import is_among
 from boneseg.dataset.open import Dataset
 from boneseg.dataset.pairing import MaskFile, masks_in, may_be_mask
 from boneseg.errors import BonesegError, DatasetError, MaskError, UsageError, unexpected
+from boneseg.evaluation.reported import ReportedMasks
 from boneseg.evaluation.scores import (
     CaseScores,
     Scores,
@@ -131,7 +132,8 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     """Score the predicted masks in a folder against the truth of a dataset.
 
     The prediction for a film `knee.png` is `knee_mask.*`, otherwise `knee.*`, directly in
-    `masks_dir`, which may also be a single annotation file.
+    `masks_dir`, which may also be a single annotation file. Of films of the same name from
+    different folders, each has the one that the report in `masks_dir` lists for it.
     Distances are also in mm where the film states its pixel spacing. Raises UsageError where
     `masks_dir` cannot be read, and DatasetError where the dataset has no case; a case that cannot
     be scored is listed in `failures`, and the others are scored.
@@ -139,10 +141,11 @@ def evaluate_masks(dataset: Dataset, masks_dir: Path) -> Evaluation:
     masks = _masks_in(masks_dir)
     files = _by_name(masks)
     unpaired = _unpaired(masks, files, dataset.cases)
+    reported = ReportedMasks(masks_dir, masks)
     owners: dict[MaskFile, str] = {}
 
     def score_case(case: Case) -> Scores:
-        mask = _prediction(case, files, masks_dir, unpaired)
+        mask = _prediction(case, files, reported, unpaired)
         if owners.setdefault(mask, case.name) != case.name:
             raise MaskError(
                 f"{mask.path}: already matches case {owners[mask]}; name one mask per film"
@@ -284,9 +287,14 @@ def _starts(case: Case) -> Iterator[str]:
 
 
 def _prediction(
-    case: Case, files: Mapping[str, Sequence[MaskFile]], folder: Path, unpaired: _Unpaired
+    case: Case,
+    files: Mapping[str, Sequence[MaskFile]],
+    reported: ReportedMasks,
+    unpaired: _Unpaired,
 ) -> MaskFile:
-    candidates = next((files[name] for name in _prediction_names(case) if name in files), None)
+    folder = reported.place
+    named = next((files[name] for name in _prediction_names(case) if name in files), ())
+    candidates = reported.chosen(case.image, named)
     if not candidates and unpaired.names:
         starts = tuple(_starts(case))
         own = [shown for name, shown in unpaired.names.items() if name.startswith(starts)]

@@ -29,7 +29,7 @@ from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import BONES, DOCUMENT_FORMATS, FILM_FORMATS, NAMED_FORMAT, FilmFormat
 from boneseg.masks.formats.png import check_replaceable
 from boneseg.masks.segmentation import Segmentation
-from boneseg.radiograph.provenance import ReportEntry, name_key, read_report
+from boneseg.radiograph.provenance import ReportEntry, film_key, name_key, read_report
 
 LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 SAVE_EVERY = 10.0  # seconds between reports: a killed process leaves the last one
@@ -131,17 +131,10 @@ class OutputFolder:
         self._saved = time.monotonic()
 
     def _keys(self, inputs: Sequence[Path], names: Sequence[Path], frame: int | None) -> list[str]:
-        """A key for each input: a hash of its path and frame, or of its name if that is hidden.
-
-        The path is relative to this folder, so that both can be moved together. A report of an
-        older version has no keys, only names.
-        """
+        """A key for each input. A report of an older version has no keys, only names."""
         keys: list[str] = []
         for path, name in zip(inputs, names, strict=True):
-            place = os.path.relpath(real_path(path), real_path(self.path))
-            seen = str(name) if name != path else place
-            words = os.fsencode(f"{seen}\0{frame or ''}")
-            key = hashlib.sha256(words).hexdigest()[:16]
+            key = film_key(path, name, self.path, frame)
             old = name_key(name)
             if old in self._entries and old not in keys:
                 self._entries = {key if k == old else k: e for k, e in self._entries.items()}

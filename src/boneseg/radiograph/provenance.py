@@ -9,11 +9,13 @@ A folder of films often contains results of earlier runs. A file is a result if 
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from boneseg._util.files import LARGEST_REPORT, read_bytes, read_json
+from boneseg._util.files import LARGEST_REPORT, read_bytes, read_json, real_path
 
 REPORTS = ("segment.json", "convert.json")
 SOFTWARE = "boneseg"
@@ -53,6 +55,17 @@ class ReportEntry:
     def key(self) -> str:
         """What identifies the film among those of its folder; older entries have the name alone."""
         return str(self.facts.get("key") or name_key(self.facts.get("input")))
+
+
+def film_key(film: Path, name: Path, folder: Path, frame: int | None) -> str:
+    """The key of a film in the report of a folder: a hash of its path, or of its name if hidden.
+
+    name: in outputs (`radiograph.privacy.public_path`). The path is relative to the folder, so that
+    both can be moved together.
+    """
+    place = os.path.relpath(real_path(film), real_path(folder))
+    seen = str(name) if name != film else place
+    return hashlib.sha256(os.fsencode(f"{seen}\0{frame or ''}")).hexdigest()[:16]
 
 
 def name_key(name: object) -> str:
