@@ -164,6 +164,9 @@ def test_no_output_of_a_film_replaces_that_of_another(tmp_path: Path) -> None:
     assert list(unique_stems(films, kinds)) == ["knee", "knee_probability-2", "Knee-2"]
     assert list(unique_stems(films, ["mask"])) == ["knee", "knee_probability", "Knee-2"]
     assert next(unique_stems(films, ["labelme"], ["knee.json"])) == "knee-2"
+    spellings = [tmp_path / "a" / "Zo\u00e9.png", tmp_path / "b" / "Zoe\u0301.png"]
+    composed, decomposed = unique_stems(spellings, ["mask"])  # one file on macOS
+    assert (composed, decomposed) == ("Zo\u00e9", "Zoe\u0301-2")
 
 
 def test_the_users_spacing_gives_mm_and_a_placeholder_gives_px(tmp_path: Path) -> None:

@@ -56,10 +56,14 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """The scores of a film by metric, as `Scores.to_json` returns them."""
+    """The scores of a film by metric, as `Scores.to_json` returns them.
+
+    spacing_mm: of the film's rows and columns when it was scored.
+    """
 
     name: str
     scores: dict[str, float | bool | None]
+    spacing_mm: tuple[float, float] | None = None
 
 
 class FoldRecord(Document):
@@ -128,7 +132,7 @@ def _record(run: TrainedRun, held_out: Films, task: FoldTask, out: Path) -> None
         write_probability(predicted / f"{film.case.name}.png", found.probability)
         write_mask(predicted / f"{film.case.name}_mask.png", found.mask)
         scores = score(found.mask, film.mask, film.radiograph.spacing_mm)
-        cases.append(CaseRecord(film.case.name, scores.to_json()))
+        cases.append(CaseRecord(film.case.name, scores.to_json(), film.radiograph.spacing_mm))
         trust.append(found.trust)
     FoldRecord(
         cases=tuple(cases),
@@ -163,9 +167,12 @@ def read_fold(out: Path, number: int, films: Sequence[Film]) -> Fold:
 
 
 def _scored(case: CaseRecord, film: Film, out: Path) -> CaseScores:
-    """The scores of a film, computed from its mask where an older version lacks a metric."""
+    """The scores of a film, computed from its mask where they are not those of this version.
+
+    An older version lacks a metric, or the film has been calibrated since.
+    """
     scores = Scores.from_json(case.scores)
-    if scores is None:
+    if scores is None or case.spacing_mm != film.radiograph.spacing_mm:
         mask = read_mask(out / OUT_OF_FOLD / f"{case.name}_mask.png", film.shape)
         scores = score(mask, film.mask, film.radiograph.spacing_mm)
     return CaseScores(case.name, scores, film.case.group)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boneseg._util.files import LAYOUTS, real_path, same_place, write_json
-from boneseg._util.text import printable
+from boneseg._util.text import as_compared, printable
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import BONES, DOCUMENT_FORMATS, FILM_FORMATS, NAMED_FORMAT, FilmFormat
@@ -257,14 +257,14 @@ def unique_stems(
 
 
 class _Stems:
-    """Stems without duplicate file names, ignoring case."""
+    """Stems without duplicate file names, ignoring case and how accents are stored."""
 
     def __init__(self, formats: Sequence[str], reserved: Iterable[str]) -> None:
         self._formats, self._taken = formats, set[str]()
         self.reserve(*reserved, *documents(formats).values())
 
     def reserve(self, *names: str) -> None:
-        self._taken |= {name.lower() for name in names}
+        self._taken |= set(map(as_compared, names))
 
     def take(self, own: str) -> str:
         """A stem, with a number if it is taken."""
@@ -275,7 +275,7 @@ class _Stems:
         return stem
 
     def _names(self, stem: str) -> set[str]:
-        return {name.lower() for name in (stem, *files_of(stem, self._formats).values())}
+        return set(map(as_compared, (stem, *files_of(stem, self._formats).values())))
 
 
 def _shortened(stem: str) -> str:

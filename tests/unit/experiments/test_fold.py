@@ -72,6 +72,12 @@ def test_a_fold_of_the_first_version_is_read(out: Path) -> None:
     assert fold.parameters == old["parameters"]
 
 
+def test_a_film_that_was_calibrated_since_is_scored_with_its_new_millimetres(out: Path) -> None:
+    for spacing in ((0.1, 0.1), (0.2, 0.2)):
+        film = replace(KNEE, radiograph=replace(KNEE.radiograph, spacing_mm=spacing))
+        assert read_fold(out, 1, [film]).cases[0].scores == score(FOUND, KNEE.mask, spacing)
+
+
 @pytest.mark.parametrize("metric", [name for name in METRICS if "mm" not in name])
 def test_a_metric_that_an_older_version_lacks_is_computed_from_the_mask(
     out: Path, metric: str
