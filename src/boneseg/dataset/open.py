@@ -52,7 +52,7 @@ class Dataset:
     cases: tuple[Case, ...]  # films with their masks
     unpaired_images: tuple[Path, ...]  # films without a mask
     unpaired_masks: tuple[Path, ...]  # masks without a film
-    remarks: tuple[str, ...] = ()  # on rows of groups.csv, parts.csv, calibration.csv without film
+    remarks: tuple[str, ...] = ()  # on rows of tables without film, and on values
     faults: tuple[str, ...] = ()
     unclear: tuple[Path, ...] = ()
     gaps: tuple[str, ...] = ()  # on films that parts.csv omits

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,8 +22,8 @@ _HEADER = frozenset(("name", "names", "file", "filename", "film", "image", "case
 class Tables:
     """Patient and body part by film name, where listed, and remarks on tables.
 
-    remarks: on rows without a film, also of calibration.csv. gaps: on films that parts.csv omits.
-    faults: why training cannot rely on a table. One line each.
+    remarks: on rows without a film, also of calibration.csv, and on values that differ in case.
+    gaps: on films that parts.csv omits. faults: why training cannot rely on a table. One line each.
     """
 
     groups: dict[str, str]
@@ -50,10 +52,14 @@ def read_tables(
     return Tables(
         groups.values,
         parts.values,
-        tuple(
-            without_film(table, rows, hides_names=hides_names)
-            for table, rows in unknown.items()
-            if rows
+        (
+            *(
+                without_film(table, rows, hides_names=hides_names)
+                for table, rows in unknown.items()
+                if rows
+            ),
+            *_in_two_cases(root / "groups.csv", groups.values.values(), hides_names=hides_names),
+            *_in_two_cases(root / "parts.csv", parts.values.values()),
         ),
         parts.omitted,
         (*groups.faults, *groups.omitted, *parts.faults),
@@ -101,8 +107,8 @@ def _matched(
             bare.append(repr(row[0][:40]))
         elif name is None:
             unknown += [row[0]] if number > 0 or key not in _HEADER else []
-        elif values.setdefault(name, row[1]) != row[1]:
-            faults.append(f"{path}: lists {row[0]} twice, as {values[name]} and {row[1]}")
+        elif values.setdefault(name, value := _value(row[1])) != value:
+            faults.append(f"{path}: lists {row[0]} twice, as {values[name]} and {value}")
     if bare:
         faults.insert(0, f"{path}: has no value for {listed(bare)}; two columns are needed")
     omitted = f"{path}: omits {listed(list(unlisted))}; add a row for each film"
@@ -112,6 +118,28 @@ def _matched(
         omitted=(omitted,) if unlisted else (),
         faults=tuple(faults),
     )
+
+
+def _value(cell: str) -> str:
+    """A value of the second column, in NFC: a patient would be two if spelled in two forms."""
+    return unicodedata.normalize("NFC", cell).strip()
+
+
+def _in_two_cases(table: Path, values: Iterable[str], *, hides_names: bool = False) -> list[str]:
+    """A remark on each value that is also written in another case: it may be one patient.
+
+    hides_names: the values may identify patients.
+    """
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for value in values:
+        spellings[as_compared(value)].add(value)
+    return [
+        f"{table}: has {counted(len(alike), 'value') if hides_names else listed(sorted(alike))}, "
+        "equal but for capital letters, which count as different; spell them alike if they mean "
+        "the same"
+        for alike in spellings.values()
+        if len(alike) > 1
+    ]
 
 
 def without_film(table: Path, names: Sequence[str], *, hides_names: bool = False) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from boneseg.dataset.open import open_dataset, survey_dataset
+from boneseg.dataset.splits import units
 from boneseg.errors import DatasetError
 from tests.support.datasets import folder
 from tests.support.readings import dicom_film
@@ -35,6 +36,27 @@ def test_parts_are_honoured_and_gaps_are_remarked(tmp_path: Path) -> None:
     (remark,), (gap,) = dataset.remarks, dataset.gaps
     assert "lists z" in remark
     assert "omits c" in gap
+
+
+def test_a_patient_is_one_however_the_accents_are_stored(tmp_path: Path) -> None:
+    table = "a,Zo\u00e9\nb,Zoe\u0301\nc,P2"
+    dataset = open_dataset(folder(tmp_path, *ABC, groups=table, parts=table))
+    assert [case.group for case in dataset.cases] == ["Zo\u00e9", "Zo\u00e9", "P2"]
+    assert [case.part for case in dataset.cases] == ["Zo\u00e9", "Zo\u00e9", "P2"]
+    assert len(units(dataset.cases, [0, 1, 2])) == 2
+    assert dataset.remarks == ()
+    both = "a,Zo\u00e9\na.png,Zoe\u0301\nb,P2\nc,P2"
+    assert open_dataset(folder(tmp_path, groups=both)).cases[0].group == "Zo\u00e9"
+
+
+def test_values_that_differ_in_case_are_remarked(tmp_path: Path) -> None:
+    tables = {"groups": "a,P01\nb,p01\nc,P2", "parts": "a,Knee\nb,knee\nc,hip"}
+    root = folder(tmp_path, *ABC, **tables)
+    of_groups, of_parts = open_dataset(root).remarks
+    assert "groups.csv: has P01, p01, equal but for capital letters" in of_groups
+    assert "parts.csv: has Knee, knee, equal but for capital letters" in of_parts
+    dicom_film(root / "images" / "Mueller.dcm", PatientName="Mueller^Hans")
+    assert "groups.csv: has 2 values, equal" in open_dataset(root).remarks[0]
 
 
 @pytest.mark.parametrize(
