@@ -5,7 +5,8 @@
 
 `segment` and `convert` call the outputs of a second film of the same name `001-2`, so the mask
 `001_mask.png` need not be of the film `001.png` that is evaluated. A report that says nothing of
-a film, or whose films are no longer where they were, changes nothing: the name decides.
+a film, lists one film of its name only, or whose films are no longer where they were, changes
+nothing: the name decides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from boneseg._util.files import real_path, same_place
 from boneseg._util.text import printable
 from boneseg.dataset.pairing import MaskFile
 from boneseg.errors import MaskError
+from boneseg.masks.filenames import stem_of
 from boneseg.radiograph.privacy import public_path
 from boneseg.radiograph.provenance import REPORTS, ReportEntry, film_key, read_report
 
@@ -46,7 +48,8 @@ class ReportedMasks:
     def chosen(self, film: Path, named: Sequence[MaskFile]) -> Sequence[MaskFile]:
         """The masks of a film. named: those that have its name.
 
-        Raises MaskError if all of them are of other films, and the reports list none of this one.
+        Raises MaskError if all of them are of other films, of which several have this name, and the
+        reports list none of this one.
         """
         if not self._entries:
             return named
@@ -56,11 +59,18 @@ class ReportedMasks:
             return kept
         found = kept if not own else self._best(own) or kept
         if named and not found:
+            if not self._has_namesakes(film):  # perhaps it is that film, saved anew
+                return named
             raise MaskError(
                 f"{self.place}: {named[0].path.name} is the mask of another film of that name, as "
                 "the report beside it says; segment this film, too"
             )
         return found
+
+    def _has_namesakes(self, film: Path) -> bool:
+        """Whether the reports list several films of a name."""
+        inputs = {str(entry.facts.get("input", "")) for entry in self._entries}
+        return sum(stem_of(Path(one)) == stem_of(film) for one in inputs) > 1
 
     def _best(self, own: Sequence[ReportEntry]) -> list[MaskFile]:
         """The masks that the entries of a film list, in the most preferred of the formats."""

@@ -97,11 +97,23 @@ def test_a_relative_path_is_that_of_the_call(root: Path, monkeypatch: pytest.Mon
 
 
 def test_a_film_whose_mask_is_missing_fails(root: Path) -> None:
-    write_json(root / "out" / "segment.json", [entry(root, "siteA", "001")])
+    third = film_of("siteC", root)
+    third.parent.mkdir(parents=True)
+    Image.new("L", SHAPE[::-1], 7).save(third)
+    entries = [entry(root, "siteA", "001"), entry(root, "siteC", "001-2")]
+    write_json(root / "out" / "segment.json", entries)
     (failure,) = evaluate_masks(data(root, "siteB"), root / "out").failures
     assert "001_mask.png is the mask of another film of that name" in failure.reason
     (failure,) = evaluate_named_masks(data(root, "siteB", named=True), root / "out").failures
     assert "001_bones is the mask of another film of that name" in failure.reason
+
+
+def test_of_a_film_that_was_saved_anew_elsewhere_the_name_decides(root: Path) -> None:
+    write_json(root / "out" / "segment.json", [entry(root, "siteA", "001")])
+    again = root / "again"
+    shutil.copytree(root / "siteA", again)
+    Image.open(film_of("siteA", root)).convert("RGB").save(again / "images" / "001.png")
+    assert dice(open_dataset(again), root) == 1
 
 
 def test_a_copy_of_the_film_keeps_its_mask(root: Path) -> None:
