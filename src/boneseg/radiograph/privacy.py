@@ -25,11 +25,6 @@ from urllib.parse import unquote
 from boneseg._util.files import file_digest
 from boneseg._util.quiet import quiet
 from boneseg.radiograph.film import MAX_BYTES
-from boneseg.radiograph.readings import (
-    readings_of_name,
-    readings_of_number,
-    readings_of_person,
-)
 from boneseg.radiograph.sniff import has_dicom_mark, is_dicom
 
 if TYPE_CHECKING:
@@ -88,6 +83,8 @@ def gives_away(text: str, film: Path, header: Dataset | None = None) -> bool:
     identifiers, is_whole = _identifiers(film, header)
     if not is_whole and _begins_as_dicom(film):
         return True
+    from boneseg.radiograph.readings import readings_of_name  # not needed for pictures
+
     texts = {text, unquote(text, errors="surrogateescape")}  # it may be a URL
     texts.update(*map(readings_of_name, texts))
     return any(_contains(spelled, identifiers) for spelled in texts)
@@ -192,6 +189,8 @@ def _raw(dataset: Dataset, tag: int) -> bytes:
 
 def _misread(raw: bytes, vr: str, keyword: str) -> Iterator[str]:
     """The identifiers in other encodings."""
+    from boneseg.radiograph.readings import readings_of_number, readings_of_person
+
     if vr == "PN":
         for text in readings_of_person(raw):
             for person in text.split("\\"):
