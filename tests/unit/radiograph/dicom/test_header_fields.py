@@ -193,7 +193,7 @@ def test_only_the_first_item_of_the_shared_groups_and_no_other_frame_counts():
         ([1, 1], None, None, None, None, "placeholder"),
         (None, [1, 1], None, None, None, "placeholder"),
         ([1, 1], [1, 1], None, None, None, "placeholder"),
-        ([1, 1], [0.2, 0.2], None, None, (1, 1), "calibrated"),
+        ([1, 1], [0.2, 0.2], None, None, (0.2, 0.2), "detector"),
         ([0.2, 0.2], [1, 1], None, None, (0.2, 0.2), "calibrated"),
         ([1, 1], None, None, "FIDUCIAL", (1, 1), "calibrated"),
         ([1, 2], None, None, None, (1, 2), "uncalibrated"),
