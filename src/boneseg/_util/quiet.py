@@ -16,8 +16,9 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import Any
 
 _LIBRARIES = frozenset(("pydicom", "highdicom", "PIL", "nibabel", "nrrd"))  # roots of their loggers
 
@@ -121,47 +122,42 @@ def muted(name: str, below: int = logging.CRITICAL + 1) -> Iterator[None]:
 
 
 _blocked: dict[str, int] = {}  # modules, and the blocks that hide them
+_set: dict[str, int] = {}  # environment variables, and the blocks that set them
 
 
 @contextmanager
 def without_module(name: str) -> Iterator[None]:
     """Let imports of a module fail, unless it has been imported already."""
-    with _lock:
-        ours = name in _blocked or name not in sys.modules
-        if ours:
-            _blocked[name] = _blocked.get(name, 0) + 1
-            sys.modules[name] = None  # type: ignore[assignment]
-    try:
+    with _entry(sys.modules, _blocked, name, None):
         yield
-    finally:
-        with _lock:
-            if ours:
-                _blocked[name] -= 1
-                if not _blocked[name]:
-                    del _blocked[name]
-                    sys.modules.pop(name, None)
-
-
-_set: dict[str, int] = {}  # environment variables, and the blocks that set them
 
 
 @contextmanager
 def with_variable(name: str, value: str) -> Iterator[None]:
     """Set an environment variable, unless it is set already."""
+    with _entry(os.environ, _set, name, value):
+        yield
+
+
+@contextmanager
+def _entry(
+    entries: MutableMapping[str, Any], blocks: dict[str, int], name: str, value: object
+) -> Iterator[None]:
+    """An entry that is there in the blocks only; one that was there before stays as it is."""
     with _lock:
-        ours = name in _set or name not in os.environ
+        ours = name in blocks or name not in entries
         if ours:
-            _set[name] = _set.get(name, 0) + 1
-            os.environ[name] = value
+            blocks[name] = blocks.get(name, 0) + 1
+            entries[name] = value
     try:
         yield
     finally:
         with _lock:
             if ours:
-                _set[name] -= 1
-                if not _set[name]:
-                    del _set[name]
-                    os.environ.pop(name, None)
+                blocks[name] -= 1
+                if not blocks[name]:
+                    del blocks[name]
+                    entries.pop(name, None)
 
 
 @contextmanager
