@@ -80,7 +80,8 @@ def post(client: TestClient, name: str, content: bytes, path: str = "/api/segmen
     return client.post(path, files={"file": (name, content)}, headers=headers)
 
 
-def png_that_claims(width: int, height: int) -> bytes:
+def png_that_claims(width: int, height: int, pixels: bytes = b"") -> bytes:
+    """A PNG whose pixels are not those that its header claims."""
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -88,7 +89,9 @@ def png_that_claims(width: int, height: int) -> bytes:
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 def small_disk(folder: Path, size: str = "600k") -> Iterator[Path]:

@@ -86,6 +86,39 @@ def share_freed_memory() -> None:
     _set_malloc({_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**27})
 
 
+class FreedMemory:
+    """The memory that glibc keeps of what was freed, in a process that runs for long.
+
+    After a large film that can be hundreds of megabytes, of which a usual film needs none: the
+    threshold of glibc holds for the end of its heap only, and small objects lie between large ones.
+    """
+
+    def __init__(self, most: int) -> None:
+        """`most`: bytes by which the process may grow before freed memory is given back."""
+        self._most, self._least = most, 0
+
+    def give_back(self) -> None:
+        """Give freed memory back to the system if the process has grown. Elsewhere nothing."""
+        now = _memory_of_its_own()
+        if now > self._least + self._most:
+            with suppress(OSError, AttributeError):
+                import ctypes
+
+                ctypes.CDLL("libc.so.6").malloc_trim(0)
+            self._least = _memory_of_its_own()
+        self._least = min(self._least, now)
+
+
+def _memory_of_its_own() -> int:
+    """Resident bytes of this process, without those that it shares with others; 0 if unknown."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resident, shared = Path("/proc/self/statm").read_text(encoding="ascii").split()[1:3]
+        return (int(resident) - int(shared)) * resource.getpagesize()
+    return 0
+
+
 def calculate_in_one_thread() -> None:
     """Let NumPy start no threads: they spin while they wait, and the networks need the cores.
 

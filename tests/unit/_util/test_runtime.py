@@ -18,6 +18,33 @@ def test_memory_that_is_freed_can_be_kept_on_any_system() -> None:
     assert float(np.ones((1000, 1000)).sum()) == 1_000_000
 
 
+FREEING = """
+import sys
+from boneseg._util import runtime
+MIB = 2**20
+freed = runtime.FreedMemory(32 * MIB)
+runtime.share_freed_memory()
+freed.give_back()
+before = runtime._memory_of_its_own()
+large, small = [], []
+for _ in range(6):  # small objects that stay, between large ones
+    large.append(bytearray(16 * MIB))
+    small.append(bytearray(100_000))
+del large
+kept = runtime._memory_of_its_own()
+freed.give_back()
+print((kept - before) // MIB, (runtime._memory_of_its_own() - before) // MIB)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+def test_a_process_gives_back_much_of_what_it_freed() -> None:
+    call = [sys.executable, "-c", FREEING]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 64 and left < 16
+
+
 def test_numpy_starts_one_thread_unless_it_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     runtime.calculate_in_one_thread()

@@ -18,6 +18,9 @@ from boneseg.server.errors import ServerError
 from boneseg.server.workers.tasks import Task
 
 MEMORY = 4 * 2**30  # bytes allowed for a film, on top of the model
+# Bytes that may stay with the worker after a film: usual ones need up to 40 MiB, which are then
+# there for the next one.
+FREED = 2**26
 
 Reply = tuple[object, Exception | None]  # the result, or the error of a task
 
@@ -25,6 +28,7 @@ Reply = tuple[object, Exception | None]  # the result, or the error of a task
 def serve() -> None:
     """Load the model of the first request, then run the tasks of the others."""
     runtime.share_freed_memory()  # else each thread that meets a film may keep 90 MB for itself
+    freed = runtime.FreedMemory(FREED)
     engine: Engine | None = None
 
     def answer(request: memoryview, _: Room) -> Iterator[bytes]:
@@ -34,7 +38,10 @@ def serve() -> None:
             reply, engine = _load(*pickle.loads(request))
         else:
             reply = _run(engine, pickle.loads(request))
-        yield pickle.dumps(reply)
+        content = pickle.dumps(reply)
+        del reply  # the traceback of an error keeps the film
+        freed.give_back()
+        yield content
 
     answer_with(answer)
 
