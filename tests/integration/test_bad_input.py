@@ -253,7 +253,9 @@ def test_a_mask_beside_its_film_is_never_replaced(
     assert answer.status == 2
     (line,) = answer.lines
     assert "knee_mask.png" in line
-    assert "because --out contains the films or masks; choose another folder" in line
+    assert (
+        "would be replaced, and segment.json does not list it; move it, or choose another" in line
+    )
     assert everything(tmp_path) == [film, drawn]
     assert drawn.read_bytes() == before
 

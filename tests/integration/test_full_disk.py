@@ -55,7 +55,7 @@ def fill(disk: Path, leave: int = 0) -> None:
 
 @pytest.mark.parametrize(
     ("formats", "pages", "lacking"),
-    [("mask", 0, "_mask.png"), ("mask,overlay", 2, "_overlay.png"), ("mask", 2, "segment.json")],
+    [("mask", 0, "_mask.png"), ("mask,overlay", 3, "_overlay.png"), ("mask", 3, "segment.json")],
 )
 def test_segment_on_a_full_disk(
     formats: str, pages: int, lacking: str, disk: Path, data: Path, bundle: Path, boneseg: Call
@@ -68,15 +68,19 @@ def test_segment_on_a_full_disk(
     (line,) = answer.lines
     assert lacking in line
     assert "No space left" in line
-    name = {"_mask.png": [], "_overlay.png": ["segment.json"]}.get(lacking, [f"{GOOD[0]}_mask.png"])
+    kept = [".segment.json.begun", f"{GOOD[0]}_mask.png"]  # so that a later call replaces the mask
+    name = {"_mask.png": [], "_overlay.png": ["segment.json"]}.get(lacking, kept)
     found = everything(disk / "out")
     assert [path.name for path in found] == name
     for path in found:  # what is there is whole
         if path.suffix == ".png":
             assert Image.open(path).load()
-        else:
+        elif path.suffix == ".json":
             [entry] = json.loads(path.read_text())
             assert "No space left" in entry["error"] and entry["outputs"] == {}
+    (disk / "ballast").unlink()
+    assert boneseg("segment", film, *words).status == 0
+    assert ".segment.json.begun" not in {path.name for path in everything(disk / "out")}
 
 
 def test_a_disk_that_fills_up_leaves_each_film_all_its_outputs_or_none(
@@ -100,7 +104,8 @@ def test_a_disk_that_fills_up_leaves_each_film_all_its_outputs_or_none(
     (line,) = answer.lines
     assert "No space left" in line
     names = {path.name for path in everything(disk / "out")}
-    names.discard("segment.json")  # fits where the third film's files are gone by then
+    # one fits where the third film's files are gone by then, and the other stays until it does
+    names -= {"segment.json", ".segment.json.begun"}
     masks, overlays = (
         {name.removesuffix(end) for name in names if name.endswith(end)}
         for end in ("_mask.png", "_overlay.png")

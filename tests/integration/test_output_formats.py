@@ -88,27 +88,28 @@ def test_a_failed_writer_leaves_no_output_of_its_film(
     assert [path.name for path in tmp_path.iterdir()] == ["knee.png"]
 
 
-def test_a_document_beside_the_films_is_not_replaced(tmp_path: Path) -> None:
+def test_a_document_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     knee = picture(tmp_path / "knee.png")
-    (tmp_path / "coco.json").write_text("mine")
+    mine = json.dumps({"images": [], "annotations": [], "categories": []})
+    (tmp_path / "coco.json").write_text(mine)
     done = boneseg("segment", knee, "--out", tmp_path, "--format", "coco")
     assert done.returncode == 2
-    assert "coco.json: would be replaced" in done.stderr
-    assert (tmp_path / "coco.json").read_text() == "mine"
+    assert "coco.json: would be replaced, and segment.json does not list it" in done.stderr
+    assert (tmp_path / "coco.json").read_text() == mine
 
 
-def test_masks_drawn_for_the_films_are_not_replaced(tmp_path: Path) -> None:
-    for folder in ("images", "masks", "elsewhere"):
-        (tmp_path / folder).mkdir()
+@pytest.mark.parametrize("folder", ["masks", "elsewhere"])
+def test_masks_drawn_for_the_films_are_not_replaced(folder: str, tmp_path: Path) -> None:
+    for name in ("images", folder):
+        (tmp_path / name).mkdir()
     picture(tmp_path / "images" / "knee.png")
-    for folder in ("masks", "elsewhere"):
-        (tmp_path / folder / "knee_mask.png").write_text("drawn by hand")
-    done = boneseg("segment", tmp_path, "--out", tmp_path / "masks", "--format", "mask")
+    drawn = tmp_path / folder / "knee_mask.png"
+    drawn.write_text("drawn by hand")
+    done = boneseg("segment", tmp_path, "--out", tmp_path / folder, "--format", "mask")
     assert done.returncode == 2
-    assert "knee_mask.png: would be replaced" in done.stderr
-    assert (tmp_path / "masks" / "knee_mask.png").read_text() == "drawn by hand"
-    done = boneseg("segment", tmp_path / "images", "--out", tmp_path / "elsewhere")
-    assert done.returncode == 0, done.stderr  # as when a call is made again
+    assert "knee_mask.png: would be replaced, and segment.json does not list it" in done.stderr
+    assert [path.name for path in drawn.parent.iterdir()] == ["knee_mask.png"]
+    assert drawn.read_text() == "drawn by hand"
 
 
 def test_a_film_named_like_a_document_does_not_replace_it(tmp_path: Path) -> None:

@@ -102,11 +102,12 @@ def segment_files(
     in the formats with labels and, beside masks, as a folder of one mask for each.
 
     Films whose path identifies the patient are named by a hash in file names and results, unless
-    `keep_names`: see `radiograph/privacy.py`.
+    `keep_names`: see `radiograph/privacy.py`. A film of which somebody has corrected a result there
+    has an error, and the others are segmented.
 
-    Raises UsageError if `frame` is below 1, the model does not name bones, or a file beside the
-    films would be replaced, and OutputError if `out` cannot be written or another process is
-    writing to it.
+    Raises UsageError if `frame` is below 1, the model does not name bones, or a file would be
+    replaced that boneseg has not written, and OutputError if `out` cannot be written or another
+    process is writing to it.
     """
     if frame is not None and frame < 1:  # else every film would report it
         raise UsageError(f"--frame {frame}: frames are counted from 1")
@@ -179,6 +180,7 @@ class _Batch:
 
     def _written(self, one: _Film) -> Written:
         """Segment a film and write its outputs. Raises BonesegError."""
+        one.target.check()
         keep_name = one.name == one.path
         film = read_radiograph(
             one.path,

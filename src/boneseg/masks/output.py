@@ -7,7 +7,8 @@
     folder.close()
 
 An input of an earlier call replaces its own outputs and its own entry in the report and in the
-documents of all films. All other entries stay, and no input takes another's file name.
+documents of all films. All other entries stay, and no input takes another's file name. What
+somebody has drawn or corrected in the folder is not replaced: see `masks/ledger.py`.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from boneseg._util.files import LAYOUTS, real_path, same_place, write_json
+from boneseg._util.files import write_json
 from boneseg._util.text import as_compared, printable
 from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import BONES, DOCUMENT_FORMATS, FILM_FORMATS, NAMED_FORMAT, FilmFormat
 from boneseg.masks.formats.png import check_replaceable
+from boneseg.masks.ledger import Begun, digest_of
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.provenance import ReportEntry, film_key, name_key, read_report
 
 LONGEST = 200  # bytes of a film's name in those of its outputs, which have 255 and longer endings
 SAVE_EVERY = 10.0  # seconds between reports: a killed process leaves the last one
-MASKS = dict(LAYOUTS)  # the folder of drawn masks beside a folder of films
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,21 @@ class Target:
     """The names of the outputs of an input.
 
     stem: of its files. title: its name in documents of all films. key: identifies the input across
-    calls.
+    calls. changed: one of its files that somebody has changed since boneseg wrote it.
     """
 
     stem: str
     title: str
     key: str
+    changed: Path | None = None
+
+    def check(self) -> None:
+        """Raise MaskError where a file would be replaced that somebody has changed."""
+        if self.changed is not None:
+            raise MaskError(
+                f"{self.changed}: was changed since boneseg wrote it, so it is not replaced; move "
+                "it, or choose another folder for --out"
+            )
 
 
 class OutputFolder:
@@ -67,6 +77,9 @@ class OutputFolder:
             )
         self._entries = {entry.key: entry for entry in entries}
         self._documents: dict[str, dict[str, object]] = {}
+        self._before: dict[str, str | None] = {}  # the digests of documents, by format
+        self._added: set[str] = set()  # keys of this call's records
+        self._begun = Begun(self.report)
         self._saved = time.monotonic()
 
     def targets(
@@ -75,8 +88,8 @@ class OutputFolder:
         """The targets of the inputs of this call.
 
         names: their names in outputs (`radiograph.privacy.public_path`). frame: the requested
-        frame. Raises UsageError if a file beside the inputs that is not one of their outputs would
-        be replaced, and OutputError if a file with a document's name is of another kind.
+        frame. Raises UsageError if a file would be replaced that no earlier call has written, and
+        OutputError if a file with a document's name is of another kind.
         """
         keys = self._keys(inputs, names, frame)
         again = {key: self._entries[key] for key in keys if key in self._entries}
@@ -89,24 +102,44 @@ class OutputFolder:
             before.get(key) or stems.take(_shortened(stem_of(name)))
             for key, name in zip(keys, names, strict=True)
         ]
-        self._spare(inputs, chosen)
+        names_of_documents = documents(self.formats)
         self._documents = {
             kind: DOCUMENT_FORMATS[kind].read_document(self.path / name)
-            for kind, name in documents(self.formats).items()
+            for kind, name in names_of_documents.items()
         }
+        self._spare(chosen)
+        self._before = {k: digest_of(self.path / name) for k, name in names_of_documents.items()}
         titles = self._titles(keys, names, chosen, again, others)
-        return [Target(*one) for one in zip(chosen, titles, keys, strict=True)]
+        changed = [
+            self._changed(again.get(key), stem) for key, stem in zip(keys, chosen, strict=True)
+        ]
+        targets = [Target(*one) for one in zip(chosen, titles, keys, changed, strict=True)]
+        fresh = [one.stem for one in targets if one.changed is None]
+        self._begun.write({*self._names(fresh), *names_of_documents.values()})
+        return targets
 
     def add(self, target: Target, record: ReportEntry, entries: Mapping[str, object]) -> None:
         """Add the record of an input to the report.
 
         entries: its entries in documents, by format. Files of an earlier call in other formats
-        stay in the record. Raises OutputError.
+        stay in the record; a record of changed files stays as it is. Raises OutputError.
         """
+        if target.changed is not None:
+            return
         before = self._entries.get(target.key, ReportEntry({}, {}))
         kept = {kind: name for kind, name in before.outputs.items() if (self.path / name).exists()}
         outputs = kept | record.outputs
-        marks = {"outputs": outputs, "title": target.title, "key": target.key}
+        digests = {kind: before.digests.get(kind) for kind in kept} | {
+            kind: None if kind in self._documents else digest_of(self.path / name)
+            for kind, name in record.outputs.items()
+        }
+        marks = {
+            "outputs": outputs,
+            "title": target.title,
+            "key": target.key,
+            "digests": digests,
+        }
+        self._added.add(target.key)
         self._entries[target.key] = ReportEntry(outputs, record.facts | marks)
         for kind, entry in entries.items():
             film = self._documents[kind]
@@ -123,8 +156,17 @@ class OutputFolder:
                 DOCUMENT_FORMATS[kind].write_document(
                     self.path / name, list(self._documents[kind].values())
                 )
+                self._renew_digests(kind, digest_of(self.path / name))
         finally:
             self._save()
+        self._begun.remove()
+
+    def _renew_digests(self, kind: str, digest: str | None) -> None:
+        """Note the digest of a document that was written, but for films of which it was changed."""
+        for key, entry in self._entries.items():
+            known = key in self._added or entry.digests.get(kind) == self._before[kind]
+            if kind in entry.outputs and known:
+                entry.facts["digests"] = entry.digests | {kind: digest}
 
     def _save(self) -> None:
         write_json(self.report, [entry.facts for entry in self._entries.values()])
@@ -163,24 +205,37 @@ class OutputFolder:
             taken.add(titles[-1])
         return titles
 
-    def _spare(self, inputs: Sequence[Path], stems: Sequence[str]) -> None:
-        """Refuse to replace a film, or a mask drawn or corrected beside the films."""
-        folders = {real_path(path.parent) for path in inputs}
-        pairs = {folder.with_name(mine) for folder in folders if (mine := MASKS.get(folder.name))}
-        if not any(same_place(self.path, folder) for folder in folders | pairs):
-            return
+    def _names(self, stems: Iterable[str]) -> list[str]:
+        """The files of the films with these stems."""
+        return [name for stem in stems for name in files_of(stem, self.formats).values()]
+
+    def _spare(self, stems: Sequence[str]) -> None:
+        """Refuse to replace a file that no earlier call has written."""
         ours = {name for entry in self._entries.values() for name in entry.outputs.values()}
-        names = [name for stem in stems for name in files_of(stem, self.formats).values()]
-        for name in [*names, *documents(self.formats).values()]:
+        for name in [*self._names(stems), *documents(self.formats).values()]:
             path = self.path / name
-            if path.exists() and not (name in ours and self._is_unchanged(path)):
+            if name not in ours | self._begun.earlier and path.exists():
                 raise UsageError(
-                    f"{path}: would be replaced, because --out contains the films or masks; "
-                    "choose another folder"
+                    f"{path}: would be replaced, and {self.report.name} does not list it; move it, "
+                    "or choose another folder for --out"
                 )
 
-    def _is_unchanged(self, path: Path) -> bool:
-        """Whether a file, or a folder of masks, is unchanged since the report was written."""
+    def _changed(self, entry: ReportEntry | None, stem: str) -> Path | None:
+        """A file of an earlier call that would be replaced, and that somebody has changed."""
+        if entry is None:
+            return None
+        for kind, name in (files_of(stem, self.formats) | documents(self.formats)).items():
+            listed = entry.outputs.get(kind) == name and name not in self._begun.earlier
+            if listed and (self.path / name).exists() and not self._is_unchanged(entry, kind, name):
+                return self.path / name
+        return None
+
+    def _is_unchanged(self, entry: ReportEntry, kind: str, name: str) -> bool:
+        """Whether a file, or a folder of masks, is as it was written."""
+        path, digest = self.path / name, entry.digests.get(kind)
+        if digest is not None:
+            return digest == (self._before[kind] if kind in self._before else digest_of(path))
+        # of a report without digests
         files = [path, *path.iterdir()] if path.is_dir() else [path]
         changed = max(file.stat().st_mtime_ns for file in files)
         return changed <= self.report.stat().st_mtime_ns

@@ -52,6 +52,13 @@ class ReportEntry:
         return str(self.facts.get("title") or name)
 
     @property
+    def digests(self) -> dict[str, str | None]:
+        """The digests of its files as they were written, by format; of older entries, none."""
+        found = self.facts.get("digests")
+        known = found.items() if isinstance(found, dict) else ()
+        return {kind: value for kind, value in known if isinstance(value, str)}
+
+    @property
     def key(self) -> str:
         """What identifies the film among those of its folder; older entries have the name alone."""
         return str(self.facts.get("key") or name_key(self.facts.get("input")))
