@@ -147,6 +147,47 @@ def test_measures_that_could_not_be_saved_stay_with_their_film(
     assert file.stem == first
 
 
+def test_two_tabs_keep_one_another_s_measures(opened: Callable[..., Page], tmp_path: Path) -> None:
+    one, two = opened(), opened()
+    folder = tmp_path / "films"
+    for page in (one, two):
+        page.ready()
+        page.tab.click(".film >> text=hand")
+        page.ready("hand")
+        page.wait("lightbox.measures.sheet.loaded")
+        page.tab.keyboard.press("m")
+    one.drag((50, 60), (80, 100))
+    one.wait("lightbox.measures.kept")
+    one.wait(lambda: len(kept(folder)) == 1)
+    two.drag((50, 160), (80, 200))
+    two.wait(lambda: "The measures were also changed elsewhere" in two.notifications())
+    assert len(kept(folder)) == len(words(two)) == 2
+    one.tab.evaluate("lightbox.measures.remove(lightbox.measures.all[0])")
+    one.wait(lambda: "The measures were also changed elsewhere" in one.notifications())
+    assert len(words(one)) == 1  # what was drawn in the other tab
+    (left,) = kept(folder)
+    assert left["points"] == two.tab.evaluate("lightbox.measures.all[1].points")
+
+
+def test_measures_drawn_on_a_film_of_another_size_are_to_be_checked(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    name = page.tab.evaluate("lightbox.editor.row.name")
+    page.tab.keyboard.press("m")
+    page.drag((50, 60), (80, 100))
+    page.wait(lambda: len(kept(tmp_path / "films")) == 1)
+    path = tmp_path / "films" / "images" / f"{name}.png"
+    film = Image.open(path)
+    film.load()
+    film.transpose(Image.Transpose.ROTATE_90).save(path)
+    page.tab.reload()
+    page.ready(name)
+    page.wait(lambda: "The measures were drawn on" in page.notifications())
+    assert len(words(page)) == 1
+
+
 def test_two_clicks_on_a_known_size_calibrate_the_film(
     opened: Callable[..., Page], tmp_path: Path
 ) -> None:

@@ -100,7 +100,9 @@ def test_changes_are_sent_once_the_server_is_reachable_again(browser: Any, tmp_p
     page.close()
 
 
-def test_a_draft_is_kept_when_another_tab_saves(opened: Callable[..., Page]) -> None:
+def test_a_draft_is_kept_when_another_tab_saves(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
     one, two, three = opened(), opened(), opened()
     for page in (one, two, three):
         page.ready()
@@ -118,6 +120,36 @@ def test_a_draft_is_kept_when_another_tab_saves(opened: Callable[..., Page]) -> 
     two.tab.reload()
     two.ready("hand")
     assert np.array_equal(two.mask(), drawn)
+    theirs = on_disk(tmp_path, "hand")
+    two.tab.click("#save")  # the draft is based on the mask from before
+    two.wait("document.getElementById('conflict').open")
+    assert np.array_equal(on_disk(tmp_path, "hand"), theirs)
+    two.tab.click("#conflict [value=mine]")
+    two.wait("!lightbox.editor.dirty")
+    assert np.array_equal(on_disk(tmp_path, "hand"), drawn)
+
+
+def test_a_draft_is_not_restored_on_a_film_of_another_size(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    name = page.tab.evaluate("lightbox.editor.row.name")
+    page.drag((50, 50), (90, 50))
+    page.wait("lightbox.editor.dirty && lightbox.editor.kept")
+    path = tmp_path / "films" / "images" / f"{name}.png"
+    film = Image.open(path)
+    film.load()
+    film.transpose(Image.Transpose.ROTATE_90).save(path)
+    page.tab.reload()
+    page.ready(name)
+    page.wait(lambda: "its unsaved changes were drawn on" in page.notifications())
+    assert not page.tab.evaluate("lightbox.editor.dirty")
+    film.save(path)  # turned back
+    page.tab.reload()
+    page.ready(name)
+    page.wait("lightbox.editor.dirty")
+    assert "The film's file has changed since they were drawn" in page.notifications()
 
 
 def test_changes_are_restored_after_a_crash_of_the_tab(opened: Callable[..., Page]) -> None:

@@ -92,20 +92,43 @@ async def save_mask(
 
 
 @router.put("/draft", status_code=204, response_class=Response, openapi_extra=MASK_BODY)
-async def keep_draft(request: Request, box: Box, entry: Film) -> Response:
-    """Store unsaved changes as a draft."""
+async def keep_draft(
+    request: Request, box: Box, entry: Film, if_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """Store unsaved changes as a draft. If-Match holds the revision of the mask they are based on.
+
+    That is only kept with the draft: one is stored whatever the revision is now.
+    """
     drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
-    await asyncio.to_thread(box.library.keep_draft, entry.id, drawn)
+    seen = None if if_match is None else if_match.strip('"')
+    await asyncio.to_thread(box.library.keep_draft, entry.id, drawn, seen)
     return Response(status_code=204)
 
 
 @router.get("/draft", response_class=Response)
-def draft(box: Box, entry: Film) -> Response:
-    """The draft, as bits. 404 if there is none."""
-    path = box.library.drafts.of(entry.id)
+async def draft(box: Box, entry: Film) -> Response:
+    """The draft, as bits. 404 if there is none, 409 if the film had another size.
+
+    Boneseg-Based-On is the revision of the mask that it is based on: saving with it as If-Match
+    shows whether the mask was changed meanwhile. Boneseg-Film is "changed" where the film's file
+    was.
+    """
+    path, origin = box.library.drafts.of(entry.id), box.library.drafts.origin(entry.id)
     if path is None:
         raise NotFoundError("there is no draft")
-    return packed_file(path)
+    headers = {}
+    if origin is not None:
+        facts = await box.facts(entry)
+        if (origin.height, origin.width) != (facts.height, facts.width):
+            raise ConflictError(
+                f"{entry.name}: its unsaved changes were drawn on {origin.height} x {origin.width} "
+                f"pixels, and the film has {facts.height} x {facts.width} now; restore its file"
+            )
+        headers["Boneseg-Based-On"] = origin.revision
+        headers["Boneseg-Film"] = "same" if origin.stamp == entry.stamp else "changed"
+    response = packed_file(path)
+    response.headers.update(headers)
+    return response
 
 
 @router.delete("/draft", status_code=204, response_class=Response)

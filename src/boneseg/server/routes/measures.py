@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from boneseg.errors import RadiographError
@@ -26,7 +26,7 @@ from boneseg.server.routes.masks import check_installed, newest_mask
 from boneseg.server.routes.media_types import CSV, DICOM, JSON
 from boneseg.server.routes.responses import attachment
 from boneseg.server.storage.entry import Entry
-from boneseg.server.storage.measures import MOST, DrawnMeasure
+from boneseg.server.storage.measures import MOST, DrawnMeasure, FilmMeasures
 from boneseg.server.workers.measuring import (
     FindMedialSide,
     ReportMeasures,
@@ -72,14 +72,22 @@ _WIDTH_BODY = _body(Width.model_json_schema())
 
 
 @router.get("/api/films/{film}/measures", response_model=None)
-def measures(box: Box, entry: Film) -> dict[str, object]:
-    """The measures of a film, in the order in which they were drawn."""
-    return _as_json(box.library.measures.of(entry.id))
+async def measures(box: Box, entry: Film) -> dict[str, object]:
+    """The measures of a film, in the order in which they were drawn, and their revision.
+
+    shape: (height, width) of the film that they were drawn on, null where it is not known.
+    """
+    return _stored(await asyncio.to_thread(box.library.measures.record, entry.id))
 
 
 @router.put("/api/films/{film}/measures", openapi_extra=_MEASURES_BODY, response_model=None)
-async def save_measures(request: Request, box: Box, entry: Film) -> dict[str, object]:
-    """Replace the measures of a film.
+async def save_measures(
+    request: Request, box: Box, entry: Film, if_match: Annotated[str | None, Header()] = None
+) -> dict[str, object]:
+    """Replace the measures of a film. If-Match holds the revision that they are based on.
+
+    Returns 409 without overwriting if they were changed in the meantime. The revision of a film
+    without measures is "none".
 
     `measures`: kind (length, angle, cobb or alignment), points (x, y in px), name, suggested:
     whether the points are still those of boneseg, and medial: of an alignment, the side of the film
@@ -92,8 +100,11 @@ async def save_measures(request: Request, box: Box, entry: Film) -> dict[str, ob
         if one.kind == "alignment" and "medial" not in one.model_fields_set:
             side = await _medial_side(box, entry, *drawn[at].points[:2])
             drawn[at] = replace(drawn[at], medial=side)
-    await asyncio.to_thread(box.library.measures.write, entry.id, drawn)
-    return _as_json(drawn)
+    facts = await asyncio.to_thread(lambda: box.row(entry).facts)
+    shape = None if facts is None else (facts.height, facts.width)
+    seen = None if if_match is None else if_match.strip('"')
+    save = box.library.save_measures
+    return _stored(await asyncio.to_thread(save, entry.id, drawn, seen, shape))
 
 
 @router.get("/api/films/{film}/alignment", response_model=None)
@@ -176,6 +187,11 @@ async def _measured(box: LightBox, entry: Entry, drawn: list[Measure]) -> Measur
     if facts is None:
         return MeasuredFilm(title, drawn, None, "unknown")
     return MeasuredFilm(title, drawn, facts.spacing_mm, facts.spacing_kind)
+
+
+def _stored(record: FilmMeasures) -> dict[str, object]:
+    drawn = [one.measure() for one in record.measures]
+    return {**_as_json(drawn), "revision": record.revision, "shape": record.shape}
 
 
 def _as_json(drawn: list[Measure]) -> dict[str, object]:

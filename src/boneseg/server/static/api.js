@@ -36,8 +36,11 @@ const send = (path, method, body, signal) =>
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-const bytes = async (path, signal) =>
-  new Uint8Array(await (await ask(path, { signal, headers: { Accept: BITS } })).arrayBuffer());
+const answered = async (path, signal) => {
+  const response = await ask(path, { signal, headers: { Accept: BITS } });
+  return { bits: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
+};
+const bytes = async (path, signal) => (await answered(path, signal)).bits;
 
 export const health = () => json("/api/health");
 export const formats = () => json("/api/formats");
@@ -49,12 +52,20 @@ export const probability = (id, signal) => bytes(`/api/films/${id}/probability`,
 export const bones = (id, signal) => json(`/api/films/${id}/bones`, { signal });
 export const suggestion = (id, signal) => bytes(`/api/films/${id}/suggestion`, signal);
 export const savedMask = (id, signal) => bytes(`/api/films/${id}/mask`, signal);
-export const draft = (id, signal) => bytes(`/api/films/${id}/draft`, signal);
+// basedOn: the revision of the mask that the draft was drawn on; null for one of an earlier boneseg.
+export async function draft(id, signal) {
+  const { bits, headers } = await answered(`/api/films/${id}/draft`, signal);
+  return { bits, basedOn: headers.get("Boneseg-Based-On"), filmChanged: headers.get("Boneseg-Film") === "changed" };
+}
 export const history = (id) => json(`/api/films/${id}/history`);
 export const earlier = (id, revision) => bytes(`/api/films/${id}/history/${revision}`);
 
-export const keepDraft = (id, bits) =>
-  ask(`/api/films/${id}/draft`, { method: "PUT", headers: { "Content-Type": BITS }, body: bits });
+export const keepDraft = (id, bits, revision) =>
+  ask(`/api/films/${id}/draft`, {
+    method: "PUT",
+    headers: { "Content-Type": BITS, "If-Match": `"${revision}"` },
+    body: bits,
+  });
 export const dropDraft = (id) => ask(`/api/films/${id}/draft`, { method: "DELETE" });
 export const saveMask = (id, bits, state, revision, by = "") =>
   json(`/api/films/${id}/mask?${new URLSearchParams({ state, by })}`, {
@@ -102,7 +113,12 @@ export const models = () => json("/api/models");
 export const useModel = (id, purpose = "page") => send(`/api/models/${id}/use?for=${purpose}`, "POST");
 
 export const measures = (id) => json(`/api/films/${id}/measures`);
-export const saveMeasures = (id, measures) => send(`/api/films/${id}/measures`, "PUT", { measures });
+export const saveMeasures = (id, measures, revision) =>
+  json(`/api/films/${id}/measures`, {
+    method: "PUT",
+    headers: { "Content-Type": "application/json", "If-Match": `"${revision}"` },
+    body: JSON.stringify({ measures }),
+  });
 export const alignment = (id) => json(`/api/films/${id}/alignment`);
 export const medialSide = async (id, [[hip_x, hip_y], [knee_x, knee_y]]) =>
   (await json(`/api/films/${id}/medial?${new URLSearchParams({ hip_x, hip_y, knee_x, knee_y })}`)).medial;

@@ -42,7 +42,7 @@ export class Editor {
     const { signal } = (this.loading = new AbortController());
     const row = await api.film(id, signal);
     const saved = row.revision === "none" ? null : api.savedMask(id, signal).catch((error) => error);
-    const draft = row.draft && withDraft ? api.draft(id, signal).catch(() => null) : null;
+    const draft = row.draft && withDraft ? api.draft(id, signal).catch((error) => error) : null;
     const [pixels, probability, suggested] = await Promise.all([
       api.pixels(id, signal),
       api.probability(id, signal),
@@ -70,12 +70,18 @@ export class Editor {
     this.view.open({ width: row.width, height: row.height, pixels }, this.mask, probability, again);
     this.chooseReference("suggestion");
     if (drawn instanceof Error) this.notify(`${drawn.message}; the model's suggestion is shown instead`, "error");
-    if (kept) {
-      this.replaceBy(unpackBits(kept, size), "draft", false);
-      this.keptAt = this.mask.version;
-      this.notify("Your unsaved changes were restored. Undo returns to the saved mask.", "info");
-    }
+    if (kept) this.#restore(kept, size);
     this.onchange();
+  }
+
+  // A draft that is based on another mask keeps the revision of that one, so that saving shows both.
+  #restore({ bits, basedOn, filmChanged, message, status }, size) {
+    if (!bits) return status === 404 || this.notify(message, "error"); // 404: saved or dropped meanwhile
+    this.replaceBy(unpackBits(bits, size), "draft", false);
+    this.keptAt = this.mask.version;
+    const changed = filmChanged ? "The film's file has changed since they were drawn: check them. " : "";
+    this.notify(`Your unsaved changes were restored. ${changed}Undo returns to the saved mask.`, changed ? "error" : "info");
+    if (basedOn) this.row = { ...this.row, revision: basedOn };
   }
 
   close() {
@@ -109,7 +115,7 @@ export class Editor {
       await this.#inTurn(async () => {
         if (this.kept || this.mask !== mask) return;
         const at = mask.version;
-        if (this.dirty) await api.keepDraft(this.row.id, packBits(mask.values));
+        if (this.dirty) await api.keepDraft(this.row.id, packBits(mask.values), this.row.revision);
         else await api.dropDraft(this.row.id);
         if (this.mask === mask) this.keptAt = at;
       });

@@ -5,6 +5,7 @@ import { keepFile } from "./downloads.js";
 import { KINDS, valuesOf } from "./geometry.js";
 import { label, path, stroke } from "./marks.js";
 import { itemOf } from "./measurelist.js";
+import { copyOf, Sheet } from "./measuresheet.js";
 
 const LINES = { length: [[0, 1]], angle: [[0, 1, 2]], cobb: [[0, 1], [2, 3]], alignment: [[0, 1, 2]], calibrate: [[0, 1]] };
 const COLOUR = "#7fe0ff";
@@ -15,11 +16,12 @@ const SAVE_AFTER = 400; // ms
 export class Measures {
   constructor(editor, view, notify, element) {
     Object.assign(this, { editor, view, notify, element });
-    this.sheet = sheetOf(null);
+    this.sheet = new Sheet(null);
     this.unsaved = new Set(); // sheets, also of films that were open before
     this.kind = "length";
     this.drawing = null; // {kind, points} of a measure that lacks points
     this.held = null; // {measure, at} of a point that is dragged
+    this.turn = Promise.resolve(); // the last request to save
     this.following = null; // the last request for a medial side: the next waits for it
     this.onchange = () => {};
     this.oncalibrated = () => {}; // (row)
@@ -47,7 +49,7 @@ export class Measures {
   async open(row) {
     await this.save();
     const film = row?.id ?? null;
-    this.sheet = [...this.unsaved].find((sheet) => sheet.film === film) ?? sheetOf(film);
+    this.sheet = [...this.unsaved].find((sheet) => sheet.film === film) ?? new Sheet(film);
     this.drawing = this.held = null;
     this.show();
     if (!row) return;
@@ -59,15 +61,11 @@ export class Measures {
     this.show();
   }
 
-  // The stored measures go before those that were drawn since the film was opened.
   async #load(sheet) {
-    if (sheet.loaded) return;
-    const { measures } = await api.measures(sheet.film);
-    if (sheet.loaded) return; // by another call meanwhile
-    sheet.all = [...measures, ...sheet.all];
-    sheet.loaded = true;
-    sheet.now = copyOf(sheet.all);
-    sheet.done = sheet.undone = []; // copies from before lack what was stored
+    const shape = await sheet.load();
+    const { row } = this.editor;
+    if (shape && row?.id === sheet.film && (shape[0] !== row.height || shape[1] !== row.width))
+      this.notify(`The measures were drawn on ${shape[0]} × ${shape[1]} pixels, and the film has ${row.height} × ${row.width} now: check them`, "error");
   }
 
   // -- drawing with the pointer ------------------------------------------------------------------
@@ -218,13 +216,21 @@ export class Measures {
     this.show();
   }
 
-  async save() {
+  // One after the other: each depends on the revision that the one before has left.
+  save() {
     clearTimeout(this.saving);
+    this.turn = this.turn.then(() => this.#saveAll());
+    return this.turn;
+  }
+
+  async #saveAll() {
     for (const sheet of [...this.unsaved]) {
       this.unsaved.delete(sheet); // a change meanwhile adds it again
       try {
         await this.#load(sheet); // never over measures that were not loaded
-        await api.saveMeasures(sheet.film, sheet.all);
+        if (!(await sheet.save())) continue;
+        if (sheet === this.sheet) this.show();
+        this.notify("The measures were also changed elsewhere: all of them are shown now", "info");
       } catch (error) {
         if (error.status !== 404) this.unsaved.add(sheet); // 404: the film was removed
         this.notify(`The measures were not saved: ${error.message}`, "error");
@@ -380,9 +386,3 @@ export class Measures {
     this.onchange();
   }
 }
-
-// The measures of a film. now: a copy as of the last change; done, undone: such copies to return to. loaded:
-// whether the measures that the server has are among them.
-const sheetOf = (film) => ({ film, all: [], now: [], done: [], undone: [], loaded: film === null });
-
-const copyOf = (measures) => structuredClone(measures);

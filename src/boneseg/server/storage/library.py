@@ -22,6 +22,7 @@ from boneseg.dataset.open import films_and_masks
 from boneseg.dataset.pairing import mask_files
 from boneseg.errors import DatasetError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
+from boneseg.masks.measures.geometry import Measure
 from boneseg.radiograph.calibration import (
     CALIBRATION,
     Calibration,
@@ -31,13 +32,13 @@ from boneseg.radiograph.calibration import (
 from boneseg.server.encoding import Mask, packed_mask, png_mask
 from boneseg.server.errors import ConflictError, NotFoundError
 from boneseg.server.storage.cache import Cache
-from boneseg.server.storage.drafts import Drafts
+from boneseg.server.storage.drafts import Drafts, Origin
 from boneseg.server.storage.entry import Entry, State, film_id
 from boneseg.server.storage.filenames import free_name, safe_name
 from boneseg.server.storage.folder import layout, make_private, refuse_annotations
 from boneseg.server.storage.history import History, Signature, digest
 from boneseg.server.storage.mask_states import NO_MASK, MaskStates, Revisions
-from boneseg.server.storage.measures import MeasureFiles
+from boneseg.server.storage.measures import NO_MEASURES, FilmMeasures, MeasureFiles
 from boneseg.server.storage.records import Saved, SavedMask
 from boneseg.server.storage.results import Author
 from boneseg.server.storage.retention import RemovedFilms
@@ -245,11 +246,34 @@ class Library:
             raise OutputError(f"{target.name}: {reason}; free space in {self.root}") from None
         return target
 
-    def keep_draft(self, film: str, mask: Mask) -> None:
-        """Store unsaved changes as a draft. Raises OutputError and NotFoundError."""
+    def keep_draft(self, film: str, mask: Mask, seen: str | None = None) -> None:
+        """Store unsaved changes as a draft.
+
+        seen: the revision of the mask that they are based on. Raises OutputError and NotFoundError.
+        """
         packed = packed_mask(mask)
         with self._lock:
-            self.drafts.write(self.entry(film).id, packed)
+            entry = self.entry(film)
+            based_on = self.revision(entry) if seen is None else seen
+            origin = Origin(based_on, entry.stamp, mask.shape[0], mask.shape[1])
+            self.drafts.write(entry.id, packed, origin)
+
+    def save_measures(
+        self, film: str, drawn: list[Measure], seen: str | None, shape: tuple[int, int] | None
+    ) -> FilmMeasures:
+        """Replace a film's measures.
+
+        seen: the revision that they are based on. shape: (height, width) of the film, px, where it
+        is known. Raises ConflictError where others were saved since, OutputError and NotFoundError.
+        """
+        with self._lock:
+            entry = self.entry(film)
+            if (seen or NO_MEASURES) != self.measures.record(film).revision:
+                raise ConflictError(
+                    f"{entry.name}: its measures were changed elsewhere; read them again, and send "
+                    "their revision (If-Match)"
+                )
+            return self.measures.write(film, drawn, shape)
 
     # -- adding and removing films ------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from pydantic import Field, model_validator
 
 from boneseg._util.documents import Document
 from boneseg.masks.measures.geometry import Measure
+from boneseg.server.storage.history import digest
 from boneseg.server.storage.records import Record
 
 MOST = 100  # measures of a film
+NO_MEASURES = "none"  # the revision of a film without any
 
 
 class DrawnMeasure(Document):
@@ -47,9 +50,20 @@ class DrawnMeasure(Document):
 
 
 class FilmMeasures(Record):
-    """The measures of one film, in the order in which they were drawn."""
+    """The measures of one film, in the order in which they were drawn.
+
+    shape: (height, width) of the film that they were drawn on, px; None where it is not known.
+    """
 
     measures: list[DrawnMeasure] = Field(default_factory=list, max_length=MOST)
+    shape: tuple[int, int] | None = None
+
+    @property
+    def revision(self) -> str:
+        """What identifies these measures among those of the film."""
+        if not self.measures:
+            return NO_MEASURES
+        return digest(json.dumps(self.model_dump()).encode())
 
 
 @dataclass(frozen=True)
@@ -60,15 +74,22 @@ class MeasureFiles:
 
     def of(self, film: str) -> list[Measure]:
         """The measures of a film. Raises ServerError for a damaged file."""
-        record = FilmMeasures.found(self._path(film))
-        return [one.measure() for one in record.measures] if record is not None else []
+        return [one.measure() for one in self.record(film).measures]
 
-    def write(self, film: str, measures: list[Measure]) -> None:
+    def record(self, film: str) -> FilmMeasures:
+        """The measures of a film as its file holds them. Raises as `of` does."""
+        return FilmMeasures.found(self._path(film)) or FilmMeasures()
+
+    def write(
+        self, film: str, measures: list[Measure], shape: tuple[int, int] | None = None
+    ) -> FilmMeasures:
         """Replace the measures of a film. Raises OutputError."""
-        if not measures:
+        record = FilmMeasures(measures=[DrawnMeasure.of(one) for one in measures], shape=shape)
+        if measures:
+            record.write(self._path(film))
+        else:
             self.delete(film)
-            return
-        FilmMeasures(measures=[DrawnMeasure.of(one) for one in measures]).write(self._path(film))
+        return record
 
     def delete(self, film: str) -> None:
         """Delete a film's measures, if there are any."""

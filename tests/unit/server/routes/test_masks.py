@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,30 @@ def test_a_draft_is_kept_until_the_mask_is_saved(client: TestClient) -> None:
     seen = {"if-match": f'"{film["revision"]}"'}
     assert client.put(f"{address}/mask", content=bits, headers=kind | seen).status_code == 200
     assert client.get(f"{address}/draft").status_code == 404
+
+
+def test_a_draft_says_what_it_was_drawn_on(client: TestClient, box: LightBox) -> None:
+    film = film_of(client, "hand")
+    address, image = f"/api/films/{film['id']}", box.library.entry(film["id"]).image
+    before, status = image.read_bytes(), image.stat()
+    bits = np.packbits(np.ones((film["height"], film["width"]), bool)).tobytes()
+    kind = {"content-type": "application/octet-stream"}
+    client.put(f"{address}/draft", content=bits, headers=kind | {"if-match": '"abc"'})
+    assert client.get(f"{address}/draft").headers["boneseg-based-on"] == "abc"
+    client.put(f"{address}/draft", content=bits, headers=kind)
+    found = client.get(f"{address}/draft").headers
+    assert (found["boneseg-based-on"], found["boneseg-film"]) == (film["revision"], "same")
+    os.utime(image, (1e9, 1e9))  # rewritten with the same size
+    assert client.get(f"{address}/draft").headers["boneseg-film"] == "changed"
+    Image.open(io.BytesIO(before)).resize((90, 70)).save(image)
+    refused = client.get(f"{address}/draft")
+    assert refused.status_code == 409
+    shape = f"{film['height']} x {film['width']}"
+    assert f"hand: its unsaved changes were drawn on {shape} pixels" in refused.json()["error"]
+    image.write_bytes(before)
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert client.get(f"{address}/draft").content == bits
+    assert client.delete(f"{address}/draft").status_code == 204
 
 
 @pytest.mark.parametrize("place", ["mask", "draft"])

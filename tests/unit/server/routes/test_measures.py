@@ -19,11 +19,21 @@ def place(client: TestClient, film: dict[str, Any]) -> str:
     return f"/api/films/{film['id']}"
 
 
+def save(client: TestClient, place: str, *measures: dict[str, Any]) -> Any:
+    """Replace the measures of a film, whatever they are; returns what is stored then."""
+    seen = {"if-match": client.get(f"{place}/measures").json()["revision"]}
+    answer = client.put(f"{place}/measures", json={"measures": measures}, headers=seen)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 def test_measures_are_kept_and_exported(client: TestClient, place: str, film: Any) -> None:
-    assert client.get(f"{place}/measures").json() == {"measures": []}
-    sent = {"measures": [LINE]}
-    assert client.put(f"{place}/measures", json=sent).json() == sent
-    assert client.get(f"{place}/measures").json() == sent
+    none = client.get(f"{place}/measures").json()
+    assert none == {"measures": [], "revision": "none", "shape": None}
+    stored = client.put(f"{place}/measures", json={"measures": [LINE]}).json()
+    assert stored["measures"] == [LINE]
+    assert stored["shape"] == [film["height"], film["width"]]
+    assert client.get(f"{place}/measures").json() == stored
     found = client.get(f"{place}/measures/download")
     assert found.headers["content-type"].startswith("text/csv")
     assert f"{film['name']}_measures.csv" in found.headers["content-disposition"]
@@ -32,8 +42,24 @@ def test_measures_are_kept_and_exported(client: TestClient, place: str, film: An
     assert client.get("/api/measures").text == found.text
     refused = client.get(f"{place}/measures/download?form=dicom-sr")
     assert refused.status_code == 422 and "is not a DICOM film" in refused.json()["error"]
-    client.put(f"{place}/measures", json={"measures": []})
+    save(client, place)
     assert client.get("/api/measures").text.count("\n") == 1
+
+
+def test_measures_that_were_changed_elsewhere_are_not_replaced(
+    client: TestClient, place: str
+) -> None:
+    first = save(client, place, LINE)
+    other = save(client, place, LINE, LINE | {"name": "screw"})
+    assert first["revision"] != other["revision"]
+    for seen in ({}, {"if-match": first["revision"]}, {"if-match": "none"}):
+        answer = client.put(f"{place}/measures", json={"measures": []}, headers=seen)
+        assert answer.status_code == 409
+        assert "its measures were changed elsewhere" in answer.json()["error"]
+    assert client.get(f"{place}/measures").json() == other
+    quoted = {"if-match": f'"{other["revision"]}"'}
+    none = client.put(f"{place}/measures", json={"measures": []}, headers=quoted)
+    assert none.json()["revision"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +93,7 @@ def test_a_calibration_gives_mm_everywhere_and_can_be_removed(
     assert row["area_mm2"] == row["area_px"] / 4
     table = box.library.root / "calibration.csv"
     assert table.read_text() == f"name,mm_per_pixel,how\n{film['name']},0.5,ball\n"
-    client.put(f"{place}/measures", json={"measures": [LINE]})
+    save(client, place, LINE)
     assert "length,25.0,mm,user" in client.get(f"{place}/measures/download").text
     box.library.cache.forget(film["id"])  # as after a change of the model
     assert "length,25.0,mm,user" in client.get("/api/measures").text
@@ -75,7 +101,7 @@ def test_a_calibration_gives_mm_everywhere_and_can_be_removed(
     assert ",user," in exported
     row = client.delete(f"{place}/calibration").json()
     assert (row["spacing_mm"], row["spacing_kind"], row["area_mm2"]) == (None, "unknown", None)
-    client.put(f"{place}/measures", json={"measures": []})
+    save(client, place)
 
 
 @pytest.mark.parametrize("width", [0, -1, 100, "x"])
@@ -122,9 +148,7 @@ def test_a_medial_side_that_is_left_out_is_that_of_the_leg_with_the_points(
     found = []
     for x in (10, width - 10):
         leg = {"kind": "alignment", "points": [[x, 5], [x, 5 + length], [x, 6 + length]]}
-        answer = client.put(f"{place}/measures", json={"measures": [leg]})
-        found.append(answer.json()["measures"][0]["medial"])
-        stated = client.put(f"{place}/measures", json={"measures": [leg | {"medial": None}]})
-        assert stated.json()["measures"][0]["medial"] is None
+        found.append(save(client, place, leg)["measures"][0]["medial"])
+        assert save(client, place, leg | {"medial": None})["measures"][0]["medial"] is None
     assert found == ["right", "left"]
-    client.put(f"{place}/measures", json={"measures": []})
+    save(client, place)
