@@ -47,6 +47,9 @@ def start() -> None:
     warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
     for name in _QUOTING:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # Typer would fail to print help.
+    if not os.environ.get("TERMINAL_WIDTH", "").isdecimal():
+        os.environ.pop("TERMINAL_WIDTH", None)
     # Pydantic would search all installed packages for plugins, and run them.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Ray would post statistics of its use.

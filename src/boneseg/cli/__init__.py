@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from boneseg._util import logs, runtime
 from boneseg.cli.arguments import plain_arguments
@@ -54,7 +55,7 @@ def _run() -> int:
     except BrokenPipeError:  # the reader of stdout has closed it
         status = 1
     except OSError as error:  # a path not checked before: no permission, or too long
-        logs.error(f"{error.filename or 'a file'}: {error.strerror or error}; check the path")
+        logs.error(_path_problem(error))
         status = 1
     except MemoryError:  # outside the processing of a single film, which names the film
         logs.error("there is not enough memory; close other programs or process less at once")
@@ -69,6 +70,14 @@ def _run() -> int:
     if status == STOPPED:  # typer turns Ctrl-C into an exit status silently
         logs.info("stopped; continue with --resume" if _verb() in RESUMABLE else "stopped")
     return status
+
+
+def _path_problem(error: OSError) -> str:
+    try:
+        Path.cwd()
+    except OSError:  # removed since it was entered; the error of a relative path names no file
+        return "the current folder does not exist any more; change to another one"
+    return f"{error.filename or 'a file'}: {error.strerror or error}; check the path"
 
 
 def call(words: Sequence[str]) -> int:

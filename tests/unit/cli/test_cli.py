@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,28 @@ def test_too_little_address_space_is_one_line(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {verb}: virtual memory is limited to")
     assert f"{needed} are needed" in line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="others keep the current folder")
+def test_a_current_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    film = tmp_path / "knee.png"
+    film.touch()
+    call = f"rmdir ../films; exec {sys.executable} -m boneseg segment {film} --out masks"
+    done = subprocess.run(
+        ["bash", "-c", call], cwd=tmp_path / "films", capture_output=True, text=True, check=False
+    )
+    line = "error: the current folder does not exist any more; change to another one\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+@pytest.mark.parametrize("width", ["", "abc", "-1", "100"])
+def test_help_is_shown_whatever_the_width_of_the_terminal_is_said_to_be(width: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "boneseg", "segment", "--help"],
+        env={**os.environ, "TERMINAL_WIDTH": width},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "--out" in done.stdout, done.stderr
