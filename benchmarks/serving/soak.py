@@ -206,7 +206,8 @@ def _warm(address: str, good: Sequence[GoodSender]) -> list[str]:
             for _ in range(OFTEN if number < KEPT else 1):  # so that all networks are loaded
                 client.post("/api/segment", files={"file": ("hand.png", film)}).raise_for_status()
     for pixels in good[0].films:
-        for syntax in node_load.SYNTAXES:
+        for number in range(OFTEN):  # a network that is compiled for a size has threads of its own
+            syntax = node_load.SYNTAXES[number % len(node_load.SYNTAXES)]
             good[0]._send(node_load.good_film(pixels, syntax))
     time.sleep(5)
     return films

@@ -147,6 +147,60 @@ def test_measures_that_could_not_be_saved_stay_with_their_film(
     assert file.stem == first
 
 
+def test_measures_belong_to_the_film_that_is_shown(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    """Also while those of the film before it are being saved."""
+    page = opened()
+    page.ready()
+    page.wait("lightbox.measures.sheet.loaded")
+    waiting: list[Any] = []
+
+    def hold(route: Any) -> None:
+        is_first = route.request.method == "PUT" and not waiting
+        waiting.append(route) if is_first else route.continue_()
+
+    page.tab.route("**/measures", hold)
+    first = page.tab.evaluate("lightbox.measures.film")
+    page.tab.keyboard.press("m")
+    page.drag((50, 60), (80, 100))
+    page.wait(lambda: page.tab.title() and len(waiting) == 1)  # routes are served during calls
+    page.tab.keyboard.press("PageDown")
+    page.wait(f"lightbox.editor.row.id !== '{first}'")
+    page.drag((50, 160), (80, 200))
+    waiting[0].continue_()
+    folder = tmp_path / "films"
+    page.wait(lambda: page.tab.title() and len(kept(folder)) == 2)
+    assert len(list((folder / ".boneseg" / "measures").glob("*.json"))) == 2
+    assert len(words(page)) == 1
+
+
+def test_an_answer_that_was_lost_doubles_no_measure(
+    opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened()
+    page.ready()
+    page.wait("lightbox.measures.sheet.loaded")
+
+    def lose(route: Any) -> None:
+        if route.request.method == "PUT":
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.tab.route("**/measures", lose)
+    page.tab.keyboard.press("m")
+    page.drag((50, 60), (80, 100))
+    page.wait(lambda: "The measures were not saved" in page.notifications())
+    assert len(kept(tmp_path / "films")) == 1
+    page.tab.unroute("**/measures")
+    page.drag((80, 100), (50, 160))  # the end of the same
+    page.wait("lightbox.measures.kept")
+    page.wait(lambda: abs(kept(tmp_path / "films")[0]["points"][1][1] - 160) < 2)
+    assert len(words(page)) == len(kept(tmp_path / "films")) == 1
+
+
 def test_two_tabs_keep_one_another_s_measures(opened: Callable[..., Page], tmp_path: Path) -> None:
     one, two = opened(), opened()
     folder = tmp_path / "films"

@@ -90,7 +90,8 @@ def test_a_failed_writer_leaves_no_output_of_its_film(
 
 def test_a_document_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     knee = picture(tmp_path / "knee.png")
-    mine = json.dumps({"images": [], "annotations": [], "categories": []})
+    image = {"id": 1, "file_name": "mine.png", "width": 9, "height": 9}
+    mine = json.dumps({"images": [image], "annotations": [], "categories": []})
     (tmp_path / "coco.json").write_text(mine)
     done = boneseg("segment", knee, "--out", tmp_path, "--format", "coco")
     assert done.returncode == 2

@@ -25,6 +25,7 @@ JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | Non
 LAYOUTS = (("images", "masks"), ("all_images", "labels"))  # folders of films and of masks
 HIDDEN = ".boneseg"  # the light box's own folder in a folder of films
 RUNS = ("checkpoint.safetensors", "plan.json", "tune.db", "study.json")  # of train, crossval, tune
+CLUTTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # left in folders by file managers
 STALE = 3600.0  # seconds after which a temporary file counts as abandoned
 LARGEST = 2**26  # bytes of a document or table that is read at once, enough for a million films
 LARGEST_REPORT = 2**28  # bytes of a report or table of measurements, which have 1 kB for each film

@@ -73,7 +73,7 @@ def convert_dataset(
         for case, name, target in zip(dataset.cases, names, targets, strict=True):
             entries: dict[str, object] = {}
             try:
-                target.check()
+                folder.check(target)
                 drawn = replace(
                     _drawn(case, name, target.title, tolerance), overlay_side=overlay_side
                 )

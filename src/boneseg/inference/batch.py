@@ -180,7 +180,7 @@ class _Batch:
 
     def _written(self, one: _Film) -> Written:
         """Segment a film and write its outputs. Raises BonesegError."""
-        one.target.check()
+        self.folder.check(one.target)
         keep_name = one.name == one.path
         film = read_radiograph(
             one.path,
@@ -229,7 +229,7 @@ class _Batch:
         for future, film in zip(futures[begun:], films[begun:], strict=True):
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._add(future, film)
-        self.folder.close()
+        self.folder.close(ended=all(future.done() for future in futures))
 
 
 def _bone_area(film: Radiograph, name: str, mask: NDArray[np.bool_]) -> BoneArea:

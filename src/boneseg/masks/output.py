@@ -29,7 +29,7 @@ from boneseg.errors import MaskError, OutputError, RadiographError, UsageError
 from boneseg.masks.filenames import stem_of
 from boneseg.masks.formats import BONES, DOCUMENT_FORMATS, FILM_FORMATS, NAMED_FORMAT, FilmFormat
 from boneseg.masks.formats.png import check_replaceable
-from boneseg.masks.ledger import Begun, digest_of
+from boneseg.masks.ledger import Ledger, digest_of
 from boneseg.masks.segmentation import Segmentation
 from boneseg.radiograph.provenance import ReportEntry, film_key, name_key, read_report
 
@@ -42,21 +42,12 @@ class Target:
     """The names of the outputs of an input.
 
     stem: of its files. title: its name in documents of all films. key: identifies the input across
-    calls. changed: one of its files that somebody has changed since boneseg wrote it.
+    calls.
     """
 
     stem: str
     title: str
     key: str
-    changed: Path | None = None
-
-    def check(self) -> None:
-        """Raise MaskError where a file would be replaced that somebody has changed."""
-        if self.changed is not None:
-            raise MaskError(
-                f"{self.changed}: was changed since boneseg wrote it, so it is not replaced; move "
-                "it, or choose another folder for --out"
-            )
 
 
 class OutputFolder:
@@ -78,8 +69,8 @@ class OutputFolder:
         self._entries = {entry.key: entry for entry in entries}
         self._documents: dict[str, dict[str, object]] = {}
         self._before: dict[str, str | None] = {}  # the digests of documents, by format
-        self._added: set[str] = set()  # keys of this call's records
-        self._begun = Begun(self.report)
+        self._ledger = Ledger(self.report, entries)
+        self._spared: set[str] = set()  # keys of inputs of which somebody has changed a file
         self._saved = time.monotonic()
 
     def targets(
@@ -88,8 +79,9 @@ class OutputFolder:
         """The targets of the inputs of this call.
 
         names: their names in outputs (`radiograph.privacy.public_path`). frame: the requested
-        frame. Raises UsageError if a file would be replaced that no earlier call has written, and
-        OutputError if a file with a document's name is of another kind.
+        frame. Raises UsageError if a file would be replaced that no earlier call has written, or a
+        document that somebody has changed; OutputError if a file with a document's name is of
+        another kind.
         """
         keys = self._keys(inputs, names, frame)
         again = {key: self._entries[key] for key in keys if key in self._entries}
@@ -102,36 +94,38 @@ class OutputFolder:
             before.get(key) or stems.take(_shortened(stem_of(name)))
             for key, name in zip(keys, names, strict=True)
         ]
-        names_of_documents = documents(self.formats)
-        self._documents = {
-            kind: DOCUMENT_FORMATS[kind].read_document(self.path / name)
-            for kind, name in names_of_documents.items()
-        }
-        self._spare(chosen)
-        self._before = {k: digest_of(self.path / name) for k, name in names_of_documents.items()}
+        files = [name for stem in chosen for name in files_of(stem, self.formats).values()]
+        self._read_documents()
+        self._spare(files)
+        self._ledger.begin([*files, *documents(self.formats).values()])
         titles = self._titles(keys, names, chosen, again, others)
-        changed = [
-            self._changed(again.get(key), stem) for key, stem in zip(keys, chosen, strict=True)
-        ]
-        targets = [Target(*one) for one in zip(chosen, titles, keys, changed, strict=True)]
-        fresh = [one.stem for one in targets if one.changed is None]
-        self._begun.write({*self._names(fresh), *names_of_documents.values()})
-        return targets
+        return [Target(*one) for one in zip(chosen, titles, keys, strict=True)]
+
+    def check(self, target: Target) -> None:
+        """Raise MaskError where a file would be replaced that somebody has changed.
+
+        The record and the other files of that input then stay as they are. For any thread.
+        """
+        for name in files_of(target.stem, self.formats).values():
+            if self._ledger.is_changed(name):
+                self._spared.add(target.key)
+                raise MaskError(_changed(self.path / name))
 
     def add(self, target: Target, record: ReportEntry, entries: Mapping[str, object]) -> None:
         """Add the record of an input to the report.
 
         entries: its entries in documents, by format. Files of an earlier call in other formats
-        stay in the record; a record of changed files stays as it is. Raises OutputError.
+        stay in the record. Raises OutputError.
         """
-        if target.changed is not None:
+        if target.key in self._spared:
             return
         before = self._entries.get(target.key, ReportEntry({}, {}))
         kept = {kind: name for kind, name in before.outputs.items() if (self.path / name).exists()}
         outputs = kept | record.outputs
-        digests = {kind: before.digests.get(kind) for kind in kept} | {
-            kind: None if kind in self._documents else digest_of(self.path / name)
+        digests = {kind: before.digests[kind] for kind in kept} | {
+            kind: self._ledger.note(name)
             for kind, name in record.outputs.items()
+            if kind not in self._documents
         }
         marks = {
             "outputs": outputs,
@@ -139,7 +133,6 @@ class OutputFolder:
             "key": target.key,
             "digests": digests,
         }
-        self._added.add(target.key)
         self._entries[target.key] = ReportEntry(outputs, record.facts | marks)
         for kind, entry in entries.items():
             film = self._documents[kind]
@@ -149,23 +142,35 @@ class OutputFolder:
         if time.monotonic() - self._saved > SAVE_EVERY:
             self._save()
 
-    def close(self) -> None:
-        """Write the documents and the report. Raises OutputError."""
+    def close(self, *, ended: bool = True) -> None:
+        """Write the documents and the report. Raises OutputError.
+
+        ended: whether no file is written any more.
+        """
         try:
-            for kind, name in documents(self.formats).items():
-                DOCUMENT_FORMATS[kind].write_document(
-                    self.path / name, list(self._documents[kind].values())
-                )
-                self._renew_digests(kind, digest_of(self.path / name))
+            for kind in self._documents:
+                self._write_document(kind)
         finally:
             self._save()
-        self._begun.remove()
+        if not ended:
+            return
+        listed = {name for entry in self._entries.values() for name in entry.outputs.values()}
+        self._ledger.close(listed.union(documents(self.formats).values()))
 
-    def _renew_digests(self, kind: str, digest: str | None) -> None:
-        """Note the digest of a document that was written, but for films of which it was changed."""
-        for key, entry in self._entries.items():
-            known = key in self._added or entry.digests.get(kind) == self._before[kind]
-            if kind in entry.outputs and known:
+    def _read_documents(self) -> None:
+        for kind, name in documents(self.formats).items():
+            self._before[kind] = digest_of(self.path / name)
+            self._documents[kind] = DOCUMENT_FORMATS[kind].read_document(self.path / name)
+
+    def _write_document(self, kind: str) -> None:
+        """Write a document, and its digest into the entries of its films. Raises OutputError."""
+        path = self.path / DOCUMENT_FORMATS[kind].document
+        if digest_of(path) != self._before[kind]:
+            raise OutputError(_changed(path))
+        DOCUMENT_FORMATS[kind].write_document(path, list(self._documents[kind].values()))
+        digest = self._ledger.note(path.name)
+        for entry in self._entries.values():
+            if kind in entry.outputs:
                 entry.facts["digests"] = entry.digests | {kind: digest}
 
     def _save(self) -> None:
@@ -205,40 +210,27 @@ class OutputFolder:
             taken.add(titles[-1])
         return titles
 
-    def _names(self, stems: Iterable[str]) -> list[str]:
-        """The files of the films with these stems."""
-        return [name for stem in stems for name in files_of(stem, self.formats).values()]
-
-    def _spare(self, stems: Sequence[str]) -> None:
-        """Refuse to replace a file that no earlier call has written."""
-        ours = {name for entry in self._entries.values() for name in entry.outputs.values()}
-        for name in [*self._names(stems), *documents(self.formats).values()]:
-            path = self.path / name
-            if name not in ours | self._begun.earlier and path.exists():
+    def _spare(self, files: Iterable[str]) -> None:
+        """Refuse to replace a file of somebody else, or a document that somebody has changed."""
+        written = {
+            documents(self.formats)[kind] for kind, films in self._documents.items() if films
+        }
+        for name in [*files, *written]:  # a document without a film is nobody's work
+            if self._ledger.is_foreign(name):
                 raise UsageError(
-                    f"{path}: would be replaced, and {self.report.name} does not list it; move it, "
-                    "or choose another folder for --out"
+                    f"{self.path / name}: would be replaced, and {self.report.name} does not list "
+                    "it; move it, or choose another folder for --out"
                 )
+        for name in documents(self.formats).values():
+            if self._ledger.is_changed(name):
+                raise UsageError(_changed(self.path / name))
 
-    def _changed(self, entry: ReportEntry | None, stem: str) -> Path | None:
-        """A file of an earlier call that would be replaced, and that somebody has changed."""
-        if entry is None:
-            return None
-        for kind, name in (files_of(stem, self.formats) | documents(self.formats)).items():
-            listed = entry.outputs.get(kind) == name and name not in self._begun.earlier
-            if listed and (self.path / name).exists() and not self._is_unchanged(entry, kind, name):
-                return self.path / name
-        return None
 
-    def _is_unchanged(self, entry: ReportEntry, kind: str, name: str) -> bool:
-        """Whether a file, or a folder of masks, is as it was written."""
-        path, digest = self.path / name, entry.digests.get(kind)
-        if digest is not None:
-            return digest == (self._before[kind] if kind in self._before else digest_of(path))
-        # of a report without digests
-        files = [path, *path.iterdir()] if path.is_dir() else [path]
-        changed = max(file.stat().st_mtime_ns for file in files)
-        return changed <= self.report.stat().st_mtime_ns
+def _changed(path: Path) -> str:
+    return (
+        f"{path}: was changed since boneseg wrote it, so it is not replaced; move it, or choose "
+        "another folder for --out"
+    )
 
 
 def write_outputs(

@@ -52,8 +52,8 @@ class ReportEntry:
         return str(self.facts.get("title") or name)
 
     @property
-    def digests(self) -> dict[str, str | None]:
-        """The digests of its files as they were written, by format; of older entries, none."""
+    def digests(self) -> dict[str, str]:
+        """The digests of its files as they were written, by format; older entries have none."""
         found = self.facts.get("digests")
         known = found.items() if isinstance(found, dict) else ()
         return {kind: value for kind, value in known if isinstance(value, str)}

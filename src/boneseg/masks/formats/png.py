@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boneseg._util.files import folder_beside, replace_folder, whole_file
+from boneseg._util.files import CLUTTER, folder_beside, replace_folder, whole_file
 from boneseg.errors import MaskError, OutputError
 from boneseg.masks.segmentation import Segmentation
 from boneseg.masks.types import Drawing, Drawn, Patch, Region, Shape, fits
@@ -100,7 +100,7 @@ def bone_name(path: Path) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and is_result(path)
+    return path.is_file() and (path.name in CLUTTER or is_result(path))
 
 
 def write_mask(path: Path | str, mask: NDArray[np.generic]) -> None:

@@ -22,6 +22,7 @@ export class Measures {
     this.drawing = null; // {kind, points} of a measure that lacks points
     this.held = null; // {measure, at} of a point that is dragged
     this.turn = Promise.resolve(); // the last request to save
+    this.sending = null; // the sheet that is being saved
     this.following = null; // the last request for a medial side: the next waits for it
     this.onchange = () => {};
     this.oncalibrated = () => {}; // (row)
@@ -47,12 +48,14 @@ export class Measures {
 
   // Load the measures of the film that was opened, or of none.
   async open(row) {
-    await this.save();
+    const saved = this.save();
     const film = row?.id ?? null;
-    this.sheet = [...this.unsaved].find((sheet) => sheet.film === film) ?? new Sheet(film);
+    const sheets = [...this.unsaved, this.sending]; // at once: what is drawn from now on is of this film
+    this.sheet = sheets.find((sheet) => sheet?.film === film) ?? new Sheet(film);
     this.drawing = this.held = null;
     this.show();
     if (!row) return;
+    await saved;
     try {
       await this.#load(this.sheet);
     } catch (error) {
@@ -225,6 +228,7 @@ export class Measures {
 
   async #saveAll() {
     for (const sheet of [...this.unsaved]) {
+      this.sending = sheet;
       this.unsaved.delete(sheet); // a change meanwhile adds it again
       try {
         await this.#load(sheet); // never over measures that were not loaded
@@ -236,6 +240,7 @@ export class Measures {
         this.notify(`The measures were not saved: ${error.message}`, "error");
       }
     }
+    this.sending = null;
   }
 
   async suggest() {
