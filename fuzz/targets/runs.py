@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from boneseg.evaluation.metrics import columns
+from boneseg.masks.ledger import Ledger
 from boneseg.radiograph.provenance import read_report
 from boneseg.recipes.builtin import load_recipe
 from boneseg.training.history import Check, read_history, write_history
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from boneseg.experiments.crossval import CrossvalPlan
 
 CHECK = Check(1, 0.5, 10, 2.5, 0.1, 1e-3, 0.7, 0.8, "a note")
+BEGUN = b'["knee_mask.png", "hip_mask.png"]\n["knee_mask.png", "0123456789abcdef"]\n'
 PROGRESS = b"phantom 2 64 64 8\nphantom_000000,knee\nphantom_000001,hand\n"
 ROWS = b'[{"source": "a.png", "digest": "ab", "outputs": {"mask": "a_mask.png"}, "error": null}]'
 
@@ -40,8 +42,18 @@ def _report(folder: Path) -> list[bytes]:
 
 
 def _read_report(path: Path) -> None:
-    for entry in read_report(path) or ():
+    entries = read_report(path) or []
+    ledger = Ledger(path, entries)
+    for entry in entries:
         str(entry.title), str(entry.key)
+        for name in entry.outputs.values():
+            ledger.is_foreign(name), ledger.is_changed(name)
+
+
+def _read_begun(path: Path) -> None:
+    ledger = Ledger(path.parent / "segment.json", [])
+    ledger.begin(["knee_mask.png"])
+    ledger.is_foreign("knee_mask.png"), ledger.is_changed("knee_mask.png")
 
 
 def _fold(folder: Path) -> list[bytes]:
@@ -214,6 +226,7 @@ def _read_shard(path: Path) -> None:
 def targets() -> dict[str, Target]:
     return {
         "segment-report": Target("segment.json", _read_report, _report),
+        "segment-begun": Target(".segment.json.begun", _read_begun, these(BEGUN)),
         "crossval-plan": Target("plan.json", _start_crossval, _crossval_plan),
         "crossval-fold": Target("fold.json", _read_fold, _fold),
         "history": Target("history.csv", read_history, _history),

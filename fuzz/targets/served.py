@@ -11,6 +11,7 @@ import numpy as np
 
 from boneseg.server.retraining.records import HeldOut, Request
 from boneseg.server.retraining.runs import Runs
+from boneseg.server.storage.drafts import Drafts, Origin
 from boneseg.server.storage.measures import MeasureFiles
 from boneseg.server.storage.records import ChosenModels, Record, States
 from boneseg.server.storage.retention import RemovedFilms
@@ -22,6 +23,7 @@ MASK = np.zeros(SIZE, bool)
 MASK[2:4, 2:5] = True
 FILM = "0123456789ab"
 
+ORIGIN = Origin("0123456789abcdef", "1700000000-12", *SIZE)
 STATES = b'{"version": 3, "states": {"0123456789ab-0123456789abcdef": {"state": "accepted"}}}'
 OLD_STATES = b'{"0123456789ab-0123456789abcdef": "corrected"}'
 REMOVED = b'{"version": 2, "since": {"0123456789ab": 1700000000.5}}'
@@ -96,6 +98,12 @@ def _read_mask(path: Path) -> None:
     unzipped_mask(path.read_bytes(), SIZE, "knee.png")
 
 
+def _read_draft(path: Path) -> None:
+    drafts = Drafts(path.parent)
+    drafts.origin(FILM)
+    drafts.films()
+
+
 def _read_probability(path: Path) -> None:
     from boneseg.server.encoding import is_threshold_of
 
@@ -119,5 +127,6 @@ def targets() -> dict[str, Target]:
             "signature.json", _read_signature, these(b'{"version": 1, "state": "accepted"}')
         ),
         "box-mask": Target("mask.bits.gz", _read_mask, these(bits, gzip.compress(b"\1" * 6))),
+        "box-draft": Target(f"{FILM}.bits.gz", _read_draft, these(ORIGIN.into(bits), bits)),
         "box-probability": Target("probability.u8.gz", _read_probability, these(grey)),
     }

@@ -185,10 +185,10 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
 def file_digest(path: Path, most: int) -> str:
     """The SHA-256 of a file, as hex digits; of a longer file, that of its first `most` bytes.
 
-    Raises OSError.
+    Raises OSError, also for what is not a regular file.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(min(most, _BLOCK)):
             digest.update(block)
             most -= len(block)

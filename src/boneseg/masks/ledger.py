@@ -37,7 +37,7 @@ def digest_of(path: Path) -> str | None:
 
     None where there is none, or where it cannot be read: nobody has drawn there.
     """
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: no name of a file
         if not path.is_dir():
             return file_digest(path, _MOST)[:_DIGITS]
         files = sorted(file for file in path.iterdir() if file.name not in CLUTTER)
@@ -121,10 +121,12 @@ class Ledger:
     def _digest_by_time(self, name: str) -> str:
         """The digest of a file that the report lists without one."""
         path = self._folder / name
+        if name != path.name or name == "..":  # a report of somebody else, on other folders
+            return _CHANGED
         try:
             files = [path, *path.iterdir()] if path.is_dir() else [path]
             changed = max(file.stat().st_mtime_ns for file in files)
             by_somebody = changed > self._report.stat().st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):
             return _CHANGED
         return _CHANGED if by_somebody else digest_of(path) or _CHANGED

@@ -23,6 +23,7 @@ from boneseg.inference.batch import Result, segment_files
 from boneseg.inference.engine import Engine
 from boneseg.masks.formats import FORMATS
 from boneseg.masks.ledger import Ledger, digest_of
+from boneseg.radiograph.provenance import ReportEntry
 from boneseg.simulate import simulate
 from tests.support.results import DOCUMENTS, film, segmented, titles
 
@@ -230,6 +231,28 @@ def test_a_digest_is_of_contents_and_names(tmp_path: Path) -> None:
     assert digest_of(tmp_path / "one") != digest_of(tmp_path / "other")
     assert digest_of(tmp_path / "one" / "femur.png") == digest_of(tmp_path / "other" / "tibia.png")
     assert digest_of(tmp_path / "none") is None
+
+
+def test_a_report_of_somebody_else_reads_no_other_files(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "segment.json").touch()
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(out / "knee_mask.png")  # reading it would wait for ever
+    names = [
+        "knee_mask.png",
+        "../pipe",
+        str(tmp_path / "pipe"),
+        "..",
+        ".",
+        "",
+        "a\0.png",
+        "/dev/zero",
+    ]
+    entries = [ReportEntry({"mask": name}, {}) for name in names]
+    ledger = Ledger(out / "segment.json", entries)
+    assert {entry.digests["mask"] for entry in entries} == {""}
+    assert not ledger.is_changed("knee_mask.png")  # nobody has drawn there
 
 
 NAMES = st.dictionaries(
