@@ -13,6 +13,7 @@ import gc
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -48,7 +49,7 @@ def start() -> None:
     for name in _QUOTING:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     # Typer would fail to print help.
-    if not os.environ.get("TERMINAL_WIDTH", "").isdecimal():
+    if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("TERMINAL_WIDTH", "")):
         os.environ.pop("TERMINAL_WIDTH", None)
     # Pydantic would search all installed packages for plugins, and run them.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -131,7 +131,7 @@ def test_a_current_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, line)
 
 
-@pytest.mark.parametrize("width", ["", "abc", "-1", "100"])
+@pytest.mark.parametrize("width", ["", "abc", "-1", "0", "100", "9" * 11])
 def test_help_is_shown_whatever_the_width_of_the_terminal_is_said_to_be(width: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "boneseg", "segment", "--help"],

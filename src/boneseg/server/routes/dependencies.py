@@ -74,6 +74,19 @@ def _film(
 Film = Annotated[Entry, Depends(_film)]
 
 
+def seen_revision(if_match: str | None) -> str | None:
+    """The revision in an If-Match header, None without one.
+
+    Raises BadRequestError for `*`, which would replace what nobody has seen, and for several.
+    """
+    if if_match is None:
+        return None
+    found = re.fullmatch(r'"?([0-9A-Za-z]{1,64})"?', if_match.strip())
+    if found is None:
+        raise BadRequestError("If-Match: send one revision, as it was read")
+    return found[1]
+
+
 @asynccontextmanager
 async def uploaded_film(request: Request, box: LightBox) -> AsyncIterator[tuple[str, Path]]:
     """The name and the temporary path of the file in a multipart body.

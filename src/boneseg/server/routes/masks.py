@@ -17,7 +17,13 @@ from boneseg.masks.verdict import Verdict
 from boneseg.server.encoding import png_mask, unzipped_mask
 from boneseg.server.errors import BadRequestError, ConflictError, NotFoundError
 from boneseg.server.light_box import LightBox
-from boneseg.server.routes.dependencies import MASK_BODY, Box, Film, uploaded_mask
+from boneseg.server.routes.dependencies import (
+    MASK_BODY,
+    Box,
+    Film,
+    seen_revision,
+    uploaded_mask,
+)
 from boneseg.server.routes.films import packed_result
 from boneseg.server.routes.media_types import BITS, DICOM, PNG, accepted_type
 from boneseg.server.routes.responses import (
@@ -85,7 +91,7 @@ async def save_mask(
     if if_match is None and entry.mask is not None:
         raise ConflictError(f"{entry.name}: has a mask; send the revision you edited (If-Match)")
     drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
-    seen = (if_match or NO_MASK).strip('"')
+    seen = seen_revision(if_match) or NO_MASK
     reader = one_line(by).strip()
     saved, _ = await asyncio.to_thread(box.save, entry, drawn, state, seen, reader)
     return box.row(saved).to_json()
@@ -100,7 +106,7 @@ async def keep_draft(
     That is only kept with the draft: one is stored whatever the revision is now.
     """
     drawn = await uploaded_mask(request, box, entry, await box.facts(entry))
-    seen = None if if_match is None else if_match.strip('"')
+    seen = seen_revision(if_match)
     await asyncio.to_thread(box.library.keep_draft, entry.id, drawn, seen)
     return Response(status_code=204)
 
@@ -122,7 +128,8 @@ async def draft(box: Box, entry: Film) -> Response:
         if (origin.height, origin.width) != (facts.height, facts.width):
             raise ConflictError(
                 f"{entry.name}: its unsaved changes were drawn on {origin.height} x {origin.width} "
-                f"pixels, and the film has {facts.height} x {facts.width} now; restore its file"
+                f"pixels, and the film has {facts.height} x {facts.width} now; restore its file "
+                "before you draw"
             )
         headers["Boneseg-Based-On"] = origin.revision
         headers["Boneseg-Film"] = "same" if origin.stamp == entry.stamp else "changed"

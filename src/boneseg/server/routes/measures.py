@@ -21,7 +21,7 @@ from boneseg.radiograph.film import SPACINGS
 from boneseg.radiograph.privacy import public_name
 from boneseg.server.errors import BadRequestError, NotFoundError
 from boneseg.server.light_box import LightBox
-from boneseg.server.routes.dependencies import Box, Film, validated
+from boneseg.server.routes.dependencies import Box, Film, seen_revision, validated
 from boneseg.server.routes.masks import check_installed, newest_mask
 from boneseg.server.routes.media_types import CSV, DICOM, JSON
 from boneseg.server.routes.responses import attachment
@@ -102,7 +102,7 @@ async def save_measures(
             drawn[at] = replace(drawn[at], medial=side)
     facts = await asyncio.to_thread(lambda: box.row(entry).facts)
     shape = None if facts is None else (facts.height, facts.width)
-    seen = None if if_match is None else if_match.strip('"')
+    seen = seen_revision(if_match)
     save = box.library.save_measures
     return _stored(await asyncio.to_thread(save, entry.id, drawn, seen, shape))
 

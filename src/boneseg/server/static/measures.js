@@ -41,9 +41,9 @@ export class Measures {
     this.sheet.all = measures;
   }
 
-  // Whether every change is on the server, or on its way.
+  // Whether every change is on the server.
   get kept() {
-    return !this.unsaved.size;
+    return !this.unsaved.size && !this.sending;
   }
 
   // Load the measures of the film that was opened, or of none.

@@ -269,9 +269,11 @@ class Library:
         with self._lock:
             entry = self.entry(film)
             if (seen or NO_MEASURES) != self.measures.record(film).revision:
+                problem = "were changed elsewhere; read them again, and"
+                if seen is None:
+                    problem = "would be replaced;"
                 raise ConflictError(
-                    f"{entry.name}: its measures were changed elsewhere; read them again, and send "
-                    "their revision (If-Match)"
+                    f"{entry.name}: its measures {problem} send the revision you edited (If-Match)"
                 )
             return self.measures.write(film, drawn, shape)
 

@@ -52,10 +52,16 @@ def test_measures_that_were_changed_elsewhere_are_not_replaced(
     first = save(client, place, LINE)
     other = save(client, place, LINE, LINE | {"name": "screw"})
     assert first["revision"] != other["revision"]
-    for seen in ({}, {"if-match": first["revision"]}, {"if-match": "none"}):
+    for seen, status, words in (
+        ({}, 409, "its measures would be replaced"),
+        ({"if-match": first["revision"]}, 409, "its measures were changed elsewhere"),
+        ({"if-match": "none"}, 409, "its measures were changed elsewhere"),
+        ({"if-match": "*"}, 400, "send one revision"),
+        ({"if-match": f'W/"{other["revision"]}"'}, 400, "send one revision"),
+    ):
         answer = client.put(f"{place}/measures", json={"measures": []}, headers=seen)
-        assert answer.status_code == 409
-        assert "its measures were changed elsewhere" in answer.json()["error"]
+        assert answer.status_code == status
+        assert words in answer.json()["error"]
     assert client.get(f"{place}/measures").json() == other
     quoted = {"if-match": f'"{other["revision"]}"'}
     none = client.put(f"{place}/measures", json={"measures": []}, headers=quoted)
