@@ -15,7 +15,7 @@ from PIL import Image
 from boneseg.masks.measures.geometry import POINTS, Kind, Measure, Side, values
 from tests.support.films import bone, dicom
 from tests.support.light_box_page import Page
-from tests.support.lightbox import fill, served
+from tests.support.lightbox import fill, served, turn
 from tests.support.requirements import needs_browser
 from tests.unit.masks.measures.test_alignment import ANKLE, HIP, KNEE, leg
 
@@ -232,10 +232,7 @@ def test_measures_drawn_on_a_film_of_another_size_are_to_be_checked(
     page.tab.keyboard.press("m")
     page.drag((50, 60), (80, 100))
     page.wait(lambda: len(kept(tmp_path / "films")) == 1)
-    path = tmp_path / "films" / "images" / f"{name}.png"
-    film = Image.open(path)
-    film.load()
-    film.transpose(Image.Transpose.ROTATE_90).save(path)
+    turn(tmp_path / "films" / "images" / f"{name}.png")
     page.tab.reload()
     page.ready(name)
     page.wait(lambda: "The measures were drawn on" in page.notifications())

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tests.support.light_box_page import Page, on_disk
-from tests.support.lightbox import fill, served
+from tests.support.lightbox import fill, served, turn
 from tests.support.requirements import needs_browser
 
 pytestmark = needs_browser
@@ -138,14 +138,13 @@ def test_a_draft_is_not_restored_on_a_film_of_another_size(
     page.drag((50, 50), (90, 50))
     page.wait("lightbox.editor.dirty && lightbox.editor.kept")
     path = tmp_path / "films" / "images" / f"{name}.png"
-    film = Image.open(path)
-    film.load()
-    film.transpose(Image.Transpose.ROTATE_90).save(path)
+    before = path.read_bytes()
+    turn(path)
     page.tab.reload()
     page.ready(name)
     page.wait(lambda: "its unsaved changes were drawn on" in page.notifications())
     assert not page.tab.evaluate("lightbox.editor.dirty")
-    film.save(path)  # turned back
+    path.write_bytes(before)  # turned back
     page.tab.reload()
     page.ready(name)
     page.wait("lightbox.editor.dirty")

@@ -71,6 +71,13 @@ def png(path: Path, values: np.ndarray) -> Path:
     return path
 
 
+def turn(path: Path) -> None:
+    """Turn the picture in a file by a quarter of a circle."""
+    image = Image.open(path)
+    image.load()
+    image.transpose(Image.Transpose.ROTATE_90).save(path)
+
+
 def film_of(client: TestClient, name: str) -> dict:
     rows = client.get("/api/films").json()["films"]
     return client.get(f"/api/films/{next(r['id'] for r in rows if r['name'] == name)}").json()
