@@ -100,7 +100,7 @@ async def save_measures(
         if one.kind == "alignment" and "medial" not in one.model_fields_set:
             side = await _medial_side(box, entry, *drawn[at].points[:2])
             drawn[at] = replace(drawn[at], medial=side)
-    facts = await asyncio.to_thread(lambda: box.row(entry).facts)
+    facts = await asyncio.to_thread(box.known_facts, entry)
     shape = None if facts is None else (facts.height, facts.width)
     seen = seen_revision(if_match)
     save = box.library.save_measures
